@@ -1,0 +1,43 @@
+"""The settings of a server, as values; ``cli.py`` makes them from flags and the environment. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What ``watcher serve`` can be told.
+
+    Attributes:
+        listen: ``host:port`` or ``unix:/path``; port 0 takes a free one.
+        state_directory: Where state files are.
+        http_listen: ``host:port`` of metrics, health and status; None for none.
+        allow_directories: Directories that may be watched, with all below; with the other two empty, everything may.
+        allow_buckets: Globs of bucket names.
+        allow_endpoints: Endpoint URLs.
+        token_file: Lines of ``name:token``; None lets everyone in.
+        tls_cert: PEM file of the server's certificate chain.
+        tls_key: PEM file of its key.
+        tls_client_ca: PEM file of the authorities whose clients are let in.
+        redelivery_window_s: Seconds after which an event that was written on a living stream is confirmed.
+        idle_timeout_s: Seconds without a stream after which a watch stops.
+        journal_cap: Events that a watch holds unconfirmed before it stops looking.
+        max_streams: Streams at once.
+    """
+
+    listen: str = "127.0.0.1:8080"
+    state_directory: Path = Path("state")
+    http_listen: str | None = "127.0.0.1:8081"
+    allow_directories: tuple[Path, ...] = ()
+    allow_buckets: tuple[str, ...] = ()
+    allow_endpoints: tuple[str, ...] = ()
+    token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    redelivery_window_s: float = 30.0
+    idle_timeout_s: float = 600.0
+    journal_cap: int = 100_000
+    max_streams: int = 10_000
