@@ -1,0 +1,119 @@
+"""The outbox: gives changes their numbers and bytes, and commits them together with the index. Decides what goes into one payload.
+
+With a batch that may wait, rendered events are kept in the state file until their batch is full or its time has come. They are as
+durable as the journal, so a batch is cut once and is the same after a crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.model import Delta, Payload
+from watcher.payload import Renderer
+from watcher.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watcher.spec import Spec
+    from watcher.store import Store
+    from watcher.tracker import Step
+
+
+class Outbox:
+    """Where the changes of one watch become payloads. Written by the watch's thread; ``after`` may be called from any.
+
+    Args:
+        spec: Format, metadata and batch of the payloads.
+        store: Where they are committed.
+        time_ns: Wall clock, nanoseconds since the epoch.
+        clock: Monotonic seconds.
+        committed: Called after each commit that put something into the journal.
+
+    Attributes:
+        by_type: Changes committed since the start, by type.
+    """
+
+    def __init__(
+        self, spec: Spec, store: Store, *, time_ns: Callable[[], int], clock: Callable[[], float], committed: Callable[[], None]
+    ) -> None:
+        self.by_type: dict[str, int] = {}
+        self._batch = spec.batch
+        self._renderer = Renderer(spec, store.uid)
+        self._store = store
+        self._time_ns = time_ns
+        self._clock = clock
+        self._committed = committed
+        self._pending = store.pending()
+        self._seal_at_s = clock() + spec.batch.max_wait_s if self._pending else None
+        self._tail = Tail(store.next_seq - 1 - len(self._pending))
+
+    def commit(self, step: Step) -> None:
+        """Make a step durable and hand its changes on.
+
+        Raises:
+            StateError: Nothing of it was written.
+        """
+        if not step.changes:
+            if step.delta.upserts or step.delta.deletes:
+                self._store.commit(step.delta)
+            return
+        now_ns = self._time_ns()
+        first = self._store.next_seq
+        events = [Payload(seq, self._renderer.event(change, seq, now_ns)) for seq, change in enumerate(step.changes, start=first)]
+        self._write(step.delta, events, changes=len(events))
+        for change in step.changes:
+            self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
+
+    def seal(self, *, now: bool = False) -> None:
+        """Send off the batch that waits, if its time has come.
+
+        Args:
+            now: Its time has come, whatever the clock says.
+
+        Raises:
+            StateError: Nothing was written; the batch goes on waiting.
+        """
+        if self._seal_at_s is not None and (now or self._seal_at_s <= self._clock()):
+            self._write(Delta(), [], changes=0, seal=True)
+
+    def seal_due_s(self) -> float | None:
+        """Return when the batch that waits is to be sent off, on the clock; None when none waits."""
+        return self._seal_at_s
+
+    def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return payloads after a sequence number, in order, from memory or from the state file; see ``Store.read``."""
+        payloads = self._tail.after(seq, limit)
+        return self._store.read(seq, limit=limit, max_bytes=max_bytes) if payloads is None else payloads
+
+    def after_from_memory(self, seq: int, *, limit: int) -> list[Payload] | None:
+        """Return payloads after a sequence number without touching the disk, or None when that cannot be done."""
+        return self._tail.after(seq, limit)
+
+    def _write(self, delta: Delta, events: list[Payload], *, changes: int, seal: bool = False) -> None:
+        waiting = self._pending + events
+        payloads, cut = self._cut(waiting, seal=seal or self._batch.max_wait_s == 0)
+        self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=changes)
+        self._pending = waiting[cut:]
+        if not self._pending:
+            self._seal_at_s = None
+        elif payloads or self._seal_at_s is None:
+            self._seal_at_s = self._clock() + self._batch.max_wait_s
+        if payloads:
+            self._tail.extend(payloads)
+            self._committed()
+
+    def _cut(self, waiting: list[Payload], *, seal: bool) -> tuple[list[Payload], int]:
+        """Return the payloads that can leave now and how many events they hold; only with ``seal`` the last may be less than full."""
+        payloads: list[Payload] = []
+        cut = 0
+        while cut < len(waiting):
+            batch = waiting[cut : cut + self._batch.max_events]
+            count = self._renderer.fitting([event.data for event in batch])
+            if count == len(batch) < self._batch.max_events and not seal:
+                break
+            batch = batch[:count]
+            data = self._renderer.payload(batch[0].seq, batch[-1].seq, [event.data for event in batch])
+            payloads.append(Payload(batch[-1].seq, data))
+            cut += count
+        return payloads, cut

@@ -1,0 +1,243 @@
+"""The reconciler: brings the index in line with what a source reads, and commits each difference with its changes.
+
+It owns the rules of what a reading proves. A row is deleted only when a completed reading did not meet it and nothing is there; a scan
+that would delete most of the index is held until a second one agrees; nothing is inferred from what could not be read.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watcher.model import Delta
+from watcher.sources.base import BATCH_ENTRIES, LinksMoved, Looks, Moves, Subtree
+from watcher.tracker import Difference, Step, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from watcher.model import Entry, Row
+    from watcher.outbox import Outbox
+    from watcher.sources.base import Batch, Move, Observation, Scan, Source
+    from watcher.store import Store
+    from watcher.tracker import Tracker
+
+HOLD_ENTRIES = 100
+HOLD_SHARE = 0.5
+"""A scan that would delete more than so many entries and more than this share of the index is held."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the watch asked for it
+    """A scan was left in the middle because the watch stops or its journal is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What a completed scan of the whole place did.
+
+    Attributes:
+        entries: Entries that were met.
+        held: Deletions that wait for a second scan to agree; 0 when none do.
+        duration_s: How long it took.
+    """
+
+    entries: int
+    held: int
+    duration_s: float
+
+
+class Reconciler:
+    """Compares what a source reads with the index of one watch.
+
+    Args:
+        source: Reads the place.
+        store: Holds the index.
+        tracker: Tells what is a change.
+        outbox: Commits.
+        checkpoint: Called between batches of a scan with the entries met so far; raises ``Interrupted`` to leave the scan.
+
+    Attributes:
+        rescan_reason: Why the whole place must be scanned; empty when it need not be. The watch scans when it suits, and clears it.
+    """
+
+    def __init__(self, source: Source, store: Store, tracker: Tracker, outbox: Outbox, checkpoint: Callable[[int], None]) -> None:
+        self._source = source
+        self._store = store
+        self._tracker = tracker
+        self._outbox = outbox
+        self._checkpoint = checkpoint
+        self._seen: list[bytearray] = []
+        self._is_held = False
+        self.rescan_reason = ""
+
+    def apply(self, observation: Observation) -> None:
+        """Take in what a hint made the source look at.
+
+        Raises:
+            UnavailableError: The place cannot be read now.
+            StateError: The state cannot be written.
+            Interrupted: See ``checkpoint``.
+        """
+        match observation:
+            case Looks():
+                self._apply_looks(observation)
+            case Moves():
+                self._apply_moves(observation.moves)
+            case Subtree(prefix=b"", reason=reason):
+                self.rescan_reason = reason
+            case Subtree(prefix=prefix):
+                self._reconcile(self._source.scan(prefix), with_hints=False)
+            case LinksMoved():
+                links = self._store.links()
+                for start in range(0, len(links), BATCH_ENTRIES):
+                    self._apply_looks(self._source.look(links[start : start + BATCH_ENTRIES]))
+
+    def scan(self, *, is_baseline: bool) -> ScanResult:
+        """Read the whole place and compare it with the index.
+
+        Args:
+            is_baseline: It is the first one: hints wait, and what is being written is taken as it is.
+
+        Raises:
+            UnavailableError: The place cannot be read now; what was found until then is committed.
+            StateError: The state cannot be written.
+            Interrupted: See ``checkpoint``.
+        """
+        start_s = time.monotonic()
+        entries, held = self._reconcile(self._source.scan(settled_only=not is_baseline), with_hints=not is_baseline)
+        return ScanResult(entries, held, time.monotonic() - start_s)
+
+    def drop(self, admits: Callable[[bytes], bool]) -> None:
+        """Take entries that are no longer wanted out of the index and say nothing.
+
+        Args:
+            admits: Tells whether a path is still wanted.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        for page in self._store.rows_under(b""):
+            self._commit(Step(Delta(deletes=[row for row in page if not admits(row.entry.path)])))
+
+    # Looks and moves
+
+    def _apply_looks(self, looks: Looks) -> None:
+        rows = self._store.rows([entry.path for entry in looks.entries] + looks.gone)
+        step = self._tracker.gone([rows[path] for path in looks.gone if path in rows])
+        step.add(self._tracker.seen(rows, looks.entries, attributes_only=looks.attributes_only))
+        self._commit(step)
+
+    def _apply_moves(self, moves: Sequence[Move]) -> None:
+        if not moves[0].is_directory:
+            self._move_files(moves)
+            return
+        for move in moves:
+            for page in self._store.paths_under(move.old_path):
+                self._move_files([type(move)(path, move.path + path[len(move.old_path) :]) for _, path in page])
+            self.apply(Subtree(move.old_path))
+            self.apply(Subtree(move.path))
+
+    def _move_files(self, moves: Sequence[Move]) -> None:
+        rows = self._store.rows([move.old_path for move in moves] + [move.path for move in moves])
+        found = {entry.path: entry for entry in self._source.look([move.path for move in moves]).entries}
+        pairs: list[tuple[Row, Entry]] = []
+        doubtful: list[bytes] = []
+        for move in moves:
+            row, entry = rows.get(move.old_path), found.get(move.path)
+            # An inode alone never pairs a rename; the kernel's pairing is taken only while the inode agrees with it.
+            if row is not None and entry is not None and row.entry.inode == entry.inode:
+                pairs.append((row, entry))
+            else:
+                doubtful += [move.old_path, move.path]
+        self._commit(self._tracker.moved(pairs, rows))
+        self._source.hint(path for path in doubtful if path in rows or path in found)
+
+    # Scans
+
+    def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
+        with self._bitmap() as seen:
+            count = 0
+            for batch in scan:
+                self._take(batch, seen)
+                count += len(batch.entries) + len(batch.unsettled)
+                self._checkpoint(count)
+                if with_hints:
+                    for observation in self._source.observe():
+                        self.apply(observation)
+            return count, self._sweep(scan, seen)
+
+    def _take(self, batch: Batch, seen: bytearray) -> None:
+        paths = [entry.path for entry in batch.entries]
+        rows = self._store.rows([*paths, *batch.unsettled])
+        _mark(seen, (row.id for row in rows.values()))
+        entries = batch.entries
+        if self._source.mode == "notify":
+            # Either a chmod whose own hint is still on its way, which says nothing, or content with its mtime restored: look again later.
+            doubtful = {e.path for e in entries if (row := rows.get(e.path)) and row.entry != e and difference(row, e) is Difference.CTIME}
+            if doubtful:
+                entries = [entry for entry in entries if entry.path not in doubtful]
+                self._source.hint(doubtful)
+        self._commit(self._tracker.seen(rows, entries))
+
+    def _sweep(self, scan: Scan, seen: bytearray) -> int:
+        """Delete the rows that a completed scan did not meet; return how many are held instead."""
+        if not scan.prefix:
+            missing = self._store.entries - _population(seen)
+            is_suspicious = missing > HOLD_ENTRIES and missing > self._store.entries * HOLD_SHARE
+            if is_suspicious and not self._is_held:
+                self._is_held = True
+                return missing
+            self._is_held = False
+            if missing == 0:
+                return 0
+        unread = tuple(scan.unread)
+        for page in self._store.paths_under(scan.prefix):
+            unmet = [path for id_, path in page if not _is_marked(seen, id_) and not path.startswith(unread)]
+            if unmet:
+                self._delete(unmet)
+        return 0
+
+    def _delete(self, paths: Sequence[bytes]) -> None:
+        gone = self._source.confirm_gone(paths)
+        rows = self._store.rows(gone)
+        self._commit(self._tracker.gone(rows.values()))
+
+    def _commit(self, step: Step) -> None:
+        self._outbox.commit(step)
+        for seen in self._seen:
+            _mark(seen, (row.id for row in step.delta.upserts))
+            _unmark(seen, (row.id for row in step.delta.deletes))
+
+    @contextmanager
+    def _bitmap(self) -> Iterator[bytearray]:
+        """Provide a bitmap of the rows that a scan meets; every row that is written meanwhile is marked too."""
+        seen = bytearray(self._store.id_limit // 8 + 1)
+        self._seen.append(seen)
+        try:
+            yield seen
+        finally:
+            self._seen.pop()
+
+
+def _mark(seen: bytearray, ids: Iterator[int]) -> None:
+    for id_ in ids:
+        index = id_ >> 3
+        if index >= len(seen):
+            seen.extend(bytes(index - len(seen) + 1024))
+        seen[index] |= 1 << (id_ & 7)
+
+
+def _is_marked(seen: bytearray, id_: int) -> bool:
+    return id_ >> 3 < len(seen) and bool(seen[id_ >> 3] >> (id_ & 7) & 1)
+
+
+def _unmark(seen: bytearray, ids: Iterator[int]) -> None:
+    for id_ in ids:
+        if id_ >> 3 < len(seen):
+            seen[id_ >> 3] &= ~(1 << (id_ & 7))
+
+
+def _population(seen: bytearray) -> int:
+    return int.from_bytes(seen, "little").bit_count()

@@ -1,0 +1,114 @@
+"""When a hinted path is ready to be looked at. Pure: time is a parameter.
+
+A path is ready at once when its writer closed it or it was renamed into place. A path that is being written, or that vanished and may
+be about to come back (tools that replace a file by unlink and create), is ready when nothing was heard of it for ``settle``; one that
+never gets quiet is ready at a capped interval all the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import count
+
+CAP_FACTOR = 20
+CAP_MIN_S = 10.0
+"""A path that never gets quiet is ready after ``max(CAP_MIN_S, CAP_FACTOR * settle)`` seconds."""
+
+
+@dataclass(slots=True)
+class Hint:
+    """What is known of a path that waits.
+
+    Attributes:
+        first_s: When the path began to wait.
+        due_s: When it is ready, if nothing more is heard.
+        attributes_only: Nothing but its attributes is known to have changed.
+        ticket: The number of its place in the queue; a place with another number is out of date.
+    """
+
+    first_s: float
+    due_s: float
+    attributes_only: bool
+    ticket: int = -1
+
+
+class Settle:
+    """The paths that wait until they are ready; times are seconds of one monotonic clock.
+
+    The queue holds one place for each path. A path that is heard of again keeps its place and is put back when its turn comes too
+    early, so a file that is written a thousand times a second costs no more than one that is written once.
+    """
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._cap_s = max(CAP_MIN_S, CAP_FACTOR * settle_s)
+        self._hints: dict[bytes, Hint] = {}
+        self._queue: list[tuple[float, int, bytes]] = []
+        self._tickets = count()
+
+    def __len__(self) -> int:
+        """Return the number of waiting paths."""
+        return len(self._hints)
+
+    def __contains__(self, path: bytes) -> bool:
+        """Tell whether the path waits because its content may be changing."""
+        hint = self._hints.get(path)
+        return hint is not None and not hint.attributes_only
+
+    def unsettled(self, path: bytes, now_s: float) -> None:
+        """Note that a path was written, or vanished: ready when quiet."""
+        hint = self._hints.get(path)
+        if hint is None or hint.attributes_only:
+            self._put(path, Hint(now_s, now_s + self._settle_s, attributes_only=False))
+        else:
+            hint.due_s = min(now_s + self._settle_s, hint.first_s + self._cap_s)
+
+    def ready(self, path: bytes, now_s: float) -> None:
+        """Note that a path was closed by its writer or renamed into place: ready at once."""
+        self._put(path, Hint(now_s, now_s, attributes_only=False))
+
+    def attributes(self, path: bytes, now_s: float) -> None:
+        """Note that a path's attributes changed: ready at once, unless it waits for more than that."""
+        if path not in self._hints:
+            self._put(path, Hint(now_s, now_s, attributes_only=True))
+
+    def rename(self, old_path: bytes, path: bytes) -> None:
+        """Carry what waits under a renamed path over to its new name; a directory's path ends in ``/``."""
+        if not old_path.endswith(b"/"):
+            if (hint := self._hints.pop(old_path, None)) is not None:
+                self._put(path, hint)
+            return
+        for waiting in [waiting for waiting in self._hints if waiting.startswith(old_path)]:
+            self._put(path + waiting[len(old_path) :], self._hints.pop(waiting))
+
+    def take(self, now_s: float, limit: int) -> list[tuple[bytes, Hint]]:
+        """Remove and return up to ``limit`` paths that are ready, in the order in which they became so."""
+        taken: list[tuple[bytes, Hint]] = []
+        while len(taken) < limit and (due_s := self.due_s()) is not None and due_s <= now_s:
+            _, _, path = heapq.heappop(self._queue)
+            taken.append((path, self._hints.pop(path)))
+        return taken
+
+    def due_s(self) -> float | None:
+        """Return when the next path is ready; None when none waits."""
+        while self._queue:
+            due_s, ticket, path = self._queue[0]
+            hint = self._hints.get(path)
+            if hint is None or hint.ticket != ticket:
+                heapq.heappop(self._queue)
+            elif hint.due_s > due_s:
+                heapq.heapreplace(self._queue, (hint.due_s, ticket, path))
+            else:
+                return due_s
+        return None
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._hints.clear()
+        self._queue.clear()
+
+    def _put(self, path: bytes, hint: Hint) -> None:
+        hint.ticket = next(self._tickets)
+        self._hints[path] = hint
+        heapq.heappush(self._queue, (hint.due_s, hint.ticket, path))

@@ -1,0 +1,127 @@
+"""The state directory: which state file belongs to which identity, and that only one server uses them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import structlog
+
+from watcher.errors import StateError
+from watcher.mounts import mount_of
+from watcher.store import Store, is_damaged, set_aside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEEP_S = 30 * 86_400.0
+"""State that no stream has used for so long is removed."""
+
+_SUFFIX = ".db"
+
+
+class Identity(NamedTuple):
+    """What a watch is recognised by.
+
+    Attributes:
+        principal: The name of the token that the client has shown; empty without tokens.
+        name: ``id`` from the configuration, or else the event's name.
+        place: Canonical URI.
+    """
+
+    principal: str
+    name: str
+    place: str
+
+    @property
+    def digest(self) -> str:
+        """A name for files: 32 hexadecimal digits."""
+        return hashlib.sha256("\0".join(self).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class StateDirectory:
+    """The directory with the state files of one server; use it as a context manager.
+
+    Args:
+        path: Made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_fd = -1
+        self._shared_memory = True
+        self._log = structlog.get_logger("watcher").bind(state=str(path))
+
+    def __enter__(self) -> Self:
+        """Take the directory for this process.
+
+        Raises:
+            StateError: It cannot be written, or another server has it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            message = f"the state directory cannot be used: {error.strerror}"
+            raise StateError(message, place=str(self.path), hint="name a writable directory with --state") from error
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._lock_fd, 20).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock_fd)
+            message = f"another server uses this state directory (process {holder})"
+            raise StateError(message, place=str(self.path), hint="stop it, or name another directory with --state") from error
+        os.ftruncate(self._lock_fd, 0)
+        os.write(self._lock_fd, f"{os.getpid()}\n".encode())
+        mount = mount_of(str(self.path))
+        if mount is not None and not mount.notifies:
+            self._shared_memory = False
+            self._log.warning("state.network", type=mount.type, hint="a local disk is faster and safer for state")
+        self._collect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the directory back."""
+        os.close(self._lock_fd)
+
+    def open(self, identity: Identity) -> Store:
+        """Open the state of an identity; a damaged file is set aside, which is logged, and a new one begun.
+
+        Raises:
+            StateError: The file cannot be used.
+        """
+        path = self.path / (identity.digest + _SUFFIX)
+        try:
+            store = Store(path, shared_memory=self._shared_memory)
+        except StateError as error:
+            if not is_damaged(error):
+                raise
+            aside = set_aside(path)
+            self._log.error("state.damaged", file=str(path), kept_as=str(aside), error=str(error))
+            store = Store(path, shared_memory=self._shared_memory)
+        store.set_meta(principal=identity.principal, name=identity.name, place=identity.place, used_at=str(int(time.time())))
+        return store
+
+    def _collect(self) -> None:
+        """Remove state that no stream has used for long."""
+        for path in state_files(self.path):
+            if time.time() - path.stat().st_mtime < KEEP_S:
+                continue
+            try:
+                store = Store(path, shared_memory=self._shared_memory)
+                used_at, place = float(store.meta("used_at") or 0), store.meta("place")
+                store.close()
+            except StateError:
+                continue
+            if time.time() - used_at >= KEEP_S:
+                for suffix in ("-wal", "-shm", "-journal", ""):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                self._log.info("state.removed", place=place, file=str(path))
+
+
+def state_files(path: Path) -> list[Path]:
+    """Return the state files in a directory, in no particular order."""
+    return [file for file in path.iterdir() if file.suffix == _SUFFIX]

@@ -1,0 +1,298 @@
+"""The store: index, journal and cursor of one watch in one SQLite file. The only importer of ``sqlite3``.
+
+What a watch found and what it will say about it become durable together: ``commit`` is one transaction, so after a crash either both
+are there or neither, and the difference is found again. The store knows rows and bytes; what is a change is not its business.
+
+One connection serves the watch's thread, which writes, and the threads that read the journal for streams; a lock keeps them apart.
+WAL with ``synchronous=FULL`` makes a commit durable at the cost of one fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from watcher.errors import StateError
+from watcher.model import Delta, Entry, Payload, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+PAGE_ROWS = 1000
+"""Rows that a paged reading of the index fetches at once."""
+
+_COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
+_UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
+    inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class, is_link = excluded.is_link"""  # noqa: S608
+_WAIT_S = 10.0
+
+
+class Store:
+    """The state file of one watch.
+
+    Every method may raise ``StateError`` when the file cannot be read or written; then the store is of no further use.
+
+    Attributes:
+        path: The file.
+        uid: Random, made with the file; the first part of every event id.
+        entries: Rows in the index.
+        next_seq: Sequence number that the next change gets.
+        cursor: Last confirmed sequence number.
+    """
+
+    def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
+        """Open the file, make it if it is not there, and bring it to the current schema.
+
+        Args:
+            path: The file; its directory must exist.
+            shared_memory: False on a network file system, where WAL cannot work: a rollback journal is used instead.
+
+        Raises:
+            StateError: It cannot be opened, is damaged, or was written by a newer version.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        with self._translated():
+            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+        try:
+            with self._translated():
+                self._prepare(shared_memory=shared_memory)
+                counters = self._db.execute("SELECT next_id, entries, next_seq, cursor FROM counters").fetchone()
+                self._next_id: int
+                self.entries: int
+                self.next_seq: int
+                self.cursor: int
+                self._next_id, self.entries, self.next_seq, self.cursor = counters
+            self.uid = self.meta("uid") or self._new_uid()
+        except StateError:
+            self._db.close()
+            raise
+
+    def _prepare(self, *, shared_memory: bool) -> None:
+        if shared_memory:
+            self._db.execute("PRAGMA journal_mode = WAL")
+        else:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA cache_size = -8192")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        parts = _schema_parts()
+        if version > len(parts):
+            message = f"state file has schema version {version}, this program knows {len(parts)}"
+            raise StateError(message, place=str(self.path), hint="run the newer version, or move the file away to start afresh")
+        for number, statements in enumerate(parts[version:], start=version + 1):
+            with self._transaction():
+                for statement in statements:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number}")
+
+    def _new_uid(self) -> str:
+        uid = uuid.uuid4().hex[:16]
+        self.set_meta(uid=uid)
+        return uid
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        with self._lock:
+            self._db.close()
+
+    # What the file belongs to
+
+    def meta(self, key: str) -> str | None:
+        """Return a value kept with ``set_meta``, or None."""
+        with self._translated():
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, **values: str | None) -> None:
+        """Keep values by key, in one transaction; None removes one."""
+        with self._translated(), self._transaction():
+            for key, value in values.items():
+                if value is None:
+                    self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
+                else:
+                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # Index
+
+    def new_row(self, entry: Entry) -> Row:
+        """Return a row for an entry that is not in the index, with an id of its own; nothing is written."""
+        row = Row(self._next_id, entry)
+        self._next_id += 1
+        return row
+
+    @property
+    def id_limit(self) -> int:
+        """All ids of rows are below this."""
+        return self._next_id
+
+    def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
+        """Return the rows of those paths that are in the index."""
+        marks = ",".join("?" * len(paths))
+        with self._translated():
+            found = self._db.execute(f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})", paths).fetchall()  # noqa: S608 - only marks
+        return {values[1]: Row(values[0], Entry._make(values[1:])) for values in found}
+
+    def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
+        """Yield the rows whose path begins with ``prefix`` (empty: all) in pages, in order; rows may be changed between pages."""
+        for page in self._pages(_COLUMNS, prefix):
+            yield [Row(values[0], Entry._make(values[1:])) for values in page]
+
+    def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield ids and paths of those rows, likewise; much cheaper than the rows."""
+        return self._pages("id, path", prefix)
+
+    def _pages(self, columns: str, prefix: bytes) -> Iterator[list[Any]]:
+        after, end = prefix, _range_end(prefix)
+        condition = "path >= ?" if end is None else "path >= ? AND path < ?"
+        query = f"SELECT {columns} FROM entry WHERE {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
+        while True:
+            with self._translated():
+                page = self._db.execute(query, (after,) if end is None else (after, end)).fetchall()
+            if not page:
+                return
+            yield page
+            after = page[-1][1] + b"\0"
+
+    def links(self) -> list[bytes]:
+        """Return the paths of the entries that are symbolic links."""
+        with self._translated():
+            return [path for (path,) in self._db.execute("SELECT path FROM entry WHERE is_link").fetchall()]
+
+    # Commits
+
+    def commit(self, delta: Delta, payloads: Sequence[Payload] = (), pending: Sequence[Payload] = (), *, changes: int = 0) -> None:
+        """Make one step durable: the index and what is said about it, in one transaction.
+
+        Args:
+            delta: What changes in the index.
+            payloads: For the journal, in order; they take the pending events with them whose ``seq`` is not above theirs.
+            pending: Rendered events that wait for their batch, in order, above all of ``payloads``.
+            changes: How many sequence numbers from ``next_seq`` on are used up.
+
+        Raises:
+            StateError: Nothing was written, and the numbers are not used up.
+        """
+        entries = self.entries + delta.created - len(delta.deletes)
+        next_seq = self.next_seq + changes
+        with self._translated(), self._transaction():
+            if delta.deletes:
+                self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
+            if delta.upserts:
+                self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
+            if payloads:
+                self._db.executemany("INSERT INTO journal VALUES (?, ?)", payloads)
+                self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
+            if pending:
+                self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
+            self._db.execute("UPDATE counters SET next_id = ?, entries = ?, next_seq = ?", (self._next_id, entries, next_seq))
+        self.entries, self.next_seq = entries, next_seq
+
+    def confirm(self, seq: int) -> None:
+        """Move the cursor up to ``seq`` and drop what is confirmed from the journal; a lower number does nothing."""
+        if seq <= self.cursor:
+            return
+        with self._translated(), self._transaction():
+            self._db.execute("DELETE FROM journal WHERE seq <= ?", (seq,))
+            self._db.execute("UPDATE counters SET cursor = ?", (seq,))
+        self.cursor = seq
+
+    # Journal
+
+    @property
+    def depth(self) -> int:
+        """Changes that are not confirmed, those that wait for their batch included."""
+        return self.next_seq - 1 - self.cursor
+
+    def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads after a sequence number, in order: at most ``limit``, and no more than fit ``max_bytes`` after the first."""
+        payloads: list[Payload] = []
+        size_bytes = 0
+        with self._translated():
+            for values in self._db.execute("SELECT seq, payload FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)):
+                payload = Payload._make(values)
+                size_bytes += len(payload.data)
+                if payloads and size_bytes > max_bytes:
+                    break
+                payloads.append(payload)
+        return payloads
+
+    def pending(self) -> list[Payload]:
+        """Return the rendered events that wait for their batch, in order."""
+        with self._translated():
+            return [Payload._make(values) for values in self._db.execute("SELECT seq, event FROM pending ORDER BY seq").fetchall()]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorname", type(error).__name__)
+                message = f"state file cannot be used: {error} ({code})"
+                raise StateError(message, place=str(self.path), hint=_HINTS.get(code, "see the server's log")) from error
+
+
+_HINTS = {
+    "SQLITE_FULL": "free space in the state directory",
+    "SQLITE_READONLY": "make the state directory writable",
+    "SQLITE_CANTOPEN": "make the state directory writable",
+    "SQLITE_IOERR": "check the disk of the state directory",
+    "SQLITE_CORRUPT": "move the file away to start afresh",
+    "SQLITE_NOTADB": "move the file away to start afresh",
+}
+
+
+def is_damaged(error: StateError) -> bool:
+    """Tell whether the error says that the file itself is damaged, so that only setting it aside helps."""
+    return getattr(error.__cause__, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged state file, with its side files, and return its new name."""
+    aside = path.with_suffix(f".damaged-{time.time_ns()}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _range_end(prefix: bytes) -> bytes | None:
+    """Return the least byte string above all that begin with ``prefix``; None when there is none."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
+
+
+def _schema_parts() -> list[list[str]]:
+    text = files("watcher").joinpath("schema.sql").read_text(encoding="utf-8")
+    return [list(_statements(part.splitlines())) for part in re.split(r"^-- version \d+$", text, flags=re.MULTILINE)[1:]]
+
+
+def _statements(lines: Iterable[str]) -> Iterator[str]:
+    statement = ""
+    for line in lines:
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
