@@ -1,0 +1,171 @@
+"""What a source offers to the watch that runs it: full scans, and observations where something may have changed.
+
+A source reads; it never compares with the index and never decides what is a change. It runs in the thread of its watch: no call
+needs to be thread-safe except ``wake`` as it is passed to ``open``. A place that cannot be read *now* is an ``UnavailableError``,
+never an empty scan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from watcher.model import Entry
+
+BATCH_ENTRIES = 1000
+"""About how many entries a scan hands over at once."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """A part of a scan.
+
+    Attributes:
+        entries: What is there, in any order.
+        unsettled: Paths that are there but are still being written: not gone, and not to be reported yet.
+    """
+
+    entries: list[Entry]
+    unsettled: Sequence[bytes] = ()
+
+
+class Scan(Protocol):
+    """One reading of a place, or of the subtree ``prefix``; iterate it once, to the end.
+
+    Iteration raises ``UnavailableError`` (or ``NotFoundError``, ``DeniedError``) when the reading cannot be completed; then
+    nothing may be inferred from what was not seen.
+
+    Attributes:
+        prefix: Only paths that begin with this were read: empty for everything, else it ends in ``/``.
+        unread: Prefixes that could not be read; complete after the iteration. Entries under them are not gone.
+    """
+
+    prefix: bytes
+    unread: list[bytes]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of about ``BATCH_ENTRIES`` entries; may be none."""
+
+
+@dataclass(slots=True)
+class Looks:
+    """Single paths that were looked at because of a hint.
+
+    Attributes:
+        entries: What is there.
+        gone: Paths at which nothing is.
+        attributes_only: Those of ``entries`` whose hints spoke of attributes (chmod, chown, links) only.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    gone: list[bytes] = field(default_factory=list)
+    attributes_only: set[bytes] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A rename that the kernel paired: from ``old_path`` to ``path``, of a file, or of a directory (both end in ``/``)."""
+
+    old_path: bytes
+    path: bytes
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether a directory was renamed, with all below it."""
+        return self.path.endswith(b"/")
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Renames that happened one after the other: of files, or of one directory."""
+
+    moves: Sequence[Move]
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """A subtree to be scanned and compared as a whole; ``prefix`` ends in ``/``, or is empty for the whole place.
+
+    Attributes:
+        reason: Why, for the log; empty where it is nothing out of the ordinary.
+    """
+
+    prefix: bytes
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinksMoved:
+    """Symbolic links may lead elsewhere now: every entry that is reached through one must be looked at again."""
+
+
+Observation = Looks | Moves | Subtree | LinksMoved
+
+
+class Source(Protocol):
+    """An adapter that reads one place.
+
+    Attributes:
+        mode: How changes are noticed: ``notify`` or ``poll``.
+        degraded: Why less is noticed than was asked for; empty when nothing is amiss.
+    """
+
+    mode: str
+    degraded: str
+
+    @property
+    def scan_interval_s(self) -> float:
+        """Seconds between two full scans."""
+
+    @property
+    def identity(self) -> str:
+        """What must be the same when the place is opened again for the index to speak of the same place; may be empty."""
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """Check that the place is there and begin to gather hints.
+
+        Args:
+            wake: Called from any thread when ``observe`` has something new; returns at once.
+
+        Raises:
+            NotFoundError: There is no such place.
+            DeniedError: The place may not be read.
+            UnavailableError: The place cannot be reached now.
+        """
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice and without ``open``."""
+
+    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Scan:
+        """Return a reading of the place or a subtree, to be iterated.
+
+        Args:
+            prefix: Empty, or a directory's path with a trailing ``/``.
+            settled_only: Put what is still being written into ``Batch.unsettled``, and hint it for later.
+        """
+
+    def observe(self) -> Iterable[Observation]:
+        """Yield what hints have made ready, in order; empty when nothing is."""
+
+    def due_in_s(self) -> float | None:
+        """Return the seconds until ``observe`` will have something without a further ``wake``; None for never."""
+
+    def hint(self, paths: Iterable[bytes]) -> None:
+        """Have ``observe`` look at these paths once they are quiet."""
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """Look at single paths now; those that cannot be looked at are in neither list.
+
+        Raises:
+            UnavailableError: The place cannot be read now.
+        """
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """Return those of the paths, which a completed scan did not meet, at which nothing is for certain.
+
+        Raises:
+            UnavailableError: The place cannot be read now.
+        """

@@ -1,0 +1,206 @@
+"""Reads a bucket: full listings, and looks at single keys. Imports no watchdog and no sqlite3; botocore only here and in ``s3_*.py``.
+
+What an answer says and whether to believe it is decided in ``s3_listing.py``, what a failure means in ``s3_errors.py``.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from watcher.errors import UnavailableError, WatcherError
+from watcher.sources.base import BATCH_ENTRIES, Batch, Looks
+from watcher.sources.s3_client import make_client
+from watcher.sources.s3_errors import translated
+from watcher.sources.s3_listing import read_head, read_page
+from watcher.spec import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
+
+    from watcher.model import Entry
+    from watcher.sources.base import Observation
+    from watcher.sources.s3_listing import Page
+    from watcher.spec import BucketSpec
+
+
+class BucketSource:
+    """A bucket, or the keys in it that begin with a prefix; see ``Source`` for the protocol.
+
+    A bucket gives no hints: everything is found by scans. The order of a listing, StartAfter and last-modified are not relied on.
+
+    Attributes:
+        mode: Always ``poll``.
+        scan_interval_s: Seconds between two full scans, without jitter.
+        requests: LIST requests sent since ``open``, repeated ones too: what the store bills.
+    """
+
+    mode: str = Mode.POLL
+
+    def __init__(self, spec: BucketSpec, *, should_stop: Callable[[], bool]) -> None:
+        """Prepare to read; nothing is connected before ``open``.
+
+        Args:
+            spec: What to read.
+            should_stop: Asked before each request; once it says yes, reading ends with ``UnavailableError``.
+        """
+        self.scan_interval_s = spec.poll_interval_s
+        self.requests = 0
+        self._spec = spec
+        self._should_stop = should_stop
+        self._client: S3Client | None = None
+
+    def open(self, wake: Callable[[], None]) -> None:  # noqa: ARG002 - there are no hints to wake anyone for
+        """Make a client and ask for one key.
+
+        Raises:
+            NotFoundError: There is no such bucket.
+            DeniedError: There are no credentials, or they are wrong, or they do not suffice.
+            UnavailableError: The store cannot be reached now, or the bucket is in another region.
+        """
+        self.close()
+        self.requests = 0
+        with translated(self._spec.place):
+            self._client = make_client(self._spec)
+        self._client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
+        self._list_page(None, max_keys=1)
+
+    def close(self) -> None:
+        """Close the connections; may be called twice and without ``open``."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> BucketScan:  # noqa: ARG002 - objects appear complete
+        """Return one full listing, to be iterated.
+
+        Args:
+            prefix: Empty: a bucket is read as a whole.
+            settled_only: Of no effect.
+
+        Raises:
+            ValueError: ``prefix`` is not empty.
+        """
+        if prefix:
+            raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
+        return BucketScan(self._list_page, self._spec.place)
+
+    def observe(self) -> Sequence[Observation]:
+        """Return nothing: there are no hints."""
+        return ()
+
+    def due_in_s(self) -> float | None:
+        """Return None: there will be no hints."""
+        return None
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """Look at single keys by HEAD, to confirm that they are gone.
+
+        What is there comes with the last-modified of HEAD: whole seconds, where the listing of some stores has fractions.
+
+        Raises:
+            UnavailableError: A key cannot be looked at now, for whatever reason.
+        """
+        looks = Looks()
+        try:
+            for path in paths:
+                entry = self._look_at(path)
+                if entry is None:
+                    looks.gone.append(path)
+                else:
+                    looks.entries.append(entry)
+            if looks.gone:
+                # HEAD has the same answer, 404 without a body, for a key and for a bucket that is missing.
+                self._list_page(None, max_keys=1)
+        except WatcherError as error:
+            raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
+        return looks
+
+    def _list_page(self, token: str | None, *, max_keys: int = BATCH_ENTRIES) -> Page:
+        """Return the first page of the listing, or the one that ``token`` stands for."""
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self._spec.bucket,
+            "Prefix": self._spec.prefix,
+            "MaxKeys": max_keys,
+            "EncodingType": "url",
+        }
+        if self._spec.request_payer:
+            request["RequestPayer"] = "requester"
+        if token is not None:
+            request["ContinuationToken"] = token
+        client = self._ready_client()
+        with translated(self._spec.place):
+            answer = client.list_objects_v2(**request)
+        return read_page(answer, self._spec)
+
+    def _look_at(self, path: bytes) -> Entry | None:
+        """Return what is at a key, None for nothing or a delete marker."""
+        client = self._ready_client()
+        with translated(self._spec.place):
+            request: HeadObjectRequestTypeDef = {"Bucket": self._spec.bucket, "Key": path.decode()}
+            if self._spec.request_payer:
+                request["RequestPayer"] = "requester"
+            try:
+                answer = client.head_object(**request)
+            except ClientError as error:
+                if error.response["ResponseMetadata"].get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return read_head(path, answer, self._spec)
+
+    def _ready_client(self) -> S3Client:
+        """Return the client for one more request, unless the watch is to stop."""
+        if self._should_stop():
+            raise UnavailableError("stopping", place=self._spec.place)
+        if self._client is None:
+            raise RuntimeError("the source is not open")
+        return self._client
+
+    def _count_request(self, **_: object) -> None:
+        self.requests += 1
+
+
+class BucketScan:
+    """One full listing; iterate it once, to the end. See ``Scan`` for the protocol.
+
+    Attributes:
+        prefix: Empty: the whole place is read.
+        unread: Empty: a listing that is not complete raises.
+    """
+
+    def __init__(self, list_page: Callable[[str | None], Page], place: str) -> None:
+        """Prepare to list.
+
+        Args:
+            list_page: Returns the first page for None, else the page of a token.
+            place: For messages.
+        """
+        self.prefix = b""
+        self.unread: list[bytes] = []
+        self._list_page = list_page
+        self._place = place
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield a batch for each page that is not empty; an object that changes meanwhile may come twice.
+
+        Raises:
+            NotFoundError: The bucket is gone.
+            DeniedError: The store refuses.
+            UnavailableError: A page could not be read or believed, or the watch is to stop.
+        """
+        tokens: set[str] = set()
+        page = self._list_page(None)
+        while page.next_token is not None:
+            if page.next_token in tokens:
+                raise UnavailableError("the listing cannot be trusted: it runs in a circle", place=self._place)
+            tokens.add(page.next_token)
+            if page.entries:
+                yield Batch(page.entries)
+            page = self._list_page(page.next_token)
+        if page.entries:
+            yield Batch(page.entries)

@@ -1,0 +1,364 @@
+"""The directory source: turns the kernel's events into hints, and hints that are ready into observations. Never compares with the index.
+
+Events are taken in the kernel's order by the watch's own thread, so a renamed directory's later events are found under its new name. A
+directory is watched before it is read: what happens before is read, what happens after is hinted. Every doubt ends in a scan of the
+subtree: a directory that appeared, an overflow, a watch that could not be set.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import TYPE_CHECKING
+
+from watcher.errors import UnavailableError
+from watcher.settle import Settle
+from watcher.sources import inotify
+from watcher.sources.base import BATCH_ENTRIES, Batch, LinksMoved, Looks, Move, Observation, Subtree
+from watcher.sources.moves import PendingMoves
+from watcher.sources.tree import Tree
+from watcher.sources.watches import DirectoryWatches
+from watcher.spec import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from watchdog.observers.inotify_c import InotifyEvent
+
+    from watcher.model import Entry
+    from watcher.patterns import PathFilter
+    from watcher.spec import DirectorySpec
+
+HINTS_MAX = 100_000
+"""Paths that may wait at once; above, the whole tree is scanned instead."""
+
+MOVE_GRACE_S = 0.05
+"""How long the first half of a rename waits for the second; the kernel queues them one after the other."""
+
+
+class DirectoryScan:
+    """One reading of the tree or of a subtree; see ``base.Scan``."""
+
+    def __init__(self, source: DirectorySource, prefix: bytes, *, settled_only: bool) -> None:
+        self.prefix = prefix
+        self.unread: list[bytes] = []
+        self._source = source
+        self._settled_only = settled_only
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of entries; the root is checked before and after, so a tree that vanished meanwhile is not an empty one."""
+        source = self._source
+        source.tree.check()
+        batch, unsettled = Batch([]), []
+        for entry in source.tree.walk(self.prefix, source.watch, self.unread):
+            if self._settled_only and source.is_unsettled(entry):
+                unsettled.append(entry.path)
+            else:
+                batch.entries.append(entry)
+            if len(batch.entries) + len(unsettled) >= BATCH_ENTRIES:
+                batch.unsettled = unsettled
+                yield batch
+                batch, unsettled = Batch([]), []
+        source.tree.check()
+        if b"" in self.unread:
+            raise UnavailableError("the directory cannot be read", place=source.place)
+        batch.unsettled = unsettled
+        yield batch
+        source.scanned(self)
+
+
+class DirectorySource:
+    """Reads a directory; see ``base.Source``.
+
+    Args:
+        spec: What to watch.
+        path_filter: Which entries count; excluded directories are not read and not watched.
+        notifications: Gives the process's inotify descriptor, or raises OSError where there is none to be had.
+        clock: Monotonic seconds.
+
+    Attributes:
+        degraded: Why part of the place is polled though notifications were to be expected; empty when it is not.
+    """
+
+    def __init__(
+        self,
+        spec: DirectorySpec,
+        path_filter: PathFilter,
+        notifications: Callable[[], inotify.Inotify],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.place = spec.place
+        self.mode = Mode.POLL.value
+        self.degraded = ""
+        self.tree = Tree(spec, path_filter)
+        self._spec = spec
+        self._filter = path_filter
+        self._notifications = notifications
+        self._clock = clock
+        self._settle = Settle(spec.settle_s)
+        self._moves = PendingMoves(MOVE_GRACE_S)
+        self._trees: dict[bytes, float] = {}
+        self._watches: DirectoryWatches | None = None
+        self._rescan_reason = ""
+        self._unread: set[bytes] = set()
+        self._has_links = False
+        self._links_due_s = 0.0
+
+    @property
+    def scan_interval_s(self) -> float:
+        """Seconds between two full scans: long while everything is notified."""
+        return self._spec.rescan_interval_s if self.mode == Mode.NOTIFY and not self.degraded else self._spec.poll_interval_s
+
+    @property
+    def identity(self) -> str:
+        """Which file system holds the place, in words that stay the same when it is mounted again."""
+        return self.tree.mount.identity if self.tree.mount else ""
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """See ``base.Source.open``."""
+        self.close()
+        self.tree.open()
+        self.mode, self.degraded = Mode.POLL.value, ""
+        if self._spec.mode is Mode.POLL or (self._spec.mode is Mode.AUTO and self.tree.mount is not None and not self.tree.mount.notifies):
+            return
+        try:
+            self._watches = DirectoryWatches(self._notifications(), inotify.Inbox(wake))
+        except OSError as error:
+            self.degraded = f"no notifications, polling instead: {error.strerror}"
+            return
+        self.mode = Mode.NOTIFY.value
+
+    def close(self) -> None:
+        """See ``base.Source.close``."""
+        if self._watches is not None:
+            self._watches.close()
+            self._watches = None
+        self._settle.clear()
+        self._moves.clear()
+        self._trees.clear()
+        self._unread.clear()
+        self._rescan_reason = ""
+
+    # Scans
+
+    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> DirectoryScan:
+        """See ``base.Source.scan``."""
+        return DirectoryScan(self, prefix, settled_only=settled_only)
+
+    def scanned(self, scan: DirectoryScan) -> None:
+        """Note the end of a scan: what it could not read is read again once its attributes change."""
+        self._unread = {prefix for prefix in self._unread if not prefix.startswith(scan.prefix)} | set(scan.unread)
+
+    def watch(self, prefix: bytes) -> None:
+        """Watch a directory that is about to be read."""
+        if self._watches is None:
+            return
+        try:
+            self._watches.add(prefix, self.tree.full(prefix))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
+                self.degraded = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
+
+    def is_unsettled(self, entry: Entry) -> bool:
+        """Tell whether a file that a scan met is still being written, and if so hint it for later."""
+        self._has_links = self._has_links or entry.is_link
+        if entry.path in self._settle:
+            return True
+        if entry.ctime_ns and abs(time.time_ns() - max(entry.mtime_ns, entry.ctime_ns)) < self._spec.settle_s * 1e9:
+            self._settle.unsettled(entry.path, self._clock())
+            return True
+        return False
+
+    # Hints
+
+    def hint(self, paths: Iterable[bytes]) -> None:
+        """Look at these paths once they are quiet."""
+        now_s = self._clock()
+        for path in paths:
+            self._settle.unsettled(path, now_s)
+
+    def due_in_s(self) -> float | None:
+        """See ``base.Source.due_in_s``."""
+        times = [time_s for time_s in (self._settle.due_s(), self._moves.due_s(), *self._trees.values()) if time_s is not None]
+        if self._has_links:
+            times.append(self._links_due_s)
+        return max(0.0, min(times) - self._clock()) if times else None
+
+    def observe(self) -> Iterator[Observation]:
+        """See ``base.Source.observe``."""
+        now_s = self._clock()
+        if self._watches is not None:
+            events, overflowed = self._watches.inbox.take()
+            for event in events:
+                self._on_event(event, self._watches, now_s)
+            if overflowed:
+                self._rescan("notifications were lost")
+        for lost in self._moves.expire(now_s):
+            self._on_moved_out(lost, now_s)
+        if len(self._settle) > HINTS_MAX:
+            self._rescan("too many hints")
+        if self._rescan_reason:
+            reason, self._rescan_reason = self._rescan_reason, ""
+            yield Subtree(b"", reason)
+            return
+        yield from self._ready(now_s)
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """See ``base.Source.look``."""
+        looks = Looks()
+        for path in paths:
+            try:
+                entry = self.tree.entry(path)
+            except OSError:
+                continue
+            if entry is None:
+                looks.gone.append(path)
+            else:
+                self._has_links = self._has_links or entry.is_link
+                looks.entries.append(entry)
+        if looks.gone:
+            self.tree.check()
+        return looks
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """See ``base.Source.confirm_gone``; what is there after all was renamed while the scan ran, and is hinted."""
+        looks = self.look(paths)
+        self.hint(entry.path for entry in looks.entries)
+        return looks.gone
+
+    def _ready(self, now_s: float) -> Iterator[Observation]:
+        yield from self._moves.take()
+        due = sorted(prefix for prefix, due_s in self._trees.items() if due_s <= now_s)
+        for prefix in due:
+            if self._trees.pop(prefix, None) is not None:
+                for inner in [inner for inner in self._trees if inner.startswith(prefix) and self._trees[inner] <= now_s]:
+                    del self._trees[inner]
+                yield Subtree(prefix)
+        if self._has_links and self._links_due_s <= now_s:
+            self._links_due_s = now_s + self._spec.poll_interval_s
+            yield LinksMoved()
+        while taken := self._settle.take(now_s, BATCH_ENTRIES):
+            looks = self.look([path for path, _ in taken])
+            looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
+            yield looks
+
+    def _rescan(self, reason: str) -> None:
+        self._settle.clear()
+        self._moves.clear()
+        self._trees.clear()
+        self._rescan_reason = reason
+
+    # Events
+
+    def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
+        prefix = watches.prefix(event.wd)
+        if prefix is None:
+            return
+        if event.mask & inotify.IGNORED:
+            watches.forget(event.wd)
+        if not event.name:
+            if not prefix and event.mask & (inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF):
+                self._rescan("the directory itself went away")
+            return
+        path = prefix + event.name
+        if event.mask & inotify.ISDIR:
+            self._on_directory(event, watches, path + b"/", now_s)
+        else:
+            self._on_file(event, path, now_s)
+        for link in list(self.tree.links.values()):
+            if path.startswith(link.target):
+                self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
+
+    def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+        mask = event.mask
+        if mask & (inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO) and self._on_link(event, path, now_s):
+            return
+        is_admitted = self._filter.admits(path)
+        if mask & inotify.MOVED_FROM:
+            self._moves.leave(event.cookie, path, now_s)
+            if is_admitted:
+                self._settle.unsettled(path, now_s)
+        elif mask & inotify.MOVED_TO:
+            self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
+        elif not is_admitted:
+            return
+        elif mask & inotify.CLOSE_WRITE:
+            self._settle.ready(path, now_s)
+        elif mask & inotify.ATTRIB and not mask & inotify.MODIFY:
+            self._settle.attributes(path, now_s)
+        else:
+            self._settle.unsettled(path, now_s)
+
+    def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
+        old_path = self._moves.arrive(cookie)
+        if not is_admitted:
+            return
+        if old_path is not None and self._filter.admits(old_path):
+            self._settle.rename(old_path, path)
+            self._moves.add(Move(old_path, path))
+        self._settle.ready(path, now_s)
+
+    def _on_link(self, event: InotifyEvent, path: bytes, now_s: float) -> bool:
+        """Handle an event on what is, or was, a link to a directory or one of Kubernetes' own names; tell whether it was one."""
+        name = path.rpartition(b"/")[2]
+        if name.startswith(b".."):
+            self._links_due_s = now_s
+            for link in self.tree.links:
+                self._trees[link] = now_s
+            return True
+        was_link = path + b"/" in self.tree.links
+        is_link = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and self.tree.linked_directory(path) is not None
+        if was_link or is_link:
+            self._trees[path + b"/"] = now_s
+            if was_link and not is_link:
+                self.tree.links.pop(path + b"/", None)
+        return was_link or is_link
+
+    def _on_directory(self, event: InotifyEvent, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
+        if not self._spec.recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
+            return
+        mask = event.mask
+        if mask & inotify.MOVED_FROM:
+            self._moves.leave(event.cookie, prefix, now_s)
+        elif mask & inotify.MOVED_TO:
+            self._on_directory_moved_to(event.cookie, watches, prefix, now_s)
+        elif mask & inotify.CREATE:
+            # Already watched means already read after the watch was set, by the scan of a directory above it.
+            if prefix not in watches and self._filter.admits_directory(prefix[:-1]):
+                self._trees[prefix] = now_s
+        elif mask & inotify.DELETE:
+            self._trees.setdefault(prefix, now_s + self._spec.settle_s)
+        elif mask & inotify.ATTRIB and prefix in self._unread:
+            self._trees[prefix] = now_s
+
+    def _on_directory_moved_to(self, cookie: int, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
+        old_prefix = self._moves.arrive(cookie)
+        if not self._filter.admits_directory(prefix[:-1]):
+            if old_prefix is not None:
+                self._on_moved_out(old_prefix, now_s)
+        elif old_prefix is None:
+            self._trees[prefix] = now_s
+        else:
+            watches.rename(old_prefix, prefix)
+            self._settle.rename(old_prefix, prefix)
+            for tree in [tree for tree in self._trees if tree.startswith(old_prefix)]:
+                self._trees[prefix + tree[len(old_prefix) :]] = self._trees.pop(tree)
+            self._moves.add(Move(old_prefix, prefix))
+
+    def _on_moved_out(self, path: bytes, now_s: float) -> None:
+        """Handle the first half of a rename whose second half never came: it left the tree."""
+        if not path.endswith(b"/"):
+            return
+        if self._watches is not None:
+            self._watches.drop(path)
+        self._trees.setdefault(path, now_s + self._spec.settle_s)
+
+    def _on_aliased(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+        """Handle an event below a directory that is also reached through a link, for the path through the link."""
+        if event.mask & inotify.ISDIR:
+            self._trees[path + b"/"] = now_s
+        elif self._filter.admits(path):
+            if event.mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
+                self._settle.ready(path, now_s)
+            else:
+                self._settle.unsettled(path, now_s)

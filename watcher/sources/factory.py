@@ -1,0 +1,55 @@
+"""Makes the source for a spec, and owns what all sources of the process share: the inotify descriptor."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from watcher.patterns import PathFilter
+from watcher.sources.directory import DirectorySource
+from watcher.sources.inotify import Inotify
+from watcher.spec import DirectorySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watcher.sources.base import Source
+    from watcher.spec import Spec
+
+
+class Sources:
+    """The sources of one server. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inotify: Inotify | None = None
+
+    def make(self, spec: Spec, should_stop: Callable[[], bool]) -> Source:
+        """Return a source for a spec, not yet opened.
+
+        Args:
+            spec: What to read.
+            should_stop: Asked between requests of a long reading.
+        """
+        path_filter = PathFilter(spec.filter)
+        if isinstance(spec.where, DirectorySpec):
+            return DirectorySource(spec.where, path_filter, self._notifications)
+        from watcher.sources.bucket import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
+
+        return BucketSource(spec.where, path_filter, should_stop=should_stop)
+
+    def close(self) -> None:
+        """Let go of what is shared; every source must be closed before."""
+        with self._lock:
+            notifications, self._inotify = self._inotify, None
+        if notifications is not None:
+            notifications.stop()
+            notifications.join()
+
+    def _notifications(self) -> Inotify:
+        with self._lock:
+            if self._inotify is None:
+                notifications = Inotify()
+                notifications.start()
+                self._inotify = notifications
+            return self._inotify

@@ -1,0 +1,108 @@
+"""Makes S3 clients: decides about credentials, timeouts, retries and where the bucket's name goes. One of the importers of botocore.
+
+Most of what a client costs are the descriptions of the service. They are read once and shared, so the first client takes 0.1 s of CPU
+and 13 MB, and each further one 0.02 s and 0.5 MB.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, CredentialResolver, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
+from botocore.loaders import Loader
+from botocore.parsers import ResponseParserFactory
+from botocore.session import Session
+
+from watcher import __version__
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_s3 import S3Client
+
+    from watcher.spec import BucketSpec
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 30
+ATTEMPTS = 3
+"""How often a request is sent before it has failed; the watch comes back by itself later."""
+
+_LOADER = Loader()
+# botocore does not promise that its loader may be used by several threads.
+_LOADING = threading.Lock()
+
+
+class _Given(CredentialProvider):
+    """The end of the chain: credentials that were found already."""
+
+    METHOD = "given"
+
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Credentials:
+        return self._credentials
+
+
+def make_client(spec: BucketSpec) -> S3Client:
+    """Return a client for one thread, which leaves timestamps in answers as text.
+
+    Args:
+        spec: Says profile, role, region, endpoint and addressing; the rest comes from the standard chain of the SDK.
+
+    Raises:
+        NoCredentialsError: The chain found none.
+        BotoCoreError: The profile, the region or the shared configuration is not usable.
+        ValueError: The endpoint is not a URL.
+    """
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=1,
+        tcp_keepalive=True,
+        user_agent_extra=f"watcher/{__version__}",
+        s3={"addressing_style": spec.addressing_style.value},
+    )
+    with _LOADING:
+        credentials = _find_credentials(spec, config)
+        session = _make_session(spec)
+        session.register_component("credential_provider", CredentialResolver([_Given(credentials)]))
+        # The SDK's own parsing of timestamps is half the cost of a listing. In a session of its own, since temporary
+        # credentials need theirs parsed.
+        parsers = ResponseParserFactory()
+        parsers.set_parser_defaults(timestamp_parser=str)
+        session.register_component("response_parser_factory", parsers)
+        client = session.create_client("s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config)
+    return cast("S3Client", client)
+
+
+def _make_session(spec: BucketSpec) -> Session:
+    session = Session(profile=spec.profile)
+    session.register_component("data_loader", _LOADER)
+    return session
+
+
+def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:
+    """Return what the standard chain finds, or the role assumed with it; both renew themselves while they are used.
+
+    Raises:
+        NoCredentialsError: The chain found none.
+    """
+    session = _make_session(spec)
+    source = session.get_credentials()
+    if source is None:
+        raise NoCredentialsError
+    if spec.role_arn is None:
+        return source
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=partial(session.create_client, region_name=spec.region, config=config),
+        source_credentials=source,
+        role_arn=spec.role_arn,
+        extra_args={"RoleSessionName": "watcher"},
+    )
+    return DeferredRefreshableCredentials(fetcher.fetch_credentials, method="assume-role")
