@@ -1,0 +1,92 @@
+"""The HTTP port: metrics, probes and the state of the watches, as JSON and as a page. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from watcher import __version__
+from watcher.errors import StateError
+from watcher.metrics import WatchCollector, render_metrics
+from watcher.report import WatchReport, report_watch
+
+if TYPE_CHECKING:
+    from watcher.service import Eventing
+    from watcher.watches import Watches
+
+_COLUMNS = ("name", "place", "state", "mode", "entries", "unconfirmed", "streams", "error")
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>watcher</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem}}table{{border-collapse:collapse}}
+td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}}</style>
+<h1>watcher {version}</h1><p>{streams} streams, {count} watches. <a href="/metrics">metrics</a> · <a href="/status.json">status.json</a></p>
+<table><tr>{head}</tr>{rows}</table></html>"""
+
+
+class HttpEndpoint:
+    """Serves ``/``, ``/status.json``, ``/metrics``, ``/healthz`` and ``/readyz``.
+
+    Args:
+        listen: ``host:port``; port 0 takes a free one.
+        watches: What is reported.
+        eventing: Counts the streams.
+    """
+
+    def __init__(self, listen: str, watches: Watches, eventing: Eventing) -> None:
+        self._listen = listen
+        self._watches = watches
+        self._eventing = eventing
+        self._metrics = WatchCollector(self._reports, lambda: eventing.streams)
+        app = web.Application()
+        app.router.add_get("/", self._page)
+        app.router.add_get("/status.json", self._status)
+        app.router.add_get("/metrics", self._render_metrics)
+        app.router.add_get("/healthz", self._healthy)
+        app.router.add_get("/readyz", self._ready)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def start(self) -> str:
+        """Listen, and return the address with the port that was really taken.
+
+        Raises:
+            StateError: It cannot listen there.
+        """
+        host, _, port = self._listen.rpartition(":")
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host.strip("[]") or None, int(port), shutdown_timeout=1.0).start()
+        except (OSError, ValueError) as error:
+            hint = "give another --http host:port, or an empty one for none"
+            raise StateError("cannot listen there", place=self._listen, hint=hint) from error
+        return f"{host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    def _reports(self) -> list[WatchReport]:
+        return [report_watch(identity, watch) for identity, watch in self._watches.running()]
+
+    async def _status(self, _: web.Request) -> web.Response:
+        watches = [report.as_dict() for report in self._reports()]
+        return web.json_response({"version": __version__, "streams": self._eventing.streams, "watches": watches})
+
+    async def _render_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=render_metrics(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self._eventing.is_stopping:
+            return web.Response(status=503, text="shutting down\n")
+        return web.Response(text="ok\n")
+
+    async def _page(self, _: web.Request) -> web.Response:
+        reports = self._reports()
+        rows = "".join("<tr>" + "".join(f"<td>{escape(str(getattr(r, column)))}</td>" for column in _COLUMNS) + "</tr>" for r in reports)
+        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        text = _PAGE.format(version=__version__, streams=self._eventing.streams, count=len(reports), head=head, rows=rows)
+        return web.Response(text=text, content_type="text/html")

@@ -1,0 +1,66 @@
+"""Prometheus metrics, gathered from the watches when they are asked for. No path, key or place is ever a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from prometheus_client.core import Metric
+
+    from watcher.report import WatchReport
+
+
+class WatchCollector(Collector):
+    """Turns reports into metrics.
+
+    Args:
+        reports: Gives the reports of the running watches.
+        streams: Gives the number of open streams.
+    """
+
+    def __init__(self, reports: Callable[[], Sequence[WatchReport]], streams: Callable[[], int]) -> None:
+        self._reports = reports
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of now."""
+        reports = self._reports()
+        watches = GaugeMetricFamily("watcher_watches", "Running watches by state and mode.", labels=["state", "mode"])
+        for (state, mode), number in Counter((report.state, report.mode) for report in reports).items():
+            watches.add_metric([state, mode], number)
+        yield watches
+        yield GaugeMetricFamily("watcher_streams", "Open streams.", self._streams())
+        yield GaugeMetricFamily("watcher_entries", "Files and objects in the indexes.", sum(r.entries for r in reports))
+        yield GaugeMetricFamily("watcher_unconfirmed_events", "Changes that wait to be confirmed.", sum(r.unconfirmed for r in reports))
+        yield GaugeMetricFamily("watcher_held_deletions", "Deletions that wait for a second scan to agree.", sum(r.held for r in reports))
+        degraded = sum(bool(report.degraded) for report in reports)
+        yield GaugeMetricFamily("watcher_degraded_watches", "Watches that notice less than was asked for.", degraded)
+        yield from self._counters(reports)
+
+    def _counters(self, reports: Sequence[WatchReport]) -> Iterator[Metric]:
+        events = CounterMetricFamily("watcher_events", "Changes reported, by type.", labels=["type"])
+        for kind, number in sum((Counter(report.events) for report in reports), Counter()).items():
+            events.add_metric([kind], number)
+        yield events
+        rescans = CounterMetricFamily("watcher_rescans", "Scans out of turn, by reason.", labels=["reason"])
+        for reason, number in sum((Counter(report.rescans) for report in reports), Counter()).items():
+            rescans.add_metric([reason], number)
+        yield rescans
+        yield CounterMetricFamily("watcher_scans", "Completed scans.", sum(r.scans for r in reports))
+        yield CounterMetricFamily("watcher_place_errors", "Failures to read a place.", sum(r.errors for r in reports))
+
+
+def render_metrics(collector: WatchCollector) -> bytes:
+    """Return the metrics of now in Prometheus' text format."""
+    registry = CollectorRegistry()
+    for extra in (ProcessCollector, PlatformCollector, GCCollector):
+        extra(registry=registry)
+    registry.register(collector)
+    return generate_latest(registry)

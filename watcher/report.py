@@ -1,0 +1,87 @@
+"""What a server or a state directory tells of its watches: one shape for the status page, ``watcher status`` and the metrics. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watcher.state import Identity
+    from watcher.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReport:
+    """One watch as it is now.
+
+    Attributes:
+        name: ``id`` from the configuration, or the event's name.
+        place: What is watched.
+        principal: Who asked for it; empty without tokens.
+        state: See ``watch.State``; ``offline`` when only the state file was read.
+        mode: ``notify``, ``poll`` or empty.
+        entries: Files or objects in the index.
+        unconfirmed: Changes that wait to be confirmed.
+        next_seq: Sequence number that the next change gets.
+        streams: Connected streams.
+        events: Changes since the start of the watch, by type.
+        scans: Completed scans since then.
+        scan_s: Seconds that the last one took.
+        scanned_at: When it ended, seconds since the epoch; 0 for never.
+        scanned: Entries met by the scan that runs.
+        held: Deletions that wait for a second scan to agree.
+        errors: Failures to read the place since the start.
+        error: The last of them, while it lasts.
+        degraded: Why less is noticed than was asked for, or empty.
+        rescans: Scans out of turn, by reason.
+    """
+
+    name: str
+    place: str
+    principal: str
+    state: str
+    mode: str = ""
+    entries: int = 0
+    unconfirmed: int = 0
+    next_seq: int = 1
+    streams: int = 0
+    events: dict[str, int] = field(default_factory=dict)
+    scans: int = 0
+    scan_s: float = 0.0
+    scanned_at: float = 0.0
+    scanned: int = 0
+    held: int = 0
+    errors: int = 0
+    error: str = ""
+    degraded: str = ""
+    rescans: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report for JSON."""
+        return asdict(self)
+
+
+def report_watch(identity: Identity, watch: Watch) -> WatchReport:
+    """Return what a running watch tells of itself."""
+    status = watch.status
+    return WatchReport(
+        name=identity.name,
+        place=identity.place,
+        principal=identity.principal,
+        state=status.state.value,
+        mode=status.mode,
+        entries=watch.entries,
+        unconfirmed=watch.depth,
+        next_seq=watch.next_seq,
+        streams=watch.streams,
+        events=watch.by_type,
+        scans=status.scans,
+        scan_s=status.scan_s,
+        scanned_at=status.scanned_at,
+        scanned=status.scanned,
+        held=status.held,
+        errors=status.errors,
+        error=status.error,
+        degraded=status.degraded,
+        rescans=dict(status.rescans),
+    )

@@ -1,0 +1,173 @@
+"""The composition root: builds state, sources, watches and services from the settings, listens, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Self
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from watcher._proto import generic_pb2_grpc
+from watcher.errors import StateError
+from watcher.http import HttpEndpoint
+from watcher.policy import Policy
+from watcher.service import Eventing
+from watcher.sources.factory import Sources
+from watcher.state import StateDirectory
+from watcher.watches import Watches
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from watcher.settings import ServerSettings
+
+SERVICE = "generic.Eventing"
+
+CHANNEL_OPTIONS = (
+    # A client that is gone is noticed within 15 s; without the third setting it takes a minute.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Or two servers could listen on one port without a word.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 1024 * 1024),
+)
+
+LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:", "unix-abstract:")
+
+
+class Server:
+    """A running server; use it as an asynchronous context manager.
+
+    Args:
+        settings: What to do.
+
+    Attributes:
+        address: Where it listens, with the port that was really taken.
+        http_address: Likewise for HTTP; None without.
+        watches: What it runs.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._log = structlog.get_logger("watcher")
+        self._exits = contextlib.AsyncExitStack()
+        self.address = settings.listen
+        self.http_address: str | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start everything.
+
+        Raises:
+            StateError: The state directory, the token file or a certificate cannot be used, or the address is taken or not allowed.
+        """
+        async with self._exits:
+            await self._start()
+            self._exits = self._exits.pop_all()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End streams, then watches, then everything else."""
+        await self._exits.aclose()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        policy = Policy(settings)
+        _refuse_open_doors(settings, policy)
+        state = self._exits.enter_context(StateDirectory(settings.state_directory))
+        sources = Sources()
+        self._exits.callback(sources.close)
+        self.watches = Watches(settings, state, sources)
+        self._exits.push_async_callback(self.watches.close)
+        eventing = Eventing(self.watches, policy, settings)
+        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        health = health_aio.HealthServicer()
+        generic_pb2_grpc.add_EventingServicer_to_server(eventing, server)
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        self.address = _listen(server, settings)
+        await server.start()
+        self._exits.push_async_callback(_drain, server, eventing, health)
+        for name in ("", SERVICE):
+            await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if settings.http_listen:
+            http = HttpEndpoint(settings.http_listen, self.watches, eventing)
+            self.http_address = await http.start()
+            self._exits.push_async_callback(http.stop)
+        idling = asyncio.create_task(self.watches.run())
+        self._exits.callback(idling.cancel)
+        self._log.info("server.listening", address=self.address, http=self.http_address, state=str(settings.state_directory))
+        if policy.is_open:
+            hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
+            self._log.info("server.open", hint=hint)
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Run a server until SIGINT or SIGTERM; a second one ends the process at once.
+
+    Raises:
+        StateError: See ``Server``.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    log = structlog.get_logger("watcher")
+    async with Server(settings):
+        await stopping.wait()
+        log.info("server.stopping")
+    log.info("server.stopped")
+
+
+async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio.HealthServicer) -> None:
+    """Say that we go, end the streams, and close the port."""
+    await health.enter_graceful_shutdown()
+    eventing.stop()
+    # Streams end by themselves; the grace is for what is blocked in a write.
+    await server.stop(grace=1.0)
+
+
+def _listen(server: grpc.aio.Server, settings: ServerSettings) -> str:
+    address = settings.listen
+    try:
+        credentials = _credentials(settings)
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StateError("cannot listen there", place=address, hint="the port is taken, or the address is not of this machine") from error
+    return address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+    if settings.tls_cert is None and settings.tls_key is None and settings.tls_client_ca is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise StateError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key")
+    try:
+        pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
+        authorities = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
+    except OSError as error:
+        raise StateError(f"cannot be read: {error.strerror}", place=str(error.filename), hint="check the --tls flags") from error
+    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)
+
+
+def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:
+    if policy.is_open and not settings.listen.startswith(LOOPBACK):
+        message = "a server that lets its clients watch any place must not listen beyond this machine"
+        hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
+        raise StateError(message, place=settings.listen, hint=hint)

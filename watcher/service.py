@@ -1,0 +1,185 @@
+"""The Eventing service: one call is one stream from a watch's journal. Holds the one table from our errors to gRPC statuses.
+
+A stream never touches a place or an index: it reads payloads behind its position, writes them, and leaves the position for the watch to
+confirm by. It ends with the client, with the watch, or with the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+
+from watcher._proto import generic_pb2, generic_pb2_grpc
+from watcher.config import parse_spec
+from watcher.errors import (
+    ConfigError,
+    ConflictError,
+    DeniedError,
+    LimitError,
+    NotFoundError,
+    StateError,
+    UnauthenticatedError,
+    UnavailableError,
+    WatcherError,
+)
+from watcher.state import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import TypeAlias
+
+    from watcher.delivery import Position
+    from watcher.policy import Policy
+    from watcher.settings import ServerSettings
+    from watcher.spec import Spec
+    from watcher.watch import Watch
+    from watcher.watches import Watches
+
+    Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, AsyncIterator[generic_pb2.Event]]
+
+STATUS = {
+    ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    DeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    ConflictError: grpc.StatusCode.ALREADY_EXISTS,
+    LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    StateError: grpc.StatusCode.UNAVAILABLE,
+}
+
+READ_PAYLOADS = 256
+READ_BYTES = 4 * 1024 * 1024
+"""How much of the journal a stream holds in memory at once."""
+
+PARSERS = 2
+"""Configurations that are parsed at once: a hostile one costs a second of a core."""
+
+
+class Eventing(generic_pb2_grpc.EventingServicer):
+    """Serves the contract of ``proto/generic.proto``.
+
+    Args:
+        watches: The running watches.
+        policy: Who may watch what.
+        settings: Limits.
+    """
+
+    def __init__(self, watches: Watches, policy: Policy, settings: ServerSettings) -> None:
+        self._watches = watches
+        self._policy = policy
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._parsers = asyncio.Semaphore(PARSERS)
+        self._streams: set[asyncio.Event] = set()
+        self._log = structlog.get_logger("watcher")
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """End all streams, and every one that comes, with UNAVAILABLE."""
+        self._stopping.set()
+        for changed in self._streams:
+            changed.set()
+
+    async def StartEventSource(  # noqa: N802 - the contract's name
+        self,
+        request: generic_pb2.EventSource,
+        context: Context,
+    ) -> AsyncIterator[generic_pb2.Event]:
+        """Stream the changes of the place that a configuration selects; see DESIGN.md, "Delivery" and "Errors on the stream".
+
+        Initial metadata is sent when the watch is ready: what changes from then on is reported.
+        """
+        try:
+            async for event in self._stream(request, context):
+                yield event
+        except WatcherError as error:
+            self._log.warning("stream.refused", name=request.name, peer=context.peer(), error=str(error))
+            await context.abort(STATUS[type(error)], str(error))
+
+    async def _stream(
+        self,
+        request: generic_pb2.EventSource,
+        context: Context,
+    ) -> AsyncIterator[generic_pb2.Event]:
+        with self._slot() as changed:
+            shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+            principal = self._policy.principal(shown[0] if shown else None)
+            spec = await self._parse(request)
+            identity = Identity(principal, spec.id or request.name, spec.where.place)
+            loop = asyncio.get_running_loop()
+            watch, position = await self._watches.join(identity, spec, lambda: _wake(loop, changed))
+            log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
+            log.info("stream.opened", streams=watch.streams, after_seq=position.written_seq)
+            try:
+                await asyncio.shield(asyncio.wrap_future(watch.baselined))
+                await context.send_initial_metadata(())
+                async for event in self._events(request.name, watch, position, changed):
+                    yield event
+            finally:
+                self._watches.leave(identity, watch, position)
+                log.info("stream.closed", streams=watch.streams, after_seq=position.written_seq)
+
+    async def _events(self, name: str, watch: Watch, position: Position, changed: asyncio.Event) -> AsyncIterator[generic_pb2.Event]:
+        while True:
+            changed.clear()
+            if self._stopping.is_set():
+                raise UnavailableError("the server is shutting down", hint="connect again")
+            seq = position.written_seq
+            payloads = watch.payloads_in_memory(seq, READ_PAYLOADS)
+            if payloads is None and watch.is_running:
+                payloads = await asyncio.to_thread(watch.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+            for payload in payloads or ():
+                position.begin_write(time.monotonic())
+                # Control comes back when the transport has taken the event, which flow control can delay without end.
+                yield generic_pb2.Event(name=name, payload=payload.data)
+                position.end_write(payload.seq, time.monotonic())
+            if not payloads:
+                if not watch.is_running:
+                    raise watch.failure or UnavailableError("the watch has stopped", hint="connect again")
+                await changed.wait()
+
+    async def _parse(self, request: generic_pb2.EventSource) -> Spec:
+        if not request.name:
+            raise ConfigError("the event source has no name", hint="set EventSource.name")
+        async with self._parsers:
+            spec = await asyncio.to_thread(parse_spec, request.config)
+        await asyncio.to_thread(self._policy.check, spec)
+        return spec
+
+    @contextmanager
+    def _slot(self) -> Iterator[asyncio.Event]:
+        """Take a place among the streams, and provide what wakes this one."""
+        if self._stopping.is_set():
+            raise UnavailableError("the server is shutting down", hint="connect again")
+        if len(self._streams) >= self._settings.max_streams:
+            raise LimitError(f"the server has {len(self._streams)} streams open", hint="raise --max-streams, or use fewer event sources")
+        changed = asyncio.Event()
+        self._streams.add(changed)
+        try:
+            yield changed
+        finally:
+            self._streams.remove(changed)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
+    """Wake a stream from its watch's thread."""
+    try:
+        loop.call_soon_threadsafe(changed.set)
+    except RuntimeError:
+        # The loop is closed: the server has gone, and the stream with it.
+        return

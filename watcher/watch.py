@@ -1,0 +1,487 @@
+"""A watch: one running spec, with a thread of its own that reads the place, keeps the index and writes the journal.
+
+The thread alone touches source, tracker and index. Streams come and go from other threads: they read payloads, and leave a position
+behind by which the thread confirms. The thread sleeps until a hint, a timer or a stream wakes it.
+
+States:  starting ─→ scanning ⇄ watching        the place is read
+                        ⇅          ⇅
+                     unavailable / paused        it cannot be read now / the journal is full
+                        └────→ stopped           asked to, or failed
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from watcher.delivery import Position
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.outbox import Outbox
+from watcher.patterns import PathFilter
+from watcher.reconciler import Interrupted, Reconciler
+from watcher.spec import DirectorySpec, Existing, Filter
+from watcher.tracker import Appearance, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watcher.model import Payload
+    from watcher.sources.base import Source
+    from watcher.spec import Spec
+    from watcher.store import Store
+
+BACKOFF_MIN_S = 1.0
+BACKOFF_MAX_S = 60.0
+"""How long an unavailable place is left alone before the next try: doubled from the one to the other, with jitter."""
+
+CONFIRM_INTERVAL_S = 1.0
+PROGRESS_INTERVAL_S = 5.0
+RESUME_SHARE = 0.5
+"""A watch whose journal was full looks again when no more than this share of the cap waits."""
+
+JITTER = 0.1
+
+
+class State(StrEnum):
+    """What a watch is doing."""
+
+    STARTING = "starting"
+    SCANNING = "scanning"
+    WATCHING = "watching"
+    UNAVAILABLE = "unavailable"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Status:
+    """What a watch tells of itself; written by its thread, read by any.
+
+    Attributes:
+        state: What it is doing.
+        since: When it began to, seconds since the epoch.
+        mode: ``notify`` or ``poll``; empty before the place was opened.
+        degraded: Why less is noticed than was asked for, or empty.
+        error: The last failure to read the place, while it lasts, or empty.
+        errors: Failures to read the place since the start.
+        scanned: Entries met by the scan that runs.
+        scans: Scans completed since the start.
+        scan_s: Seconds that the last one took.
+        scanned_at: When it ended, seconds since the epoch; 0 before the first.
+        held: Deletions that wait for a second scan to agree.
+        rescans: Scans out of turn since the start, by reason.
+    """
+
+    state: State = State.STARTING
+    since: float = field(default_factory=time.time)
+    mode: str = ""
+    degraded: str = ""
+    error: str = ""
+    errors: int = 0
+    scanned: int = 0
+    scans: int = 0
+    scan_s: float = 0.0
+    scanned_at: float = 0.0
+    held: int = 0
+    rescans: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server grants a watch.
+
+    Attributes:
+        journal_cap: Unconfirmed changes at which it stops looking.
+        window_s: Seconds after which a written event is confirmed.
+    """
+
+    journal_cap: int
+    window_s: float
+
+
+class Watch:
+    """One running spec.
+
+    Args:
+        spec: What to watch.
+        source: Reads it; opened and closed by the watch.
+        store: Its state; closed by the watch.
+        limits: What the server grants.
+        name: For the log.
+
+    Attributes:
+        status: What it is doing.
+        opened: Done when the place was found, or failed with the reason why not.
+        baselined: Done when the first scan of all is over: what happens from now on is reported.
+    """
+
+    def __init__(self, spec: Spec, source: Source, store: Store, limits: Limits, *, name: str) -> None:
+        self.spec = spec
+        self.status = Status()
+        self.opened: Future[None] = Future()
+        self.baselined: Future[None] = Future()
+        self._source = source
+        self._store = store
+        self._limits = limits
+        self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._positions: set[Position] = set()
+        self._listeners: dict[Position, Callable[[], None]] = {}
+        self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._tell)
+        self._tracker = Tracker(spec.events, store.new_row)
+        self._reconciler = Reconciler(source, store, self._tracker, self._outbox, self._checkpoint)
+        self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
+        self._failure: WatcherError | None = None
+        self._scan_due_s = 0.0
+        self._scan_reason = ""
+        self._progress_due_s = 0.0
+        self._confirm_due_s = 0.0
+        self._backoff_s = BACKOFF_MIN_S
+
+    # For streams and the registry, from any thread
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; returns at once."""
+        self._stop.set()
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread to end, and tell whether it has."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def failure(self) -> WatcherError | None:
+        """Why the watch stopped by itself; None while it runs, or when it was asked to stop."""
+        return self._failure
+
+    @property
+    def is_running(self) -> bool:
+        """Whether streams can join."""
+        return not self._stop.is_set()
+
+    @property
+    def streams(self) -> int:
+        """How many streams are connected."""
+        return len(self._positions)
+
+    @property
+    def entries(self) -> int:
+        """Entries in the index."""
+        return self._store.entries
+
+    @property
+    def next_seq(self) -> int:
+        """Sequence number that the next change gets."""
+        return self._store.next_seq
+
+    @property
+    def depth(self) -> int:
+        """Unconfirmed changes in the journal."""
+        return self._store.depth
+
+    @property
+    def by_type(self) -> dict[str, int]:
+        """Changes reported since the start, by type."""
+        return dict(self._outbox.by_type)
+
+    def join_stream(self, listener: Callable[[], None]) -> Position:
+        """Connect a stream.
+
+        Args:
+            listener: Called from the watch's thread when there are new payloads or the watch has stopped; returns at once.
+
+        Returns:
+            The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
+        """
+        with self._lock:
+            position = Position(self._store.cursor)
+            self._positions.add(position)
+            self._listeners[position] = listener
+        return position
+
+    def leave_stream(self, position: Position) -> None:
+        """Disconnect a stream; its position no longer counts."""
+        with self._lock:
+            self._positions.discard(position)
+            self._listeners.pop(position, None)
+
+    def payloads_in_memory(self, after_seq: int, limit: int) -> list[Payload] | None:
+        """Return payloads after a sequence number without touching the disk; None when that cannot be done."""
+        return self._outbox.after_from_memory(after_seq, limit=limit)
+
+    def payloads(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return payloads after a sequence number, in order; may wait for the disk.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        return self._outbox.after(after_seq, limit=limit, max_bytes=max_bytes)
+
+    def _tell(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners.values())
+        for listener in listeners:
+            listener()
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            self._open()
+            self.opened.set_result(None)
+            while not self._stop.is_set():
+                self._turn()
+            self._outbox.seal(now=True)
+        except Interrupted:
+            pass
+        except WatcherError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, streams must end and the log must tell
+            self._log.exception("watch.failed")
+            failure = UnavailableError("the watch failed", place=self.spec.where.place, hint="see the server's log")
+            failure.__cause__ = error
+            self._fail(failure)
+        finally:
+            self._stop.set()
+            self._close()
+
+    def _fail(self, error: WatcherError) -> None:
+        self._failure = error
+        if not self.opened.done():
+            self.opened.set_exception(error)
+        else:
+            self._log.error("watch.stopped", error=str(error))
+
+    def _close(self) -> None:
+        self._enter(State.STOPPED)
+        try:
+            self._source.close()
+            self._confirm()
+        except WatcherError as error:
+            self._log.warning("watch.close", error=str(error))
+        finally:
+            self._store.close()
+            for waiting in (self.opened, self.baselined):
+                if not waiting.done():
+                    waiting.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
+            self._tell()
+
+    def _turn(self) -> None:
+        """Do all that is due, then sleep until something may be."""
+        self._wake.clear()
+        self._confirm_if_due()
+        self._outbox.seal()
+        if self._is_full():
+            self._enter(State.PAUSED)
+        elif self.status.state is State.UNAVAILABLE and time.monotonic() < self._scan_due_s:
+            pass
+        else:
+            self._look()
+        self._wake.wait(self._sleep_s())
+
+    def _look(self) -> None:
+        try:
+            if self.status.state is State.UNAVAILABLE:
+                self._open()
+            if self.status.state is State.PAUSED:
+                self._request_scan("the journal was full")
+            if self._is_baselined():
+                self._enter(State.WATCHING)
+                self._observe()
+            if time.monotonic() >= self._scan_due_s:
+                self._scan()
+                self._enter(State.WATCHING)
+        except (UnavailableError, NotFoundError, DeniedError) as error:
+            self._on_unavailable(error)
+        except Interrupted:
+            if not self._stop.is_set():
+                self._enter(State.PAUSED)
+
+    def _observe(self) -> None:
+        for observation in self._source.observe():
+            self._reconciler.apply(observation)
+            self._checkpoint(0)
+        self.status.degraded = self._source.degraded
+        if reason := self._reconciler.rescan_reason:
+            self._reconciler.rescan_reason = ""
+            self._request_scan(reason)
+
+    def _request_scan(self, reason: str) -> None:
+        self._scan_due_s = 0.0
+        self._scan_reason = reason
+        self.status.rescans[reason] = self.status.rescans.get(reason, 0) + 1
+
+    def _scan(self) -> None:
+        self._enter(State.SCANNING)
+        reason, self._scan_reason = self._scan_reason, ""
+        if reason:
+            self._log.info("scan.out_of_turn", reason=reason)
+        is_baseline = not self._is_baselined()
+        self._tracker.appearance = self._appearance(is_baseline=is_baseline)
+        self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+        try:
+            result = self._reconciler.scan(is_baseline=is_baseline)
+        finally:
+            self._tracker.appearance = lambda _path: Appearance.NEW
+        self._store.set_meta(baselined="1", filter=_filter_text(self.spec), identity=self._source.identity, spec=_spec_text(self.spec))
+        status = self.status
+        status.scans, status.scan_s, status.scanned_at, status.error = status.scans + 1, result.duration_s, time.time(), ""
+        status.degraded = self._source.degraded
+        self._backoff_s = BACKOFF_MIN_S
+        interval_s = self._source.scan_interval_s
+        if result.held:
+            interval_s = min(interval_s, self.spec.where.poll_interval_s)
+            self._log.warning(
+                "scan.held", deletions=result.held, entries=self._store.entries, hint="they are reported when the next scan agrees"
+            )
+        status.held = result.held
+        if is_baseline:
+            self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
+        if not self.baselined.done():
+            self.baselined.set_result(None)
+        self._scan_due_s = time.monotonic() + interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
+
+    def _appearance(self, *, is_baseline: bool) -> Callable[[bytes], Appearance]:
+        """Return what it means that an entry has no row, while a scan runs."""
+        before = Appearance.EXISTING if self.spec.existing is Existing.REPORT else Appearance.ADOPTED
+        if is_baseline:
+            return lambda _path: before
+        former = self._store.meta("filter")
+        if former is None or former == _filter_text(self.spec):
+            return lambda _path: Appearance.NEW
+        admitted = _former_filter(former)
+        return lambda path: Appearance.NEW if admitted(path) else before
+
+    def _checkpoint(self, scanned: int) -> None:
+        self.status.scanned = scanned
+        if self._stop.is_set() or self._is_full():
+            raise Interrupted
+        self._confirm_if_due()
+        if scanned and time.monotonic() >= self._progress_due_s:
+            self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+            self._log.info("scan.progress", entries=scanned)
+
+    def _is_full(self) -> bool:
+        cap = self._limits.journal_cap
+        return self._store.depth > (cap * RESUME_SHARE if self.status.state is State.PAUSED else cap - 1)
+
+    def _is_baselined(self) -> bool:
+        return self.baselined.done()
+
+    def _sleep_s(self) -> float:
+        now_s = time.monotonic()
+        times = []
+        if self.status.state is not State.PAUSED:
+            times.append(self._scan_due_s - now_s)
+            due_in_s = self._source.due_in_s() if self.status.state is State.WATCHING else None
+            if due_in_s is not None:
+                times.append(due_in_s)
+        if (seal_s := self._outbox.seal_due_s()) is not None:
+            times.append(seal_s - now_s)
+        if self._store.depth and self._positions:
+            times.append(self._confirm_due_s - now_s)
+        return max(0.0, min(times, default=CONFIRM_INTERVAL_S))
+
+    # Confirmation
+
+    def _confirm_if_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._confirm_due_s:
+            self._confirm_due_s = now_s + CONFIRM_INTERVAL_S
+            self._confirm()
+
+    def _confirm(self) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            confirmed = [position.confirmed_seq(now_s, self._limits.window_s) for position in self._positions]
+        if confirmed:
+            self._store.confirm(min(confirmed))
+
+    # Opening, and what to do when the place cannot be read
+
+    def _open(self) -> None:
+        """Open the place and make sure that it is the one that the index speaks of."""
+        self._source.open(self._wake.set)
+        known = self._store.meta("identity")
+        if known and self._source.identity and known != self._source.identity:
+            self._source.close()
+            raise UnavailableError(
+                f"the file system was {known} and is now {self._source.identity}",
+                place=self.spec.where.place,
+                hint="mount the volume again, or set another id: to watch what is there now",
+            )
+        if self.status.state is State.STARTING:
+            self._resume()
+        self.status.mode, self.status.degraded = self._source.mode, self._source.degraded
+        self._scan_due_s = 0.0
+        self._log.info("watch.opened", mode=self._source.mode, entries=self._store.entries)
+        if self._source.degraded:
+            self._log.warning("watch.degraded", reason=self._source.degraded)
+
+    def _resume(self) -> None:
+        """Take up the index of an earlier run: drop silently what this spec's filter no longer admits."""
+        if self._store.meta("baselined") is None:
+            return
+        self.baselined.set_result(None)
+        former = self._store.meta("filter")
+        if former is not None and former != _filter_text(self.spec):
+            self._reconciler.drop(_admits(self.spec))
+
+    def _on_unavailable(self, error: WatcherError) -> None:
+        self._source.close()
+        if self.status.error != str(error):
+            self._log.warning("watch.unavailable", error=str(error), retry_s=round(self._backoff_s, 1))
+        self.status.error = str(error)
+        self.status.errors += 1
+        self._enter(State.UNAVAILABLE)
+        self._scan_due_s = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
+        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+
+    def _enter(self, state: State) -> None:
+        status = self.status
+        if status.state is state:
+            return
+        if status.state is State.UNAVAILABLE and state is not State.STOPPED:
+            self._log.info("watch.available")
+        if state is State.PAUSED:
+            self._log.warning("watch.paused", unconfirmed=self._store.depth, hint="the client reads too slowly, or not at all")
+        status.state, status.since = state, time.time()
+
+
+def _admits(spec: Spec) -> Callable[[bytes], bool]:
+    """Return whether a spec would watch a path."""
+    admits = PathFilter(spec.filter).admits
+    if isinstance(spec.where, DirectorySpec) and not spec.where.recursive:
+        return lambda path: b"/" not in path and admits(path)
+    return admits
+
+
+def _filter_text(spec: Spec) -> str:
+    recursive = not isinstance(spec.where, DirectorySpec) or spec.where.recursive
+    text = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": recursive}
+    return msgspec.json.encode(text).decode()
+
+
+def _former_filter(text: str) -> Callable[[bytes], bool]:
+    values = msgspec.json.decode(text)
+    admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
+    return admits if values["recursive"] else lambda path: b"/" not in path and admits(path)
+
+
+def _spec_text(spec: Spec) -> str:
+    return msgspec.json.encode(spec, enc_hook=dict, order="deterministic").decode()

@@ -1,0 +1,156 @@
+"""The running watches by identity: opens, shares, replaces and idles them out. The asyncio side of ``watch.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from watcher.errors import ConfigError, ConflictError, UnavailableError
+from watcher.patterns import PathFilter
+from watcher.policy import is_inside
+from watcher.spec import DirectorySpec
+from watcher.watch import Limits, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watcher.delivery import Position
+    from watcher.settings import ServerSettings
+    from watcher.sources.factory import Sources
+    from watcher.spec import Spec
+    from watcher.state import Identity, StateDirectory
+
+IDLE_CHECK_S = 1.0
+STOP_TIMEOUT_S = 10.0
+"""How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""How long all watches may take to stop when the server does."""
+
+
+class Watches:
+    """The watches of one server.
+
+    Args:
+        settings: Limits and times.
+        state: Where the state files are.
+        sources: Makes the sources.
+    """
+
+    def __init__(self, settings: ServerSettings, state: StateDirectory, sources: Sources) -> None:
+        self._settings = settings
+        self._state = state
+        self._sources = sources
+        self._running: dict[Identity, Watch] = {}
+        self._idle_since_s: dict[Identity, float] = {}
+        self._locks: defaultdict[Identity, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._is_closing = False
+        self._log = structlog.get_logger("watcher")
+
+    def running(self) -> list[tuple[Identity, Watch]]:
+        """Return the watches that run, with their identities."""
+        return list(self._running.items())
+
+    async def join(self, identity: Identity, spec: Spec, listener: Callable[[], None]) -> tuple[Watch, Position]:
+        """Connect a stream to the watch of an identity, starting it if need be.
+
+        Args:
+            identity: Names the watch.
+            spec: What it must be running.
+            listener: See ``Watch.join_stream``.
+
+        Raises:
+            ConflictError: It runs with another configuration for other streams.
+            ConfigError: The place holds the server's own state.
+            NotFoundError: There is no such place.
+            DeniedError: The place may not be read.
+            UnavailableError: The place cannot be reached now, or the server is shutting down.
+            StateError: The state cannot be used.
+        """
+        async with self._locks[identity]:
+            watch = self._running.get(identity)
+            if watch is not None and not (watch.is_running and watch.spec == spec):
+                if watch.is_running and watch.streams:
+                    message = f"{identity.name!r} is already streamed with another configuration"
+                    raise ConflictError(message, place=identity.place, hint="set a different id: in one of the two configurations")
+                await self._stop(identity, watch)
+                watch = None
+            if watch is None:
+                watch = await self._start(identity, spec)
+            self._idle_since_s.pop(identity, None)
+            return watch, watch.join_stream(listener)
+
+    def leave(self, identity: Identity, watch: Watch, position: Position) -> None:
+        """Disconnect a stream."""
+        watch.leave_stream(position)
+        if not watch.streams and self._running.get(identity) is watch:
+            self._idle_since_s[identity] = time.monotonic()
+
+    async def run(self) -> None:
+        """Stop watches that no stream has used for the idle timeout, until cancelled."""
+        while True:
+            await asyncio.sleep(IDLE_CHECK_S)
+            for identity, since_s in list(self._idle_since_s.items()):
+                if time.monotonic() - since_s < self._settings.idle_timeout_s:
+                    continue
+                async with self._locks[identity]:
+                    watch = self._running.get(identity)
+                    if watch is not None and not watch.streams:
+                        self._log.info("watch.idle", watch=identity.name, place=identity.place)
+                        await self._stop(identity, watch)
+
+    async def close(self) -> None:
+        """Stop all watches and wait for them; no stream can join any more."""
+        self._is_closing = True
+        for _, watch in self.running():
+            watch.stop()
+        joined = await asyncio.gather(*(asyncio.to_thread(watch.join, CLOSE_TIMEOUT_S) for _, watch in self.running()))
+        if not all(joined):
+            # Nothing is lost: what was not committed is found again.
+            self._log.warning("watch.abandoned", watches=joined.count(False))
+        self._running.clear()
+
+    async def _start(self, identity: Identity, spec: Spec) -> Watch:
+        if self._is_closing:
+            raise UnavailableError("the server is shutting down", hint="connect again")
+        self._refuse_own_state(spec)
+        store = await asyncio.to_thread(self._state.open, identity)
+        limits = Limits(self._settings.journal_cap, self._settings.redelivery_window_s)
+        stopping: list[Watch] = []
+        source = self._sources.make(spec, lambda: bool(stopping) and not stopping[0].is_running)
+        watch = Watch(spec, source, store, limits, name=identity.name)
+        stopping.append(watch)
+        self._running[identity] = watch
+        watch.start()
+        try:
+            await asyncio.shield(asyncio.wrap_future(watch.opened))
+        except BaseException:
+            await self._stop(identity, watch)
+            raise
+        self._idle_since_s[identity] = time.monotonic()
+        return watch
+
+    async def _stop(self, identity: Identity, watch: Watch) -> None:
+        watch.stop()
+        if not await asyncio.to_thread(watch.join, STOP_TIMEOUT_S):
+            raise UnavailableError("the watch is still stopping", place=identity.place, hint="connect again")
+        self._running.pop(identity, None)
+        self._idle_since_s.pop(identity, None)
+
+    def _refuse_own_state(self, spec: Spec) -> None:
+        """Refuse a directory in which every event would cause the next: that of the state files, unless it is excluded."""
+        if not isinstance(spec.where, DirectorySpec):
+            return
+        state, root = os.path.realpath(self._state.path), os.path.realpath(spec.where.path)
+        if not is_inside(state, root):
+            return
+        relative = os.path.relpath(state, root)
+        is_read = relative == "." or (spec.where.recursive and PathFilter(spec.filter).admits_directory(os.fsencode(relative)))
+        if is_read:
+            hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
+            raise ConfigError("the server keeps its state in there", place=spec.where.place, hint=hint)
