@@ -1,0 +1,39 @@
+# The image holds the locked dependencies and the package, runs as uid 65532 and writes only below /var/lib/watcher.
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv --without-pip /opt/watcher
+WORKDIR /src
+COPY requirements.lock ./
+RUN python -m pip --python /opt/watcher/bin/python install --no-compile --require-hashes --requirement requirements.lock
+COPY pyproject.toml requirements-dev.lock LICENSE README.md ./
+COPY watcher watcher
+# The lock holds the build backend too: its hashes are checked as well.
+RUN python -m pip wheel --no-deps --build-constraint requirements-dev.lock --wheel-dir /dist . \
+    && python -m pip --python /opt/watcher/bin/python install --no-compile --no-deps /dist/*.whl \
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/watcher
+
+FROM ${PYTHON_IMAGE}
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="watcher" \
+      org.opencontainers.image.description="Argo Events generic event source for directories and S3 buckets" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/watcher /opt/watcher
+# The base comes without the bytecode of the standard library. Nothing can write bytecode later, and every health check is a start.
+RUN python -m compileall -q --invalidation-mode unchecked-hash -x '/(ensurepip|idlelib|site-packages|test)/' /usr/local/lib/python3.* \
+    && install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/watcher
+# Listening beyond loopback requires allow flags, which only the operator knows: `docker run … watcher serve --allow-directory /data`.
+ENV PATH=/opt/watcher/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    WATCHER_LISTEN=0.0.0.0:8080 \
+    WATCHER_HTTP=0.0.0.0:8081 \
+    WATCHER_STATE=/var/lib/watcher
+USER 65532:65532
+VOLUME /var/lib/watcher
+EXPOSE 8080 8081
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["watcher", "healthcheck"]
+ENTRYPOINT ["watcher"]
+CMD ["serve"]

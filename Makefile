@@ -1,0 +1,74 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(READY) ## watch a directory and show its events (DIR=./playground)
+	@$(if $(DIR),,mkdir -p playground)
+	@exec $(BIN)/watcher dev "$(or $(DIR),playground)"
+
+.PHONY: test
+test: $(READY) ## run the tests (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/hadolint Dockerfile
+
+.PHONY: format
+format: $(READY) ## format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format
+
+.PHONY: proto
+proto: $(READY) ## generate watcher/_proto from proto/generic.proto
+	@.ci/proto $(BIN)/python .
+
+.PHONY: lock
+lock: $(BIN)/uv ## resolve the locks again (UPGRADE=1 takes new versions)
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
+
+.PHONY: image
+image: ## build the container image (with docker, podman or buildah; IMAGE=watcher)
+	@.ci/image "$(or $(IMAGE),watcher)"
+
+.PHONY: clean
+clean: ## remove the virtual environment, caches and what was built
+	@rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find watcher tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment is complete when $(READY) is there and newer than what it was made from.
+$(READY): requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (a minute or two the first time)"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make virtual environments; install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: | $(BIN)/python
+	@$(PIP) install uv
