@@ -35,6 +35,7 @@ MAX_PROBLEMS = 20
 
 _NOT_VALID = "configuration is not valid"
 _EXAMPLE = 'such as "directory: /data/in"'
+_IS_DIRECTORY = 'is a directory, write "directory:" in place of "s3:"'
 _QUOTE_GLOBS = ', put a pattern that begins with "*" in quotes'
 _MAX_DIGITS = 100
 _MAX_LABEL = 200
@@ -225,7 +226,7 @@ class _Reading:
         for name_node, value in node.value:
             line = name_node.start_mark.line
             name = name_node.value if isinstance(name_node, yaml.ScalarNode) else "?"
-            dotted = f"{key}.{_cut(name, 60)}" if key else _cut(name, 60)
+            dotted = f"{key}.{_cut(name, 60)}" if key else _cut(name, 60) or '""'
             self.lines[dotted] = line
             if not isinstance(name_node, yaml.ScalarNode) or name_node.tag != "str":
                 self.problem(dotted, "a key must be a string, put it in quotes")
@@ -373,9 +374,10 @@ def _text(value: object) -> str:
 
 
 def _label(value: object) -> str:
-    if not 1 <= len(_text(value)) <= _MAX_LABEL or not _text(value).isprintable():
+    label = _text(value)
+    if not 1 <= len(label) <= _MAX_LABEL or not label.isprintable():
         raise _MismatchError(f"must be 1 to {_MAX_LABEL} printable characters")
-    return _text(value)
+    return label
 
 
 def _boolean(value: object) -> bool:
@@ -417,9 +419,10 @@ def _duration(low: str, high: str) -> _Reader:
 
 def _matching(pattern: re.Pattern[str], expected: str) -> _Reader:
     def make(value: object) -> str:
-        if not pattern.fullmatch(_text(value)):
+        text = _text(value)
+        if not pattern.fullmatch(text):
             raise _MismatchError(f"must be {expected}")
-        return _text(value)
+        return text
 
     return _scalar(make)
 
@@ -448,24 +451,25 @@ def _path(value: object) -> str:
 def _bucket(value: object) -> str:
     name = _text(value)
     if name.startswith("/"):
-        raise _MismatchError('is a directory, write "directory:" in place of "s3:"')
+        raise _MismatchError(_IS_DIRECTORY)
     if not _BUCKET_NAME.fullmatch(name):
         raise _MismatchError("must name a bucket (3 to 63 letters, digits, dots and hyphens, no slash) or be the ARN of an access point")
     return name
 
 
 def _prefix(value: object) -> str:
-    if len(_text(value).encode()) > _MAX_PREFIX_BYTES:
+    prefix = _text(value)
+    if len(prefix.encode()) > _MAX_PREFIX_BYTES:
         raise _MismatchError(f"must have at most {_MAX_PREFIX_BYTES} bytes")
-    return _text(value)
+    return prefix
 
 
 def _short_bucket(value: object) -> BucketSpec:
-    uri = _S3_URI.fullmatch(_text(value))
-    if not uri and not _text(value).startswith("/"):
-        raise _MismatchError('must be like "s3://bucket/prefix"')
-    name, prefix = uri.groups() if uri else (value, None)
-    return BucketSpec(_bucket(name), _prefix(prefix or ""))
+    text = _text(value)
+    uri = _S3_URI.fullmatch(text)
+    if uri:
+        return BucketSpec(_bucket(uri[1]), _prefix(uri[2] or ""))
+    raise _MismatchError(_IS_DIRECTORY if text.startswith("/") else 'must be like "s3://bucket/prefix"')
 
 
 def _endpoint(value: object) -> str:

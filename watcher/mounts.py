@@ -14,28 +14,7 @@ from pathlib import Path
 MOUNTINFO = Path("/proc/self/mountinfo")
 
 WITHOUT_NOTIFICATIONS = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "coda",
-        "fuse",
-        "fuseblk",
-        "gfs2",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "virtiofs",
-    ]
+    "9p afs beegfs ceph cifs coda fuse fuseblk gfs2 glusterfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb2 smb3 smbfs virtiofs".split()  # noqa: SIM905 - one name a line would fill the page
 )
 """Types of file systems on which a change made elsewhere, or at all, sends no notification. ``fuse.*`` belongs to them too."""
 

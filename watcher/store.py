@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -261,6 +261,27 @@ _HINTS = {
     "SQLITE_CORRUPT": "move the file away to start afresh",
     "SQLITE_NOTADB": "move the file away to start afresh",
 }
+
+
+def read_summary(path: Path) -> dict[str, str | int]:
+    """Return what a state file says of itself, without changing it, also while a server uses it.
+
+    Returns:
+        ``name``, ``place``, ``principal`` as text; ``entries``, ``next_seq``, ``cursor`` and ``used_at`` (seconds since the epoch).
+
+    Raises:
+        StateError: It cannot be read, or a server on a network file system has it for itself.
+    """
+    # Without a WAL nobody writes; then SQLite is told so, or it would make a WAL of its own.
+    mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=1.0)) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+            entries, next_seq, cursor = db.execute("SELECT entries, next_seq, cursor FROM counters").fetchone()
+    except sqlite3.Error as error:
+        raise StateError(f"state file cannot be read: {error}", place=str(path)) from error
+    names: dict[str, str | int] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
+    return names | {"entries": entries, "next_seq": next_seq, "cursor": cursor, "used_at": int(meta.get("used_at", 0))}
 
 
 def is_damaged(error: StateError) -> bool:

@@ -18,12 +18,13 @@ from watcher.sources.s3_listing import read_head, read_page
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
 
     from watcher.model import Entry
+    from watcher.patterns import PathFilter
     from watcher.sources.base import Observation
     from watcher.sources.s3_listing import Page
     from watcher.spec import BucketSpec
@@ -36,22 +37,28 @@ class BucketSource:
 
     Attributes:
         mode: Always ``poll``.
+        degraded: Always empty.
         scan_interval_s: Seconds between two full scans, without jitter.
+        identity: Always empty: a bucket's name is its identity.
         requests: LIST requests sent since ``open``, repeated ones too: what the store bills.
     """
 
-    mode: str = Mode.POLL
+    degraded = ""
+    identity = ""
 
-    def __init__(self, spec: BucketSpec, *, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, spec: BucketSpec, path_filter: PathFilter, *, should_stop: Callable[[], bool]) -> None:
         """Prepare to read; nothing is connected before ``open``.
 
         Args:
             spec: What to read.
+            path_filter: Which keys count.
             should_stop: Asked before each request; once it says yes, reading ends with ``UnavailableError``.
         """
+        self.mode = Mode.POLL.value
         self.scan_interval_s = spec.poll_interval_s
         self.requests = 0
         self._spec = spec
+        self._filter = path_filter
         self._should_stop = should_stop
         self._client: S3Client | None = None
 
@@ -88,7 +95,10 @@ class BucketSource:
         """
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
-        return BucketScan(self._list_page, self._spec.place)
+        return BucketScan(self._list_page, self._filter, self._spec.place)
+
+    def hint(self, paths: Iterable[bytes]) -> None:
+        """Do nothing: the next scan looks at everything."""
 
     def observe(self) -> Sequence[Observation]:
         """Return nothing: there are no hints."""
@@ -120,6 +130,10 @@ class BucketSource:
         except WatcherError as error:
             raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
         return looks
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys as they are: a listing that was read to its end, page by page in one chain, is the proof."""
+        return paths
 
     def _list_page(self, token: str | None, *, max_keys: int = BATCH_ENTRIES) -> Page:
         """Return the first page of the listing, or the one that ``token`` stands for."""
@@ -173,16 +187,18 @@ class BucketScan:
         unread: Empty: a listing that is not complete raises.
     """
 
-    def __init__(self, list_page: Callable[[str | None], Page], place: str) -> None:
+    def __init__(self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str) -> None:
         """Prepare to list.
 
         Args:
             list_page: Returns the first page for None, else the page of a token.
+            path_filter: Which keys count.
             place: For messages.
         """
         self.prefix = b""
         self.unread: list[bytes] = []
         self._list_page = list_page
+        self._filter = path_filter
         self._place = place
 
     def __iter__(self) -> Iterator[Batch]:
@@ -199,8 +215,12 @@ class BucketScan:
             if page.next_token in tokens:
                 raise UnavailableError("the listing cannot be trusted: it runs in a circle", place=self._place)
             tokens.add(page.next_token)
-            if page.entries:
-                yield Batch(page.entries)
+            yield from self._admitted(page)
             page = self._list_page(page.next_token)
-        if page.entries:
-            yield Batch(page.entries)
+        yield from self._admitted(page)
+
+    def _admitted(self, page: Page) -> Iterator[Batch]:
+        admits = self._filter.admits
+        entries = [entry for entry in page.entries if admits(entry.path)]
+        if entries:
+            yield Batch(entries)
