@@ -1,0 +1,182 @@
+"""Translates answers and failures of S3 without a server: timestamps, pages, error codes and exceptions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from botocore import exceptions as sdk
+
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.model import Entry
+from watcher.patterns import PathFilter
+from watcher.sources.bucket import BucketSource
+from watcher.sources.s3_errors import translate, translated
+from watcher.sources.s3_listing import Page, parse_timestamp_ns, read_head, read_page
+from watcher.spec import BucketSpec, Filter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+SPEC = BucketSpec("landing", prefix="in/")
+PLACE = SPEC.place
+NOON_NS = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+def found(key: str = "in/a", **fields: object) -> dict[str, object]:
+    """Return one object of a page, with other fields where told."""
+    return {"Key": key, "Size": 5, "LastModified": "2026-11-23T12:00:00.000Z", "ETag": '"abc-2"', "StorageClass": "GLACIER"} | fields
+
+
+def answer(*contents: dict[str, object], **fields: object) -> dict[str, object]:
+    """Return the last page of a listing as the SDK hands it over, with other fields where told."""
+    return {"Name": "landing", "Prefix": "in/", "EncodingType": "url", "IsTruncated": False, "Contents": list(contents)} | fields
+
+
+def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
+    """Return what botocore raises for an error answer; underscores in the names of headers become hyphens."""
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": {name.replace("_", "-"): value for name, value in headers.items()}}
+    return sdk.ClientError(cast("Any", {"Error": {"Code": code, "Message": "Told so."}, "ResponseMetadata": metadata}), "ListObjectsV2")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ns"),
+    [
+        ("2026-11-23T12:00:00Z", NOON_NS),
+        ("2026-11-23T12:00:00.000Z", NOON_NS),
+        ("2026-11-23T12:00:00.789Z", NOON_NS + 789_000_000),
+        ("2026-11-23T12:00:00.123457Z", NOON_NS + 123_457_000),
+        ("2026-11-23T12:00:00.000001+00:00", NOON_NS + 1000),
+        ("2026-11-23T13:00:00+01:00", NOON_NS),
+        ("1969-12-31T23:59:59.999999Z", -1000),
+        ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999_000),
+    ],
+)
+def test_timestamps_are_exact(text: str, expected_ns: int) -> None:
+    """Every resolution and offset that stores use becomes the exact nanosecond, for dates at which a float would round."""
+    assert parse_timestamp_ns(text) == expected_ns
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-11-23", "2026-11-23T12:00:00", "2026-13-01T00:00:00Z", "Mon, 23 Nov 2026 12:00:00 GMT"])
+def test_other_timestamps_are_refused(text: str) -> None:
+    """What is not a moment in ISO 8601 is an error and not a guess."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_timestamp_ns(text)
+
+
+def test_page_becomes_entries() -> None:
+    """An object of a page becomes an entry with its decoded key, exact time, unquoted etag and storage class."""
+    page = read_page(answer(found("in/a+b%2B%C3%A9"), found("in/c", ETag="raw", StorageClass="")), SPEC)
+    assert page == Page(
+        [
+            Entry("in/a b+é".encode(), 5, NOON_NS, etag="abc-2", storage_class="GLACIER"),
+            Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class="STANDARD"),
+        ],
+        None,
+    )
+
+
+def test_truncated_page_has_a_token() -> None:
+    """The token of a page with more to follow is handed on."""
+    assert read_page(answer(IsTruncated=True, NextContinuationToken="t"), SPEC) == Page([], "t")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "name", "believed"),
+    [
+        ("landing", "landing", True),
+        ("landing", "Landing", False),
+        ("landing", None, False),
+        ("reports-4k2x-s3alias", "landing", True),
+        ("reports-4k2x-s3alias", None, False),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/reports", "landing", True),
+    ],
+)
+def test_name_of_the_bucket(bucket: str, name: str | None, *, believed: bool) -> None:
+    """A page must name our bucket, but an access point is answered for by the bucket behind it."""
+    page = answer(Name=name)
+    if believed:
+        assert read_page(page, BucketSpec(bucket, prefix="in/")).next_token is None
+    else:
+        with pytest.raises(UnavailableError, match="page of bucket"):
+            read_page(page, BucketSpec(bucket, prefix="in/"))
+
+
+@pytest.mark.parametrize(("prefix", "sent"), [("a b+é", "a%20b%2B%C3%A9"), ("a b+é", "a+b%2B%C3%A9"), ("a b+é", "a b+é"), ("", "")])
+def test_prefix_may_be_encoded_or_not(prefix: str, sent: str) -> None:
+    """A page names our prefix, URL-encoded as AWS does or plain as SeaweedFS does."""
+    assert read_page(answer(Prefix=sent), BucketSpec("landing", prefix=prefix)).entries == []
+
+
+def test_head_says_the_same_as_a_listing() -> None:
+    """An answer to HEAD, where the default storage class is left out, becomes the entry that a listing gives."""
+    head = {"ContentLength": 5, "LastModified": "Mon, 23 Nov 2026 12:00:00 GMT", "ETag": '"abc-2"'}
+    (listed,) = read_page(answer(found(StorageClass="STANDARD")), SPEC).entries
+    assert read_head(b"in/a", head, SPEC) == listed
+
+
+@pytest.mark.parametrize("head", [{}, {"ContentLength": 5}, {"ContentLength": 5, "LastModified": "yesterday"}])
+def test_unreadable_head_is_unavailable(head: dict[str, object]) -> None:
+    """An answer to HEAD without its headers is not trusted."""
+    with pytest.raises(UnavailableError, match="cannot be trusted"):
+        read_head(b"in/a", head, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (client_error("NoSuchBucket", 404), NotFoundError, "no such bucket"),
+        (client_error("AccessDenied", 403), DeniedError, r"\(AccessDenied: Told so\)"),
+        (client_error("403", 403), DeniedError, "403"),
+        (client_error("InvalidAccessKeyId", 403), DeniedError, "access key"),
+        (client_error("SignatureDoesNotMatch", 403), DeniedError, "secret"),
+        (client_error("ExpiredToken", 400), DeniedError, "renew"),
+        (client_error("AuthorizationHeaderMalformed", 400, x_amz_bucket_region="eu-west-3"), UnavailableError, "set region: eu-west-3$"),
+        (client_error("PermanentRedirect", 301), UnavailableError, "set the region"),
+        (client_error("Strange", 503), UnavailableError, "cannot answer now.*Strange"),
+        (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: Told so$"),
+        (sdk.NoCredentialsError(), DeniedError, "AWS_ACCESS_KEY_ID"),
+        (sdk.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), DeniedError, "AWS_SECRET_ACCESS_KEY"),
+        (sdk.ProfileNotFound(profile="nobody"), DeniedError, "nobody"),
+        (sdk.UnauthorizedSSOTokenError(), DeniedError, "log in"),
+        (sdk.CredentialRetrievalError(provider="role", error_msg="gone"), UnavailableError, "cannot be fetched.*gone"),
+        (
+            sdk.EndpointConnectionError(endpoint_url="http://x/?y", error="<0x7f> [Errno 111] refused"),
+            UnavailableError,
+            r"d: \[Errno 111\]",
+        ),
+        (sdk.SSLError(endpoint_url="https://x", error=OSError("bad certificate")), UnavailableError, "TLS failed: bad certificate"),
+        (sdk.ConnectTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
+        (sdk.ReadTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
+        (sdk.ConnectionClosedError(endpoint_url="http://x"), UnavailableError, "connection broke"),
+        (sdk.ParamValidationError(report="Bucket"), NotFoundError, "name of a bucket"),
+        (ValueError("Invalid endpoint: x"), UnavailableError, "ValueError: Invalid endpoint"),
+        (KeyError("Credentials"), UnavailableError, "KeyError"),
+    ],
+)
+def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: str) -> None:
+    """Each failure becomes the error that a client is to get, with the place, and with class and code where it is an unknown one."""
+    with pytest.raises(kind, match=text) as caught, translated(PLACE):
+        raise error
+    assert type(caught.value) is kind
+    assert (caught.value.place, caught.value.__cause__) == (PLACE, error)
+
+
+def test_long_texts_are_cut() -> None:
+    """What a store says ends up in a status message, so it is cut and put on one line."""
+    message = translate(ValueError("line\n" * 1000), PLACE).message
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+def test_a_bucket_is_only_read_as_a_whole() -> None:
+    """To scan a part of a bucket is a mistake of the caller, and so is to scan before open; there are never hints."""
+    source = BucketSource(SPEC, PathFilter(Filter()), should_stop=lambda: False)
+    with pytest.raises(ValueError, match="as a whole"):
+        source.scan(b"in/")
+    with pytest.raises(RuntimeError, match="not open"):
+        list(source.scan())
+    assert (list(source.observe()), source.due_in_s(), source.mode, source.scan_interval_s) == ([], None, "poll", 30.0)
+    source.close()
+    source.close()
