@@ -108,7 +108,8 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             async for event in self._stream(request, context):
                 yield event
         except WatcherError as error:
-            self._log.warning("stream.refused", name=request.name, peer=context.peer(), error=str(error))
+            level = "info" if self.is_stopping else "warning"
+            getattr(self._log, level)("stream.ended", name=request.name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
 
     async def _stream(

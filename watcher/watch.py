@@ -44,6 +44,7 @@ BACKOFF_MAX_S = 60.0
 
 CONFIRM_INTERVAL_S = 1.0
 PROGRESS_INTERVAL_S = 5.0
+USED_INTERVAL_S = 86_400.0
 RESUME_SHARE = 0.5
 """A watch whose journal was full looks again when no more than this share of the cap waits."""
 
@@ -338,7 +339,7 @@ class Watch:
             result = self._reconciler.scan(is_baseline=is_baseline)
         finally:
             self._tracker.appearance = lambda _path: Appearance.NEW
-        self._store.set_meta(baselined="1", filter=_filter_text(self.spec), identity=self._source.identity, spec=_spec_text(self.spec))
+        self._record()
         status = self.status
         status.scans, status.scan_s, status.scanned_at, status.error = status.scans + 1, result.duration_s, time.time(), ""
         status.degraded = self._source.degraded
@@ -355,6 +356,15 @@ class Watch:
         if not self.baselined.done():
             self.baselined.set_result(None)
         self._scan_due_s = time.monotonic() + interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
+
+    def _record(self) -> None:
+        """Note in the state what the index now speaks of; an unchanged scan writes nothing, but once a day that the state is in use."""
+        facts = {"baselined": "1", "filter": _filter_text(self.spec), "identity": self._source.identity}
+        if self.streams and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
+            facts["used_at"] = str(int(time.time()))
+        news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
+        if news:
+            self._store.set_meta(**news)
 
     def _appearance(self, *, is_baseline: bool) -> Callable[[bytes], Appearance]:
         """Return what it means that an entry has no row, while a scan runs."""
@@ -481,7 +491,3 @@ def _former_filter(text: str) -> Callable[[bytes], bool]:
     values = msgspec.json.decode(text)
     admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
     return admits if values["recursive"] else lambda path: b"/" not in path and admits(path)
-
-
-def _spec_text(spec: Spec) -> str:
-    return msgspec.json.encode(spec, enc_hook=dict, order="deterministic").decode()

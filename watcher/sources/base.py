@@ -110,11 +110,13 @@ class Source(Protocol):
 
     Attributes:
         mode: How changes are noticed: ``notify`` or ``poll``.
-        degraded: Why less is noticed than was asked for; empty when nothing is amiss.
     """
 
     mode: str
-    degraded: str
+
+    @property
+    def degraded(self) -> str:
+        """Why less is noticed than was asked for; empty when nothing is amiss."""
 
     @property
     def scan_interval_s(self) -> float:

@@ -8,6 +8,7 @@ subtree: a directory that appeared, an overflow, a watch that could not be set.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 HINTS_MAX = 100_000
 """Paths that may wait at once; above, the whole tree is scanned instead."""
+
+_NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 
 MOVE_GRACE_S = 0.05
 """How long the first half of a rename waits for the second; the kernel queues them one after the other."""
@@ -75,9 +78,6 @@ class DirectorySource:
         path_filter: Which entries count; excluded directories are not read and not watched.
         notifications: Gives the process's inotify descriptor, or raises OSError where there is none to be had.
         clock: Monotonic seconds.
-
-    Attributes:
-        degraded: Why part of the place is polled though notifications were to be expected; empty when it is not.
     """
 
     def __init__(
@@ -89,7 +89,6 @@ class DirectorySource:
     ) -> None:
         self.place = spec.place
         self.mode = Mode.POLL.value
-        self.degraded = ""
         self.tree = Tree(spec, path_filter)
         self._spec = spec
         self._filter = path_filter
@@ -101,8 +100,15 @@ class DirectorySource:
         self._watches: DirectoryWatches | None = None
         self._rescan_reason = ""
         self._unread: set[bytes] = set()
+        self._unnotified = ""
         self._has_links = False
         self._links_due_s = 0.0
+
+    @property
+    def degraded(self) -> str:
+        """Why less is noticed than was asked for; empty when nothing is amiss."""
+        unread = f"{len(self._unread)} directories cannot be read, such as {os.fsdecode(min(self._unread))!r}" if self._unread else ""
+        return "; ".join(reason for reason in (self._unnotified, unread) if reason)
 
     @property
     def scan_interval_s(self) -> float:
@@ -118,13 +124,13 @@ class DirectorySource:
         """See ``base.Source.open``."""
         self.close()
         self.tree.open()
-        self.mode, self.degraded = Mode.POLL.value, ""
+        self.mode, self._unnotified = Mode.POLL.value, ""
         if self._spec.mode is Mode.POLL or (self._spec.mode is Mode.AUTO and self.tree.mount is not None and not self.tree.mount.notifies):
             return
         try:
             self._watches = DirectoryWatches(self._notifications(), inotify.Inbox(wake))
         except OSError as error:
-            self.degraded = f"no notifications, polling instead: {error.strerror}"
+            self._unnotified = f"no notifications, polling instead: {error.strerror}"
             return
         self.mode = Mode.NOTIFY.value
 
@@ -157,7 +163,7 @@ class DirectorySource:
             self._watches.add(prefix, self.tree.full(prefix))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
-                self.degraded = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
+                self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
 
     def is_unsettled(self, entry: Entry) -> bool:
         """Tell whether a file that a scan met is still being written, and if so hint it for later."""
@@ -213,6 +219,8 @@ class DirectorySource:
                 continue
             if entry is None:
                 looks.gone.append(path)
+                if self.tree.linked_directory(path) is not None:
+                    self._trees[path + b"/"] = self._clock()
             else:
                 self._has_links = self._has_links or entry.is_link
                 looks.entries.append(entry)
@@ -228,11 +236,12 @@ class DirectorySource:
 
     def _ready(self, now_s: float) -> Iterator[Observation]:
         yield from self._moves.take()
-        due = sorted(prefix for prefix, due_s in self._trees.items() if due_s <= now_s)
-        for prefix in due:
-            if self._trees.pop(prefix, None) is not None:
-                for inner in [inner for inner in self._trees if inner.startswith(prefix) and self._trees[inner] <= now_s]:
-                    del self._trees[inner]
+        scanned: bytes | None = None
+        for prefix in sorted(prefix for prefix, due_s in self._trees.items() if due_s <= now_s):
+            del self._trees[prefix]
+            # In this order a directory comes right after the one that holds it, whose scan reads it too.
+            if scanned is None or not prefix.startswith(scanned):
+                scanned = prefix
                 yield Subtree(prefix)
         if self._has_links and self._links_due_s <= now_s:
             self._links_due_s = now_s + self._spec.poll_interval_s
@@ -271,9 +280,9 @@ class DirectorySource:
 
     def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
         mask = event.mask
-        if mask & (inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO) and self._on_link(event, path, now_s):
-            return
         is_admitted = self._filter.admits(path)
+        if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
+            return
         if mask & inotify.MOVED_FROM:
             self._moves.leave(event.cookie, path, now_s)
             if is_admitted:
@@ -298,20 +307,19 @@ class DirectorySource:
             self._moves.add(Move(old_path, path))
         self._settle.ready(path, now_s)
 
-    def _on_link(self, event: InotifyEvent, path: bytes, now_s: float) -> bool:
-        """Handle an event on what is, or was, a link to a directory or one of Kubernetes' own names; tell whether it was one."""
-        name = path.rpartition(b"/")[2]
-        if name.startswith(b".."):
+    def _on_link(self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool) -> bool:
+        """Handle an event on one of Kubernetes' own names, or on what is or was a link to a directory; tell whether it was one."""
+        if path.rpartition(b"/")[2].startswith(b".."):
+            self.tree.find_projection()
             self._links_due_s = now_s
-            for link in self.tree.links:
-                self._trees[link] = now_s
+            self._trees.update(dict.fromkeys(self.tree.links, now_s))
             return True
-        was_link = path + b"/" in self.tree.links
-        is_link = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and self.tree.linked_directory(path) is not None
+        was_link = self.tree.links.pop(path + b"/", None) is not None
+        # Whether an admitted path is a link is found when it is looked at.
+        is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (was_link or not is_admitted)
+        is_link = is_new and self.tree.linked_directory(path) is not None
         if was_link or is_link:
             self._trees[path + b"/"] = now_s
-            if was_link and not is_link:
-                self.tree.links.pop(path + b"/", None)
         return was_link or is_link
 
     def _on_directory(self, event: InotifyEvent, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:

@@ -62,6 +62,7 @@ class Tree:
     Attributes:
         links: Links to directories that were met and lead inside, by their prefix.
         mount: The mount that holds the root; None where that is unknown.
+        is_projected: The root is a volume that Kubernetes writes: a ConfigMap, Secret, downward API or projected volume.
     """
 
     def __init__(self, spec: DirectorySpec, path_filter: PathFilter) -> None:
@@ -71,6 +72,7 @@ class Tree:
         self._identity = (-1, -1)
         self.links: dict[bytes, LinkedDirectory] = {}
         self.mount: Mount | None = None
+        self.is_projected = False
 
     def open(self) -> None:
         """Find the root and remember which directory it is.
@@ -97,6 +99,7 @@ class Tree:
         self._root = root.rstrip(b"/") + b"/"
         self._identity = (found.st_dev, found.st_ino)
         self.mount = mount_of(self._spec.path)
+        self.find_projection()
         self.links.clear()
 
     def check(self) -> None:
@@ -112,6 +115,10 @@ class Tree:
             raise UnavailableError(f"the directory is gone or cannot be read: {error.strerror}", place=place) from error
         if (found.st_dev, found.st_ino) != self._identity:
             raise UnavailableError("another directory has taken its place", place=place)
+
+    def find_projection(self) -> None:
+        """Find out whether Kubernetes writes the root."""
+        self.is_projected = os.path.islink(self._root + b"..data")
 
     def full(self, path: bytes) -> bytes:
         """Return the absolute path of a relative one."""
@@ -227,6 +234,8 @@ class Tree:
 
     def _is_projected(self, path: bytes) -> bool:
         """Tell whether a path leads through Kubernetes' ``..data`` link, as the keys of ConfigMaps, Secrets and projected volumes do."""
+        if not self.is_projected:
+            return False
         try:
             first = path.split(b"/", 1)[0]
             return bool(first) and os.readlink(self._root + first).startswith(b"..data/")
