@@ -16,7 +16,7 @@ from watcher.sources.base import BATCH_ENTRIES, LinksMoved, Looks, Moves, Subtre
 from watcher.tracker import Difference, Step, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from watcher.model import Entry, Row
     from watcher.outbox import Outbox
@@ -169,13 +169,13 @@ class Reconciler:
             return count, self._sweep(scan, seen)
 
     def _take(self, batch: Batch, seen: bytearray) -> None:
-        paths = [entry.path for entry in batch.entries]
-        rows = self._store.rows([*paths, *batch.unsettled])
-        _mark(seen, (row.id for row in rows.values()))
-        entries = batch.entries
+        ids, rows, entries = self._store.met(batch.entries)
+        _mark(seen, ids)
+        if batch.unsettled:
+            _mark(seen, (row.id for row in self._store.rows(batch.unsettled).values()))
         if self._source.mode == "notify":
             # Either a chmod whose own hint is still on its way, which says nothing, or content with its mtime restored: look again later.
-            doubtful = {e.path for e in entries if (row := rows.get(e.path)) and row.entry != e and difference(row, e) is Difference.CTIME}
+            doubtful = {e.path for e in entries if (row := rows.get(e.path)) and difference(row, e) is Difference.CTIME}
             if doubtful:
                 entries = [entry for entry in entries if entry.path not in doubtful]
                 self._source.hint(doubtful)
@@ -221,7 +221,7 @@ class Reconciler:
             self._seen.pop()
 
 
-def _mark(seen: bytearray, ids: Iterator[int]) -> None:
+def _mark(seen: bytearray, ids: Iterable[int]) -> None:
     for id_ in ids:
         index = id_ >> 3
         if index >= len(seen):
@@ -233,7 +233,7 @@ def _is_marked(seen: bytearray, id_: int) -> bool:
     return id_ >> 3 < len(seen) and bool(seen[id_ >> 3] >> (id_ & 7) & 1)
 
 
-def _unmark(seen: bytearray, ids: Iterator[int]) -> None:
+def _unmark(seen: bytearray, ids: Iterable[int]) -> None:
     for id_ in ids:
         if id_ >> 3 < len(seen):
             seen[id_ >> 3] &= ~(1 << (id_ & 7))

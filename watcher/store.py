@@ -140,12 +140,12 @@ class Store:
         marks = ",".join("?" * len(paths))
         with self._translated():
             found = self._db.execute(f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})", paths).fetchall()  # noqa: S608 - only marks
-        return {values[1]: Row(values[0], Entry._make(values[1:])) for values in found}
+        return {values[1]: _row(values) for values in found}
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows whose path begins with ``prefix`` (empty: all) in pages, in order; rows may be changed between pages."""
         for page in self._pages(_COLUMNS, prefix):
-            yield [Row(values[0], Entry._make(values[1:])) for values in page]
+            yield [_row(values) for values in page]
 
     def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
         """Yield ids and paths of those rows, likewise; much cheaper than the rows."""
@@ -162,6 +162,20 @@ class Store:
                 return
             yield page
             after = page[-1][1] + b"\0"
+
+    def met(self, entries: Sequence[Entry]) -> tuple[list[int], dict[bytes, Row], list[Entry]]:
+        """Compare entries with their rows, at a fraction of the cost of ``rows`` where few of them differ.
+
+        Returns:
+            The ids of all their rows; the rows that differ, by path; the entries that differ or have no row.
+        """
+        marks = ",".join("?" * len(entries))
+        with self._translated():
+            query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})"  # noqa: S608 - only marks
+            found = {values[1]: values for values in self._db.execute(query, [entry.path for entry in entries]).fetchall()}
+        differing = [entry for entry in entries if (values := found.get(entry.path)) is None or values[1:] != entry]
+        rows = {entry.path: _row(found[entry.path]) for entry in differing if entry.path in found}
+        return [values[0] for values in found.values()], rows, differing
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
@@ -261,6 +275,10 @@ _HINTS = {
     "SQLITE_CORRUPT": "move the file away to start afresh",
     "SQLITE_NOTADB": "move the file away to start afresh",
 }
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    return Row(values[0], Entry._make(values[1:]))
 
 
 def read_summary(path: Path) -> dict[str, str | int]:

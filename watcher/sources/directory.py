@@ -52,22 +52,20 @@ class DirectoryScan:
         """Yield batches of entries; the root is checked before and after, so a tree that vanished meanwhile is not an empty one."""
         source = self._source
         source.tree.check()
-        batch, unsettled = Batch([]), []
-        for entry in source.tree.walk(self.prefix, source.watch, self.unread):
-            if self._settled_only and source.is_unsettled(entry):
-                unsettled.append(entry.path)
-            else:
-                batch.entries.append(entry)
-            if len(batch.entries) + len(unsettled) >= BATCH_ENTRIES:
-                batch.unsettled = unsettled
-                yield batch
-                batch, unsettled = Batch([]), []
+        met: list[Entry] = []
+        for entries in source.tree.walk(self.prefix, source.watch, self.unread):
+            met += entries
+            if len(met) >= BATCH_ENTRIES:
+                yield self._batch(met)
+                met = []
         source.tree.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        batch.unsettled = unsettled
-        yield batch
+        yield self._batch(met)
         source.scanned(self)
+
+    def _batch(self, entries: list[Entry]) -> Batch:
+        return self._source.settled(entries) if self._settled_only else Batch(entries)
 
 
 class DirectorySource:
@@ -165,15 +163,20 @@ class DirectorySource:
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
                 self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
 
-    def is_unsettled(self, entry: Entry) -> bool:
-        """Tell whether a file that a scan met is still being written, and if so hint it for later."""
-        self._has_links = self._has_links or entry.is_link
-        if entry.path in self._settle:
-            return True
-        if entry.ctime_ns and abs(time.time_ns() - max(entry.mtime_ns, entry.ctime_ns)) < self._spec.settle_s * 1e9:
-            self._settle.unsettled(entry.path, self._clock())
-            return True
-        return False
+    def settled(self, entries: list[Entry]) -> Batch:
+        """Part what a scan met into what can be reported and what is still being written; that is hinted for later."""
+        now_s, now_ns = self._clock(), time.time_ns()
+        quiet_ns, settle = now_ns - int(self._spec.settle_s * 1e9), self._settle
+        # Times in the future come from other clocks; nothing can be told from them.
+        fresh = [e.path for e in entries if quiet_ns < e.ctime_ns <= now_ns or quiet_ns < e.mtime_ns <= now_ns or e.path in settle]
+        for path in fresh:
+            settle.unsettled(path, now_s)
+        if not self._has_links:
+            self._has_links = any(entry.is_link for entry in entries)
+        if not fresh:
+            return Batch(entries)
+        waiting = set(fresh)
+        return Batch([entry for entry in entries if entry.path not in waiting], fresh)
 
     # Hints
 
