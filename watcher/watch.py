@@ -48,6 +48,10 @@ USED_INTERVAL_S = 86_400.0
 RESUME_SHARE = 0.5
 """A watch whose journal was full looks again when no more than this share of the cap waits."""
 
+GROUP_CHANGES = 16
+GROUP_WAIT_S = 0.01
+"""After so many changes at once more will follow: they are left to gather, since each commit costs as much as a hundred changes."""
+
 JITTER = 0.1
 
 
@@ -314,9 +318,12 @@ class Watch:
                 self._enter(State.PAUSED)
 
     def _observe(self) -> None:
+        next_seq = self._store.next_seq
         for observation in self._source.observe():
             self._reconciler.apply(observation)
             self._checkpoint(0)
+        if self._store.next_seq - next_seq >= GROUP_CHANGES:
+            self._stop.wait(GROUP_WAIT_S)
         self.status.degraded = self._source.degraded
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = ""

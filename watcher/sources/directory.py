@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from watcher.patterns import PathFilter
     from watcher.spec import DirectorySpec
 
+ROOT_CHECK_S = 5.0
+"""How often the root is looked at: no notification tells that something was mounted over it."""
+
 HINTS_MAX = 100_000
 """Paths that may wait at once; above, the whole tree is scanned instead."""
 
@@ -101,6 +104,7 @@ class DirectorySource:
         self._unnotified = ""
         self._has_links = False
         self._links_due_s = 0.0
+        self._root_due_s = 0.0
 
     @property
     def degraded(self) -> str:
@@ -186,16 +190,20 @@ class DirectorySource:
         for path in paths:
             self._settle.unsettled(path, now_s)
 
-    def due_in_s(self) -> float | None:
+    def due_in_s(self) -> float:
         """See ``base.Source.due_in_s``."""
-        times = [time_s for time_s in (self._settle.due_s(), self._moves.due_s(), *self._trees.values()) if time_s is not None]
+        times = [self._root_due_s, *self._trees.values()]
+        times += [time_s for time_s in (self._settle.due_s(), self._moves.due_s()) if time_s is not None]
         if self._has_links:
             times.append(self._links_due_s)
-        return max(0.0, min(times) - self._clock()) if times else None
+        return max(0.0, min(times) - self._clock())
 
     def observe(self) -> Iterator[Observation]:
         """See ``base.Source.observe``."""
         now_s = self._clock()
+        if now_s >= self._root_due_s:
+            self._root_due_s = now_s + ROOT_CHECK_S
+            self.tree.check()
         if self._watches is not None:
             events, overflowed = self._watches.inbox.take()
             for event in events:
@@ -308,6 +316,8 @@ class DirectorySource:
         if old_path is not None and self._filter.admits(old_path):
             self._settle.rename(old_path, path)
             self._moves.add(Move(old_path, path))
+            # Whatever becomes of the pair (two files may have changed places), the old name is looked at as well.
+            self._settle.unsettled(old_path, now_s)
         self._settle.ready(path, now_s)
 
     def _on_link(self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool) -> bool:

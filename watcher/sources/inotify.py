@@ -76,9 +76,12 @@ class Inbox(WatchCallback):
         events = self._events
         if len(events) >= INBOX_EVENTS:
             self._overflowed = True
-        elif not events or events[-1] != event:
+        elif not events:
+            # Who empties the inbox goes on until nothing is left, so only the first event must wake it.
             events.append(event)
-        self._wake()
+            self._wake()
+        elif events[-1] != event:
+            events.append(event)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Keep the end of a watch, in its order among the events; called by the reading thread."""
