@@ -18,7 +18,7 @@ class WatchReport:
         name: ``id`` from the configuration, or the event's name.
         place: What is watched.
         principal: Who asked for it; empty without tokens.
-        state: See ``watch.State``; ``offline`` when only the state file was read.
+        state: See ``status.State``; ``offline`` when only the state file was read.
         mode: ``notify``, ``poll`` or empty.
         entries: Files or objects in the index.
         unconfirmed: Changes that wait to be confirmed.

@@ -15,27 +15,27 @@ import random
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
-from watcher.delivery import Position
+from watcher.admission import admission, admission_text
+from watcher.audience import Audience
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.outbox import Outbox
-from watcher.patterns import PathFilter
 from watcher.reconciler import Interrupted, Reconciler
-from watcher.spec import DirectorySpec, Existing, Filter
+from watcher.spec import Existing
+from watcher.status import State, Status
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from watcher.delivery import Position
     from watcher.model import Payload
     from watcher.sources.base import Source
     from watcher.spec import Spec
+    from watcher.status import Limits
     from watcher.store import Store
 
 BACKOFF_MIN_S = 1.0
@@ -53,63 +53,6 @@ GROUP_WAIT_S = 0.01
 """After so many changes at once more will follow: they are left to gather, since each commit costs as much as a hundred changes."""
 
 JITTER = 0.1
-
-
-class State(StrEnum):
-    """What a watch is doing."""
-
-    STARTING = "starting"
-    SCANNING = "scanning"
-    WATCHING = "watching"
-    UNAVAILABLE = "unavailable"
-    PAUSED = "paused"
-    STOPPED = "stopped"
-
-
-@dataclass(slots=True)
-class Status:
-    """What a watch tells of itself; written by its thread, read by any.
-
-    Attributes:
-        state: What it is doing.
-        since: When it began to, seconds since the epoch.
-        mode: ``notify`` or ``poll``; empty before the place was opened.
-        degraded: Why less is noticed than was asked for, or empty.
-        error: The last failure to read the place, while it lasts, or empty.
-        errors: Failures to read the place since the start.
-        scanned: Entries met by the scan that runs.
-        scans: Scans completed since the start.
-        scan_s: Seconds that the last one took.
-        scanned_at: When it ended, seconds since the epoch; 0 before the first.
-        held: Deletions that wait for a second scan to agree.
-        rescans: Scans out of turn since the start, by reason.
-    """
-
-    state: State = State.STARTING
-    since: float = field(default_factory=time.time)
-    mode: str = ""
-    degraded: str = ""
-    error: str = ""
-    errors: int = 0
-    scanned: int = 0
-    scans: int = 0
-    scan_s: float = 0.0
-    scanned_at: float = 0.0
-    held: int = 0
-    rescans: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the server grants a watch.
-
-    Attributes:
-        journal_cap: Unconfirmed changes at which it stops looking.
-        window_s: Seconds after which a written event is confirmed.
-    """
-
-    journal_cap: int
-    window_s: float
 
 
 class Watch:
@@ -139,10 +82,8 @@ class Watch:
         self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._positions: set[Position] = set()
-        self._listeners: dict[Position, Callable[[], None]] = {}
-        self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._tell)
+        self._audience = Audience()
+        self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell)
         self._tracker = Tracker(spec.events, store.new_row)
         self._reconciler = Reconciler(source, store, self._tracker, self._outbox, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
@@ -182,7 +123,7 @@ class Watch:
     @property
     def streams(self) -> int:
         """How many streams are connected."""
-        return len(self._positions)
+        return len(self._audience)
 
     @property
     def entries(self) -> int:
@@ -213,17 +154,11 @@ class Watch:
         Returns:
             The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
         """
-        with self._lock:
-            position = Position(self._store.cursor)
-            self._positions.add(position)
-            self._listeners[position] = listener
-        return position
+        return self._audience.join(self._store.cursor, listener)
 
     def leave_stream(self, position: Position) -> None:
         """Disconnect a stream; its position no longer counts."""
-        with self._lock:
-            self._positions.discard(position)
-            self._listeners.pop(position, None)
+        self._audience.leave(position)
 
     def payloads_in_memory(self, after_seq: int, limit: int) -> list[Payload] | None:
         """Return payloads after a sequence number without touching the disk; None when that cannot be done."""
@@ -236,12 +171,6 @@ class Watch:
             StateError: The state cannot be read.
         """
         return self._outbox.after(after_seq, limit=limit, max_bytes=max_bytes)
-
-    def _tell(self) -> None:
-        with self._lock:
-            listeners = list(self._listeners.values())
-        for listener in listeners:
-            listener()
 
     # The thread
 
@@ -284,7 +213,7 @@ class Watch:
             for waiting in (self.opened, self.baselined):
                 if not waiting.done():
                     waiting.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
-            self._tell()
+            self._audience.tell()
 
     def _turn(self) -> None:
         """Do all that is due, then sleep until something may be."""
@@ -366,7 +295,7 @@ class Watch:
 
     def _record(self) -> None:
         """Note in the state what the index now speaks of; an unchanged scan writes nothing, but once a day that the state is in use."""
-        facts = {"baselined": "1", "filter": _filter_text(self.spec), "identity": self._source.identity}
+        facts = {"baselined": "1", "filter": admission_text(self.spec), "identity": self._source.identity}
         if self.streams and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
             facts["used_at"] = str(int(time.time()))
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
@@ -379,9 +308,9 @@ class Watch:
         if is_baseline:
             return lambda _path: before
         former = self._store.meta("filter")
-        if former is None or former == _filter_text(self.spec):
+        if former is None or former == admission_text(self.spec):
             return lambda _path: Appearance.NEW
-        admitted = _former_filter(former)
+        admitted = admission(former)
         return lambda path: Appearance.NEW if admitted(path) else before
 
     def _checkpoint(self, scanned: int) -> None:
@@ -410,7 +339,7 @@ class Watch:
                 times.append(due_in_s)
         if (seal_s := self._outbox.seal_due_s()) is not None:
             times.append(seal_s - now_s)
-        if self._store.depth and self._positions:
+        if self._store.depth and self._audience:
             times.append(self._confirm_due_s - now_s)
         return max(0.0, min(times, default=CONFIRM_INTERVAL_S))
 
@@ -423,11 +352,9 @@ class Watch:
             self._confirm()
 
     def _confirm(self) -> None:
-        now_s = time.monotonic()
-        with self._lock:
-            confirmed = [position.confirmed_seq(now_s, self._limits.window_s) for position in self._positions]
-        if confirmed:
-            self._store.confirm(min(confirmed))
+        confirmed = self._audience.confirmed_seq(time.monotonic(), self._limits.window_s)
+        if confirmed is not None:
+            self._store.confirm(confirmed)
 
     # Opening, and what to do when the place cannot be read
 
@@ -456,8 +383,8 @@ class Watch:
             return
         self.baselined.set_result(None)
         former = self._store.meta("filter")
-        if former is not None and former != _filter_text(self.spec):
-            self._reconciler.drop(_admits(self.spec))
+        if former is not None and former != admission_text(self.spec):
+            self._reconciler.drop(admission(admission_text(self.spec)))
 
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()
@@ -478,23 +405,3 @@ class Watch:
         if state is State.PAUSED:
             self._log.warning("watch.paused", unconfirmed=self._store.depth, hint="the client reads too slowly, or not at all")
         status.state, status.since = state, time.time()
-
-
-def _admits(spec: Spec) -> Callable[[bytes], bool]:
-    """Return whether a spec would watch a path."""
-    admits = PathFilter(spec.filter).admits
-    if isinstance(spec.where, DirectorySpec) and not spec.where.recursive:
-        return lambda path: b"/" not in path and admits(path)
-    return admits
-
-
-def _filter_text(spec: Spec) -> str:
-    recursive = not isinstance(spec.where, DirectorySpec) or spec.where.recursive
-    text = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": recursive}
-    return msgspec.json.encode(text).decode()
-
-
-def _former_filter(text: str) -> Callable[[bytes], bool]:
-    values = msgspec.json.decode(text)
-    admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
-    return admits if values["recursive"] else lambda path: b"/" not in path and admits(path)

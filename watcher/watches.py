@@ -14,7 +14,8 @@ from watcher.errors import ConfigError, ConflictError, UnavailableError
 from watcher.patterns import PathFilter
 from watcher.policy import is_inside
 from watcher.spec import DirectorySpec
-from watcher.watch import Limits, Watch
+from watcher.status import Limits
+from watcher.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

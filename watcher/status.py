@@ -1,0 +1,64 @@
+"""What a watch tells of itself, and what the server grants it: values, no behaviour."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What a watch is doing."""
+
+    STARTING = "starting"
+    SCANNING = "scanning"
+    WATCHING = "watching"
+    UNAVAILABLE = "unavailable"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Status:
+    """What a watch tells of itself; written by its thread, read by any.
+
+    Attributes:
+        state: What it is doing.
+        since: When it began to, seconds since the epoch.
+        mode: ``notify`` or ``poll``; empty before the place was opened.
+        degraded: Why less is noticed than was asked for, or empty.
+        error: The last failure to read the place, while it lasts, or empty.
+        errors: Failures to read the place since the start.
+        scanned: Entries met by the scan that runs.
+        scans: Scans completed since the start.
+        scan_s: Seconds that the last one took.
+        scanned_at: When it ended, seconds since the epoch; 0 before the first.
+        held: Deletions that wait for a second scan to agree.
+        rescans: Scans out of turn since the start, by reason.
+    """
+
+    state: State = State.STARTING
+    since: float = field(default_factory=time.time)
+    mode: str = ""
+    degraded: str = ""
+    error: str = ""
+    errors: int = 0
+    scanned: int = 0
+    scans: int = 0
+    scan_s: float = 0.0
+    scanned_at: float = 0.0
+    held: int = 0
+    rescans: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server grants a watch.
+
+    Attributes:
+        journal_cap: Unconfirmed changes at which it stops looking.
+        window_s: Seconds after which a written event is confirmed.
+    """
+
+    journal_cap: int
+    window_s: float
