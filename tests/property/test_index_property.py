@@ -1,0 +1,334 @@
+"""Decides whether a stream, replayed, is the place: whatever happens there, however scans break off, through crashes; no source of ours."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from watcher.errors import UnavailableError
+from watcher.model import ChangeType, Entry
+from watcher.outbox import Outbox
+from watcher.reconciler import Reconciler
+from watcher.sources.base import Batch, Looks, Move, Observation, Subtree
+from watcher.sources.moves import PendingMoves
+from watcher.spec import DirectorySpec, Spec
+from watcher.store import Store
+from watcher.tracker import Appearance, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from random import Random
+
+PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]
+DIRECTORIES = [b"d/", b"d/e/", b"x/", b"y/", b"y/z/"]
+
+paths = st.sampled_from(PATHS)
+directories = st.sampled_from(DIRECTORIES)
+randoms = st.randoms(use_true_random=False)
+
+
+@dataclass
+class Disturbance:
+    """What goes wrong with one scan.
+
+    Attributes:
+        breaks_after: Batches after which the place cannot be read any more; None for never.
+        unread: A prefix that cannot be read; None for none.
+        unsettled: Paths that are being written.
+        between: What happens in the place between two batches, in turn.
+    """
+
+    breaks_after: int | None = None
+    unread: bytes | None = None
+    unsettled: frozenset[bytes] = frozenset()
+    between: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Place:
+    """A tree of files that changes at will and is read in any order; see ``base.Source``."""
+
+    mode = "poll"
+    degraded = ""
+    scan_interval_s = 1.0
+    identity = ""
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, Entry] = {}
+        self.hinted: set[bytes] = set()
+        self.moves = PendingMoves(0.0)
+        self.random: Random | None = None
+        self.disturbance = Disturbance()
+        self._version = 0
+
+    def write(self, path: bytes, *, in_place: bool) -> None:
+        """Give a file new content, which no other has."""
+        self._version += 1
+        inode = self.files[path].inode if in_place and path in self.files else self._version
+        self.files[path] = Entry(path, self._version, mtime_ns=self._version, ctime_ns=self._version, inode=inode)
+        self.hinted.add(path)
+
+    def remove(self, path: bytes) -> None:
+        """Remove a file if it is there."""
+        self.files.pop(path, None)
+        self.hinted.add(path)
+
+    def rename(self, old_path: bytes, path: bytes) -> None:
+        """Rename a file, or a directory and all below it, if it is there and the new name is free or a file."""
+        is_directory = old_path.endswith(b"/")
+        renamed = [each for each in self.files if each == old_path or (is_directory and each.startswith(old_path))]
+        is_taken = is_directory and (path.startswith(old_path) or any(each.startswith(path) for each in self.files))
+        if not renamed or old_path == path or is_taken:
+            return
+        for old in renamed:
+            new = path + old[len(old_path) :]
+            self.files[new] = self.files.pop(old)._replace(path=new)
+        self.hinted |= {old_path, path} if not is_directory else set()
+        self.moves.add(Move(old_path, path))
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """See ``base.Source``."""
+
+    def close(self) -> None:
+        """See ``base.Source``."""
+
+    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
+        """See ``base.Source``; the disturbance is over afterwards."""
+        del settled_only
+        disturbance, self.disturbance = self.disturbance, Disturbance()
+        return Reading(self, prefix, disturbance)
+
+    def observe(self) -> Iterator[Observation]:
+        """See ``base.Source``."""
+        yield from self.moves.take()
+        hinted, self.hinted = self.hinted, set()
+        yield self.look(sorted(hinted))
+
+    def due_in_s(self) -> float | None:
+        """See ``base.Source``."""
+        return None
+
+    def hint(self, paths: Iterable[bytes]) -> None:
+        """See ``base.Source``."""
+        self.hinted |= set(paths)
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """See ``base.Source``."""
+        there = [self.files[path] for path in paths if path in self.files]
+        return Looks(there, [path for path in paths if path not in self.files])
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """See ``base.Source``."""
+        return self.look(paths).gone
+
+
+class Reading:
+    """One disturbed reading in any order; see ``base.Scan``."""
+
+    def __init__(self, place: Place, prefix: bytes, disturbance: Disturbance) -> None:
+        self.prefix = prefix
+        self.unread: list[bytes] = []
+        self._place = place
+        self._disturbance = disturbance
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of two, each read when it is yielded."""
+        place, disturbance = self._place, self._disturbance
+        unread, unsettled = disturbance.unread, disturbance.unsettled
+        names = [path for path in sorted(place.files) if path.startswith(self.prefix) and not (unread and path.startswith(unread))]
+        if place.random is not None:
+            place.random.shuffle(names)
+        for number, start in enumerate(range(0, len(names), 2)):
+            if number == disturbance.breaks_after:
+                raise UnavailableError("it broke off")
+            met = [place.files[path] for path in names[start : start + 2] if path in place.files]
+            yield Batch([e for e in met if e.path not in unsettled], [e.path for e in met if e.path in unsettled])
+            if disturbance.between:
+                disturbance.between.pop(0)()
+        if unread is not None:
+            self.unread.append(unread)
+
+
+class Replica:
+    """What a client knows who believes each event."""
+
+    def __init__(self, files: dict[bytes, Entry]) -> None:
+        self.sizes = {path: entry.size for path, entry in files.items()}
+        self.seq = 0
+
+    def take(self, data: bytes) -> None:
+        """Apply one event, which must make sense where it stands."""
+        event = json.loads(data)
+        path, old_path, size = raw(event["uri"]), event["old_path"], event["size"]
+        assert event["seq"] == self.seq + 1
+        self.seq = event["seq"]
+        match event["type"]:
+            case "created":
+                assert path not in self.sizes
+            case "modified":
+                assert path in self.sizes
+                assert self.sizes[path] != size
+            case "deleted":
+                assert self.sizes.pop(path) is not None
+                return
+            case "moved":
+                # The content goes with the name; where it is new as well, that is told next.
+                size = self.sizes.pop(unescape(old_path))
+        self.sizes[path] = size
+
+
+def raw(uri: str) -> bytes:
+    """Return the path that a URI names."""
+    return uri.removeprefix("file:///data/").encode().replace(b"%FF", b"\xff")
+
+
+def unescape(path: str) -> bytes:
+    """Return the one path in this test whose text is not its bytes."""
+    return path.encode().replace("\ufffd".encode(), b"\xff")
+
+
+class Watching(RuleBasedStateMachine):
+    """A place, its index and a client of its stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directory = tempfile.TemporaryDirectory()
+        self._stores: list[Store] = []
+        self.place = Place()
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew on the state file; what was begun before is left as a crash leaves it."""
+        store = Store(Path(self._directory.name, "state.db"))
+        store._db.execute("PRAGMA synchronous = OFF")
+        self._stores.append(store)
+        self.store = store
+        outbox = Outbox(Spec(DirectorySpec("/data")), store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        self.tracker = Tracker(frozenset(ChangeType), store.new_row)
+        self.reconciler = Reconciler(self.place, store, self.tracker, outbox, lambda _count: None)
+
+    def teardown(self) -> None:
+        """Remove the state."""
+        for store in self._stores:
+            store.close()
+        self._directory.cleanup()
+
+    @initialize(standing=st.sets(paths))
+    def baseline(self, standing: set[bytes]) -> None:
+        """Record what is there; the client is told of it by other means."""
+        for path in sorted(standing):
+            self.place.write(path, in_place=False)
+        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.reconciler.scan(is_baseline=True)
+        self.tracker.appearance = lambda _path: Appearance.NEW
+        self.replica = Replica(self.place.files)
+
+    @rule(path=paths, in_place=st.booleans())
+    def write(self, path: bytes, *, in_place: bool) -> None:
+        """Write a file."""
+        self.place.write(path, in_place=in_place)
+
+    @rule(path=paths)
+    def remove(self, path: bytes) -> None:
+        """Remove a file."""
+        self.place.remove(path)
+
+    @rule(old_path=paths, path=paths)
+    def rename(self, old_path: bytes, path: bytes) -> None:
+        """Rename a file, onto another perhaps."""
+        self.place.rename(old_path, path)
+
+    @rule(old_path=directories, path=directories)
+    def rename_directory(self, old_path: bytes, path: bytes) -> None:
+        """Rename a directory."""
+        self.place.rename(old_path, path)
+
+    @rule()
+    def lose_hints(self) -> None:
+        """Lose what was heard and not yet looked at."""
+        self.place.hinted.clear()
+        self.place.moves.clear()
+
+    @rule()
+    def observe(self) -> None:
+        """Take in what was heard."""
+        for observation in self.place.observe():
+            self.reconciler.apply(observation)
+
+    @rule(prefix=directories)
+    def compare_subtree(self, prefix: bytes) -> None:
+        """Scan a subtree."""
+        self.reconciler.apply(Subtree(prefix))
+
+    @rule(
+        random=randoms,
+        breaks_after=st.none() | st.integers(0, 3),
+        unread=st.none() | directories,
+        unsettled=st.frozensets(paths, max_size=2),
+        between=st.lists(st.tuples(st.sampled_from(["write", "remove", "rename"]), paths, paths), max_size=4),
+    )
+    def disturbed_scan(
+        self,
+        random: Random,
+        breaks_after: int | None,
+        unread: bytes | None,
+        unsettled: frozenset[bytes],
+        between: list[tuple[str, bytes, bytes]],
+    ) -> None:
+        """Scan while the place changes, is in part unreadable, or breaks off."""
+        self.place.random = random
+        steps: list[Callable[[], None]] = [lambda step=step: self._change(*step) for step in between]  # type: ignore[misc]
+        self.place.disturbance = Disturbance(breaks_after, unread, unsettled, steps)
+        try:
+            self.reconciler.scan(is_baseline=False)
+        except UnavailableError:
+            assert breaks_after is not None
+        self.place.random = None
+
+    def _change(self, kind: str, path: bytes, other: bytes) -> None:
+        if kind == "write":
+            self.place.write(path, in_place=True)
+        elif kind == "remove":
+            self.place.remove(path)
+        else:
+            self.place.rename(path, other)
+
+    @rule()
+    def crash(self) -> None:
+        """Lose everything but the files and the state file."""
+        self.lose_hints()
+        self.start()
+
+    @precondition(lambda self: self.store.depth > 0)
+    @rule()
+    def confirm(self) -> None:
+        """Let the client confirm what it has."""
+        self.store.confirm(self.replica.seq)
+
+    @rule()
+    def compare(self) -> None:
+        """After an undisturbed scan the client knows the place as it is, and a second one tells it nothing."""
+        self.reconciler.scan(is_baseline=False)
+        self.read_stream()
+        assert self.replica.sizes == {path: entry.size for path, entry in self.place.files.items()}
+        assert self.store.entries == len(self.place.files)
+        self.reconciler.scan(is_baseline=False)
+        assert self.store.next_seq == self.replica.seq + 1
+
+    @invariant()
+    def read_stream(self) -> None:
+        """Each event makes sense to a client that has believed those before it, and no number is left out."""
+        if hasattr(self, "replica"):
+            for payload in self.store.read(self.replica.seq, limit=1000, max_bytes=1 << 30):
+                self.replica.take(payload.data)
+
+
+TestWatching = pytest.mark.filterwarnings("error")(Watching.TestCase)
+TestWatching.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

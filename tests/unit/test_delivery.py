@@ -1,0 +1,74 @@
+"""Decides whether an event is confirmed when the promise is kept and never before; time is a number here."""
+
+from __future__ import annotations
+
+import pytest
+
+from watcher.delivery import BLOCKED_S, GRAIN_S, Position
+
+WINDOW_S = 30.0
+
+
+def write(position: Position, seq: int, at_s: float, took_s: float = 0.0) -> None:
+    """Write one payload."""
+    position.begin_write(at_s)
+    position.end_write(seq, at_s + took_s)
+
+
+def test_nothing_is_confirmed_before_its_window() -> None:
+    """An event counts as delivered once its window is over, at most one grain later."""
+    position = Position(5)
+    assert (position.written_seq, position.confirmed_seq(0.0, WINDOW_S)) == (5, 5)
+    write(position, 6, 100.1)
+    assert position.written_seq == 6
+    assert position.confirmed_seq(100.1 + WINDOW_S - 0.01, WINDOW_S) == 5
+    assert position.confirmed_seq(100.1 + WINDOW_S + GRAIN_S, WINDOW_S) == 6
+
+
+def test_each_event_has_its_own_window() -> None:
+    """Of events written at different times each is confirmed in its turn, and time alone never confirms what was not written."""
+    position = Position(0)
+    for seq, at_s in ((1, 0.0), (2, 10.0), (3, 20.0)):
+        write(position, seq, at_s)
+    confirmed = {now_s: position.confirmed_seq(now_s, WINDOW_S) for now_s in (29.0, 31.0, 39.0, 41.0, 1000.0)}
+    assert confirmed == {29.0: 0, 31.0: 1, 39.0: 1, 41.0: 2, 1000.0: 3}
+    assert position.confirmed_seq(2000.0, WINDOW_S) == 3
+
+
+def test_writes_close_together_share_a_mark() -> None:
+    """A busy stream costs a bounded number of marks, and none of its events is confirmed before its own window."""
+    position = Position(0)
+    for seq in range(1, 10_001):
+        write(position, seq, seq / 1000)
+    assert len(position._marks) <= 10 / GRAIN_S + 1
+    for now_s in (30.0, 30.4, 33.3, 39.99):
+        assert position.confirmed_seq(now_s, WINDOW_S) <= (now_s - WINDOW_S) * 1000
+    assert position.confirmed_seq(40.0 + GRAIN_S, WINDOW_S) == 10_000
+
+
+def test_a_blocked_write_confirms_nothing() -> None:
+    """While a write is blocked by flow control the client does not read, so what was sent before may wait in front of it."""
+    position = Position(0)
+    write(position, 1, 0.0)
+    position.begin_write(10.0)
+    assert position.confirmed_seq(100.0, WINDOW_S) == 0
+    position.end_write(2, 100.0)
+    assert position.confirmed_seq(100.0 + WINDOW_S - 0.01, WINDOW_S) == 0
+    assert position.confirmed_seq(100.0 + WINDOW_S + GRAIN_S, WINDOW_S) == 2
+
+
+@pytest.mark.parametrize(("took_s", "confirmed"), [(BLOCKED_S, 1), (BLOCKED_S + 0.1, 0)])
+def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
+    """A write that took a moment changes nothing for those before it; one that took longer begins their window anew."""
+    position = Position(0)
+    write(position, 1, 0.0)
+    write(position, 2, 20.0, took_s)
+    assert position.confirmed_seq(WINDOW_S, WINDOW_S) == confirmed
+
+
+def test_a_first_write_may_block() -> None:
+    """A write that blocks with nothing before it has the window of its own end."""
+    position = Position(0)
+    write(position, 1, 0.0, took_s=50.0)
+    assert position.confirmed_seq(50.0 + WINDOW_S - 0.01, WINDOW_S) == 0
+    assert position.confirmed_seq(50.0 + WINDOW_S, WINDOW_S) == 1

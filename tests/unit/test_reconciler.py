@@ -1,0 +1,410 @@
+"""Decides whether what a source reads becomes the right changes, and no failure becomes a deletion; the source is a place in memory."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pytest
+
+from watcher.errors import UnavailableError
+from watcher.model import ChangeType, Entry
+from watcher.outbox import Outbox
+from watcher.reconciler import HOLD_ENTRIES, Interrupted, Reconciler
+from watcher.sources.base import Batch, LinksMoved, Looks, Move, Moves, Observation, Subtree
+from watcher.spec import DirectorySpec, Spec
+from watcher.store import Store
+from watcher.tracker import Appearance, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+
+class MemoryScan:
+    """A reading of a place in memory, three entries at a time; see ``base.Scan``."""
+
+    def __init__(self, place: MemoryPlace, prefix: bytes) -> None:
+        self.prefix = prefix
+        self.unread: list[bytes] = []
+        self._place = place
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield what is there; what happens meanwhile happens before the second batch."""
+        place = self._place
+        names = sorted(path for path in place.files if path.startswith(self.prefix) and not path.startswith(tuple(place.unread)))
+        for start in range(0, len(names), 3):
+            present = [place.files[path] for path in names[start : start + 3] if path in place.files]
+            yield Batch([e for e in present if e.path not in place.unsettled], [e.path for e in present if e.path in place.unsettled])
+            if place.meanwhile is not None:
+                meanwhile, place.meanwhile = place.meanwhile, None
+                meanwhile()
+        self.unread += place.unread
+
+
+class MemoryPlace:
+    """A source that reads a dictionary; see ``base.Source``."""
+
+    degraded = ""
+    scan_interval_s = 1.0
+    identity = ""
+
+    def __init__(self) -> None:
+        self.mode = "poll"
+        self.files: dict[bytes, Entry] = {}
+        self.unread: list[bytes] = []
+        self.unsettled: set[bytes] = set()
+        self.hinted: set[bytes] = set()
+        self.ready: deque[Observation] = deque()
+        self.meanwhile: Callable[[], None] | None = None
+
+    def put(self, *paths: bytes, **values: int | str | bool) -> None:
+        """Make files, or change values of those that are there."""
+        for path in paths:
+            entry = self.files.get(path, Entry(path, size=1, mtime_ns=1, ctime_ns=1, inode=len(self.files) + 1))
+            self.files[path] = Entry(**(entry._asdict() | values))
+
+    def rename(self, old_path: bytes, path: bytes) -> None:
+        """Rename a file, or all files below a directory."""
+        for old in [old for old in self.files if old == old_path or (old.startswith(old_path) and old_path.endswith(b"/"))]:
+            new = path + old[len(old_path) :]
+            self.files[new] = self.files.pop(old)._replace(path=new)
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """See ``base.Source``."""
+
+    def close(self) -> None:
+        """See ``base.Source``."""
+
+    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> MemoryScan:
+        """See ``base.Source``."""
+        del settled_only
+        return MemoryScan(self, prefix)
+
+    def observe(self) -> Iterator[Observation]:
+        """See ``base.Source``."""
+        while self.ready:
+            yield self.ready.popleft()
+
+    def due_in_s(self) -> float | None:
+        """See ``base.Source``."""
+        return None
+
+    def hint(self, paths: Iterable[bytes]) -> None:
+        """See ``base.Source``."""
+        self.hinted |= set(paths)
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """See ``base.Source``."""
+        there = [self.files[path] for path in paths if path in self.files]
+        return Looks(there, [path for path in paths if path not in self.files])
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """See ``base.Source``."""
+        return self.look(paths).gone
+
+
+class Bench:
+    """A reconciler over a place in memory and a real state file."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = MemoryPlace()
+        self.store = Store(path)
+        self.tracker = Tracker(frozenset(ChangeType), self.store.new_row)
+        outbox = Outbox(Spec(DirectorySpec("/data")), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        self.interrupt_at: int | None = None
+        self.reconciler = Reconciler(self.place, self.store, self.tracker, outbox, self._checkpoint)
+        self._told = 0
+
+    def _checkpoint(self, count: int) -> None:
+        if self.interrupt_at is not None and count >= self.interrupt_at:
+            raise Interrupted
+
+    def scan(self) -> str:
+        """Scan and return what was told."""
+        self.reconciler.scan(is_baseline=False)
+        return self.told()
+
+    def baseline(self, *paths: bytes) -> None:
+        """Make files and record them silently."""
+        self.place.put(*paths)
+        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.reconciler.scan(is_baseline=True)
+        self.tracker.appearance = lambda _path: Appearance.NEW
+        assert self.told() == ""
+
+    def apply(self, *observations: Observation) -> str:
+        """Apply observations and return what was told."""
+        for observation in observations:
+            self.reconciler.apply(observation)
+        return self.told()
+
+    def told(self) -> str:
+        """Return the changes since the last call."""
+        payloads = self.store.read(self._told, limit=10_000, max_bytes=1 << 30)
+        self._told = self.store.next_seq - 1
+        events = [json.loads(payload.data) for payload in payloads]
+        return ", ".join(" ".join(filter(None, [event["type"], event["old_path"], event["path"]])) for event in events)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a bench on a fresh state file."""
+    bench = Bench(tmp_path / "state.db")
+    yield bench
+    bench.store.close()
+
+
+def many(count: int, prefix: bytes = b"") -> list[bytes]:
+    """Return paths."""
+    return [prefix + b"%04d" % number for number in range(count)]
+
+
+def test_scans_tell_each_difference_once(bench: Bench) -> None:
+    """What appeared, changed and went between two scans is told once, and an unchanged place is not."""
+    bench.place.put(b"a", b"b", b"c", b"d")
+    assert bench.scan() == "created a, created b, created c, created d"
+    bench.place.put(b"b", size=2)
+    del bench.place.files[b"c"]
+    bench.place.put(b"e")
+    assert bench.scan() == "modified b, created e, deleted c"
+    assert bench.scan() == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "expected"),
+    [
+        ({"ctime_ns": 2}, "poll", "modified f"),
+        ({"ctime_ns": 2}, "notify", ""),
+        ({"mtime_ns": 0}, "notify", "modified f"),
+        ({"ctime_ns": 2, "inode": 99}, "notify", "modified f"),
+        ({"storage_class": "GLACIER"}, "poll", ""),
+    ],
+)
+def test_what_a_scan_says_of_a_difference(bench: Bench, values: dict[str, int | str], mode: str, expected: str) -> None:
+    """A ctime alone is told by a scan, but where notifications work only after another look; a storage class never is."""
+    bench.baseline(b"f")
+    bench.place.mode = mode
+    bench.place.put(b"f", **values)
+    assert bench.scan() == expected
+    is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
+    assert bench.place.hinted == ({b"f"} if is_doubtful else set())
+    assert bench.apply(bench.place.look([b"f"])) == ("modified f" if is_doubtful else "")
+    assert bench.scan() == ""
+
+
+def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
+    """A link whose target was replaced by one with the same digest is silent; another digest, a new and a lost key are told."""
+    for path in (b"a", b"b", b"c"):
+        bench.place.put(path, etag="x", is_link=True)
+    bench.baseline()
+    for path in (b"a", b"b"):
+        bench.place.put(path, inode=77, mtime_ns=9, etag="x" if path == b"a" else "y")
+    del bench.place.files[b"c"]
+    bench.place.put(b"d", etag="x", is_link=True)
+    assert bench.apply(LinksMoved()) == "deleted c, modified b"
+    assert bench.scan() == "created d"
+    assert bench.apply(LinksMoved()) == ""
+
+
+def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
+    """However many links there are, each is looked at."""
+    paths = many(2100)
+    bench.place.put(*paths, is_link=True)
+    bench.baseline()
+    for path in paths[::700]:
+        bench.place.put(path, size=2)
+    assert bench.apply(LinksMoved()) == "modified 0000, modified 0700, modified 1400"
+
+
+def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
+    """Entries below a prefix that could not be read stay, and are told as deleted once it can be read and they are gone."""
+    bench.baseline(b"in/a", b"in/sub/b", b"out")
+    bench.place.files.clear()
+    bench.place.unread = [b"in/sub/"]
+    assert bench.scan() == "deleted in/a, deleted out"
+    bench.place.unread = []
+    assert bench.scan() == "deleted in/sub/b"
+
+
+def test_what_is_being_written_is_neither_told_nor_gone(bench: Bench) -> None:
+    """A path that is not settled keeps its row, or its lack of one, until a later look; so many of them are no loss to be held."""
+    bench.baseline(b"old", *many(200))
+    bench.place.put(b"old", b"new", size=5)
+    bench.place.unsettled = set(bench.place.files)
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told() == ""
+    bench.place.unsettled = set()
+    assert bench.apply(bench.place.look([b"old", b"new"])) == "modified old, created new"
+
+
+@pytest.mark.parametrize(
+    ("entries", "lost", "held"),
+    [(HOLD_ENTRIES, HOLD_ENTRIES, 0), (HOLD_ENTRIES + 1, HOLD_ENTRIES + 1, HOLD_ENTRIES + 1), (250, 125, 0), (250, 126, 126)],
+)
+def test_the_loss_of_most_is_held_until_seen_twice(bench: Bench, entries: int, lost: int, held: int) -> None:
+    """Deletions of more than a hundred and more than half wait for a second scan that agrees; fewer are told at once."""
+    paths = many(entries)
+    bench.baseline(*paths)
+    for path in paths[:lost]:
+        del bench.place.files[path]
+    assert bench.reconciler.scan(is_baseline=False).held == held
+    assert bench.told().count("deleted") == lost - held
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told().count("deleted") == held
+    assert bench.store.entries == entries - lost
+
+
+def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
+    """When the entries are back at the second scan nothing is told, and a later loss is held anew."""
+    bench.baseline(*many(200))
+    files, bench.place.files = bench.place.files, {}
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    bench.place.files = dict(files)
+    assert bench.scan() == ""
+    bench.place.files.clear()
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    assert bench.told() == ""
+
+
+def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
+    """Entries that could not be read are no deletions, so they neither hold others back nor count as a first scan that agrees."""
+    bench.baseline(*many(200, b"big/"), b"small")
+    bench.place.unread = [b"big/"]
+    del bench.place.files[b"small"]
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told() == "deleted small"
+    bench.place.unread, bench.place.files = [], {}
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    assert bench.told() == ""
+
+
+@pytest.mark.parametrize("failure", [Interrupted, UnavailableError("torn")])
+def test_a_scan_left_in_the_middle_deletes_nothing(bench: Bench, failure: Exception | type[Exception]) -> None:
+    """What was not met when a scan broke off is not gone; what was found until then is told, and the next scan tells the rest."""
+    bench.baseline(*many(20))
+    del bench.place.files[b"0001"], bench.place.files[b"0019"]
+    bench.place.put(b"0000", b"0018", size=2)
+
+    def fail() -> None:
+        raise failure
+
+    bench.place.meanwhile = fail
+    with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
+        bench.reconciler.scan(is_baseline=False)
+    assert bench.told() == "modified 0000"
+    assert bench.scan() == "modified 0018, deleted 0001, deleted 0019"
+
+
+def test_an_interrupted_scan_is_no_witness(bench: Bench) -> None:
+    """A checkpoint that breaks off a scan leaves the index as it is; a loss seen by half a scan is not a loss seen once."""
+    bench.baseline(*many(200))
+    for path in many(199):
+        del bench.place.files[path]
+    bench.interrupt_at = 1
+    with pytest.raises(Interrupted):
+        bench.reconciler.scan(is_baseline=False)
+    bench.interrupt_at = None
+    assert bench.reconciler.scan(is_baseline=False).held == 199
+
+
+@pytest.mark.parametrize(
+    ("old_path", "path", "expected"),
+    [
+        (b"a", b"z", "moved a z"),
+        (b"z", b"a", "moved z a"),
+        (b"d/", b"z/", "moved d/1 z/1, moved d/2 z/2"),
+        (b"y/", b"b/", "moved y/1 b/1"),
+    ],
+)
+def test_a_rename_while_a_scan_runs_is_a_rename(bench: Bench, old_path: bytes, path: bytes, expected: str) -> None:
+    """A file or directory moved from what a scan has read to what it has not, or back, is neither created nor deleted by its sweep."""
+    bench.baseline(*(path for path in (b"a", b"d/1", b"d/2", b"m", b"n", b"o", b"y/1", b"z") if path != b"z" or old_path == b"z"))
+    if old_path == b"z":
+        del bench.place.files[b"a"]
+        bench.scan(), bench.told()
+
+    def rename() -> None:
+        bench.place.rename(old_path, path)
+        bench.place.ready.append(Moves([Move(old_path, path)]))
+
+    bench.place.meanwhile = rename
+    assert bench.scan() == expected
+    assert bench.scan() == ""
+
+
+def test_what_comes_and_goes_while_a_scan_runs_is_told_once(bench: Bench) -> None:
+    """Hints applied between two batches neither hide a later difference from the sweep nor make it tell one twice."""
+    bench.baseline(*many(12))
+    del bench.place.files[b"0005"]
+
+    def change() -> None:
+        for path in (b"0001", b"0011"):
+            del bench.place.files[path]
+        bench.place.put(b"0000new", b"9999new")
+        bench.place.ready.append(bench.place.look([b"0001", b"0011", b"0000new", b"9999new"]))
+
+    bench.place.meanwhile = change
+    assert bench.scan() == "deleted 0001, deleted 0011, created 0000new, created 9999new, deleted 0005"
+    assert bench.scan() == ""
+
+
+def test_a_sweep_asks_before_it_deletes(bench: Bench) -> None:
+    """A file that a scan missed because it was renamed behind its back, without a hint, is still there and is not told as deleted."""
+    bench.baseline(*many(9))
+    missed = bench.place.files.pop(b"0008")
+
+    def reappear() -> None:
+        bench.place.files[b"0008"] = missed
+
+    bench.place.meanwhile = reappear
+    assert bench.scan() == ""
+
+
+def test_a_subtree_is_compared_alone(bench: Bench) -> None:
+    """Scanning a subtree tells what changed below it and judges nothing beside it, not even a name that begins alike."""
+    bench.baseline(b"d/a", b"d/b", b"d0", b"d", b"e/a")
+    bench.place.files.clear()
+    bench.place.put(b"d/b", b"d/c")
+    bench.place.files[b"d/b"] = bench.store.rows([b"d/b"])[b"d/b"].entry
+    assert bench.apply(Subtree(b"d/")) == "created d/c, deleted d/a"
+    assert bench.apply(Subtree(b"", "because")) == ""
+    assert bench.reconciler.rescan_reason == "because"
+
+
+@pytest.mark.parametrize(
+    ("standing", "values", "expected", "hinted"),
+    [
+        ([b"a"], {}, "moved a b", set()),
+        ([b"a"], {"size": 9, "mtime_ns": 9}, "moved a b, modified b", set()),
+        ([b"a"], {"inode": 99}, "", {b"a", b"b"}),
+        ([], {}, "", {b"b"}),
+    ],
+)
+def test_a_rename_is_believed_if_the_inode_agrees(
+    bench: Bench, standing: list[bytes], values: dict[str, int], expected: str, hinted: set[bytes]
+) -> None:
+    """The kernel's pair is a move when the index knew the file and it is the same one; else what is known of it is looked at again."""
+    bench.baseline(*standing)
+    bench.place.put(b"a", **values)
+    bench.place.rename(b"a", b"b")
+    assert bench.apply(Moves([Move(b"a", b"b")])) == expected
+    assert bench.place.hinted & {b"a", b"b"} >= hinted
+    assert bench.apply(bench.place.look(sorted(bench.place.hinted))) in ("", "deleted a, created b", "created b")
+    assert bench.scan() == ""
+
+
+def test_dropped_entries_leave_silently(bench: Bench) -> None:
+    """Entries that are no longer wanted leave the index, on every page, without a word."""
+    bench.baseline(*many(2500))
+    bench.reconciler.drop(lambda path: path.endswith(b"7"))
+    assert (bench.told(), bench.store.entries) == ("", 250)
+
+
+def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
+    """What is there at the first scan is recorded silently or told as existing, and what comes later is new."""
+    bench.tracker.appearance = lambda path: Appearance.EXISTING if path == b"a" else Appearance.ADOPTED
+    bench.place.put(b"a", b"b")
+    result = bench.reconciler.scan(is_baseline=True)
+    assert (result.entries, bench.told(), bench.store.entries) == (2, "created a", 2)

@@ -1,0 +1,319 @@
+"""Decides whether a tree is read as it is: links, Kubernetes' volumes, odd names and rights; on real directories, without a source."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from watcher.errors import DeniedError, NotFoundError, UnavailableError
+from watcher.model import Delta, Entry
+from watcher.patterns import PathFilter
+from watcher.sources.tree import LINK_HOPS, Tree
+from watcher.spec import DirectorySpec, Filter
+from watcher.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOBODY_ID = 65534
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make an empty directory with something beside it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").touch()
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Make a directory that every user may read, all the way down to it."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Let permissions bind while the block runs, for the super-user too."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY_ID)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def open_tree(
+    root: Path, *, exclude: tuple[str, ...] = (), include: tuple[str, ...] = (), recursive: bool = True, follow: bool = True
+) -> Tree:
+    """Open a directory as a tree."""
+    spec = DirectorySpec(str(root), recursive=recursive, follow_symlinks=follow)
+    tree = Tree(spec, PathFilter(Filter(include, exclude)))
+    tree.open()
+    return tree
+
+
+def fill(root: Path, *names: str) -> None:
+    """Make files with their directories; ``a>b`` makes a link ``a`` to ``b``."""
+    for name in names:
+        path, arrow, target = name.partition(">")
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if arrow:
+            (root / path).symlink_to(target)
+        else:
+            (root / path).write_text(name)
+
+
+def read(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None) -> list[str]:
+    """Return the paths below a prefix; each look at one of them agrees with the walk."""
+    problems: list[bytes] = []
+    entries = [entry for batch in tree.walk(prefix, lambda _prefix: None, problems) for entry in batch]
+    if unread is None:
+        assert problems == []
+        assert [tree.entry(entry.path) for entry in entries] == entries
+    else:
+        unread += problems
+    return sorted(os.fsdecode(entry.path) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("", ""),
+        ("a d/b d/e/c", "a d/b d/e/c"),
+        ("a l>a", "a l"),
+        ("l>absent", ""),
+        ("l>l m>n n>m", ""),
+        ("l>../outside/secret", "l"),
+        ("l>../outside", ""),
+        ("d/a l>d", "d/a l/a"),
+        ("d/a l>d m>l", "d/a l/a m/a"),
+        ("d/a d/up>.. d/self>.", "d/a"),
+        ("d/a d/l>../e e/b e/l>../d", "d/a d/l/b d/l/l/a e/b e/l/a e/l/l/b"),
+        ("d/a l>d/absent/..", "d/a"),
+        ("..hidden ..d/a .h ...c", ".h"),
+        ("d/..x/a d/..y d/.z", "d/.z"),
+    ],
+)
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_what_is_in_a_tree(root: Path, names: str, expected: str, *, is_absolute: bool) -> None:
+    """Files are entries; links count as their targets, lead nowhere outside and end their loops; names that begin with two dots do not."""
+    if is_absolute:
+        names = names.replace(">../outside", f">{root.parent}/outside").replace("l>d ", f"l>{root}/d ")
+    fill(root, *names.split())
+    assert read(open_tree(root)) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"recursive": False}, "a.csv b.txt l"),
+        ({"follow": False}, "a.csv b.txt d/c.csv tmp/x.csv"),
+        ({"include": ("*.csv",)}, "a.csv d/c.csv m/c.csv tmp/x.csv"),
+        ({"exclude": ("tmp/", "m/**")}, "a.csv b.txt d/c.csv l"),
+    ],
+)
+def test_what_is_left_out(root: Path, options: dict[str, bool], expected: str) -> None:
+    """Options and filter decide what is read, links to files and directories included."""
+    fill(root, "a.csv", "b.txt", "d/c.csv", "tmp/x.csv", "l>b.txt", "m>d")
+    tree = open_tree(root, **options)  # type: ignore[arg-type] # each option has its own type
+    assert read(tree) == expected.split()
+
+
+def test_what_is_excluded_is_not_entered(root: Path) -> None:
+    """A directory is announced before it is read, and an excluded one never is."""
+    fill(root, "d/e/a", "tmp/x/a")
+    entered: list[bytes] = []
+    list(open_tree(root, exclude=("tmp/**",)).walk(b"", entered.append, []))
+    assert sorted(entered) == [b"", b"d/", b"d/e/"]
+
+
+def test_links_are_followed_a_few_times_only(root: Path) -> None:
+    """A path leads over a bounded number of links to directories, however they are chained."""
+    for number in range(LINK_HOPS + 2):
+        fill(root, f"{number}/f", f"{number}/l>../{number + 1}")
+    (root / str(LINK_HOPS + 2)).mkdir()
+    deepest = max(path.count("l/") for path in read(open_tree(root)))
+    assert deepest == LINK_HOPS
+
+
+def test_special_files_are_no_entries(root: Path) -> None:
+    """Pipes and sockets are passed over, neither opened nor waited for, and so are links to them."""
+    os.mkfifo(root / "fifo")
+    (root / "l").symlink_to("fifo")
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(os.path.relpath(root / "socket"))
+        tree = open_tree(root)
+        assert read(tree) == []
+        assert tree.entry(b"fifo") is tree.entry(b"socket") is tree.entry(b"l") is tree.entry(b"") is None
+
+
+def test_names_are_bytes(root: Path) -> None:
+    """A name that is not UTF-8 or holds a newline is an entry like others, in directories too."""
+    for name in (b"\xff\xfe", b"new\nline", b"d\xff/\x80", b" "):
+        path = os.path.join(os.fsencode(root), name)  # noqa: PTH118 - pathlib does not hold bytes
+        Path(os.fsdecode(path)).parent.mkdir(exist_ok=True)
+        Path(os.fsdecode(path)).touch()
+    assert [os.fsencode(path) for path in read(open_tree(root))] == sorted([b" ", b"d\xff/\x80", b"new\nline", b"\xff\xfe"])
+
+
+def test_a_subtree_is_read_alone(root: Path) -> None:
+    """A walk from a prefix meets what is below it; one that is gone, or no directory, is empty and not unread."""
+    fill(root, "d/a", "d/e/b", "d0", "f", "l>d")
+    tree = open_tree(root)
+    assert read(tree, b"d/") == ["d/a", "d/e/b"]
+    assert read(tree, b"l/") == ["l/a", "l/e/b"]
+    assert read(tree, b"absent/") == read(tree, b"f/") == []
+
+
+def test_a_link_turned_outside_leads_nowhere(root: Path) -> None:
+    """When a link that led inside leads outside, what is behind it is neither read nor found, so it can be told as gone."""
+    fill(root, "d/secret", "l>d")
+    tree = open_tree(root)
+    assert read(tree) == ["d/secret", "l/secret"]
+    (root / "l").unlink()
+    (root / "l").symlink_to("../outside")
+    assert read(tree) == ["d/secret"]
+    assert read(tree, b"l/") == []
+    assert tree.entry(b"l/secret") is None
+
+
+def test_a_directory_turned_link_leads_nowhere_unless_followed(root: Path) -> None:
+    """When a directory gives way to a link and links are not followed, the files that were below it are gone."""
+    fill(root, "d/a", "e/a")
+    tree = open_tree(root, follow=False)
+    (root / "d/a").unlink()
+    (root / "d").rmdir()
+    (root / "d").symlink_to("e")
+    assert read(tree) == ["e/a"]
+    assert tree.entry(b"d/a") is None
+
+
+def write_volume(volume: Path, stamp: str, keys: dict[str, str]) -> None:
+    """Write a projected volume as Kubernetes' AtomicWriter does: a new directory, a new ``..data``, then user links."""
+    for key, text in keys.items():
+        path = volume / f"..{stamp}" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (volume / "..data_tmp").symlink_to(f"..{stamp}")
+    (volume / "..data_tmp").replace(volume / "..data")
+    wanted = {key.partition("/")[0] for key in keys}
+    for link in volume.iterdir():
+        if not link.name.startswith("..") and link.name not in wanted:
+            link.unlink()
+    for name in wanted:
+        if not (volume / name).is_symlink():
+            (volume / name).symlink_to(f"..data/{name}")
+
+
+@pytest.mark.parametrize("prefix", ["", "config/"])
+def test_a_config_map_is_its_keys(root: Path, prefix: str) -> None:
+    """The keys of a mounted ConfigMap are entries, nested ones too; after a swap just those differ whose content does."""
+    volume = root / prefix
+    volume.mkdir(parents=True, exist_ok=True)
+    write_volume(volume, "2026_1", {"a": "one", "b": "two", "n/c": "three"})
+    tree = open_tree(root)
+    assert read(tree) == [f"{prefix}{key}" for key in ("a", "b", "n/c")]
+    keys = {key: f"{prefix}{key}".encode() for key in ("a", "b", "n/c")}
+    before = {key: tree.entry(path) for key, path in keys.items()}
+    write_volume(volume, "2026_2", {"a": "one", "b": "TWO", "n/c": "three", "d": "new"})
+    tree.find_projection()
+    after = {key: tree.entry(path) for key, path in keys.items()}
+    assert read(tree) == sorted([*(os.fsdecode(path) for path in keys.values()), f"{prefix}d"])
+    assert all(entry is not None and entry.is_link for entry in (*before.values(), *after.values()))
+    assert {key for key in keys if content(before[key]) != content(after[key])} == {"b"}
+
+
+def content(entry: Entry | None) -> object:
+    """Return what decides whether a key has changed."""
+    assert entry is not None
+    assert entry.etag
+    return entry.size, entry.etag
+
+
+@pytest.mark.parametrize("hidden", ["d", "d/e"])
+def test_a_directory_without_rights_is_unread(open_directory: Path, hidden: str) -> None:
+    """What cannot be listed is named as unread, the rest is read, and a look at a file in it does not say that it is gone."""
+    fill(open_directory, "a", "d/b", "d/e/c", "z/y")
+    (open_directory / hidden).chmod(0)
+    unread: list[bytes] = []
+    with unprivileged():
+        tree = open_tree(open_directory)
+        assert read(tree, unread=unread) == [path for path in ("a", "d/b", "z/y") if not path.startswith(f"{hidden}/")]
+        with pytest.raises(PermissionError):
+            tree.entry(f"{hidden}/b".encode())
+    assert unread == [f"{hidden}/".encode()]
+    (open_directory / hidden).chmod(0o755)
+
+
+def test_one_link_without_rights_hides_no_other_file(open_directory: Path) -> None:
+    """A link into a directory that may not be searched cannot be read; the files beside it can, and only the link is unread."""
+    fill(open_directory, "hidden/f", *(f"d/{number}" for number in range(20)), "d/l>../hidden/f")
+    (open_directory / "hidden").chmod(0)
+    unread: list[bytes] = []
+    with unprivileged():
+        tree = open_tree(open_directory, exclude=("hidden/",))
+        found = read(tree, unread=unread)
+    (open_directory / "hidden").chmod(0o755)
+    assert found == sorted(f"d/{number}" for number in range(20))
+    assert any(b"d/l".startswith(prefix) for prefix in unread)
+
+
+@pytest.mark.parametrize(("mode", "error"), [(0o000, DeniedError), (0o755, None)])
+def test_the_root_must_be_readable(open_directory: Path, mode: int, error: type[Exception] | None) -> None:
+    """A root without rights is denied at once, and the error names the user."""
+    (open_directory / "root").mkdir()
+    (open_directory / "root").chmod(mode)
+    with unprivileged():
+        if error is None:
+            open_tree(open_directory / "root")
+        else:
+            with pytest.raises(error, match=f"user {os.geteuid()}"):
+                open_tree(open_directory / "root")
+
+
+@pytest.mark.parametrize("name", ["absent", "file", "dangling", "loop"])
+def test_the_root_must_be_a_directory(root: Path, name: str) -> None:
+    """Anything but a directory is told as not found, or as not readable now."""
+    fill(root, "file", "dangling>absent", "loop>loop")
+    with pytest.raises((NotFoundError, UnavailableError)):
+        open_tree(root / name)
+
+
+def test_a_root_that_was_replaced_is_unavailable(root: Path) -> None:
+    """The root may be a link; gone, or with another directory in its place, it is unavailable and not empty."""
+    (root.parent / "link").symlink_to("root")
+    tree = open_tree(root.parent / "link")
+    tree.check()
+    root.rename(root.parent / "gone")
+    with pytest.raises(UnavailableError, match="gone"):
+        tree.check()
+    root.mkdir()
+    with pytest.raises(UnavailableError, match="another directory"):
+        tree.check()
+    tree.open()
+    tree.check()
+
+
+def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
+    """Dates after 2262 and inode numbers of 64 bits, which network file systems have, come back from a store as they were observed."""
+    fill(root, "late", "far")
+    os.utime(root / "late", (10_000_000_000, 10_000_000_000))
+    tree = open_tree(root)
+    late = tree.entry(b"late")
+    found = os.stat_result((0o100644, (1 << 64) - 1, 1, 1, 0, 0, 3, 0, 0, 0))
+    far = tree._file(b"far", found, projected=False)
+    assert late is not None
+    with closing(Store(root.parent / "state.db")) as store:
+        store.commit(Delta([store.new_row(late), store.new_row(far)], created=2))
+        assert {path: row.entry for path, row in store.rows([b"late", b"far"]).items()} == {b"late": late, b"far": far}

@@ -1,0 +1,88 @@
+"""``watcher serve``: flags become the settings of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer  # noqa: TC002 - typer reads annotations
+
+from watcher.cli.addresses import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
+from watcher.cli.options import Verbose, address, by_commas, duration, duration_text, flag, host_port
+
+
+def _http(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    """Return the value, or an empty one where the environment says so: for typer an empty variable is none."""
+    source = ctx.get_parameter_source(param.name or "")
+    is_default = source is None or source.name == "DEFAULT"
+    return "" if is_default and os.environ.get("WATCHER_HTTP") == "" else value
+
+
+def serve(  # noqa: PLR0913 - each is a flag
+    *,
+    listen: Annotated[str, flag("--listen", metavar="ADDRESS", parser=address, help="host:port or unix:/path.")] = DEFAULT_SERVER,
+    http: Annotated[
+        str, flag("--http", metavar="ADDRESS", parser=host_port, callback=_http, help="Metrics, probes and status; '' for none.")
+    ] = DEFAULT_HTTP,
+    state: Annotated[
+        Path | None, flag("--state", metavar="DIR", help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]")
+    ] = None,
+    allow_directory: Annotated[
+        list[str] | None, flag("--allow-directory", metavar="DIR", callback=by_commas, help="May be watched, with all below; repeatable.")
+    ] = None,
+    allow_bucket: Annotated[
+        list[str] | None, flag("--allow-bucket", metavar="GLOB", callback=by_commas, help="Buckets that may be watched; repeatable.")
+    ] = None,
+    allow_endpoint: Annotated[
+        list[str] | None, flag("--allow-endpoint", metavar="URL", callback=by_commas, help="Stores that may be used; repeatable.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, flag("--token-file", metavar="FILE", help="Lines of name:token; without it no token is asked for.")
+    ] = None,
+    tls_cert: Annotated[Path | None, flag("--tls-cert", metavar="FILE", help="Certificate chain (PEM); serve with TLS.")] = None,
+    tls_key: Annotated[Path | None, flag("--tls-key", metavar="FILE", help="Its key (PEM).")] = None,
+    tls_client_ca: Annotated[
+        Path | None, flag("--tls-client-ca", metavar="FILE", help="Clients must have a certificate of it (PEM).")
+    ] = None,
+    redelivery_window: Annotated[
+        str,
+        flag("--redelivery-window", metavar="TIME", parser=duration_text, help="An event counts as delivered so long after it was sent."),
+    ] = "30s",
+    idle_timeout: Annotated[
+        str, flag("--idle-timeout", metavar="TIME", parser=duration_text, help="A watch without a stream stops looking after this.")
+    ] = "10m",
+    journal_cap: Annotated[
+        int, flag("--journal-cap", metavar="COUNT", min=1, help="Undelivered events that a watch holds before it stops looking.")
+    ] = 100_000,
+    max_streams: Annotated[int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")] = 10_000,
+    log_format: Annotated[Literal["auto", "json", "console"], flag("--log-format", help="auto: console on a terminal.")] = "auto",
+    verbose: Verbose = False,
+) -> None:
+    """Run the server.
+
+    Without any --allow flag every place may be watched, but then it listens on loopback or a unix socket only.
+    """
+    from watcher.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
+    from watcher.server import serve as run_server  # noqa: PLC0415 - likewise
+    from watcher.settings import ServerSettings  # noqa: PLC0415 - likewise
+
+    configure_logs(log_format, verbose=verbose)
+    settings = ServerSettings(
+        listen=listen,
+        state_directory=state or default_state_directory(),
+        http_listen=http or None,
+        allow_directories=tuple(map(Path, allow_directory or ())),
+        allow_buckets=tuple(allow_bucket or ()),
+        allow_endpoints=tuple(allow_endpoint or ()),
+        token_file=token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        redelivery_window_s=duration(redelivery_window),
+        idle_timeout_s=duration(idle_timeout),
+        journal_cap=journal_cap,
+        max_streams=max_streams,
+    )
+    asyncio.run(run_server(settings))

@@ -1,0 +1,143 @@
+"""Reads a place once and counts what a spec would watch there. Writes nothing, sets no watches, knows no output."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+
+from watcher.mounts import mount_of
+from watcher.patterns import PathFilter
+from watcher.sources.factory import Sources
+from watcher.spec import BucketSpec, DirectorySpec, Filter, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from watcher.sources.base import Source
+    from watcher.spec import Spec
+
+FIRST = 10
+KEYS_PER_REQUEST = 1000
+MONTH_S = 30 * 86_400
+DOLLARS_PER_REQUEST = 0.005 / 1000
+"""The list price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What polling a bucket takes in 30 days.
+
+    Attributes:
+        requests_per_poll: LIST requests of one listing.
+        polls_per_month: Listings.
+        requests_per_month: LIST requests.
+        dollars_per_month: Their price on AWS.
+    """
+
+    requests_per_poll: int
+    polls_per_month: int
+    requests_per_month: int
+    dollars_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one reading found.
+
+    Attributes:
+        place: Canonical URI.
+        mode: How changes would be noticed: ``notify`` or ``poll``.
+        reason: Why so.
+        matching: Entries that pass include and exclude.
+        left_out: Entries that do not.
+        size: Bytes of those that match.
+        first: The first few paths that match, in order.
+        unread: Directories that could not be read.
+        cost: For a bucket.
+    """
+
+    place: str
+    mode: str
+    reason: str
+    matching: int
+    left_out: int
+    size: int
+    first: list[str]
+    unread: int
+    cost: Cost | None
+
+
+def survey_place(spec: Spec, progress: Callable[[int], None]) -> Survey:
+    """Read the place of a spec.
+
+    Args:
+        spec: What would be watched.
+        progress: Told the number of entries met, now and then.
+
+    Raises:
+        NotFoundError: There is no such place.
+        DeniedError: It may not be read.
+        UnavailableError: It cannot be read now.
+    """
+    admits = PathFilter(spec.filter).admits
+    mode, reason = _mode(spec.where)
+    met = matching = size = 0
+    first: list[bytes] = []
+    with _opened(spec) as source:
+        scan = source.scan(settled_only=False)
+        for batch in scan:
+            matched = [entry for entry in batch.entries if admits(entry.path)]
+            met += len(batch.entries)
+            matching += len(matched)
+            size += sum(entry.size for entry in matched)
+            first = nsmallest(FIRST, [*first, *(entry.path for entry in matched)])
+            progress(met)
+    return Survey(
+        place=spec.where.place,
+        mode=mode,
+        reason=reason,
+        matching=matching,
+        left_out=met - matching,
+        size=size,
+        first=[path.decode(errors="replace") for path in first],
+        unread=len(scan.unread),
+        cost=_cost(met, spec.where.poll_interval_s) if isinstance(spec.where, BucketSpec) else None,
+    )
+
+
+@contextmanager
+def _opened(spec: Spec) -> Iterator[Source]:
+    """Provide the source of a spec without its filter, and without notifications: nothing is watched, only read."""
+    where = replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
+    sources = Sources()
+    source = sources.make(replace(spec, where=where, filter=Filter()), should_stop=lambda: False)
+    try:
+        source.open(lambda: None)
+        yield source
+    finally:
+        source.close()
+        sources.close()
+
+
+def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
+    """Return how changes would be noticed, and why."""
+    if isinstance(where, BucketSpec):
+        return Mode.POLL, f"a bucket is listed every {where.poll_interval_s:g} s"
+    if where.mode is not Mode.AUTO:
+        return where.mode, "as the configuration says"
+    mount = mount_of(where.path)
+    if mount is None:
+        return Mode.NOTIFY, "the file system is not known"
+    if mount.notifies:
+        return Mode.NOTIFY, f"{mount.type} sends notifications"
+    return Mode.POLL, f"{mount.type} sends no reliable notifications, so it is read every {where.poll_interval_s:g} s"
+
+
+def _cost(keys: int, poll_interval_s: float) -> Cost:
+    requests_per_poll = max(1, math.ceil(keys / KEYS_PER_REQUEST))
+    polls = round(MONTH_S / poll_interval_s)
+    requests = requests_per_poll * polls
+    return Cost(requests_per_poll, polls, requests, round(requests * DOLLARS_PER_REQUEST, 2))
