@@ -45,7 +45,7 @@ class HttpEndpoint:
         app.router.add_get("/metrics", self._render_metrics)
         app.router.add_get("/healthz", self._healthy)
         app.router.add_get("/readyz", self._ready)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def start(self) -> str:
         """Listen, and return the address with the port that was really taken.
@@ -56,7 +56,7 @@ class HttpEndpoint:
         host, _, port = self._listen.rpartition(":")
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host.strip("[]") or None, int(port), shutdown_timeout=1.0).start()
+            await web.TCPSite(self._runner, host.strip("[]") or None, int(port)).start()
         except (OSError, ValueError) as error:
             hint = "give another --http host:port, or an empty one for none"
             raise StateError("cannot listen there", place=self._listen, hint=hint) from error

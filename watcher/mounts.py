@@ -49,7 +49,7 @@ class Mount:
 def parse_mountinfo(text: str) -> list[Mount]:
     """Return the mounts of a table, in its order; lines that are not understood are left out."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, separator, right = line.partition(" - ")
         fields, kinds = left.split(" "), right.split(" ")
         if separator and len(fields) >= 6:  # noqa: PLR2004 - the six fixed fields of the format
@@ -66,7 +66,7 @@ def mount_of(path: str, mounts: list[Mount] | None = None) -> Mount | None:
     """
     if mounts is None:
         try:
-            mounts = parse_mountinfo(MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+            mounts = parse_mountinfo(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
         except OSError:
             return None
     real = os.path.realpath(path)

@@ -6,10 +6,12 @@ durable as the journal, so a batch is cut once and is the same after a crash.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.model import Delta, Payload
 from watcher.payload import Renderer
+from watcher.spec import Format
 from watcher.tail import Tail
 
 if TYPE_CHECKING:
@@ -44,9 +46,23 @@ class Outbox:
         self._time_ns = time_ns
         self._clock = clock
         self._committed = committed
-        self._pending = store.pending()
+        self._pending = self._taken_over(spec)
         self._seal_at_s = clock() + spec.batch.max_wait_s if self._pending else None
         self._tail = Tail(store.next_seq - 1 - len(self._pending))
+
+    def _taken_over(self, spec: Spec) -> list[Payload]:
+        """Return the events that wait since an earlier run; those of another format leave at once, in an envelope of their own."""
+        former = self._store.meta("format")
+        if former == spec.format:
+            return self._store.pending()
+        waiting = self._store.pending()
+        if waiting and former is not None:
+            renderer = Renderer(replace(spec, format=Format(former)), self._store.uid)
+            payloads, cut = _cut(waiting, renderer, spec.batch.max_events, seal=True)
+            self._store.commit(Delta(), payloads)
+            waiting = waiting[cut:]
+        self._store.set_meta(format=spec.format.value)
+        return waiting
 
     def commit(self, step: Step) -> None:
         """Make a step durable and hand its changes on.
@@ -92,7 +108,7 @@ class Outbox:
 
     def _write(self, delta: Delta, events: list[Payload], *, changes: int, seal: bool = False) -> None:
         waiting = self._pending + events
-        payloads, cut = self._cut(waiting, seal=seal or self._batch.max_wait_s == 0)
+        payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=seal or self._batch.max_wait_s == 0)
         self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=changes)
         self._pending = waiting[cut:]
         if not self._pending:
@@ -103,17 +119,18 @@ class Outbox:
             self._tail.extend(payloads)
             self._committed()
 
-    def _cut(self, waiting: list[Payload], *, seal: bool) -> tuple[list[Payload], int]:
-        """Return the payloads that can leave now and how many events they hold; only with ``seal`` the last may be less than full."""
-        payloads: list[Payload] = []
-        cut = 0
-        while cut < len(waiting):
-            batch = waiting[cut : cut + self._batch.max_events]
-            count = self._renderer.fitting([event.data for event in batch])
-            if count == len(batch) < self._batch.max_events and not seal:
-                break
-            batch = batch[:count]
-            data = self._renderer.payload(batch[0].seq, batch[-1].seq, [event.data for event in batch])
-            payloads.append(Payload(batch[-1].seq, data))
-            cut += count
-        return payloads, cut
+
+def _cut(waiting: list[Payload], renderer: Renderer, max_events: int, *, seal: bool) -> tuple[list[Payload], int]:
+    """Return the payloads that can leave now and how many events they hold; only with ``seal`` the last may be less than full."""
+    payloads: list[Payload] = []
+    cut = 0
+    while cut < len(waiting):
+        batch = waiting[cut : cut + max_events]
+        count = renderer.fitting([event.data for event in batch])
+        if count == len(batch) < max_events and not seal:
+            break
+        batch = batch[:count]
+        data = renderer.payload(batch[0].seq, batch[-1].seq, [event.data for event in batch])
+        payloads.append(Payload(batch[-1].seq, data))
+        cut += count
+    return payloads, cut

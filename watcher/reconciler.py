@@ -183,8 +183,11 @@ class Reconciler:
 
     def _sweep(self, scan: Scan, seen: bytearray) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
+        unread = tuple(scan.unread)
         if not scan.prefix:
             missing = self._store.entries - _population(seen)
+            if missing > HOLD_ENTRIES and unread:
+                missing = sum(len(unmet) for unmet in self._unmet(scan.prefix, seen, unread))
             is_suspicious = missing > HOLD_ENTRIES and missing > self._store.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
                 self._is_held = True
@@ -192,12 +195,15 @@ class Reconciler:
             self._is_held = False
             if missing == 0:
                 return 0
-        unread = tuple(scan.unread)
-        for page in self._store.paths_under(scan.prefix):
-            unmet = [path for id_, path in page if not _is_marked(seen, id_) and not path.startswith(unread)]
-            if unmet:
-                self._delete(unmet)
+        for unmet in self._unmet(scan.prefix, seen, unread):
+            self._delete(unmet)
         return 0
+
+    def _unmet(self, prefix: bytes, seen: bytearray, unread: tuple[bytes, ...]) -> Iterator[list[bytes]]:
+        """Yield the paths under a prefix that were not met though they could have been, in lists that are not empty."""
+        for page in self._store.paths_under(prefix):
+            if unmet := [path for id_, path in page if not _is_marked(seen, id_) and not path.startswith(unread)]:
+                yield unmet
 
     def _delete(self, paths: Sequence[bytes]) -> None:
         gone = self._source.confirm_gone(paths)

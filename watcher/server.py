@@ -15,7 +15,6 @@ from grpc_reflection.v1alpha import reflection
 
 from watcher._proto import generic_pb2_grpc
 from watcher.errors import StateError
-from watcher.http import HttpEndpoint
 from watcher.policy import Policy
 from watcher.service import Eventing
 from watcher.sources.factory import Sources
@@ -100,6 +99,8 @@ class Server:
         for name in ("", SERVICE):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if settings.http_listen:
+            from watcher.http import HttpEndpoint  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
+
             http = HttpEndpoint(settings.http_listen, self.watches, eventing)
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)

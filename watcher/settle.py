@@ -24,12 +24,14 @@ class Hint:
         first_s: When the path began to wait.
         due_s: When it is ready, if nothing more is heard.
         attributes_only: Nothing but its attributes is known to have changed.
+        is_doubt: No notification spoke of it; a scan wants it looked at again.
         ticket: The number of its place in the queue; a place with another number is out of date.
     """
 
     first_s: float
     due_s: float
     attributes_only: bool
+    is_doubt: bool = False
     ticket: int = -1
 
 
@@ -62,15 +64,30 @@ class Settle:
         if hint is None or hint.attributes_only:
             self._put(path, Hint(now_s, now_s + self._settle_s, attributes_only=False))
         else:
-            hint.due_s = min(now_s + self._settle_s, hint.first_s + self._cap_s)
+            hint.is_doubt = False
+            self._delay(hint, now_s)
+
+    def doubt(self, path: bytes, now_s: float) -> None:
+        """Note that a scan wants a path looked at once it is quiet; what notifications say of it comes first."""
+        if path not in self:
+            self._put(path, Hint(now_s, now_s + self._settle_s, attributes_only=False, is_doubt=True))
+
+    def again(self, path: bytes, hint: Hint, now_s: float) -> bool:
+        """Let a path that was taken wait once more, and tell whether it may: not when it has waited as long as the cap allows."""
+        if path in self._hints or now_s >= hint.first_s + self._cap_s:
+            return False
+        self._delay(hint, now_s)
+        self._put(path, hint)
+        return True
 
     def ready(self, path: bytes, now_s: float) -> None:
         """Note that a path was closed by its writer or renamed into place: ready at once."""
         self._put(path, Hint(now_s, now_s, attributes_only=False))
 
     def attributes(self, path: bytes, now_s: float) -> None:
-        """Note that a path's attributes changed: ready at once, unless it waits for more than that."""
-        if path not in self._hints:
+        """Note that a path's attributes changed: ready at once, unless a notification has it waiting for more than that."""
+        hint = self._hints.get(path)
+        if hint is None or hint.is_doubt:
             self._put(path, Hint(now_s, now_s, attributes_only=True))
 
     def rename(self, old_path: bytes, path: bytes) -> None:
@@ -107,6 +124,9 @@ class Settle:
         """Drop everything."""
         self._hints.clear()
         self._queue.clear()
+
+    def _delay(self, hint: Hint, now_s: float) -> None:
+        hint.due_s = min(now_s + self._settle_s, hint.first_s + self._cap_s)
 
     def _put(self, path: bytes, hint: Hint) -> None:
         hint.ticket = next(self._tickets)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PAGE_ROWS = 1000
 """Rows that a paged reading of the index fetches at once."""
 
+FIND_ROWS = 10_000
+"""Paths that are asked for at once; SQLite takes 32,766 unless it was built to take more."""
+
 _COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
 _UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
@@ -137,10 +140,7 @@ class Store:
 
     def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
         """Return the rows of those paths that are in the index."""
-        marks = ",".join("?" * len(paths))
-        with self._translated():
-            found = self._db.execute(f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})", paths).fetchall()  # noqa: S608 - only marks
-        return {values[1]: _row(values) for values in found}
+        return {path: _row(values) for path, values in self._find(paths).items()}
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows whose path begins with ``prefix`` (empty: all) in pages, in order; rows may be changed between pages."""
@@ -169,13 +169,19 @@ class Store:
         Returns:
             The ids of all their rows; the rows that differ, by path; the entries that differ or have no row.
         """
-        marks = ",".join("?" * len(entries))
-        with self._translated():
-            query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})"  # noqa: S608 - only marks
-            found = {values[1]: values for values in self._db.execute(query, [entry.path for entry in entries]).fetchall()}
+        found = self._find([entry.path for entry in entries])
         differing = [entry for entry in entries if (values := found.get(entry.path)) is None or values[1:] != entry]
         rows = {entry.path: _row(found[entry.path]) for entry in differing if entry.path in found}
         return [values[0] for values in found.values()], rows, differing
+
+    def _find(self, paths: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
+        found: dict[bytes, tuple[Any, ...]] = {}
+        with self._translated():
+            for start in range(0, len(paths), FIND_ROWS):
+                part = paths[start : start + FIND_ROWS]
+                query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({','.join('?' * len(part))})"  # noqa: S608 - only marks
+                found.update((values[1], values) for values in self._db.execute(query, part).fetchall())
+        return found
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
@@ -264,7 +270,8 @@ class Store:
             except sqlite3.Error as error:
                 code = getattr(error, "sqlite_errorname", type(error).__name__)
                 message = f"state file cannot be used: {error} ({code})"
-                raise StateError(message, place=str(self.path), hint=_HINTS.get(code, "see the server's log")) from error
+                hint = next((hint for kind, hint in _HINTS.items() if code.startswith(kind)), "see the server's log")
+                raise StateError(message, place=str(self.path), hint=hint) from error
 
 
 _HINTS = {
@@ -310,7 +317,7 @@ def is_damaged(error: StateError) -> bool:
 def set_aside(path: Path) -> Path:
     """Rename a damaged state file, with its side files, and return its new name."""
     aside = path.with_suffix(f".damaged-{time.time_ns()}")
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in ("-wal", "-shm", "-journal", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))

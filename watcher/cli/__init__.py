@@ -8,6 +8,8 @@ import sys
 
 def main() -> None:
     """Run the verb that the arguments name, and exit with its code: 0 success, 1 failure, 2 wrong usage, 130 interrupted early."""
+    # gRPC writes to standard error by itself, what our own one line says better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         _run()
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from watcher.errors import UnavailableError
-from watcher.settle import Settle
+from watcher.settle import Hint, Settle
 from watcher.sources import inotify
 from watcher.sources.base import BATCH_ENTRIES, Batch, LinksMoved, Looks, Move, Observation, Subtree
 from watcher.sources.moves import PendingMoves
@@ -68,6 +68,7 @@ class DirectoryScan:
         source.scanned(self)
 
     def _batch(self, entries: list[Entry]) -> Batch:
+        self._source.note_links(entries)
         return self._source.settled(entries) if self._settled_only else Batch(entries)
 
 
@@ -109,7 +110,7 @@ class DirectorySource:
     @property
     def degraded(self) -> str:
         """Why less is noticed than was asked for; empty when nothing is amiss."""
-        unread = f"{len(self._unread)} directories cannot be read, such as {os.fsdecode(min(self._unread))!r}" if self._unread else ""
+        unread = f"{len(self._unread)} paths cannot be read, such as {os.fsdecode(min(self._unread))!r}" if self._unread else ""
         return "; ".join(reason for reason in (self._unnotified, unread) if reason)
 
     @property
@@ -167,16 +168,17 @@ class DirectorySource:
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
                 self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
 
+    def note_links(self, entries: list[Entry]) -> None:
+        """Remember that there are links: their targets notify nobody, so they are looked at from time to time."""
+        self._has_links = self._has_links or any(entry.is_link for entry in entries)
+
     def settled(self, entries: list[Entry]) -> Batch:
         """Part what a scan met into what can be reported and what is still being written; that is hinted for later."""
         now_s, now_ns = self._clock(), time.time_ns()
         quiet_ns, settle = now_ns - int(self._spec.settle_s * 1e9), self._settle
-        # Times in the future come from other clocks; nothing can be told from them.
-        fresh = [e.path for e in entries if quiet_ns < e.ctime_ns <= now_ns or quiet_ns < e.mtime_ns <= now_ns or e.path in settle]
+        fresh = [e.path for e in entries if _is_between(e, quiet_ns, now_ns) or e.path in settle]
         for path in fresh:
-            settle.unsettled(path, now_s)
-        if not self._has_links:
-            self._has_links = any(entry.is_link for entry in entries)
+            settle.doubt(path, now_s)
         if not fresh:
             return Batch(entries)
         waiting = set(fresh)
@@ -188,7 +190,7 @@ class DirectorySource:
         """Look at these paths once they are quiet."""
         now_s = self._clock()
         for path in paths:
-            self._settle.unsettled(path, now_s)
+            self._settle.doubt(path, now_s)
 
     def due_in_s(self) -> float:
         """See ``base.Source.due_in_s``."""
@@ -223,18 +225,19 @@ class DirectorySource:
     def look(self, paths: Sequence[bytes]) -> Looks:
         """See ``base.Source.look``."""
         looks = Looks()
+        reachable: dict[bytes, bool] = {}
         for path in paths:
             try:
-                entry = self.tree.entry(path)
+                entry = self.tree.entry(path, reachable) if self._filter.admits(path) else None
             except OSError:
                 continue
-            if entry is None:
-                looks.gone.append(path)
-                if self.tree.linked_directory(path) is not None:
-                    self._trees[path + b"/"] = self._clock()
-            else:
-                self._has_links = self._has_links or entry.is_link
+            if entry is not None:
                 looks.entries.append(entry)
+                continue
+            looks.gone.append(path)
+            if self.tree.linked_directory(path) is not None:
+                self._trees[path + b"/"] = self._clock()
+        self.note_links(looks.entries)
         if looks.gone:
             self.tree.check()
         return looks
@@ -260,7 +263,19 @@ class DirectorySource:
         while taken := self._settle.take(now_s, BATCH_ENTRIES):
             looks = self.look([path for path, _ in taken])
             looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
+            if self._watches is None:
+                looks.entries = self._quiet(looks.entries, dict(taken), now_s)
             yield looks
+
+    def _quiet(self, entries: list[Entry], hints: dict[bytes, Hint], now_s: float) -> list[Entry]:
+        """Return the entries that nobody is writing: without notifications only their times tell. The others wait once more."""
+        now_ns = time.time_ns()
+        quiet_ns = now_ns - int(self._spec.settle_s * 1e9)
+        return [
+            entry
+            for entry in entries
+            if not (_is_between(entry, quiet_ns, now_ns) and self._settle.again(entry.path, hints[entry.path], now_s))
+        ]
 
     def _rescan(self, reason: str) -> None:
         self._settle.clear()
@@ -281,10 +296,12 @@ class DirectorySource:
                 self._rescan("the directory itself went away")
             return
         path = prefix + event.name
-        if event.mask & inotify.ISDIR:
-            self._on_directory(event, watches, path + b"/", now_s)
-        else:
-            self._on_file(event, path, now_s)
+        # Inside Kubernetes' own directories nothing is reported under its own path, only through the links that lead there.
+        if not (prefix.startswith(b"..") or b"/.." in prefix):
+            if event.mask & inotify.ISDIR:
+                self._on_directory(event, watches, path + b"/", now_s)
+            else:
+                self._on_file(event, path, now_s)
         for link in list(self.tree.links.values()):
             if path.startswith(link.target):
                 self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
@@ -323,7 +340,7 @@ class DirectorySource:
     def _on_link(self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool) -> bool:
         """Handle an event on one of Kubernetes' own names, or on what is or was a link to a directory; tell whether it was one."""
         if path.rpartition(b"/")[2].startswith(b".."):
-            self.tree.find_projection()
+            self.tree.find_projection(path[: path.rfind(b"/") + 1])
             self._links_due_s = now_s
             self._trees.update(dict.fromkeys(self.tree.links, now_s))
             return True
@@ -383,3 +400,8 @@ class DirectorySource:
                 self._settle.ready(path, now_s)
             else:
                 self._settle.unsettled(path, now_s)
+
+
+def _is_between(entry: Entry, quiet_ns: int, now_ns: int) -> bool:
+    """Tell whether a file was written since ``quiet_ns``; times in the future come from other clocks, and nothing can be told from them."""
+    return quiet_ns < entry.ctime_ns <= now_ns or quiet_ns < entry.mtime_ns <= now_ns

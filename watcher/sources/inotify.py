@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections import deque
+import threading
 from typing import TYPE_CHECKING
 
 from watchdog.observers.inotify_c import (
@@ -60,28 +60,29 @@ class Inbox(WatchCallback):
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._events: deque[InotifyEvent] = deque()
+        self._lock = threading.Lock()
+        self._events: list[InotifyEvent] = []
         self._overflowed = False
 
     def take(self) -> tuple[list[InotifyEvent], bool]:
         """Remove and return the events, and whether others were lost since the last call."""
-        overflowed, self._overflowed = self._overflowed, False
-        events = []
-        while self._events:
-            events.append(self._events.popleft())
+        with self._lock:
+            events, self._events = self._events, []
+            overflowed, self._overflowed = self._overflowed, False
         return events, overflowed
 
     def on_event(self, event: InotifyEvent) -> None:
         """Keep an event; called by the reading thread."""
-        events = self._events
-        if len(events) >= INBOX_EVENTS:
-            self._overflowed = True
-        elif not events:
-            # Who empties the inbox goes on until nothing is left, so only the first event must wake it.
-            events.append(event)
+        with self._lock:
+            events = self._events
+            is_first = not events
+            if len(events) >= INBOX_EVENTS:
+                self._overflowed = True
+            elif is_first or events[-1] != event:
+                events.append(event)
+        if is_first:
+            # For those that follow the thread is awake, or about to be.
             self._wake()
-        elif events[-1] != event:
-            events.append(event)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Keep the end of a watch, in its order among the events; called by the reading thread."""
@@ -89,7 +90,8 @@ class Inbox(WatchCallback):
 
     def on_queue_overflow(self) -> None:
         """Note that the kernel dropped events; called by the reading thread."""
-        self._overflowed = True
+        with self._lock:
+            self._overflowed = True
         self._wake()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from watcher.sources.base import Move, Moves
@@ -20,7 +21,9 @@ class PendingMoves:
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
         self._left: dict[int, tuple[bytes, float]] = {}
-        self._moves: list[Move] = []
+        self._numbers = count()
+        self._moves: dict[int, Move] = {}
+        self._by_path: dict[bytes, int] = {}
 
     def leave(self, cookie: int, path: bytes, now_s: float) -> None:
         """Note the first half: something left a path."""
@@ -33,20 +36,24 @@ class PendingMoves:
 
     def add(self, move: Move) -> None:
         """Note a whole rename. A file that is renamed again before anyone looked has moved once, from its first name to its last."""
-        for index in range(len(self._moves) - 1, -1, -1):
-            former = self._moves[index]
-            if former.is_directory or move.is_directory:
-                break
-            if former.path == move.old_path:
-                del self._moves[index]
-                move = Move(former.old_path, move.path)
-                break
+        if move.is_directory:
+            # What moves with it is found under its new name; nothing before can be merged with anything after.
+            self._by_path.clear()
+            self._moves[next(self._numbers)] = move
+            return
+        former = self._by_path.pop(move.old_path, None)
+        if former is not None:
+            move = Move(self._moves.pop(former).old_path, move.path)
         if move.old_path != move.path:
-            self._moves.append(move)
+            number = next(self._numbers)
+            self._moves[number] = move
+            self._by_path[move.path] = number
 
     def take(self) -> Iterator[Moves]:
         """Remove and yield the renames in order: a directory's alone, those of files between two directories' together."""
-        moves, self._moves = self._moves, []
+        moves = list(self._moves.values())
+        self._moves.clear()
+        self._by_path.clear()
         files: list[Move] = []
         for move in moves:
             if not move.is_directory:
@@ -72,3 +79,4 @@ class PendingMoves:
         """Drop everything."""
         self._left.clear()
         self._moves.clear()
+        self._by_path.clear()

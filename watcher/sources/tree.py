@@ -31,6 +31,7 @@ LINK_HOPS = 4
 DIGEST_MAX_BYTES = 2 * 1024 * 1024
 """Files of projected volumes up to this size are compared by content; the API server allows them 1 MiB."""
 
+_INT64_MAX = (1 << 63) - 1
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
@@ -63,7 +64,7 @@ class Tree:
     Attributes:
         links: Links to directories that were met and lead inside, by their prefix.
         mount: The mount that holds the root; None where that is unknown.
-        is_projected: The root is a volume that Kubernetes writes: a ConfigMap, Secret, downward API or projected volume.
+        projections: Prefixes of the volumes met that Kubernetes writes: ConfigMaps, Secrets, downward API, projected volumes.
     """
 
     def __init__(self, spec: DirectorySpec, path_filter: PathFilter) -> None:
@@ -73,7 +74,7 @@ class Tree:
         self._identity = (-1, -1)
         self.links: dict[bytes, LinkedDirectory] = {}
         self.mount: Mount | None = None
-        self.is_projected = False
+        self.projections: set[bytes] = set()
 
     def open(self) -> None:
         """Find the root and remember which directory it is.
@@ -100,7 +101,7 @@ class Tree:
         self._root = root.rstrip(b"/") + b"/"
         self._identity = (found.st_dev, found.st_ino)
         self.mount = mount_of(self._spec.path)
-        self.find_projection()
+        self.projections.clear()
         self.links.clear()
 
     def check(self) -> None:
@@ -117,23 +118,36 @@ class Tree:
         if (found.st_dev, found.st_ino) != self._identity:
             raise UnavailableError("another directory has taken its place", place=place)
 
-    def find_projection(self) -> None:
-        """Find out whether Kubernetes writes the root."""
-        self.is_projected = os.path.islink(self._root + b"..data")
+    def find_projection(self, prefix: bytes) -> None:
+        """Find out whether Kubernetes writes the directory at a prefix."""
+        if os.path.islink(self._root + prefix + b"..data"):
+            self.projections.add(prefix)
+        else:
+            self.projections.discard(prefix)
 
     def full(self, path: bytes) -> bytes:
         """Return the absolute path of a relative one."""
         return self._root + path
 
-    def entry(self, path: bytes) -> Entry | None:
-        """Return the file at a path, or None where none is.
+    def entry(self, path: bytes, reachable: dict[bytes, bool] | None = None) -> Entry | None:
+        """Return the file at a path, or None where none is, or where only a link that must not be followed leads to one.
+
+        Args:
+            path: Where to look.
+            reachable: What earlier calls found out about parents; to be used for looks at one moment, and then dropped.
 
         Raises:
             OSError: The path cannot be looked at, which does not mean that nothing is there.
         """
+        reachable = {} if reachable is None else reachable
         full = self._root + path
         try:
             found = os.lstat(full)
+            parent = path.rpartition(b"/")[0]
+            if parent not in reachable:
+                reachable[parent] = self._is_reachable(parent)
+            if not reachable[parent]:
+                return None
             if stat.S_ISREG(found.st_mode):
                 return self._file(path, found, projected=self._is_projected(path))
             if stat.S_ISLNK(found.st_mode) and self._spec.follow_symlinks:
@@ -142,6 +156,15 @@ class Tree:
             if error.errno not in _ABSENT:
                 raise
         return None
+
+    def _is_reachable(self, directory: bytes) -> bool:
+        """Tell whether no link on the way to a directory leads out of the root, or is there at all where links are not followed."""
+        fd = os.open(self._root + directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            real = os.readlink(b"/proc/self/fd/%d" % fd)
+        finally:
+            os.close(fd)
+        return (real + b"/").startswith(self._root) if self._spec.follow_symlinks else real == (self._root + directory).rstrip(b"/")
 
     def linked_directory(self, path: bytes) -> LinkedDirectory | None:
         """Return the directory inside the root that a symbolic link at ``path`` leads to, and remember it; None for anything else."""
@@ -161,56 +184,56 @@ class Tree:
 
         Args:
             prefix: Where to begin.
-            enter: Called with each directory's prefix before it is read.
-            unread: Gets the prefixes that cannot be read.
+            enter: Called with each directory's own prefix, links resolved, before it is read.
+            unread: Gets the prefixes and paths that cannot be read.
         """
-        real = os.path.realpath(self._root + prefix) + b"/"
-        inside = real[len(self._root) :] if real.startswith(self._root) else prefix
-        hops = (inside,) if inside != prefix else ()
-        steps = [_Step(prefix, inside, hops, projected=self._is_projected(prefix))]
+        real = os.path.realpath(self._root + prefix).rstrip(b"/") + b"/"
+        if not real.startswith(self._root) or (real != self._root + prefix and not self._spec.follow_symlinks):
+            return
+        inside = real[len(self._root) :]
+        steps = [_Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))]
         while steps:
             step = steps.pop()
-            enter(step.prefix)
+            enter(step.real)
+            self.projections.discard(step.prefix)
+            links: list[bytes] = []
             try:
                 with os.scandir(self._root + step.prefix) as items:
-                    while entries := self._read(items, step, steps):
+                    while entries := self._read(items, step, steps, links):
                         yield entries
             except OSError as error:
                 if error.errno not in _ABSENT or not step.prefix:
                     unread.append(step.prefix)
+            # Links come last: by now it is known whether Kubernetes writes this directory.
+            if entries := [entry for path in links if (entry := self._visit_link(path, step, steps, unread)) is not None]:
+                yield entries
 
-    def _read(self, items: Iterator[os.DirEntry[bytes]], step: _Step, steps: list[_Step]) -> list[Entry]:
-        """Return the next entries of a directory, none when it is read; put the directories in it on the list."""
-        prefix, admits, entries = step.prefix, self._filter.admits, []
+    def _read(self, items: Iterator[os.DirEntry[bytes]], step: _Step, steps: list[_Step], links: list[bytes]) -> list[Entry]:
+        """Return the next files of a directory, none when it is read; put directories and links on their lists."""
+        prefix, admits, entries = step.prefix, self._filter.admits, list[Entry]()
         for item in items:
-            if item.is_file(follow_symlinks=False):
-                path = prefix + item.name
-                if not admits(path) or item.name[:2] == b"..":
+            name = item.name
+            if name[:2] == b"..":
+                if name == b"..data" and item.is_symlink():
+                    self.projections.add(prefix)
+            elif item.is_file(follow_symlinks=False):
+                path = prefix + name
+                if not admits(path):
                     continue
                 try:
-                    entry: Entry | None = self._file(path, item.stat(follow_symlinks=False), projected=step.projected)
+                    entries.append(self._file(path, item.stat(follow_symlinks=False), projected=step.projected))
                 except FileNotFoundError:
                     continue
-            else:
-                entry = self._visit(item, step, steps)
-            if entry is not None:
-                entries.append(entry)
                 if len(entries) == BATCH_ENTRIES:
                     break
+            elif item.is_symlink():
+                links.append(prefix + name)
+            elif self._spec.recursive and item.is_dir(follow_symlinks=False) and self._filter.admits_directory(prefix + name):
+                steps.append(_Step(prefix + name + b"/", step.real + name + b"/", step.hops, projected=step.projected))
         return entries
 
-    def _visit(self, item: os.DirEntry[bytes], step: _Step, steps: list[_Step]) -> Entry | None:
-        """Return the entry of an item that is not a plain file, or put the directory that it is on the list."""
-        if item.name.startswith(b".."):
-            return None
-        path = step.prefix + item.name
-        if item.is_symlink():
-            return self._visit_link(path, step, steps)
-        if item.is_dir(follow_symlinks=False) and self._spec.recursive and self._filter.admits_directory(path):
-            steps.append(_Step(path + b"/", step.real + item.name + b"/", step.hops, projected=step.projected))
-        return None
-
-    def _visit_link(self, path: bytes, step: _Step, steps: list[_Step]) -> Entry | None:
+    def _visit_link(self, path: bytes, step: _Step, steps: list[_Step], unread: list[bytes]) -> Entry | None:
+        """Return the entry of a link to a file, or put the directory that it leads to on the list."""
         linked = self.linked_directory(path)
         if linked is not None:
             target = linked.target
@@ -224,9 +247,9 @@ class Tree:
         try:
             return self._linked_file(path)
         except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise
+            if error.errno not in _ABSENT:
+                unread.append(path)
+            return None
 
     def _linked_file(self, path: bytes) -> Entry | None:
         found = os.stat(self._root + path)
@@ -239,16 +262,22 @@ class Tree:
             with open(self._root + path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)
+        inode, mtime_ns = found.st_ino, found.st_mtime_ns
+        if inode > _INT64_MAX or mtime_ns > _INT64_MAX:
+            # SQLite's integers have a sign; a date that far away only needs to stay the same.
+            inode, mtime_ns = (inode if inode <= _INT64_MAX else inode - (1 << 64)), min(mtime_ns, _INT64_MAX)
         # What Entry(...) does, without the call through its keyword arguments: a scan spends a tenth of its time there.
-        values = (path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, "", "", is_link)
-        return tuple.__new__(Entry, values)
+        return tuple.__new__(Entry, (path, found.st_size, mtime_ns, found.st_ctime_ns, inode, "", "", is_link))
 
     def _is_projected(self, path: bytes) -> bool:
         """Tell whether a path leads through Kubernetes' ``..data`` link, as the keys of ConfigMaps, Secrets and projected volumes do."""
-        if not self.is_projected:
-            return False
-        try:
-            first = path.split(b"/", 1)[0]
-            return bool(first) and os.readlink(self._root + first).startswith(b"..data/")
-        except OSError:
-            return False
+        for prefix in self.projections:
+            if not path.startswith(prefix) or path == prefix:
+                continue
+            key = path[len(prefix) :].split(b"/", 1)[0]
+            try:
+                if os.readlink(self._root + prefix + key).startswith(b"..data/"):
+                    return True
+            except OSError:
+                continue
+        return False

@@ -1,0 +1,218 @@
+"""A client that knows the contract from ``proto/generic.proto`` alone, and streams that gather what they are sent. Imports no watcher."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    Event: TypeAlias = dict[str, Any]
+
+PROTO = Path(__file__).parents[2] / "proto" / "generic.proto"
+DEADLINE_S = 30.0
+"""How long a test waits for what must come."""
+
+
+class Ending(NamedTuple):
+    """How a stream ended."""
+
+    code: grpc.StatusCode
+    details: str
+
+
+class Contract:
+    """The method and the messages that a proto file describes.
+
+    Args:
+        directory: Where the compiler may write.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        compiled = directory / "generic.pb"
+        flags = [f"--proto_path={PROTO.parent}", f"--descriptor_set_out={compiled}", PROTO.name]
+        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags], check=True)
+        pool = DescriptorPool()
+        for file in FileDescriptorSet.FromString(compiled.read_bytes()).file:
+            pool.Add(file)
+        method = pool.FindMethodByName("generic.Eventing.StartEventSource")
+        self.path = f"/{method.containing_service.full_name}/{method.name}"
+        self._request = GetMessageClass(method.input_type)
+        self._event = GetMessageClass(method.output_type)
+
+    def request(self, name: str, config: bytes) -> bytes:
+        """Return an EventSource as it goes over the wire."""
+        return self._request(name=name, config=config).SerializeToString()
+
+    def event(self, data: bytes) -> dict[str, Any]:
+        """Return the fields that an Event from the wire has set."""
+        event: Message = self._event.FromString(data)
+        return {field.name: value for field, value in event.ListFields()}
+
+
+class Stream:
+    """One call, read by a thread of its own. Nothing is sorted or dropped.
+
+    Args:
+        call: The call.
+        contract: Reads its answers.
+        is_reading: Whether to read at all; a stream that does not read is held back by flow control.
+
+    Attributes:
+        payloads: The bytes of the events that have come, in order.
+        events: What they say.
+        names: The names that they carry.
+    """
+
+    def __init__(self, call: object, contract: Contract, *, is_reading: bool) -> None:
+        self.payloads: list[bytes] = []
+        self.events: list[Event] = []
+        self.names: set[str] = set()
+        self._call: Any = call
+        self._contract = contract
+        self._is_reading = is_reading
+        self._is_ready = False
+        self._ending: Ending | None = None
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def ready(self) -> Self:
+        """Return when the server has sent its initial metadata: what changes from now on is reported."""
+        self._wait(lambda: self._is_ready or self._ending is not None, "the stream is ready")
+        assert self._ending is None, self._ending
+        return self
+
+    def wait_for(self, predicate: Callable[[list[Event]], bool], what: str = "the events are there") -> list[Event]:
+        """Wait until the events so far satisfy a predicate, and return them."""
+        self._wait(lambda: predicate(self.events) or self._ending is not None, what)
+        assert predicate(self.events), f"{self._ending} after {len(self.events)} events: {self.events[-10:]}"
+        return list(self.events)
+
+    def wait_some(self, predicate: Callable[[list[Event]], bool], deadline_s: float) -> bool:
+        """Wait until the events so far satisfy a predicate or the deadline has come; tell whether they do."""
+        with self._news:
+            return self._news.wait_for(lambda: predicate(self.events), deadline_s)
+
+    def wait_count(self, count: int) -> list[Event]:
+        """Wait until so many events have come, and return all that have."""
+        return self.wait_for(lambda events: len(events) >= count, f"{count} events")
+
+    def wait_path(self, path: str, kind: str = "created") -> list[Event]:
+        """Wait for an event of a type at a path, and return all events that have come."""
+        return self.wait_for(lambda events: any((e["type"], e["path"]) == (kind, path) for e in events), f"{kind} {path}")
+
+    def wait_end(self) -> Ending:
+        """Wait until the stream has ended, and return how."""
+        self._wait(lambda: self._ending is not None, "the stream ends")
+        assert self._ending is not None
+        return self._ending
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream has not ended."""
+        return self._ending is None
+
+    def cancel(self) -> None:
+        """Leave, and wait until nothing more can come."""
+        self._call.cancel()
+        self._thread.join(DEADLINE_S)
+
+    def _wait(self, is_met: Callable[[], bool], what: str) -> None:
+        with self._news:
+            assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}; last events: {self.events[-10:]}"
+
+    def _read(self) -> None:
+        self._call.initial_metadata()
+        with self._news:
+            self._is_ready = self._call.is_active()
+            self._news.notify_all()
+        if self._is_reading:
+            try:
+                for answer in self._call:
+                    self._take(answer)
+            except grpc.RpcError:
+                pass  # the ending has its code
+        ending = Ending(self._call.code(), self._call.details())
+        with self._news:
+            self._ending = ending
+            self._news.notify_all()
+
+    def _take(self, answer: bytes) -> None:
+        fields = self._contract.event(answer)
+        event = json.loads(fields["payload"])
+        with self._news:
+            self.names.add(fields["name"])
+            self.payloads.append(fields["payload"])
+            self.events.append(event)
+            self._news.notify_all()
+
+
+class Client:
+    """A connection to one server.
+
+    Args:
+        address: ``host:port`` or ``unix:/path``.
+        contract: What is spoken.
+        credentials: For TLS; None for none.
+    """
+
+    def __init__(self, address: str, contract: Contract, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self.channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+        self._contract = contract
+        self._streams: list[Stream] = []
+
+    def start(self, name: str, config: str | Event, *, token: str = "", is_reading: bool = True) -> Stream:
+        """Start a stream.
+
+        Args:
+            name: Of the event source.
+            config: Text, or a mapping that is sent as JSON.
+            token: Sent as the real client does; empty for none.
+            is_reading: See ``Stream``.
+        """
+        text = config if isinstance(config, str) else json.dumps(config)
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        method: Any = self.channel.unary_stream(self._contract.path)
+        call = method(self._contract.request(name, text.encode()), metadata=metadata)
+        stream = Stream(call, self._contract, is_reading=is_reading)
+        self._streams.append(stream)
+        return stream
+
+    def watch(self, name: str, config: str | Event, *, token: str = "") -> Stream:
+        """Start a stream and wait until it is ready."""
+        return self.start(name, config, token=token).ready()
+
+    def refusal(self, name: str, config: str | Event, *, token: str = "") -> Ending:
+        """Start a stream that must be refused, and return how."""
+        ending = self.start(name, config, token=token).wait_end()
+        assert ending.details
+        assert "\n" not in ending.details
+        return ending
+
+    def close(self) -> None:
+        """Leave all streams and disconnect."""
+        for stream in self._streams:
+            stream.cancel()
+        self.channel.close()
+
+
+def wait_until(is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Return when a condition is met that nobody signals; fail at the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while not is_met():
+        assert time.monotonic() < end_s, f"waited {deadline_s} s until {what}"
+        time.sleep(0.02)

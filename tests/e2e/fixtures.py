@@ -1,0 +1,93 @@
+"""The fixtures of the tests that see the whole server from outside: servers, clients, and directories to watch."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.client import Client, Contract
+from e2e.server import ServerProcess
+from s3_servers import S3Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+CREDENTIALS = S3Server("any", "").environment()
+"""The keys that all test stores know."""
+
+TROUBLE = ("Traceback", "watch.failed", "Unhandled")
+"""What must not stand in any log."""
+
+
+@pytest.fixture(scope="session")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    """Compile the contract."""
+    return Contract(tmp_path_factory.mktemp("proto"))
+
+
+@contextmanager
+def servers(factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
+    """Provide what starts a server; at the end all are stopped, and none may have logged a traceback."""
+    with ExitStack() as stack:
+
+        def start(*flags: str, directory: Path | None = None, environment: Mapping[str, str] = CREDENTIALS) -> ServerProcess:
+            server = ServerProcess(directory or factory.mktemp("server"), flags, environment)
+            stack.callback(_stop_clean, server)
+            return server.listening()
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
+    """Return what starts a server of its own for a test or a module; it takes flags, the directory for log and state, and variables."""
+    with servers(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Start the server that tests share; each takes a name and a directory of its own."""
+    with servers(tmp_path_factory) as start:
+        yield start()
+
+
+@pytest.fixture
+def connect(contract: Contract) -> Iterator[Callable[..., Client]]:
+    """Return what connects a client to a server; it is disconnected after the test."""
+    with ExitStack() as stack:
+
+        def connect_to(server: ServerProcess, **options: Any) -> Client:  # noqa: ANN401 - those of Client
+            client = Client(server.address, contract, **options)
+            stack.callback(client.close)
+            return client
+
+        yield connect_to
+
+
+@pytest.fixture
+def client(server: ServerProcess, connect: Callable[..., Client]) -> Client:
+    """Connect to the module's server."""
+    return connect(server)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty directory to watch."""
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """Return a name for an event source, the test's own."""
+    return str(request.node.name)
+
+
+def _stop_clean(server: ServerProcess) -> None:
+    server.stop()
+    assert not [word for word in TROUBLE if word in server.log], server.log

@@ -1,0 +1,142 @@
+"""Runs ``watcher serve`` as a process and looks at it from outside: address, log, status, resources. Imports no watcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from e2e.client import DEADLINE_S, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from signal import Signals
+
+COMMAND = [sys.executable, "-m", "watcher", "serve"]
+MEMORY_LINE = "VmRSS:"
+
+
+class Resources(NamedTuple):
+    """What a process holds."""
+
+    threads: int
+    descriptors: int
+    memory_bytes: int
+
+
+class ServerProcess:
+    """One ``watcher serve`` on free ports of 127.0.0.1.
+
+    Args:
+        directory: Gets the log, and the state unless a flag names another.
+        flags: Added to the command line.
+        environment: Of the process, beside PATH and HOME.
+
+    Attributes:
+        state: The state directory.
+        address: Where it serves gRPC.
+        http: Where it serves HTTP, as a URL.
+        process: The process.
+    """
+
+    def __init__(self, directory: Path, flags: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> None:
+        self.state = directory / "state"
+        self.log_file = directory / "server.log"
+        flags = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", str(self.state), "--log-format", "json", *flags)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WATCHER_"))}
+        clean |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
+            command = [*COMMAND, *flags]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean | dict(environment or {}))
+        self.address = ""
+        self.http = ""
+
+    def listening(self) -> ServerProcess:
+        """Wait until it listens, and return it."""
+        wait_until(lambda: self.process.poll() is not None or self.logged("server.listening"), "the server listens")
+        assert self.process.poll() is None, self.log
+        line = self.lines("server.listening")[0]
+        self.address, self.http = line["address"], f"http://{line['http']}"
+        return self
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        with self.log_file.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode()
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the complete log lines of one kind."""
+        lines = [json.loads(line) for line in self.log.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
+        return [line for line in lines if line["event"] == event]
+
+    def logged(self, event: str) -> bool:
+        """Tell whether a log line of one kind is there."""
+        return bool(self.lines(event))
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of a page of the HTTP port."""
+        try:
+            with urlopen(self.http + path, timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def watches(self) -> dict[str, dict[str, Any]]:
+        """Return the status of the running watches by name."""
+        return {watch["name"]: watch for watch in json.loads(self.get("/status.json")[1])["watches"]}
+
+    def wait_watch(self, name: str, **values: object) -> None:
+        """Wait until the status of a watch has these values."""
+
+        def has_them() -> bool:
+            watch = self.watches().get(name, {})
+            return all(key in watch and watch[key] == value for key, value in values.items())
+
+        wait_until(has_them, f"watch {name} has {values}; it has {self.watches().get(name)}")
+
+    def wait_streams(self, count: int) -> None:
+        """Wait until the server has so many streams."""
+        wait_until(lambda: json.loads(self.get("/status.json")[1])["streams"] == count, f"the server has {count} streams")
+
+    def wait_no_watches(self) -> None:
+        """Wait until all watches have stopped."""
+        wait_until(lambda: not self.watches(), "no watch runs")
+
+    def resources(self) -> Resources:
+        """Return what the process holds now."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - procfs
+            kilobytes = next(int(line.split()[1]) for line in status if line.startswith(MEMORY_LINE))
+        return Resources(len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")), kilobytes * 1024)  # noqa: PTH208 - procfs
+
+    def kill(self) -> None:
+        """End it as a power failure would."""
+        self.process.kill()
+        self.process.wait()
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, deadline_s: float = DEADLINE_S) -> int:
+        """Wait until it has ended, and return its exit code; a negative one is a signal's number."""
+        return self.process.wait(deadline_s)
+
+    def stop(self) -> int:
+        """End it in an orderly way, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.wait()
+            finally:
+                self.kill()
+        return self.process.returncode

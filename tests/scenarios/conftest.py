@@ -1,0 +1,5 @@
+"""Names the fixtures of the scenarios."""
+
+from e2e.fixtures import client, connect, contract, name, root, server, start_server
+
+__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
