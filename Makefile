@@ -23,7 +23,7 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 
 .PHONY: test
 test: $(READY) ## run the tests (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile

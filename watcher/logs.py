@@ -38,5 +38,7 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.ERROR if not verbose else logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+    # Each handler of ours reports its own failures; gRPC adds a traceback for a health check that a stop cuts off.
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
     # Our own lines say what its retries end in.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)

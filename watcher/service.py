@@ -111,6 +111,9 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             level = "info" if self.is_stopping else "warning"
             getattr(self._log, level)("stream.ended", name=request.name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
+            self._log.exception("stream.failed", name=request.name, peer=context.peer())
+            await context.abort(grpc.StatusCode.INTERNAL, "the stream failed; see the server's log")
 
     async def _stream(
         self,

@@ -303,7 +303,8 @@ class DirectorySource:
             else:
                 self._on_file(event, path, now_s)
         for link in list(self.tree.links.values()):
-            if path.startswith(link.target):
+            # Below a link that leads upwards nothing is read, so nothing is told.
+            if path.startswith(link.target) and not link.prefix.startswith(link.target):
                 self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
 
     def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:

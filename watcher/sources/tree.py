@@ -191,6 +191,8 @@ class Tree:
         if not real.startswith(self._root) or (real != self._root + prefix and not self._spec.follow_symlinks):
             return
         inside = real[len(self._root) :]
+        if prefix != inside and prefix.startswith(inside):
+            return
         steps = [_Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))]
         while steps:
             step = steps.pop()
