@@ -60,7 +60,7 @@ class Watch:
 
     Args:
         spec: What to watch.
-        source: Reads it; opened and closed by the watch.
+        make_source: Makes what reads it, from the spec and what tells a long reading to stop; opened and closed by the watch.
         store: Its state; closed by the watch.
         limits: What the server grants.
         name: For the log.
@@ -71,21 +71,23 @@ class Watch:
         baselined: Done when the first scan of all is over: what happens from now on is reported.
     """
 
-    def __init__(self, spec: Spec, source: Source, store: Store, limits: Limits, *, name: str) -> None:
+    def __init__(
+        self, spec: Spec, make_source: Callable[[Spec, Callable[[], bool]], Source], store: Store, limits: Limits, *, name: str
+    ) -> None:
         self.spec = spec
         self.status = Status()
         self.opened: Future[None] = Future()
         self.baselined: Future[None] = Future()
-        self._source = source
         self._store = store
         self._limits = limits
         self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._source = make_source(spec, self._stop.is_set)
         self._audience = Audience()
         self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell)
         self._tracker = Tracker(spec.events, store.new_row)
-        self._reconciler = Reconciler(source, store, self._tracker, self._outbox, self._checkpoint)
+        self._reconciler = Reconciler(self._source, store, self._tracker, self._outbox, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
         self._failure: WatcherError | None = None
         self._scan_due_s = 0.0

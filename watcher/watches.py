@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -49,7 +50,8 @@ class Watches:
         self._sources = sources
         self._running: dict[Identity, Watch] = {}
         self._idle_since_s: dict[Identity, float] = {}
-        self._locks: defaultdict[Identity, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
 
@@ -73,7 +75,7 @@ class Watches:
             UnavailableError: The place cannot be reached now, or the server is shutting down.
             StateError: The state cannot be used.
         """
-        async with self._locks[identity]:
+        async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and not (watch.is_running and watch.spec == spec):
                 if watch.is_running and watch.streams:
@@ -99,11 +101,13 @@ class Watches:
             for identity, since_s in list(self._idle_since_s.items()):
                 if time.monotonic() - since_s < self._settings.idle_timeout_s:
                     continue
-                async with self._locks[identity]:
+                async with self._lock(identity):
                     watch = self._running.get(identity)
                     if watch is not None and not watch.streams:
                         self._log.info("watch.idle", watch=identity.name, place=identity.place)
-                        await self._stop(identity, watch)
+                        with suppress(UnavailableError):
+                            # It is busy with its store; the next round finds it stopped.
+                            await self._stop(identity, watch)
 
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join any more."""
@@ -116,16 +120,16 @@ class Watches:
             self._log.warning("watch.abandoned", watches=joined.count(False))
         self._running.clear()
 
+    def _lock(self, identity: Identity) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
     async def _start(self, identity: Identity, spec: Spec) -> Watch:
         if self._is_closing:
             raise UnavailableError("the server is shutting down", hint="connect again")
-        self._refuse_own_state(spec)
+        await asyncio.to_thread(self._refuse_own_state, spec)
         store = await asyncio.to_thread(self._state.open, identity)
         limits = Limits(self._settings.journal_cap, self._settings.redelivery_window_s)
-        stopping: list[Watch] = []
-        source = self._sources.make(spec, lambda: bool(stopping) and not stopping[0].is_running)
-        watch = Watch(spec, source, store, limits, name=identity.name)
-        stopping.append(watch)
+        watch = Watch(spec, self._sources.make, store, limits, name=identity.name)
         self._running[identity] = watch
         watch.start()
         try:
