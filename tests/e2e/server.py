@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
-COMMAND = [sys.executable, "-m", "watcher", "serve"]
+# Signals that whoever runs the tests ignores (nohup, a shell without job control) would be ignored here too. Warnings are errors.
+COMMAND = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-W", "error", "-m", "watcher", "serve"]
 MEMORY_LINE = "VmRSS:"
 
 
@@ -36,6 +37,7 @@ class ServerProcess:
         directory: Gets the log, and the state unless a flag names another.
         flags: Added to the command line.
         environment: Of the process, beside PATH and HOME.
+        launcher: A command that replaces itself by the one that follows it: what runs the server with other rights or limits.
 
     Attributes:
         state: The state directory.
@@ -44,7 +46,9 @@ class ServerProcess:
         process: The process.
     """
 
-    def __init__(self, directory: Path, flags: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, flags: tuple[str, ...] = (), environment: Mapping[str, str] | None = None, launcher: tuple[str, ...] = ()
+    ) -> None:
         self.state = directory / "state"
         self.log_file = directory / "server.log"
         flags = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", str(self.state), "--log-format", "json", *flags)
@@ -52,7 +56,7 @@ class ServerProcess:
         clean |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            command = [*COMMAND, *flags]
+            command = [*launcher, *COMMAND, *flags]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean | dict(environment or {}))
         self.address = ""
         self.http = ""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from s3_servers import S3Server
 
 DEADLINE_S = 30.0
-WATCHER = [sys.executable, "-m", "watcher"]
+# Signals that whoever runs the tests ignores (nohup, a shell without job control) would be ignored here too.
+WATCHER = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-m", "watcher"]
 
 
 class Program:
@@ -331,7 +332,7 @@ def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: P
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
-        os.execve(sys.executable, [*WATCHER, "dev", str(place)], environment)  # noqa: S606 - the program under test
+        os.execvpe(WATCHER[0], [*WATCHER, "dev", str(place)], environment)  # noqa: S606 - the program under test
     try:
         assert "(notify, 1 entry); stop with Ctrl-C" in _read_until(terminal, "Ctrl-C")
         (place / "a\x1b[31m.txt").write_text("x" * 1312)
