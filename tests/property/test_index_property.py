@@ -13,18 +13,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from memory_place import MemoryFiles
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
 from watcher.outbox import Outbox
 from watcher.reconciler import Reconciler
-from watcher.sources.base import Batch, Looks, Move, Observation, Subtree
+from watcher.sources.base import Batch, Move, Observation, Subtree
 from watcher.sources.moves import PendingMoves
 from watcher.spec import DirectorySpec, Spec
 from watcher.store import Store
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from random import Random
 
 PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]
@@ -52,17 +53,13 @@ class Disturbance:
     between: list[Callable[[], None]] = field(default_factory=list)
 
 
-class Place:
+class Place(MemoryFiles):
     """A tree of files that changes at will and is read in any order; see ``base.Source``."""
 
     mode = "poll"
-    degraded = ""
-    scan_interval_s = 1.0
-    identity = ""
 
     def __init__(self) -> None:
-        self.files: dict[bytes, Entry] = {}
-        self.hinted: set[bytes] = set()
+        super().__init__()
         self.moves = PendingMoves(0.0)
         self.random: Random | None = None
         self.disturbance = Disturbance()
@@ -93,12 +90,6 @@ class Place:
         self.hinted |= {old_path, path} if not is_directory else set()
         self.moves.add(Move(old_path, path))
 
-    def open(self, wake: Callable[[], None]) -> None:
-        """See ``base.Source``."""
-
-    def close(self) -> None:
-        """See ``base.Source``."""
-
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
         """See ``base.Source``; the disturbance is over afterwards."""
         del settled_only
@@ -110,23 +101,6 @@ class Place:
         yield from self.moves.take()
         hinted, self.hinted = self.hinted, set()
         yield self.look(sorted(hinted))
-
-    def due_in_s(self) -> float | None:
-        """See ``base.Source``."""
-        return None
-
-    def hint(self, paths: Iterable[bytes]) -> None:
-        """See ``base.Source``."""
-        self.hinted |= set(paths)
-
-    def look(self, paths: Sequence[bytes]) -> Looks:
-        """See ``base.Source``."""
-        there = [self.files[path] for path in paths if path in self.files]
-        return Looks(there, [path for path in paths if path not in self.files])
-
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """See ``base.Source``."""
-        return self.look(paths).gone
 
 
 class Reading:

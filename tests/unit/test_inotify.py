@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
+from grounds import fill
 from watcher.model import ChangeType
 from watcher.outbox import Outbox
 from watcher.patterns import PathFilter
@@ -114,13 +115,7 @@ def watch(tmp_path: Path, notifications: Inotify) -> Iterator[Callable[..., Benc
     def start(*names: str, **options: Any) -> Bench:  # noqa: ANN401 - those of Bench
         root = tmp_path / "root"
         root.mkdir()
-        for name in names:
-            path, arrow, target = name.partition(">")
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            if arrow:
-                (root / path).symlink_to(target)
-            else:
-                (root / path).write_text(name)
+        fill(root, *names)
         benches.append(Bench(root, notifications, **options))
         return benches[-1]
 

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memory_place import MemoryFiles
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
 from watcher.outbox import Outbox
 from watcher.reconciler import HOLD_ENTRIES, Interrupted, Reconciler
-from watcher.sources.base import Batch, LinksMoved, Looks, Move, Moves, Observation, Subtree
+from watcher.sources.base import Batch, LinksMoved, Move, Moves, Observation, Subtree
 from watcher.spec import DirectorySpec, Spec
 from watcher.store import Store
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -43,19 +44,14 @@ class MemoryScan:
         self.unread += place.unread
 
 
-class MemoryPlace:
+class MemoryPlace(MemoryFiles):
     """A source that reads a dictionary; see ``base.Source``."""
 
-    degraded = ""
-    scan_interval_s = 1.0
-    identity = ""
-
     def __init__(self) -> None:
+        super().__init__()
         self.mode = "poll"
-        self.files: dict[bytes, Entry] = {}
         self.unread: list[bytes] = []
         self.unsettled: set[bytes] = set()
-        self.hinted: set[bytes] = set()
         self.ready: deque[Observation] = deque()
         self.meanwhile: Callable[[], None] | None = None
 
@@ -71,12 +67,6 @@ class MemoryPlace:
             new = path + old[len(old_path) :]
             self.files[new] = self.files.pop(old)._replace(path=new)
 
-    def open(self, wake: Callable[[], None]) -> None:
-        """See ``base.Source``."""
-
-    def close(self) -> None:
-        """See ``base.Source``."""
-
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> MemoryScan:
         """See ``base.Source``."""
         del settled_only
@@ -86,23 +76,6 @@ class MemoryPlace:
         """See ``base.Source``."""
         while self.ready:
             yield self.ready.popleft()
-
-    def due_in_s(self) -> float | None:
-        """See ``base.Source``."""
-        return None
-
-    def hint(self, paths: Iterable[bytes]) -> None:
-        """See ``base.Source``."""
-        self.hinted |= set(paths)
-
-    def look(self, paths: Sequence[bytes]) -> Looks:
-        """See ``base.Source``."""
-        there = [self.files[path] for path in paths if path in self.files]
-        return Looks(there, [path for path in paths if path not in self.files])
-
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """See ``base.Source``."""
-        return self.look(paths).gone
 
 
 class Bench:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from grounds import unprivileged
 from watcher import store as store_module
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload, Row
@@ -19,7 +19,6 @@ from watcher.store import Store, is_damaged, read_summary, set_aside
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOBODY_ID = 65534
 PATHS = sorted(
     [b"\x00", b"a", b"a\xff", b"a\xff\xff", b"a/", b"a/x", b"a/\xff", b"a0", b"b", b"\xff", b"\xff\x00", b"\xff\xff", b"\xff\xffz"]
 )
@@ -36,18 +35,6 @@ def store(path: Path) -> Iterator[Store]:
     """Open a fresh state file."""
     with closing(Store(path)) as store:
         yield store
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Let permissions bind while the block runs, for the super-user too."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY_ID)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def add(store: Store, *paths: bytes) -> list[Row]:

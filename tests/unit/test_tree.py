@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from grounds import fill, unprivileged
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.model import Delta, Entry
 from watcher.patterns import PathFilter
@@ -20,8 +21,6 @@ from watcher.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-NOBODY_ID = 65534
 
 
 @pytest.fixture
@@ -41,18 +40,6 @@ def open_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Let permissions bind while the block runs, for the super-user too."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY_ID)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
 def open_tree(
     root: Path, *, exclude: tuple[str, ...] = (), include: tuple[str, ...] = (), recursive: bool = True, follow: bool = True
 ) -> Tree:
@@ -61,17 +48,6 @@ def open_tree(
     tree = Tree(spec, PathFilter(Filter(include, exclude)))
     tree.open()
     return tree
-
-
-def fill(root: Path, *names: str) -> None:
-    """Make files with their directories; ``a>b`` makes a link ``a`` to ``b``."""
-    for name in names:
-        path, arrow, target = name.partition(">")
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        if arrow:
-            (root / path).symlink_to(target)
-        else:
-            (root / path).write_text(name)
 
 
 def read(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None) -> list[str]:
