@@ -31,6 +31,9 @@ PAGE_ROWS = 1000
 FIND_ROWS = 10_000
 """Paths that are asked for at once; SQLite takes 32,766 unless it was built to take more."""
 
+SPARSE_FACTOR = 8
+"""A file whose ids are so many times the number of its rows is numbered afresh when it is opened."""
+
 _COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
 _UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
@@ -74,6 +77,8 @@ class Store:
                 self.next_seq: int
                 self.cursor: int
                 self._next_id, self.entries, self.next_seq, self.cursor = counters
+            if self._next_id > SPARSE_FACTOR * (self.entries + PAGE_ROWS):
+                self._renumber()
             self.uid = self.meta("uid") or self._new_uid()
         except StateError:
             self._db.close()
@@ -97,6 +102,15 @@ class Store:
                 for statement in statements:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {number}")
+
+    def _renumber(self) -> None:
+        """Number the rows afresh: ids are not used again, and the bitmap of a scan is as long as the highest."""
+        query = """UPDATE entry SET id = numbered.id FROM (SELECT path, row_number() OVER (ORDER BY path) - 1 AS id FROM entry) AS numbered
+            WHERE entry.path = numbered.path"""
+        with self._translated(), self._transaction():
+            self._db.execute(query)
+            self._db.execute("UPDATE counters SET next_id = entries")
+        self._next_id = self.entries
 
     def _new_uid(self) -> str:
         uid = uuid.uuid4().hex[:16]

@@ -12,6 +12,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 from watcher.errors import UnavailableError
 from watcher.settle import Hint, Settle
 from watcher.sources import inotify
@@ -34,7 +36,7 @@ ROOT_CHECK_S = 5.0
 """How often the root is looked at: no notification tells that something was mounted over it."""
 
 HINTS_MAX = 100_000
-"""Paths that may wait at once; above, the whole tree is scanned instead."""
+"""Paths that may wait at once; above, the whole tree is scanned instead, once they have had the time to settle."""
 
 _NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 
@@ -106,17 +108,21 @@ class DirectorySource:
         self._has_links = False
         self._links_due_s = 0.0
         self._root_due_s = 0.0
+        self._crowded_until_s = 0.0
+        self._warned_of_subpaths = False
 
     @property
     def degraded(self) -> str:
         """Why less is noticed than was asked for; empty when nothing is amiss."""
         unread = f"{len(self._unread)} paths cannot be read, such as {os.fsdecode(min(self._unread))!r}" if self._unread else ""
-        return "; ".join(reason for reason in (self._unnotified, unread) if reason)
+        subpath = f"mounted with subPath, so not kept up to date: {', '.join(map(repr, self.tree.subpaths))}" if self.tree.subpaths else ""
+        return "; ".join(reason for reason in (self._unnotified, unread, subpath) if reason)
 
     @property
     def scan_interval_s(self) -> float:
         """Seconds between two full scans: long while everything is notified."""
-        return self._spec.rescan_interval_s if self.mode == Mode.NOTIFY and not self.degraded else self._spec.poll_interval_s
+        is_notified = self.mode == Mode.NOTIFY and not self._unnotified and not self._unread
+        return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
     def identity(self) -> str:
@@ -127,6 +133,7 @@ class DirectorySource:
         """See ``base.Source.open``."""
         self.close()
         self.tree.open()
+        self._warn_of_subpaths()
         self.mode, self._unnotified = Mode.POLL.value, ""
         if self._spec.mode is Mode.POLL or (self._spec.mode is Mode.AUTO and self.tree.mount is not None and not self.tree.mount.notifies):
             return
@@ -147,6 +154,13 @@ class DirectorySource:
         self._trees.clear()
         self._unread.clear()
         self._rescan_reason = ""
+
+    def _warn_of_subpaths(self) -> None:
+        """Warn once of mounts in which changes of a ConfigMap or Secret never appear."""
+        if self.tree.subpaths and not self._warned_of_subpaths:
+            self._warned_of_subpaths = True
+            hint = "mount the whole volume: Kubernetes does not update what is mounted with subPath"
+            structlog.get_logger("watcher").warning("watch.subpath", place=self.place, mounts=self.tree.subpaths, hint=hint)
 
     # Scans
 
@@ -198,6 +212,8 @@ class DirectorySource:
         times += [time_s for time_s in (self._settle.due_s(), self._moves.due_s()) if time_s is not None]
         if self._has_links:
             times.append(self._links_due_s)
+        if self._crowded_until_s:
+            times.append(self._crowded_until_s)
         return max(0.0, min(times) - self._clock())
 
     def observe(self) -> Iterator[Observation]:
@@ -215,6 +231,10 @@ class DirectorySource:
         for lost in self._moves.expire(now_s):
             self._on_moved_out(lost, now_s)
         if len(self._settle) > HINTS_MAX:
+            self._settle.clear()
+            self._crowded_until_s = now_s + self._spec.settle_s
+        if self._crowded_until_s and now_s >= self._crowded_until_s:
+            self._crowded_until_s = 0.0
             self._rescan("too many hints")
         if self._rescan_reason:
             reason, self._rescan_reason = self._rescan_reason, ""
