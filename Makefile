@@ -25,6 +25,10 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 test: $(READY) ## run the tests (ARGS="-k name")
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
+.PHONY: volumes
+volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")
+	@.ci/volumes $(BIN)/python $(ARGS)
+
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile
 	@$(BIN)/ruff check --quiet

@@ -7,139 +7,22 @@ is measured in the same run: a plain walk with scandir and stat for the director
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import grpc
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from harness import make_files, measure, walk
+
 from s3_servers import S3Server, run_seaweedfs
-from watcher._proto import generic_pb2, generic_pb2_grpc
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-RESCANS = 5
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def run_server(state: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Run `watcher serve` on free ports; provide the process, its gRPC and its HTTP address."""
-    command = [
-        sys.executable,
-        "-m",
-        "watcher",
-        "serve",
-        "--listen=127.0.0.1:0",
-        "--http=127.0.0.1:0",
-        f"--state={state}",
-        "--log-format=json",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            said = json.loads(line)
-            if said["event"] == "server.listening":
-                yield process, said["address"], said["http"]
-                return
-        raise RuntimeError("the server did not start")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-def measure(name: str, entries: int, config: str, environment: dict[str, str], peer_name: str, peer: Callable[[], int]) -> None:
-    """Print the cost of a baseline and of unchanged rescans beside a peer's.
-
-    Args:
-        name: For the heading.
-        entries: How many there are.
-        config: Configuration of the event source; polls every second.
-        environment: For the server.
-        peer_name: What the peer is.
-        peer: Reads the same place and returns how many entries it saw.
-    """
-    start_s, start_cpu_s = time.perf_counter(), time.process_time()
-    seen = peer()
-    peer_s, peer_cpu_s = time.perf_counter() - start_s, time.process_time() - start_cpu_s
-    print(f"\n{name}: {entries:,} entries\n  {peer_name:<28}{peer_s:7.2f} s  {peer_cpu_s:6.2f} CPU s  ({seen:,} entries)")
-    with tempfile.TemporaryDirectory() as state, run_server(Path(state), environment) as (process, address, http):
-        idle_mib, start_s, start_cpu_s = memory_mib(process.pid), time.perf_counter(), cpu_s(process.pid)
-        with grpc.insecure_channel(address) as channel:
-            call = generic_pb2_grpc.EventingStub(channel).StartEventSource(generic_pb2.EventSource(name="bench", config=config.encode()))
-            call.initial_metadata()
-            print_row("first scan", time.perf_counter() - start_s, cpu_s(process.pid) - start_cpu_s, peer_s, peer_cpu_s)
-            print(f"  memory: idle {idle_mib:.0f} MiB, after the first scan {memory_mib(process.pid):.0f} MiB", end="")
-            report = status(http)
-            assert report["entries"] == entries, report
-            for _ in range(RESCANS):
-                start_cpu_s, scans = cpu_s(process.pid), report["scans"]
-                while (report := status(http))["scans"] == scans:
-                    time.sleep(0.05)
-            print(f", after {RESCANS} rescans {memory_mib(process.pid):.0f} MiB")
-            print_row("unchanged rescan (last)", report["scan_s"], cpu_s(process.pid) - start_cpu_s, peer_s, peer_cpu_s)
-            assert not report["events"], report
-            call.cancel()
-
-
-def print_row(name: str, took_s: float, took_cpu_s: float, peer_s: float, peer_cpu_s: float) -> None:
-    """Print one measurement with its ratios."""
-    print(
-        f"  {name:<28}{took_s:7.2f} s  {took_cpu_s:6.2f} CPU s  ({took_s / peer_s:.1f}x the time, {took_cpu_s / peer_cpu_s:.1f}x the CPU)"
-    )
-
-
-def status(http: str) -> dict[str, object]:
-    """Return what the server says of its only watch."""
-    with urllib.request.urlopen(f"http://{http}/status.json") as answer:
-        return json.load(answer)["watches"][0]
-
-
-def walk(root: str) -> int:
-    """Read a tree as cheaply as Python can."""
-    count, directories = 0, [root]
-    while directories:
-        with os.scandir(directories.pop()) as items:
-            for item in items:
-                if item.is_dir(follow_symlinks=False):
-                    directories.append(item.path)
-                else:
-                    item.stat(follow_symlinks=False)
-                    count += 1
-    return count
 
 
 def measure_directory(entries: int) -> None:
     """Measure a tree of files, a thousand in each directory."""
     with tempfile.TemporaryDirectory() as root:
-        for number in range(entries):
-            parent = Path(root, f"{number // 1000:04}")
-            if number % 1000 == 0:
-                parent.mkdir()
-            (parent / f"{number:07}.csv").touch()
+        make_files(root, entries)
         config = f"directory: {{path: {root}, mode: poll, poll_interval: 1s, settle: 0s}}"
         measure("directory", entries, config, {}, "scandir and stat", lambda: walk(root))
 

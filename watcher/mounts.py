@@ -1,17 +1,22 @@
 """Which file system a path is on, read from Linux's table of mounts. Knows nothing of watches; elsewhere than on Linux it knows nothing.
 
-The table is found by path and not by ``st_dev``: on btrfs, overlay and NFS device numbers differ between a file and its mount.
-Format: proc_pid_mountinfo(5).
+What exists is found by the number of its mount, which the kernel tells of a descriptor; what does not, by its path. Never by
+``st_dev``: on btrfs, overlay and NFS device numbers differ between a file and its mount.
+Formats: proc_pid_mountinfo(5), proc_pid_fdinfo(5).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+FDINFO = Path("/proc/self/fdinfo")
+
+_SUBPATH = re.compile(r"/volume-subpaths/|/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+/[^/]")
+"""What Kubernetes' subPath mounts come from: kubelet's own bind mounts, or a key in one generation of a ConfigMap or Secret."""
 
 WITHOUT_NOTIFICATIONS = frozenset(
     "9p afs beegfs ceph cifs coda fuse fuseblk gfs2 glusterfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb2 smb3 smbfs virtiofs".split()  # noqa: SIM905 - one name a line would fill the page
@@ -28,12 +33,14 @@ class Mount:
         type: Its type, as ``ext4`` or ``fuse.sshfs``.
         root: Which part of the file system is mounted; not ``/`` for bind mounts.
         options: Options of this mount, as the table has them.
+        number: Its number in this table; another one when it is mounted again.
     """
 
     point: str
     type: str
     root: str
     options: str
+    number: int = field(default=-1, compare=False)
 
     @property
     def notifies(self) -> bool:
@@ -45,6 +52,11 @@ class Mount:
         """What stays the same when the same volume is mounted again: where, and of which type."""
         return f"{self.type} at {self.point}"
 
+    @property
+    def is_subpath(self) -> bool:
+        """Whether Kubernetes mounted a part of a volume with ``subPath``: what it writes to the volume later does not appear here."""
+        return _SUBPATH.search(self.root) is not None
+
 
 def parse_mountinfo(text: str) -> list[Mount]:
     """Return the mounts of a table, in its order; lines that are not understood are left out."""
@@ -53,7 +65,8 @@ def parse_mountinfo(text: str) -> list[Mount]:
         left, separator, right = line.partition(" - ")
         fields, kinds = left.split(" "), right.split(" ")
         if separator and len(fields) >= 6:  # noqa: PLR2004 - the six fixed fields of the format
-            mounts.append(Mount(point=_unescape(fields[4]), type=kinds[0], root=_unescape(fields[3]), options=fields[5]))
+            number = int(fields[0]) if fields[0].isdecimal() else -1
+            mounts.append(Mount(_unescape(fields[4]), kinds[0], _unescape(fields[3]), fields[5], number))
     return mounts
 
 
@@ -62,17 +75,57 @@ def mount_of(path: str, mounts: list[Mount] | None = None) -> Mount | None:
 
     Args:
         path: It need not exist.
-        mounts: The table; by default that of this process.
+        mounts: The table; by default that of this process, and then what exists is found by the number of its mount.
     """
     if mounts is None:
-        try:
-            mounts = parse_mountinfo(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
-        except OSError:
-            return None
+        mounts = _mounts()
+        number = _mount_number(path)
+        if number is not None and (exact := next((mount for mount in mounts if mount.number == number), None)) is not None:
+            return exact
     real = os.path.realpath(path)
-    holding = [mount for mount in mounts if real == mount.point or real.startswith(mount.point.rstrip("/") + "/")]
+    holding = [mount for mount in mounts if _is_at_or_below(real, mount.point)]
     # Of mounts at one point the last in the table lies on top.
     return max(enumerate(holding), key=lambda item: (len(item[1].point), item[0]))[1] if holding else None
+
+
+def subpath_mounts(path: str, mounts: list[Mount] | None = None) -> list[Mount]:
+    """Return Kubernetes' subPath mounts that a directory shows: the one that holds it, and those at or below it; may be empty.
+
+    Args:
+        path: Absolute.
+        mounts: The table; by default that of this process.
+    """
+    own = mount_of(path, mounts)
+    real = os.path.realpath(path)
+    below = [mount for mount in (_mounts() if mounts is None else mounts) if _is_at_or_below(mount.point, real) and mount != own]
+    return [mount for mount in ([own] if own else []) + below if mount.is_subpath]
+
+
+def _mounts() -> list[Mount]:
+    """Return the table of this process; empty where there is none."""
+    try:
+        return parse_mountinfo(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
+    except OSError:
+        return []
+
+
+def _mount_number(path: str) -> int | None:
+    """Return the number of the mount that holds what is at a path; None where nothing is, or the kernel does not tell."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        lines = (FDINFO / str(fd)).read_text("ascii").splitlines()
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return next((int(line.partition(":")[2]) for line in lines if line.startswith("mnt_id:")), None)
+
+
+def _is_at_or_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def _unescape(text: str) -> str:

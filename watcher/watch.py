@@ -95,6 +95,7 @@ class Watch:
         self._progress_due_s = 0.0
         self._confirm_due_s = 0.0
         self._backoff_s = BACKOFF_MIN_S
+        self._warned = ""
 
     # For streams and the registry, from any thread
 
@@ -255,7 +256,7 @@ class Watch:
             self._checkpoint(0)
         if self._store.next_seq - next_seq >= GROUP_CHANGES:
             self._stop.wait(GROUP_WAIT_S)
-        self.status.degraded = self._source.degraded
+        self._note_degraded()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = ""
             self._request_scan(reason)
@@ -280,7 +281,7 @@ class Watch:
         self._record()
         status = self.status
         status.scans, status.scan_s, status.scanned_at, status.error = status.scans + 1, result.duration_s, time.time(), ""
-        status.degraded = self._source.degraded
+        self._note_degraded()
         self._backoff_s = BACKOFF_MIN_S
         interval_s = self._source.scan_interval_s
         if result.held:
@@ -373,11 +374,10 @@ class Watch:
             )
         if self.status.state is State.STARTING:
             self._resume()
-        self.status.mode, self.status.degraded = self._source.mode, self._source.degraded
+        self.status.mode = self._source.mode
         self._scan_due_s = 0.0
         self._log.info("watch.opened", mode=self._source.mode, entries=self._store.entries)
-        if self._source.degraded:
-            self._log.warning("watch.degraded", reason=self._source.degraded)
+        self._note_degraded()
 
     def _resume(self) -> None:
         """Take up the index of an earlier run: drop silently what this spec's filter no longer admits."""
@@ -387,6 +387,17 @@ class Watch:
         former = self._store.meta("filter")
         if former is not None and former != admission_text(self.spec):
             self._reconciler.drop(admission(admission_text(self.spec)))
+
+    def _note_degraded(self) -> None:
+        """Pass on why less is noticed than was asked for, and warn of each reason once."""
+        former, self.status.degraded = self.status.degraded, self._source.degraded
+        reason = self.status.degraded
+        if reason and reason != former:
+            # From now on it is the scans that find what is not notified.
+            self._scan_due_s = min(self._scan_due_s, time.monotonic() + self._source.scan_interval_s)
+        if reason and reason != self._warned:
+            self._warned = reason
+            self._log.warning("watch.degraded", reason=reason)
 
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()

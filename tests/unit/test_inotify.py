@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import CodeType, FrameType
 
+    from watcher.model import Entry
+
 DEADLINE_S = 10.0
 MOMENT_S = 0.01
 SETTLE_S = 60.0
@@ -369,3 +371,21 @@ def test_closing_frees_the_kernel(watch: Callable[..., Bench], notifications: In
     with closing(bench.store):
         bench.reconciler.scan(is_baseline=True)
     assert len(notifications._watch_for_wd) == 3
+
+
+def test_slow_reading_makes_no_file_quiet(watch: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just written when a scan met it still counts as being written, however long the scan took to say so."""
+    bench = watch(mode=Mode.POLL)
+    delay_ns, walk = 0, bench.source.tree.walk
+
+    def slow(*args: Any) -> Iterator[list[Entry]]:  # noqa: ANN401 - those of Tree.walk
+        nonlocal delay_ns
+        for entries in walk(*args):
+            delay_ns += 2 * int(SETTLE_S * 1e9)
+            yield entries
+
+    clock_ns = time.time_ns
+    monkeypatch.setattr(bench.source.tree, "walk", slow)
+    monkeypatch.setattr(time, "time_ns", lambda: clock_ns() + delay_ns)
+    (bench.root / "a").touch()
+    assert [list(batch.unsettled) for batch in bench.source.scan()] == [[b"a"]]

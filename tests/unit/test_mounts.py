@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from watcher.mounts import MOUNTINFO, Mount, mount_of, parse_mountinfo
+from watcher.mounts import MOUNTINFO, Mount, mount_of, parse_mountinfo, subpath_mounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,82 @@ def test_without_a_table_nothing_is_known(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("watcher.mounts.MOUNTINFO", tmp_path / "absent")
     assert mount_of("/") is None
     assert mount_of("/", []) is None
+
+
+RECORDED = parse_mountinfo(
+    r"""
+493 484 0:54 / / rw,relatime master:136 - overlay overlay rw,lowerdir=/l/1:/l/2,upperdir=/u,workdir=/w
+500 493 0:60 / /nfs3 rw,relatime - nfs 10.0.0.1:/export rw,vers=3,addr=10.0.0.1
+501 493 0:61 /pvc-1 /nfs4 rw,relatime - nfs4 10.0.0.1:/export/pvc-1 rw,vers=4.2,clientaddr=10.0.0.2
+502 493 0:62 / /cifs rw,relatime - cifs //10.0.0.3/share rw,vers=3.1.1,username=u
+503 493 0:63 / /sshfs rw,nosuid,nodev - fuse.sshfs host:/data rw,user_id=0,group_id=0
+504 493 0:64 / /s3fs rw,nosuid,nodev - fuse.s3fs s3fs rw,user_id=0,group_id=0,allow_other
+505 493 0:65 / /gcs rw,nosuid,nodev - fuse.gcsfuse bucket rw,user_id=0,group_id=0
+506 493 0:66 / /nine rw,relatime - 9p hostshare rw,access=client,trans=virtio
+507 493 0:67 / /virtio rw,relatime - virtiofs share rw
+508 493 254:1 /var/lib/kubelet/pods/1/volumes/kubernetes.io~empty-dir/work /bind rw,relatime - ext4 /dev/vda1 rw
+509 493 254:2 / /stacked rw,relatime - ext4 /dev/vdb rw
+510 509 0:61 / /stacked rw,relatime - nfs4 10.0.0.1:/export rw,vers=4.2
+511 493 254:1 /k/pods/1/volumes/kubernetes.io~configmap/c/..2026_01_31_12_00_00.2791/app.yaml /etc/app/app.yaml ro - ext4 /dev/vda1 rw
+512 493 254:1 /k/pods/1/volume-subpaths/data/main/0 /sub rw,relatime - ext4 /dev/vda1 rw
+513 493 254:1 /k/pods/1/volumes/kubernetes.io~configmap/whole /config ro - ext4 /dev/vda1 rw
+"""
+)
+"""A container's table, line by line as kernels write them."""
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "notifies"),
+    [
+        ("/srv", "overlay", True),
+        ("/nfs3/a", "nfs", False),
+        ("/nfs4/a", "nfs4", False),
+        ("/cifs/a", "cifs", False),
+        ("/sshfs/a", "fuse.sshfs", False),
+        ("/s3fs/a", "fuse.s3fs", False),
+        ("/gcs/a", "fuse.gcsfuse", False),
+        ("/nine/a", "9p", False),
+        ("/virtio/a", "virtiofs", False),
+        ("/bind/a", "ext4", True),
+        ("/stacked/a", "nfs4", False),
+    ],
+)
+def test_recorded_mounts_are_told_apart(path: str, type_: str, *, notifies: bool) -> None:
+    """Of the mounts that pods have, those that do not notify are known, also where one lies over another."""
+    mount = mount_of(path, RECORDED)
+    assert mount is not None
+    assert (mount.type, mount.notifies) == (type_, notifies)
+
+
+@pytest.mark.parametrize(
+    ("path", "points"),
+    [
+        ("/etc/app", ["/etc/app/app.yaml"]),
+        ("/etc", ["/etc/app/app.yaml"]),
+        ("/etc/application", []),
+        ("/sub/deep", ["/sub"]),
+        ("/config", []),
+        ("/bind", []),
+    ],
+)
+def test_subpath_mounts_are_recognised(path: str, points: list[str]) -> None:
+    """A part of a volume is known by where it comes from, when it holds the directory and when it lies below it; a whole volume is none."""
+    assert [mount.point for mount in subpath_mounts(path, RECORDED)] == points
+
+
+def test_what_exists_is_found_by_the_number_of_its_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number that the kernel tells of an open path decides, whatever the points in the table; without it, the path does."""
+    table, numbers = tmp_path / "mountinfo", tmp_path / "fdinfo"
+    table.write_text(
+        f"22 1 0:1 / / rw - ext4 a rw\n23 22 0:2 / {tmp_path} rw - nfs4 b rw\n24 22 0:3 / /elsewhere rw - tmpfs c rw\n", "ascii"
+    )
+    numbers.mkdir()
+    for fd in range(256):
+        (numbers / f"{fd}").write_text("pos:\t0\nflags:\t012000000\nmnt_id:\t24\nino:\t2\n", "ascii")
+    monkeypatch.setattr("watcher.mounts.MOUNTINFO", table)
+    monkeypatch.setattr("watcher.mounts.FDINFO", numbers)
+    exact, absent = mount_of(str(tmp_path)), mount_of(str(tmp_path / "absent"))
+    assert exact is not None
+    assert exact.type == "tmpfs"
+    assert absent is not None
+    assert absent.type == "nfs4"

@@ -58,20 +58,21 @@ class DirectoryScan:
         source = self._source
         source.tree.check()
         met: list[Entry] = []
+        since_ns = time.time_ns()
         for entries in source.tree.walk(self.prefix, source.watch, self.unread):
             met += entries
             if len(met) >= BATCH_ENTRIES:
-                yield self._batch(met)
-                met = []
+                yield self._batch(met, since_ns)
+                met, since_ns = [], time.time_ns()
         source.tree.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        yield self._batch(met)
+        yield self._batch(met, since_ns)
         source.scanned(self)
 
-    def _batch(self, entries: list[Entry]) -> Batch:
+    def _batch(self, entries: list[Entry], since_ns: int) -> Batch:
         self._source.note_links(entries)
-        return self._source.settled(entries) if self._settled_only else Batch(entries)
+        return self._source.settled(entries, since_ns) if self._settled_only else Batch(entries)
 
 
 class DirectorySource:
@@ -186,10 +187,15 @@ class DirectorySource:
         """Remember that there are links: their targets notify nobody, so they are looked at from time to time."""
         self._has_links = self._has_links or any(entry.is_link for entry in entries)
 
-    def settled(self, entries: list[Entry]) -> Batch:
-        """Part what a scan met into what can be reported and what is still being written; that is hinted for later."""
+    def settled(self, entries: list[Entry], since_ns: int) -> Batch:
+        """Part what a scan met into what can be reported and what is still being written; that is hinted for later.
+
+        Args:
+            entries: What was met.
+            since_ns: When their reading began: what was quiet by then was quiet when it was met.
+        """
         now_s, now_ns = self._clock(), time.time_ns()
-        quiet_ns, settle = now_ns - int(self._spec.settle_s * 1e9), self._settle
+        quiet_ns, settle = since_ns - int(self._spec.settle_s * 1e9), self._settle
         fresh = [e.path for e in entries if _is_between(e, quiet_ns, now_ns) or e.path in settle]
         for path in fresh:
             settle.doubt(path, now_s)
@@ -281,16 +287,17 @@ class DirectorySource:
             self._links_due_s = now_s + self._spec.poll_interval_s
             yield LinksMoved()
         while taken := self._settle.take(now_s, BATCH_ENTRIES):
+            since_ns = time.time_ns()
             looks = self.look([path for path, _ in taken])
             looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
             if self._watches is None:
-                looks.entries = self._quiet(looks.entries, dict(taken), now_s)
+                looks.entries = self._quiet(looks.entries, dict(taken), now_s, since_ns)
             yield looks
 
-    def _quiet(self, entries: list[Entry], hints: dict[bytes, Hint], now_s: float) -> list[Entry]:
+    def _quiet(self, entries: list[Entry], hints: dict[bytes, Hint], now_s: float, since_ns: int) -> list[Entry]:
         """Return the entries that nobody is writing: without notifications only their times tell. The others wait once more."""
         now_ns = time.time_ns()
-        quiet_ns = now_ns - int(self._spec.settle_s * 1e9)
+        quiet_ns = since_ns - int(self._spec.settle_s * 1e9)
         return [
             entry
             for entry in entries
@@ -387,8 +394,13 @@ class DirectorySource:
                 self._trees[prefix] = now_s
         elif mask & inotify.DELETE:
             self._trees.setdefault(prefix, now_s + self._spec.settle_s)
-        elif mask & inotify.ATTRIB and prefix in self._unread:
+        elif mask & inotify.ATTRIB and (prefix in self._unread or self._is_closed(prefix)):
             self._trees[prefix] = now_s
+
+    def _is_closed(self, prefix: bytes) -> bool:
+        """Tell whether a directory that counts may no longer be read."""
+        is_open = os.access(self.tree.full(prefix), os.R_OK | os.X_OK, effective_ids=True)
+        return not is_open and self._filter.admits_directory(prefix[:-1])
 
     def _on_directory_moved_to(self, cookie: int, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
         old_prefix = self._moves.arrive(cookie)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.model import Entry
-from watcher.mounts import Mount, mount_of
+from watcher.mounts import Mount, mount_of, subpath_mounts
 from watcher.sources.base import BATCH_ENTRIES
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Tree:
     Attributes:
         links: Links to directories that were met and lead inside, by their prefix.
         mount: The mount that holds the root; None where that is unknown.
+        subpaths: Where Kubernetes mounted parts of volumes with ``subPath``, at the root or below it.
         projections: Prefixes of the volumes met that Kubernetes writes: ConfigMaps, Secrets, downward API, projected volumes.
     """
 
@@ -74,6 +75,7 @@ class Tree:
         self._identity = (-1, -1)
         self.links: dict[bytes, LinkedDirectory] = {}
         self.mount: Mount | None = None
+        self.subpaths: list[str] = []
         self.projections: set[bytes] = set()
 
     def open(self) -> None:
@@ -101,6 +103,7 @@ class Tree:
         self._root = root.rstrip(b"/") + b"/"
         self._identity = (found.st_dev, found.st_ino)
         self.mount = mount_of(self._spec.path)
+        self.subpaths = [mount.point for mount in subpath_mounts(self._spec.path)]
         self.projections.clear()
         self.links.clear()
 

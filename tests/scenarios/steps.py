@@ -1,0 +1,164 @@
+"""Takes the steps of scenarios in a directory. Knows nothing of their files, of servers and of streams."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import shutil
+import subprocess
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TOOL_TIMEOUT_S = 60
+DRIP_PAUSE_S = 0.05
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+"""Of renameat2(2)."""
+
+
+class Stage:
+    """A directory with the files in it that steps hold open; as a context manager it closes them at the end.
+
+    Args:
+        root: The directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._held: dict[str, int] = {}
+        self._versions = count(1)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what is open."""
+        for path in list(self._held):
+            self.release(path)
+
+    def take(self, words: tuple[str, ...]) -> None:
+        """Do what the words of a step say."""
+        command, *arguments = words
+        COMMANDS[command](self, *arguments)
+
+    def hold(self, path: str, flags: int) -> int:
+        """Return the descriptor of a file that is held open; it is opened if it is not."""
+        if path not in self._held:
+            self._held[path] = os.open(self.root / path, flags | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        return self._held[path]
+
+    def release(self, path: str) -> None:
+        """Close a file that was held open."""
+        os.close(self._held.pop(path))
+
+    def version(self) -> str:
+        """Return a name for the next version of a projected volume."""
+        return f"..version_{next(self._versions)}"
+
+
+def _write(stage: Stage, path: str, size_bytes: str = "1") -> None:
+    (stage.root / path).write_bytes(b"w" * int(size_bytes))
+
+
+def _append(stage: Stage, path: str, size_bytes: str) -> None:
+    with (stage.root / path).open("ab") as file:
+        file.write(b"a" * int(size_bytes))
+
+
+def _hold(stage: Stage, path: str, size_bytes: str = "1") -> None:
+    """Append to a file and keep it open."""
+    os.write(stage.hold(path, os.O_CREAT | os.O_APPEND), b"h" * int(size_bytes))
+
+
+def _drip(stage: Stage, path: str, duration_s: str) -> None:
+    """Write a file bit by bit for so long, with short pauses, and close it."""
+    end_s = time.monotonic() + float(duration_s)
+    with (stage.root / path).open("ab", buffering=0) as file:
+        while time.monotonic() < end_s:
+            file.write(b"d")
+            time.sleep(DRIP_PAUSE_S)
+
+
+def _map(stage: Stage, path: str, text: str) -> None:
+    """Write the beginning of a file through a mapping, and keep it open: the kernel notifies of nothing."""
+    with mmap.mmap(stage.hold(path, 0), 0) as mapped:
+        mapped[: len(text)] = text.encode()
+        mapped.flush()
+
+
+def _forge(stage: Stage, path: str) -> None:
+    """Replace the content of a file by as many other bytes, and restore its times before it is closed."""
+    with (stage.root / path).open("r+b", buffering=0) as file:
+        found = (stage.root / path).stat()
+        file.write(b"f" * found.st_size)
+        os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _exchange(stage: Stage, one: str, other: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = [os.fsencode(stage.root / path) for path in (one, other)]
+    if libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+def _run(stage: Stage, *command: str) -> None:
+    """Run a program in the directory; what it prints is shown if it fails."""
+    done = subprocess.run(command, cwd=stage.root, stdin=subprocess.DEVNULL, capture_output=True, timeout=TOOL_TIMEOUT_S, check=False)
+    assert done.returncode == 0, f"{command}: {done.returncode}, {done.stdout!r}, {done.stderr!r}"
+
+
+def _project(stage: Stage, volume: str, *keys: str) -> None:
+    """Write ``key=content`` into a ConfigMap, a Secret or a projected volume, with the calls of Kubernetes' AtomicWriter in their order."""
+    root = stage.root / volume
+    former = (root / "..data").readlink() if (root / "..data").is_symlink() else None
+    version = root / stage.version()
+    version.mkdir(0o755)
+    for key in keys:
+        name, _, content = key.partition("=")
+        (version / name).parent.mkdir(parents=True, exist_ok=True)
+        (version / name).write_text(content)
+        (version / name).chmod(0o644)
+    (root / "..data_tmp").symlink_to(version.name)
+    (root / "..data_tmp").rename(root / "..data")
+    tops = dict.fromkeys(key.partition("=")[0].partition("/")[0] for key in keys)
+    for top in tops:
+        if not (root / top).is_symlink():
+            (root / top).symlink_to(f"..data/{top}")
+    for name in os.listdir(root):  # noqa: PTH208 - names only
+        if not name.startswith("..") and name not in tops:
+            (root / name).unlink()
+    if former is not None:
+        shutil.rmtree(root / former)
+
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "write": _write,
+    "append": _append,
+    "truncate": lambda stage, path, size_bytes: os.truncate(stage.root / path, int(size_bytes)),
+    "hold": _hold,
+    "release": Stage.release,
+    "drip": _drip,
+    "map": _map,
+    "forge": _forge,
+    "mkdir": lambda stage, path: (stage.root / path).mkdir(parents=True),
+    "rename": lambda stage, old_path, path: (stage.root / old_path).rename(stage.root / path),
+    "exchange": _exchange,
+    "delete": lambda stage, path: (stage.root / path).unlink(),
+    "rmtree": lambda stage, path: shutil.rmtree(stage.root / path),
+    "chmod": lambda stage, path, mode: (stage.root / path).chmod(int(mode, 8)),
+    "touch": lambda stage, path: (stage.root / path).touch(),
+    "utime": lambda stage, path, time_s: os.utime(stage.root / path, (int(time_s), int(time_s))),
+    "symlink": lambda stage, path, target: (stage.root / path).symlink_to(target),
+    # Without times: to set them after a file was closed is a change of its own.
+    "copy-tree": lambda stage, source, path: shutil.copytree(stage.root / source, stage.root / path, copy_function=shutil.copyfile),
+    "link": lambda stage, path, target: os.link(stage.root / target, stage.root / path),
+    "run": _run,
+    "project": _project,
+}

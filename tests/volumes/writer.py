@@ -1,0 +1,43 @@
+"""Makes random changes in a directory, as a process of its own: ``writer.py DIRECTORY SEED CHANGES``. Each write has a size of its own."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+DIRECTORIES = 10
+PACE_S = 0.001
+"""So that the server has a chance to be killed in the midst of it."""
+
+
+def change(root: Path, files: list[Path], chance: random.Random, number: int) -> None:
+    """Make one change; ``files`` are those that are there."""
+    target = root / f"d{chance.randrange(DIRECTORIES)}" / f"{number}"
+    kind = chance.random()
+    if not files or kind < 0.4:
+        target.write_bytes(b"x" * (number + 1))
+        files.append(target)
+        return
+    file = files.pop(chance.randrange(len(files)))
+    if kind < 0.6:
+        file.write_bytes(b"x" * (number + 1))
+        files.append(file)
+    elif kind < 0.8:
+        files.append(file.rename(target))
+    else:
+        file.unlink()
+
+
+def main(root: Path, seed: int, changes: int) -> None:
+    """Make the changes."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    for number in range(changes):
+        change(root, files, chance, number + seed * 10_000)
+        time.sleep(PACE_S)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
