@@ -30,7 +30,7 @@ from watcher.errors import (
 from watcher.state import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     from watcher.delivery import Position
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from watcher.watch import Watch
     from watcher.watches import Watches
 
-    Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, AsyncIterator[generic_pb2.Event]]
+    Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, generic_pb2.Event]
 
 STATUS = {
     ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -95,31 +95,29 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         for changed in self._streams:
             changed.set()
 
-    async def StartEventSource(  # noqa: N802 - the contract's name
+    async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
         self,
         request: generic_pb2.EventSource,
         context: Context,
-    ) -> AsyncIterator[generic_pb2.Event]:
+    ) -> None:
         """Stream the changes of the place that a configuration selects; see DESIGN.md, "Delivery" and "Errors on the stream".
 
-        Initial metadata is sent when the watch is ready: what changes from then on is reported.
+        Initial metadata is sent when the first scan is over, or with the first event: what changes from then on is reported.
         """
         try:
-            async for event in self._stream(request, context):
-                yield event
+            await self._stream(request, context)
         except WatcherError as error:
             level = "info" if self.is_stopping else "warning"
             getattr(self._log, level)("stream.ended", name=request.name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
+        except grpc.aio.InternalError:
+            # The client went away while a write was blocked; its position is forgotten, which is all there is to do.
+            return
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
             self._log.exception("stream.failed", name=request.name, peer=context.peer())
             await context.abort(grpc.StatusCode.INTERNAL, "the stream failed; see the server's log")
 
-    async def _stream(
-        self,
-        request: generic_pb2.EventSource,
-        context: Context,
-    ) -> AsyncIterator[generic_pb2.Event]:
+    async def _stream(self, request: generic_pb2.EventSource, context: Context) -> None:
         with self._slot() as changed:
             shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
             principal = self._policy.principal(shown[0] if shown else None)
@@ -130,27 +128,30 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
             log.info("stream.opened", streams=watch.streams, after_seq=position.written_seq)
             try:
-                await asyncio.shield(asyncio.wrap_future(watch.baselined))
-                await context.send_initial_metadata(())
-                async for event in self._events(request.name, watch, position, changed):
-                    yield event
+                await self._send(request.name, context, watch, position, changed)
             finally:
                 self._watches.leave(identity, watch, position)
                 log.info("stream.closed", streams=watch.streams, after_seq=position.written_seq)
 
-    async def _events(self, name: str, watch: Watch, position: Position, changed: asyncio.Event) -> AsyncIterator[generic_pb2.Event]:
+    async def _send(self, name: str, context: Context, watch: Watch, position: Position, changed: asyncio.Event) -> None:
+        """Write payloads for as long as the stream lasts, also while the first scan still runs: it may wait for them to be delivered."""
+        is_announced = False
         while True:
             changed.clear()
             if self._stopping.is_set():
                 raise UnavailableError("the server is shutting down", hint="connect again")
+            if not is_announced and watch.is_baselined:
+                await context.send_initial_metadata(())
+                is_announced = True
             seq = position.written_seq
             payloads = watch.payloads_in_memory(seq, READ_PAYLOADS)
             if payloads is None and watch.is_running:
                 payloads = await asyncio.to_thread(watch.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
             for payload in payloads or ():
+                is_announced = True
                 position.begin_write(time.monotonic())
-                # Control comes back when the transport has taken the event, which flow control can delay without end.
-                yield generic_pb2.Event(name=name, payload=payload.data)
+                # This returns when the transport has taken the event, which flow control can delay without end.
+                await context.write(generic_pb2.Event(name=name, payload=payload.data))
                 position.end_write(payload.seq, time.monotonic())
             if not payloads:
                 if not watch.is_running:

@@ -48,9 +48,8 @@ USED_INTERVAL_S = 86_400.0
 RESUME_SHARE = 0.5
 """A watch whose journal was full looks again when no more than this share of the cap waits."""
 
-GROUP_CHANGES = 16
-GROUP_WAIT_S = 0.01
-"""After so many changes at once more will follow: they are left to gather, since each commit costs as much as a hundred changes."""
+GROUP_WAIT_S = 0.005
+"""So long after a commit the next changes are left to gather, since it costs as much as a hundred of them; one alone never waits."""
 
 JITTER = 0.1
 
@@ -68,7 +67,7 @@ class Watch:
     Attributes:
         status: What it is doing.
         opened: Done when the place was found, or failed with the reason why not.
-        baselined: Done when the first scan of all is over: what happens from now on is reported.
+        is_baselined: The first scan of all is over: what happens from now on is reported.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Watch:
         self.spec = spec
         self.status = Status()
         self.opened: Future[None] = Future()
-        self.baselined: Future[None] = Future()
+        self.is_baselined = False
         self._store = store
         self._limits = limits
         self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
@@ -91,6 +90,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
         self._failure: WatcherError | None = None
         self._scan_due_s = 0.0
+        self._changed_at_s = 0.0
         self._scan_reason = ""
         self._progress_due_s = 0.0
         self._confirm_due_s = 0.0
@@ -213,9 +213,8 @@ class Watch:
             self._log.warning("watch.close", error=str(error))
         finally:
             self._store.close()
-            for waiting in (self.opened, self.baselined):
-                if not waiting.done():
-                    waiting.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
+            if not self.opened.done():
+                self.opened.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
             self._audience.tell()
 
     def _turn(self) -> None:
@@ -237,7 +236,7 @@ class Watch:
                 self._open()
             if self.status.state is State.PAUSED:
                 self._request_scan("the journal was full")
-            if self._is_baselined():
+            if self.is_baselined:
                 self._enter(State.WATCHING)
                 self._observe()
             if time.monotonic() >= self._scan_due_s:
@@ -251,11 +250,13 @@ class Watch:
 
     def _observe(self) -> None:
         next_seq = self._store.next_seq
+        if (wait_s := self._changed_at_s + GROUP_WAIT_S - time.monotonic()) > 0:
+            self._stop.wait(wait_s)
         for observation in self._source.observe():
             self._reconciler.apply(observation)
             self._checkpoint(0)
-        if self._store.next_seq - next_seq >= GROUP_CHANGES:
-            self._stop.wait(GROUP_WAIT_S)
+        if self._store.next_seq > next_seq:
+            self._changed_at_s = time.monotonic()
         self._note_degraded()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = ""
@@ -271,7 +272,7 @@ class Watch:
         reason, self._scan_reason = self._scan_reason, ""
         if reason:
             self._log.info("scan.out_of_turn", reason=reason)
-        is_baseline = not self._is_baselined()
+        is_baseline = not self.is_baselined
         self._tracker.appearance = self._appearance(is_baseline=is_baseline)
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         try:
@@ -292,8 +293,9 @@ class Watch:
         status.held = result.held
         if is_baseline:
             self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
-        if not self.baselined.done():
-            self.baselined.set_result(None)
+        if not self.is_baselined:
+            self.is_baselined = True
+            self._audience.tell()
         self._scan_due_s = time.monotonic() + interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
 
     def _record(self) -> None:
@@ -328,9 +330,6 @@ class Watch:
     def _is_full(self) -> bool:
         cap = self._limits.journal_cap
         return self._store.depth > (cap * RESUME_SHARE if self.status.state is State.PAUSED else cap - 1)
-
-    def _is_baselined(self) -> bool:
-        return self.baselined.done()
 
     def _sleep_s(self) -> float:
         now_s = time.monotonic()
@@ -383,7 +382,7 @@ class Watch:
         """Take up the index of an earlier run: drop silently what this spec's filter no longer admits."""
         if self._store.meta("baselined") is None:
             return
-        self.baselined.set_result(None)
+        self.is_baselined = True
         former = self._store.meta("filter")
         if former is not None and former != admission_text(self.spec):
             self._reconciler.drop(admission(admission_text(self.spec)))

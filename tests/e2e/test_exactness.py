@@ -125,3 +125,20 @@ def test_existing_files_are_told_on_request(client: Client, server: ServerProces
     assert [(event["path"], event["existing"]) for event in told.wait_path("later")] == [("a", True), ("later", False)]
     assert [(event["path"], event["existing"]) for event in untold.wait_path("later")] == [("later", False)]
     assert server.watches()[name]["entries"] == 2
+
+
+def test_more_entries_than_the_journal_holds(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+) -> None:
+    """A first scan that finds more than the journal may hold pauses and goes on as events are confirmed, until each was told once."""
+    for number in range(3000):
+        (root / f"{number:04d}").touch()
+    server = start_server("--journal-cap", "100", "--redelivery-window", "0s")
+    stream = connect(server).start(name, {"directory": str(root), "existing": "report"})
+    events = stream.wait_count(3000)
+    assert [event["seq"] for event in events] == list(range(1, 3001))
+    assert sorted(event["path"] for event in events) == [f"{number:04d}" for number in range(3000)]
+    assert all(event["type"] == "created" and event["existing"] for event in events)
+    stream.ready()
+    (root / "new").touch()
+    assert stream.wait_count(3001)[-1]["path"] == "new"
