@@ -23,7 +23,7 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 
 .PHONY: test
 test: $(READY) ## run the tests (ARGS="-k name")
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 .PHONY: volumes
 volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")
