@@ -196,11 +196,13 @@ class Tree:
         inside = real[len(self._root) :]
         if prefix != inside and prefix.startswith(inside):
             return
-        steps = [_Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))]
+        try:
+            steps = [_Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))]
+        except OSError:
+            return
         while steps:
             step = steps.pop()
             enter(step.real)
-            self.projections.discard(step.prefix)
             links: list[bytes] = []
             try:
                 with os.scandir(self._root + step.prefix) as items:
@@ -209,7 +211,9 @@ class Tree:
             except OSError as error:
                 if error.errno not in _ABSENT or not step.prefix:
                     unread.append(step.prefix)
-            # Links come last: by now it is known whether Kubernetes writes this directory.
+            # Links come last, when it is known whether Kubernetes writes this directory; a listing during a swap may leave ``..data`` out.
+            if links or step.prefix in self.projections:
+                self.find_projection(step.prefix)
             if entries := [entry for path in links if (entry := self._visit_link(path, step, steps, unread)) is not None]:
                 yield entries
 
@@ -219,9 +223,8 @@ class Tree:
         for item in items:
             name = item.name
             if name[:2] == b"..":
-                if name == b"..data" and item.is_symlink():
-                    self.projections.add(prefix)
-            elif item.is_file(follow_symlinks=False):
+                continue
+            if item.is_file(follow_symlinks=False):
                 path = prefix + name
                 if not admits(path):
                     continue
@@ -244,7 +247,10 @@ class Tree:
             target = linked.target
             is_loop = step.real.startswith(target) or target in step.hops or len(step.hops) >= LINK_HOPS
             if not is_loop and self._filter.admits_directory(path):
-                projected = step.projected or self._is_projected(path)
+                try:
+                    projected = step.projected or self._is_projected(path)
+                except OSError:
+                    return None
                 steps.append(_Step(linked.prefix, target, (*step.hops, target), projected=projected))
             return None
         if not self._spec.follow_symlinks or not self._filter.admits(path):
@@ -265,6 +271,8 @@ class Tree:
     def _file(self, path: bytes, found: os.stat_result, *, projected: bool, is_link: bool = False) -> Entry:
         if projected and found.st_size <= DIGEST_MAX_BYTES:
             with open(self._root + path, "rb") as file:
+                # Of the file that is read: a swap may have put another one here since.
+                found = os.fstat(file.fileno())
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)
         inode, mtime_ns = found.st_ino, found.st_mtime_ns
@@ -275,7 +283,11 @@ class Tree:
         return tuple.__new__(Entry, (path, found.st_size, mtime_ns, found.st_ctime_ns, inode, "", "", is_link))
 
     def _is_projected(self, path: bytes) -> bool:
-        """Tell whether a path leads through Kubernetes' ``..data`` link, as the keys of ConfigMaps, Secrets and projected volumes do."""
+        """Tell whether a path leads through Kubernetes' ``..data`` link, as the keys of ConfigMaps, Secrets and projected volumes do.
+
+        Raises:
+            OSError: The key has vanished meanwhile, so nothing can be told.
+        """
         for prefix in self.projections:
             if not path.startswith(prefix) or path == prefix:
                 continue
@@ -283,6 +295,7 @@ class Tree:
             try:
                 if os.readlink(self._root + prefix + key).startswith(b"..data/"):
                     return True
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    raise
         return False
