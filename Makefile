@@ -25,6 +25,10 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 test: $(READY) ## run the tests (ARGS="-k name")
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
+.PHONY: deep
+deep: $(READY) ## search for histories of a directory that are told wrongly (EXAMPLES=500)
+	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/deep $(ARGS)
+
 .PHONY: volumes
 volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")
 	@.ci/volumes $(BIN)/python $(ARGS)

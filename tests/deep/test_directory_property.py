@@ -1,6 +1,7 @@
 """Decides whether a stream, replayed, is the directory: whatever is done to real files, with the kernel's notifications or without them.
 
-``DEEP_EXAMPLES=2000 python -m pytest tests/property/test_directory_property.py --timeout=0`` looks further than the default run does.
+``make deep EXAMPLES=2000 ARGS=--timeout=0`` looks far. It is no part of the default run: about one run in seven finds a polled history
+with links that is told differently from what is expected here, and whether the expectation or the source is wrong is not settled yet.
 """
 
 from __future__ import annotations
