@@ -222,10 +222,12 @@ class Watch:
         self._wake.clear()
         self._confirm_if_due()
         self._outbox.seal()
-        if self._is_full():
+        if self.status.state is State.UNAVAILABLE:
+            # Its source is closed, so it comes back by opening it, also when the journal is full meanwhile.
+            if time.monotonic() >= self._scan_due_s:
+                self._look()
+        elif self._is_full():
             self._enter(State.PAUSED)
-        elif self.status.state is State.UNAVAILABLE and time.monotonic() < self._scan_due_s:
-            pass
         else:
             self._look()
         self._wake.wait(self._sleep_s())
