@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from watcher.sources.base import Looks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from watcher.model import Entry
 
@@ -17,7 +17,7 @@ class MemoryFiles:
 
     Attributes:
         files: What is there.
-        hinted: Paths that the reconciler wants looked at again.
+        hinted: Paths that the reconciler wants looked at again; see ``Source.hint``.
     """
 
     mode = "notify"
@@ -39,9 +39,9 @@ class MemoryFiles:
         """See ``base.Source``."""
         return None
 
-    def hint(self, paths: Iterable[bytes]) -> None:
+    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
         """See ``base.Source``."""
-        self.hinted |= set(paths)
+        self.hinted |= doubts.keys()
 
     def look(self, paths: Sequence[bytes]) -> Looks:
         """See ``base.Source``."""

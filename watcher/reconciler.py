@@ -16,7 +16,7 @@ from watcher.sources.base import BATCH_ENTRIES, LinksMoved, Looks, Moves, Subtre
 from watcher.tracker import Difference, Step, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry, Row
     from watcher.outbox import Outbox
@@ -126,7 +126,8 @@ class Reconciler:
     def _apply_looks(self, looks: Looks) -> None:
         rows = self._store.rows([entry.path for entry in looks.entries] + looks.gone)
         step = self._tracker.gone([rows[path] for path in looks.gone if path in rows])
-        step.add(self._tracker.seen(rows, looks.entries, attributes_only=looks.attributes_only))
+        entries = self._undoubted(looks.entries, rows, looks.doubts) if looks.doubts else looks.entries
+        step.add(self._tracker.seen(rows, entries, attributes_only=looks.attributes_only))
         self._commit(step)
 
     def _apply_moves(self, moves: Sequence[Move]) -> None:
@@ -152,7 +153,7 @@ class Reconciler:
             else:
                 doubtful += [move.old_path, move.path]
         self._commit(self._tracker.moved(pairs, rows))
-        self._source.hint(path for path in doubtful if path in rows or path in found)
+        self._source.hint(dict.fromkeys(path for path in doubtful if path in rows or path in found))
 
     # Scans
 
@@ -173,13 +174,34 @@ class Reconciler:
         _mark(seen, ids)
         if batch.unsettled:
             _mark(seen, (row.id for row in self._store.rows(batch.unsettled).values()))
-        if self._source.mode == "notify":
-            # Either a chmod whose own hint is still on its way, which says nothing, or content with its mtime restored: look again later.
-            doubtful = {e.path for e in entries if (row := rows.get(e.path)) and difference(row, e) is Difference.CTIME}
-            if doubtful:
-                entries = [entry for entry in entries if entry.path not in doubtful]
-                self._source.hint(doubtful)
+        entries = self._undoubted(entries, rows, dict.fromkeys(rows))
         self._commit(self._tracker.seen(rows, entries))
+
+    def _undoubted(self, entries: list[Entry], rows: Mapping[bytes, Row], doubts: Mapping[bytes, int | None]) -> list[Entry]:
+        """Put off entries that no notification spoke of and of which nothing but the change time differs; return the others.
+
+        That is either a chmod whose own hint is still on its way, which says nothing, or content with its mtime restored. Whoever meets
+        the same change time again later, and no hint of a chmod came, knows that it is the second.
+
+        Args:
+            entries: What is there.
+            rows: Their rows.
+            doubts: Those which no notification spoke of, with the change time that was met before.
+        """
+        if self._source.mode != "notify":
+            return entries
+        doubtful = [
+            entry
+            for entry in entries
+            if (row := rows.get(entry.path)) is not None
+            and doubts.get(entry.path, entry.ctime_ns) != entry.ctime_ns
+            and difference(row, entry) is Difference.CTIME
+        ]
+        if not doubtful:
+            return entries
+        waiting: dict[bytes, int | None] = {entry.path: entry.ctime_ns for entry in doubtful}
+        self._source.hint(waiting)
+        return [entry for entry in entries if entry.path not in waiting]
 
     def _sweep(self, scan: Scan, seen: bytearray) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""

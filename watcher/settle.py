@@ -23,15 +23,19 @@ class Hint:
     Attributes:
         first_s: When the path began to wait.
         due_s: When it is ready, if nothing more is heard.
-        attributes_only: Nothing but its attributes is known to have changed.
-        is_doubt: No notification spoke of it; a scan wants it looked at again.
+        is_notified: A notification spoke of it: of its content, unless ``attributes_only``. Without one, a reading wants it looked at again.
+        attributes_only: Notifications spoke of nothing but its attributes.
+        is_quiet_wanted: It is not to be looked at before it is quiet, since its content may be changing.
+        ctime_ns: The change time by which a reading found nothing but that to have changed.
         ticket: The number of its place in the queue; a place with another number is out of date.
     """
 
     first_s: float
     due_s: float
-    attributes_only: bool
-    is_doubt: bool = False
+    is_notified: bool = True
+    attributes_only: bool = False
+    is_quiet_wanted: bool = True
+    ctime_ns: int | None = None
     ticket: int = -1
 
 
@@ -56,21 +60,31 @@ class Settle:
     def __contains__(self, path: bytes) -> bool:
         """Tell whether the path waits because its content may be changing."""
         hint = self._hints.get(path)
-        return hint is not None and not hint.attributes_only
+        return hint is not None and hint.is_quiet_wanted
 
     def unsettled(self, path: bytes, now_s: float) -> None:
         """Note that a path was written, or vanished: ready when quiet."""
         hint = self._hints.get(path)
-        if hint is None or hint.attributes_only:
-            self._put(path, Hint(now_s, now_s + self._settle_s, attributes_only=False))
+        if hint is None or not hint.is_quiet_wanted:
+            self._put(path, Hint(now_s, now_s + self._settle_s))
         else:
-            hint.is_doubt = False
+            hint.is_notified, hint.attributes_only = True, False
             self._delay(hint, now_s)
 
-    def doubt(self, path: bytes, now_s: float) -> None:
-        """Note that a scan wants a path looked at once it is quiet; what notifications say of it comes first."""
-        if path not in self:
-            self._put(path, Hint(now_s, now_s + self._settle_s, attributes_only=False, is_doubt=True))
+    def doubt(self, path: bytes, now_s: float, ctime_ns: int | None = None) -> None:
+        """Note that a reading wants a path looked at once it is quiet; what notifications say of it counts for more.
+
+        Args:
+            path: Which.
+            now_s: The time.
+            ctime_ns: Its change time, if nothing else about it has changed.
+        """
+        hint = self._hints.get(path)
+        if hint is None:
+            self._put(path, Hint(now_s, now_s + self._settle_s, is_notified=False, ctime_ns=ctime_ns))
+        elif not hint.is_quiet_wanted:
+            hint.is_quiet_wanted = True
+            self._delay(hint, now_s)
 
     def again(self, path: bytes, hint: Hint, now_s: float) -> bool:
         """Let a path that was taken wait once more, and tell whether it may: not when it has waited as long as the cap allows."""
@@ -82,13 +96,15 @@ class Settle:
 
     def ready(self, path: bytes, now_s: float) -> None:
         """Note that a path was closed by its writer or renamed into place: ready at once."""
-        self._put(path, Hint(now_s, now_s, attributes_only=False))
+        self._put(path, Hint(now_s, now_s))
 
     def attributes(self, path: bytes, now_s: float) -> None:
-        """Note that a path's attributes changed: ready at once, unless a notification has it waiting for more than that."""
+        """Note that a path's attributes changed: ready at once, unless it waits for something else."""
         hint = self._hints.get(path)
-        if hint is None or hint.is_doubt:
-            self._put(path, Hint(now_s, now_s, attributes_only=True))
+        if hint is None:
+            self._put(path, Hint(now_s, now_s, attributes_only=True, is_quiet_wanted=False))
+        elif not hint.is_notified:
+            hint.is_notified = hint.attributes_only = True
 
     def rename(self, old_path: bytes, path: bytes) -> None:
         """Carry what waits under a renamed path over to its new name; a directory's path ends in ``/``."""

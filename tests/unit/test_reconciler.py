@@ -13,7 +13,7 @@ from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
 from watcher.outbox import Outbox
 from watcher.reconciler import HOLD_ENTRIES, Interrupted, Reconciler
-from watcher.sources.base import Batch, LinksMoved, Move, Moves, Observation, Subtree
+from watcher.sources.base import Batch, LinksMoved, Looks, Move, Moves, Observation, Subtree
 from watcher.spec import DirectorySpec, Spec
 from watcher.store import Store
 from watcher.tracker import Appearance, Tracker
@@ -165,6 +165,17 @@ def test_what_a_scan_says_of_a_difference(bench: Bench, values: dict[str, int | 
     assert bench.place.hinted == ({b"f"} if is_doubtful else set())
     assert bench.apply(bench.place.look([b"f"])) == ("modified f" if is_doubtful else "")
     assert bench.scan() == ""
+
+
+def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_before(bench: Bench) -> None:
+    """The hint of a chmod may be on its way; so each new ctime is put off once more, and told when it is met again."""
+    bench.baseline(b"f")
+    bench.place.mode = "notify"
+    for ctime_ns, before in [(2, None), (3, 2)]:
+        bench.place.put(b"f", ctime_ns=ctime_ns)
+        assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": before})) == ""
+        assert bench.place.hinted == {b"f"}
+    assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": 3})) == "modified f"
 
 
 def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:

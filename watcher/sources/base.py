@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry
 
@@ -58,11 +58,13 @@ class Looks:
         entries: What is there.
         gone: Paths at which nothing is.
         attributes_only: Those of ``entries`` whose hints spoke of attributes (chmod, chown, links) only.
+        doubts: Those of ``entries`` which no notification spoke of, with what ``Source.hint`` was given for them.
     """
 
     entries: list[Entry] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
     attributes_only: set[bytes] = field(default_factory=set)
+    doubts: dict[bytes, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,12 @@ class Source(Protocol):
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` will have something without a further ``wake``; None for never."""
 
-    def hint(self, paths: Iterable[bytes]) -> None:
-        """Have ``observe`` look at these paths once they are quiet."""
+    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+        """Have ``observe`` look at paths once they are quiet.
+
+        Args:
+            doubts: The paths, each with its change time where nothing else about it has changed; ``Looks.doubts`` gives it back.
+        """
 
     def look(self, paths: Sequence[bytes]) -> Looks:
         """Look at single paths now; those that cannot be looked at are in neither list.

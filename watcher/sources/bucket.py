@@ -18,7 +18,7 @@ from watcher.sources.s3_listing import read_head, read_page
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
@@ -97,7 +97,7 @@ class BucketSource:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
         return BucketScan(self._list_page, self._filter, self._spec.place)
 
-    def hint(self, paths: Iterable[bytes]) -> None:
+    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
         """Do nothing: the next scan looks at everything."""
 
     def observe(self) -> Sequence[Observation]:

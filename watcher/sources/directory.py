@@ -24,7 +24,7 @@ from watcher.sources.watches import DirectoryWatches
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from watchdog.observers.inotify_c import InotifyEvent
 
@@ -195,6 +195,8 @@ class DirectorySource:
             since_ns: When their reading began: what was quiet by then was quiet when it was met.
         """
         now_s, now_ns = self._clock(), time.time_ns()
+        # What was written before it was met has been heard of: that is told once, by the look that answers the hint.
+        self._hear(now_s)
         quiet_ns, settle = since_ns - int(self._spec.settle_s * 1e9), self._settle
         fresh = [e.path for e in entries if _is_between(e, quiet_ns, now_ns) or e.path in settle]
         for path in fresh:
@@ -206,11 +208,11 @@ class DirectorySource:
 
     # Hints
 
-    def hint(self, paths: Iterable[bytes]) -> None:
-        """Look at these paths once they are quiet."""
+    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+        """See ``base.Source.hint``."""
         now_s = self._clock()
-        for path in paths:
-            self._settle.doubt(path, now_s)
+        for path, ctime_ns in doubts.items():
+            self._settle.doubt(path, now_s, ctime_ns)
 
     def due_in_s(self) -> float:
         """See ``base.Source.due_in_s``."""
@@ -228,12 +230,7 @@ class DirectorySource:
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
             self.tree.check()
-        if self._watches is not None:
-            events, overflowed = self._watches.inbox.take()
-            for event in events:
-                self._on_event(event, self._watches, now_s)
-            if overflowed:
-                self._rescan("notifications were lost")
+        self._hear(now_s)
         for lost in self._moves.expire(now_s):
             self._on_moved_out(lost, now_s)
         if len(self._settle) > HINTS_MAX:
@@ -271,7 +268,7 @@ class DirectorySource:
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``base.Source.confirm_gone``; what is there after all was renamed while the scan ran, and is hinted."""
         looks = self.look(paths)
-        self.hint(entry.path for entry in looks.entries)
+        self.hint(dict.fromkeys(entry.path for entry in looks.entries))
         return looks.gone
 
     def _ready(self, now_s: float) -> Iterator[Observation]:
@@ -290,6 +287,7 @@ class DirectorySource:
             since_ns = time.time_ns()
             looks = self.look([path for path, _ in taken])
             looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
+            looks.doubts = {path: hint.ctime_ns for path, hint in taken if not hint.is_notified}
             if self._watches is None:
                 looks.entries = self._quiet(looks.entries, dict(taken), now_s, since_ns)
             yield looks
@@ -311,6 +309,16 @@ class DirectorySource:
         self._rescan_reason = reason
 
     # Events
+
+    def _hear(self, now_s: float) -> None:
+        """Turn the notifications that have come so far into hints."""
+        if self._watches is None:
+            return
+        events, overflowed = self._watches.inbox.take()
+        for event in events:
+            self._on_event(event, self._watches, now_s)
+        if overflowed:
+            self._rescan("notifications were lost")
 
     def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
         prefix = watches.prefix(event.wd)
@@ -366,7 +374,7 @@ class DirectorySource:
         self._settle.ready(path, now_s)
 
     def _on_link(self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool) -> bool:
-        """Handle an event on one of Kubernetes' own names, or on what is or was a link to a directory; tell whether it was one."""
+        """Handle an event on one of Kubernetes' own names, or on a link to a directory; tell whether it is one."""
         if path.rpartition(b"/")[2].startswith(b".."):
             self.tree.find_projection(path[: path.rfind(b"/") + 1])
             self._links_due_s = now_s
@@ -378,7 +386,8 @@ class DirectorySource:
         is_link = is_new and self.tree.linked_directory(path) is not None
         if was_link or is_link:
             self._trees[path + b"/"] = now_s
-        return was_link or is_link
+        # What was a link may be a file now.
+        return is_link
 
     def _on_directory(self, event: InotifyEvent, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
         if not self._spec.recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
