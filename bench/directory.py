@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PEERS = ("watchdog", "watchfiles")
+IN_MEMORY = "server, state in memory"
+"""What is left of the latency when the disk under the state file takes no time."""
+
 BURST_FILES = 50_000
 RATE_S = 100
 RATE_FILES = 1_000
@@ -64,14 +67,14 @@ class Reader:
 def run_watcher(kind: str, root: str, count: int) -> Iterator[tuple[Reader, int, float]]:
     """Run one watcher on a directory; provide its reader, the process to measure, and the memory that the directory cost in MiB."""
     with ExitStack() as stack:
-        if kind != "server":
+        if kind in PEERS:
             reader = stack.enter_context(closing(Reader(kind, root, count)))
             yield reader, reader.pid, reader.ready["memory_mib"]
             return
-        state = stack.enter_context(tempfile.TemporaryDirectory())
+        state = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm" if kind == IN_MEMORY else None))  # noqa: S108 - a new directory in it
         server, address, _ = stack.enter_context(run_server(Path(state), {}))
         before_mib = memory_mib(server.pid)
-        reader = stack.enter_context(closing(Reader(kind, f"{address}=directory: {root}", count)))
+        reader = stack.enter_context(closing(Reader("server", f"{address}=directory: {root}", count)))
         yield reader, server.pid, memory_mib(server.pid) - before_mib
 
 
@@ -97,6 +100,21 @@ def make_at_once(paths: list[str]) -> None:
         os.close(fd)
 
 
+def tell_bare(count: int) -> Told:
+    """Return how a stream with nothing behind it is read: no server that sends one message a file can be faster."""
+    command = [sys.executable, str(Path(__file__).with_name("bare.py")), str(count)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with closing(Reader("server", f"{process.stdout.readline().strip()}=", count)) as reader:
+            started_s = time.time()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            line = reader.line()
+        process.stdin.close()
+    return Told("bare stream", started_s, line["told"], line["events"])
+
+
 def measure_burst(directories: int) -> None:
     """Measure how many files a second come through a burst, and how many do not."""
     print(f"\nburst: {BURST_FILES:,} files at full speed into {directories:,} director{'y' if directories == 1 else 'ies'}", flush=True)
@@ -105,6 +123,7 @@ def measure_burst(directories: int) -> None:
         make_at_once([f"{root}/{number}" for number in range(BURST_FILES)])
         made_s = time.perf_counter() - start_s
     told = {kind: tell(kind, directories, BURST_FILES, make_at_once) for kind in ("server", *PEERS)}
+    told["gRPC stream alone"] = tell_bare(BURST_FILES)
     rates = {kind: len(each.paths) / (max(each.paths.values(), default=each.started_s) - each.started_s) for kind, each in told.items()}
     for kind, each in told.items():
         ratio = "" if kind == "server" else f"  (the server has {rates['server'] / rates[kind]:.2f}x the rate)"
@@ -118,7 +137,7 @@ def measure_latency() -> None:
     """Measure the time from close() to the reader at a steady rate."""
     print(f"\nlatency: from close() to the reader, {RATE_FILES:,} files at {RATE_S} a second", flush=True)
     figures: dict[str, tuple[float, float]] = {}
-    for kind in ("server", *PEERS):
+    for kind in ("server", IN_MEMORY, *PEERS):
         closed: dict[str, float] = {}
 
         def make(paths: list[str], closed: dict[str, float] = closed) -> None:

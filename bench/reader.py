@@ -11,8 +11,12 @@ import queue
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 from harness import memory_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUIET_S = 5.0
 """So long after the last event nothing more is expected."""
@@ -22,29 +26,47 @@ BEAT_EVENTS = 1000
 
 
 class Notes:
-    """When each file was first told of; wall clock, seconds. Written by the thread of the watcher under test."""
+    """What was told and when; wall clock, seconds. Written by the thread of the watcher under test.
 
-    def __init__(self, count: int) -> None:
-        self.told: dict[str, float] = {}
-        self.events = 0
+    Args:
+        count: So many files are waited for.
+        path: Returns the path that an event names. It is asked in the end: what reading costs is part of no watcher's work.
+    """
+
+    def __init__(self, count: int, path: Callable[[Any], str]) -> None:
         self._count = count
-        self._beat: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._path = path
+        self._events: list[tuple[Any, float]] = []
+        self._beat: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def note(self, path: str) -> None:
-        """Note that a file was told of now."""
-        self.events += 1
-        self.told.setdefault(path, time.time())
-        if self.events % BEAT_EVENTS == 0 or len(self.told) == self._count or self._count <= BEAT_EVENTS:
-            self._beat.put(len(self.told) == self._count)
+    def note(self, event: object) -> None:
+        """Note that something was told now."""
+        self._events.append((event, time.time()))
+        if len(self._events) % BEAT_EVENTS == 0 or len(self._events) >= self._count:
+            self._beat.put(None)
+
+    @property
+    def events(self) -> int:
+        """How many events were told."""
+        return len(self._events)
+
+    @property
+    def told(self) -> dict[str, float]:
+        """When each path was first told of."""
+        told: dict[str, float] = {}
+        for event, time_s in self._events:
+            told.setdefault(self._path(event), time_s)
+        return told
 
     def wait(self) -> None:
         """Return when all files were told of, or nothing came for a while after the first."""
-        is_complete = self._count == 0 or self._beat.get()
-        while not is_complete:
+        timeout_s = None
+        while len(self._events) < self._count or len(self.told) < self._count:
             try:
-                is_complete = self._beat.get(timeout=QUIET_S)
+                self._beat.get(timeout=timeout_s)
             except queue.Empty:
                 return
+            timeout_s = QUIET_S
 
 
 def read_server(target: str, notes: Notes) -> None:
@@ -60,7 +82,7 @@ def read_server(target: str, notes: Notes) -> None:
 
     def read() -> None:
         for event in call:
-            notes.note(json.loads(event.payload)["path"])
+            notes.note(event.payload)
 
     threading.Thread(target=read, daemon=True).start()
 
@@ -72,7 +94,7 @@ def read_watchdog(root: str, notes: Notes) -> None:
 
     class Reader(FileSystemEventHandler):
         def on_closed(self, event: FileSystemEvent) -> None:
-            notes.note(str(event.src_path)[len(root) + 1 :])
+            notes.note(event.src_path)
 
     observer = Observer()
     kinds: list[type[FileSystemEvent]] = [DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileMovedEvent]
@@ -91,7 +113,7 @@ def read_watchfiles(root: str, notes: Notes) -> None:
             is_ready.set()
             for change, path in changes:
                 if change is not Change.deleted:
-                    notes.note(path[len(root) + 1 :])
+                    notes.note(path)
 
     threading.Thread(target=read, daemon=True).start()
     is_ready.wait()
@@ -100,10 +122,15 @@ def read_watchfiles(root: str, notes: Notes) -> None:
 READERS = {"server": read_server, "watchdog": read_watchdog, "watchfiles": read_watchfiles}
 
 
+def path_reader(kind: str, target: str) -> Callable[[Any], str]:
+    """Return what turns an event of one kind of watcher into a path relative to the root."""
+    return (lambda payload: json.loads(payload)["path"]) if kind == "server" else lambda path: path[len(target) + 1 :]
+
+
 def main() -> None:
     """Read until there is nothing more to come, or standard input ends."""
     kind, target, count = sys.argv[1:]
-    notes = Notes(int(count))
+    notes = Notes(int(count), path_reader(kind, target))
     before_mib, start_s = memory_mib("self"), time.perf_counter()
     READERS[kind](target, notes)
     print(json.dumps({"start_s": time.perf_counter() - start_s, "memory_mib": memory_mib("self") - before_mib}), flush=True)

@@ -23,7 +23,7 @@ class Hint:
     Attributes:
         first_s: When the path began to wait.
         due_s: When it is ready, if nothing more is heard.
-        is_notified: A notification spoke of it: of its content, unless ``attributes_only``. Without one, a reading wants it looked at again.
+        is_notified: A notification spoke of it, of its content unless ``attributes_only``; otherwise a reading wants it looked at again.
         attributes_only: Notifications spoke of nothing but its attributes.
         is_quiet_wanted: It is not to be looked at before it is quiet, since its content may be changing.
         ctime_ns: The change time by which a reading found nothing but that to have changed.
