@@ -1,4 +1,4 @@
-"""Decides whether each descriptor stands for the right directory through renames, replacements and ends; the kernel is the real one."""
+"""Decides whether each descriptor stands for the right directory through replacements and ends; the kernel is the real one."""
 
 from __future__ import annotations
 
@@ -89,16 +89,6 @@ def test_a_directory_found_under_a_new_name_has_that_name(a_map: Map) -> None:
     (a_map.root / "a").rename(a_map.root / "b")
     assert a_map.add("b/") == [wd]
     assert a_map.state() == {b"": a_map.state()[b""], b"b/": wd}
-    a_map.watches.rename(b"a/", b"b/")
-    assert b"a/" not in a_map.state()
-
-
-def test_a_rename_carries_all_below(a_map: Map) -> None:
-    """A renamed directory takes its subtree with it and ends what was watched at its new name; what begins alike stays."""
-    a, below, alike, deep, taken = a_map.add("a/", "a/x/", "ab/", "a/x/y/", "b/")
-    a_map.watches.rename(b"a/", b"b/")
-    assert a_map.state() == {b"": a_map.state()[b""], b"b/": a, b"b/x/": below, b"b/x/y/": deep, b"ab/": alike}
-    assert a_map.watches.prefix(taken) is None
 
 
 def test_a_directory_that_left_is_dropped(a_map: Map, notifications: Inotify) -> None:

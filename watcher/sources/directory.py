@@ -1,8 +1,8 @@
 """The directory source: turns the kernel's events into hints, and hints that are ready into observations. Never compares with the index.
 
-Events are taken in the kernel's order by the watch's own thread, so a renamed directory's later events are found under its new name. A
-directory is watched before it is read: what happens before is read, what happens after is hinted. Every doubt ends in a scan of the
-subtree: a directory that appeared, an overflow, a watch that could not be set.
+Events are taken in the kernel's order by the watch's own thread. A directory is watched before it is read: what happens before is read,
+what happens after is hinted. Every doubt ends in a scan of the subtree: a directory that appeared or was renamed, an overflow, a watch
+that could not be set.
 """
 
 from __future__ import annotations
@@ -396,7 +396,7 @@ class DirectorySource:
         if mask & inotify.MOVED_FROM:
             self._moves.leave(event.cookie, prefix, now_s)
         elif mask & inotify.MOVED_TO:
-            self._on_directory_moved_to(event.cookie, watches, prefix, now_s)
+            self._on_directory_moved_to(event.cookie, prefix, now_s)
         elif mask & inotify.CREATE:
             # Already watched means already read after the watch was set, by the scan of a directory above it.
             if prefix not in watches and self._filter.admits_directory(prefix[:-1]):
@@ -411,7 +411,7 @@ class DirectorySource:
         is_open = os.access(self.tree.full(prefix), os.R_OK | os.X_OK, effective_ids=True)
         return not is_open and self._filter.admits_directory(prefix[:-1])
 
-    def _on_directory_moved_to(self, cookie: int, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
+    def _on_directory_moved_to(self, cookie: int, prefix: bytes, now_s: float) -> None:
         old_prefix = self._moves.arrive(cookie)
         if not self._filter.admits_directory(prefix[:-1]):
             if old_prefix is not None:
@@ -419,7 +419,6 @@ class DirectorySource:
         elif old_prefix is None:
             self._trees[prefix] = now_s
         else:
-            watches.rename(old_prefix, prefix)
             self._settle.rename(old_prefix, prefix)
             for tree in [tree for tree in self._trees if tree.startswith(old_prefix)]:
                 self._trees[prefix + tree[len(old_prefix) :]] = self._trees.pop(tree)

@@ -1,4 +1,8 @@
-"""Which directory of a tree each watch descriptor of the kernel stands for. Decides nothing about events."""
+"""Which directory of a tree each watch descriptor of the kernel stands for. Decides nothing about events.
+
+A renamed directory keeps its descriptor, which stands for its former name until the scan of the new one adds it again: what is heard
+in between is looked at where nothing is any more, and that scan finds what it was about.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +61,6 @@ class DirectoryWatches:
     def drop(self, prefix: bytes) -> None:
         """Stop watching a directory and all below it."""
         self._release([wd for below, wd in self._wds.items() if below.startswith(prefix)])
-
-    def rename(self, old_prefix: bytes, prefix: bytes) -> None:
-        """Carry the watches of a renamed directory and all below it over to its new name."""
-        self.drop(prefix)
-        for old in [old for old in self._wds if old.startswith(old_prefix)]:
-            wd = self._wds.pop(old)
-            self._prefixes[wd] = new = prefix + old[len(old_prefix) :]
-            self._wds[new] = wd
 
     def close(self) -> None:
         """Stop watching everything."""
