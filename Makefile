@@ -27,7 +27,7 @@ test: $(READY) ## run the tests (ARGS="-k name")
 
 .PHONY: deep
 deep: $(READY) ## search for histories of a directory that are told wrongly (EXAMPLES=500)
-	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/deep $(ARGS)
+	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property/test_directory_property.py $(ARGS)
 
 .PHONY: volumes
 volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")

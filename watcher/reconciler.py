@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from watcher.bitmap import Bitmap
+from watcher.known import KnownBatches, as_ranges
 from watcher.model import Delta
 from watcher.sources.base import BATCH_ENTRIES, LinksMoved, Looks, Moves, Subtree
 from watcher.tracker import Difference, Step, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry, Row
     from watcher.outbox import Outbox
@@ -68,7 +70,9 @@ class Reconciler:
         self._tracker = tracker
         self._outbox = outbox
         self._checkpoint = checkpoint
-        self._seen: list[bytearray] = []
+        self._seen: list[Bitmap] = []
+        self._known: list[KnownBatches] = []
+        self._batches: Mapping[bytes, Sequence[range]] = {}
         self._is_held = False
         self.rescan_reason = ""
 
@@ -158,24 +162,36 @@ class Reconciler:
     # Scans
 
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
-        with self._bitmap() as seen:
+        with self._bitmap() as seen, self._remembering() as known:
             count = 0
             for batch in scan:
-                self._take(batch, seen)
-                count += len(batch.entries) + len(batch.unsettled)
+                count += self._take(batch, seen, known) + len(batch.unsettled)
                 self._checkpoint(count)
                 if with_hints:
                     for observation in self._source.observe():
                         self.apply(observation)
             return count, self._sweep(scan, seen)
 
-    def _take(self, batch: Batch, seen: bytearray) -> None:
-        ids, rows, entries = self._store.met(batch.entries)
-        _mark(seen, ids)
+    def _take(self, batch: Batch, seen: Bitmap, known: KnownBatches) -> int:
+        """Compare a batch with its rows and return how many entries it has."""
+        ranges = known.find(batch.digest)
+        if ranges and not any(map(seen.overlaps, ranges)):
+            for ids in ranges:
+                seen.add_range(ids)
+            known.keep(batch.digest, ranges)
+            return sum(map(len, ranges))
+        entries = batch.entries
+        met, rows, differing = self._store.met(entries)
+        if any(row.id in seen for row in rows.values()):
+            known.give_up()
+        seen.add(met)
         if batch.unsettled:
-            _mark(seen, (row.id for row in self._store.rows(batch.unsettled).values()))
-        entries = self._undoubted(entries, rows, dict.fromkeys(rows))
-        self._commit(self._tracker.seen(rows, entries))
+            seen.add(row.id for row in self._store.rows(batch.unsettled).values())
+        step = self._tracker.seen(rows, self._undoubted(differing, rows, dict.fromkeys(rows)))
+        self._write(step)
+        if batch.digest:
+            known.keep(batch.digest, as_ranges({*met, *(row.id for row in step.delta.upserts)}))
+        return len(entries)
 
     def _undoubted(self, entries: list[Entry], rows: Mapping[bytes, Row], doubts: Mapping[bytes, int | None]) -> list[Entry]:
         """Put off entries that no notification spoke of and of which nothing but the change time differs; return the others.
@@ -203,11 +219,11 @@ class Reconciler:
         self._source.hint(waiting)
         return [entry for entry in entries if entry.path not in waiting]
 
-    def _sweep(self, scan: Scan, seen: bytearray) -> int:
+    def _sweep(self, scan: Scan, seen: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
         unread = tuple(scan.unread)
         if not scan.prefix:
-            missing = self._store.entries - _population(seen)
+            missing = self._store.entries - len(seen)
             if missing > HOLD_ENTRIES and unread:
                 missing = sum(len(unmet) for unmet in self._unmet(scan.prefix, seen, unread))
             is_suspicious = missing > HOLD_ENTRIES and missing > self._store.entries * HOLD_SHARE
@@ -221,51 +237,48 @@ class Reconciler:
             self._delete(unmet)
         return 0
 
-    def _unmet(self, prefix: bytes, seen: bytearray, unread: tuple[bytes, ...]) -> Iterator[list[bytes]]:
+    def _unmet(self, prefix: bytes, seen: Bitmap, unread: tuple[bytes, ...]) -> Iterator[list[bytes]]:
         """Yield the paths under a prefix that were not met though they could have been, in lists that are not empty."""
         for page in self._store.paths_under(prefix):
-            if unmet := [path for id_, path in page if not _is_marked(seen, id_) and not path.startswith(unread)]:
+            if unmet := [path for id_, path in page if id_ not in seen and not path.startswith(unread)]:
                 yield unmet
 
     def _delete(self, paths: Sequence[bytes]) -> None:
         gone = self._source.confirm_gone(paths)
         rows = self._store.rows(gone)
-        self._commit(self._tracker.gone(rows.values()))
+        self._write(self._tracker.gone(rows.values()))
 
     def _commit(self, step: Step) -> None:
+        """Commit what another reading than that of a batch found: rows are no longer as the batches said."""
+        if step.delta.upserts or step.delta.deletes:
+            self._batches = {}
+            for known in self._known:
+                known.give_up()
+        self._write(step)
+
+    def _write(self, step: Step) -> None:
         self._outbox.commit(step)
         for seen in self._seen:
-            _mark(seen, (row.id for row in step.delta.upserts))
-            _unmark(seen, (row.id for row in step.delta.deletes))
+            seen.add(row.id for row in step.delta.upserts)
+            seen.remove(row.id for row in step.delta.deletes)
 
     @contextmanager
-    def _bitmap(self) -> Iterator[bytearray]:
+    def _remembering(self) -> Iterator[KnownBatches]:
+        """Provide what the last scan remembered, and what this one remembers for the next if it is completed."""
+        known, self._batches = KnownBatches(self._batches), {}
+        self._known.append(known)
+        try:
+            yield known
+        finally:
+            self._known.pop()
+        self._batches = known.batches
+
+    @contextmanager
+    def _bitmap(self) -> Iterator[Bitmap]:
         """Provide a bitmap of the rows that a scan meets; every row that is written meanwhile is marked too."""
-        seen = bytearray(self._store.id_limit // 8 + 1)
+        seen = Bitmap(self._store.id_limit)
         self._seen.append(seen)
         try:
             yield seen
         finally:
             self._seen.pop()
-
-
-def _mark(seen: bytearray, ids: Iterable[int]) -> None:
-    for id_ in ids:
-        index = id_ >> 3
-        if index >= len(seen):
-            seen.extend(bytes(index - len(seen) + 1024))
-        seen[index] |= 1 << (id_ & 7)
-
-
-def _is_marked(seen: bytearray, id_: int) -> bool:
-    return id_ >> 3 < len(seen) and bool(seen[id_ >> 3] >> (id_ & 7) & 1)
-
-
-def _unmark(seen: bytearray, ids: Iterable[int]) -> None:
-    for id_ in ids:
-        if id_ >> 3 < len(seen):
-            seen[id_ >> 3] &= ~(1 << (id_ & 7))
-
-
-def _population(seen: bytearray) -> int:
-    return int.from_bytes(seen, "little").bit_count()

@@ -164,7 +164,7 @@ def test_multipart_etag(s3_server: S3Server, bucket: str, client: S3Client, open
 def test_empty_bucket(s3_server: S3Server, bucket: str, open_source: OpenSource) -> None:
     """An empty bucket can be opened, and its scan completes with nothing."""
     source = open_source(s3_server, BucketSpec(bucket))
-    assert list(source.scan()) == []
+    assert [entry for batch in source.scan() for entry in batch.entries] == []
 
 
 def test_look_tells_what_is_gone(s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource) -> None:

@@ -18,7 +18,7 @@ from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
 from watcher.outbox import Outbox
 from watcher.reconciler import Reconciler
-from watcher.sources.base import Batch, Move, Observation, Subtree
+from watcher.sources.base import Batch, EntryBatch, Move, Observation, Subtree
 from watcher.sources.moves import PendingMoves
 from watcher.spec import DirectorySpec, Spec
 from watcher.store import Store
@@ -123,7 +123,12 @@ class Reading:
             if number == disturbance.breaks_after:
                 raise UnavailableError("it broke off")
             met = [place.files[path] for path in names[start : start + 2] if path in place.files]
-            yield Batch([e for e in met if e.path not in unsettled], [e.path for e in met if e.path in unsettled])
+            is_settled = not any(entry.path in unsettled for entry in met)
+            yield EntryBatch(
+                [e for e in met if e.path not in unsettled],
+                [e.path for e in met if e.path in unsettled],
+                repr(met).encode() if is_settled else b"",
+            )
             if disturbance.between:
                 disturbance.between.pop(0)()
         if unread is not None:

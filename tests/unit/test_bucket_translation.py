@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
+from xml.sax.saxutils import escape
 
 import pytest
 from botocore import exceptions as sdk
@@ -13,7 +14,7 @@ from watcher.model import Entry
 from watcher.patterns import PathFilter
 from watcher.sources.bucket import BucketSource
 from watcher.sources.s3_errors import translate, translated
-from watcher.sources.s3_listing import Page, parse_timestamp_ns, read_head, read_page
+from watcher.sources.s3_listing import is_failure, parse_timestamp_ns, read_head, read_page
 from watcher.spec import BucketSpec, Filter
 
 if TYPE_CHECKING:
@@ -24,14 +25,26 @@ PLACE = SPEC.place
 NOON_NS = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
 
 
-def found(key: str = "in/a", **fields: object) -> dict[str, object]:
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+def xml(tag: str, fields: dict[str, object]) -> str:
+    """Return an element with one child for each field that is not None; what is a list is put in as it stands."""
+    parts = ("".join(value) if isinstance(value, list) else f"<{key}>{escape(str(value))}</{key}>" for key, value in fields.items())
+    return f"<{tag}>{''.join(parts)}</{tag}>"
+
+
+def found(key: str = "in/a", **fields: object) -> str:
     """Return one object of a page, with other fields where told."""
-    return {"Key": key, "Size": 5, "LastModified": "2026-11-23T12:00:00.000Z", "ETag": '"abc-2"', "StorageClass": "GLACIER"} | fields
+    usual = {"Key": key, "Size": 5, "LastModified": "2026-11-23T12:00:00.000Z", "ETag": '"abc-2"', "StorageClass": "GLACIER"}
+    return xml("Contents", usual | fields)
 
 
-def answer(*contents: dict[str, object], **fields: object) -> dict[str, object]:
-    """Return the last page of a listing as the SDK hands it over, with other fields where told."""
-    return {"Name": "landing", "Prefix": "in/", "EncodingType": "url", "IsTruncated": False, "Contents": list(contents)} | fields
+def answer(*contents: str, **fields: object) -> bytes:
+    """Return the last page of a listing, with other fields where told; None leaves one out."""
+    usual = {"Name": "landing", "Prefix": "in/", "EncodingType": "url", "IsTruncated": "false", "Contents": list(contents)}
+    page = xml("ListBucketResult", {key: value for key, value in (usual | fields).items() if value is not None})
+    return page.replace(">", f' xmlns="{NAMESPACE}">', 1).encode()
 
 
 def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
@@ -68,18 +81,84 @@ def test_other_timestamps_are_refused(text: str) -> None:
 def test_page_becomes_entries() -> None:
     """An object of a page becomes an entry with its decoded key, exact time, unquoted etag and storage class."""
     page = read_page(answer(found("in/a+b%2B%C3%A9"), found("in/c", ETag="raw", StorageClass="")), SPEC)
-    assert page == Page(
-        [
-            Entry("in/a b+é".encode(), 5, NOON_NS, etag="abc-2", storage_class="GLACIER"),
-            Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class="STANDARD"),
-        ],
-        None,
-    )
+    assert page.next_token is None
+    assert page.entries == [
+        Entry("in/a b+é".encode(), 5, NOON_NS, etag="abc-2", storage_class="GLACIER"),
+        Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class="STANDARD"),
+    ]
 
 
 def test_truncated_page_has_a_token() -> None:
-    """The token of a page with more to follow is handed on."""
-    assert read_page(answer(IsTruncated=True, NextContinuationToken="t"), SPEC) == Page([], "t")
+    """The token of a page with more to follow is handed on, with or without objects, wherever it stands."""
+    more = {"IsTruncated": "true", "NextContinuationToken": "t"}
+    assert read_page(answer(**more), SPEC).next_token == "t"  # noqa: S105 - not a password
+    assert read_page(answer(found(), **more), SPEC).next_token == "t"  # noqa: S105 - not a password
+    assert read_page(answer(Contents=None, **more, Last=[found()]), SPEC).entries[0].path == b"in/a"
+
+
+def test_a_digest_stands_for_the_objects_alone() -> None:
+    """Pages with the same objects have one digest, whatever their tokens; other objects have another; no objects have none."""
+    page = read_page(answer(found()), SPEC)
+    assert page.digest == read_page(answer(found(), IsTruncated="true", NextContinuationToken="t", RequestId=1), SPEC).digest
+    assert page.digest != read_page(answer(found(Size=6)), SPEC).digest
+    assert read_page(answer(), SPEC).digest == b""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<Contents>", '<Contents type="file">'),
+        ("<Contents>", f'<Contents xmlns="{NAMESPACE}">'),
+        ("<ListBucketResult xmlns", "<ListBucketResult xmlns:x"),
+        ("Contents>", "x:Contents>"),
+        ("<ListBucketResult", "<?xml version='1.0' encoding='UTF-8'?>\n<ListBucketResult"),
+    ],
+)
+def test_other_ways_to_write_a_page(old: str, new: str) -> None:
+    """Attributes, namespaces and a declaration make no difference to what a page says."""
+    body = answer(found("in/a"), found("in/b")).decode().replace(old, new)
+    if "x:" in new and "xmlns:x" not in body:
+        body = body.replace(" xmlns=", f' xmlns:x="{NAMESPACE}" xmlns=')
+    assert read_page(body.encode(), SPEC).entries == read_page(answer(found("in/a"), found("in/b")), SPEC).entries
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "not XML"),
+        (b"<html></html>", "of the kind 'html'"),
+        (answer()[:-1], "not XML"),
+        (answer(IsTruncated="maybe"), "whether more follow"),
+        (answer(IsTruncated=None), "whether more follow"),
+        (answer(IsTruncated="true"), "no token"),
+        (answer(found(Size="")), "invalid literal"),
+        (answer(found(Size=None)).replace(b"<Size>None</Size>", b""), "without Size"),
+        (answer(found("")), "not asked for"),
+        (answer(found("out/a")), "not asked for"),
+        (answer(found()).replace(b"<Size>", b"<Size>&growing;"), "not XML"),
+        (b'<!DOCTYPE l [<!ENTITY growing "5">]>' + answer(found()).replace(b"<Size>", b"<Size>&growing;"), "not XML"),
+    ],
+)
+def test_a_page_that_is_not_one(body: bytes, text: str) -> None:
+    """What is not a whole page of ours is refused, with the reason; entities that a page declares have no effect on objects."""
+    with pytest.raises(UnavailableError, match=text):
+        _ = read_page(body, SPEC).entries
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", False),
+        (answer(found()), False),
+        (answer(found()) + b"\n", False),
+        (answer(found())[:-1], True),
+        (b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code></Error>', True),
+        (b"<html></html>", False),
+    ],
+)
+def test_failures_that_look_like_success(body: bytes, *, expected: bool) -> None:
+    """An error with status 200 and a torn listing are worth another try; what is no answer of S3 at all is not."""
+    assert is_failure(body) is expected
 
 
 @pytest.mark.parametrize(

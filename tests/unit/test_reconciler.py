@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class MemoryBatch:
+    """Some entries, with a note that they were read; see ``base.Batch``."""
+
+    def __init__(self, place: MemoryPlace, entries: list[Entry]) -> None:
+        self.unsettled = [entry.path for entry in entries if entry.path in place.unsettled]
+        self.digest = repr(entries).encode() if place.has_digests else b""
+        self._place = place
+        self._entries = [entry for entry in entries if entry.path not in place.unsettled]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """See ``base.Batch``."""
+        self._place.read.append(b"".join(entry.path for entry in self._entries).decode())
+        return self._entries
+
+
 class MemoryScan:
     """A reading of a place in memory, three entries at a time; see ``base.Scan``."""
 
@@ -32,12 +48,14 @@ class MemoryScan:
         self._place = place
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield what is there; what happens meanwhile happens before the second batch."""
+        """Yield what was met a moment before, then what is there; what happens meanwhile happens before the second batch of that."""
         place = self._place
+        if place.twice:
+            yield MemoryBatch(place, place.twice)
         names = sorted(path for path in place.files if path.startswith(self.prefix) and not path.startswith(tuple(place.unread)))
         for start in range(0, len(names), 3):
             present = [place.files[path] for path in names[start : start + 3] if path in place.files]
-            yield Batch([e for e in present if e.path not in place.unsettled], [e.path for e in present if e.path in place.unsettled])
+            yield MemoryBatch(place, present)
             if place.meanwhile is not None:
                 meanwhile, place.meanwhile = place.meanwhile, None
                 meanwhile()
@@ -54,6 +72,9 @@ class MemoryPlace(MemoryFiles):
         self.unsettled: set[bytes] = set()
         self.ready: deque[Observation] = deque()
         self.meanwhile: Callable[[], None] | None = None
+        self.has_digests = False
+        self.twice: list[Entry] = []
+        self.read: list[str] = []
 
     def put(self, *paths: bytes, **values: int | str | bool) -> None:
         """Make files, or change values of those that are there."""
@@ -164,6 +185,49 @@ def test_what_a_scan_says_of_a_difference(bench: Bench, values: dict[str, int | 
     is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
     assert bench.place.hinted == ({b"f"} if is_doubtful else set())
     assert bench.apply(bench.place.look([b"f"])) == ("modified f" if is_doubtful else "")
+    assert bench.scan() == ""
+
+
+def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:
+    """Of the batches abc, def and gh only those are read that are not as the last scan met them; what they miss is gone all the same."""
+    bench.place.has_digests = True
+    bench.baseline(*(bytes([letter]) for letter in b"abcdefgh"))
+    assert bench.place.read == ["abc", "def", "gh"]
+    bench.place.put(b"e", size=2)
+    assert bench.scan() == "modified e"
+    assert bench.scan() == ""
+    assert bench.place.read[3:] == ["def"]
+    del bench.place.files[b"c"], bench.place.files[b"h"]
+    assert bench.scan() == "deleted c, deleted h"
+    assert bench.place.read[4:] == ["abd", "efg"]
+
+
+@pytest.mark.parametrize("break_off", [True, False])
+def test_batches_are_forgotten_when_rows_have_changed_since(bench: Bench, *, break_off: bool) -> None:
+    """A file that is as it was two readings ago is told, though the last whole scan met its batch just like this."""
+    bench.place.has_digests = True
+    bench.baseline(b"a", b"b", b"c", b"d")
+    former = bench.place.files[b"a"]
+    bench.place.put(b"a", size=2)
+    if break_off:
+        bench.interrupt_at = 3
+        with pytest.raises(Interrupted):
+            bench.scan()
+        bench.interrupt_at = None
+        assert bench.told() == "modified a"
+    else:
+        assert bench.apply(bench.place.look([b"a"])) == "modified a"
+    bench.place.files[b"a"] = former
+    assert bench.scan() == "modified a"
+
+
+def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
+    """A batch that stands for a row which this scan has met already may not be passed over: the row may have changed since."""
+    bench.place.has_digests = True
+    bench.baseline(b"a", b"b", b"c", b"d")
+    bench.place.twice = [bench.place.files[b"d"]._replace(size=9)]
+    assert bench.scan() == "modified d, modified d"
+    bench.place.twice = []
     assert bench.scan() == ""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from memory_place import MemoryFiles
 from watcher.errors import UnavailableError
 from watcher.model import Entry
-from watcher.sources.base import Batch, Observation
+from watcher.sources.base import Batch, EntryBatch, Observation
 from watcher.spec import DirectorySpec, Spec
 from watcher.status import Limits
 from watcher.store import Store
@@ -59,7 +59,7 @@ class BreakingPlace(MemoryFiles):
     def __iter__(self) -> Iterator[Batch]:
         """See ``base.Scan``."""
         assert self.is_open
-        yield Batch(list(self.files.values()))
+        yield EntryBatch(list(self.files.values()))
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``base.Source``."""

@@ -19,17 +19,29 @@ BATCH_ENTRIES = 1000
 """About how many entries a scan hands over at once."""
 
 
-@dataclass(slots=True)
-class Batch:
-    """A part of a scan.
+class Batch(Protocol):
+    """A part of a scan."""
 
-    Attributes:
-        entries: What is there, in any order.
-        unsettled: Paths that are there but are still being written: not gone, and not to be reported yet.
-    """
+    @property
+    def entries(self) -> list[Entry]:
+        """What is there, in any order; may be read only when it is asked for, and raises what the iteration of the scan does."""
+
+    @property
+    def unsettled(self) -> Sequence[bytes]:
+        """Paths that are there but are still being written: not gone, and not to be reported yet."""
+
+    @property
+    def digest(self) -> bytes:
+        """Two batches of one source with the same digest have the same entries; empty where that cannot be told."""
+
+
+@dataclass(slots=True)
+class EntryBatch:
+    """A batch of entries that have been read."""
 
     entries: list[Entry]
     unsettled: Sequence[bytes] = ()
+    digest: bytes = b""
 
 
 class Scan(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from watcher.errors import UnavailableError, WatcherError
-from watcher.sources.base import BATCH_ENTRIES, Batch, Looks
+from watcher.sources.base import BATCH_ENTRIES, Looks
 from watcher.sources.s3_client import make_client
 from watcher.sources.s3_errors import translated
 from watcher.sources.s3_listing import read_head, read_page
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from watcher.model import Entry
     from watcher.patterns import PathFilter
-    from watcher.sources.base import Observation
+    from watcher.sources.base import Batch, Observation
     from watcher.sources.s3_listing import Page
     from watcher.spec import BucketSpec
 
@@ -150,7 +150,7 @@ class BucketSource:
         client = self._ready_client()
         with translated(self._spec.place):
             answer = client.list_objects_v2(**request)
-        return read_page(answer, self._spec)
+        return read_page(answer["Body"], self._spec)  # type: ignore[typeddict-item]  # put there by s3_client
 
     def _look_at(self, path: bytes) -> Entry | None:
         """Return what is at a key, None for nothing or a delete marker."""
@@ -202,7 +202,7 @@ class BucketScan:
         self._place = place
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield a batch for each page that is not empty; an object that changes meanwhile may come twice.
+        """Yield a batch for each page; an object that changes meanwhile may come twice.
 
         Raises:
             NotFoundError: The bucket is gone.
@@ -215,12 +215,27 @@ class BucketScan:
             if page.next_token in tokens:
                 raise UnavailableError("the listing cannot be trusted: it runs in a circle", place=self._place)
             tokens.add(page.next_token)
-            yield from self._admitted(page)
+            yield PageBatch(page, self._filter)
             page = self._list_page(page.next_token)
-        yield from self._admitted(page)
+        yield PageBatch(page, self._filter)
 
-    def _admitted(self, page: Page) -> Iterator[Batch]:
+
+class PageBatch:
+    """The objects of one page that count, read when they are asked for; see ``Batch``."""
+
+    unsettled: Sequence[bytes] = ()
+
+    def __init__(self, page: Page, path_filter: PathFilter) -> None:
+        self.digest = page.digest
+        self._page = page
+        self._filter = path_filter
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the page holds and the filter admits, in the store's order.
+
+        Raises:
+            UnavailableError: The page cannot be believed.
+        """
         admits = self._filter.admits
-        entries = [entry for entry in page.entries if admits(entry.path)]
-        if entries:
-            yield Batch(entries)
+        return [entry for entry in self._page.entries if admits(entry.path)]

@@ -17,7 +17,7 @@ import structlog
 from watcher.errors import UnavailableError
 from watcher.settle import Hint, Settle
 from watcher.sources import inotify
-from watcher.sources.base import BATCH_ENTRIES, Batch, LinksMoved, Looks, Move, Observation, Subtree
+from watcher.sources.base import BATCH_ENTRIES, Batch, EntryBatch, LinksMoved, Looks, Move, Observation, Subtree
 from watcher.sources.moves import PendingMoves
 from watcher.sources.tree import Tree
 from watcher.sources.watches import DirectoryWatches
@@ -72,7 +72,7 @@ class DirectoryScan:
 
     def _batch(self, entries: list[Entry], since_ns: int) -> Batch:
         self._source.note_links(entries)
-        return self._source.settled(entries, since_ns) if self._settled_only else Batch(entries)
+        return self._source.settled(entries, since_ns) if self._settled_only else EntryBatch(entries)
 
 
 class DirectorySource:
@@ -202,9 +202,9 @@ class DirectorySource:
         for path in fresh:
             settle.doubt(path, now_s)
         if not fresh:
-            return Batch(entries)
+            return EntryBatch(entries)
         waiting = set(fresh)
-        return Batch([entry for entry in entries if entry.path not in waiting], fresh)
+        return EntryBatch([entry for entry in entries if entry.path not in waiting], fresh)
 
     # Hints
 
