@@ -24,6 +24,7 @@ class MemoryFiles:
     degraded = ""
     scan_interval_s = 1.0
     identity = ""
+    cost = None
 
     def __init__(self) -> None:
         self.files: dict[bytes, Entry] = {}

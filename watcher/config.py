@@ -41,6 +41,10 @@ _MAX_PATTERN = 1000
 _MAX_PATTERNS = 100
 _MAX_PATH_BYTES = 4095
 _MAX_PREFIX_BYTES = 1024
+_AUTO_POLL_MIN_S = 10.0
+_REQUEST_BUDGET = 300_000
+"""LIST requests in 30 days that ``poll_interval: auto`` keeps to by default: $1.50, and a small bucket every 10 seconds."""
+
 _MAX_PORT = 65535
 
 _ARN = r"arn:[a-z0-9-]+:s3[a-z-]*:[a-z0-9-]*:[0-9]{12}:(?:outpost[:/][A-Za-z0-9-]{1,63}[:/])?accesspoint[:/][A-Za-z0-9.-]{1,63}"
@@ -148,6 +152,8 @@ def _check_directory(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _check_bucket(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "bucket" not in values:
         yield "", 'the key "bucket" is missing'
+    if "request_budget" in values and values.get("poll_interval", 0.0) is not None:
+        yield "request_budget", "has no effect without poll_interval: auto"
     url = _ENDPOINT.fullmatch(values.get("endpoint_url") or "")
     if url and values.get("addressing_style") is AddressingStyle.VIRTUAL and _is_address(url["host"]):
         yield "addressing_style", "virtual needs an endpoint_url with a host name, not an IP address"
@@ -182,6 +188,12 @@ def _check_spec(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
 
 
+def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
+    if "poll_interval_s" in values and values["poll_interval_s"] is None:
+        values |= {"poll_interval_s": _AUTO_POLL_MIN_S, "request_budget": values.get("request_budget", _REQUEST_BUDGET)}
+    return BucketSpec(**values)
+
+
 def _make_spec(**values: Any) -> Spec:  # noqa: ANN401
     where = values.pop("directory", None) or values.pop("s3")
     patterns = Filter(values.pop("include", ()), values.pop("exclude", ()))
@@ -206,7 +218,8 @@ _BUCKET: dict[str, Reader] = {
     "profile": scalar(label),
     "role_arn": matching(_ROLE, 'the ARN of a role, such as "arn:aws:iam::123456789012:role/reader"'),
     "request_payer": scalar(boolean),
-    "poll_interval": duration("1s", "24h"),
+    "poll_interval": duration("1s", "24h", or_auto=True),
+    "request_budget": scalar(lambda value: integer(value, 1000, 10**9)),
     "list_workers": scalar(_workers),
 }
 _BATCH: dict[str, Reader] = {
@@ -215,7 +228,7 @@ _BATCH: dict[str, Reader] = {
 }
 _TOP: dict[str, Reader] = {
     "directory": mapping(_DIRECTORY, DirectorySpec, _check_directory, _meant, short=scalar(lambda value: DirectorySpec(_path(value)))),
-    "s3": mapping(_BUCKET, BucketSpec, _check_bucket, _meant, short=scalar(_short_bucket)),
+    "s3": mapping(_BUCKET, _make_bucket, _check_bucket, _meant, short=scalar(_short_bucket)),
     "id": scalar(label),
     "include": sequence(scalar(_glob), _MAX_PATTERNS),
     "exclude": sequence(scalar(_glob), _MAX_PATTERNS),

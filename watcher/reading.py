@@ -225,10 +225,12 @@ def integer(value: object, low: int, high: int) -> int:
     return value
 
 
-def duration(low: str, high: str) -> Reader:
-    """Return a reader of durations within limits, which are durations too; it makes seconds."""
+def duration(low: str, high: str, *, or_auto: bool = False) -> Reader:
+    """Return a reader of durations within limits, which are durations too; it makes seconds, and None of ``auto`` where that may be."""
 
-    def make(value: object) -> float:
+    def make(value: object) -> float | None:
+        if or_auto and value == "auto":
+            return None
         duration_s = parse_duration(value if isinstance(value, str) else "")
         if not parse_duration(low) <= duration_s <= parse_duration(high):
             raise MismatchError(f"must be from {low} to {high}")

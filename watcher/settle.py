@@ -106,15 +106,6 @@ class Settle:
         elif not hint.is_notified:
             hint.is_notified = hint.attributes_only = True
 
-    def rename(self, old_path: bytes, path: bytes) -> None:
-        """Carry what waits under a renamed path over to its new name; a directory's path ends in ``/``."""
-        if not old_path.endswith(b"/"):
-            if (hint := self._hints.pop(old_path, None)) is not None:
-                self._put(path, hint)
-            return
-        for waiting in [waiting for waiting in self._hints if waiting.startswith(old_path)]:
-            self._put(path + waiting[len(old_path) :], self._hints.pop(waiting))
-
     def take(self, now_s: float, limit: int) -> list[tuple[bytes, Hint]]:
         """Remove and return up to ``limit`` paths that are ready, in the order in which they became so."""
         taken: list[tuple[bytes, Hint]] = []

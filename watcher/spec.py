@@ -96,7 +96,8 @@ class BucketSpec:
         profile: Profile of the shared AWS configuration; None for the default.
         role_arn: Role to assume; None for none.
         request_payer: The requester pays.
-        poll_interval_s: Seconds between two listings.
+        poll_interval_s: Seconds between two listings; with a budget the fewest.
+        request_budget: LIST requests in 30 days that the interval is chosen for, see ``cost.py``; None for an interval that stays.
         list_workers: How many listings at once; None lets the server choose.
     """
 
@@ -109,6 +110,7 @@ class BucketSpec:
     role_arn: str | None = None
     request_payer: bool = False
     poll_interval_s: float = 30.0
+    request_budget: int | None = None
     list_workers: int | None = None
 
     @property

@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -293,6 +294,8 @@ class Watch:
                 "scan.held", deletions=result.held, entries=self._store.entries, hint="they are reported when the next scan agrees"
             )
         status.held = result.held
+        if self._source.cost is not None and status.scans == 1:
+            self._log.info("watch.cost", entries=result.entries, **asdict(self._source.cost))
         if is_baseline:
             self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
         if not self.is_baselined:

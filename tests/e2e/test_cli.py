@@ -578,7 +578,7 @@ def test_check_bucket(run: Callable[..., subprocess.CompletedProcess[str]], moto
     text = f"s3: {{bucket: {bucket}, endpoint_url: '{moto_server.endpoint_url}', poll_interval: 1m}}\ninclude: ['*.csv']\n"
     done = run("check", "-", stdin=text, **moto_server.environment())
     assert (done.returncode, done.stderr) == (0, "")
-    assert "requests   1 for one listing, 43,200 listings in 30 days" in done.stdout
+    assert "requests   1 for one listing, every 60 s: 43,200 in 30 days" in done.stdout
     assert "cost       $0.22 in 30 days for 43,200 LIST requests" in done.stdout
     assert "AWS in us-east-1; other stores differ" in done.stdout
 

@@ -101,8 +101,8 @@ def test_bucket_is_told_exactly(client: Client, s3_server: S3Server, name: str) 
     assert_exact(settled(stream, s3_server, bucket), paths)
 
 
-def test_existing_objects_are_told_on_request(client: Client, s3_server: S3Server, name: str) -> None:
-    """With existing: report each object that is there before is created with existing true, and a later one with existing false."""
+def test_existing_objects_are_told_on_request(client: Client, server: ServerProcess, s3_server: S3Server, name: str) -> None:
+    """With existing: report each object that is there before is created with existing true, and a later one not; the log has the cost."""
     bucket = s3_server.make_bucket()
     s3_server.put_many(bucket, ["a", "b/c"])
     stream = client.watch(name, bucket_config(s3_server, bucket, existing="report"))
@@ -114,6 +114,8 @@ def test_existing_objects_are_told_on_request(client: Client, s3_server: S3Serve
         ("created", "later", False),
     }
     assert len(events) == 3
+    (cost,) = (line for line in server.lines("watch.cost") if line["watch"] == name)
+    assert (cost["entries"], cost["requests_per_poll"], cost["dollars_per_month"]) == (2, 1, 12.96)
 
 
 def test_existing_files_are_told_on_request(client: Client, server: ServerProcess, root: Path, name: str) -> None:

@@ -148,3 +148,20 @@ def test_assumed_role_renews_itself(open_source: OpenSource, aws_environment: py
         assert len(list(source.scan())) == 1
     signers = [request["Authorization"].partition("Credential=")[2].partition("/")[0] for request in stub.requests]
     assert signers == ["testkey", "ROLEONE", "testkey", "ROLETWO"]
+
+
+def test_the_interval_follows_from_the_last_listing(open_source: OpenSource) -> None:
+    """What a listing took decides when the next one comes, within the budget; a budget that cannot be kept is told."""
+    answers = [PROBE, FIRST, page("c"), error("SlowDown", 503), FIRST, page("c"), PROBE]
+    with run_stub(answers) as stub:
+        source = open_source(server_of(stub), BucketSpec(BUCKET, poll_interval_s=10.0, request_budget=100_000))
+        assert (source.scan_interval_s, source.cost) == (10.0, None)
+        for requests, interval_s in [(2, 51.84), (3, 77.76), (1, 25.92)]:
+            assert len(list(source.scan())) in {1, 2}
+            assert source.cost is not None
+            assert (source.cost.requests_per_poll, source.scan_interval_s, source.degraded) == (requests, interval_s, "")
+    with run_stub([PROBE]) as stub:
+        source = open_source(server_of(stub), BucketSpec(BUCKET, poll_interval_s=10.0, request_budget=1000))
+        assert len(list(source.scan())) == 1
+        assert source.scan_interval_s == 900
+        assert "every 900 s takes 2,880 LIST requests in 30 days, above the request_budget of 1,000" in source.degraded

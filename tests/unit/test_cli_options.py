@@ -10,7 +10,7 @@ import typer
 from watcher.cli.addresses import default_http_server, default_server, default_state_directory, reachable
 from watcher.cli.configuration import write_configuration
 from watcher.cli.options import address, duration, host_port
-from watcher.cli.survey import Cost, _cost, survey_place
+from watcher.cli.survey import survey_place
 from watcher.config import parse_spec
 from watcher.errors import ConfigError, NotFoundError
 from watcher.spec import BucketSpec, DirectorySpec
@@ -130,9 +130,3 @@ def test_survey(tmp_path: Path) -> None:
     survey = survey_place(spec, lambda _: None)
     assert (survey.matching, survey.left_out, survey.size, survey.first) == (2, 1, 6, ["a.csv", "b.csv"])
     assert (survey.mode, survey.reason, survey.cost) == ("poll", "as the configuration says", None)
-
-
-def test_cost() -> None:
-    """The price of a bucket is that of the table in the README; an empty one costs a request for each listing too."""
-    assert _cost(10_000, 30.0) == Cost(10, 86_400, 864_000, 4.32)
-    assert _cost(0, 900.0).requests_per_month == 2880

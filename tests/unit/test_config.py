@@ -77,6 +77,11 @@ s3:
         ("s3: s3://landing//in%20", Spec(BucketSpec("landing", "/in%20"))),
         (f"s3: s3://{ARN}/in/", Spec(BucketSpec(ARN, "in/"))),
         ("s3: {bucket: landing-x7--ol-s3, list_workers: auto}", Spec(BucketSpec("landing-x7--ol-s3"))),
+        ("s3: {bucket: landing, poll_interval: auto}", Spec(BucketSpec("landing", poll_interval_s=10.0, request_budget=300_000))),
+        (
+            "s3: {bucket: landing, poll_interval: auto, request_budget: 1000}",
+            Spec(BucketSpec("landing", poll_interval_s=10.0, request_budget=1000)),
+        ),
         ("s3: {bucket: Old_Bucket, endpoint_url: 'http://[::1]:9000/'}", Spec(BucketSpec("Old_Bucket", endpoint_url="http://[::1]:9000"))),
         ("directory: /data/in\nbatch: {max_events: 1, max_wait: 0s}", Spec(DIRECTORY)),
         ("directory: {path: /data/in, mode: notify, poll_interval: 100ms}", Spec(DirectorySpec("/data/in", True, Mode.NOTIFY, 0.1))),  # noqa: FBT003
@@ -236,6 +241,19 @@ WHERE = [
     ("s3: {bucket: 123456}", "line 1, s3.bucket: must be a string, put it in quotes (got 123456)"),
     (f"s3: {{bucket: abc, prefix: {'é' * 513}}}", f'line 1, s3.prefix: must have at most 1024 bytes (got "{"é" * 57}...")'),
     ("s3: {bucket: abc, poll_interval: 500ms}", 'line 1, s3.poll_interval: must be from 1s to 24h (got "500ms")'),
+    ("s3: {bucket: abc, request_budget: 5000}", "line 1, s3.request_budget: has no effect without poll_interval: auto"),
+    (
+        "s3: {bucket: abc, poll_interval: 5m, request_budget: 5000}",
+        "line 1, s3.request_budget: has no effect without poll_interval: auto",
+    ),
+    (
+        "s3: {bucket: abc, poll_interval: auto, request_budget: 10}",
+        "line 1, s3.request_budget: must be a whole number from 1000 to 1000000000 (got 10)",
+    ),
+    (
+        "directory: {path: /a, poll_interval: auto}",
+        'line 1, directory.poll_interval: must be a duration with its unit, such as "500ms", "30s" or "1h30m" (got "auto")',
+    ),
     ("s3: {bucket: abc, list_workers: 65}", "line 1, s3.list_workers: must be a whole number from 1 to 64 (got 65)"),
     ("s3: {bucket: abc, list_workers: true}", "line 1, s3.list_workers: must be a whole number from 1 to 64 (got true)"),
     ("s3: {bucket: abc, list_workers: all}", 'line 1, s3.list_workers: must be auto or a whole number from 1 to 64 (got "all")'),

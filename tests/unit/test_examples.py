@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 FENCED = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 KINDS = {"volume": SourceKind.DIRECTORY, "bucket": SourceKind.S3, "local": SourceKind.DIRECTORY}
 SMALLEST: dict[str, dict[str, Any]] = {
+    "s3.request_budget": {"s3": {"bucket": "landing", "poll_interval": "auto"}},
     "directory": {"directory": {"path": "/data/in"}},
     "s3": {"s3": {"bucket": "landing"}},
     "batch.max_wait": {"directory": "/data/in", "batch": {"max_events": 2}},

@@ -216,6 +216,20 @@ def test_computed_keys(order: Order) -> None:
             assert list_all(store, StartAfter=told[1500]) == told[1501:]
 
 
+@pytest.mark.parametrize("order", [Order.AWS, Order.TREE])
+def test_arrivals(order: Order) -> None:
+    """Keys that arrive stand ahead of the computed ones, which stay as they are."""
+    with run_store(SyntheticKeys(1500, order)) as store:
+        before = list_all(store)
+        for _ in range(2):
+            ask_plainly(store, "?arrive").close()
+        arrived = ["arrived/00000000.csv", "arrived/00000001.csv"]
+        assert list_all(store) == list_all(store, PaginationConfig={"PageSize": 300}) == arrived + before
+        with client_of(store) as client:
+            heads = [client.head_object(Bucket=BUCKET, Key=key)["ContentLength"] for key in (arrived[1], before[0], before[1001])]
+        assert heads == [1000, 1000, 1001]
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "text"),
     [
@@ -227,7 +241,7 @@ def test_computed_keys(order: Order) -> None:
         (Fault.ERROR_IN_200, ClientError, "InternalError"),
         (Fault.TORN_XML, ClientError, "500"),
         (Fault.CUT_BODY, ClientError, "500"),
-        (Fault.RESET, HTTPClientError, "reset by peer"),
+        (Fault.RESET, HTTPClientError, "was closed"),
     ],
 )
 def test_failing_page(fault: Fault, kind: type[Exception], text: str) -> None:
@@ -255,15 +269,17 @@ def test_headers_of_refusals() -> None:
         assert headers[1]["x-amz-bucket-region"] == OTHER_REGION
 
 
-def test_broken_bodies() -> None:
-    """Torn XML is all that HTTP announced, and a body that is cut is not."""
+def test_broken_answers() -> None:
+    """Torn XML is all that HTTP announced, a body that is cut is not, and a reset is no regular end."""
     with run_store() as store:
         store.put_many("a", "b", "c")
-        store.before_page = at({1: Fault.TORN_XML, 2: Fault.CUT_BODY})
+        store.before_page = at({1: Fault.TORN_XML, 2: Fault.CUT_BODY, 3: Fault.RESET})
         with ask_plainly(store) as answer:
             assert b"</ListBucketResult>" not in answer.read()
         with ask_plainly(store) as answer, pytest.raises(IncompleteRead):
             answer.read()
+        with pytest.raises(ConnectionResetError):
+            ask_plainly(store)
 
 
 def test_lying_pages() -> None:

@@ -83,26 +83,6 @@ def test_attributes_weigh_least(settle: Settle, calls: list[str], due_s: float, 
     assert [(path, hint.attributes_only) for path, hint in settle.take(9, LIMIT)] == [(b"a", attributes_only)]
 
 
-@pytest.mark.parametrize(
-    ("old_path", "path", "expected"),
-    [
-        (b"d/a", b"d/b", [b"d/b", b"d/s/c", b"e"]),
-        (b"d/", b"x/", [b"e", b"x/a", b"x/s/c"]),
-        (b"d/s/", b"s/", [b"d/a", b"e", b"s/c"]),
-        (b"d", b"x", [b"d/a", b"d/s/c", b"e"]),
-        (b"other", b"e", [b"d/a", b"d/s/c", b"e"]),
-        (b"d/a", b"e", [b"d/s/c", b"e"]),
-    ],
-)
-def test_hints_follow_a_rename(settle: Settle, old_path: bytes, path: bytes, expected: list[bytes]) -> None:
-    """What waits under a renamed file or directory waits under its new name, as long as before."""
-    for waiting in (b"d/a", b"d/s/c", b"e"):
-        settle.unsettled(waiting, 0.0)
-    settle.rename(old_path, path)
-    assert taken(settle, 0.9) == []
-    assert sorted(taken(settle, 1.0)) == expected
-
-
 def test_a_limit_leaves_the_rest(settle: Settle) -> None:
     """Paths are taken in the order in which they became ready, no more than asked for."""
     settle.unsettled(b"late", 0.0)

@@ -89,7 +89,10 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     if survey.cost is not None:
         cost = survey.cost
         rows += [
-            ("requests", f"{cost.requests_per_poll:,} for one listing, {cost.polls_per_month:,} listings in 30 days"),
+            (
+                "requests",
+                f"{cost.requests_per_poll:,} for one listing, every {cost.poll_interval_s:g} s: {cost.polls_per_month:,} in 30 days",
+            ),
             ("cost", f"${cost.dollars_per_month:,.2f} in 30 days for {cost.requests_per_month:,} LIST requests"),
             ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
         ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
+from watcher.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.mounts import mount_of
 from watcher.patterns import PathFilter
 from watcher.sources.factory import Sources
@@ -20,27 +21,6 @@ if TYPE_CHECKING:
     from watcher.spec import Spec
 
 FIRST = 10
-KEYS_PER_REQUEST = 1000
-MONTH_S = 30 * 86_400
-DOLLARS_PER_REQUEST = 0.005 / 1000
-"""The list price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What polling a bucket takes in 30 days.
-
-    Attributes:
-        requests_per_poll: LIST requests of one listing.
-        polls_per_month: Listings.
-        requests_per_month: LIST requests.
-        dollars_per_month: Their price on AWS.
-    """
-
-    requests_per_poll: int
-    polls_per_month: int
-    requests_per_month: int
-    dollars_per_month: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +84,7 @@ def survey_place(spec: Spec, progress: Callable[[int], None]) -> Survey:
         size=size,
         first=[path.decode(errors="replace") for path in first],
         unread=len(scan.unread),
-        cost=_cost(met, spec.where.poll_interval_s) if isinstance(spec.where, BucketSpec) else None,
+        cost=_cost(spec.where, met) if isinstance(spec.where, BucketSpec) else None,
     )
 
 
@@ -125,7 +105,7 @@ def _opened(spec: Spec) -> Iterator[Source]:
 def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
     """Return how changes would be noticed, and why."""
     if isinstance(where, BucketSpec):
-        return Mode.POLL, f"a bucket is listed every {where.poll_interval_s:g} s"
+        return Mode.POLL, "a bucket is listed from time to time"
     if where.mode is not Mode.AUTO:
         return where.mode, "as the configuration says"
     mount = mount_of(where.path)
@@ -136,8 +116,5 @@ def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
     return Mode.POLL, f"{mount.type} sends no reliable notifications, so it is read every {where.poll_interval_s:g} s"
 
 
-def _cost(keys: int, poll_interval_s: float) -> Cost:
-    requests_per_poll = max(1, math.ceil(keys / KEYS_PER_REQUEST))
-    polls = round(MONTH_S / poll_interval_s)
-    requests = requests_per_poll * polls
-    return Cost(requests_per_poll, polls, requests, round(requests * DOLLARS_PER_REQUEST, 2))
+def _cost(where: BucketSpec, keys: int) -> Cost:
+    return cost_of(where, max(1, math.ceil(keys / KEYS_PER_REQUEST)))

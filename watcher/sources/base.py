@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from watcher.cost import Cost
     from watcher.model import Entry
 
 BATCH_ENTRIES = 1000
@@ -135,6 +136,10 @@ class Source(Protocol):
     @property
     def scan_interval_s(self) -> float:
         """Seconds between two full scans."""
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the scans cost, once one is completed; None where they are free."""
 
     @property
     def identity(self) -> str:

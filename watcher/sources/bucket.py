@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from watcher.cost import cost_of, poll_interval_s
 from watcher.errors import UnavailableError, WatcherError
 from watcher.sources.base import BATCH_ENTRIES, Looks
 from watcher.sources.s3_client import make_client
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
 
+    from watcher.cost import Cost
     from watcher.model import Entry
     from watcher.patterns import PathFilter
     from watcher.sources.base import Batch, Observation
@@ -37,13 +39,11 @@ class BucketSource:
 
     Attributes:
         mode: Always ``poll``.
-        degraded: Always empty.
-        scan_interval_s: Seconds between two full scans, without jitter.
         identity: Always empty: a bucket's name is its identity.
         requests: LIST requests sent since ``open``, repeated ones too: what the store bills.
+        cost: What the scans cost, by the last one.
     """
 
-    degraded = ""
     identity = ""
 
     def __init__(self, spec: BucketSpec, path_filter: PathFilter, *, should_stop: Callable[[], bool]) -> None:
@@ -55,12 +55,26 @@ class BucketSource:
             should_stop: Asked before each request; once it says yes, reading ends with ``UnavailableError``.
         """
         self.mode = Mode.POLL.value
-        self.scan_interval_s = spec.poll_interval_s
         self.requests = 0
+        self.cost: Cost | None = None
         self._spec = spec
         self._filter = path_filter
         self._should_stop = should_stop
         self._client: S3Client | None = None
+
+    @property
+    def scan_interval_s(self) -> float:
+        """Seconds between two full scans, without jitter."""
+        return poll_interval_s(self._spec, 0) if self.cost is None else self.cost.poll_interval_s
+
+    @property
+    def degraded(self) -> str:
+        """That the bucket cannot be polled for the requests which the spec allows; else empty."""
+        budget = self._spec.request_budget
+        if self.cost is None or budget is None or self.cost.requests_per_month <= budget * 1.01:
+            return ""
+        asked = f"{self.cost.requests_per_month:,} LIST requests in 30 days, above the request_budget of {budget:,}"
+        return f"listing the bucket every {self.cost.poll_interval_s:g} s takes {asked}: raise it, or watch a narrower prefix"
 
     def open(self, wake: Callable[[], None]) -> None:  # noqa: ARG002 - there are no hints to wake anyone for
         """Make a client and ask for one key.
@@ -95,7 +109,8 @@ class BucketSource:
         """
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
-        return BucketScan(self._list_page, self._filter, self._spec.place)
+        before = self.requests
+        return BucketScan(self._list_page, self._filter, self._spec.place, lambda: self._completed(self.requests - before))
 
     def hint(self, doubts: Mapping[bytes, int | None]) -> None:
         """Do nothing: the next scan looks at everything."""
@@ -152,6 +167,9 @@ class BucketSource:
             answer = client.list_objects_v2(**request)
         return read_page(answer["Body"], self._spec)  # type: ignore[typeddict-item]  # put there by s3_client
 
+    def _completed(self, requests: int) -> None:
+        self.cost = cost_of(self._spec, requests)
+
     def _look_at(self, path: bytes) -> Entry | None:
         """Return what is at a key, None for nothing or a delete marker."""
         client = self._ready_client()
@@ -187,19 +205,21 @@ class BucketScan:
         unread: Empty: a listing that is not complete raises.
     """
 
-    def __init__(self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str) -> None:
+    def __init__(self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str, completed: Callable[[], None]) -> None:
         """Prepare to list.
 
         Args:
             list_page: Returns the first page for None, else the page of a token.
             path_filter: Which keys count.
             place: For messages.
+            completed: Called after the last page.
         """
         self.prefix = b""
         self.unread: list[bytes] = []
         self._list_page = list_page
         self._filter = path_filter
         self._place = place
+        self._completed = completed
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield a batch for each page; an object that changes meanwhile may come twice.
@@ -218,6 +238,7 @@ class BucketScan:
             yield PageBatch(page, self._filter)
             page = self._list_page(page.next_token)
         yield PageBatch(page, self._filter)
+        self._completed()
 
 
 class PageBatch:

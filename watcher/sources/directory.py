@@ -93,6 +93,7 @@ class DirectorySource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place = spec.place
+        self.cost = None
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter)
         self._spec = spec
@@ -367,7 +368,6 @@ class DirectorySource:
         if not is_admitted:
             return
         if old_path is not None and self._filter.admits(old_path):
-            self._settle.rename(old_path, path)
             self._moves.add(Move(old_path, path))
             # Whatever becomes of the pair (two files may have changed places), the old name is looked at as well.
             self._settle.unsettled(old_path, now_s)
@@ -419,9 +419,7 @@ class DirectorySource:
         elif old_prefix is None:
             self._trees[prefix] = now_s
         else:
-            self._settle.rename(old_prefix, prefix)
-            for tree in [tree for tree in self._trees if tree.startswith(old_prefix)]:
-                self._trees[prefix + tree[len(old_prefix) :]] = self._trees.pop(tree)
+            # What waits to be looked at below the old name is found by the scan of the new one, which follows the move.
             self._moves.add(Move(old_prefix, prefix))
 
     def _on_moved_out(self, path: bytes, now_s: float) -> None:
