@@ -63,6 +63,12 @@ def memory_mib(pid: int | str) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
+def peak_mib(pid: int) -> float:
+    """Return the most resident memory that a process had so far; 0 when it has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def measure(name: str, entries: int, config: str, environment: dict[str, str], peer_name: str, peer: Callable[[], int]) -> None:
     """Print the cost of a baseline and of unchanged rescans beside a peer's.
 

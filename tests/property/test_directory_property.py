@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Operation: TypeAlias = tuple[str, int, bytes]
 
 IS_DEEP = "DEEP_EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "25"))
 STEPS = 40
 DEADLINE_S = 10.0
 CAP_S = 1300.0

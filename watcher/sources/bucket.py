@@ -5,13 +5,14 @@ What an answer says and whether to believe it is decided in ``s3_listing.py``, w
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from watcher.cost import cost_of, poll_interval_s
-from watcher.errors import UnavailableError, WatcherError
+from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.sources.base import BATCH_ENTRIES, Looks
 from watcher.sources.s3_client import make_client
 from watcher.sources.s3_errors import translated
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from watcher.sources.base import Batch, Observation
     from watcher.sources.s3_listing import Page
     from watcher.spec import BucketSpec
+
+
+CONFIRMED_KEYS = 10
+"""So many keys that a listing lacks are asked for, one by one."""
 
 
 class BucketSource:
@@ -57,6 +62,7 @@ class BucketSource:
         self.mode = Mode.POLL.value
         self.requests = 0
         self.cost: Cost | None = None
+        self._is_empty = False
         self._spec = spec
         self._filter = path_filter
         self._should_stop = should_stop
@@ -109,8 +115,7 @@ class BucketSource:
         """
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
-        before = self.requests
-        return BucketScan(self._list_page, self._filter, self._spec.place, lambda: self._completed(self.requests - before))
+        return BucketScan(self._list_page, self._filter, self._spec.place, partial(self._completed, self.requests))
 
     def hint(self, doubts: Mapping[bytes, int | None]) -> None:
         """Do nothing: the next scan looks at everything."""
@@ -147,8 +152,32 @@ class BucketSource:
         return looks
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """Return the keys as they are: a listing that was read to its end, page by page in one chain, is the proof."""
-        return paths
+        """Ask for keys that a complete listing did not have: for each of a few, for some of many.
+
+        Stores and proxies are known that answer a listing with less than there is, and say that it is all.
+
+        Raises:
+            UnavailableError: The listing had less than there is, or had nothing and the store does not let us ask.
+        """
+        is_few = len(paths) <= CONFIRMED_KEYS
+        try:
+            present = {path for path in (paths if is_few else paths[:CONFIRMED_KEYS]) if self._look_at(path) is not None}
+        except DeniedError as error:
+            # Who may list may not always read. Then a listing is believed, unless it is that of a policy which hides everything.
+            if not self._is_empty:
+                return paths
+            raise UnavailableError(
+                f"the listing is empty, and the keys that are missing may not be asked for: {error.message}",
+                place=self._spec.place,
+                hint="allow s3:GetObject",
+            ) from error
+        if present and (not is_few or self._is_empty):
+            raise UnavailableError(
+                f"the listing cannot be trusted: it lacks keys that are there, such as {min(present)!r}",
+                place=self._spec.place,
+                hint="check the store and the proxies on the way to it",
+            )
+        return [path for path in paths if path not in present]
 
     def _list_page(self, token: str | None, *, max_keys: int = BATCH_ENTRIES) -> Page:
         """Return the first page of the listing, or the one that ``token`` stands for."""
@@ -167,8 +196,9 @@ class BucketSource:
             answer = client.list_objects_v2(**request)
         return read_page(answer["Body"], self._spec)  # type: ignore[typeddict-item]  # put there by s3_client
 
-    def _completed(self, requests: int) -> None:
-        self.cost = cost_of(self._spec, requests)
+    def _completed(self, requests_before: int, *, is_empty: bool) -> None:
+        self.cost = cost_of(self._spec, self.requests - requests_before)
+        self._is_empty = is_empty
 
     def _look_at(self, path: bytes) -> Entry | None:
         """Return what is at a key, None for nothing or a delete marker."""
@@ -205,14 +235,16 @@ class BucketScan:
         unread: Empty: a listing that is not complete raises.
     """
 
-    def __init__(self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str, completed: Callable[[], None]) -> None:
+    def __init__(
+        self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str, completed: Callable[..., None]
+    ) -> None:
         """Prepare to list.
 
         Args:
             list_page: Returns the first page for None, else the page of a token.
             path_filter: Which keys count.
             place: For messages.
-            completed: Called after the last page.
+            completed: Called after the last page, with ``is_empty``.
         """
         self.prefix = b""
         self.unread: list[bytes] = []
@@ -238,7 +270,7 @@ class BucketScan:
             yield PageBatch(page, self._filter)
             page = self._list_page(page.next_token)
         yield PageBatch(page, self._filter)
-        self._completed()
+        self._completed(is_empty=not tokens and not page.digest)
 
 
 class PageBatch:
