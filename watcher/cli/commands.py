@@ -29,8 +29,8 @@ async def run_command(command: str, notice: Notice, *, quiet_stdout: bool) -> No
         notice: The change; its JSON is the standard input.
         quiet_stdout: Standard output is for events alone; that of the command goes to standard error.
     """
-    try:
-        process = await asyncio.create_subprocess_shell(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_shell(
             command,
             stdin=PIPE,
             stdout=_STDERR if quiet_stdout else None,
@@ -38,13 +38,17 @@ async def run_command(command: str, notice: Notice, *, quiet_stdout: bool) -> No
             # A group of its own, so that whatever it started can be stopped with it.
             process_group=0,
         )
+    )
+    try:
+        # Who is cancelled while it starts would not learn which group to stop.
+        process = await asyncio.shield(starting)
+        await process.communicate(notice.data + b"\n")
     except OSError as error:
         complain(f"the command cannot be run: {error.strerror} ({notice.type} {printable(notice.path)})")
         return
-    try:
-        await process.communicate(notice.data + b"\n")
     except asyncio.CancelledError:
-        await _stop(process)
+        with suppress(OSError):
+            await _stop(await starting)
         raise
     code = process.returncode or 0
     if code:
