@@ -26,8 +26,8 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 
 .PHONY: test
 test: $(READY) ## run the tests (ARGS="-k name")
-	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS) \
-		&& { rm -rf "$$room" || true; }
+	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS); \
+		status=$$?; rm -rf "$$room"; exit $$status
 
 .PHONY: deep
 deep: $(READY) ## search for histories of a directory that are told wrongly (EXAMPLES=500)

@@ -46,6 +46,11 @@ def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
     return min(max(requests_per_poll * MONTH_S / spec.request_budget, spec.poll_interval_s), AUTO_POLL_MAX_S)
 
 
+def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
+    """Tell whether listings of so many requests keep to the spec's budget, if it has one."""
+    return spec.request_budget is None or requests_per_poll * MONTH_S <= spec.request_budget * AUTO_POLL_MAX_S
+
+
 def cost_of(spec: BucketSpec, requests_per_poll: int) -> Cost:
     """Return what polling takes in 30 days when one listing takes so many requests."""
     interval_s = poll_interval_s(spec, requests_per_poll)

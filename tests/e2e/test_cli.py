@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.client import wait_until
 from s3_servers import free_ports
 
 if TYPE_CHECKING:
@@ -245,14 +246,7 @@ def _wait_until_full(fd: int) -> None:
     with Path(f"/proc/self/fd/{fd}").open("wb", buffering=0) as writer:
         poll = select.poll()
         poll.register(writer, select.POLLOUT)
-        _until(lambda: not poll.poll(0))
-
-
-def _until(condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+        wait_until(lambda: not poll.poll(0), "the pipe is full")
 
 
 def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
@@ -315,9 +309,9 @@ def test_dev_stops_its_command(start: Callable[..., Program], place: Path, tmp_p
     """A command that runs at the end is stopped, with all that it has started."""
     pids = tmp_path / "pids"
     program = start("dev", place, "--existing", "report", "--exec", f"sleep 600 & echo $! > {pids}; wait")
-    _until(lambda: pids.exists() and pids.read_text().endswith("\n"))
+    wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), "the command runs")
     assert program.stop() == 0
-    _until(lambda: not _runs(int(pids.read_text())))
+    wait_until(lambda: not _runs(int(pids.read_text())), "what it started has ended")
 
 
 def _runs(pid: int) -> bool:

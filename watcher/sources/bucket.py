@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from watcher.cost import cost_of, poll_interval_s
+from watcher.cost import cost_of, is_within_budget, poll_interval_s
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.sources.base import BATCH_ENTRIES, Looks
 from watcher.sources.s3_client import make_client
@@ -77,7 +77,7 @@ class BucketSource:
     def degraded(self) -> str:
         """That the bucket cannot be polled for the requests which the spec allows; else empty."""
         budget = self._spec.request_budget
-        if self.cost is None or budget is None or self.cost.requests_per_month <= budget * 1.01:
+        if self.cost is None or is_within_budget(self._spec, self.cost.requests_per_poll):
             return ""
         asked = f"{self.cost.requests_per_month:,} LIST requests in 30 days, above the request_budget of {budget:,}"
         return f"listing the bucket every {self.cost.poll_interval_s:g} s takes {asked}: raise it, or watch a narrower prefix"

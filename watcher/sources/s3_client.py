@@ -89,7 +89,7 @@ def make_client(spec: BucketSpec) -> S3Client:
 
 
 def _leave_listings(client: S3Client) -> None:
-    """Have the answers to ListObjectsV2 handed over as they came, as ``Body``: the SDK parses them twice, at ten times what it takes.
+    """Have the answers to ListObjectsV2 handed over as they came, as ``Body``: the SDK would parse them twice, and slowly.
 
     An error with status 200 and a page that is torn stay with the SDK, which tries again as after a 500.
     """
