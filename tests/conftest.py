@@ -1,3 +1,3 @@
 """Names the fixtures that all test directories share."""
 
-pytest_plugins = ["s3_servers"]
+pytest_plugins = ["s3_servers", "wiring"]

@@ -19,14 +19,14 @@ from s3_store_faults import Fault
 from s3_store_keys import Order
 from watcher.errors import WatcherError
 from watcher.model import ChangeType
-from watcher.outbox import Outbox
 from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
 from watcher.sources import s3_client
 from watcher.sources.bucket import BucketSource
 from watcher.spec import BucketSpec, Filter, Spec
 from watcher.store import Store
-from watcher.tracker import Appearance, Step, Tracker
+from watcher.tracker import Appearance, Tracker
+from wiring import FallibleOutbox, PowerFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,29 +50,11 @@ operations = st.tuples(st.sampled_from(["put", "put", "same", "delete"]), st.sam
 interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_size=8)
 
 
-class PowerFailure(BaseException):
-    """Everything stops here; what was committed is on disk."""
-
-
 class SmallPages(BucketSource):
     """The source, with pages of a few keys."""
 
     def _list_page(self, token: str | None, *, max_keys: int = PAGE_KEYS) -> Page:
         return super()._list_page(token, max_keys=min(max_keys, PAGE_KEYS))
-
-
-class FallibleOutbox(Outbox):
-    """The outbox, which may lose power before a commit."""
-
-    commits_left: int | None = None
-
-    def commit(self, step: Step) -> None:
-        """See ``Outbox``."""
-        if self.commits_left is not None:
-            if self.commits_left == 0:
-                raise PowerFailure
-            self.commits_left -= 1
-        super().commit(step)
 
 
 class Polling(RuleBasedStateMachine):

@@ -23,20 +23,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from watcher.model import ChangeType, Entry
-from watcher.outbox import Outbox
 from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
 from watcher.sources import inotify
 from watcher.sources.directory import DirectorySource
-from watcher.sources.inotify import Inotify
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
 from watcher.store import Store
 from watcher.tracker import Appearance, Tracker
+from wiring import FallibleOutbox, PowerFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from watcher.sources.base import Looks
+    from watcher.sources.inotify import Inotify
     from watcher.tracker import Step
 
     Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
@@ -70,10 +70,6 @@ NEEDS_NOTHING = {"write", "hold", "mkdir", "symlink", "loop"}
 def operations(kinds: Sequence[str]) -> st.SearchStrategy[Operation]:
     """Return a strategy of things to do to files; renames, which have most to go wrong, come often."""
     return st.tuples(st.sampled_from([*kinds, "rename", "rename"]), st.integers(0, 31), names)
-
-
-class PowerFailure(BaseException):
-    """Everything stops here; what was committed is on disk."""
 
 
 class Disk:
@@ -249,8 +245,8 @@ class JumpySource(DirectorySource):
         return super().look(paths)
 
 
-class StrictOutbox(Outbox):
-    """The outbox, with a look at each step: whether it changes anything, and whether power lasts."""
+class StrictOutbox(FallibleOutbox):
+    """The outbox, with a look at each step: whether it changes anything."""
 
     before: Callable[[Step], None] = staticmethod(lambda _step: None)
 
@@ -279,7 +275,6 @@ class Watching(RuleBasedStateMachine):
         self._now_s = 0.0
         self._settle_s = 0.0
         self._intrusions: list[Operation | None] = []
-        self._commits_left: int | None = None
         self._barriers = 0
         # Whether a difference in ctime alone may be told: its reason was lost or is not heard of, or it was a rename.
         self._is_doubtful = mode is Mode.POLL
@@ -304,10 +299,10 @@ class Watching(RuleBasedStateMachine):
         self.store = Store(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s)
-        outbox = StrictOutbox(Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        self.outbox = StrictOutbox(Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
         self.tracker = Tracker(frozenset(ChangeType), self.store.new_row)
-        self.reconciler = Reconciler(self.source, self.store, self.tracker, outbox, lambda _count: None)
-        self.source.happen, outbox.before = self._intrude, self._before_commit
+        self.reconciler = Reconciler(self.source, self.store, self.tracker, self.outbox, lambda _count: None)
+        self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
         self.is_up = True
 
@@ -327,10 +322,6 @@ class Watching(RuleBasedStateMachine):
 
     def _before_commit(self, step: Step) -> None:
         self._intrude()
-        if self._commits_left is not None:
-            if self._commits_left == 0:
-                raise PowerFailure
-            self._commits_left -= 1
         self._check_changes(step)
 
     def _check_changes(self, step: Step) -> None:
@@ -351,14 +342,14 @@ class Watching(RuleBasedStateMachine):
     @contextmanager
     def _disturbed(self, intrusions: list[Operation | None], commits: int | None) -> Iterator[None]:
         """Let operations happen in between, and power fail after so many commits."""
-        self._intrusions, self._commits_left = list(intrusions), commits
+        self._intrusions, self.outbox.commits_left = list(intrusions), commits
         try:
             yield
         except PowerFailure:
             self._end()
             self._is_doubtful = True
         finally:
-            self._intrusions, self._commits_left = [], None
+            self._intrusions, self.outbox.commits_left = [], None
 
     def _hear(self) -> None:
         """Wait until the kernel has told everything that happened so far: it keeps the order, so a last event shows it."""
@@ -513,17 +504,6 @@ class Watching(RuleBasedStateMachine):
             self._rest()
             self._compare(self._disk.files())
         self._is_doubtful = self._mode is Mode.POLL
-
-
-@pytest.fixture(scope="module")
-def notifications() -> Iterator[Inotify]:
-    """Read the kernel's notifications."""
-    notifications = Inotify()
-    notifications.start()
-    yield notifications
-    notifications.stop()
-    notifications.join(DEADLINE_S)
-    assert not notifications.is_alive()
 
 
 @pytest.mark.parametrize("kinds", [UNLINKED, LINKED], ids=["files", "links"])

@@ -46,17 +46,6 @@ def event(number: int) -> InotifyEvent:
     return InotifyEvent(WatchDescriptor(1), Mask(inotify.MODIFY), 0, b"%d" % number)
 
 
-@pytest.fixture
-def notifications() -> Iterator[Inotify]:
-    """Read the kernel's notifications."""
-    notifications = Inotify()
-    notifications.start()
-    yield notifications
-    notifications.stop()
-    notifications.join(DEADLINE_S)
-    assert not notifications.is_alive()
-
-
 class Bench:
     """A directory that is watched into an index, step by step; the clock leaps over every waiting time."""
 
