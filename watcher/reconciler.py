@@ -163,14 +163,21 @@ class Reconciler:
 
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
         with self._bitmap() as seen, self._remembering() as known:
-            count = 0
-            for batch in scan:
-                count += self._take(batch, seen, known) + len(batch.unsettled)
-                self._checkpoint(count)
-                if with_hints:
-                    for observation in self._source.observe():
-                        self.apply(observation)
+            count = self._meet(scan, seen, known, with_hints=with_hints)
+            if (second := scan.second(self._store.entries - len(seen))) is not None:
+                self._meet(second, seen, known, with_hints=with_hints)
             return count, self._sweep(scan, seen)
+
+    def _meet(self, scan: Scan, seen: Bitmap, known: KnownBatches, *, with_hints: bool) -> int:
+        """Compare what a scan yields, and return how many entries it has."""
+        count = 0
+        for batch in scan:
+            count += self._take(batch, seen, known) + len(batch.unsettled)
+            self._checkpoint(count)
+            if with_hints:
+                for observation in self._source.observe():
+                    self.apply(observation)
+        return count
 
     def _take(self, batch: Batch, seen: Bitmap, known: KnownBatches) -> int:
         """Compare a batch with its rows and return how many entries it has."""

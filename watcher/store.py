@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PAGE_ROWS = 1000
 """Rows that a paged reading of the index fetches at once."""
 
-FIND_ROWS = 10_000
+FIND_ROWS = 1024
 """Paths that are asked for at once; SQLite takes 32,766 unless it was built to take more."""
 
 SPARSE_FACTOR = 8
@@ -192,7 +192,9 @@ class Store:
         found: dict[bytes, tuple[Any, ...]] = {}
         with self._translated():
             for start in range(0, len(paths), FIND_ROWS):
-                part = paths[start : start + FIND_ROWS]
+                part = [*paths[start : start + FIND_ROWS]]
+                # The library keeps each text of a statement compiled: so there are few, and what is missing in one is asked for twice.
+                part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
                 query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({','.join('?' * len(part))})"  # noqa: S608 - only marks
                 found.update((values[1], values) for values in self._db.execute(query, part).fetchall())
         return found

@@ -154,7 +154,7 @@ def test_the_interval_follows_from_the_last_listing(open_source: OpenSource) -> 
     """What a listing took decides when the next one comes, within the budget; a budget that cannot be kept is told."""
     answers = [PROBE, FIRST, page("c"), error("SlowDown", 503), FIRST, page("c"), PROBE]
     with run_stub(answers) as stub:
-        source = open_source(server_of(stub), BucketSpec(BUCKET, poll_interval_s=10.0, request_budget=100_000))
+        source = open_source(server_of(stub), BucketSpec(BUCKET, poll_interval_s=10.0, request_budget=100_000, list_workers=1))
         assert (source.scan_interval_s, source.cost) == (10.0, None)
         for requests, interval_s in [(2, 51.84), (3, 77.76), (1, 25.92)]:
             assert len(list(source.scan())) in {1, 2}

@@ -17,11 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from s3_store import run_store
 from s3_store_faults import Fault
 from s3_store_keys import Order
+from s3_store_pages import StartAfter
 from watcher.errors import WatcherError
 from watcher.model import ChangeType
 from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
-from watcher.sources import s3_client
+from watcher.sources import s3_client, s3_objects, s3_plan, s3_ranges
 from watcher.sources.bucket import BucketSource
 from watcher.spec import BucketSpec, Filter, Spec
 from watcher.store import Store
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from s3_store import Store as Bucket
     from watcher.sources.s3_listing import Page
+    from watcher.sources.s3_ranges import Question
 
     Operation: TypeAlias = tuple[str, str, int]
 
@@ -53,8 +55,8 @@ interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_s
 class SmallPages(BucketSource):
     """The source, with pages of a few keys."""
 
-    def _list_page(self, token: str | None, *, max_keys: int = PAGE_KEYS) -> Page:
-        return super()._list_page(token, max_keys=min(max_keys, PAGE_KEYS))
+    def _list(self, question: Question, *, max_keys: int, delimiter: str = "") -> Page:
+        return super()._list(question, max_keys=min(max_keys, PAGE_KEYS), delimiter=delimiter)
 
 
 class Polling(RuleBasedStateMachine):
@@ -198,15 +200,28 @@ class Polling(RuleBasedStateMachine):
         assert self.store.entries == len(self._told)
 
 
-@pytest.fixture(params=list(Order))
+STORES = [
+    *((Order.AWS, start_after) for start_after in StartAfter),
+    (Order.TREE, StartAfter.RIGHT),
+    (Order.TREE, StartAfter.WRONG),
+    (Order.RANDOM, StartAfter.IGNORED),
+]
+
+
+@pytest.fixture(params=STORES, ids="-".join)
 def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """Run a store in each order; requests are sent once, so that faults are faults."""
+    """Run a store of each kind; requests are sent once, so that faults are faults, and a few keys are enough for parts."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
-    with run_store(order=request.param) as store:
+    monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
+    monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
+    monkeypatch.setattr(s3_ranges, "WORTHWHILE", 1)
+    monkeypatch.setattr(s3_plan, "WORTHWHILE", 1)
+    order, start_after = request.param
+    with run_store(order=order, start_after=start_after) as store:
         yield store
 
 

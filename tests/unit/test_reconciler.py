@@ -61,6 +61,10 @@ class MemoryScan:
                 meanwhile()
         self.unread += place.unread
 
+    def second(self, missing: int) -> MemoryScan | None:
+        """Return another reading, if the place wants more than so many missing entries to be looked for twice."""
+        return MemoryScan(self._place, self.prefix) if missing > self._place.believed else None
+
 
 class MemoryPlace(MemoryFiles):
     """A source that reads a dictionary; see ``base.Source``."""
@@ -73,6 +77,7 @@ class MemoryPlace(MemoryFiles):
         self.ready: deque[Observation] = deque()
         self.meanwhile: Callable[[], None] | None = None
         self.has_digests = False
+        self.believed = 1000
         self.twice: list[Entry] = []
         self.read: list[str] = []
 

@@ -61,6 +61,9 @@ class BreakingPlace(MemoryFiles):
         assert self.is_open
         yield EntryBatch(list(self.files.values()))
 
+    def second(self, missing: int) -> None:
+        """See ``base.Scan``."""
+
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``base.Source``."""
         self.confirmations += 1

@@ -62,6 +62,13 @@ class Scan(Protocol):
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of about ``BATCH_ENTRIES`` entries; may be none."""
 
+    def second(self, missing: int) -> Scan | None:
+        """Return another reading, to be taken in too before it is believed that so many entries are gone; None when none is needed.
+
+        Args:
+            missing: How many entries of the whole index the scan, which is completed, did not meet.
+        """
+
 
 @dataclass(slots=True)
 class Looks:

@@ -1,13 +1,15 @@
 """Reads a bucket: full listings, and looks at single keys. Imports no watchdog and no sqlite3; botocore only here and in ``s3_*.py``.
 
-What an answer says and whether to believe it is decided in ``s3_listing.py``, what a failure means in ``s3_errors.py``.
+How a listing is read is decided in ``s3_scan.py``, what an answer says and whether to believe it in ``s3_listing.py``, what a failure
+means in ``s3_errors.py``.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import threading
+import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -15,32 +17,35 @@ from watcher.cost import cost_of, is_within_budget, poll_interval_s
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.sources.base import BATCH_ENTRIES, Looks
 from watcher.sources.s3_client import make_client
-from watcher.sources.s3_errors import translated
+from watcher.sources.s3_errors import has_expired, translated
 from watcher.sources.s3_listing import read_head, read_page
+from watcher.sources.s3_plan import Plan
+from watcher.sources.s3_ranges import Question
+from watcher.sources.s3_scan import CONFIRMED_KEYS, BucketScan, Lister
+from watcher.sources.throttle import Throttle
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
 
     from watcher.cost import Cost
     from watcher.model import Entry
     from watcher.patterns import PathFilter
-    from watcher.sources.base import Batch, Observation
+    from watcher.sources.base import Observation
     from watcher.sources.s3_listing import Page
     from watcher.spec import BucketSpec
 
-
-CONFIRMED_KEYS = 10
-"""So many keys that a listing lacks are asked for, one by one."""
+    Answer = TypeVar("Answer")
 
 
 class BucketSource:
     """A bucket, or the keys in it that begin with a prefix; see ``Source`` for the protocol.
 
-    A bucket gives no hints: everything is found by scans. The order of a listing, StartAfter and last-modified are not relied on.
+    A bucket gives no hints: everything is found by scans. Last-modified is not relied on, nor are the order of a listing and StartAfter
+    until the store has shown that they are right.
 
     Attributes:
         mode: Always ``poll``.
@@ -64,9 +69,12 @@ class BucketSource:
         self.cost: Cost | None = None
         self._is_empty = False
         self._spec = spec
-        self._filter = path_filter
         self._should_stop = should_stop
         self._client: S3Client | None = None
+        self._lock = threading.Lock()
+        plan = Plan(spec.list_workers, time.monotonic)
+        self._throttle = Throttle(plan.workers, time.monotonic)
+        self._lister = Lister(spec, path_filter, self._fetch, should_stop, plan, self._throttle)
 
     @property
     def scan_interval_s(self) -> float:
@@ -93,9 +101,8 @@ class BucketSource:
         self.close()
         self.requests = 0
         with translated(self._spec.place):
-            self._client = make_client(self._spec)
-        self._client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
-        self._list_page(None, max_keys=1)
+            self._client = self._make_client()
+        self._list_one()
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
@@ -115,7 +122,8 @@ class BucketSource:
         """
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
-        return BucketScan(self._list_page, self._filter, self._spec.place, partial(self._completed, self.requests))
+        requests_before = self.requests
+        return BucketScan(self._lister, lambda keys: self._completed(keys, self.requests - requests_before))
 
     def hint(self, doubts: Mapping[bytes, int | None]) -> None:
         """Do nothing: the next scan looks at everything."""
@@ -146,7 +154,7 @@ class BucketSource:
                     looks.entries.append(entry)
             if looks.gone:
                 # HEAD has the same answer, 404 without a body, for a key and for a bucket that is missing.
-                self._list_page(None, max_keys=1)
+                self._list_one()
         except WatcherError as error:
             raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
         return looks
@@ -179,116 +187,81 @@ class BucketSource:
             )
         return [path for path in paths if path not in present]
 
-    def _list_page(self, token: str | None, *, max_keys: int = BATCH_ENTRIES) -> Page:
-        """Return the first page of the listing, or the one that ``token`` stands for."""
+    def _list_one(self) -> None:
+        """Ask for one key, to see whether there is an answer at all."""
+        self._list(Question(self._spec.prefix, "", None), max_keys=1)
+
+    def _fetch(self, question: Question, delimiter: str) -> Page:
+        """Return a page for a scan; called from any thread."""
+        return self._list(question, max_keys=BATCH_ENTRIES, delimiter=delimiter)
+
+    def _list(self, question: Question, *, max_keys: int, delimiter: str = "") -> Page:
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._spec.bucket,
-            "Prefix": self._spec.prefix,
+            "Prefix": question.prefix,
             "MaxKeys": max_keys,
             "EncodingType": "url",
         }
         if self._spec.request_payer:
             request["RequestPayer"] = "requester"
-        if token is not None:
-            request["ContinuationToken"] = token
-        client = self._ready_client()
-        with translated(self._spec.place):
-            answer = client.list_objects_v2(**request)
-        return read_page(answer["Body"], self._spec)  # type: ignore[typeddict-item]  # put there by s3_client
+        if delimiter:
+            request["Delimiter"] = delimiter
+        if question.token is not None:
+            request["ContinuationToken"] = question.token
+        elif question.start_after:
+            request["StartAfter"] = question.start_after
+        answer = self._ask(lambda client: client.list_objects_v2(**request))
+        return read_page(answer["Body"], self._spec, question.prefix)  # type: ignore[typeddict-item]  # put there by s3_answers
 
-    def _completed(self, requests_before: int, *, is_empty: bool) -> None:
-        self.cost = cost_of(self._spec, self.requests - requests_before)
-        self._is_empty = is_empty
+    def _completed(self, keys: int, requests: int) -> None:
+        self.cost = cost_of(self._spec, requests)
+        self._is_empty = not keys
 
     def _look_at(self, path: bytes) -> Entry | None:
         """Return what is at a key, None for nothing or a delete marker."""
-        client = self._ready_client()
-        with translated(self._spec.place):
-            request: HeadObjectRequestTypeDef = {"Bucket": self._spec.bucket, "Key": path.decode()}
-            if self._spec.request_payer:
-                request["RequestPayer"] = "requester"
+        request: HeadObjectRequestTypeDef = {"Bucket": self._spec.bucket, "Key": path.decode()}
+        if self._spec.request_payer:
+            request["RequestPayer"] = "requester"
+
+        def head(client: S3Client) -> HeadObjectOutputTypeDef | None:
             try:
-                answer = client.head_object(**request)
+                return client.head_object(**request)
             except ClientError as error:
                 if error.response["ResponseMetadata"].get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
                     return None
                 raise
-        return read_head(path, answer, self._spec)
 
-    def _ready_client(self) -> S3Client:
-        """Return the client for one more request, unless the watch is to stop."""
+        answer = self._ask(head)
+        return None if answer is None else read_head(path, answer, self._spec)
+
+    def _ask(self, send: Callable[[S3Client], Answer]) -> Answer:
+        """Send one request, a second time with new credentials if those we have are no longer good; unless the watch is to stop."""
         if self._should_stop():
             raise UnavailableError("stopping", place=self._spec.place)
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise RuntimeError("the source is not open")
-        return self._client
+        with translated(self._spec.place):
+            try:
+                return send(client)
+            except ClientError as error:
+                if not has_expired(error):
+                    raise
+                return send(self._renew(client))
+
+    def _renew(self, former: S3Client) -> S3Client:
+        """Return a client with the credentials that there are now, unless another thread has made one meanwhile."""
+        with self._lock:
+            if self._client is None or self._client is former:
+                former.close()
+                self._client = self._make_client()
+            return self._client
+
+    def _make_client(self) -> S3Client:
+        client = make_client(self._spec, connections=self._lister.plan.workers, slow_down=self._throttle.slow_down)
+        client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
+        return client
 
     def _count_request(self, **_: object) -> None:
-        self.requests += 1
-
-
-class BucketScan:
-    """One full listing; iterate it once, to the end. See ``Scan`` for the protocol.
-
-    Attributes:
-        prefix: Empty: the whole place is read.
-        unread: Empty: a listing that is not complete raises.
-    """
-
-    def __init__(
-        self, list_page: Callable[[str | None], Page], path_filter: PathFilter, place: str, completed: Callable[..., None]
-    ) -> None:
-        """Prepare to list.
-
-        Args:
-            list_page: Returns the first page for None, else the page of a token.
-            path_filter: Which keys count.
-            place: For messages.
-            completed: Called after the last page, with ``is_empty``.
-        """
-        self.prefix = b""
-        self.unread: list[bytes] = []
-        self._list_page = list_page
-        self._filter = path_filter
-        self._place = place
-        self._completed = completed
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield a batch for each page; an object that changes meanwhile may come twice.
-
-        Raises:
-            NotFoundError: The bucket is gone.
-            DeniedError: The store refuses.
-            UnavailableError: A page could not be read or believed, or the watch is to stop.
-        """
-        tokens: set[str] = set()
-        page = self._list_page(None)
-        while page.next_token is not None:
-            if page.next_token in tokens:
-                raise UnavailableError("the listing cannot be trusted: it runs in a circle", place=self._place)
-            tokens.add(page.next_token)
-            yield PageBatch(page, self._filter)
-            page = self._list_page(page.next_token)
-        yield PageBatch(page, self._filter)
-        self._completed(is_empty=not tokens and not page.digest)
-
-
-class PageBatch:
-    """The objects of one page that count, read when they are asked for; see ``Batch``."""
-
-    unsettled: Sequence[bytes] = ()
-
-    def __init__(self, page: Page, path_filter: PathFilter) -> None:
-        self.digest = page.digest
-        self._page = page
-        self._filter = path_filter
-
-    @property
-    def entries(self) -> list[Entry]:
-        """What the page holds and the filter admits, in the store's order.
-
-        Raises:
-            UnavailableError: The page cannot be believed.
-        """
-        admits = self._filter.admits
-        return [entry for entry in self._page.entries if admits(entry.path)]
+        with self._lock:
+            self.requests += 1

@@ -70,6 +70,9 @@ class DirectoryScan:
         yield self._batch(met, since_ns)
         source.scanned(self)
 
+    def second(self, missing: int) -> None:
+        """Return None."""
+
     def _batch(self, entries: list[Entry], since_ns: int) -> Batch:
         self._source.note_links(entries)
         return self._source.settled(entries, since_ns) if self._settled_only else EntryBatch(entries)

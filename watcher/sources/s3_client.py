@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
-from botocore import handlers
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, CredentialResolver, DeferredRefreshableCredentials
 from botocore.exceptions import NoCredentialsError
@@ -21,10 +19,11 @@ from botocore.parsers import ResponseParserFactory
 from botocore.session import Session
 
 from watcher import __version__
-from watcher.sources.s3_listing import is_failure
+from watcher.sources.s3_answers import take_over_answers
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSResponse
+    from collections.abc import Callable
+
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
@@ -53,11 +52,13 @@ class _Given(CredentialProvider):
         return self._credentials
 
 
-def make_client(spec: BucketSpec) -> S3Client:
-    """Return a client for one thread, which leaves timestamps in answers as text.
+def make_client(spec: BucketSpec, *, connections: int, slow_down: Callable[[float], None]) -> S3Client:
+    """Return a client, which may be used by several threads and leaves timestamps in answers as text.
 
     Args:
         spec: Says profile, role, region, endpoint and addressing; the rest comes from the standard chain of the SDK.
+        connections: How many threads will use it at once.
+        slow_down: Called in their threads when the store asks for fewer requests, with the seconds in which it wants none.
 
     Raises:
         NoCredentialsError: The chain found none.
@@ -68,7 +69,7 @@ def make_client(spec: BucketSpec) -> S3Client:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=1,
+        max_pool_connections=connections,
         tcp_keepalive=True,
         user_agent_extra=f"watcher/{__version__}",
         s3={"addressing_style": spec.addressing_style.value},
@@ -84,32 +85,8 @@ def make_client(spec: BucketSpec) -> S3Client:
     session.register_component("credential_provider", CredentialResolver([_Given(_find_credentials(spec, config))]))
     with _LOADING:
         client = sdk.client("s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config)
-    _leave_listings(client)
+    take_over_answers(client, ATTEMPTS, slow_down)
     return client
-
-
-def _leave_listings(client: S3Client) -> None:
-    """Have the answers to ListObjectsV2 handed over as they came, as ``Body``: the SDK would parse them twice, and slowly.
-
-    An error with status 200 and a page that is torn stay with the SDK, which tries again as after a 500.
-    """
-    events = client.meta.events
-    if check := getattr(handlers, "_handle_200_error", None):
-        events.unregister("before-parse.s3.*", check)
-    events.register("before-parse.s3.ListObjectsV2", _withhold)
-    events.register("after-call.s3.ListObjectsV2", _hand_over)
-
-
-def _withhold(response_dict: dict[str, Any], **_: object) -> None:
-    if response_dict["status_code"] == HTTPStatus.OK:
-        if is_failure(response_dict["body"]):
-            response_dict["status_code"] = HTTPStatus.INTERNAL_SERVER_ERROR.value
-        else:
-            response_dict["body"] = b""
-
-
-def _hand_over(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:
-    parsed["Body"] = http_response.content
 
 
 def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:

@@ -126,6 +126,11 @@ _BY_CLASS: tuple[tuple[type[Exception], _Meaning], ...] = (
 _UNKNOWN = _Meaning(UnavailableError, "the store cannot be read: {detail}")
 
 
+def has_expired(error: sdk.ClientError) -> bool:
+    """Tell whether the store refuses credentials because they were good once."""
+    return _BY_CODE.get(error.response["Error"].get("Code", "")) is _EXPIRED
+
+
 def translate(error: Exception, place: str) -> WatcherError:
     """Return our error for what botocore raised.
 

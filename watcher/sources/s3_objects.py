@@ -1,0 +1,214 @@
+"""Decides what the objects in the pages of a listing are, and how many of them make a batch. Pure; never imports botocore.
+
+Most of a listing is as it was the last time. So objects stay the XML that they came as until somebody asks for them, and are handed on
+in batches that are known by a digest. A batch must therefore come again although a key before it came or went, which a page does not:
+where one batch ends and the next begins depends on the objects there, not on their number and not on the page that brought them.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_to_bytes
+from zlib import crc32
+
+from watcher.errors import UnavailableError
+from watcher.model import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from watcher.patterns import PathFilter
+
+LEAST_OBJECTS, MOST_OBJECTS = 512, 2048
+"""How many objects a batch has at least (but for the last one) and at most."""
+# One object in so many may be the last of a batch, which then has 1,000 on average.
+_END_MASK = 511
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# HEAD leaves the default class out, and so do some stores in listings.
+DEFAULT_STORAGE_CLASS = "STANDARD"
+
+
+class ObjectReader(NamedTuple):
+    """Reads the objects of one listing.
+
+    Attributes:
+        place: For messages.
+        prefix: Their keys begin with it.
+        is_url: Their keys are URL-encoded.
+    """
+
+    place: str
+    prefix: bytes
+    is_url: bool
+
+    def read(self, objects: Sequence[bytes]) -> list[Entry]:
+        """Return objects as entries, in their order.
+
+        Args:
+            objects: Each a ``Contents`` element, without its end tag.
+
+        Raises:
+            UnavailableError: They cannot be read, or do not belong to what was asked for.
+        """
+        try:
+            entries = [self._read_object(found) for found in self._parse(objects)]
+        except KeyError as error:
+            raise distrust(f"an object without {error.args[0]}", self.place) from error
+        except ValueError as error:
+            raise distrust(str(error), self.place) from error
+        for entry in entries:
+            if not entry.path or not entry.path.startswith(self.prefix):
+                raise distrust(f"a key that was not asked for: {entry.path!r}", self.place)
+        return entries
+
+    def key(self, found: bytes) -> bytes:
+        """Return the key of one object.
+
+        Raises:
+            UnavailableError: It cannot be read, or does not belong to what was asked for.
+        """
+        return self.read([found])[0].path
+
+    def decode(self, text: str) -> bytes:
+        """Return what a key, a prefix or a delimiter in an answer stands for."""
+        # Stores write a space as "+" or "%20", and a plus sign always as "%2B".
+        return unquote_to_bytes(text.replace("+", " ")) if self.is_url else text.encode()
+
+    def _parse(self, objects: Sequence[bytes]) -> ET.Element:
+        return parse(b"<page>%b</Contents></page>" % b"</Contents>".join(objects), self.place)
+
+    def _read_object(self, found: ET.Element) -> Entry:
+        fields = {child.tag: child.text or "" for child in found}
+        etag, storage_class = fields.get("ETag", "").strip('"'), fields.get("StorageClass") or DEFAULT_STORAGE_CLASS
+        key, size, mtime_ns = self.decode(fields["Key"]), int(fields["Size"]), parse_timestamp_ns(fields["LastModified"])
+        # What Entry(...) does, without the call through its keyword arguments.
+        return tuple.__new__(Entry, (key, size, mtime_ns, 0, 0, etag, storage_class, False))
+
+
+class ObjectBatch:
+    """Objects of a listing that follow each other, read when they are asked for; see ``Batch``.
+
+    Attributes:
+        digest: Of the objects; batches with the same one hold the same entries.
+        is_sorted: Their keys ascend strictly, by their bytes; True until they are read.
+    """
+
+    unsettled: Sequence[bytes] = ()
+
+    def __init__(self, objects: Sequence[bytes], reader: ObjectReader, path_filter: PathFilter) -> None:
+        self.is_sorted = True
+        self._objects = objects
+        self._reader = reader
+        self._filter = path_filter
+        self.digest = blake2b(b"".join(objects), digest_size=16).digest()
+
+    def __len__(self) -> int:
+        """How many objects there are, also those that the filter does not admit."""
+        return len(self._objects)
+
+    @property
+    def last_key(self) -> bytes:
+        """The key of the last object."""
+        return self._reader.key(self._objects[-1])
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Those objects that the filter admits, in the store's order.
+
+        Raises:
+            UnavailableError: They cannot be read, or do not belong to what was asked for.
+        """
+        entries = self._reader.read(self._objects)
+        paths = [entry.path for entry in entries]
+        self.is_sorted = all(map(bytes.__lt__, paths, paths[1:]))
+        admits = self._filter.admits
+        return [entry for entry in entries if admits(entry.path)]
+
+
+class Batches:
+    """Makes batches of the objects of pages that follow each other.
+
+    Args:
+        path_filter: Which keys count.
+    """
+
+    def __init__(self, path_filter: PathFilter) -> None:
+        self._filter = path_filter
+        self._reader: ObjectReader | None = None
+        self._waiting: list[bytes] = []
+        self._checked = 0
+
+    def add(self, objects: Sequence[bytes], reader: ObjectReader) -> Iterator[ObjectBatch]:
+        """Take in the objects of one page and yield the batches that are complete with it."""
+        if reader != self._reader:
+            yield from self.flush()
+            self._reader = reader
+        self._waiting += objects
+        while (end := self._find_end()) is not None:
+            yield self._take(end, reader)
+
+    def flush(self) -> Iterator[ObjectBatch]:
+        """Yield what is left as the last batch, unless nothing is."""
+        if self._waiting and self._reader is not None:
+            yield self._take(len(self._waiting), self._reader)
+
+    def _find_end(self) -> int | None:
+        """Return how many of the waiting objects make a batch; None when more are needed to tell."""
+        waiting = self._waiting
+        for index in range(max(LEAST_OBJECTS - 1, self._checked), min(len(waiting), MOST_OBJECTS)):
+            if not crc32(waiting[index]) & _END_MASK:
+                return index + 1
+        self._checked = len(waiting)
+        return MOST_OBJECTS if len(waiting) >= MOST_OBJECTS else None
+
+    def _take(self, count: int, reader: ObjectReader) -> ObjectBatch:
+        objects, self._waiting, self._checked = self._waiting[:count], self._waiting[count:], 0
+        return ObjectBatch(objects, reader, self._filter)
+
+
+def parse(document: bytes, place: str) -> ET.Element:
+    """Return the root of an XML document.
+
+    Raises:
+        UnavailableError: It is none.
+    """
+    try:
+        return ET.fromstring(document)  # noqa: S314 - expat stops entities that grow; a listing is ours to ask for
+    except ET.ParseError as error:
+        raise distrust(f"a page that is not XML ({error})", place) from error
+
+
+def parse_timestamp_ns(text: str) -> int:
+    """Return the nanoseconds since the epoch of a timestamp in a listing, exactly, without a float on the way.
+
+    Args:
+        text: ISO 8601 with seconds, milliseconds or microseconds, and ``Z`` or an offset. Digits beyond are cut.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return count_ns(datetime.fromisoformat(text))
+
+
+def count_ns(moment: datetime) -> int:
+    """Return the nanoseconds since the epoch of a moment.
+
+    Raises:
+        ValueError: It has no timezone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"a timestamp without a timezone: {moment}")
+    return (moment - _EPOCH) // _MICROSECOND * 1000
+
+
+def distrust(problem: str, place: str) -> UnavailableError:
+    """Return the error for an answer that cannot be the one to our question, or is not complete."""
+    return UnavailableError(
+        f"the listing cannot be trusted: {problem}", place=place, hint="check endpoint_url and the proxies on the way to the store"
+    )

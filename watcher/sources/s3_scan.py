@@ -1,0 +1,213 @@
+"""Reads one listing of a bucket to its end, in one chain of pages or in several parts side by side, by the plan that the source keeps."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from watcher.errors import UnavailableError, WatcherError
+from watcher.sources.s3_objects import distrust
+from watcher.sources.s3_plan import Way
+from watcher.sources.s3_ranges import WORTHWHILE, DisorderError, Listing, Question, common_start
+from watcher.sources.s3_workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from watcher.patterns import PathFilter
+    from watcher.sources.base import Batch
+    from watcher.sources.s3_listing import Page
+    from watcher.sources.s3_objects import ObjectBatch
+    from watcher.sources.s3_plan import Plan
+    from watcher.sources.s3_ranges import Part
+    from watcher.sources.throttle import Throttle
+    from watcher.spec import BucketSpec
+
+CONFIRMED_KEYS = 10
+"""So many keys that a listing lacks are asked for, one by one."""
+LEVELS_MAX = 8
+"""So deep common prefixes are looked for."""
+PREFIXES_MAX = 200
+"""More common prefixes than these are too small, one by one, to be worth a request."""
+
+
+class Lister(NamedTuple):
+    """What reads a bucket.
+
+    Attributes:
+        spec: The bucket.
+        path_filter: Which keys count.
+        fetch: Returns the page for a question, from any thread; with a delimiter, what lies below it is told by common prefixes.
+        should_stop: Asked while a page is waited for.
+        plan: What is known of the bucket; learns from each listing.
+        throttle: How many pages may be asked for at once.
+    """
+
+    spec: BucketSpec
+    path_filter: PathFilter
+    fetch: Callable[[Question, str], Page]
+    should_stop: Callable[[], bool]
+    plan: Plan
+    throttle: Throttle
+
+
+class BucketScan:
+    """One full listing; iterate it once, to the end. See ``Scan`` for the protocol.
+
+    Args:
+        lister: Reads the bucket.
+        completed: Called after the last page with the number of keys.
+        former: The listing that this one is to confirm, which is then read in one chain.
+
+    Attributes:
+        prefix: Empty: the whole place is read.
+        unread: Empty: a listing that is not complete raises.
+        keys: How many were met, once the listing is complete.
+    """
+
+    def __init__(self, lister: Lister, completed: Callable[[int], None], *, former: BucketScan | None = None) -> None:
+        self.prefix = b""
+        self.unread: list[bytes] = []
+        self.keys = 0
+        self._lister = lister
+        self._completed = completed
+        self._former = former
+        self._way = Way.CHAIN
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of objects that follow each other; an object that changes meanwhile may come twice.
+
+        Raises:
+            NotFoundError: The bucket is gone.
+            DeniedError: The store refuses.
+            UnavailableError: A page could not be read or believed, or the watch is to stop.
+        """
+        self._way = self._lister.plan.way() if self._former is None else Way.CHAIN
+        if self._way is Way.PREFIXES:
+            yield from self._read_prefixes()
+        elif self._way is Way.PARTS:
+            yield from self._read_parts()
+        else:
+            yield from self._read_chain()
+        if self._former is not None and self.keys > self._former.keys:
+            self._lister.plan.note_failed()
+        self._completed(self.keys)
+
+    def second(self, missing: int) -> BucketScan | None:
+        """Return a listing in one chain, where this one was read otherwise and lacks more keys than are asked for one by one."""
+        if self._way is Way.CHAIN or missing <= CONFIRMED_KEYS:
+            return None
+        return BucketScan(self._lister, self._completed, former=self)
+
+    def _read_chain(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
+        """Read page by page, from the first pages on where they are there already."""
+        self._way = Way.CHAIN
+        yield from self._read(self._make_listing([self._lister.spec.prefix]), pages)
+
+    def _read_parts(self) -> Iterator[Batch]:
+        """Read in parts, and if that cannot be done all over again in a chain."""
+        plan, spec = self._lister.plan, self._lister.spec
+        try:
+            yield from self._read(self._make_listing([spec.prefix], landmarks=plan.landmarks))
+        except DisorderError as error:
+            structlog.get_logger("watcher").warning("scan.in_one_chain", place=spec.place, reason=str(error))
+            plan.note_failed()
+            yield from self._read_chain()
+
+    def _read_prefixes(self) -> Iterator[Batch]:
+        """Read each common prefix by itself where they are large; else read on in a chain."""
+        pages = self._read_ahead()
+        if pages[-1].next_token is None:
+            yield from self._read_chain(pages)
+            return
+        keys = [page.reader.key(found) for page in pages for found in (*page.objects[:1], *page.objects[-1:])]
+        beside, prefixes = self._find_prefixes(common_start(min(keys), max(keys))) if keys else ([], [])
+        if prefixes:
+            yield from self._read(self._make_listing(prefixes), beside)
+        else:
+            self._lister.plan.note_no_prefixes()
+            yield from self._read_chain(pages)
+
+    def _read_ahead(self) -> list[Page]:
+        """Return so many first pages of the chain as a large prefix has."""
+        prefix = self._lister.spec.prefix
+        pages = [self._lister.fetch(Question(prefix, "", None), "")]
+        while len(pages) < WORTHWHILE and (token := pages[-1].next_token) is not None:
+            pages.append(self._lister.fetch(Question(prefix, "", token), ""))
+        return pages
+
+    def _find_prefixes(self, start: bytes) -> tuple[list[Page], list[str]]:
+        """Look for common prefixes, the first one below the other until there are several beside each other.
+
+        Args:
+            start: What the first keys begin with. Where that is not below one of the prefixes, they are too small.
+
+        Returns:
+            The prefixes, with those before them that hold all the others; and for each of these a page of what is not below another.
+            Empty when there are none.
+        """
+        pages, passed = [], []
+        prefix = self._lister.spec.prefix
+        for _ in range(LEVELS_MAX):
+            page = self._lister.fetch(Question(prefix, "", None), "/")
+            if page.next_token is not None or len(page.prefixes) > PREFIXES_MAX or not start.startswith(tuple(page.prefixes)):
+                break
+            if any(not found.startswith(prefix.encode()) for found in page.prefixes):
+                raise distrust(f"common prefixes beside {prefix!r}", self._lister.spec.place)
+            pages.append(page)
+            passed.append(prefix)
+            if len(page.prefixes) > 1:
+                return pages, [*passed, *(found.decode() for found in page.prefixes)]
+            prefix = page.prefixes[0].decode()
+        return [], []
+
+    def _make_listing(self, prefixes: Sequence[str], *, landmarks: Sequence[bytes] = ()) -> Listing:
+        return Listing(self._lister.spec.place, prefixes, self._lister.path_filter, landmarks=landmarks)
+
+    def _read(self, listing: Listing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
+        """Read a listing to its end.
+
+        Args:
+            listing: Which.
+            pages: Its first pages, where they are there already.
+
+        Raises:
+            DisorderError: It cannot be read in parts.
+        """
+        batches = listing.start(pages)
+        throttle = self._lister.throttle
+        with closing(Workers(self._fetch, self._lister.should_stop)) as workers:
+            while True:
+                while not workers.busy or (workers.busy < throttle.limit and not throttle.wait_s):
+                    if (part := listing.next_part()) is None:
+                        break
+                    workers.put(part)
+                for batch in batches:
+                    yield batch
+                    if not batch.is_sorted:
+                        listing.note_disorder(f"keys before {batch.last_key!r} do not ascend")
+                if listing.is_complete:
+                    break
+                throttle.bear(is_awaited=workers.is_idle)
+                batches = self._take(workers, listing)
+        self.keys = listing.keys
+        self._lister.plan.note_completed(self._way, listing)
+
+    def _fetch(self, part: Part) -> Page:
+        return self._lister.fetch(part.question, "")
+
+    def _take(self, workers: Workers[Part, Page], listing: Listing) -> list[ObjectBatch]:
+        """Wait for the next page, of whatever part, and return the batches that are complete with it."""
+        answer = workers.take()
+        if answer is None:
+            raise UnavailableError("stopping", place=self._lister.spec.place)
+        part, page = answer
+        if not isinstance(page, BaseException):
+            return listing.take(part, page)
+        if part.is_dropped:
+            return []
+        if isinstance(page, WatcherError) and part.question.start_after and part.question.token is None:
+            raise DisorderError(f"StartAfter is not answered: {page}") from page
+        raise page
