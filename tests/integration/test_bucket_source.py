@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain, count, repeat
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,7 +104,8 @@ def test_every_page_is_read(s3_server: S3Server, full_bucket: str, open_source: 
 def test_scan_stops_between_pages(s3_server: S3Server, full_bucket: str, open_source: OpenSource) -> None:
     """A scan that is told to stop ends with an error, so that it is not taken for a complete one."""
     # Before the request of open, before the first page, and before the second.
-    source = open_source(s3_server, BucketSpec(full_bucket), should_stop=chain([False, False], repeat(True)).__next__)
+    questions = count()
+    source = open_source(s3_server, BucketSpec(full_bucket), should_stop=lambda: next(questions) >= 2)
     with pytest.raises(UnavailableError, match="stopping"):
         list(source.scan())
     assert source.requests == 2
