@@ -25,7 +25,9 @@ COPY --from=build /opt/watcher /opt/watcher
 RUN python -m compileall -q --invalidation-mode unchecked-hash -x '/(ensurepip|idlelib|site-packages|test)/' /usr/local/lib/python3.* \
     && install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/watcher
 # Listening beyond loopback requires allow flags, which only the operator knows: `docker run … watcher serve --allow-directory /data`.
+# With an arena of the allocator for each thread, large listings would take 15 MB more.
 ENV PATH=/opt/watcher/bin:$PATH \
+    MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     WATCHER_LISTEN=0.0.0.0:8080 \

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from watcher.service import Eventing
     from watcher.watches import Watches
 
-_COLUMNS = ("name", "place", "state", "mode", "entries", "unconfirmed", "streams", "error")
+_COLUMNS = ("name", "place", "state", "mode", "entries", "unconfirmed", "streams", "note")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>watcher</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem}}table{{border-collapse:collapse}}
 td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}}</style>

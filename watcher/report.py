@@ -34,6 +34,7 @@ class WatchReport:
         error: The last of them, while it lasts.
         degraded: Why less is noticed than was asked for, or empty.
         rescans: Scans out of turn, by reason.
+        note: What of this a person should know, in one line, or empty.
     """
 
     name: str
@@ -55,6 +56,7 @@ class WatchReport:
     error: str = ""
     degraded: str = ""
     rescans: dict[str, int] = field(default_factory=dict)
+    note: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return the report for JSON."""
@@ -84,4 +86,5 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         error=status.error,
         degraded=status.degraded,
         rescans=dict(status.rescans),
+        note=status.error or (f"{status.held:,} deletions are held until the next scan agrees" if status.held else status.degraded),
     )

@@ -290,8 +290,9 @@ class Watch:
         interval_s = self._source.scan_interval_s
         if result.held:
             interval_s = min(interval_s, self.spec.where.poll_interval_s)
+            hint = "the next scan reports them if it agrees; if they should not be gone, bring the entries back before it"
             self._log.warning(
-                "scan.held", deletions=result.held, entries=self._store.entries, hint="they are reported when the next scan agrees"
+                "scan.held", deletions=result.held, entries=self._store.entries, next_scan_s=round(interval_s, 1), hint=hint
             )
         status.held = result.held
         if self._source.cost is not None and status.scans == 1:

@@ -24,7 +24,7 @@ _COLUMNS = {
     "entries": "ENTRIES",
     "unconfirmed": "UNCONFIRMED",
     "streams": "STREAMS",
-    "error": "LAST ERROR",
+    "note": "NOTE",
 }
 
 
@@ -118,7 +118,7 @@ def _from_files(directory: Path) -> Sequence[Mapping[str, Any]]:
 def _report(summary: Mapping[str, str | int]) -> Mapping[str, Any]:
     """Return a state file's summary in the shape that a server gives its watches."""
     unconfirmed = int(summary["next_seq"]) - 1 - int(summary["cursor"])
-    return {**summary, "state": "offline", "mode": "", "unconfirmed": unconfirmed, "streams": 0, "error": ""}
+    return {**summary, "state": "offline", "mode": "", "unconfirmed": unconfirmed, "streams": 0, "error": "", "note": ""}
 
 
 def _print_table(watches: Sequence[Mapping[str, Any]]) -> None:

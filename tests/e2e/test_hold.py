@@ -1,0 +1,41 @@
+"""Lets most of a place vanish at once, which may be a mistake of somebody else: nothing is told before it was seen twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from e2e.client import wait_until
+from s3_store import run_store
+
+if TYPE_CHECKING:
+    from e2e.client import Client
+    from e2e.server import ServerProcess
+
+KEYS = [f"in/{number:04}" for number in range(300)]
+
+
+def test_the_loss_of_most_is_held_and_then_told(server: ServerProcess, client: Client, name: str) -> None:
+    """Log and status say how many deletions are held and when the next scan comes; it tells them without anybody's doing."""
+    seen: list[dict[str, Any]] = []
+
+    def is_held() -> bool:
+        seen.append(server.watches()[name])
+        return bool(seen[-1]["held"])
+
+    with run_store() as store:
+        store.put_many(*KEYS)
+        place = {"bucket": store.bucket, "prefix": "in/", "endpoint_url": store.endpoint_url, "poll_interval": "1s"}
+        stream = client.watch(name, {"s3": place})
+        store.delete(*KEYS[100:])
+        wait_until(is_held, "the deletions are held")
+        assert (seen[-1]["held"], seen[-1]["note"]) == (200, "200 deletions are held until the next scan agrees")
+        events = stream.wait_count(200)
+        assert sorted(event["path"] for event in events) == KEYS[100:]
+        assert {event["type"] for event in events} == {"deleted"}
+        wait_until(lambda: not is_held(), "nothing is held")
+        assert seen[-1]["note"] == ""
+    (line,) = [line for line in server.lines("scan.held") if line["watch"] == name]
+    assert (line["deletions"], line["entries"]) == (200, 300)
+    assert 0 < line["next_scan_s"] <= 2
+    assert "bring the entries back" in line["hint"]
+    assert all(line["timestamp"] < event["detected_at"] for event in events)
