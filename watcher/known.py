@@ -34,6 +34,10 @@ class KnownBatches:
         """Return the rows of a batch that was in the former scan as well; empty where it was not, or has none."""
         return self._former.get(digest, ())
 
+    def size_of_kept(self, digest: bytes) -> int:
+        """Return how many rows a batch has that came in this scan before; 0 for one that did not."""
+        return sum(map(len, self.batches.get(digest, ())))
+
     def keep(self, digest: bytes, ranges: Sequence[range]) -> None:
         """Remember a batch of this scan by its rows; one with an empty digest cannot come again."""
         if digest and len(ranges) <= RANGES_MAX and not self._is_given_up:

@@ -181,6 +181,8 @@ class Reconciler:
 
     def _take(self, batch: Batch, seen: Bitmap, known: KnownBatches) -> int:
         """Compare a batch with its rows and return how many entries it has."""
+        if size := known.size_of_kept(batch.digest):
+            return size
         ranges = known.find(batch.digest)
         if ranges and not any(map(seen.overlaps, ranges)):
             for ids in ranges:

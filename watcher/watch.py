@@ -291,9 +291,7 @@ class Watch:
         if result.held:
             interval_s = min(interval_s, self.spec.where.poll_interval_s)
             hint = "the next scan reports them if it agrees; if they should not be gone, bring the entries back before it"
-            self._log.warning(
-                "scan.held", deletions=result.held, entries=self._store.entries, next_scan_s=round(interval_s, 1), hint=hint
-            )
+            self._log.warning("scan.held", deletions=result.held, entries=self._store.entries, next_scan_s=round(interval_s, 1), hint=hint)
         status.held = result.held
         if self._source.cost is not None and status.scans == 1:
             self._log.info("watch.cost", entries=result.entries, **asdict(self._source.cost))

@@ -309,6 +309,22 @@ def test_the_loss_of_most_is_held_until_seen_twice(bench: Bench, entries: int, l
     assert bench.store.entries == entries - lost
 
 
+def test_many_are_looked_for_twice(bench: Bench) -> None:
+    """What a second reading meets is not gone; what it lacks too is told. Batches that one of the readings before it had are not read."""
+    bench.place.has_digests = True
+    bench.baseline(*many(9))
+    lost = {path: bench.place.files.pop(path) for path in many(6)}
+
+    def reappear() -> None:
+        bench.place.files.update({path: lost[path] for path in many(3)})
+        bench.place.put(b"new")
+
+    bench.place.believed, bench.place.meanwhile = 5, reappear
+    bench.place.read.clear()
+    assert bench.scan() == "created new, deleted 0003, deleted 0004, deleted 0005"
+    assert bench.place.read == ["new"]
+
+
 def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
     """When the entries are back at the second scan nothing is told, and a later loss is held anew."""
     bench.baseline(*many(200))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,7 @@ from watcher.sources.s3_listing import read_head, read_page
 from watcher.sources.s3_plan import Plan
 from watcher.sources.s3_ranges import Question
 from watcher.sources.s3_scan import CONFIRMED_KEYS, BucketScan, Lister
+from watcher.sources.s3_workers import Workers
 from watcher.sources.throttle import Throttle
 from watcher.spec import Mode
 
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
     Answer = TypeVar("Answer")
+
+
+SAMPLED_KEYS = 10
+"""Of more than ``CONFIRMED_KEYS``, about so many."""
 
 
 class BucketSource:
@@ -160,7 +166,7 @@ class BucketSource:
         return looks
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """Ask for keys that a complete listing did not have: for each of a few, for some of many.
+        """Ask for keys that a complete listing did not have: for each of ``CONFIRMED_KEYS``, for some of more.
 
         Stores and proxies are known that answer a listing with less than there is, and say that it is all.
 
@@ -169,7 +175,7 @@ class BucketSource:
         """
         is_few = len(paths) <= CONFIRMED_KEYS
         try:
-            present = {path for path in (paths if is_few else paths[:CONFIRMED_KEYS]) if self._look_at(path) is not None}
+            present = self._find_present(paths if is_few else paths[:: len(paths) // SAMPLED_KEYS])
         except DeniedError as error:
             # Who may list may not always read. Then a listing is believed, unless it is that of a policy which hides everything.
             if not self._is_empty:
@@ -186,6 +192,22 @@ class BucketSource:
                 hint="check the store and the proxies on the way to it",
             )
         return [path for path in paths if path not in present]
+
+    def _find_present(self, paths: Sequence[bytes]) -> set[bytes]:
+        """Return the keys at which there is something, asked for side by side."""
+        present, waiting = set(), list(paths)
+        with closing(Workers(self._look_at, self._should_stop)) as workers:
+            while waiting or workers.busy:
+                while waiting and workers.busy < self._throttle.limit:
+                    workers.put(waiting.pop())
+                if (answer := workers.take()) is None:
+                    raise UnavailableError("stopping", place=self._spec.place)
+                path, entry = answer
+                if isinstance(entry, BaseException):
+                    raise entry
+                if entry is not None:
+                    present.add(path)
+        return present
 
     def _list_one(self) -> None:
         """Ask for one key, to see whether there is an answer at all."""
@@ -252,7 +274,9 @@ class BucketSource:
     def _renew(self, former: S3Client) -> S3Client:
         """Return a client with the credentials that there are now, unless another thread has made one meanwhile."""
         with self._lock:
-            if self._client is None or self._client is former:
+            if self._client is None:
+                raise RuntimeError("the source was closed meanwhile")
+            if self._client is former:
                 former.close()
                 self._client = self._make_client()
             return self._client

@@ -58,6 +58,7 @@ class Plan:
         self._is_first = True
         self._has_prefixes = True
         self._strikes = 0
+        self._is_shrinking = False
 
     def way(self) -> Way:
         """Return how to read the next listing."""
@@ -68,7 +69,8 @@ class Plan:
         if self._proven_s is None or self._clock() - self._proven_s > PROOF_S:
             self._strikes = 0
             return Way.CHAIN
-        return Way.PARTS if len(self.landmarks) > WORTHWHILE and self._strikes < STRIKES else Way.CHAIN
+        is_useful = len(self.landmarks) > WORTHWHILE and not self._is_shrinking
+        return Way.PARTS if is_useful and self._strikes < STRIKES else Way.CHAIN
 
     def note_no_prefixes(self) -> None:
         """Note that there are no common prefixes which are worth to be listed by themselves."""
@@ -81,6 +83,10 @@ class Plan:
         self.disorder = self.disorder or listing.disorder
         if way is Way.CHAIN and self._strikes < STRIKES:
             self._proven_s = self._clock()
+
+    def note_missing(self, *, is_few: bool) -> None:
+        """Learn how many keys of the index a listing lacked; where they are many, it takes a listing in one chain anyway."""
+        self._is_shrinking = not is_few
 
     def note_failed(self) -> None:
         """Learn that a listing could not be read in parts, or not rightly."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from watcher.sources.throttle import Throttle
     from watcher.spec import BucketSpec
 
-CONFIRMED_KEYS = 10
-"""So many keys that a listing lacks are asked for, one by one."""
+CONFIRMED_KEYS = 100
+"""So many keys that a listing lacks are asked for, one by one: they cost less than the pages of a second listing."""
 LEVELS_MAX = 8
 """So deep common prefixes are looked for."""
 PREFIXES_MAX = 200
@@ -97,7 +97,9 @@ class BucketScan:
 
     def second(self, missing: int) -> BucketScan | None:
         """Return a listing in one chain, where this one was read otherwise and lacks more keys than are asked for one by one."""
-        if self._way is Way.CHAIN or missing <= CONFIRMED_KEYS:
+        is_few = missing <= CONFIRMED_KEYS
+        self._lister.plan.note_missing(is_few=is_few)
+        if self._way is Way.CHAIN or is_few:
             return None
         return BucketScan(self._lister, self._completed, former=self)
 
