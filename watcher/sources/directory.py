@@ -1,8 +1,7 @@
-"""The directory source: turns the kernel's events into hints, and hints that are ready into observations. Never compares with the index.
+"""The directory source: reads a tree, and turns hints that are ready into observations. Never compares with the index.
 
-Events are taken in the kernel's order by the watch's own thread. A directory is watched before it is read: what happens before is read,
-what happens after is hinted. Every doubt ends in a scan of the subtree: a directory that appeared or was renamed, an overflow, a watch
-that could not be set.
+Events are taken in the kernel's order by the watch's own thread, and become hints in ``hints.py``. A directory is watched before it is
+read: what happens before is read, what happens after is hinted.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.errors import UnavailableError
-from watcher.settle import Hint, Settle
 from watcher.sources import inotify
-from watcher.sources.base import BATCH_ENTRIES, Batch, EntryBatch, LinksMoved, Looks, Move, Observation, Subtree
-from watcher.sources.moves import PendingMoves
+from watcher.sources.base import BATCH_ENTRIES, Batch, EntryBatch, LinksMoved, Looks, Observation, Subtree
+from watcher.sources.hints import Hints
 from watcher.sources.tree import Tree
 from watcher.sources.watches import DirectoryWatches
 from watcher.spec import Mode
@@ -26,22 +24,13 @@ from watcher.spec import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from watchdog.observers.inotify_c import InotifyEvent
-
     from watcher.model import Entry
     from watcher.patterns import PathFilter
+    from watcher.settle import Hint
     from watcher.spec import DirectorySpec
 
 ROOT_CHECK_S = 5.0
 """How often the root is looked at: no notification tells that something was mounted over it."""
-
-HINTS_MAX = 100_000
-"""Paths that may wait at once; above, the whole tree is scanned instead, once they have had the time to settle."""
-
-_NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
-
-MOVE_GRACE_S = 0.05
-"""How long the first half of a rename waits for the second; the kernel queues them one after the other."""
 
 
 class DirectoryScan:
@@ -103,30 +92,25 @@ class DirectorySource:
         self._filter = path_filter
         self._notifications = notifications
         self._clock = clock
-        self._settle = Settle(spec.settle_s)
-        self._moves = PendingMoves(MOVE_GRACE_S)
-        self._trees: dict[bytes, float] = {}
+        self._hints = Hints(spec, path_filter, self.tree)
         self._watches: DirectoryWatches | None = None
-        self._rescan_reason = ""
-        self._unread: set[bytes] = set()
         self._unnotified = ""
         self._has_links = False
-        self._links_due_s = 0.0
         self._root_due_s = 0.0
-        self._crowded_until_s = 0.0
         self._warned_of_subpaths = False
 
     @property
     def degraded(self) -> str:
         """Why less is noticed than was asked for; empty when nothing is amiss."""
-        unread = f"{len(self._unread)} paths cannot be read, such as {os.fsdecode(min(self._unread))!r}" if self._unread else ""
+        prefixes = self._hints.unread
+        unread = f"{len(prefixes)} paths cannot be read, such as {os.fsdecode(min(prefixes))!r}" if prefixes else ""
         subpath = f"mounted with subPath, so not kept up to date: {', '.join(map(repr, self.tree.subpaths))}" if self.tree.subpaths else ""
         return "; ".join(reason for reason in (self._unnotified, unread, subpath) if reason)
 
     @property
     def scan_interval_s(self) -> float:
         """Seconds between two full scans: long while everything is notified."""
-        is_notified = self.mode == Mode.NOTIFY and not self._unnotified and not self._unread
+        is_notified = self.mode == Mode.NOTIFY and not self._unnotified and not self._hints.unread
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
@@ -154,11 +138,7 @@ class DirectorySource:
         if self._watches is not None:
             self._watches.close()
             self._watches = None
-        self._settle.clear()
-        self._moves.clear()
-        self._trees.clear()
-        self._unread.clear()
-        self._rescan_reason = ""
+        self._hints.clear()
 
     def _warn_of_subpaths(self) -> None:
         """Warn once of mounts in which changes of a ConfigMap or Secret never appear."""
@@ -175,7 +155,8 @@ class DirectorySource:
 
     def scanned(self, scan: DirectoryScan) -> None:
         """Note the end of a scan: what it could not read is read again once its attributes change."""
-        self._unread = {prefix for prefix in self._unread if not prefix.startswith(scan.prefix)} | set(scan.unread)
+        hints = self._hints
+        hints.unread = {prefix for prefix in hints.unread if not prefix.startswith(scan.prefix)} | set(scan.unread)
 
     def watch(self, prefix: bytes) -> None:
         """Watch a directory that is about to be read."""
@@ -200,8 +181,8 @@ class DirectorySource:
         """
         now_s, now_ns = self._clock(), time.time_ns()
         # What was written before it was met has been heard of: that is told once, by the look that answers the hint.
-        self._hear(now_s)
-        quiet_ns, settle = since_ns - int(self._spec.settle_s * 1e9), self._settle
+        self._hints.hear(self._watches, now_s)
+        quiet_ns, settle = since_ns - int(self._spec.settle_s * 1e9), self._hints.settle
         fresh = [e.path for e in entries if _is_between(e, quiet_ns, now_ns) or e.path in settle]
         for path in fresh:
             settle.doubt(path, now_s)
@@ -216,17 +197,11 @@ class DirectorySource:
         """See ``base.Source.hint``."""
         now_s = self._clock()
         for path, ctime_ns in doubts.items():
-            self._settle.doubt(path, now_s, ctime_ns)
+            self._hints.settle.doubt(path, now_s, ctime_ns)
 
     def due_in_s(self) -> float:
         """See ``base.Source.due_in_s``."""
-        times = [self._root_due_s, *self._trees.values()]
-        times += [time_s for time_s in (self._settle.due_s(), self._moves.due_s()) if time_s is not None]
-        if self._has_links:
-            times.append(self._links_due_s)
-        if self._crowded_until_s:
-            times.append(self._crowded_until_s)
-        return max(0.0, min(times) - self._clock())
+        return max(0.0, min(self._root_due_s, self._hints.due_s(has_links=self._has_links)) - self._clock())
 
     def observe(self) -> Iterator[Observation]:
         """See ``base.Source.observe``."""
@@ -234,17 +209,9 @@ class DirectorySource:
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
             self.tree.check()
-        self._hear(now_s)
-        for lost in self._moves.expire(now_s):
-            self._on_moved_out(lost, now_s)
-        if len(self._settle) > HINTS_MAX:
-            self._settle.clear()
-            self._crowded_until_s = now_s + self._spec.settle_s
-        if self._crowded_until_s and now_s >= self._crowded_until_s:
-            self._crowded_until_s = 0.0
-            self._rescan("too many hints")
-        if self._rescan_reason:
-            reason, self._rescan_reason = self._rescan_reason, ""
+        self._hints.advance(self._watches, now_s)
+        if reason := self._hints.rescan_reason:
+            self._hints.rescan_reason = ""
             yield Subtree(b"", reason)
             return
         yield from self._ready(now_s)
@@ -263,7 +230,7 @@ class DirectorySource:
                 continue
             looks.gone.append(path)
             if self.tree.linked_directory(path) is not None:
-                self._trees[path + b"/"] = self._clock()
+                self._hints.trees[path + b"/"] = self._clock()
         self.note_links(looks.entries)
         if looks.gone:
             self.tree.check()
@@ -276,18 +243,19 @@ class DirectorySource:
         return looks.gone
 
     def _ready(self, now_s: float) -> Iterator[Observation]:
-        yield from self._moves.take()
+        hints = self._hints
+        yield from hints.moves.take()
         scanned: bytes | None = None
-        for prefix in sorted(prefix for prefix, due_s in self._trees.items() if due_s <= now_s):
-            del self._trees[prefix]
+        for prefix in sorted(prefix for prefix, due_s in hints.trees.items() if due_s <= now_s):
+            del hints.trees[prefix]
             # In this order a directory comes right after the one that holds it, whose scan reads it too.
             if scanned is None or not prefix.startswith(scanned):
                 scanned = prefix
                 yield Subtree(prefix)
-        if self._has_links and self._links_due_s <= now_s:
-            self._links_due_s = now_s + self._spec.poll_interval_s
+        if self._has_links and hints.links_due_s <= now_s:
+            hints.links_due_s = now_s + self._spec.poll_interval_s
             yield LinksMoved()
-        while taken := self._settle.take(now_s, BATCH_ENTRIES):
+        while taken := hints.settle.take(now_s, BATCH_ENTRIES):
             since_ns = time.time_ns()
             looks = self.look([path for path, _ in taken])
             looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
@@ -303,145 +271,8 @@ class DirectorySource:
         return [
             entry
             for entry in entries
-            if not (_is_between(entry, quiet_ns, now_ns) and self._settle.again(entry.path, hints[entry.path], now_s))
+            if not (_is_between(entry, quiet_ns, now_ns) and self._hints.settle.again(entry.path, hints[entry.path], now_s))
         ]
-
-    def _rescan(self, reason: str) -> None:
-        self._settle.clear()
-        self._moves.clear()
-        self._trees.clear()
-        self._rescan_reason = reason
-
-    # Events
-
-    def _hear(self, now_s: float) -> None:
-        """Turn the notifications that have come so far into hints."""
-        if self._watches is None:
-            return
-        events, overflowed = self._watches.inbox.take()
-        for event in events:
-            self._on_event(event, self._watches, now_s)
-        if overflowed:
-            self._rescan("notifications were lost")
-
-    def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
-        prefix = watches.prefix(event.wd)
-        if prefix is None:
-            return
-        if event.mask & inotify.IGNORED:
-            watches.forget(event.wd)
-        if not event.name:
-            if not prefix and event.mask & (inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF):
-                self._rescan("the directory itself went away")
-            return
-        path = prefix + event.name
-        # Inside Kubernetes' own directories nothing is reported under its own path, only through the links that lead there.
-        if not (prefix.startswith(b"..") or b"/.." in prefix):
-            if event.mask & inotify.ISDIR:
-                self._on_directory(event, watches, path + b"/", now_s)
-            else:
-                self._on_file(event, path, now_s)
-        for link in list(self.tree.links.values()):
-            # Below a link that leads upwards nothing is read, so nothing is told.
-            if path.startswith(link.target) and not link.prefix.startswith(link.target):
-                self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
-
-    def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
-        mask = event.mask
-        is_admitted = self._filter.admits(path)
-        if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
-            return
-        if mask & inotify.MOVED_FROM:
-            self._moves.leave(event.cookie, path, now_s)
-            if is_admitted:
-                self._settle.unsettled(path, now_s)
-        elif mask & inotify.MOVED_TO:
-            self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
-        elif not is_admitted:
-            return
-        elif mask & inotify.CLOSE_WRITE:
-            self._settle.ready(path, now_s)
-        elif mask & inotify.ATTRIB and not mask & inotify.MODIFY:
-            self._settle.attributes(path, now_s)
-        else:
-            self._settle.unsettled(path, now_s)
-
-    def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
-        old_path = self._moves.arrive(cookie)
-        if not is_admitted:
-            return
-        if old_path is not None and self._filter.admits(old_path):
-            self._moves.add(Move(old_path, path))
-            # Whatever becomes of the pair (two files may have changed places), the old name is looked at as well.
-            self._settle.unsettled(old_path, now_s)
-        self._settle.ready(path, now_s)
-
-    def _on_link(self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool) -> bool:
-        """Handle an event on one of Kubernetes' own names, or on a link to a directory; tell whether it is one."""
-        if path.rpartition(b"/")[2].startswith(b".."):
-            self.tree.find_projection(path[: path.rfind(b"/") + 1])
-            self._links_due_s = now_s
-            self._trees.update(dict.fromkeys(self.tree.links, now_s))
-            return True
-        was_link = self.tree.links.pop(path + b"/", None) is not None
-        # Whether an admitted path is a link is found when it is looked at.
-        is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (was_link or not is_admitted)
-        is_link = is_new and self.tree.linked_directory(path) is not None
-        if was_link or is_link:
-            self._trees[path + b"/"] = now_s
-        # What was a link may be a file now.
-        return is_link
-
-    def _on_directory(self, event: InotifyEvent, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
-        if not self._spec.recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
-            return
-        mask = event.mask
-        if mask & inotify.MOVED_FROM:
-            self._moves.leave(event.cookie, prefix, now_s)
-        elif mask & inotify.MOVED_TO:
-            self._on_directory_moved_to(event.cookie, prefix, now_s)
-        elif mask & inotify.CREATE:
-            # Already watched means already read after the watch was set, by the scan of a directory above it.
-            if prefix not in watches and self._filter.admits_directory(prefix[:-1]):
-                self._trees[prefix] = now_s
-        elif mask & inotify.DELETE:
-            self._trees.setdefault(prefix, now_s + self._spec.settle_s)
-        elif mask & inotify.ATTRIB and (prefix in self._unread or self._is_closed(prefix)):
-            self._trees[prefix] = now_s
-
-    def _is_closed(self, prefix: bytes) -> bool:
-        """Tell whether a directory that counts may no longer be read."""
-        is_open = os.access(self.tree.full(prefix), os.R_OK | os.X_OK, effective_ids=True)
-        return not is_open and self._filter.admits_directory(prefix[:-1])
-
-    def _on_directory_moved_to(self, cookie: int, prefix: bytes, now_s: float) -> None:
-        old_prefix = self._moves.arrive(cookie)
-        if not self._filter.admits_directory(prefix[:-1]):
-            if old_prefix is not None:
-                self._on_moved_out(old_prefix, now_s)
-        elif old_prefix is None:
-            self._trees[prefix] = now_s
-        else:
-            # What waits to be looked at below the old name is found by the scan of the new one, which follows the move.
-            self._moves.add(Move(old_prefix, prefix))
-
-    def _on_moved_out(self, path: bytes, now_s: float) -> None:
-        """Handle the first half of a rename whose second half never came: it left the tree."""
-        if not path.endswith(b"/"):
-            return
-        if self._watches is not None:
-            self._watches.drop(path)
-        self._trees.setdefault(path, now_s + self._spec.settle_s)
-
-    def _on_aliased(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
-        """Handle an event below a directory that is also reached through a link, for the path through the link."""
-        if event.mask & inotify.ISDIR:
-            self._trees[path + b"/"] = now_s
-        elif self._filter.admits(path):
-            if event.mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
-                self._settle.ready(path, now_s)
-            else:
-                self._settle.unsettled(path, now_s)
 
 
 def _is_between(entry: Entry, quiet_ns: int, now_ns: int) -> bool:
