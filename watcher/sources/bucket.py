@@ -23,7 +23,7 @@ from watcher.sources.s3_listing import read_head, read_page
 from watcher.sources.s3_plan import Plan
 from watcher.sources.s3_ranges import Question
 from watcher.sources.s3_scan import CONFIRMED_KEYS, BucketScan, Lister
-from watcher.sources.s3_workers import Workers
+from watcher.sources.s3_workers import STOP_POLL_S, Workers
 from watcher.sources.throttle import Throttle
 from watcher.spec import Mode
 
@@ -263,6 +263,8 @@ class BucketSource:
         client = self._client
         if client is None:
             raise RuntimeError("the source is not open")
+        while (wait_s := self._throttle.wait_s) and not self._should_stop():
+            time.sleep(min(wait_s, STOP_POLL_S))
         with translated(self._spec.place):
             try:
                 return send(client)

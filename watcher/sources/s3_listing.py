@@ -45,7 +45,7 @@ class Page(NamedTuple):
     objects: Sequence[bytes]
     reader: ObjectReader
     next_token: str | None
-    prefixes: Sequence[bytes]
+    prefixes: Sequence[str]
 
 
 def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
@@ -77,7 +77,7 @@ def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
         _split(objects) if objects else _rewrite(root),
         reader,
         fields["NextContinuationToken"] if fields["IsTruncated"] == "true" else None,
-        [reader.decode(found.text or "") for found in root.iterfind("CommonPrefixes/Prefix")],
+        [_decode_prefix(found.text or "", reader) for found in root.iterfind("CommonPrefixes/Prefix")],
     )
 
 
@@ -121,6 +121,16 @@ def _split(objects: bytes) -> list[bytes]:
 def _rewrite(root: ET.Element) -> list[bytes]:
     """Return the objects of a listing that writes them with namespaces or attributes as if it wrote them plainly."""
     return [ET.tostring(child).strip().removesuffix(_LAST_OBJECT) for child in root if child.tag == _OBJECT]
+
+
+def _decode_prefix(text: str, reader: ObjectReader) -> str:
+    prefix = reader.decode(text)
+    if not prefix.startswith(reader.prefix):
+        raise distrust(f"a prefix that was not asked for: {prefix!r}", reader.place)
+    try:
+        return prefix.decode()
+    except UnicodeDecodeError as error:
+        raise distrust(str(error), reader.place) from error
 
 
 def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: str, reader: ObjectReader) -> str | None:

@@ -1,8 +1,9 @@
 """Decides what the objects in the pages of a listing are, and how many of them make a batch. Pure; never imports botocore.
 
 Most of a listing is as it was the last time. So objects stay the XML that they came as until somebody asks for them, and are handed on
-in batches that are known by a digest. A batch must therefore come again although a key before it came or went, which a page does not:
-where one batch ends and the next begins depends on the objects there, not on their number and not on the page that brought them.
+in batches that are known by a digest. Therefore a batch should come again although a key before it came or went, which a page does not:
+where one batch ends and the next begins depends on the objects there, not on their number and not on the page that brought them, so
+nearly always one batch changes, and soon all are as they were.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from watcher.errors import UnavailableError
 from watcher.model import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from watcher.patterns import PathFilter
 
@@ -30,6 +31,8 @@ _END_MASK = 511
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NS_MIN, _NS_MAX = -(1 << 63), (1 << 63) - 1
+_SIZE_DIGITS = 19
 # HEAD leaves the default class out, and so do some stores in listings.
 DEFAULT_STORAGE_CLASS = "STANDARD"
 
@@ -56,12 +59,18 @@ class ObjectReader(NamedTuple):
         Raises:
             UnavailableError: They cannot be read, or do not belong to what was asked for.
         """
+        if not objects:
+            return []
         try:
             entries = [self._read_object(found) for found in self._parse(objects)]
+            # A newline is in no place where it could make one character of the ends of two keys.
+            b"\n".join([entry.path for entry in entries]).decode()
         except KeyError as error:
             raise distrust(f"an object without {error.args[0]}", self.place) from error
         except ValueError as error:
             raise distrust(str(error), self.place) from error
+        if len(entries) != len(objects):
+            raise distrust("an object within another", self.place)
         for entry in entries:
             if not entry.path or not entry.path.startswith(self.prefix):
                 raise distrust(f"a key that was not asked for: {entry.path!r}", self.place)
@@ -86,7 +95,7 @@ class ObjectReader(NamedTuple):
     def _read_object(self, found: ET.Element) -> Entry:
         fields = {child.tag: child.text or "" for child in found}
         etag, storage_class = fields.get("ETag", "").strip('"'), fields.get("StorageClass") or DEFAULT_STORAGE_CLASS
-        key, size, mtime_ns = self.decode(fields["Key"]), int(fields["Size"]), parse_timestamp_ns(fields["LastModified"])
+        key, size, mtime_ns = self.decode(fields["Key"]), parse_size(fields["Size"]), parse_timestamp_ns(fields["LastModified"])
         # What Entry(...) does, without the call through its keyword arguments.
         return tuple.__new__(Entry, (key, size, mtime_ns, 0, 0, etag, storage_class, False))
 
@@ -96,26 +105,35 @@ class ObjectBatch:
 
     Attributes:
         digest: Of the objects; batches with the same one hold the same entries.
-        is_sorted: Their keys ascend strictly, by their bytes; True until they are read.
+        last_key: The key of the last object.
+        is_sorted: Their keys ascend strictly, by their bytes, and come after those of the batch before. Until they are read, only their
+            ends are known.
     """
 
     unsettled: Sequence[bytes] = ()
 
-    def __init__(self, objects: Sequence[bytes], reader: ObjectReader, path_filter: PathFilter) -> None:
-        self.is_sorted = True
+    def __init__(self, objects: Sequence[bytes], reader: ObjectReader, path_filter: PathFilter, after: bytes = b"") -> None:
+        """Take objects, at least one.
+
+        Args:
+            objects: Each a ``Contents`` element, without its end tag.
+            reader: Reads them.
+            path_filter: Which of them count.
+            after: The last key of the batch before; empty for the first.
+
+        Raises:
+            UnavailableError: The first or the last object cannot be read.
+        """
+        first_key, self.last_key = reader.key(objects[0]), reader.key(objects[-1])
+        self.is_sorted = after < first_key <= self.last_key
+        self.digest = blake2b(b"".join(objects), digest_size=16, person=b"url" if reader.is_url else b"").digest()
         self._objects = objects
         self._reader = reader
         self._filter = path_filter
-        self.digest = blake2b(b"".join(objects), digest_size=16).digest()
 
     def __len__(self) -> int:
         """How many objects there are, also those that the filter does not admit."""
         return len(self._objects)
-
-    @property
-    def last_key(self) -> bytes:
-        """The key of the last object."""
-        return self._reader.key(self._objects[-1])
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -126,7 +144,7 @@ class ObjectBatch:
         """
         entries = self._reader.read(self._objects)
         paths = [entry.path for entry in entries]
-        self.is_sorted = all(map(bytes.__lt__, paths, paths[1:]))
+        self.is_sorted = self.is_sorted and all(map(bytes.__lt__, paths, paths[1:]))
         admits = self._filter.admits
         return [entry for entry in entries if admits(entry.path)]
 
@@ -143,20 +161,30 @@ class Batches:
         self._reader: ObjectReader | None = None
         self._waiting: list[bytes] = []
         self._checked = 0
+        self._last_key = b""
 
-    def add(self, objects: Sequence[bytes], reader: ObjectReader) -> Iterator[ObjectBatch]:
-        """Take in the objects of one page and yield the batches that are complete with it."""
+    def add(self, objects: Sequence[bytes], reader: ObjectReader) -> list[ObjectBatch]:
+        """Take in the objects of one page and return the batches that are complete with it.
+
+        Raises:
+            UnavailableError: An object cannot be read.
+        """
+        batches = []
         if reader != self._reader:
-            yield from self.flush()
+            batches += self.flush()
             self._reader = reader
         self._waiting += objects
         while (end := self._find_end()) is not None:
-            yield self._take(end, reader)
+            batches.append(self._take(end, reader))
+        return batches
 
-    def flush(self) -> Iterator[ObjectBatch]:
-        """Yield what is left as the last batch, unless nothing is."""
-        if self._waiting and self._reader is not None:
-            yield self._take(len(self._waiting), self._reader)
+    def flush(self) -> list[ObjectBatch]:
+        """Return what is left as the last batch; empty when nothing is.
+
+        Raises:
+            UnavailableError: An object cannot be read.
+        """
+        return [self._take(len(self._waiting), self._reader)] if self._waiting and self._reader is not None else []
 
     def _find_end(self) -> int | None:
         """Return how many of the waiting objects make a batch; None when more are needed to tell."""
@@ -169,7 +197,9 @@ class Batches:
 
     def _take(self, count: int, reader: ObjectReader) -> ObjectBatch:
         objects, self._waiting, self._checked = self._waiting[:count], self._waiting[count:], 0
-        return ObjectBatch(objects, reader, self._filter)
+        batch = ObjectBatch(objects, reader, self._filter, self._last_key)
+        self._last_key = batch.last_key
+        return batch
 
 
 def parse(document: bytes, place: str) -> ET.Element:
@@ -180,15 +210,28 @@ def parse(document: bytes, place: str) -> ET.Element:
     """
     try:
         return ET.fromstring(document)  # noqa: S314 - expat stops entities that grow; a listing is ours to ask for
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:
+        # The last two are for an encoding that is unknown or that expat does not take.
         raise distrust(f"a page that is not XML ({error})", place) from error
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes.
+
+    Raises:
+        ValueError: It is none, or more than any store takes.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < _SIZE_DIGITS):
+        raise ValueError(f"a size of {text!r}")
+    return int(text)
 
 
 def parse_timestamp_ns(text: str) -> int:
     """Return the nanoseconds since the epoch of a timestamp in a listing, exactly, without a float on the way.
 
     Args:
-        text: ISO 8601 with seconds, milliseconds or microseconds, and ``Z`` or an offset. Digits beyond are cut.
+        text: ISO 8601 with seconds, milliseconds or microseconds, and ``Z`` or an offset. Digits beyond are cut. What 64 bits do not hold
+            (the year 1 stands for no time in Go) becomes the nearest that they do.
 
     Raises:
         ValueError: It is none.
@@ -204,7 +247,7 @@ def count_ns(moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise ValueError(f"a timestamp without a timezone: {moment}")
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+    return max(_NS_MIN, min((moment - _EPOCH) // _MICROSECOND * 1000, _NS_MAX))
 
 
 def distrust(problem: str, place: str) -> UnavailableError:

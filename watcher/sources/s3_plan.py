@@ -46,7 +46,7 @@ class Plan:
     Attributes:
         workers: How many pages may be fetched at once.
         landmarks: Of the last listing, ascending.
-        disorder: Why the keys are not in ascending order; empty as long as they were.
+        disorder: Why the keys are not in ascending order; empty as long as they were. Once it is not, no listing is read in parts again.
     """
 
     def __init__(self, workers: int | None, clock: Callable[[], float]) -> None:
@@ -60,8 +60,8 @@ class Plan:
         self._strikes = 0
         self._is_shrinking = False
 
-    def way(self) -> Way:
-        """Return how to read the next listing."""
+    def choose_way(self) -> Way:
+        """Return how to read the next listing; where the order is to be shown anew, what failed before is forgotten."""
         if self.workers == 1:
             return Way.CHAIN
         if self._is_first or self.disorder:

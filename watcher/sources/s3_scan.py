@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from watcher.errors import UnavailableError, WatcherError
-from watcher.sources.s3_objects import distrust
 from watcher.sources.s3_plan import Way
-from watcher.sources.s3_ranges import WORTHWHILE, DisorderError, Listing, Question, common_start
+from watcher.sources.s3_ranges import WORTHWHILE, DisorderError, Listing, Question
 from watcher.sources.s3_workers import Workers
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class BucketScan:
             DeniedError: The store refuses.
             UnavailableError: A page could not be read or believed, or the watch is to stop.
         """
-        self._way = self._lister.plan.way() if self._former is None else Way.CHAIN
+        self._way = self._lister.plan.choose_way() if self._former is None else Way.CHAIN
         if self._way is Way.PREFIXES:
             yield from self._read_prefixes()
         elif self._way is Way.PARTS:
@@ -125,7 +124,7 @@ class BucketScan:
             yield from self._read_chain(pages)
             return
         keys = [page.reader.key(found) for page in pages for found in (*page.objects[:1], *page.objects[-1:])]
-        beside, prefixes = self._find_prefixes(common_start(min(keys), max(keys))) if keys else ([], [])
+        beside, prefixes = self._find_prefixes(keys)
         if prefixes:
             yield from self._read(self._make_listing(prefixes), beside)
         else:
@@ -140,11 +139,11 @@ class BucketScan:
             pages.append(self._lister.fetch(Question(prefix, "", token), ""))
         return pages
 
-    def _find_prefixes(self, start: bytes) -> tuple[list[Page], list[str]]:
+    def _find_prefixes(self, keys: Sequence[bytes]) -> tuple[list[Page], list[str]]:
         """Look for common prefixes, the first one below the other until there are several beside each other.
 
         Args:
-            start: What the first keys begin with. Where that is not below one of the prefixes, they are too small.
+            keys: The first and the last ones of some pages. Where they lie in more than two prefixes, these are too small.
 
         Returns:
             The prefixes, with those before them that hold all the others; and for each of these a page of what is not below another.
@@ -154,15 +153,14 @@ class BucketScan:
         prefix = self._lister.spec.prefix
         for _ in range(LEVELS_MAX):
             page = self._lister.fetch(Question(prefix, "", None), "/")
-            if page.next_token is not None or len(page.prefixes) > PREFIXES_MAX or not start.startswith(tuple(page.prefixes)):
+            large = {found for found in page.prefixes if any(key.startswith(found.encode()) for key in keys)}
+            if page.next_token is not None or len(page.prefixes) > PREFIXES_MAX or len(large) not in {1, 2}:
                 break
-            if any(not found.startswith(prefix.encode()) for found in page.prefixes):
-                raise distrust(f"common prefixes beside {prefix!r}", self._lister.spec.place)
             pages.append(page)
             passed.append(prefix)
             if len(page.prefixes) > 1:
-                return pages, [*passed, *(found.decode() for found in page.prefixes)]
-            prefix = page.prefixes[0].decode()
+                return pages, [*passed, *page.prefixes]
+            prefix = page.prefixes[0]
         return [], []
 
     def _make_listing(self, prefixes: Sequence[str], *, landmarks: Sequence[bytes] = ()) -> Listing:
@@ -182,9 +180,7 @@ class BucketScan:
         throttle = self._lister.throttle
         with closing(Workers(self._fetch, self._lister.should_stop)) as workers:
             while True:
-                while not workers.busy or (workers.busy < throttle.limit and not throttle.wait_s):
-                    if (part := listing.next_part()) is None:
-                        break
+                while workers.busy < throttle.limit and (part := listing.next_part()) is not None:
                     workers.put(part)
                 for batch in batches:
                     yield batch
@@ -192,7 +188,7 @@ class BucketScan:
                         listing.note_disorder(f"keys before {batch.last_key!r} do not ascend")
                 if listing.is_complete:
                     break
-                throttle.bear(is_awaited=workers.is_idle)
+                throttle.bear(is_awaited=not workers.has_answer)
                 batches = self._take(workers, listing)
         self.keys = listing.keys
         self._lister.plan.note_completed(self._way, listing)

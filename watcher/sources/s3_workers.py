@@ -38,9 +38,9 @@ class Workers(Generic[Job, Answer]):
         self._answers: SimpleQueue[tuple[Job, Answer | BaseException]] = SimpleQueue()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no answer waits to be taken."""
-        return self._answers.empty()
+    def has_answer(self) -> bool:
+        """Whether an answer waits to be taken."""
+        return not self._answers.empty()
 
     def put(self, job: Job) -> None:
         """Hand out a job."""
@@ -73,3 +73,5 @@ class Workers(Generic[Job, Answer]):
             except BaseException as error:  # noqa: BLE001 - raised again by who takes it
                 answer = error
             self._answers.put((job, answer))
+            # What was answered may be large, and the next job may be long in coming.
+            del job, answer

@@ -16,6 +16,8 @@ ROUND_S = 1.0
 class Throttle:
     """How many requests may be on their way at once. Thread-safe.
 
+    What the store has made less grows again by one for each so many answers as are allowed at once.
+
     Args:
         most: Never more.
         clock: Monotonic seconds.
