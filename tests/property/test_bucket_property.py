@@ -233,9 +233,7 @@ def test_the_stream_replayed_is_the_bucket(bucket: Bucket) -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
-            derandomize="DEEP_EXAMPLES" not in os.environ,
         ),
     )

@@ -140,42 +140,37 @@ def check(config: bytes) -> None:
         spec.where.place.encode("ascii")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
 def test_any_bytes_are_answered(config: bytes) -> None:
     """No bytes raise anything but ``ConfigError``."""
     check(config)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(TOKENS) | st.sampled_from(KEYS).map(str.encode), max_size=60).map(b"".join))
 def test_any_tokens_are_answered(config: bytes) -> None:
     """No sequence of what YAML is made of raises anything but ``ConfigError``."""
     check(config)
 
 
-@settings(deadline=None)
 @given(mutated())
 def test_damaged_configurations_are_answered(config: bytes) -> None:
     """No small damage to a valid configuration raises anything but ``ConfigError``."""
     check(config)
 
 
-@settings(deadline=None)
 @given(structure=structures, flow=st.booleans())
 def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
     """Well-formed YAML of any shape is a spec or a line of problems."""
     check(yaml.safe_dump(structure, default_flow_style=flow, allow_unicode=True).encode())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(TOKENS), st.sampled_from(TOKENS), st.sampled_from([b"", b"a: ", b"[", b"metadata: {a: ", b'"', b"a: |\n "]))
 def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start: bytes) -> None:
     """64 KiB of the same two tokens end in an answer, not in a recursion or a hang."""
     check((start + (one + other) * MAX_BYTES)[:MAX_BYTES])
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=30), json_values, max_size=5), st.sampled_from([None, 1, "\t"]))
 def test_json_metadata_comes_through(metadata: dict[str, object], indent: int | str | None) -> None:
     """Whatever JSON holds is in the spec as it was, however the document is indented."""

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
     Operation: TypeAlias = tuple[str, int, bytes]
 
-IS_DEEP = "DEEP_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "25"))
 STEPS = 40
 DEADLINE_S = 10.0
@@ -516,9 +515,7 @@ def test_the_stream_replayed_is_the_directory(notifications: Inotify, mode: Mode
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
-            derandomize=not IS_DEEP,
         ),
     )

@@ -314,4 +314,4 @@ class Watching(RuleBasedStateMachine):
 
 
 TestWatching = pytest.mark.filterwarnings("error")(Watching.TestCase)
-TestWatching.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestWatching.settings = settings(max_examples=80, stateful_step_count=30)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from watcher.patterns import PathFilter, check_pattern
@@ -248,7 +248,6 @@ def glob(parts: list[str]) -> str | None:
     return pattern
 
 
-@settings(deadline=None)
 @given(PATTERNS.map(glob), PATHS.map(b"".join))
 @example("*a*b", b"aab/ab")
 @example("**/a/b/**/b", b"a/a/b/b")
@@ -259,7 +258,6 @@ def test_the_filter_agrees_with_a_slow_matcher(pattern: str | None, path: bytes)
         assert PathFilter(Filter(include=(pattern,))).admits(path) is matches(pattern, path)
 
 
-@settings(deadline=None)
 @given(PATTERNS.map(glob), PATHS.map(b"".join), PATHS.map(b"".join))
 def test_nothing_below_a_refused_directory_counts(pattern: str | None, directory: bytes, rest: bytes) -> None:
     """When a directory need not be read, no path below it is admitted."""

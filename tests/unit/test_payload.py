@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -183,7 +183,6 @@ def test_equal_specs_make_equal_bytes() -> None:
     assert Renderer(one, "cafe").event(change, 1, NOON_NS) == Renderer(other, "cafe").event(change, 1, NOON_NS)
 
 
-@settings(deadline=None)
 @given(change=file_changes(), seq=st.integers(0, 1 << 62), detected_at_ns=times_ns)
 def test_every_file_change_follows_the_schema(change: Change, seq: int, detected_at_ns: int) -> None:
     """Whatever a file system holds gives a payload that the schema accepts, and whose URI leads back to the raw name."""
@@ -192,7 +191,6 @@ def test_every_file_change_follows_the_schema(change: Change, seq: int, detected
     assert unquote_to_bytes(event["uri"].removeprefix("file:///data/in/")) == change.entry.path
 
 
-@settings(deadline=None)
 @given(change=object_changes(), seq=st.integers(0, 1 << 62), detected_at_ns=times_ns)
 def test_every_object_change_follows_the_schema(change: Change, seq: int, detected_at_ns: int) -> None:
     """Whatever a bucket holds gives a payload that the schema accepts, and whose path is the key."""
@@ -201,7 +199,6 @@ def test_every_object_change_follows_the_schema(change: Change, seq: int, detect
     assert event["path"].encode() == change.entry.path
 
 
-@settings(deadline=None)
 @given(time_ns=st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1))
 def test_times_can_be_read_back(time_ns: int) -> None:
     """A time that RFC 3339 can say is said to the nanosecond."""
@@ -254,7 +251,6 @@ def test_a_cloudevent_carries_the_flat_object() -> None:
     }
 
 
-@settings(deadline=None)
 @given(change=file_changes())
 def test_every_cloudevent_keeps_the_rules(change: Change) -> None:
     """No file name makes an event that CloudEvents 1.0 forbids, and the data still hold the real name."""
@@ -310,7 +306,6 @@ def test_a_removal_has_neither_size_nor_tag() -> None:
     assert record["s3"]["object"] == {"key": "in/a+b.csv", "sequencer": "0000000000000007"}
 
 
-@settings(deadline=None)
 @given(change=object_changes(), seqs=st.lists(st.integers(0, (1 << 63) - 1), min_size=2, max_size=2).map(sorted))
 def test_every_record_keeps_key_and_order(change: Change, seqs: list[int]) -> None:
     """The key can be decoded as that of S3, and sequencers sort as text like the changes."""
@@ -343,7 +338,6 @@ def test_batches_have_the_envelope_of_their_format(count: int) -> None:
     assert len(payloads[Format.S3]["Records"]) == count
 
 
-@settings(deadline=None)
 @given(
     format_=st.sampled_from(Format),
     max_events=st.integers(1, 9),

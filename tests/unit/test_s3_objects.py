@@ -83,7 +83,7 @@ def test_batches_are_the_listing() -> None:
 
 
 @given(st.lists(st.integers(0, 2 * MOST_OBJECTS), max_size=20))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_batches_do_not_depend_on_pages(page_objects: list[int]) -> None:
     """The same objects make the same batches, whatever pages bring them, be these empty, of one object or of all."""
     assert digests(cut(LISTING, page_objects)) == digests(BATCHES)
@@ -162,7 +162,7 @@ def test_sizes(objects: Sequence[bytes], sizes: list[int]) -> None:
     runs=st.lists(st.tuples(st.sampled_from([*MIDDLES, *ENDS, found(), found("in/é")]), st.integers(0, MOST_OBJECTS)), max_size=5),
     page_objects=st.lists(st.integers(0, 2 * MOST_OBJECTS), max_size=5),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_nothing_is_lost(runs: list[tuple[bytes, int]], page_objects: list[int]) -> None:
     """Any objects in any pages come once and in their order, in batches of the sizes that are promised."""
     objects = [each for each, times in runs for _ in range(times)]
