@@ -11,7 +11,7 @@ import sysconfig
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -20,6 +20,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +34,9 @@ STOP_DEADLINE_S = 2.0
 POLL_S = 0.05
 REGION = "us-east-1"
 
+_LOADER = Loader()
+"""Keeps the descriptions of S3, which are most of what a client costs."""
+
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
@@ -42,22 +47,26 @@ class S3Server:
         endpoint_url: Where it listens.
         access_key: A key that may do everything.
         secret_key: Its secret.
+        attempts: How often a client sends a request that the server fails to answer.
     """
 
     name: str
     endpoint_url: str
     access_key: str = "testkey"
     secret_key: str = "testsecret"  # noqa: S105 - not a secret
+    attempts: int = 1
 
     def client(self) -> S3Client:
-        """Return a client of its own for the caller, who closes it; requests are sent once."""
-        return boto3.session.Session().client(
+        """Return a client of its own for the caller, who closes it."""
+        session = Session()
+        session.register_component("data_loader", _LOADER)
+        return boto3.Session(botocore_session=session).client(
             "s3",
             region_name=REGION,
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),
+            config=Config(retries={"total_max_attempts": self.attempts}, connect_timeout=5, read_timeout=30),
         )
 
     def make_bucket(self) -> str:
@@ -115,7 +124,7 @@ def run_seaweedfs(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[
     identities = directory / "identities.json"
     identities.write_text(json.dumps({"identities": [{"name": "test", "credentials": [credentials], "actions": ["Admin"]}]}))
     command = [
-        str(Path(sysconfig.get_path("scripts"), "weed")),
+        _program("weed"),
         "server",
         f"-dir={directory}",
         "-ip=127.0.0.1",
@@ -140,6 +149,36 @@ def run_seaweedfs(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[
 
 
 @contextmanager
+def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run rclone, which serves files as objects, lists bare etags and milliseconds, and refuses wrong credentials.
+
+    The files, a directory for each bucket, and the log are in the directory. It has no versions, and one storage class in listings.
+    """
+    (port,) = free_ports(1)
+    # Of two puts that make the same directory at once, one may fail.
+    server = S3Server("rclone", f"http://127.0.0.1:{port}", attempts=5)
+    buckets = directory / "buckets"
+    buckets.mkdir(exist_ok=True)
+    command = [
+        _program("rclone"),
+        "serve",
+        "s3",
+        f"--addr=127.0.0.1:{port}",
+        f"--auth-key={server.access_key},{server.secret_key}",
+        # No file: what the machine has configured for rclone stays out of the tests.
+        "--config=",
+        str(buckets),
+    ]
+    with _run(command, server, directory) as process:
+        yield server, process
+
+
+def _program(name: str) -> str:
+    """Return the path of a program that came with a package of the environment."""
+    return str(Path(sysconfig.get_path("scripts"), name))
+
+
+@contextmanager
 def _run(command: Sequence[str], server: S3Server, directory: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server from the moment that it stores an object to the end of the block.
 
@@ -151,7 +190,7 @@ def _run(command: Sequence[str], server: S3Server, directory: Path, **environmen
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=directory, env=os.environ | environment)
     try:
         deadline_s = time.monotonic() + START_DEADLINE_S
-        while not _stores_objects(server):
+        while not _stores_objects(replace(server, attempts=1)):
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise RuntimeError(f"{server.name} did not start:\n{log.read_text(errors='replace')[-4000:]}")
             time.sleep(POLL_S)
@@ -191,7 +230,14 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["moto_server", "seaweedfs"])
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run rclone for the session."""
+    with run_rclone(tmp_path_factory.mktemp("rclone")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="session", params=["moto_server", "seaweedfs", "rclone_server"])
 def s3_server(request: pytest.FixtureRequest) -> S3Server:
     """Run the test once with each server."""
     server = request.getfixturevalue(request.param)

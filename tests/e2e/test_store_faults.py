@@ -6,9 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from grpc import StatusCode
+from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.client import wait_until
-from s3_store import run_store
+from s3_store import Kind, run_store
 from s3_store_faults import Fault, always
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from e2e.client import Client, Stream
     from e2e.server import ServerProcess
     from s3_store import Store
+    from s3_store_faults import Hook
 
 SEEN = {
     Fault.DENIED: "refuses access",
@@ -31,44 +34,93 @@ SEEN = {
     Fault.RESET: "connection broke",
     Fault.NO_TOKEN: "no token for the next",
     Fault.REPEATED_TOKEN: "runs in a circle",
+    Fault.ENDLESS: "runs in a circle",
     Fault.OTHER_BUCKET: "a page of bucket",
     Fault.OTHER_PREFIX: "a page of prefix",
     Fault.EMPTY: "lacks keys that are there",
 }
-"""What the status says of each. Not of an endless listing, which is only stopped, nor of a slow one, which only takes long."""
+"""What the status says of each. Not of a slow one, which only takes long; see ``tests/integration/test_store_faults.py``."""
 
-KEYS = [f"in/{number:04}" for number in range(1500)]
-"""Two pages."""
+TWO_PAGES = 1500
+MANY_PAGES = 8000
+"""So many keys that a listing is read in parts, side by side, but for the first one."""
+TRIED_IN_PARTS = [Fault.INTERNAL_ERROR, Fault.NO_TOKEN, Fault.REPEATED_TOKEN, Fault.ENDLESS, Fault.EMPTY]
+"""All the others are in ``tests/integration/test_store_faults.py``."""
 
 
 @pytest.fixture
-def stores() -> Iterator[dict[Fault, Store]]:
+def stores(count: int) -> Iterator[dict[Fault, Store]]:
     """Run a store for each fault."""
     with ExitStack() as stack:
-        stores = {fault: stack.enter_context(run_store()) for fault in SEEN}
+        stores = {fault: stack.enter_context(run_store()) for fault in (SEEN if count == TWO_PAGES else TRIED_IN_PARTS)}
         for store in stores.values():
-            store.put_many(*KEYS)
+            store.put_many(*(f"in/{number:04}" for number in range(count)))
         yield stores
 
 
-def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[Fault, Store], name: str) -> None:
-    """In no fault is a deletion invented or a change lost; status and log name each, and the stream stays open."""
+def in_mid_listing(store: Store, fault: Fault) -> Hook:
+    """Fail every request but those with which a listing begins."""
+
+    def choose(number: int) -> Fault | None:
+        request = [request for request in list(store.log) if request.kind is Kind.LIST][number - 1]
+        return fault if "start-after=" in request.target or "continuation-token=" in request.target else None
+
+    return choose
+
+
+def place_errors(server: ServerProcess) -> float:
+    """Return what the metrics say of failures to read a place."""
+    families = text_string_to_metric_families(server.get("/metrics")[1])
+    return next(sample.value for family in families for sample in family.samples if sample.name == "watcher_place_errors_total")
+
+
+@pytest.mark.parametrize("count", [TWO_PAGES, MANY_PAGES], ids=["in one chain", "in parts"])
+def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[Fault, Store], name: str, count: int) -> None:
+    """In no fault is a deletion invented or a change lost; status, metrics and log tell of each, and the stream stays open."""
     streams: dict[Fault, Stream] = {}
     for fault, store in stores.items():
         where = {"bucket": store.bucket, "prefix": "in/", "endpoint_url": store.endpoint_url, "poll_interval": "1s"}
-        streams[fault] = client.watch(f"{name} {fault}", {"s3": where})
+        streams[fault] = client.start(f"{name} {fault}", {"s3": where})
+    for stream in streams.values():
+        stream.ready()
+    counted = place_errors(server)
     for fault, store in stores.items():
-        store.before_page = always(fault)
-    for fault, text in SEEN.items():
-        watch = f"{name} {fault}"
+        store.before_page = always(fault) if count == TWO_PAGES else in_mid_listing(store, fault)
+    for fault, store in stores.items():
+        watch, text = f"{name} {fault}", SEEN[fault]
         wait_until(lambda: text in server.watches()[watch]["error"], f"the status says {text!r} of {fault}")  # noqa: B023 - called here
+        assert server.watches()[watch]["errors"] >= 1
         assert any(line["watch"] == watch and text in line["error"] for line in server.lines("watch.unavailable"))
-    for store in stores.values():
         store.put("in/new")
         store.delete("in/0007")
         store.before_page = None
+    assert place_errors(server) >= counted + len(stores)
     for fault, stream in streams.items():
         events = stream.wait_count(2)
         assert sorted((event["type"], event["path"]) for event in events) == [("created", "in/new"), ("deleted", "in/0007")], fault
         assert stream.is_open
+        server.wait_watch(f"{name} {fault}", error="", state="watching")
         stream.cancel()
+    if count == MANY_PAGES:
+        assert all(any("start-after=" in request.target for request in store.log) for store in stores.values())
+
+
+@pytest.mark.parametrize(
+    ("fault", "ending"),
+    [
+        (Fault.NO_BUCKET, (StatusCode.NOT_FOUND, "there is no such bucket")),
+        (Fault.DENIED, (StatusCode.PERMISSION_DENIED, "allow s3:ListBucket")),
+        (Fault.EXPIRED_TOKEN, (StatusCode.PERMISSION_DENIED, "renew them")),
+    ],
+)
+def test_a_store_that_refuses_at_the_start(
+    server: ServerProcess, client: Client, name: str, fault: Fault, ending: tuple[StatusCode, str]
+) -> None:
+    """What waiting does not mend ends the stream at the start, with a status of its own and with what to do; the log has it too."""
+    with run_store() as store:
+        store.before_page = always(fault)
+        code, details = client.refusal(name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}})
+    assert code is ending[0]
+    assert ending[1] in details
+    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
+    assert name not in server.watches()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from watcher.spec import Filter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
 
     from s3_servers import S3Server
     from watcher.spec import BucketSpec
@@ -31,6 +33,19 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.M
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return monkeypatch
+
+
+@pytest.fixture
+def client(s3_server: S3Server) -> Iterator[S3Client]:
+    """Return a client of the test's own beside the source."""
+    with closing(s3_server.client()) as client:
+        yield client
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> str:
+    """Make an empty bucket."""
+    return s3_server.make_bucket()
 
 
 @pytest.fixture

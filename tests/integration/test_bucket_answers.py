@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from integration.listing import paths, read
 from s3_servers import S3Server
 from s3_stub import BUCKET, HEAD, Answer, Stub, error, page, run_stub
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.spec import AddressingStyle, BucketSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
-    from watcher.sources.bucket import BucketSource
-
-    OpenSource: TypeAlias = Callable[..., BucketSource]
+    from integration.listing import OpenSource
 
 SPEC = BucketSpec(BUCKET)
 PROBE = page("a")
@@ -35,7 +31,7 @@ def scan(open_source: OpenSource, *answers: Answer, spec: BucketSpec = SPEC) -> 
     """Answer a probe with one key and then a scan with the script; return the paths that the scan yields."""
     with run_stub([page(f"{spec.prefix}a", prefix=spec.prefix), *answers]) as stub:
         source = open_source(server_of(stub), spec)
-        return [entry.path for batch in source.scan() for entry in batch.entries]
+        return [entry.path for entry in read(source)]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +120,19 @@ def test_look_infers_nothing_from_a_failure(answer: Answer, open_source: OpenSou
 
 
 def test_requests_carry_what_the_spec_says(open_source: OpenSource) -> None:
-    """Requests name the program and, if told so, the requester as the one who pays."""
-    with run_stub([PROBE]) as stub:
-        open_source(server_of(stub), replace(SPEC, request_payer=True, addressing_style=AddressingStyle.PATH))
-    assert stub.requests[0]["x-amz-request-payer"] == "requester"
-    assert "watcher/" in stub.requests[0]["User-Agent"]
+    """Requests name the program and, if told so, the requester as the one who pays: each LIST and HEAD, signed."""
+    there = Answer(headers={"Last-Modified": "Mon, 23 Nov 2026 12:00:00 GMT", "ETag": "etag"})
+    for payer, expected in ((False, None), (True, "requester")):
+        with run_stub([PROBE, FIRST, page("c"), there, there]) as stub:
+            source = open_source(server_of(stub), replace(SPEC, request_payer=payer, addressing_style=AddressingStyle.PATH))
+            assert paths(read(source)) == [b"a", b"b", b"c"]
+            assert paths(source.look([b"a"]).entries) == [b"a"]
+            assert source.confirm_gone([b"b"]) == []
+        assert len(stub.requests) == 5
+        for request in stub.requests:
+            assert request.get("x-amz-request-payer") == expected
+            assert ("x-amz-request-payer" in request["Authorization"]) is payer
+            assert "watcher/" in request["User-Agent"]
 
 
 def test_assumed_role_renews_itself(open_source: OpenSource, aws_environment: pytest.MonkeyPatch) -> None:

@@ -196,18 +196,28 @@ class BucketSource:
     def _find_present(self, paths: Sequence[bytes]) -> set[bytes]:
         """Return the keys at which there is something, asked for side by side."""
         present, waiting = set(), list(paths)
-        with closing(Workers(self._look_at, self._should_stop)) as workers:
+        with closing(Workers(self._is_there, self._should_stop)) as workers:
             while waiting or workers.busy:
                 while waiting and workers.busy < self._throttle.limit:
                     workers.put(waiting.pop())
                 if (answer := workers.take()) is None:
                     raise UnavailableError("stopping", place=self._spec.place)
-                path, entry = answer
-                if isinstance(entry, BaseException):
-                    raise entry
-                if entry is not None:
+                path, is_there = answer
+                if isinstance(is_there, BaseException):
+                    raise is_there
+                if is_there:
                     present.add(path)
         return present
+
+    def _is_there(self, path: bytes) -> bool:
+        """Tell whether there is an object at a key; called from any thread."""
+        if self._look_at(path) is None:
+            return False
+        if not path.endswith(b"/"):
+            return True
+        # Stores that keep a tree (SeaweedFS) answer to HEAD for a folder whose own key was deleted, or never was.
+        page = self._list(Question(path.decode(), "", None), max_keys=BATCH_ENTRIES)
+        return any(entry.path == path for entry in page.reader.read(page.objects))
 
     def _list_one(self) -> None:
         """Ask for one key, to see whether there is an answer at all."""

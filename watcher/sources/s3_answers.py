@@ -69,17 +69,19 @@ def _send(session: URLLib3Session, request: AWSPreparedRequest, **_: object) -> 
     request.stream_output = True
     response = session.send(request)
     deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-    pieces = []
+    pieces, is_late = [], False
     try:
-        while piece := response.raw.read1(_READ_BYTES):
+        while not is_late and (piece := response.raw.read1(_READ_BYTES)):
             pieces.append(piece)
-            if time.monotonic() > deadline_s:
-                response.raw.close()
-                raise ReadTimeoutError(endpoint_url=request.url, error=f"no end after {ANSWER_TIMEOUT_S:g} s")
+            is_late = time.monotonic() > deadline_s
     except urllib3.exceptions.ReadTimeoutError as error:
         raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
+    if is_late:
+        response.raw.close()
+        # Not within the block above: the SDK's timeout is an OSError too.
+        raise ReadTimeoutError(endpoint_url=request.url, error=f"no end after {ANSWER_TIMEOUT_S:g} s")
     return AWSResponse(response.url, response.status_code, response.headers, _Body(b"".join(pieces)))  # type: ignore[arg-type]
 
 
