@@ -11,9 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from integration.listing import paths, read
+from watcher.errors import UnavailableError
 from watcher.sources import bucket as bucket_source
 from watcher.sources import s3_objects
 from watcher.sources.s3_plan import Way
+from watcher.sources.s3_scan import CONFIRMED_KEYS
 from watcher.spec import BucketSpec
 
 if TYPE_CHECKING:
@@ -193,13 +195,15 @@ def test_folder_that_is_deleted_is_gone(
 def test_listing_that_ends_early(seaweedfs: S3Server, open_source: OpenSource, set_pages: Callable[[int], None]) -> None:
     """SeaweedFS ends a listing with a page that ends in a folder's key if all that follows is in the folder: nothing there is gone."""
     bucket = seaweedfs.make_bucket()
-    inside = [f"f/{number:02}" for number in range(11)]
+    inside = [f"f/{number:03}" for number in range(CONFIRMED_KEYS + 1)]
     seaweedfs.put_many(bucket, ["f/", *inside])
     source = open_source(seaweedfs, BucketSpec(bucket))
     set_pages(1)
     assert paths(read(source)) == [b"f/"]
     missing = [key.encode() for key in inside]
-    assert source.confirm_gone(missing) == []
+    assert source.confirm_gone(missing[:10]) == []
+    with pytest.raises(UnavailableError, match="lacks keys that are there"):
+        source.confirm_gone(missing)
 
 
 @pytest.mark.parametrize("prefix", ["in/", "in", "plus+", "a b", "é", "x&y"])

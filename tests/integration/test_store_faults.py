@@ -504,19 +504,21 @@ def test_start_after_fails(store: Bucket, begin: Begin) -> None:
 def test_start_after_is_not_what_it_should_be(store: Bucket, begin: Begin) -> None:
     """A store that begins elsewhere than after StartAfter is noticed: every key is met all the same, and what is told happened."""
     store.delete(*KEYS)
-    # As a tree, `7/` comes before `7-a/`: who begins in there by that order passes over the first, which comes later by bytes.
-    names = [f"in/{number:02}{tail}/{file}" for number in range(12) for tail in ("-a", "") for file in range(5)]
+    # As a tree, `07/` comes before `07-a/`: who begins behind the end of that passes over the first, which is next by bytes.
+    # A batch has ten keys, and with two ahead each ends there.
+    names = [f"in/{number:02}{tail}" for number in range(12) for tail in (*(f"-a/{file}" for file in range(8)), "/0", "/1")]
+    names += ["in/!0", "in/!1"]
     store.put_many(*names)
     watched = begin()
     for number in range(STRIKES):
         assert set(watched.list_keys()) == set(names)
         store.put(f"in/{number}-new")
-        store.delete(names.pop(7))
+        store.delete(names.pop(3))
         watched.scan()
         names.append(f"in/{number}-new")
     assert any("start-after=" in request.target for request in lists(store))
     created = [("created", f"in/{number}-new") for number in range(STRIKES)]
-    assert watched.told == [*created, *(("deleted", name) for name in ("in/00/2", "in/00/3", "in/00/4"))]
+    assert watched.told == [*created, *(("deleted", name) for name in ("in/00-a/3", "in/00-a/4", "in/00-a/5"))]
     assert watched.entries == len(store.keys)
 
 
