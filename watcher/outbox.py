@@ -15,8 +15,9 @@ from watcher.spec import Format
 from watcher.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from watcher.model import Change
     from watcher.spec import Spec
     from watcher.store import Store
     from watcher.tracker import Step
@@ -77,9 +78,7 @@ class Outbox:
         now_ns = self._time_ns()
         first = self._store.next_seq
         events = [Payload(seq, self._renderer.event(change, seq, now_ns)) for seq, change in enumerate(step.changes, start=first)]
-        self._write(step.delta, events, changes=len(events))
-        for change in step.changes:
-            self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
+        self._write(step.delta, events, step.changes)
 
     def seal(self, *, now: bool = False) -> None:
         """Send off the batch that waits, if its time has come.
@@ -91,7 +90,7 @@ class Outbox:
             StateError: Nothing was written; the batch goes on waiting.
         """
         if self._seal_at_s is not None and (now or self._seal_at_s <= self._clock()):
-            self._write(Delta(), [], changes=0, seal=True)
+            self._write(Delta(), [], (), seal=True)
 
     def seal_due_s(self) -> float | None:
         """Return when the batch that waits is to be sent off, on the clock; None when none waits."""
@@ -106,10 +105,12 @@ class Outbox:
         """Return payloads after a sequence number without touching the disk, or None when that cannot be done."""
         return self._tail.after(seq, limit)
 
-    def _write(self, delta: Delta, events: list[Payload], *, changes: int, seal: bool = False) -> None:
+    def _write(self, delta: Delta, events: list[Payload], changes: Sequence[Change], *, seal: bool = False) -> None:
         waiting = self._pending + events
         payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=seal or self._batch.max_wait_s == 0)
-        self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=changes)
+        self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=len(changes))
+        for change in changes:
+            self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
         self._pending = waiting[cut:]
         if not self._pending:
             self._seal_at_s = None

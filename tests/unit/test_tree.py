@@ -209,6 +209,18 @@ def test_a_config_map_is_its_keys(root: Path, prefix: str) -> None:
     assert {key for key in keys if content(before[key]) != content(after[key])} == {"b"}
 
 
+def test_a_volume_without_keys_yet_is_known(root: Path) -> None:
+    """A volume that is read before its first key is linked is known as one: the keys that are heard of later are compared by content."""
+    write_volume(root, "2026_1", {"a": "one", "n/c": "three"})
+    for key in ("a", "n"):
+        (root / key).unlink()
+    tree = open_tree(root)
+    assert read(tree) == []
+    for key in ("a", "n"):
+        (root / key).symlink_to(f"..data/{key}")
+    assert all(content(tree.entry(path)) for path in (b"a", b"n/c"))
+
+
 def content(entry: Entry | None) -> object:
     """Return what decides whether a key has changed."""
     assert entry is not None

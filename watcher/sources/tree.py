@@ -223,6 +223,9 @@ class Tree:
         for item in items:
             name = item.name
             if name[:2] == b"..":
+                if name == b"..data":
+                    # Also while no link leads through it yet: those that come are heard of one by one.
+                    self.find_projection(prefix)
                 continue
             if item.is_file(follow_symlinks=False):
                 path = prefix + name
