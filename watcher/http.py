@@ -38,7 +38,7 @@ class HttpEndpoint:
         self._listen = listen
         self._watches = watches
         self._eventing = eventing
-        self._metrics = WatchCollector(self._reports, lambda: eventing.streams)
+        self._metrics = WatchCollector(self._reports, watches.totals, lambda: eventing.streams)
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_get("/status.json", self._status)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from watcher.report import WatchReport
+    from watcher.status import Totals
 
 
 class WatchCollector(Collector):
@@ -22,11 +23,13 @@ class WatchCollector(Collector):
 
     Args:
         reports: Gives the reports of the running watches.
+        totals: Gives what all watches have counted since the start of the server.
         streams: Gives the number of open streams.
     """
 
-    def __init__(self, reports: Callable[[], Sequence[WatchReport]], streams: Callable[[], int]) -> None:
+    def __init__(self, reports: Callable[[], Sequence[WatchReport]], totals: Callable[[], Totals], streams: Callable[[], int]) -> None:
         self._reports = reports
+        self._totals = totals
         self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
@@ -42,19 +45,19 @@ class WatchCollector(Collector):
         yield GaugeMetricFamily("watcher_held_deletions", "Deletions that wait for a second scan to agree.", sum(r.held for r in reports))
         degraded = sum(bool(report.degraded) for report in reports)
         yield GaugeMetricFamily("watcher_degraded_watches", "Watches that notice less than was asked for.", degraded)
-        yield from self._counters(reports)
+        yield from self._counters(self._totals())
 
-    def _counters(self, reports: Sequence[WatchReport]) -> Iterator[Metric]:
+    def _counters(self, totals: Totals) -> Iterator[Metric]:
         events = CounterMetricFamily("watcher_events", "Changes reported, by type.", labels=["type"])
-        for kind, number in sum((Counter(report.events) for report in reports), Counter()).items():
+        for kind, number in totals.events.items():
             events.add_metric([kind], number)
         yield events
         rescans = CounterMetricFamily("watcher_rescans", "Scans out of turn, by reason.", labels=["reason"])
-        for reason, number in sum((Counter(report.rescans) for report in reports), Counter()).items():
+        for reason, number in totals.rescans.items():
             rescans.add_metric([reason], number)
         yield rescans
-        yield CounterMetricFamily("watcher_scans", "Completed scans.", sum(r.scans for r in reports))
-        yield CounterMetricFamily("watcher_place_errors", "Failures to read a place.", sum(r.errors for r in reports))
+        yield CounterMetricFamily("watcher_scans", "Completed scans.", totals.scans)
+        yield CounterMetricFamily("watcher_place_errors", "Failures to read a place.", totals.errors)
 
 
 def render_metrics(collector: WatchCollector) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -49,6 +50,30 @@ class Status:
     scanned_at: float = 0.0
     held: int = 0
     rescans: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What has been counted since a start, of one watch or of several.
+
+    Attributes:
+        events: Changes committed, by type.
+        rescans: Scans out of turn, by reason.
+        scans: Scans completed.
+        errors: Failures to read a place.
+    """
+
+    events: Counter[str] = field(default_factory=Counter)
+    rescans: Counter[str] = field(default_factory=Counter)
+    scans: int = 0
+    errors: int = 0
+
+    def add(self, other: Totals) -> None:
+        """Count what others have counted as well."""
+        self.events.update(other.events)
+        self.rescans.update(other.rescans)
+        self.scans += other.scans
+        self.errors += other.errors
 
 
 @dataclass(frozen=True, slots=True)

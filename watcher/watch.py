@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from watcher.errors import DeniedError, NotFoundError, UnavailableError, Watcher
 from watcher.outbox import Outbox
 from watcher.reconciler import Interrupted, Reconciler
 from watcher.spec import Existing
-from watcher.status import State, Status
+from watcher.status import State, Status, Totals
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
@@ -149,6 +150,11 @@ class Watch:
         """Changes reported since the start, by type."""
         return dict(self._outbox.by_type)
 
+    @property
+    def totals(self) -> Totals:
+        """What it has counted since its start."""
+        return Totals(Counter(self.by_type), Counter(self.status.rescans), self.status.scans, self.status.errors)
+
     def join_stream(self, listener: Callable[[], None]) -> Position:
         """Connect a stream.
 
@@ -200,6 +206,7 @@ class Watch:
 
     def _fail(self, error: WatcherError) -> None:
         self._failure = error
+        self.status.errors += 1
         if not self.opened.done():
             self.opened.set_exception(error)
         else:

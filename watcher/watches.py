@@ -15,7 +15,7 @@ from watcher.errors import ConfigError, ConflictError, UnavailableError
 from watcher.patterns import PathFilter
 from watcher.policy import is_inside
 from watcher.spec import DirectorySpec
-from watcher.status import Limits
+from watcher.status import Limits, Totals
 from watcher.watch import Watch
 
 if TYPE_CHECKING:
@@ -52,12 +52,21 @@ class Watches:
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._ended = Totals()
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
 
     def running(self) -> list[tuple[Identity, Watch]]:
         """Return the watches that run, with their identities."""
         return list(self._running.items())
+
+    def totals(self) -> Totals:
+        """Return what all watches have counted since the start of the server, also those that have ended."""
+        totals = Totals()
+        totals.add(self._ended)
+        for watch in self._running.values():
+            totals.add(watch.totals)
+        return totals
 
     async def join(self, identity: Identity, spec: Spec, listener: Callable[[], None]) -> tuple[Watch, Position]:
         """Connect a stream to the watch of an identity, starting it if need be.
@@ -144,7 +153,8 @@ class Watches:
         watch.stop()
         if not await asyncio.to_thread(watch.join, STOP_TIMEOUT_S):
             raise UnavailableError("the watch is still stopping", place=identity.place, hint="connect again")
-        self._running.pop(identity, None)
+        if self._running.pop(identity, None) is not None:
+            self._ended.add(watch.totals)
         self._idle_since_s.pop(identity, None)
 
     def _refuse_own_state(self, spec: Spec) -> None:

@@ -116,7 +116,8 @@ def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[
 def test_a_store_that_refuses_at_the_start(
     server: ServerProcess, client: Client, name: str, fault: Fault, ending: tuple[StatusCode, str]
 ) -> None:
-    """What waiting does not mend ends the stream at the start, with a status of its own and with what to do; the log has it too."""
+    """What waiting does not mend ends the stream at the start, with a status of its own and with what to do; log and metrics have it."""
+    counted = place_errors(server)
     with run_store() as store:
         store.before_page = always(fault)
         code, details = client.refusal(name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}})
@@ -124,3 +125,4 @@ def test_a_store_that_refuses_at_the_start(
     assert ending[1] in details
     assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
     assert name not in server.watches()
+    assert place_errors(server) == counted + 1
