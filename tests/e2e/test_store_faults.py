@@ -125,4 +125,4 @@ def test_a_store_that_refuses_at_the_start(
     assert ending[1] in details
     assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
     assert name not in server.watches()
-    assert place_errors(server) == counted + 1
+    assert place_errors(server) > counted

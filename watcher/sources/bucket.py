@@ -215,9 +215,10 @@ class BucketSource:
             return False
         if not path.endswith(b"/"):
             return True
-        # Stores that keep a tree (SeaweedFS) answer to HEAD for a folder whose own key was deleted, or never was.
+        # Stores that keep a tree (SeaweedFS) answer to HEAD for a folder whose own key was deleted, or never was. Where that is so, a
+        # listing has what is in the folder and not the key; one that has nothing proves nothing.
         page = self._list(Question(path.decode(), "", None), max_keys=BATCH_ENTRIES)
-        return any(entry.path == path for entry in page.reader.read(page.objects))
+        return not page.objects or any(entry.path == path for entry in page.reader.read(page.objects))
 
     def _list_one(self) -> None:
         """Ask for one key, to see whether there is an answer at all."""
