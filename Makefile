@@ -30,8 +30,8 @@ test: $(READY) ## run the tests (ARGS="-k name")
 		status=$$?; rm -rf "$$room"; exit $$status
 
 .PHONY: deep
-deep: $(READY) ## search for histories of a directory that are told wrongly (EXAMPLES=500)
-	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property/test_directory_property.py $(ARGS)
+deep: $(READY) ## search for histories that are told wrongly (EXAMPLES=500)
+	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property $(ARGS)
 
 .PHONY: volumes
 volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from s3_servers import S3Server
 
 NUMBER = 1000
-OBJECTS = 300
+OBJECTS = 150
 """Fewer, since a store takes much longer to take one than we to find it."""
 
 KINDS = ("created", "modified", "deleted")
@@ -82,13 +82,14 @@ def settled(stream: Stream, store: S3Server, bucket: str) -> list[Event]:
     return events
 
 
+# rclone lists no etag while an object is being overwritten, which is a state more than there should be.
+@pytest.mark.parametrize("s3_server", ["moto_server", "seaweedfs"], indirect=True)
 def test_bucket_is_told_exactly(client: Client, s3_server: S3Server, name: str) -> None:
     """Objects that are created, modified and deleted are three events each; what was there before is not told."""
     bucket = s3_server.make_bucket()
     s3_server.put_many(bucket, ["before/1", "before/2"])
     paths = [f"d{number % 10}/{number:04d}.csv" for number in range(OBJECTS)]
-    # A store takes a moment to list keys: time that it does not have to take new ones.
-    stream = client.watch(name, bucket_config(s3_server, bucket, "2s"))
+    stream = client.watch(name, bucket_config(s3_server, bucket))
     with closing(s3_server.client()) as s3, ThreadPoolExecutor(4) as pool:
 
         def do(act: Callable[[str], object]) -> None:

@@ -13,6 +13,7 @@ from integration.listing import paths, read
 from s3_servers import S3Server, free_ports, run_moto
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.patterns import PathFilter
+from watcher.sources import bucket as bucket_source
 from watcher.sources.bucket import BucketSource
 from watcher.sources.s3_objects import LEAST_OBJECTS, MOST_OBJECTS
 from watcher.spec import BucketSpec, Filter
@@ -125,11 +126,12 @@ def test_nobody_listens(open_source: OpenSource) -> None:
         open_source(S3Server("nobody", f"http://127.0.0.1:{port}"), BucketSpec("bucket"))
 
 
-def test_server_dies_in_mid_scan(open_source: OpenSource, tmp_path: Path) -> None:
+def test_server_dies_in_mid_scan(open_source: OpenSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is killed between two pages ends the scan with an error, never with a short listing."""
+    monkeypatch.setattr(bucket_source, "BATCH_ENTRIES", 10)
     with run_moto(tmp_path) as (server, process):
         bucket = server.make_bucket()
-        server.put_many(bucket, (str(number) for number in range(1001)))
+        server.put_many(bucket, map(str, range(11)))
 
         questions = count()
 

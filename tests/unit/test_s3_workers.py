@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from watcher.errors import UnavailableError
 from watcher.sources.s3_workers import Workers
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ class Bench:
         """Say whether all is to stop."""
         return self.is_stopping.is_set() or time.monotonic() > self._deadline_s
 
-    def take(self, count: int) -> list[tuple[int, int | BaseException]]:
+    def take(self, count: int = 1) -> list[tuple[int, int]]:
         """Take so many answers and return them, with their jobs and in the order of these."""
         answers = [self.workers.take() for _ in range(count)]
-        return sorted((answer for answer in answers if answer is not None), key=itemgetter(0))
+        return sorted((job, answer.result()) for job, answer in answers)
 
     def end(self) -> None:
         """Close the workers, let them answer and wait for their threads."""
@@ -95,9 +96,9 @@ def test_who_is_ready_comes_first(bench: Bench) -> None:
     workers = workers_of(bench, lambda job: job if job or is_late.wait(DEADLINE_S) else -1)
     workers.put(0)
     workers.put(1)
-    assert workers.take() == (1, 1)
+    assert bench.take() == [(1, 1)]
     is_late.set()
-    assert workers.take() == (0, 0)
+    assert bench.take() == [(0, 0)]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), OSError(5, "no"), SystemExit(1), KeyboardInterrupt()], ids=repr)
@@ -111,9 +112,10 @@ def test_errors_are_handed_over(bench: Bench, error: BaseException) -> None:
 
     workers = workers_of(bench, answer)
     workers.put(0)
-    assert workers.take() == (0, error)
+    job, failed = workers.take()
+    assert (job, failed.exception()) == (0, error)
     workers.put(1)
-    assert workers.take() == (1, 1)
+    assert bench.take() == [(1, 1)]
     assert len(bench.threads) == 1
 
 
@@ -145,7 +147,7 @@ def test_an_answer_can_wait(bench: Bench) -> None:
     bench.end()
     has_answer.append(bench.workers.has_answer)
     assert bench.workers.busy == 1
-    assert bench.workers.take() == (3, 9)
+    assert bench.take() == [(3, 9)]
     has_answer.append(bench.workers.has_answer)
     assert has_answer == [False, True, False]
 
@@ -161,7 +163,8 @@ def test_stopping_ends_the_wait(bench: Bench) -> None:
 
     workers = workers_of(bench, answer)
     workers.put(3)
-    assert workers.take() is None
+    with pytest.raises(UnavailableError, match="stopping"):
+        workers.take()
     assert workers.busy == 1
     may_answer.set()
 
@@ -171,7 +174,8 @@ def test_stopping_goes_before_answers(bench: Bench) -> None:
     bench.workers.put(3)
     bench.end()
     bench.is_stopping.set()
-    assert bench.workers.take() is None
+    with pytest.raises(UnavailableError, match="stopping"):
+        bench.workers.take()
     assert bench.workers.has_answer
 
 
@@ -201,4 +205,4 @@ def test_threads_end_after_close(bench: Bench) -> None:
     may_answer.set()
     working[0].join(DEADLINE_S)
     assert bench.threads == set()
-    assert workers.take() == (0, 0)
+    assert bench.take() == [(0, 0)]

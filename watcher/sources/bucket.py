@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +28,7 @@ from watcher.sources.throttle import Throttle
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, HeadObjectRequestTypeDef, ListObjectsV2RequestTypeDef
@@ -151,7 +151,7 @@ class BucketSource:
             UnavailableError: A key cannot be looked at now, for whatever reason.
         """
         looks = Looks()
-        try:
+        with self._unavailable_instead():
             for path in paths:
                 entry = self._look_at(path)
                 if entry is None:
@@ -159,10 +159,7 @@ class BucketSource:
                 else:
                     looks.entries.append(entry)
             if looks.gone:
-                # HEAD has the same answer, 404 without a body, for a key and for a bucket that is missing.
                 self._list_one()
-        except WatcherError as error:
-            raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
         return looks
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
@@ -174,17 +171,11 @@ class BucketSource:
             UnavailableError: The listing had less than there is, or had nothing and the store does not let us ask.
         """
         is_few = len(paths) <= CONFIRMED_KEYS
-        try:
-            present = self._find_present(paths if is_few else paths[:: len(paths) // SAMPLED_KEYS])
-        except DeniedError as error:
-            # Who may list may not always read. Then a listing is believed, unless it is that of a policy which hides everything.
-            if not self._is_empty:
-                return paths
-            raise UnavailableError(
-                f"the listing is empty, and the keys that are missing may not be asked for: {error.message}",
-                place=self._spec.place,
-                hint="allow s3:GetObject",
-            ) from error
+        asked = paths if is_few else paths[:: len(paths) // SAMPLED_KEYS]
+        with self._unavailable_instead():
+            present = self._find_present(asked)
+            if len(present) < len(asked):
+                self._list_one()
         if present and (not is_few or self._is_empty):
             raise UnavailableError(
                 f"the listing cannot be trusted: it lacks keys that are there, such as {min(present)!r}",
@@ -200,28 +191,50 @@ class BucketSource:
             while waiting or workers.busy:
                 while waiting and workers.busy < self._throttle.limit:
                     workers.put(waiting.pop())
-                if (answer := workers.take()) is None:
-                    raise UnavailableError("stopping", place=self._spec.place)
-                path, is_there = answer
-                if isinstance(is_there, BaseException):
-                    raise is_there
-                if is_there:
+                self._throttle.bear(is_awaited=not workers.has_answer)
+                path, is_there = workers.take()
+                if is_there.result():
                     present.add(path)
         return present
 
     def _is_there(self, path: bytes) -> bool:
         """Tell whether there is an object at a key; called from any thread."""
-        if self._look_at(path) is None:
-            return False
-        if not path.endswith(b"/"):
-            return True
+        try:
+            is_found = self._look_at(path) is not None
+        except DeniedError as error:
+            # Who may list may not always read. Then listings are believed, unless by a policy that hides everything.
+            if self._is_empty:
+                raise UnavailableError(
+                    f"the listing is empty, and the keys that are missing may not be asked for: {error.message}",
+                    place=self._spec.place,
+                    hint="allow s3:GetObject",
+                ) from error
+            return path in self._list_at(path)
+        if not is_found or not path.endswith(b"/"):
+            return is_found
         # Stores that keep a tree (SeaweedFS) answer to HEAD for a folder whose own key was deleted, or never was. Where that is so, a
         # listing has what is in the folder and not the key; one that has nothing proves nothing.
+        listed = self._list_at(path)
+        return not listed or path in listed
+
+    def _list_at(self, path: bytes) -> set[bytes]:
+        """Return a key, if there is such, and some of those that begin with it."""
         page = self._list(Question(path.decode(), "", None), max_keys=BATCH_ENTRIES)
-        return not page.objects or any(entry.path == path for entry in page.reader.read(page.objects))
+        return {entry.path for entry in page.reader.read(page.objects)}
+
+    @contextmanager
+    def _unavailable_instead(self) -> Iterator[None]:
+        """Say of whatever cannot be asked that it is unavailable: a listing was answered a moment ago."""
+        try:
+            yield
+        except WatcherError as error:
+            raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
 
     def _list_one(self) -> None:
-        """Ask for one key, to see whether there is an answer at all."""
+        """Ask for one key, to see whether the bucket is there.
+
+        HEAD has the same answer, 404 without a body, for a key that is missing and for a bucket.
+        """
         self._list(Question(self._spec.prefix, "", None), max_keys=1)
 
     def _fetch(self, question: Question, delimiter: str) -> Page:

@@ -20,6 +20,7 @@ from botocore.session import Session
 
 from watcher import __version__
 from watcher.sources.s3_answers import take_over_answers
+from watcher.sources.s3_connections import bound_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,7 @@ def make_client(spec: BucketSpec, *, connections: int, slow_down: Callable[[floa
     session.register_component("credential_provider", CredentialResolver([_Given(_find_credentials(spec, config))]))
     with _LOADING:
         client = sdk.client("s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config)
+    bound_answers(client)
     take_over_answers(client, ATTEMPTS, slow_down)
     return client
 

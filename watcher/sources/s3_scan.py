@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from watcher.errors import UnavailableError, WatcherError
+from watcher.errors import WatcherError
 from watcher.sources.s3_plan import Way
 from watcher.sources.s3_ranges import WORTHWHILE, DisorderError, Listing, Question
 from watcher.sources.s3_workers import Workers
@@ -77,6 +77,8 @@ class BucketScan:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of objects that follow each other; an object that changes meanwhile may come twice.
+
+        So may all that was met, where a listing in parts turns out to be none and is read again in a chain.
 
         Raises:
             NotFoundError: The bucket is gone.
@@ -198,14 +200,13 @@ class BucketScan:
 
     def _take(self, workers: Workers[Part, Page], listing: Listing) -> list[ObjectBatch]:
         """Wait for the next page, of whatever part, and return the batches that are complete with it."""
-        answer = workers.take()
-        if answer is None:
-            raise UnavailableError("stopping", place=self._lister.spec.place)
-        part, page = answer
-        if not isinstance(page, BaseException):
-            return listing.take(part, page)
-        if part.is_dropped:
-            return []
-        if isinstance(page, WatcherError) and part.question.start_after and part.question.token is None:
-            raise DisorderError(f"StartAfter is not answered: {page}") from page
-        raise page
+        part, answer = workers.take()
+        try:
+            page = answer.result()
+        except WatcherError as error:
+            if part.is_dropped:
+                return []
+            if part.question.start_after and part.question.token is None:
+                raise DisorderError(f"StartAfter is not answered: {error}") from error
+            raise
+        return listing.take(part, page)

@@ -6,8 +6,11 @@ Who waits for an answer cannot be stopped, so the threads are daemons: a scan th
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from watcher.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +38,7 @@ class Workers(Generic[Job, Answer]):
         self._should_stop = should_stop
         self._threads = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._answers: SimpleQueue[tuple[Job, Answer | BaseException]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Job, Future[Answer]]] = SimpleQueue()
 
     @property
     def has_answer(self) -> bool:
@@ -50,8 +53,12 @@ class Workers(Generic[Job, Answer]):
             threading.Thread(target=self._work, name="s3 worker", daemon=True).start()
         self._jobs.put(job)
 
-    def take(self) -> tuple[Job, Answer | BaseException] | None:
-        """Wait for the next answer, of whatever job, and return it or what was raised in its place; None when all is to stop."""
+    def take(self) -> tuple[Job, Future[Answer]]:
+        """Wait for the next answer, of whatever job, and return both; the answer's ``result()`` raises what was raised in its place.
+
+        Raises:
+            UnavailableError: All is to stop.
+        """
         while not self._should_stop():
             try:
                 answer = self._answers.get(timeout=STOP_POLL_S)
@@ -59,7 +66,7 @@ class Workers(Generic[Job, Answer]):
                 continue
             self.busy -= 1
             return answer
-        return None
+        raise UnavailableError("stopping")
 
     def close(self) -> None:
         """Let the threads end, each as soon as it has its answer."""
@@ -68,10 +75,11 @@ class Workers(Generic[Job, Answer]):
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            answer: Future[Answer] = Future()
             try:
-                answer: Answer | BaseException = self._answer(job)
+                answer.set_result(self._answer(job))
             except BaseException as error:  # noqa: BLE001 - raised again by who takes it
-                answer = error
+                answer.set_exception(error)
             self._answers.put((job, answer))
             # What was answered may be large, and the next job may be long in coming.
             del job, answer

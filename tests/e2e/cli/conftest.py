@@ -1,0 +1,87 @@
+"""Fixtures of the tests of the command line: an environment, a directory, and what runs the program there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.cli.program import DEADLINE_S, WATCHER, Program
+from s3_servers import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which nothing of this machine shows."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "AWS_", "XDG_"))}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    own = {"HOME": str(tmp_path), "TMPDIR": str(temporary), "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "80"}
+    return kept | own | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a directory with the file by which tests see that the watch runs."""
+    path = tmp_path / "in"
+    path.mkdir()
+    (path / "ready").touch()
+    return path
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Return what starts a program; it is ended after the test."""
+    with ExitStack() as stack:
+
+        def start_it(*arguments: object, **variables: str) -> Program:
+            program = Program(tuple(map(str, arguments)), environment | variables, tmp_path)
+            stack.callback(program.close)
+            return program
+
+        yield start_it
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what runs a program to its end."""
+
+    def run_it(*arguments: object, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [*WATCHER, *map(str, arguments)]
+        return subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=environment | variables,
+            cwd=tmp_path,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    return run_it
+
+
+@pytest.fixture
+def server(start: Callable[..., Program], tmp_path: Path) -> tuple[Program, str, str]:
+    """Run a server; return it with its address and its HTTP address."""
+    port, http_port = free_ports(2)
+    address, http = f"127.0.0.1:{port}", f"127.0.0.1:{http_port}"
+    program = start("serve", "--listen", address, "--http", http, "--state", tmp_path / "state")
+    program.wait_for(lambda program: "server.listening" in program.stderr)
+    return program, address, http
+
+
+@pytest.fixture
+def config(tmp_path: Path, place: Path) -> Path:
+    """Return a configuration that watches the place."""
+    path = tmp_path / "orders.yaml"
+    path.write_text(f"directory: {place}\nexisting: report\ninclude: [ready, '*.csv']\n")
+    return path

@@ -1,0 +1,58 @@
+"""``watcher check`` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from s3_servers import S3Server
+
+
+def test_check(run: Callable[..., subprocess.CompletedProcess[str]], config: Path, place: Path, tmp_path: Path) -> None:
+    """Check tells what matches, what is left out and how changes would be noticed, and writes nothing."""
+    (place / "a.csv").write_text("12345")
+    (place / "b.txt").write_text("1")
+    before = sorted(tmp_path.rglob("*"))
+    done = run("check", config)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "the configuration is valid",
+        "matching   2 (5 B)",
+        "left out   1 by include and exclude",
+        "first      a.csv",
+        "           ready",
+    ):
+        assert line in done.stdout.splitlines()
+    assert re.search(r"^mode       (notify|poll) \(.+\)$", done.stdout, re.MULTILINE)
+    assert sorted(tmp_path.rglob("*")) == before
+    survey = json.loads(run("check", "--json", "-", stdin=config.read_text()).stdout)
+    assert (survey["matching"], survey["left_out"], survey["size"], survey["first"], survey["cost"]) == (2, 1, 5, ["a.csv", "ready"], None)
+
+
+def test_check_bucket(run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server) -> None:
+    """Check tells what polling a bucket costs, and whose price that is."""
+    bucket = moto_server.make_bucket()
+    moto_server.put_many(bucket, ["a.csv", "b.txt"])
+    text = f"s3: {{bucket: {bucket}, endpoint_url: '{moto_server.endpoint_url}', poll_interval: 1m}}\ninclude: ['*.csv']\n"
+    done = run("check", "-", stdin=text, **moto_server.environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "requests   1 for one listing, every 60 s: 43,200 in 30 days" in done.stdout
+    assert "cost       $0.22 in 30 days for 43,200 LIST requests" in done.stdout
+    assert "AWS in us-east-1; other stores differ" in done.stdout
+
+
+def test_check_refuses(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """A configuration that is not valid is told in one line, and a place that is not there too, unless it is to stay offline."""
+    done = run("check", "-", stdin="directory: /x\nincluded: []\n")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert 'line 2, included: unknown key, did you mean "include"?' in done.stderr
+    missing = f"directory: {tmp_path}/no\n"
+    done = run("check", "-", stdin=missing)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert run("check", "--offline", "-", stdin=missing).returncode == 0

@@ -1,0 +1,215 @@
+"""``watcher dev`` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.cli.program import DEADLINE_S, WATCHER, Program
+from e2e.client import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3_servers import S3Server
+
+
+def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> None:
+    """In a pipe each change of a real file is one line of JSON, at once, and nothing else is printed."""
+    program = start("dev", "in", "--existing", "report").ready()
+    (place / "a.txt").write_text("hello")
+    program.wait_for(lambda program: len(program.events) == 1)
+    with (place / "a.txt").open("a") as file:
+        file.write(" world")
+    program.wait_for(lambda program: len(program.events) == 2)
+    (place / "a.txt").rename(place / "b.txt")
+    program.wait_for(lambda program: len(program.events) == 3)
+    (place / "b.txt").unlink()
+    program.wait_for(lambda program: len(program.events) == 4)
+    told = [(event["type"], event["path"], event["old_path"], event["size"]) for event in program.events]
+    assert told == [
+        ("created", "a.txt", None, 5),
+        ("modified", "a.txt", None, 11),
+        ("moved", "b.txt", "a.txt", 11),
+        ("deleted", "b.txt", None, 11),
+    ]
+    assert program.stop() == 0
+    assert program.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_dev_ends_by_signal(start: Callable[..., Program], place: Path, tmp_path: Path, number: int) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal end it with 0, without a word, and the temporary state is removed."""
+    program = start("dev", place, "--existing", "report").ready()
+    assert list((tmp_path / "tmp").iterdir())
+    assert program.stop(number) == 0
+    assert program.stderr == ""
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_dev_ends_with_its_reader(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+    """When the reader of the pipe goes, as head does, it ends quietly, though no further event comes."""
+    command = f"{sys.executable} -m watcher dev {place} --existing report | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=DEADLINE_S, check=False
+    )
+    assert json.loads(done.stdout)["path"] == "ready"
+    assert done.stderr == ""
+
+
+def test_dev_ends_though_nobody_reads(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+    """Ctrl-C is heard while the pipe is full."""
+    for number in range(1000):
+        (place / f"{number:0200}").touch()
+    process = subprocess.Popen(
+        [*WATCHER, "dev", str(place), "--existing", "report"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            _wait_until_full(process.stdout.fileno())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
+
+
+def _wait_until_full(fd: int) -> None:
+    """Wait until a pipe holds all that it can: nobody can write a page any more."""
+    with Path(f"/proc/self/fd/{fd}").open("wb", buffering=0) as writer:
+        poll = select.poll()
+        poll.register(writer, select.POLLOUT)
+        wait_until(lambda: not poll.poll(0), "the pipe is full")
+
+
+def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
+    """Filters, types and formats given as flags or in the environment reach the watch; there commas separate."""
+    flags = ("--include", "*.csv", "--include", "ready", "--events", "created,deleted", "--format", "cloudevents")
+    program = start("dev", place, *flags, WATCHER_EXISTING="report", WATCHER_EXCLUDE="x y*, z*")
+    program.wait_for(lambda program: program.stdout)
+    for name in ("x y.csv", "z.csv", "a.txt", "a.csv"):
+        (place / name).write_text("x")
+    program.wait_for(lambda program: len(program.stdout) == 2)
+    event = json.loads(program.stdout[1])
+    assert (event["type"], event["data"]["path"]) == ("io.watcher.file.created", "a.csv")
+
+
+def test_dev_watches_its_own_temporary_directory(start: Callable[..., Program], tmp_path: Path) -> None:
+    """A place that holds the temporary state can be watched, and the state is not reported."""
+    place = tmp_path / "tmp"
+    (place / "ready").touch()
+    program = start("dev", place, "--existing", "report").ready()
+    (place / "a").write_text("x")
+    program.wait_for(lambda program: program.events)
+    assert program.stop() == 0
+    assert [event["path"] for event in program.events] == ["a"]
+
+
+def test_dev_keeps_state(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
+    """With --state what changed while it was down is reported at the next start."""
+    flags = ("dev", place, "--state", tmp_path / "kept", "--existing", "report")
+    assert start(*flags).ready().stop() == 0
+    (place / "meanwhile").write_text("x")
+    program = start(*flags)
+    program.wait_for(lambda program: program.events)
+    assert program.events[0]["path"] == "meanwhile"
+
+
+def test_dev_takes_a_configuration(start: Callable[..., Program], config: Path, place: Path) -> None:
+    """A file takes the place of PLACE and flags."""
+    program = start("dev", "--config", config).ready()
+    (place / "a.csv").write_text("x")
+    program.wait_for(lambda program: program.events)
+    assert program.events[0]["path"] == "a.csv"
+
+
+def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
+    """The command runs once for each change, in order, with JSON and variables; failures are told and do not stop the watch."""
+    log = tmp_path / "log"
+    command = f'(echo "$WATCHER_TYPE $WATCHER_PATH $WATCHER_OLD_PATH"; cat) >> {log}; echo output; test "$WATCHER_PATH" != bad || exit 3'
+    program = start("dev", place, "--existing", "report", "--exec", command).ready()
+    (place / "bad").write_text("x")
+    program.wait_for(lambda program: "failed with exit code 3 (created bad)" in program.stderr)
+    (place / "bad").rename(place / "good")
+    program.wait_for(lambda program: program.stderr.count("output") == 3)
+    assert program.stop() == 0
+    lines = log.read_text().splitlines()
+    assert lines[::2] == ["created ready ", "created bad ", "moved good bad"]
+    assert [line + "\n" for line in lines[1::2]] == program.stdout
+
+
+def test_dev_stops_its_command(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
+    """A command that runs at the end is stopped, with all that it has started."""
+    pids = tmp_path / "pids"
+    program = start("dev", place, "--existing", "report", "--exec", f"sleep 600 & echo $! > {pids}; wait")
+    wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), "the command runs")
+    assert program.stop() == 0
+    wait_until(lambda: not _runs(int(pids.read_text())), "what it started has ended")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+    """On a terminal it says what it watches, prints readable lines without control characters of names, and Ctrl-C ends it."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execvpe(WATCHER[0], [*WATCHER, "dev", str(place)], environment)  # noqa: S606 - the program under test
+    try:
+        assert "(notify, 1 entry); stop with Ctrl-C" in _read_until(terminal, "Ctrl-C")
+        (place / "a\x1b[31m.txt").write_text("x" * 1312)
+        assert re.search(r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt", _read_until(terminal, ".txt"))
+        os.write(terminal, b"\x03")
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        pid = 0
+    finally:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def _read_until(terminal: int, text: str) -> str:
+    """Return what a terminal shows up to a text, without colours."""
+    shown = ""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], deadline_s - time.monotonic())
+        assert ready, shown
+        shown += os.read(terminal, 65536).decode()
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+
+
+def test_dev_watches_a_bucket(start: Callable[..., Program], moto_server: S3Server) -> None:
+    """A bucket of a real server is watched by its URI, with its store as a flag."""
+    bucket = moto_server.make_bucket()
+    moto_server.put_many(bucket, ["in/ready"])
+    flags = ("--endpoint-url", moto_server.endpoint_url, "--poll-interval", "1s", "--existing", "report")
+    program = start("dev", f"s3://{bucket}/in/", *flags, **moto_server.environment()).ready()
+    moto_server.put_many(bucket, ["in/a.csv", "out/b.csv"])
+    program.wait_for(lambda program: len(program.stdout) == 2)
+    assert program.events[1]["uri"] == f"s3://{bucket}/in/a.csv"
+
+
+def test_dev_tells_a_missing_bucket_once(run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server) -> None:
+    """What the server refuses is told in one line."""
+    done = run("dev", "s3://no-such-bucket", "--endpoint-url", moto_server.endpoint_url, **moto_server.environment())
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("watcher: s3://no-such-bucket")
