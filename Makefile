@@ -51,8 +51,8 @@ format: $(READY) ## format the code and mend what can be mended
 	@$(BIN)/ruff format
 
 .PHONY: proto
-proto: $(READY) ## generate watcher/_proto from proto/generic.proto
-	@.ci/proto $(BIN)/python .
+proto: $(READY) ## generate watcher/_proto from proto/
+	@.ci/proto "$(CURDIR)/$(BIN)/python" "$(CURDIR)"
 
 .PHONY: lock
 lock: $(BIN)/uv ## resolve the locks again (UPGRADE=1 takes new versions)

@@ -29,7 +29,7 @@ from watcher.reading import (
     sequence,
     text_of,
 )
-from watcher.spec import AddressingStyle, Batch, BucketSpec, DirectorySpec, Existing, Filter, Format, Mode, Spec
+from watcher.spec import AddressingStyle, Batch, BucketSpec, Confirm, DirectorySpec, Existing, Filter, Format, Mode, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -186,6 +186,8 @@ def _check_spec(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "events", "a bucket has no moved events"
     if values.get("format") is Format.S3 and "directory" in values:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
+    if "ack_timeout" in values and values.get("confirm") is not Confirm.ACK:
+        yield "ack_timeout", "has no effect without confirm: ack"
 
 
 def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
@@ -237,5 +239,7 @@ _TOP: dict[str, Reader] = {
     "format": one_of(Format),
     "metadata": metadata,
     "batch": mapping(_BATCH, Batch, _check_batch, _meant),
+    "confirm": one_of(Confirm),
+    "ack_timeout": duration("1s", "24h"),
 }
 _SPEC = mapping(_TOP, _make_spec, _check_spec, _meant)

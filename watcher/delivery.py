@@ -1,7 +1,9 @@
-"""When an event counts as delivered: by time and by signs of life, since the contract has no acknowledgement. Pure: time is a parameter.
+"""When an event counts as delivered. Pure: time is a parameter.
 
-An event is confirmed when it was written at least ``window`` ago on a stream that is still open (a dead client is noticed by keepalive
-well within the window) and that flow control has not blocked since: bytes that the transport took may still wait in the client.
+By default by time and by signs of life, since the contract has no acknowledgement: an event is confirmed when it was written at least
+``window`` ago on a stream that is still open (a dead client is noticed by keepalive well within the window) and that flow control has
+not blocked since, for bytes that the transport took may still wait in the client. With ``confirm: ack`` it is confirmed when somebody
+says so, and written again on the living stream until then.
 """
 
 from __future__ import annotations
@@ -16,20 +18,33 @@ GRAIN_S = 0.5
 BLOCKED_S = 1.0
 """A write that takes longer was blocked by flow control."""
 
+REMINDERS = 256
+"""Events that are due again are written in groups of so many."""
+
 
 class Position:
-    """How far one stream has come. Written by the stream, read by the watch's thread.
+    """How far one stream has come. Written by the stream, read and rewound by others.
 
     Args:
         seq: The stream begins after this sequence number.
+        told_seq: Everything up to it may have been written to some stream before.
+
+    Attributes:
+        written_seq: The last sequence number that was written.
+        written: Payloads written.
+        rewritten: Those among them that were not the first ones with their changes.
     """
 
-    def __init__(self, seq: int) -> None:
+    def __init__(self, seq: int, told_seq: int = 0) -> None:
         self.written_seq = seq
+        self.written = 0
+        self.rewritten = 0
+        self._told_seq = told_seq
         self._confirmed_seq = seq
         self._lock = threading.Lock()
         self._marks: deque[tuple[float, int]] = deque()
         self._writing_since_s: float | None = None
+        self._rewound_to: int | None = None
 
     def begin_write(self, now_s: float) -> None:
         """Note that a payload is handed to the transport."""
@@ -39,20 +54,93 @@ class Position:
         """Note that the transport took the payload whose last change is ``seq``."""
         with self._lock:
             since_s, self._writing_since_s = self._writing_since_s, None
-            if since_s is not None and now_s - since_s > BLOCKED_S and self._marks:
-                # The client had stopped reading: everything not yet confirmed has waited in front of it until now.
-                self._marks = deque([(now_s, self._marks[-1][1])])
-            # Rounded up, so that no event is confirmed before its own window is over.
-            mark_s = math.ceil(now_s / GRAIN_S) * GRAIN_S
-            if self._marks and self._marks[-1][0] == mark_s:
-                self._marks.pop()
-            self._marks.append((mark_s, seq))
-            self.written_seq = seq
+            self._note(seq, now_s, was_blocked=since_s is not None and now_s - since_s > BLOCKED_S)
+            self.written += 1
+            self.rewritten += seq <= max(self._told_seq, self.written_seq)
+            self.written_seq = max(self.written_seq, seq)
+
+    def skip(self, seq: int) -> None:
+        """Pass over a payload that is confirmed already."""
+        self.written_seq = seq
+
+    def rewind(self, seq: int) -> None:
+        """Have the stream go on after ``seq``, once it has written what it is writing; called from any thread."""
+        with self._lock:
+            self._rewound_to = seq
+
+    def resume(self) -> int:
+        """Return the sequence number after which the stream goes on."""
+        with self._lock:
+            if self._rewound_to is not None:
+                self._told_seq = max(self._told_seq, self.written_seq)
+                self.written_seq = self._confirmed_seq = self._rewound_to
+                self._rewound_to = None
+                self._marks.clear()
+            return self.written_seq
 
     def confirmed_seq(self, now_s: float, window_s: float) -> int:
         """Return the last sequence number that counts as delivered on this stream."""
         with self._lock:
-            if self._writing_since_s is None or now_s - self._writing_since_s <= BLOCKED_S:
+            if self._rewound_to is not None:
+                return self._rewound_to
+            if not self._is_blocked(now_s, BLOCKED_S):
                 while self._marks and self._marks[0][0] <= now_s - window_s:
                     self._confirmed_seq = self._marks.popleft()[1]
             return self._confirmed_seq
+
+    def is_stalled(self, now_s: float, window_s: float) -> bool:
+        """Tell whether a write has been blocked for a whole window: the client lives, but does not read."""
+        with self._lock:
+            return self._is_blocked(now_s, window_s)
+
+    def overdue(self, now_s: float) -> list[int]:  # noqa: ARG002 - time confirms
+        """Return the payloads that are to be written again now, a group of them."""
+        return []
+
+    def due_in_s(self, now_s: float) -> float | None:  # noqa: ARG002 - likewise
+        """Return in how many seconds the next will be; None if none will."""
+        return None
+
+    def _is_blocked(self, now_s: float, for_s: float) -> bool:
+        since_s = self._writing_since_s
+        return since_s is not None and now_s - since_s > for_s
+
+    def _note(self, seq: int, now_s: float, *, was_blocked: bool) -> None:
+        if was_blocked and self._marks:
+            # The client had stopped reading: everything not yet confirmed has waited in front of it until now.
+            self._marks = deque([(now_s, self._marks[-1][1])])
+        # Rounded up, so that no event is confirmed before its own window is over.
+        mark_s = math.ceil(now_s / GRAIN_S) * GRAIN_S
+        if self._marks and self._marks[-1][0] == mark_s:
+            self._marks.pop()
+        self._marks.append((mark_s, seq))
+
+
+class RemindingPosition(Position):
+    """How far a stream has come whose events are acknowledged one by one: those that are not are written again.
+
+    Args:
+        seq: The stream begins after this sequence number.
+        told_seq: Everything up to it may have been written to some stream before.
+        timeout_s: So long after it was written a payload is due again.
+    """
+
+    def __init__(self, seq: int, told_seq: int, timeout_s: float) -> None:
+        super().__init__(seq, told_seq)
+        self._timeout_s = timeout_s
+
+    def overdue(self, now_s: float) -> list[int]:
+        """Return the payloads that are to be written again now unless they are acknowledged, a group of them; they are forgotten here."""
+        with self._lock:
+            due: list[int] = []
+            while self._marks and len(due) < REMINDERS and self._marks[0][0] <= now_s - self._timeout_s:
+                due.append(self._marks.popleft()[1])
+            return due
+
+    def due_in_s(self, now_s: float) -> float | None:
+        """Return in how many seconds the next will be; None if none waits."""
+        with self._lock:
+            return max(0.0, self._marks[0][0] + self._timeout_s - now_s) if self._marks else None
+
+    def _note(self, seq: int, now_s: float, *, was_blocked: bool) -> None:  # noqa: ARG002 - a client that reads late has its time from then on
+        self._marks.append((now_s, seq))

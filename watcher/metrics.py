@@ -57,6 +57,10 @@ class WatchCollector(Collector):
             rescans.add_metric([reason], number)
         yield rescans
         yield CounterMetricFamily("watcher_scans", "Completed scans.", totals.scans)
+        yield CounterMetricFamily("watcher_written_payloads", "Payloads written to streams.", totals.written)
+        yield CounterMetricFamily(
+            "watcher_redelivered_payloads", "Those that had been, or may have been, written before.", totals.rewritten
+        )
         yield CounterMetricFamily("watcher_place_errors", "Failures to read a place.", totals.errors)
 
 

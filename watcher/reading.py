@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS = 20
 
-_IN_SECONDS = frozenset({"poll_interval", "rescan_interval", "settle", "max_wait"})
+_IN_SECONDS = frozenset({"ack_timeout", "poll_interval", "rescan_interval", "settle", "max_wait"})
 
 _MAX_LABEL = 200
 _UNITS_S = {"ns": "1e-9", "us": "1e-6", "µs": "1e-6", "μs": "1e-6", "ms": "1e-3", "s": "1", "m": "60", "h": "3600"}

@@ -45,3 +45,10 @@ CREATE TABLE pending (
     seq   INTEGER NOT NULL PRIMARY KEY,
     event BLOB    NOT NULL
 );
+
+-- version 2
+
+-- When a payload was committed, in seconds since the epoch, and whether it was acknowledged before one that stands in front of it.
+-- Those up to the cursor are kept for as long as they may be replayed.
+ALTER TABLE journal ADD COLUMN committed_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE journal ADD COLUMN is_acknowledged INTEGER NOT NULL DEFAULT 0;

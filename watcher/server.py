@@ -13,10 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from watcher._proto import generic_pb2_grpc
+from watcher._proto import generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
 from watcher.errors import StateError
 from watcher.policy import Policy
-from watcher.service import Eventing
+from watcher.receipts import Receipts
+from watcher.service import Delivery, Eventing
 from watcher.sources.factory import Sources
 from watcher.state import StateDirectory
 from watcher.watches import Watches
@@ -88,10 +89,13 @@ class Server:
         self._exits.push_async_callback(self.watches.close)
         eventing = Eventing(self.watches, policy, settings)
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        receipts = Receipts(self.watches)
         health = health_aio.HealthServicer()
         generic_pb2_grpc.add_EventingServicer_to_server(eventing, server)
+        watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        own = (watcher_pb2.DESCRIPTOR.services_by_name["Delivery"], health_pb2.DESCRIPTOR.services_by_name["Health"])
+        names = (SERVICE, *(service.full_name for service in own), reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         self.address = _listen(server, settings)
         await server.start()
@@ -101,7 +105,7 @@ class Server:
         if settings.http_listen:
             from watcher.http import HttpEndpoint  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
 
-            http = HttpEndpoint(settings.http_listen, self.watches, eventing)
+            http = HttpEndpoint(settings.http_listen, self.watches, eventing, receipts, policy)
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
         idling = asyncio.create_task(self.watches.run())

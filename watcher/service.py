@@ -1,20 +1,20 @@
-"""The Eventing service: one call is one stream from a watch's journal. Holds the one table from our errors to gRPC statuses.
+"""The services. Holds the one table from our errors to gRPC statuses.
 
-A stream never touches a place or an index: it reads payloads behind its position, writes them, and leaves the position for the watch to
-confirm by. It ends with the client, with the watch, or with the server.
+A call of the Eventing service is one stream from a watch's journal. It never touches a place or an index: it reads payloads behind its
+position, writes them, and leaves the position for the watch to confirm by. It ends with the client, with the watch, or with the server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
 
-from watcher._proto import generic_pb2, generic_pb2_grpc
+from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
 from watcher.config import parse_spec
 from watcher.errors import (
     ConfigError,
@@ -30,11 +30,13 @@ from watcher.errors import (
 from watcher.state import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from watcher.delivery import Position
+    from watcher.model import Payload
     from watcher.policy import Policy
+    from watcher.receipts import Receipts
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
     from watcher.watch import Watch
@@ -119,19 +121,23 @@ class Eventing(generic_pb2_grpc.EventingServicer):
 
     async def _stream(self, request: generic_pb2.EventSource, context: Context) -> None:
         with self._slot() as changed:
-            shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
-            principal = self._policy.principal(shown[0] if shown else None)
+            principal = _principal(self._policy, context)
             spec = await self._parse(request)
             identity = Identity(principal, spec.id or request.name, spec.where.place)
-            loop = asyncio.get_running_loop()
-            watch, position = await self._watches.join(identity, spec, lambda: _wake(loop, changed))
+            leave = asyncio.current_task()
+            dismiss = _Call(leave.cancel if leave else changed.set)
+            watch, position = await self._watches.join(identity, spec, _Call(changed.set), dismiss)
             log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
-            log.info("stream.opened", streams=watch.streams, after_seq=position.written_seq)
+            log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
             try:
                 await self._send(request.name, context, watch, position, changed)
+            except asyncio.CancelledError:
+                if dismiss.is_made:
+                    log.warning("stream.dismissed", hint="its client did not read, and held up others")
+                raise
             finally:
                 self._watches.leave(identity, watch, position)
-                log.info("stream.closed", streams=watch.streams, after_seq=position.written_seq)
+                log.info("stream.closed", streams=watch.courier.streams, after_seq=position.written_seq)
 
     async def _send(self, name: str, context: Context, watch: Watch, position: Position, changed: asyncio.Event) -> None:
         """Write payloads for as long as the stream lasts, also while the first scan still runs: it may wait for them to be delivered."""
@@ -143,11 +149,11 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             if not is_announced and watch.is_baselined:
                 await context.send_initial_metadata(())
                 is_announced = True
-            seq = position.written_seq
-            payloads = watch.payloads_in_memory(seq, READ_PAYLOADS)
-            if payloads is None and watch.is_running:
-                payloads = await asyncio.to_thread(watch.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
-            for payload in payloads or ():
+            payloads = await self._read(watch, position)
+            for payload in payloads:
+                if watch.courier.is_acknowledged(payload.seq):
+                    position.skip(payload.seq)
+                    continue
                 is_announced = True
                 position.begin_write(time.monotonic())
                 # This returns when the transport has taken the event, which flow control can delay without end.
@@ -156,7 +162,20 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             if not payloads:
                 if not watch.is_running:
                     raise watch.failure or UnavailableError("the watch has stopped", hint="connect again")
-                await changed.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), position.due_in_s(time.monotonic()))
+
+    async def _read(self, watch: Watch, position: Position) -> Sequence[Payload]:
+        """Return what is to be written next, the payloads that are due again first; nothing when there is nothing now."""
+        if (due := position.overdue(time.monotonic())) and watch.is_running:
+            payloads: Sequence[Payload] | None = await asyncio.to_thread(watch.courier.unconfirmed, due)
+            if payloads:
+                return payloads
+        seq = position.resume()
+        payloads = watch.courier.payloads_in_memory(seq, READ_PAYLOADS)
+        if payloads is None and watch.is_running:
+            payloads = await asyncio.to_thread(watch.courier.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        return payloads or ()
 
     async def _parse(self, request: generic_pb2.EventSource) -> Spec:
         if not request.name:
@@ -181,10 +200,72 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             self._streams.remove(changed)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
-    """Wake a stream from its watch's thread."""
-    try:
-        loop.call_soon_threadsafe(changed.set)
-    except RuntimeError:
-        # The loop is closed: the server has gone, and the stream with it.
-        return
+class Delivery(watcher_pb2_grpc.DeliveryServicer):
+    """Serves ``proto/watcher.proto``.
+
+    Args:
+        receipts: Acknowledges and replays.
+        policy: Who is who.
+    """
+
+    def __init__(self, receipts: Receipts, policy: Policy) -> None:
+        self._receipts = receipts
+        self._policy = policy
+
+    async def Acknowledge(  # type: ignore[override]  # noqa: N802 - the contract's name; mypy takes a coroutine for no Awaitable
+        self,
+        request: watcher_pb2.AcknowledgeRequest,
+        context: grpc.aio.ServicerContext[watcher_pb2.AcknowledgeRequest, watcher_pb2.AcknowledgeResponse],
+    ) -> watcher_pb2.AcknowledgeResponse:
+        """Confirm events by id."""
+        try:
+            unknown = await self._receipts.acknowledge(_principal(self._policy, context), request.ids)
+        except WatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return watcher_pb2.AcknowledgeResponse(unknown_ids=unknown)
+
+    async def Replay(  # type: ignore[override]  # noqa: N802 - likewise
+        self,
+        request: watcher_pb2.ReplayRequest,
+        context: grpc.aio.ServicerContext[watcher_pb2.ReplayRequest, watcher_pb2.ReplayResponse],
+    ) -> watcher_pb2.ReplayResponse:
+        """Have confirmed events sent again."""
+        try:
+            principal = _principal(self._policy, context)
+            since = request.WhichOneof("since")
+            if since is None:
+                raise ConfigError("it does not say since when", hint="set seq or time")
+            seq = request.seq if since == "seq" else None
+            time_s = None if since == "seq" else request.time.ToNanoseconds() / 1e9
+            identity, seqs = await self._receipts.replay(principal, request.name, place=request.place, seq=seq, time_s=time_s)
+        except WatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return watcher_pb2.ReplayResponse(place=identity.place, first_seq=seqs.start, last_seq=seqs.stop - 1)
+
+
+def _principal(policy: Policy, context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Return who calls; raises ``UnauthenticatedError``."""
+    shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+    return policy.principal(shown[0] if shown else None)
+
+
+class _Call:
+    """Does something in the loop of a stream, called from the thread of a watch.
+
+    Args:
+        act: What to do.
+
+    Attributes:
+        is_made: Whether it was called.
+    """
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+        self._loop = asyncio.get_running_loop()
+        self.is_made = False
+
+    def __call__(self) -> None:
+        self.is_made = True
+        # A loop that is closed has gone with the server, and the stream with it.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._act)

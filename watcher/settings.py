@@ -24,6 +24,7 @@ class ServerSettings:
         redelivery_window_s: Seconds after which an event that was written on a living stream is confirmed.
         idle_timeout_s: Seconds without a stream after which a watch stops.
         journal_cap: Events that a watch holds unconfirmed before it stops looking.
+        journal_retention_s: Seconds for which a confirmed event is kept, so that it can be replayed.
         max_streams: Streams at once.
     """
 
@@ -40,4 +41,5 @@ class ServerSettings:
     redelivery_window_s: float = 30.0
     idle_timeout_s: float = 600.0
     journal_cap: int = 100_000
+    journal_retention_s: float = 0.0
     max_streams: int = 10_000

@@ -50,6 +50,13 @@ class Format(StrEnum):
     S3 = "s3"
 
 
+class Confirm(StrEnum):
+    """What confirms an event."""
+
+    TIME = "time"
+    ACK = "ack"
+
+
 @dataclass(frozen=True, slots=True)
 class DirectorySpec:
     """A directory to watch.
@@ -167,6 +174,8 @@ class Spec:
         format: The shape of a payload.
         metadata: Copied into every event; JSON values only.
         batch: How many changes go into one payload.
+        confirm: What confirms an event.
+        ack_timeout_s: Seconds after which an event that is not acknowledged is written again.
     """
 
     where: DirectorySpec | BucketSpec
@@ -177,3 +186,5 @@ class Spec:
     format: Format = Format.FLAT
     metadata: Mapping[str, Json] = field(default_factory=dict)
     batch: Batch = field(default_factory=Batch)
+    confirm: Confirm = Confirm.TIME
+    ack_timeout_s: float = 60.0

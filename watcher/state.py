@@ -6,13 +6,14 @@ import fcntl
 import hashlib
 import os
 import time
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
 from watcher.errors import StateError
 from watcher.mounts import mount_of
-from watcher.store import Store, is_damaged, set_aside
+from watcher.store import Store, is_damaged, read_summary, set_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +105,36 @@ class StateDirectory:
             store = Store(path, shared_memory=self._shared_memory)
         store.set_meta(principal=identity.principal, name=identity.name, place=identity.place, used_at=str(int(time.time())))
         return store
+
+    def identities(self) -> set[Identity]:
+        """Return whose state is here, but of files that cannot be read.
+
+        Raises:
+            StateError: The directory cannot be read.
+        """
+        found = set()
+        try:
+            files = state_files(self.path)
+        except OSError as error:
+            raise StateError(f"the state directory cannot be read: {error.strerror}", place=str(self.path)) from error
+        for file in files:
+            with suppress(StateError):
+                summary = read_summary(file)
+                found.add(Identity(str(summary["principal"]), str(summary["name"]), str(summary["place"])))
+        return found
+
+    def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Take back confirmations in the state of a watch that does not run; see ``Store.rewind``.
+
+        Returns:
+            The sequence numbers that are no longer confirmed.
+
+        Raises:
+            StateError: The file cannot be used.
+        """
+        with closing(Store(self.path / (identity.digest + _SUFFIX), shared_memory=self._shared_memory)) as store:
+            before = store.cursor
+            return range(store.rewind(seq=seq, time_s=time_s) + 1, before + 1)
 
     def _collect(self) -> None:
         """Remove state that no stream has used for long."""

@@ -61,12 +61,16 @@ class Totals:
         rescans: Scans out of turn, by reason.
         scans: Scans completed.
         errors: Failures to read a place.
+        written: Payloads written to streams.
+        rewritten: Those among them that had been written before, or may have been.
     """
 
     events: Counter[str] = field(default_factory=Counter)
     rescans: Counter[str] = field(default_factory=Counter)
     scans: int = 0
     errors: int = 0
+    written: int = 0
+    rewritten: int = 0
 
     def add(self, other: Totals) -> None:
         """Count what others have counted as well."""
@@ -74,6 +78,8 @@ class Totals:
         self.rescans.update(other.rescans)
         self.scans += other.scans
         self.errors += other.errors
+        self.written += other.written
+        self.rewritten += other.rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,9 @@ class Limits:
     Attributes:
         journal_cap: Unconfirmed changes at which it stops looking.
         window_s: Seconds after which a written event is confirmed.
+        retention_s: Seconds for which a confirmed event can be replayed.
     """
 
     journal_cap: int
     window_s: float
+    retention_s: float = 0.0

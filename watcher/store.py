@@ -51,7 +51,8 @@ class Store:
         uid: Random, made with the file; the first part of every event id.
         entries: Rows in the index.
         next_seq: Sequence number that the next change gets.
-        cursor: Last confirmed sequence number.
+        cursor: Last confirmed sequence number: everything up to it is confirmed.
+        acknowledged: Payloads beyond the cursor that are confirmed too, by their sequence numbers.
     """
 
     def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
@@ -77,6 +78,8 @@ class Store:
                 self.next_seq: int
                 self.cursor: int
                 self._next_id, self.entries, self.next_seq, self.cursor = counters
+                beyond = self._db.execute("SELECT seq FROM journal WHERE seq > ? AND is_acknowledged", (self.cursor,))
+                self.acknowledged = {seq for (seq,) in beyond.fetchall()}
             if self._next_id > SPARSE_FACTOR * (self.entries + PAGE_ROWS):
                 self._renumber()
             self.uid = self.meta("uid") or self._new_uid()
@@ -226,21 +229,90 @@ class Store:
             if delta.upserts:
                 self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
             if payloads:
-                self._db.executemany("INSERT INTO journal VALUES (?, ?)", payloads)
+                now_s = time.time()
+                self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
                 self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
             if pending:
                 self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
             self._db.execute("UPDATE counters SET next_id = ?, entries = ?, next_seq = ?", (self._next_id, entries, next_seq))
         self.entries, self.next_seq = entries, next_seq
 
-    def confirm(self, seq: int) -> None:
-        """Move the cursor up to ``seq`` and drop what is confirmed from the journal; a lower number does nothing."""
+    def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
+        """Move the cursor up to ``seq``; a lower number does nothing.
+
+        Args:
+            seq: Everything up to it is confirmed.
+            keep_s: How old a confirmed payload may be before it is dropped from the journal.
+        """
         if seq <= self.cursor:
             return
+        with self._translated():
+            with self._transaction():
+                self._advance(seq, keep_s)
+            self.cursor = seq
+
+    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
+        """Confirm payloads wherever they stand; the cursor moves up to the first that is not confirmed.
+
+        Args:
+            seqs: Of changes; each confirms the whole payload that it is in. Those that are confirmed already do nothing.
+            keep_s: See ``confirm``.
+        """
+        with self._translated():
+            cursor, acknowledged = self.cursor, set(self.acknowledged)
+            with self._transaction():
+                found = {self._first("seq >= ?", seq) for seq in seqs if seq > cursor}
+                rows = {seq for seq in found if seq is not None} - acknowledged
+                self._db.executemany("UPDATE journal SET is_acknowledged = 1 WHERE seq = ?", [(seq,) for seq in rows])
+                waiting = self._first("seq > ? AND NOT is_acknowledged", cursor)
+                reached = {seq for seq in acknowledged | rows if waiting is None or seq < waiting}
+                if reached:
+                    cursor = max(reached)
+                    self._advance(cursor, keep_s)
+            self.cursor, self.acknowledged = cursor, (acknowledged | rows) - reached
+
+    def expire(self, keep_s: float) -> None:
+        """Drop confirmed payloads that are older than ``keep_s`` seconds."""
         with self._translated(), self._transaction():
-            self._db.execute("DELETE FROM journal WHERE seq <= ?", (seq,))
-            self._db.execute("UPDATE counters SET cursor = ?", (seq,))
-        self.cursor = seq
+            self._drop(self.cursor, keep_s)
+
+    def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
+        """Take back confirmations, as far as the journal still has what was confirmed.
+
+        Args:
+            seq: From the payload with this change on.
+            time_s: From what was committed then on, seconds since the epoch.
+
+        Returns:
+            The cursor as it is then.
+        """
+        with self._translated():
+            first = self._first("seq >= ?", seq) if time_s is None else self._first("committed_at >= ?", time_s)
+            if first is None or first > max(self.cursor, *self.acknowledged, 0):
+                return self.cursor
+            # A payload begins where the one before it ends; of the first that is kept, only its last change is known.
+            (before,) = self._db.execute("SELECT max(seq) FROM journal WHERE seq < ?", (first,)).fetchone()
+            cursor = min(self.cursor, first - 1 if before is None else before)
+            with self._transaction():
+                self._db.execute("UPDATE counters SET cursor = ?", (cursor,))
+                self._db.execute("UPDATE journal SET is_acknowledged = 0 WHERE seq >= ?", (first,))
+            self.cursor, self.acknowledged = cursor, {kept for kept in self.acknowledged if kept < first}
+            return cursor
+
+    def _advance(self, seq: int, keep_s: float) -> None:
+        self._db.execute("UPDATE counters SET cursor = ?", (seq,))
+        self._drop(seq, keep_s)
+
+    def _drop(self, confirmed: int, keep_s: float) -> None:
+        kept = self._first("committed_at >= ?", time.time() - keep_s) if keep_s else None
+        end = confirmed + 1 if kept is None else min(confirmed + 1, kept)
+        self._db.execute("DELETE FROM journal WHERE seq < ?", (end,))
+
+    def _first(self, condition: str, value: float | None) -> int | None:
+        """Return the first payload in the journal of which a condition holds."""
+        query = f"SELECT seq FROM journal WHERE {condition} ORDER BY seq LIMIT 1"  # noqa: S608 - only constants
+        row = self._db.execute(query, (value,)).fetchone()
+        return None if row is None else int(row[0])
 
     # Journal
 
@@ -261,6 +333,13 @@ class Store:
                     break
                 payloads.append(payload)
         return payloads
+
+    def read_at(self, seqs: Sequence[int]) -> list[Payload]:
+        """Return the payloads with these sequence numbers that are not confirmed, in order; not more than ``FIND_ROWS`` of them."""
+        marks = ",".join("?" * len(seqs))
+        query = f"SELECT seq, payload FROM journal WHERE seq IN ({marks}) AND seq > ? AND NOT is_acknowledged ORDER BY seq"  # noqa: S608 - only marks
+        with self._translated():
+            return [Payload._make(values) for values in self._db.execute(query, (*seqs, self.cursor)).fetchall()]
 
     def pending(self) -> list[Payload]:
         """Return the rendered events that wait for their batch, in order."""

@@ -1,7 +1,7 @@
 """A watch: one running spec, with a thread of its own that reads the place, keeps the index and writes the journal.
 
-The thread alone touches source, tracker and index. Streams come and go from other threads: they read payloads, and leave a position
-behind by which the thread confirms. The thread sleeps until a hint, a timer or a stream wakes it.
+The thread alone touches source, tracker and index; streams come and go from other threads, and deal with its courier. The thread sleeps
+until a hint, a timer or a stream wakes it.
 
 States:  starting ─→ scanning ⇄ watching        the place is read
                         ⇅          ⇅
@@ -23,18 +23,17 @@ import structlog
 
 from watcher.admission import admission, admission_text
 from watcher.audience import Audience
+from watcher.courier import Courier
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.outbox import Outbox
 from watcher.reconciler import Interrupted, Reconciler
-from watcher.spec import Existing
+from watcher.spec import Confirm, Existing
 from watcher.status import State, Status, Totals
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watcher.delivery import Position
-    from watcher.model import Payload
     from watcher.sources.base import Source
     from watcher.spec import Spec
     from watcher.status import Limits
@@ -44,7 +43,9 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 60.0
 """How long an unavailable place is left alone before the next try: doubled from the one to the other, with jitter."""
 
-CONFIRM_INTERVAL_S = 1.0
+PAUSE_S = 1.0
+"""So long it sleeps when nothing is due."""
+
 PROGRESS_INTERVAL_S = 5.0
 USED_INTERVAL_S = 86_400.0
 RESUME_SHARE = 0.5
@@ -67,6 +68,7 @@ class Watch:
         name: For the log.
 
     Attributes:
+        courier: What streams see of it.
         status: What it is doing.
         opened: Done when the place was found, or failed with the reason why not.
         is_baselined: The first scan of all is over: what happens from now on is reported.
@@ -85,8 +87,9 @@ class Watch:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._source = make_source(spec, self._stop.is_set)
-        self._audience = Audience()
+        self._audience = Audience(store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None)
         self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell)
+        self.courier = Courier(store, self._outbox, self._audience, limits, self._wake.set)
         self._tracker = Tracker(spec.events, store.new_row)
         self._reconciler = Reconciler(self._source, store, self._tracker, self._outbox, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
@@ -95,7 +98,6 @@ class Watch:
         self._changed_at_s = 0.0
         self._scan_reason = ""
         self._progress_due_s = 0.0
-        self._confirm_due_s = 0.0
         self._backoff_s = BACKOFF_MIN_S
         self._warned = ""
 
@@ -126,11 +128,6 @@ class Watch:
         return not self._stop.is_set()
 
     @property
-    def streams(self) -> int:
-        """How many streams are connected."""
-        return len(self._audience)
-
-    @property
     def entries(self) -> int:
         """Entries in the index."""
         return self._store.entries
@@ -141,11 +138,6 @@ class Watch:
         return self._store.next_seq
 
     @property
-    def depth(self) -> int:
-        """Unconfirmed changes in the journal."""
-        return self._store.depth
-
-    @property
     def by_type(self) -> dict[str, int]:
         """Changes reported since the start, by type."""
         return dict(self._outbox.by_type)
@@ -153,34 +145,8 @@ class Watch:
     @property
     def totals(self) -> Totals:
         """What it has counted since its start."""
-        return Totals(Counter(self.by_type), Counter(self.status.rescans), self.status.scans, self.status.errors)
-
-    def join_stream(self, listener: Callable[[], None]) -> Position:
-        """Connect a stream.
-
-        Args:
-            listener: Called from the watch's thread when there are new payloads or the watch has stopped; returns at once.
-
-        Returns:
-            The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
-        """
-        return self._audience.join(self._store.cursor, listener)
-
-    def leave_stream(self, position: Position) -> None:
-        """Disconnect a stream; its position no longer counts."""
-        self._audience.leave(position)
-
-    def payloads_in_memory(self, after_seq: int, limit: int) -> list[Payload] | None:
-        """Return payloads after a sequence number without touching the disk; None when that cannot be done."""
-        return self._outbox.after_from_memory(after_seq, limit=limit)
-
-    def payloads(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return payloads after a sequence number, in order; may wait for the disk.
-
-        Raises:
-            StateError: The state cannot be read.
-        """
-        return self._outbox.after(after_seq, limit=limit, max_bytes=max_bytes)
+        status, courier = self.status, self.courier
+        return Totals(Counter(self.by_type), Counter(status.rescans), status.scans, status.errors, courier.written, courier.rewritten)
 
     # The thread
 
@@ -216,7 +182,7 @@ class Watch:
         self._enter(State.STOPPED)
         try:
             self._source.close()
-            self._confirm()
+            self.courier.confirm()
         except WatcherError as error:
             self._log.warning("watch.close", error=str(error))
         finally:
@@ -228,7 +194,7 @@ class Watch:
     def _turn(self) -> None:
         """Do all that is due, then sleep until something may be."""
         self._wake.clear()
-        self._confirm_if_due()
+        self.courier.confirm_if_due()
         self._outbox.seal()
         if self.status.state is State.UNAVAILABLE:
             # Its source is closed, so it comes back by opening it, also when the journal is full meanwhile.
@@ -236,6 +202,8 @@ class Watch:
                 self._look()
         elif self._is_full():
             self._enter(State.PAUSED)
+            if streams := self.courier.dismiss_stalled():
+                self._log.warning("stream.dismissed", streams=streams, hint="their clients did not read, and held up others")
         else:
             self._look()
         self._wake.wait(self._sleep_s())
@@ -312,7 +280,7 @@ class Watch:
     def _record(self) -> None:
         """Note in the state what the index now speaks of; an unchanged scan writes nothing, but once a day that the state is in use."""
         facts = {"baselined": "1", "filter": admission_text(self.spec), "identity": self._source.identity}
-        if self.streams and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
+        if self.courier.streams and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
             facts["used_at"] = str(int(time.time()))
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
         if news:
@@ -333,7 +301,7 @@ class Watch:
         self.status.scanned = scanned
         if self._stop.is_set() or self._is_full():
             raise Interrupted
-        self._confirm_if_due()
+        self.courier.confirm_if_due()
         if scanned and time.monotonic() >= self._progress_due_s:
             self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
             self._log.info("scan.progress", entries=scanned)
@@ -352,22 +320,9 @@ class Watch:
                 times.append(due_in_s)
         if (seal_s := self._outbox.seal_due_s()) is not None:
             times.append(seal_s - now_s)
-        if self._store.depth and self._audience:
-            times.append(self._confirm_due_s - now_s)
-        return max(0.0, min(times, default=CONFIRM_INTERVAL_S))
-
-    # Confirmation
-
-    def _confirm_if_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._confirm_due_s:
-            self._confirm_due_s = now_s + CONFIRM_INTERVAL_S
-            self._confirm()
-
-    def _confirm(self) -> None:
-        confirmed = self._audience.confirmed_seq(time.monotonic(), self._limits.window_s)
-        if confirmed is not None:
-            self._store.confirm(confirmed)
+        if (due_in_s := self.courier.due_in_s()) is not None:
+            times.append(due_in_s)
+        return max(0.0, min(times, default=PAUSE_S))
 
     # Opening, and what to do when the place cannot be read
 

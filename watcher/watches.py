@@ -68,13 +68,16 @@ class Watches:
             totals.add(watch.totals)
         return totals
 
-    async def join(self, identity: Identity, spec: Spec, listener: Callable[[], None]) -> tuple[Watch, Position]:
+    async def join(
+        self, identity: Identity, spec: Spec, listener: Callable[[], None], dismiss: Callable[[], None] = lambda: None
+    ) -> tuple[Watch, Position]:
         """Connect a stream to the watch of an identity, starting it if need be.
 
         Args:
             identity: Names the watch.
             spec: What it must be running.
-            listener: See ``Watch.join_stream``.
+            listener: See ``Courier.join``.
+            dismiss: Likewise.
 
         Raises:
             ConflictError: It runs with another configuration for other streams.
@@ -87,7 +90,7 @@ class Watches:
         async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and not (watch.is_running and watch.spec == spec):
-                if watch.is_running and watch.streams:
+                if watch.is_running and watch.courier.streams:
                     message = f"{identity.name!r} is already streamed with another configuration"
                     raise ConflictError(message, place=identity.place, hint="set a different id: in one of the two configurations")
                 await self._stop(identity, watch)
@@ -95,13 +98,33 @@ class Watches:
             if watch is None:
                 watch = await self._start(identity, spec)
             self._idle_since_s.pop(identity, None)
-            return watch, watch.join_stream(listener)
+            return watch, watch.courier.join(listener, dismiss)
 
     def leave(self, identity: Identity, watch: Watch, position: Position) -> None:
         """Disconnect a stream."""
-        watch.leave_stream(position)
-        if not watch.streams and self._running.get(identity) is watch:
+        watch.courier.leave(position)
+        if not watch.courier.streams and self._running.get(identity) is watch:
             self._idle_since_s[identity] = time.monotonic()
+
+    async def known(self) -> set[Identity]:
+        """Return the identities of all watches, running or not.
+
+        Raises:
+            StateError: The state directory cannot be read.
+        """
+        return set(self._running) | await asyncio.to_thread(self._state.identities)
+
+    async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
+
+        Raises:
+            StateError: The state cannot be used.
+        """
+        async with self._lock(identity):
+            watch = self._running.get(identity)
+            if watch is not None and watch.is_running:
+                return await asyncio.to_thread(watch.courier.replay, seq=seq, time_s=time_s)
+            return await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
 
     async def run(self) -> None:
         """Stop watches that no stream has used for the idle timeout, until cancelled."""
@@ -112,7 +135,7 @@ class Watches:
                     continue
                 async with self._lock(identity):
                     watch = self._running.get(identity)
-                    if watch is not None and not watch.streams:
+                    if watch is not None and not watch.courier.streams:
                         self._log.info("watch.idle", watch=identity.name, place=identity.place)
                         with suppress(UnavailableError):
                             # It is busy with its store; the next round finds it stopped.
@@ -137,7 +160,8 @@ class Watches:
             raise UnavailableError("the server is shutting down", hint="connect again")
         await asyncio.to_thread(self._refuse_own_state, spec)
         store = await asyncio.to_thread(self._state.open, identity)
-        limits = Limits(self._settings.journal_cap, self._settings.redelivery_window_s)
+        settings = self._settings
+        limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
         watch = Watch(spec, self._sources.make, store, limits, name=identity.name)
         self._running[identity] = watch
         watch.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.delivery import BLOCKED_S, GRAIN_S, Position
+from watcher.delivery import BLOCKED_S, GRAIN_S, REMINDERS, Position, RemindingPosition
 
 WINDOW_S = 30.0
 
@@ -72,3 +72,63 @@ def test_a_first_write_may_block() -> None:
     write(position, 1, 0.0, took_s=50.0)
     assert position.confirmed_seq(50.0 + WINDOW_S - 0.01, WINDOW_S) == 0
     assert position.confirmed_seq(50.0 + WINDOW_S, WINDOW_S) == 1
+
+
+def test_what_was_told_before_is_counted() -> None:
+    """Payloads that may have been written to another stream count as written again, those that are new do not."""
+    position = Position(3, told_seq=5)
+    for seq in (4, 5, 6):
+        write(position, seq, 0.0)
+    assert (position.written, position.rewritten) == (3, 2)
+
+
+def test_a_stream_is_rewound_between_two_writes() -> None:
+    """A stream goes on where it is rewound to, with what it is writing written; what it confirmed no longer counts, nor its marks."""
+    position = Position(0)
+    for seq in (1, 2):
+        write(position, seq, 0.0)
+    assert position.confirmed_seq(100.0, WINDOW_S) == 2
+    position.begin_write(100.0)
+    position.rewind(0)
+    assert position.confirmed_seq(100.0, WINDOW_S) == 0
+    position.end_write(3, 100.0)
+    assert position.confirmed_seq(200.0, WINDOW_S) == 0
+    assert (position.resume(), position.written_seq, position.resume()) == (0, 0, 0)
+    assert position.confirmed_seq(1000.0, WINDOW_S) == 0
+    for seq in (1, 2, 3, 4):
+        write(position, seq, 1000.0)
+    assert position.confirmed_seq(1000.0 + WINDOW_S, WINDOW_S) == 4
+    assert (position.written, position.rewritten) == (7, 3)
+
+
+def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
+    """A stream is stalled when one write has taken a whole window, and not when it is idle, however long."""
+    position = Position(0)
+    assert not position.is_stalled(1e9, WINDOW_S)
+    position.begin_write(10.0)
+    assert [position.is_stalled(now_s, WINDOW_S) for now_s in (10.0, 40.0, 40.1)] == [False, False, True]
+    position.end_write(1, 50.0)
+    assert not position.is_stalled(1e9, WINDOW_S)
+
+
+def test_what_is_written_is_due_again() -> None:
+    """Each payload is due its timeout after it was written, in groups, and forgotten until it is written again."""
+    position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
+    assert (position.due_in_s(0.0), position.overdue(100.0)) == (None, [])
+    for seq in range(1, REMINDERS + 3):
+        write(position, seq, 1.0)
+    write(position, 1000, 5.0)
+    assert (position.due_in_s(4.0), position.overdue(10.9)) == (7.0, [])
+    assert position.overdue(11.0) == list(range(1, REMINDERS + 1))
+    assert (position.overdue(11.0), position.due_in_s(11.0), position.due_in_s(20.0)) == ([REMINDERS + 1, REMINDERS + 2], 4.0, 0.0)
+    write(position, 1, 12.0)
+    assert (position.written_seq, position.rewritten) == (1000, 1)
+    assert position.overdue(22.0) == [1000, 1]
+
+
+def test_a_rewound_stream_forgets_what_was_due() -> None:
+    """What is written again from the start is not due for its first writing as well."""
+    position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
+    write(position, 1, 0.0)
+    position.rewind(0)
+    assert (position.resume(), position.overdue(1000.0)) == (0, [])

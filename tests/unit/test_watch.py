@@ -78,14 +78,14 @@ def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) 
     store = Store(tmp_path / "state.db")
     limits = Limits(journal_cap=10, window_s=0.0)
     watch = Watch(Spec(DirectorySpec("/data")), lambda _spec, _should_stop: place, store, limits, name="test")
-    position = watch.join_stream(told.set)
+    position = watch.courier.join(told.set)
     watch.start()
     try:
         assert told.wait(DEADLINE_S)  # the first scan is over
         place.files = dict(list(place.files.items())[DELETED:])
         while position.written_seq < DELETED:
             told.clear()
-            payloads = watch.payloads(position.written_seq, limit=100, max_bytes=1 << 20)
+            payloads = watch.courier.payloads(position.written_seq, limit=100, max_bytes=1 << 20)
             assert payloads or told.wait(DEADLINE_S)
             assert watch.failure is None
             for payload in payloads:

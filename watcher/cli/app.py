@@ -12,6 +12,7 @@ from watcher.cli.check import check
 from watcher.cli.dev import dev
 from watcher.cli.healthcheck import healthcheck
 from watcher.cli.lines import complain
+from watcher.cli.replay import replay
 from watcher.cli.serve import serve
 from watcher.cli.status import status
 from watcher.cli.tail import tail
@@ -34,6 +35,7 @@ _EXAMPLES: dict[Callable[..., None], list[str]] = {
     serve: ["watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data"],
     check: ["watcher check config.yaml", "watcher check --offline - < config.yaml"],
     tail: ["watcher tail config.yaml --server watcher.example:8080 --json"],
+    replay: ["watcher replay orders --since 2h", "watcher replay orders --since 10042 --server watcher.example:8080"],
     status: ["watcher status", "watcher status --state /var/lib/watcher --json"],
     healthcheck: ["watcher healthcheck --server 127.0.0.1:8080"],
 }

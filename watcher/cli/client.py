@@ -1,4 +1,4 @@
-"""A client of the server: how ``dev``, ``tail`` and ``healthcheck`` connect. The only module of the command line that imports grpc."""
+"""A client of the server: how the verbs that speak to one connect. Here alone the command line imports grpc."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ OPTIONS = (
     # Servers are on this machine or in the same cluster, where a proxy of the environment does not lead.
     ("grpc.enable_http_proxy", 0),
 )
+
+REPLAY_TIMEOUT_S = 30.0
 
 FINAL = frozenset(
     {
@@ -59,6 +61,11 @@ class Endpoint:
     tls: bool = False
     tls_ca: Path | None = None
 
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is sent with each call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
     def channel(self) -> grpc.aio.Channel:
         """Return a channel of its own for the caller, who closes it.
 
@@ -89,9 +96,10 @@ async def open_stream(endpoint: Endpoint, name: str, config: bytes) -> AsyncIter
     """
     from watcher._proto import generic_pb2, generic_pb2_grpc  # noqa: PLC0415 - a health check does not need the contract
 
-    metadata = (("authorization", f"Bearer {endpoint.token}"),) if endpoint.token else ()
     async with endpoint.channel() as channel:
-        call = generic_pb2_grpc.EventingStub(channel).StartEventSource(generic_pb2.EventSource(name=name, config=config), metadata=metadata)
+        call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
+            generic_pb2.EventSource(name=name, config=config), metadata=endpoint.metadata
+        )
         try:
             await call.wait_for_connection()
             yield _payloads(call)
@@ -108,6 +116,36 @@ async def _payloads(call: AsyncIterable[generic_pb2.Event]) -> AsyncIterator[byt
 def _translated(error: grpc.aio.AioRpcError) -> WatcherError:
     kind = RefusedError if error.code() in FINAL else UnavailableError
     return kind(error.details() or error.code().name)
+
+
+async def request_replay(endpoint: Endpoint, name: str, place: str, *, seq: int | None, time_s: float | None) -> tuple[str, range]:
+    """Ask a server to send confirmed events again.
+
+    Args:
+        endpoint: The server.
+        name: Of the watch.
+        place: What it watches; empty if that goes without saying.
+        seq: From this sequence number on.
+        time_s: In its place: from what was found then on, seconds since the epoch.
+
+    Returns:
+        What is watched, and the sequence numbers that are sent again.
+
+    Raises:
+        RefusedError: See ``FINAL``; the message is the server's.
+        UnavailableError: The server cannot be reached, or cannot do it now.
+    """
+    from watcher._proto import watcher_pb2, watcher_pb2_grpc  # noqa: PLC0415 - others do not need it
+
+    request = watcher_pb2.ReplayRequest(name=name, place=place, seq=seq)
+    if time_s is not None:
+        request.time.FromNanoseconds(int(time_s * 1e9))
+    async with endpoint.channel() as channel:
+        try:
+            answer = await watcher_pb2_grpc.DeliveryStub(channel).Replay(request, metadata=endpoint.metadata, timeout=REPLAY_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from error
+    return answer.place, range(answer.first_seq, answer.last_seq + 1)
 
 
 async def is_serving(endpoint: Endpoint, timeout_s: float) -> bool:

@@ -94,6 +94,7 @@ Verbose: TypeAlias = Annotated[bool, flag("-v", "--verbose", help="Log more, on 
 Server: TypeAlias = Annotated[
     str | None, flag("--server", metavar="ADDRESS", parser=address, help=f"host:port or unix:/path.  [default: {DEFAULT_SERVER}]")
 ]
+Token: TypeAlias = Annotated[str, flag("--token", metavar="TOKEN", help="Shown to a server with --token-file.", show_default=False)]
 Tls: TypeAlias = Annotated[bool, flag("--tls", help="Connect with TLS.")]
 TlsCa: TypeAlias = Annotated[
     Path | None, flag("--tls-ca", metavar="FILE", help="Authorities (PEM) to trust in place of the system's; implies --tls.")

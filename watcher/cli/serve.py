@@ -56,6 +56,10 @@ def serve(  # noqa: PLR0913 - each is a flag
     journal_cap: Annotated[
         int, flag("--journal-cap", metavar="COUNT", min=1, help="Undelivered events that a watch holds before it stops looking.")
     ] = 100_000,
+    journal_retention: Annotated[
+        str,
+        flag("--journal-retention", metavar="TIME", parser=duration_text, help="Delivered events are kept so long for `watcher replay`."),
+    ] = "0s",
     max_streams: Annotated[int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")] = 10_000,
     log_format: Annotated[Literal["auto", "json", "console"], flag("--log-format", help="auto: console on a terminal.")] = "auto",
     verbose: Verbose = False,
@@ -83,6 +87,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         redelivery_window_s=duration(redelivery_window),
         idle_timeout_s=duration(idle_timeout),
         journal_cap=journal_cap,
+        journal_retention_s=duration(journal_retention),
         max_streams=max_streams,
     )
     asyncio.run(run_server(settings))

@@ -12,7 +12,7 @@ import typer
 from watcher.cli.addresses import default_server
 from watcher.cli.configuration import STDIN, read_configuration
 from watcher.cli.lines import Output, complain
-from watcher.cli.options import Exec, Json, Server, Tls, TlsCa, flag
+from watcher.cli.options import Exec, Json, Server, Tls, TlsCa, Token, flag
 from watcher.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def tail(  # noqa: PLR0913 - each is a flag
     *,
     server: Server = None,
     name: Annotated[str | None, flag("--name", metavar="NAME", help="Of the event source.  [default: that of the file]")] = None,
-    token: Annotated[str, flag("--token", metavar="TOKEN", help="Shown to a server with --token-file.", show_default=False)] = "",
+    token: Token = "",
     tls: Tls = False,
     tls_ca: TlsCa = None,
     reconnect: Annotated[bool, flag("--reconnect/--no-reconnect", help="Connect again when the server has gone.")] = True,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("verb", ["", "dev", "serve", "check", "tail", "status", "healthcheck"])
+@pytest.mark.parametrize("verb", ["", "dev", "serve", "check", "tail", "replay", "status", "healthcheck"])
 def test_help(run: Callable[..., subprocess.CompletedProcess[str]], verb: str) -> None:
     """The help of each verb has an example and fits 80 columns; that of the program tells the exit codes."""
     done = run(*filter(None, [verb]), "--help")
