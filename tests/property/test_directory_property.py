@@ -5,14 +5,10 @@ The default run tells the same histories each time; ``make deep EXAMPLES=2000 AR
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
-import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,12 +18,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
 from watcher.model import ChangeType, Entry
 from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
 from watcher.sources import inotify
 from watcher.sources.directory import DirectorySource
-from watcher.spec import DirectorySpec, Filter, Mode, Spec
+from watcher.spec import DirectorySpec, Mode, Spec
 from watcher.store import Store
 from watcher.tracker import Appearance, Tracker
 from wiring import FallibleOutbox, PowerFailure
@@ -49,182 +46,6 @@ CAP_S = 1300.0
 """Longer than the longest time for which a path that gets no rest can wait, at the longest settle time drawn here."""
 LEAPS = 6
 """A hint can lead to a second look, and that to a third; each waits once."""
-
-FILTER = Filter(exclude=("*.tmp", "skip/", ".barrier*"))
-# What is a file now can be a directory later. ``out`` is not watched.
-ROOT, OUTSIDE = b"root/", b"out/"
-DIRECTORIES = [b"root/d", b"root/d/e", b"root/x", b"root/skip", b"out/d"]
-FILES = [b"root/a", b"root/b", b"root/b.tmp", b"root/d/a", b"root/d/e/a", b"root/x/a", b"root/skip/a", b"out/a", b"out/d/a"]
-UNLINKED = ["write", "append", "hold", "replace", "rename", "exchange", "unlink", "recreate", "mkdir", "rmtree", "chmod", "utime"]
-LINKED = [*UNLINKED, "symlink", "retarget", "loop"]
-
-TIMES_NS = [10**18, 10**18 + 1, 4 * 10**18]
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
-libc = ctypes.CDLL(None, use_errno=True)
-
-names = st.sampled_from([*FILES, *DIRECTORIES])
-NEEDS_NOTHING = {"write", "hold", "mkdir", "symlink", "loop"}
-
-
-def operations(kinds: Sequence[str]) -> st.SearchStrategy[Operation]:
-    """Return a strategy of things to do to files; renames, which have most to go wrong, come often."""
-    return st.tuples(st.sampled_from([*kinds, "rename", "rename"]), st.integers(0, 31), names)
-
-
-class Disk:
-    """A watched and an unwatched directory side by side, and what can be done to them.
-
-    No two contents have the same size: two writes within one tick of the file system's clock could not be told apart.
-    """
-
-    def __init__(self, base: bytes) -> None:
-        self.root = base + ROOT
-        self._base = base
-        self._size_bytes = 0
-        self._held: list[int] = []
-        os.mkdir(base + ROOT)
-        os.mkdir(base + OUTSIDE)
-
-    def perform(self, operation: Operation) -> None:
-        """Do something, or nothing where it cannot be done.
-
-        Args:
-            operation: What to do; to which of the things that are there, by its number; and a name, which may be free.
-        """
-        kind, number, name = operation
-        there = sorted(self._everything(self._base))
-        some = there[number % len(there)] if there else self._base + name
-        with suppress(OSError):
-            if kind in NEEDS_NOTHING:
-                getattr(self, f"_{kind}")(self._base + name, some)
-            else:
-                other = there[len(name) * number % len(there)] if kind == "exchange" and there else self._base + name
-                getattr(self, f"_{kind}")(some, other)
-
-    def _everything(self, directory: bytes) -> Iterator[bytes]:
-        """Yield what is there by its own path, but for the two directories themselves."""
-        for parent, directories, files in os.walk(directory):
-            if parent != directory:
-                yield from (os.path.join(parent, name) for name in directories + files if not name.startswith(b".barrier"))
-
-    def release(self) -> None:
-        """Close the files that are held open."""
-        while self._held:
-            os.close(self._held.pop())
-
-    def files(self) -> dict[bytes, Version]:
-        """Return what a stream should know: the files that count, also those that links lead to."""
-        return dict(self._files(self.root, b"", ()))
-
-    def is_plain(self, path: bytes) -> bool:
-        """Tell whether no link leads to a path."""
-        parts = path.split(b"/")
-        return not any(os.path.islink(self.root + b"/".join(parts[: end + 1])) for end in range(len(parts)))
-
-    def _files(self, real: bytes, prefix: bytes, hops: tuple[bytes, ...]) -> Iterator[tuple[bytes, Version]]:
-        path_filter = PathFilter(FILTER)
-        for name in os.listdir(real):
-            path, full = prefix + name, real + name
-            target = os.path.realpath(full)
-            if os.path.islink(full) and os.path.isdir(target):
-                target += b"/"
-                is_loop = real.startswith(target) or target in hops
-                if target.startswith(self.root) and not is_loop and path_filter.admits_directory(path):
-                    yield from self._files(target, path + b"/", (*hops, target))
-            elif os.path.isdir(full):
-                if path_filter.admits_directory(path):
-                    yield from self._files(full + b"/", path + b"/", hops)
-            elif os.path.isfile(full) and path_filter.admits(path):
-                found = os.stat(full)
-                yield path, (found.st_size, found.st_mtime_ns, found.st_ino)
-
-    def _new_size(self) -> int:
-        self._size_bytes += 1
-        return self._size_bytes
-
-    def _write(self, path: bytes, _other: bytes) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(bytes(self._new_size()))
-
-    def _append(self, path: bytes, _other: bytes) -> None:
-        os.truncate(path, self._new_size())
-
-    def _hold(self, path: bytes, _other: bytes) -> None:
-        """Write to a file and keep it open."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-        self._held.append(fd)
-        os.ftruncate(fd, self._new_size())
-
-    def _replace(self, path: bytes, _other: bytes) -> None:
-        temporary = os.path.dirname(path) + b"/new.tmp"
-        self._write(temporary, b"")
-        os.replace(temporary, path)
-
-    def _recreate(self, path: bytes, other: bytes) -> None:
-        os.unlink(path)
-        self._write(path, other)
-
-    def _rename(self, path: bytes, other: bytes) -> None:
-        os.rename(path, other)
-
-    def _exchange(self, path: bytes, other: bytes) -> None:
-        libc.renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE)
-
-    def _unlink(self, path: bytes, _other: bytes) -> None:
-        os.unlink(path)
-
-    def _mkdir(self, path: bytes, _other: bytes) -> None:
-        os.makedirs(path)
-
-    def _rmtree(self, path: bytes, _other: bytes) -> None:
-        shutil.rmtree(path)
-
-    def _chmod(self, path: bytes, _other: bytes) -> None:
-        if os.path.isfile(path):
-            os.chmod(path, os.stat(path).st_mode ^ 0o040)
-
-    def _utime(self, path: bytes, other: bytes) -> None:
-        time_ns = TIMES_NS[len(other) % len(TIMES_NS)]
-        os.utime(path, ns=(time_ns, time_ns))
-
-    def _symlink(self, path: bytes, other: bytes) -> None:
-        os.symlink(other, path)
-
-    def _loop(self, path: bytes, _other: bytes) -> None:
-        os.symlink(self.root[:-1], path)
-
-    def _retarget(self, path: bytes, other: bytes) -> None:
-        temporary = os.path.dirname(path) + b"/link.tmp"
-        os.symlink(other, temporary)
-        os.replace(temporary, path)
-
-
-class Replica:
-    """What a client knows who believes each event: sizes and times in nanoseconds, by path."""
-
-    def __init__(self, files: dict[bytes, Version]) -> None:
-        self.files = {path: version[:2] for path, version in files.items()}
-        self.seq = 0
-
-    def take(self, data: bytes) -> None:
-        """Apply one event, which must make sense where it stands."""
-        event = json.loads(data)
-        path, kind = event["path"].encode(), event["type"]
-        assert event["seq"] == self.seq + 1
-        self.seq = event["seq"]
-        assert (path in self.files) == (kind in {"modified", "deleted"}) or kind == "moved", event
-        if kind == "moved":
-            del self.files[event["old_path"].encode()]
-        self.files[path] = (event["size"], nanoseconds(event["mtime"]))
-        if kind == "deleted":
-            del self.files[path]
-
-
-def nanoseconds(text: str) -> int:
-    """Return a time of a payload as nanoseconds since the epoch."""
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    return int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp()) * 10**9 + int(fraction.ljust(9, "0") or "0")
 
 
 class JumpySource(DirectorySource):
@@ -358,7 +179,7 @@ class Watching(RuleBasedStateMachine):
         name = b".barrier%d" % self._barriers
         inbox = self.source._watches.inbox
         os.close(os.open(self._disk.root + name, os.O_WRONLY | os.O_CREAT))
-        os.unlink(self._disk.root + name)
+        os.unlink(self._disk.root + name)  # noqa: PTH108 - a path in bytes
         end_s = time.monotonic() + DEADLINE_S
         while not any(event.name == name and event.mask & inotify.DELETE for event in reversed(list(inbox._events))):
             assert time.monotonic() < end_s, "the kernel tells nothing"
