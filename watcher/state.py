@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
+from watcher.database import is_damaged, set_aside
 from watcher.errors import StateError
 from watcher.mounts import mount_of
-from watcher.store import Store, is_damaged, read_summary, set_aside
+from watcher.store import Store, read_summary
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,23 +1,16 @@
-"""The store: index, journal and cursor of one watch in one SQLite file. The only importer of ``sqlite3``.
+"""The store: index, journal and cursor of one watch in one state file.
 
 What a watch found and what it will say about it become durable together: ``commit`` is one transaction, so after a crash either both
 are there or neither, and the difference is found again. The store knows rows and bytes; what is a change is not its business.
-
-One connection serves the watch's thread, which writes, and the threads that read the journal for streams; a lock keeps them apart.
-WAL with ``synchronous=FULL`` makes a commit durable at the cost of one fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 from __future__ import annotations
 
-import re
-import sqlite3
-import threading
 import time
 import uuid
-from contextlib import closing, contextmanager
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from watcher.database import Database, looking_at
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload, Row
 
@@ -38,7 +31,6 @@ _COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_l
 _UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
     inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class, is_link = excluded.is_link"""  # noqa: S608
-_WAIT_S = 10.0
 
 
 class Store:
@@ -65,13 +57,10 @@ class Store:
         Raises:
             StateError: It cannot be opened, is damaged, or was written by a newer version.
         """
+        self._db = Database(path, shared_memory=shared_memory)
         self.path = path
-        self._lock = threading.RLock()
-        with self._translated():
-            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
-            with self._translated():
-                self._prepare(shared_memory=shared_memory)
+            with self._db.guarded():
                 counters = self._db.execute("SELECT next_id, entries, next_seq, cursor FROM counters").fetchone()
                 self._next_id: int
                 self.entries: int
@@ -87,30 +76,11 @@ class Store:
             self._db.close()
             raise
 
-    def _prepare(self, *, shared_memory: bool) -> None:
-        if shared_memory:
-            self._db.execute("PRAGMA journal_mode = WAL")
-        else:
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = TRUNCATE")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA cache_size = -8192")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        parts = _schema_parts()
-        if version > len(parts):
-            message = f"state file has schema version {version}, this program knows {len(parts)}"
-            raise StateError(message, place=str(self.path), hint="run the newer version, or move the file away to start afresh")
-        for number, statements in enumerate(parts[version:], start=version + 1):
-            with self._transaction():
-                for statement in statements:
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {number}")
-
     def _renumber(self) -> None:
         """Number the rows afresh: ids are not used again, and the bitmap of a scan is as long as the highest."""
         query = """UPDATE entry SET id = numbered.id FROM (SELECT path, row_number() OVER (ORDER BY path) - 1 AS id FROM entry) AS numbered
             WHERE entry.path = numbered.path"""
-        with self._translated(), self._transaction():
+        with self._db.transaction():
             self._db.execute(query)
             self._db.execute("UPDATE counters SET next_id = entries")
         self._next_id = self.entries
@@ -122,20 +92,24 @@ class Store:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        with self._lock:
-            self._db.close()
+        self._db.close()
+
+    @property
+    def found_damage(self) -> bool:
+        """Whether something has failed because the file is damaged."""
+        return self._db.found_damage
 
     # What the file belongs to
 
     def meta(self, key: str) -> str | None:
         """Return a value kept with ``set_meta``, or None."""
-        with self._translated():
+        with self._db.guarded():
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, **values: str | None) -> None:
         """Keep values by key, in one transaction; None removes one."""
-        with self._translated(), self._transaction():
+        with self._db.transaction():
             for key, value in values.items():
                 if value is None:
                     self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -173,7 +147,7 @@ class Store:
         condition = "path >= ?" if end is None else "path >= ? AND path < ?"
         query = f"SELECT {columns} FROM entry WHERE {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
         while True:
-            with self._translated():
+            with self._db.guarded():
                 page = self._db.execute(query, (after,) if end is None else (after, end)).fetchall()
             if not page:
                 return
@@ -193,7 +167,7 @@ class Store:
 
     def _find(self, paths: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
         found: dict[bytes, tuple[Any, ...]] = {}
-        with self._translated():
+        with self._db.guarded():
             for start in range(0, len(paths), FIND_ROWS):
                 part = [*paths[start : start + FIND_ROWS]]
                 # The library keeps each text of a statement compiled: so there are few, and what is missing in one is asked for twice.
@@ -204,7 +178,7 @@ class Store:
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
-        with self._translated():
+        with self._db.guarded():
             return [path for (path,) in self._db.execute("SELECT path FROM entry WHERE is_link").fetchall()]
 
     # Commits
@@ -223,7 +197,7 @@ class Store:
         """
         entries = self.entries + delta.created - len(delta.deletes)
         next_seq = self.next_seq + changes
-        with self._translated(), self._transaction():
+        with self._db.transaction():
             if delta.deletes:
                 self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
             if delta.upserts:
@@ -246,8 +220,8 @@ class Store:
         """
         if seq <= self.cursor:
             return
-        with self._translated():
-            with self._transaction():
+        with self._db.guarded():
+            with self._db.transaction():
                 self._advance(seq, keep_s)
             self.cursor = seq
 
@@ -258,9 +232,9 @@ class Store:
             seqs: Of changes; each confirms the whole payload that it is in. Those that are confirmed already do nothing.
             keep_s: See ``confirm``.
         """
-        with self._translated():
+        with self._db.guarded():
             cursor, acknowledged = self.cursor, set(self.acknowledged)
-            with self._transaction():
+            with self._db.transaction():
                 found = {self._first("seq >= ?", seq) for seq in seqs if seq > cursor}
                 rows = {seq for seq in found if seq is not None} - acknowledged
                 self._db.executemany("UPDATE journal SET is_acknowledged = 1 WHERE seq = ?", [(seq,) for seq in rows])
@@ -273,7 +247,7 @@ class Store:
 
     def expire(self, keep_s: float) -> None:
         """Drop confirmed payloads that are older than ``keep_s`` seconds."""
-        with self._translated(), self._transaction():
+        with self._db.transaction():
             self._drop(self.cursor, keep_s)
 
     def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
@@ -286,14 +260,14 @@ class Store:
         Returns:
             The cursor as it is then.
         """
-        with self._translated():
+        with self._db.guarded():
             first = self._first("seq >= ?", seq) if time_s is None else self._first("committed_at >= ?", time_s)
             if first is None or first > max(self.cursor, *self.acknowledged, 0):
                 return self.cursor
             # A payload begins where the one before it ends; of the first that is kept, only its last change is known.
             (before,) = self._db.execute("SELECT max(seq) FROM journal WHERE seq < ?", (first,)).fetchone()
             cursor = min(self.cursor, first - 1 if before is None else before)
-            with self._transaction():
+            with self._db.transaction():
                 self._db.execute("UPDATE counters SET cursor = ?", (cursor,))
                 self._db.execute("UPDATE journal SET is_acknowledged = 0 WHERE seq >= ?", (first,))
             self.cursor, self.acknowledged = cursor, {kept for kept in self.acknowledged if kept < first}
@@ -325,7 +299,7 @@ class Store:
         """Return the payloads after a sequence number, in order: at most ``limit``, and no more than fit ``max_bytes`` after the first."""
         payloads: list[Payload] = []
         size_bytes = 0
-        with self._translated():
+        with self._db.guarded():
             for values in self._db.execute("SELECT seq, payload FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)):
                 payload = Payload._make(values)
                 size_bytes += len(payload.data)
@@ -338,45 +312,13 @@ class Store:
         """Return the payloads with these sequence numbers that are not confirmed, in order; not more than ``FIND_ROWS`` of them."""
         marks = ",".join("?" * len(seqs))
         query = f"SELECT seq, payload FROM journal WHERE seq IN ({marks}) AND seq > ? AND NOT is_acknowledged ORDER BY seq"  # noqa: S608 - only marks
-        with self._translated():
+        with self._db.guarded():
             return [Payload._make(values) for values in self._db.execute(query, (*seqs, self.cursor)).fetchall()]
 
     def pending(self) -> list[Payload]:
         """Return the rendered events that wait for their batch, in order."""
-        with self._translated():
+        with self._db.guarded():
             return [Payload._make(values) for values in self._db.execute("SELECT seq, event FROM pending ORDER BY seq").fetchall()]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                code = getattr(error, "sqlite_errorname", type(error).__name__)
-                message = f"state file cannot be used: {error} ({code})"
-                hint = next((hint for kind, hint in _HINTS.items() if code.startswith(kind)), "see the server's log")
-                raise StateError(message, place=str(self.path), hint=hint) from error
-
-
-_HINTS = {
-    "SQLITE_FULL": "free space in the state directory",
-    "SQLITE_READONLY": "make the state directory writable",
-    "SQLITE_CANTOPEN": "make the state directory writable",
-    "SQLITE_IOERR": "check the disk of the state directory",
-    "SQLITE_CORRUPT": "move the file away to start afresh",
-    "SQLITE_NOTADB": "move the file away to start afresh",
-}
 
 
 def _row(values: tuple[Any, ...]) -> Row:
@@ -392,48 +334,14 @@ def read_summary(path: Path) -> dict[str, str | int]:
     Raises:
         StateError: It cannot be read, or a server on a network file system has it for itself.
     """
-    # Without a WAL nobody writes; then SQLite is told so, or it would make a WAL of its own.
-    mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=1.0)) as db:
-            meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
-            entries, next_seq, cursor = db.execute("SELECT entries, next_seq, cursor FROM counters").fetchone()
-    except sqlite3.Error as error:
-        raise StateError(f"state file cannot be read: {error}", place=str(path)) from error
+    with looking_at(path) as db:
+        meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        entries, next_seq, cursor = db.execute("SELECT entries, next_seq, cursor FROM counters").fetchone()
     names: dict[str, str | int] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
     return names | {"entries": entries, "next_seq": next_seq, "cursor": cursor, "used_at": int(meta.get("used_at", 0))}
-
-
-def is_damaged(error: StateError) -> bool:
-    """Tell whether the error says that the file itself is damaged, so that only setting it aside helps."""
-    return getattr(error.__cause__, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a damaged state file, with its side files, and return its new name."""
-    aside = path.with_suffix(f".damaged-{time.time_ns()}")
-    for suffix in ("-wal", "-shm", "-journal", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def _range_end(prefix: bytes) -> bytes | None:
     """Return the least byte string above all that begin with ``prefix``; None when there is none."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
-
-
-def _schema_parts() -> list[list[str]]:
-    text = files("watcher").joinpath("schema.sql").read_text(encoding="utf-8")
-    return [list(_statements(part.splitlines())) for part in re.split(r"^-- version \d+$", text, flags=re.MULTILINE)[1:]]
-
-
-def _statements(lines: Iterable[str]) -> Iterator[str]:
-    statement = ""
-    for line in lines:
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from watcher import store as store_module
+from watcher.database import schema_parts
 from watcher.errors import StateError
 from watcher.model import Delta, Payload
 from watcher.store import Store
@@ -171,7 +172,7 @@ def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     """A journal from before acknowledgements is sent as it stands."""
     path = tmp_path / "state.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for statement in store_module._schema_parts()[0]:
+        for statement in schema_parts()[0]:
             db.execute(statement)
         db.execute("INSERT INTO journal VALUES (4, 'four')")
         db.execute("UPDATE counters SET next_seq = 5, cursor = 3")

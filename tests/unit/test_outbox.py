@@ -182,9 +182,9 @@ def test_payloads_are_cut_by_size(bench: Bench) -> None:
 
 def test_a_silent_step_reaches_the_index_only(bench: Bench) -> None:
     """A step without changes is committed without a number and without a word; an empty one is not even that."""
-    before = bench.store._db.total_changes
+    before = bench.store._db.connection.total_changes
     bench.outbox.commit(Step())
-    assert bench.store._db.total_changes == before
+    assert bench.store._db.connection.total_changes == before
     bench.outbox.commit(Step(Delta([bench.store.new_row(Entry(b"a", 1, 1))], created=1)))
     assert (bench.store.entries, bench.store.next_seq, bench.told, bench.outbox.by_type) == (1, 1, 0, {})
 

@@ -128,7 +128,7 @@ def test_old_state_that_cannot_be_read_stays(tmp_path: Path) -> None:
 
 def test_a_busy_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state file that another program has locked is a StateError in the end, not a wait for ever."""
-    monkeypatch.setattr("watcher.store._WAIT_S", 0.05)
+    monkeypatch.setattr("watcher.database._WAIT_S", 0.05)
     path = tmp_path / "state.db"
     with closing(Store(path)) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from grounds import unprivileged
+from watcher import database
 from watcher import store as store_module
+from watcher.database import is_damaged, set_aside
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload, Row
-from watcher.store import Store, is_damaged, read_summary, set_aside
+from watcher.store import Store, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,9 +95,9 @@ def test_a_newer_file_is_refused(path: Path) -> None:
 
 def test_each_migration_is_done_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older file gets the parts that it lacks, one transaction each; a part that fails leaves the file at the one before it."""
-    parts = store_module._schema_parts()
+    parts = database.schema_parts()
     Store(path).close()
-    monkeypatch.setattr(store_module, "_schema_parts", lambda: [*parts, ["CREATE TABLE two (x)"], ["CREATE TABLE three (x)", "broken"]])
+    monkeypatch.setattr(database, "schema_parts", lambda: [*parts, ["CREATE TABLE two (x)"], ["CREATE TABLE three (x)", "broken"]])
     for _ in range(2):
         with pytest.raises(StateError, match="broken"):
             Store(path)
@@ -175,7 +177,7 @@ def test_rows_may_change_between_pages(store: Store, monkeypatch: pytest.MonkeyP
 
 def test_thousands_of_rows_are_found_at_once(store: Store) -> None:
     """However many paths are asked for, their rows come: a burst of renames asks for two paths each."""
-    store._db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # what SQLite has unless a distribution raises it
+    store._db.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # what SQLite has unless a distribution raises it
     paths = [b"%d" % number for number in range(40_000)]
     add(store, *paths[:2])
     assert set(store.rows(paths)) == set(paths[:2])
