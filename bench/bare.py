@@ -1,13 +1,14 @@
-"""A gRPC stream with nothing behind it, the most that a server in Python can send: python bench/bare.py COUNT; used by bench/directory.py.
+"""A gRPC stream with nothing behind it, the most that a server in Python can send: python bench/bare.py FILE.
 
-It prints its address, waits for a line on standard input, and then writes COUNT payloads of the usual size to whoever is connected.
+Started by bench/directory.py and bench/stream.py. It prints its address, waits for a line on standard input, and then writes the payloads
+in FILE, one a line, to whoever is or gets connected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,9 +17,6 @@ from watcher._proto import generic_pb2, generic_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PADDING = "x" * 360
-"""Makes a payload as long as that of a file with a short path."""
 
 
 class Eventing(generic_pb2_grpc.EventingServicer):
@@ -37,9 +35,8 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         await asyncio.Event().wait()
 
 
-async def main() -> None:
+async def main(payloads: Sequence[bytes]) -> None:
     """Serve until standard input ends."""
-    payloads = [json.dumps({"path": f"{number:05}", "padding": PADDING}).encode() for number in range(int(sys.argv[1]))]
     go = asyncio.Event()
     server = grpc.aio.server()
     generic_pb2_grpc.add_EventingServicer_to_server(Eventing(payloads, go), server)
@@ -49,8 +46,9 @@ async def main() -> None:
     await asyncio.to_thread(sys.stdin.readline)
     go.set()
     await asyncio.to_thread(sys.stdin.read)
-    await server.stop(None)
+    # The clients have gone, which the calls notice a moment later.
+    await server.stop(grace=1.0)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(Path(sys.argv[1]).read_bytes().splitlines()))

@@ -19,7 +19,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness import cpu_s, make_files, measure, memory_mib, run_server, walk
+from harness import cpu_s, make_files, measure, memory_mib, run_bare, run_server, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PEERS = ("watchdog", "watchfiles")
 IN_MEMORY = "server, state in memory"
 """What is left of the latency when the disk under the state file takes no time."""
+
+PADDING = "x" * 360
+"""Makes a payload as long as that of a file with a short path."""
 
 BURST_FILES = 50_000
 RATE_S = 100
@@ -102,16 +105,13 @@ def make_at_once(paths: list[str]) -> None:
 
 def tell_bare(count: int) -> Told:
     """Return how a stream with nothing behind it is read: no server that sends one message a file can be faster."""
-    command = [sys.executable, str(Path(__file__).with_name("bare.py")), str(count)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    payloads = (json.dumps({"path": f"{number:05}", "padding": PADDING}).encode() for number in range(count))
+    with run_bare(payloads) as (process, address), closing(Reader("server", f"{address}=", count)) as reader:
         assert process.stdin is not None
-        assert process.stdout is not None
-        with closing(Reader("server", f"{process.stdout.readline().strip()}=", count)) as reader:
-            started_s = time.time()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            line = reader.line()
-        process.stdin.close()
+        started_s = time.time()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        line = reader.line()
     return Told("bare stream", started_s, line["told"], line["events"])
 
 

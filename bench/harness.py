@@ -8,8 +8,10 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +21,15 @@ import grpc
 from watcher._proto import generic_pb2, generic_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 RESCANS = 5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def run_server(state: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Run `watcher serve` on free ports; provide the process, its gRPC and its HTTP address."""
+def run_server(state: Path, environment: dict[str, str], *flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Run `watcher serve` on free ports, with more flags; provide the process, its gRPC and its HTTP address."""
     command = [
         sys.executable,
         "-m",
@@ -37,6 +39,7 @@ def run_server(state: Path, environment: dict[str, str]) -> Iterator[tuple[subpr
         "--http=127.0.0.1:0",
         f"--state={state}",
         "--log-format=json",
+        *flags,
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
     try:
@@ -44,12 +47,34 @@ def run_server(state: Path, environment: dict[str, str]) -> Iterator[tuple[subpr
         for line in process.stderr:
             said = json.loads(line)
             if said["event"] == "server.listening":
+                # What it logs is not read any more, but it must not wait for that: a hundred streams fill a pipe.
+                threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
                 yield process, said["address"], said["http"]
                 return
         raise RuntimeError("the server did not start")
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def run_bare(payloads: Iterable[bytes]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a gRPC stream with nothing behind it, see bare.py; provide the process, which waits for a line, and its address.
+
+    Args:
+        payloads: What it writes; no line breaks in them.
+    """
+    with tempfile.NamedTemporaryFile() as file:
+        file.writelines(payload + b"\n" for payload in payloads)
+        file.flush()
+        command = [sys.executable, str(Path(__file__).with_name("bare.py")), file.name]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield process, process.stdout.readline().strip()
+            finally:
+                process.stdin.close()
 
 
 def cpu_s(pid: int) -> float:

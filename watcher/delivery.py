@@ -109,11 +109,11 @@ class Position:
         if was_blocked and self._marks:
             # The client had stopped reading: everything not yet confirmed has waited in front of it until now.
             self._marks = deque([(now_s, self._marks[-1][1])])
-        # Rounded up, so that no event is confirmed before its own window is over.
-        mark_s = math.ceil(now_s / GRAIN_S) * GRAIN_S
-        if self._marks and self._marks[-1][0] == mark_s:
-            self._marks.pop()
-        self._marks.append((mark_s, seq))
+        if self._marks and now_s <= self._marks[-1][0]:
+            self._marks[-1] = (self._marks[-1][0], seq)
+        else:
+            # Rounded up, so that no event is confirmed before its own window is over.
+            self._marks.append((math.ceil(now_s / GRAIN_S) * GRAIN_S, seq))
 
 
 class RemindingPosition(Position):

@@ -150,15 +150,17 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 await context.send_initial_metadata(())
                 is_announced = True
             payloads = await self._read(watch, position)
+            now_s = time.monotonic()
             for payload in payloads:
                 if watch.courier.is_acknowledged(payload.seq):
                     position.skip(payload.seq)
                     continue
                 is_announced = True
-                position.begin_write(time.monotonic())
+                position.begin_write(now_s)
                 # This returns when the transport has taken the event, which flow control can delay without end.
                 await context.write(generic_pb2.Event(name=name, payload=payload.data))
-                position.end_write(payload.seq, time.monotonic())
+                now_s = time.monotonic()
+                position.end_write(payload.seq, now_s)
             if not payloads:
                 if not watch.is_running:
                     raise watch.failure or UnavailableError("the watch has stopped", hint="connect again")
