@@ -26,7 +26,7 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 
 .PHONY: test
 test: $(READY) ## run the tests (ARGS="-k name")
-	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS); \
+	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS); \
 		status=$$?; rm -rf "$$room"; exit $$status
 
 .PHONY: deep

@@ -69,7 +69,8 @@ class Stream:
     Args:
         call: The call.
         contract: Reads its answers.
-        is_reading: Whether to read at all; a stream that does not read is held back by flow control.
+        is_reading: Whether to read before ``read`` is called; a stream that does not read is held back by flow control.
+        pause_s: How long to rest after each event.
 
     Attributes:
         payloads: The bytes of the events that have come, in order.
@@ -77,13 +78,17 @@ class Stream:
         names: The names that they carry.
     """
 
-    def __init__(self, call: object, contract: Contract, *, is_reading: bool) -> None:
+    def __init__(self, call: object, contract: Contract, *, is_reading: bool, pause_s: float) -> None:
         self.payloads: list[bytes] = []
         self.events: list[Event] = []
         self.names: set[str] = set()
         self._call: Any = call
         self._contract = contract
-        self._is_reading = is_reading
+        self._is_reading = threading.Event()
+        if is_reading:
+            self._is_reading.set()
+        self._is_left = threading.Event()
+        self._pause_s = pause_s
         self._is_ready = False
         self._ending: Ending | None = None
         self._news = threading.Condition()
@@ -126,8 +131,13 @@ class Stream:
         """Whether the stream has not ended."""
         return self._ending is None
 
+    def read(self) -> None:
+        """Read from now on."""
+        self._is_reading.set()
+
     def cancel(self) -> None:
         """Leave, and wait until nothing more can come."""
+        self._is_left.set()
         self._call.cancel()
         self._thread.join(DEADLINE_S)
 
@@ -140,12 +150,15 @@ class Stream:
         with self._news:
             self._is_ready = self._call.is_active()
             self._news.notify_all()
-        if self._is_reading:
-            try:
-                for answer in self._call:
-                    self._take(answer)
-            except grpc.RpcError:
-                pass  # the ending has its code
+        # What has not read yet goes on when the call is over, to note how it ended.
+        if self._call.add_callback(self._is_reading.set):
+            self._is_reading.wait()
+        try:
+            for answer in self._call:
+                self._take(answer)
+                self._is_left.wait(self._pause_s)
+        except grpc.RpcError:
+            pass  # the ending has its code
         ending = Ending(self._call.code(), self._call.details())
         with self._news:
             self._ending = ending
@@ -168,14 +181,20 @@ class Client:
         address: ``host:port`` or ``unix:/path``.
         contract: What is spoken.
         credentials: For TLS; None for none.
+        has_fixed_window: Whether flow control lets 64 KiB through to a stream that does not read, or as many megabytes as the
+            connection seems to be good for.
     """
 
-    def __init__(self, address: str, contract: Contract, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self.channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+    def __init__(
+        self, address: str, contract: Contract, credentials: grpc.ChannelCredentials | None = None, *, has_fixed_window: bool = False
+    ) -> None:
+        # Without the first all clients of one process would share a connection to one address.
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", int(not has_fixed_window)))
+        self.channel = grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address, options)
         self._contract = contract
         self._streams: list[Stream] = []
 
-    def start(self, name: str, config: str | Event, *, token: str = "", is_reading: bool = True) -> Stream:
+    def start(self, name: str, config: str | Event, *, token: str = "", is_reading: bool = True, pause_s: float = 0.0) -> Stream:
         """Start a stream.
 
         Args:
@@ -183,12 +202,13 @@ class Client:
             config: Text, or a mapping that is sent as JSON.
             token: Sent as the real client does; empty for none.
             is_reading: See ``Stream``.
+            pause_s: Likewise.
         """
         text = config if isinstance(config, str) else json.dumps(config)
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         method: Any = self.channel.unary_stream(self._contract.path)
         call = method(self._contract.request(name, text.encode()), metadata=metadata)
-        stream = Stream(call, self._contract, is_reading=is_reading)
+        stream = Stream(call, self._contract, is_reading=is_reading, pause_s=pause_s)
         self._streams.append(stream)
         return stream
 
@@ -210,9 +230,9 @@ class Client:
         self.channel.close()
 
 
-def wait_until(is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Return when a condition is met that nobody signals; fail at the deadline."""
+def wait_until(is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S, *, pause_s: float = 0.02) -> None:
+    """Return when a condition is met that nobody signals, looking again after each pause; fail at the deadline."""
     end_s = time.monotonic() + deadline_s
     while not is_met():
         assert time.monotonic() < end_s, f"waited {deadline_s} s until {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)

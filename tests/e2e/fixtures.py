@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from e2e.relay import Relay
+
 CREDENTIALS = S3Server("any", "").environment()
 """The keys that all test stores know."""
 
@@ -66,10 +68,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def connect(contract: Contract) -> Iterator[Callable[..., Client]]:
-    """Return what connects a client to a server; it is disconnected after the test."""
+    """Return what connects a client to a server, or to a relay in front of one; it is disconnected after the test."""
     with ExitStack() as stack:
 
-        def connect_to(server: ServerProcess, **options: Any) -> Client:  # noqa: ANN401 - those of Client
+        def connect_to(server: ServerProcess | Relay, **options: Any) -> Client:  # noqa: ANN401 - those of Client
             client = Client(server.address, contract, **options)
             stack.callback(client.close)
             return client

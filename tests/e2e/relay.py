@@ -1,4 +1,4 @@
-"""A relay in front of a store: stopping it makes the store unreachable without losing what it holds."""
+"""A relay in front of a server: stopping it makes the server unreachable, and freezing it leaves both sides without a sign of that."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ class Relay:
     """Passes TCP connections on, from a port of its own; use it as a context manager.
 
     Args:
-        target: URL of the store.
+        target: URL of the server.
 
     Attributes:
         url: What clients use in its place.
+        address: Likewise, as ``host:port``.
     """
 
     def __init__(self, target: str) -> None:
@@ -32,7 +33,10 @@ class Relay:
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._is_frozen = False
+        self._is_stopped = threading.Event()
         self.url = ""
+        self.address = ""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -47,12 +51,16 @@ class Relay:
         """Listen, always on the same port."""
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.address = f"127.0.0.1:{self._port}"
+        self.url = f"http://{self.address}"
+        self._is_frozen = False
+        self._is_stopped.clear()
         self._sockets.add(listener)
         self._run(threading.Thread(target=self._accept, args=(listener,)))
 
     def stop(self) -> None:
         """Close the port and cut all connections."""
+        self._is_stopped.set()
         while self._threads:
             with self._lock:
                 for open_socket in self._sockets:
@@ -60,6 +68,10 @@ class Relay:
                     with contextlib.suppress(OSError):
                         open_socket.shutdown(socket.SHUT_RDWR)
             self._threads.pop(0).join()
+
+    def freeze(self) -> None:
+        """Pass nothing on any more, neither bytes nor that one side has closed; all connections stay until ``stop``."""
+        self._is_frozen = True
 
     def _accept(self, listener: socket.socket) -> None:
         with self._closing(listener), contextlib.suppress(OSError):
@@ -73,7 +85,11 @@ class Relay:
         with self._closing(near), contextlib.suppress(OSError), socket.create_connection(self._target) as far:
             other = {near: far, far: near}
             while True:
-                for readable in select.select([near, far], [], [])[0]:
+                ready = select.select([near, far], [], [])[0]
+                if self._is_frozen:
+                    self._is_stopped.wait()
+                    return
+                for readable in ready:
                     data = readable.recv(BUFFER_BYTES)
                     if not data:
                         return

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 COMMAND = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-W", "error", "-m", "watcher", "serve"]
 MEMORY_LINE = "VmRSS:"
 
+CONFIRM_PAUSE_S = 0.2
+"""Between two looks for what happens once a second."""
+
 
 class Resources(NamedTuple):
     """What a process holds."""
@@ -97,6 +100,18 @@ class ServerProcess:
     def watches(self) -> dict[str, dict[str, Any]]:
         """Return the status of the running watches by name."""
         return {watch["name"]: watch for watch in json.loads(self.get("/status.json")[1])["watches"]}
+
+    def confirmed_seq(self, name: str) -> int:
+        """Return a sequence number up to which a watch has confirmed everything; it may have confirmed more."""
+        # Looked at first, since it grows between the two looks.
+        next_seq: int = self.watches()[name]["next_seq"]
+        unconfirmed: int = self.watches()[name]["unconfirmed"]
+        return next_seq - 1 - unconfirmed
+
+    def wait_confirmed(self, name: str, seq: int) -> int:
+        """Wait until a watch has confirmed everything up to a sequence number, and return ``confirmed_seq`` then."""
+        wait_until(lambda: self.confirmed_seq(name) >= seq, f"watch {name} has confirmed {seq}", pause_s=CONFIRM_PAUSE_S)
+        return self.confirmed_seq(name)
 
     def wait_watch(self, name: str, **values: object) -> None:
         """Wait until the status of a watch has these values."""

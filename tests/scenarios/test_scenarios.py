@@ -29,7 +29,6 @@ def runs(
         yield running
 
 
-@pytest.mark.xdist_group("scenarios")  # one server runs all of them side by side
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_scenario(runs: dict[str, Future[None]], case: Case) -> None:
     """Of a scenario's steps come exactly the events that stand in its file."""
