@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from e2e.client import Client, Contract, Event
     from e2e.server import Resources, ServerProcess
 
-# Memory and descriptors are counted, which no other test may use meanwhile; and one server is enough.
-
 WAITING = 1000
 PADDING = {"metadata": {"padding": "x" * 15_000}}
 PARTS = 4
