@@ -37,6 +37,10 @@ deep: $(READY) ## search for histories that are told wrongly (EXAMPLES=500)
 volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs Debian packages; ARGS="-k name")
 	@.ci/volumes $(BIN)/python $(ARGS)
 
+.PHONY: crashes
+crashes: $(READY) ## kill server and client again and again, turn the clock (ROUNDS=200; installs Debian packages)
+	@CRASH_ROUNDS=$(or $(ROUNDS),200) .ci/crashes $(BIN)/python $(ARGS)
+
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile
 	@$(BIN)/ruff check --quiet

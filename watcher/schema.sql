@@ -52,3 +52,4 @@ CREATE TABLE pending (
 -- Those up to the cursor are kept for as long as they may be replayed.
 ALTER TABLE journal ADD COLUMN committed_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN is_acknowledged INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX journal_acknowledged ON journal (seq) WHERE is_acknowledged;

@@ -168,7 +168,18 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                     await asyncio.wait_for(changed.wait(), position.due_in_s(time.monotonic()))
 
     async def _read(self, watch: Watch, position: Position) -> Sequence[Payload]:
-        """Return what is to be written next, the payloads that are due again first; nothing when there is nothing now."""
+        """Return what is to be written next, the payloads that are due again first; nothing when there is nothing now.
+
+        Raises:
+            StateError: The state cannot be read; the watch stops.
+        """
+        try:
+            return await self._read_journal(watch, position)
+        except StateError as error:
+            watch.fail(error)
+            raise
+
+    async def _read_journal(self, watch: Watch, position: Position) -> Sequence[Payload]:
         if (due := position.overdue(time.monotonic())) and watch.is_running:
             payloads: Sequence[Payload] | None = await asyncio.to_thread(watch.courier.unconfirmed, due)
             if payloads:

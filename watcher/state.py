@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEEP_S = 30 * 86_400.0
-"""State that no stream has used for so long is removed."""
+"""State that no stream has used for so long is removed; what counts is the time up to when a stream last opened any state here.
+
+That is the time of the lock file. A clock that is wrong, or a server that was down for longer than that, removes nothing.
+"""
 
 _SUFFIX = ".db"
 
@@ -55,6 +58,7 @@ class StateDirectory:
         self.path = path
         self._lock_fd = -1
         self._shared_memory = True
+        self._opened: dict[Path, Store] = {}
         self._log = structlog.get_logger("watcher").bind(state=str(path))
 
     def __enter__(self) -> Self:
@@ -76,13 +80,15 @@ class StateDirectory:
             os.close(self._lock_fd)
             message = f"another server uses this state directory (process {holder})"
             raise StateError(message, place=str(self.path), hint="stop it, or name another directory with --state") from error
+        lock = os.fstat(self._lock_fd)
         os.ftruncate(self._lock_fd, 0)
         os.write(self._lock_fd, f"{os.getpid()}\n".encode())
+        os.utime(self._lock_fd, ns=(lock.st_atime_ns, lock.st_mtime_ns))
         mount = mount_of(str(self.path))
         if mount is not None and not mount.notifies:
             self._shared_memory = False
             self._log.warning("state.network", type=mount.type, hint="a local disk is faster and safer for state")
-        self._collect()
+        self._collect(min(time.time(), lock.st_mtime))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,19 +98,29 @@ class StateDirectory:
     def open(self, identity: Identity) -> Store:
         """Open the state of an identity; a damaged file is set aside, which is logged, and a new one begun.
 
+        To look for damage would be to read all of the file; what is not seen here shows when it is read, and counts at the next opening.
+
         Raises:
             StateError: The file cannot be used.
         """
         path = self.path / (identity.digest + _SUFFIX)
+        former = self._opened.pop(path, None)
+        if former is not None and former.found_damage:
+            self._set_aside(path, "it was found damaged when it was last used")
         try:
             store = Store(path, shared_memory=self._shared_memory)
         except StateError as error:
             if not is_damaged(error):
                 raise
-            aside = set_aside(path)
-            self._log.error("state.damaged", file=str(path), kept_as=str(aside), error=str(error))
+            self._set_aside(path, str(error))
             store = Store(path, shared_memory=self._shared_memory)
-        store.set_meta(principal=identity.principal, name=identity.name, place=identity.place, used_at=str(int(time.time())))
+        self._opened[path] = store
+        try:
+            store.set_meta(principal=identity.principal, name=identity.name, place=identity.place, used_at=str(int(time.time())))
+        except StateError:
+            store.close()
+            raise
+        os.utime(self._lock_fd)
         return store
 
     def identities(self) -> set[Identity]:
@@ -137,10 +153,14 @@ class StateDirectory:
             before = store.cursor
             return range(store.rewind(seq=seq, time_s=time_s) + 1, before + 1)
 
-    def _collect(self) -> None:
-        """Remove state that no stream has used for long."""
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = set_aside(path)
+        self._log.error("state.damaged", file=str(path), kept_as=str(aside), error=reason)
+
+    def _collect(self, in_use_s: float) -> None:
+        """Remove state that no stream has used for long before the directory was last in use."""
         for path in state_files(self.path):
-            if time.time() - path.stat().st_mtime < KEEP_S:
+            if in_use_s - path.stat().st_mtime < KEEP_S:
                 continue
             try:
                 store = Store(path, shared_memory=self._shared_memory)
@@ -148,7 +168,7 @@ class StateDirectory:
                 store.close()
             except StateError:
                 continue
-            if time.time() - used_at >= KEEP_S:
+            if in_use_s - used_at >= KEEP_S:
                 for suffix in ("-wal", "-shm", "-journal", ""):
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
                 self._log.info("state.removed", place=place, file=str(path))

@@ -117,6 +117,12 @@ class Watch:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def fail(self, error: WatcherError) -> None:
+        """End the watch because its state cannot be read; called by a stream that met it."""
+        if self.is_running:
+            self._fail(error)
+            self.stop()
+
     @property
     def failure(self) -> WatcherError | None:
         """Why the watch stopped by itself; None while it runs, or when it was asked to stop."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ORDERS = Identity("", "orders", "file:///data/in")
+OTHER = Identity("", "other", "file:///data/in")
+DAY_S = 86_400.0
 
 
 def age(path: Path, *, used_s: float, touched_s: float) -> None:
@@ -108,7 +110,7 @@ def test_a_newer_file_is_not_set_aside(tmp_path: Path) -> None:
     [(KEEP_S + 60, KEEP_S + 60, False), (KEEP_S + 60, 60, True), (60, KEEP_S + 60, True), (60, 60, True)],
 )
 def test_old_state_is_removed(tmp_path: Path, used_s: float, touched_s: float, *, kept: bool) -> None:
-    """State goes, with its side files, when neither a stream nor the watch has used it for a month."""
+    """State goes, with its side files, when neither a stream nor the watch has used it for a month while others were used."""
     with StateDirectory(tmp_path) as state:
         state.open(ORDERS).close()
     (path,) = state_files(tmp_path)
@@ -117,10 +119,37 @@ def test_old_state_is_removed(tmp_path: Path, used_s: float, touched_s: float, *
         assert {file.name for file in tmp_path.iterdir()} == ({"lock", path.name} if kept else {"lock"})
 
 
+def test_state_is_kept_over_a_long_downtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that starts again after months, or with a clock that is months ahead, removes nothing, however often it starts."""
+    with StateDirectory(tmp_path) as state:
+        state.open(ORDERS).close()
+    (path,) = state_files(tmp_path)
+    for days in (40, 41, -400):
+        later = time.time() + days * DAY_S
+        with monkeypatch.context() as patch:
+            patch.setattr("watcher.state.time.time", lambda later=later: later)
+            with StateDirectory(tmp_path):
+                assert state_files(tmp_path) == [path]
+
+
+def test_unused_state_goes_while_other_state_is_used(tmp_path: Path) -> None:
+    """What was last used a month before the other state is removed, also when the server has not run since."""
+    with StateDirectory(tmp_path) as state:
+        state.open(ORDERS).close()
+        state.open(OTHER).close()
+    unused, used = (tmp_path / f"{identity.digest}.db" for identity in (ORDERS, OTHER))
+    age(unused, used_s=KEEP_S + 10 * DAY_S, touched_s=KEEP_S + 10 * DAY_S)
+    age(used, used_s=9 * DAY_S, touched_s=9 * DAY_S)
+    os.utime(tmp_path / "lock", (time.time() - 9 * DAY_S,) * 2)
+    with StateDirectory(tmp_path):
+        assert state_files(tmp_path) == [used]
+
+
 def test_old_state_that_cannot_be_read_stays(tmp_path: Path) -> None:
     """A server starts although an old file is damaged, and does not remove what it cannot judge."""
     path = tmp_path / "0.db"
     path.write_bytes(b"garbage" * 1000)
+    (tmp_path / "lock").touch()
     os.utime(path, (0, 0))
     with StateDirectory(tmp_path):
         assert path.exists()

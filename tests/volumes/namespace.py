@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import subprocess
+import sysconfig
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.client import wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 CLONE_NEWNS = 0x00020000
 """See unshare(2)."""
@@ -36,11 +40,29 @@ def bind(volume: Path, point: Path) -> None:
     run("mount", "--bind", volume, point)
 
 
-def mount_tmpfs(point: Path) -> None:
-    """Mount an empty file system."""
-    run("mount", "-t", "tmpfs", "tmpfs", point)
+def mount_tmpfs(point: Path, options: str = "mode=0755") -> None:
+    """Mount an empty file system in memory."""
+    run("mount", "-t", "tmpfs", "-o", options, "tmpfs", point)
 
 
 def unmount(point: Path) -> None:
     """Unmount what is on top at a place, as soon as nobody is just reading it."""
     wait_until(lambda: subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0, f"{point} is unmounted")
+
+
+@contextmanager
+def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[None]:
+    """Mount a directory through FUSE, for which fusermount3 and /dev/fuse must be there; takes more of rclone's flags."""
+    assert shutil.which("fusermount3"), "install fuse3"
+    assert Path("/dev/fuse").exists(), "this kernel has no FUSE"
+    program = Path(sysconfig.get_path("scripts")) / "rclone"
+    flags = ("--config=", "--dir-cache-time=50ms", "--attr-timeout=0s", "--vfs-cache-mode=off", *flags)
+    process = subprocess.Popen([program, "mount", *flags, volume, point], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: process.poll() is not None or point.is_mount(), "the mount is there")
+        assert process.poll() is None, "rclone could not mount"
+        yield
+    finally:
+        run("umount", "--lazy", point)
+        process.terminate()
+        process.wait()

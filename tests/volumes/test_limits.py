@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.client import wait_until
-from volumes.replay import told
+from e2e.replay import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from random import Random
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
@@ -15,16 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.client import wait_until
-from volumes.replay import read_files, replay, told
-from volumes.writer import DIRECTORIES
+from e2e.replay import read_files, replay, told
+from e2e.writer import DIRECTORIES, WRITER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from e2e.client import Client, Event, Stream
     from e2e.server import ServerProcess
 
-WRITER = Path(__file__).with_name("writer.py")
 SOON = ("--redelivery-window", "100ms")
 LONG_S = 90.0
 SEED = 20260131

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sysconfig
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e.client import wait_until
-from volumes.namespace import bind, mount_tmpfs, run, unmount
-from volumes.replay import told
+from e2e.replay import told
+from volumes.namespace import bind, mount_tmpfs, rclone_mount, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import grpc
 
@@ -188,24 +186,6 @@ def test_subpath_mounts_are_warned_of(server: ServerProcess, client: Client, roo
         assert [(line["level"], "whole volume" in line["hint"]) for line in warnings] == [("warning", True)]
     finally:
         unmount(root / "key")
-
-
-@contextmanager
-def rclone_mount(volume: Path, point: Path) -> Iterator[None]:
-    """Mount a directory through FUSE, for which fusermount3 and /dev/fuse must be there."""
-    assert shutil.which("fusermount3"), "install fuse3"
-    assert Path("/dev/fuse").exists(), "this kernel has no FUSE"
-    program = Path(sysconfig.get_path("scripts")) / "rclone"
-    flags = ["--config=", "--dir-cache-time=50ms", "--attr-timeout=0s", "--vfs-cache-mode=off"]
-    process = subprocess.Popen([program, "mount", *flags, volume, point], stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: process.poll() is not None or point.is_mount(), "the mount is there")
-        assert process.poll() is None, "rclone could not mount"
-        yield
-    finally:
-        run("umount", "--lazy", point)
-        process.terminate()
-        process.wait()
 
 
 def test_fuse_is_polled(server: ServerProcess, client: Client, root: Path, name: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes random changes in a directory, as a process of its own: ``writer.py DIRECTORY SEED CHANGES``. Each write has a size of its own."""
+"""Makes random changes in a directory, as a process: ``writer.py DIRECTORY SEED CHANGES [PAUSE]``. Each write has a size of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+WRITER = Path(__file__)
 DIRECTORIES = 10
 PACE_S = 0.001
 """So that the server has a chance to be killed in the midst of it."""
@@ -30,14 +31,14 @@ def change(root: Path, files: list[Path], chance: random.Random, number: int) ->
         file.unlink()
 
 
-def main(root: Path, seed: int, changes: int) -> None:
-    """Make the changes."""
+def main(root: Path, seed: int, changes: int, pause_s: float = PACE_S) -> None:
+    """Make the changes, with a pause after each."""
     chance = random.Random(seed)  # noqa: S311 - repeatable
     files = sorted(path for path in root.rglob("*") if path.is_file())
     for number in range(changes):
         change(root, files, chance, number + seed * 10_000)
-        time.sleep(PACE_S)
+        time.sleep(pause_s)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:]))

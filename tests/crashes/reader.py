@@ -1,0 +1,77 @@
+"""A client that may be killed at any moment, as a process of its own: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE RECORD``.
+
+It starts the call at the address that stands in a file, and again whenever it has ended. Each answer is appended to the record before
+the next is read: four bytes of length, and the answer as it came; a length of zero stands before each call. ``calls`` reads that.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LENGTH = struct.Struct(">I")
+PATIENCE_S = 0.2
+"""How long it waits for another address before it tries the same again."""
+
+# A server that was killed leaves its port to others, which may be one that knows this client's directory not.
+RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED}
+
+
+def calls(record: bytes) -> Iterator[list[bytes]]:
+    """Yield the answers to each call, in order, possibly none; what was only written in part is left out."""
+    answers: list[bytes] | None = None
+    start = 0
+    while start + LENGTH.size <= len(record):
+        (size_bytes,) = LENGTH.unpack_from(record, start)
+        end = start + LENGTH.size + size_bytes
+        if end > len(record):
+            break
+        if not size_bytes:
+            if answers is not None:
+                yield answers
+            answers = []
+        elif answers is not None:
+            answers.append(record[start + LENGTH.size : end])
+        start = end
+    if answers is not None:
+        yield answers
+
+
+def read(address_file: Path, method: str, request: bytes, record: Path) -> None:
+    """Call for ever."""
+    address = ""
+    with record.open("ab", buffering=0) as file:
+        while True:
+            address = _next_address(address_file, address)
+            file.write(LENGTH.pack(0))
+            with grpc.insecure_channel(address) as channel:
+                start: Any = channel.unary_stream(method)
+                try:
+                    for answer in start(request):
+                        file.write(LENGTH.pack(len(answer)) + answer)
+                except grpc.RpcError as error:
+                    ending: Any = error
+                    if ending.code() not in RETRIED:
+                        raise
+
+
+def _next_address(file: Path, last: str) -> str:
+    """Return another address than the last as soon as there is one, or the same after a while."""
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        address = file.read_text()
+        if address and (address != last or time.monotonic() >= end_s):
+            return address
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    read(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]))
