@@ -38,7 +38,7 @@ volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs
 	@.ci/volumes $(BIN)/python $(ARGS)
 
 .PHONY: crashes
-crashes: $(READY) ## kill server and client again and again, turn the clock (ROUNDS=200; installs Debian packages)
+crashes: $(READY) ## kill, turn the clock, be every kind of client (ROUNDS=200; installs Debian packages)
 	@CRASH_ROUNDS=$(or $(ROUNDS),200) .ci/crashes $(BIN)/python $(ARGS)
 
 .PHONY: check

@@ -1,5 +1,5 @@
-"""Names the fixtures of the tests that kill, and of those that turn the clock."""
+"""Names the fixtures of the tests that take their time: they kill, turn the clock, and are clients of every kind."""
 
-from e2e.fixtures import connect, contract, name, root, start_server
+from e2e.fixtures import client, connect, contract, name, root, server, start_server
 
-__all__ = ["connect", "contract", "name", "root", "start_server"]
+__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
