@@ -48,14 +48,14 @@ class Store:
     """
 
     def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
-        """Open the file, make it if it is not there, and bring it to the current schema.
+        """Open a state file as ``Database`` does.
 
         Args:
-            path: The file; its directory must exist.
-            shared_memory: False on a network file system, where WAL cannot work: a rollback journal is used instead.
+            path: See there.
+            shared_memory: See there.
 
         Raises:
-            StateError: It cannot be opened, is damaged, or was written by a newer version.
+            StateError: See there.
         """
         self._db = Database(path, shared_memory=shared_memory)
         self.path = path

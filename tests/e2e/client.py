@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Event: TypeAlias = dict[str, Any]
 
 PROTO = Path(__file__).parents[2] / "proto" / "generic.proto"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """How long a test waits for what must come."""
 
 
@@ -97,9 +97,13 @@ class Stream:
 
     def ready(self) -> Self:
         """Return when the server has sent its initial metadata: what changes from now on is reported."""
-        self._wait(lambda: self._is_ready or self._ending is not None, "the stream is ready")
-        assert self._ending is None, self._ending
+        assert not self.has_ended_before_it_was_ready(), self._ending
         return self
+
+    def has_ended_before_it_was_ready(self) -> bool:
+        """Wait until the stream is ready or has ended, and tell whether it has ended."""
+        self._wait(lambda: self._is_ready or self._ending is not None, "the stream is ready, or ends")
+        return self._ending is not None
 
     def wait_for(self, predicate: Callable[[list[Event]], bool], what: str = "the events are there") -> list[Event]:
         """Wait until the events so far satisfy a predicate, and return them."""

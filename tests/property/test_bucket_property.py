@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Operation: TypeAlias = tuple[str, str, int]
 
-EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "10"))
 STEPS = 30
 PAGE_KEYS = 3
 PREFIX = "in/"
