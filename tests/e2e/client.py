@@ -105,9 +105,11 @@ class Stream:
         self._wait(lambda: self._is_ready or self._ending is not None, "the stream is ready, or ends")
         return self._ending is not None
 
-    def wait_for(self, predicate: Callable[[list[Event]], bool], what: str = "the events are there") -> list[Event]:
+    def wait_for(
+        self, predicate: Callable[[list[Event]], bool], what: str = "the events are there", deadline_s: float = DEADLINE_S
+    ) -> list[Event]:
         """Wait until the events so far satisfy a predicate, and return them."""
-        self._wait(lambda: predicate(self.events) or self._ending is not None, what)
+        self._wait(lambda: predicate(self.events) or self._ending is not None, what, deadline_s)
         assert predicate(self.events), f"{self._ending} after {len(self.events)} events: {self.events[-10:]}"
         return list(self.events)
 
@@ -116,9 +118,9 @@ class Stream:
         with self._news:
             return self._news.wait_for(lambda: predicate(self.events), deadline_s)
 
-    def wait_count(self, count: int) -> list[Event]:
+    def wait_count(self, count: int, deadline_s: float = DEADLINE_S) -> list[Event]:
         """Wait until so many events have come, and return all that have."""
-        return self.wait_for(lambda events: len(events) >= count, f"{count} events")
+        return self.wait_for(lambda events: len(events) >= count, f"{count} events", deadline_s)
 
     def wait_path(self, path: str, kind: str = "created") -> list[Event]:
         """Wait for an event of a type at a path, and return all events that have come."""
@@ -145,9 +147,9 @@ class Stream:
         self._call.cancel()
         self._thread.join(DEADLINE_S)
 
-    def _wait(self, is_met: Callable[[], bool], what: str) -> None:
+    def _wait(self, is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
         with self._news:
-            assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}; last events: {self.events[-10:]}"
+            assert self._news.wait_for(is_met, deadline_s), f"waited {deadline_s} s until {what}; last events: {self.events[-10:]}"
 
     def _read(self) -> None:
         self._call.initial_metadata()
