@@ -13,7 +13,6 @@ import pytest
 
 from e2e.changes import FILL_NAME, fill, sequence
 from e2e.cli.program import Program
-from e2e.client import DEADLINE_S
 from e2e.relay import Relay
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
     from e2e.client import Client, Event
     from e2e.server import ServerProcess
+
+NOTICED_S = 40.0
+"""Twice what is promised, since it takes until then to look."""
 
 GONE = ("stopped", "frozen", "vanished", "blocked")
 """A process that is stopped; and where the network passes nothing on any more, one that waits, one that leaves, one that is sent much."""
@@ -66,7 +68,7 @@ def silent(server: ServerProcess) -> Iterator[list[socket.socket]]:
     """Open connections that never get to a call."""
     host, _, port = server.address.rpartition(":")
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_connection((host, int(port)), DEADLINE_S)) for _ in BEGINNINGS]
+        sockets = [stack.enter_context(socket.create_connection((host, int(port)), NOTICED_S)) for _ in BEGINNINGS]
         for one, beginning in zip(sockets, BEGINNINGS, strict=True):
             one.sendall(beginning)
         yield sockets
@@ -104,7 +106,7 @@ def test_half_dead_clients_are_noticed(
         for one in silent:
             while one.recv(BUFFER_BYTES):
                 pass
-        server.wait_streams(1)
+        server.wait_streams(1, NOTICED_S)
         assert streams["living"].is_open
     for label in GONE:
         stream = connect(server).watch(label, config(places[label]))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Event: TypeAlias = dict[str, Any]
 
 PROTO = Path(__file__).parents[2] / "proto" / "generic.proto"
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 """How long a test waits for what must come."""
 
 

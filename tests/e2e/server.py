@@ -122,9 +122,9 @@ class ServerProcess:
 
         wait_until(has_them, f"watch {name} has {values}; it has {self.watches().get(name)}")
 
-    def wait_streams(self, count: int) -> None:
+    def wait_streams(self, count: int, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the server has so many streams."""
-        wait_until(lambda: json.loads(self.get("/status.json")[1])["streams"] == count, f"the server has {count} streams")
+        wait_until(lambda: json.loads(self.get("/status.json")[1])["streams"] == count, f"the server has {count} streams", deadline_s)
 
     def wait_no_watches(self) -> None:
         """Wait until all watches have stopped."""
