@@ -1,5 +1,22 @@
 """Names the fixtures of the scenarios."""
 
-from e2e.fixtures import client, connect, contract, name, root, server, start_server
+from __future__ import annotations
 
-__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.fixtures import contract, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e.server import ServerProcess
+
+__all__ = ["contract", "server", "start_server"]
+
+
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """Start a server for the scenarios alone: it would go on to poll their trees beside all tests that follow."""
+    return start_server()
