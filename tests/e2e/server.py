@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from e2e.client import DEADLINE_S, wait_until
 
@@ -96,6 +96,18 @@ class ServerProcess:
         except HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def post(self, path: str, body: object, token: str = "") -> tuple[int, dict[str, Any]]:
+        """Post bytes, or an object as JSON, to the HTTP port, and return status and JSON of the answer."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = Request(self.http + path, data=data, headers=headers, method="POST")  # noqa: S310 - our own server
+        try:
+            with urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - likewise
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
 
     def watches(self) -> dict[str, dict[str, Any]]:
         """Return the status of the running watches by name."""

@@ -6,8 +6,6 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import grpc
 import pytest
@@ -29,19 +27,6 @@ LATE = "10m"
 def config(root: Path, ack_timeout: str = LATE, **options: object) -> Event:
     """Return a configuration whose events are to be acknowledged."""
     return {"directory": {"path": str(root), "settle": "100ms"}, "confirm": "ack", "ack_timeout": ack_timeout, **options}
-
-
-def post(server: ServerProcess, body: object, token: str = "") -> tuple[int, dict[str, Any]]:
-    """Acknowledge over HTTP, as the HTTP trigger of a Sensor does; return status and answer."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = Request(f"{server.http}/ack", data=data, headers=headers, method="POST")  # noqa: S310 - our own server
-    try:
-        with urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - likewise
-            return answer.status, json.load(answer)
-    except HTTPError as error:
-        with error:
-            return error.code, json.load(error)
 
 
 def ids(stream: Stream) -> list[str]:
@@ -67,14 +52,14 @@ def test_what_is_not_acknowledged_comes_again(server: ServerProcess, client: Cli
     stream = client.watch(name, config(root, SOON))
     make(root, "a")
     first = stream.wait_count(1)[0]["id"]
-    assert post(server, {"id": first}) == (200, {"acknowledged": 1, "unknown": []})
+    assert server.post("/ack", {"id": first}) == (200, {"acknowledged": 1, "unknown": []})
     make(root, "b")
     stream.wait_count(4)
     assert ids(stream)[0] == first
     assert set(ids(stream)[1:]) == {stream.events[1]["id"]} != {first}
     assert len(set(stream.payloads[1:])) == 1
     server.wait_watch(name, unconfirmed=1)
-    assert post(server, {"ids": [stream.events[1]["id"]]})[0] == 200
+    assert server.post("/ack", {"ids": [stream.events[1]["id"]]})[0] == 200
     server.wait_watch(name, unconfirmed=0)
     assert redelivered(server) - before == len(stream.events) - 2
 
@@ -89,7 +74,7 @@ def test_time_confirms_nothing(
     make(root, "a", "b", "c", "d")
     stream.wait_count(4)
     said = {event["path"]: event["id"] for event in stream.events}
-    assert post(first, {"ids": [said["a"], said["c"]]})[0] == 200
+    assert first.post("/ack", {"ids": [said["a"], said["c"]]})[0] == 200
     kept = [payload for payload, event in zip(stream.payloads, stream.events, strict=True) if event["path"] in {"b", "d"}]
     first.kill()
 
@@ -118,9 +103,9 @@ def test_batches_are_acknowledged_as_a_whole(server: ServerProcess, client: Clie
     stream = client.watch(name, config(root, batch={"max_events": 2}))
     make(root, "a", "b", "c", "d")
     batches = stream.wait_for(lambda batches: sum(batch["count"] for batch in batches) == 4)
-    assert post(server, {"id": batches[0]["id"]})[0] == 200
+    assert server.post("/ack", {"id": batches[0]["id"]})[0] == 200
     server.wait_watch(name, unconfirmed=4 - batches[0]["count"])
-    assert post(server, {"ids": [batch["events"][0]["id"] for batch in batches[1:]]})[0] == 200
+    assert server.post("/ack", {"ids": [batch["events"][0]["id"] for batch in batches[1:]]})[0] == 200
     server.wait_watch(name, unconfirmed=0)
 
 
@@ -130,7 +115,7 @@ def test_many_consumers_acknowledge_at_once(server: ServerProcess, client: Clien
     make(root, *(f"{number:03}" for number in range(300)))
     stream.wait_count(300)
     with ThreadPoolExecutor(8) as pool:
-        answers = set(pool.map(lambda event_id: post(server, {"id": event_id})[0], reversed(ids(stream))))
+        answers = set(pool.map(lambda event_id: server.post("/ack", {"id": event_id})[0], reversed(ids(stream))))
     assert answers == {200}
     server.wait_watch(name, unconfirmed=0)
     assert len(stream.events) == 300
@@ -148,7 +133,7 @@ def test_many_consumers_acknowledge_at_once(server: ServerProcess, client: Clien
 )
 def test_wrong_acknowledgements(server: ServerProcess, body: object, status: int, text: str) -> None:
     """What is no acknowledgement, or is for nobody, is answered with what is wrong."""
-    code, answer = post(server, body)
+    code, answer = server.post("/ack", body)
     assert (code, text in json.dumps(answer)) == (status, True)
 
 
@@ -157,7 +142,7 @@ def test_events_that_time_confirms_take_none(server: ServerProcess, client: Clie
     stream = client.watch(name, {"directory": str(root)})
     make(root, "a")
     event_id = stream.wait_count(1)[0]["id"]
-    code, answer = post(server, {"id": event_id})
+    code, answer = server.post("/ack", {"id": event_id})
     assert (code, "set confirm: ack" in answer["error"]) == (400, True)
 
 
@@ -171,7 +156,13 @@ def test_tokens_keep_consumers_apart(
     stream = connect(server).watch(name, config(root), token="first")  # noqa: S106 - not a secret
     make(root, "a")
     event_id = stream.wait_count(1)[0]["id"]
-    assert [post(server, {"id": event_id}, token)[0] for token in ("", "third", "second", "first", "first")] == [401, 401, 404, 200, 200]
+    assert [server.post("/ack", {"id": event_id}, token)[0] for token in ("", "third", "second", "first", "first")] == [
+        401,
+        401,
+        404,
+        200,
+        200,
+    ]
     server.wait_watch(name, unconfirmed=0)
 
 
@@ -185,10 +176,10 @@ def test_an_event_of_a_server_that_was_restarted(
     event_id = stream.wait_count(1)[0]["id"]
     assert first.stop() == 0
     second = start_server(directory=tmp_path)
-    assert post(second, {"id": event_id})[0] == 404
+    assert second.post("/ack", {"id": event_id})[0] == 404
     stream = connect(second).watch(name, config(root))
     stream.wait_count(1)
-    assert post(second, {"id": event_id})[0] == 200
+    assert second.post("/ack", {"id": event_id})[0] == 200
     second.wait_watch(name, unconfirmed=0)
 
 
@@ -227,6 +218,6 @@ def test_a_watch_without_acknowledgements_pauses(
     while len({event["path"] for event in stream.events}) < 30:
         stream.wait_count(len(acknowledged) + 1)
         news = set(ids(stream)) - acknowledged
-        assert post(server, {"ids": sorted(news)})[0] == 200
+        assert server.post("/ack", {"ids": sorted(news)})[0] == 200
         acknowledged |= news
     assert len(stream.events) == 30
