@@ -1,18 +1,19 @@
 # The image holds the locked dependencies and the package, runs as uid 65532 and writes only below /var/lib/watcher.
+# The base may be any with Python 3.11 and pip 25.3 or newer.
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-RUN python -m venv --without-pip /opt/watcher
+RUN python3 -m venv --without-pip /opt/watcher
 WORKDIR /src
 COPY requirements.lock ./
-RUN python -m pip --python /opt/watcher/bin/python install --no-compile --require-hashes --requirement requirements.lock
+RUN python3 -m pip --python /opt/watcher/bin/python install --no-compile --require-hashes --requirement requirements.lock
 COPY pyproject.toml requirements-dev.lock LICENSE README.md ./
 COPY watcher watcher
 # The lock holds the build backend too: its hashes are checked as well.
-RUN python -m pip wheel --no-deps --build-constraint requirements-dev.lock --wheel-dir /dist . \
-    && python -m pip --python /opt/watcher/bin/python install --no-compile --no-deps /dist/*.whl \
-    && python -m compileall -q --invalidation-mode unchecked-hash /opt/watcher
+RUN python3 -m pip wheel --no-deps --build-constraint requirements-dev.lock --wheel-dir /dist . \
+    && python3 -m pip --python /opt/watcher/bin/python install --no-compile --no-deps /dist/*.whl \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/watcher
 
 FROM ${PYTHON_IMAGE}
 ARG REVISION=unknown
@@ -22,14 +23,20 @@ LABEL org.opencontainers.image.title="watcher" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/watcher /opt/watcher
 # The base comes without the bytecode of the standard library. Nothing can write bytecode later, and every health check is a start.
-RUN python -m compileall -q --invalidation-mode unchecked-hash -x '/(ensurepip|idlelib|site-packages|test)/' /usr/local/lib/python3.* \
+# What only builds, or gives rights, is of no use to the server.
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash -x '/(ensurepip|idlelib|site-packages|test)/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && python3 -m pip uninstall --yes --quiet --root-user-action=ignore pip \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/watcher
 # Listening beyond loopback requires allow flags, which only the operator knows: `docker run … watcher serve --allow-directory /data`.
 # With an arena of the allocator for each thread, large listings would take 15 MB more.
+# What SQLite cannot sort in memory goes to files, and with a read-only root there is no other place for them.
 ENV PATH=/opt/watcher/bin:$PATH \
     MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    SQLITE_TMPDIR=/var/lib/watcher \
     WATCHER_LISTEN=0.0.0.0:8080 \
     WATCHER_HTTP=0.0.0.0:8081 \
     WATCHER_STATE=/var/lib/watcher

@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(READY) ## watch a directory and show its events (DIR=./playground)
@@ -70,6 +70,10 @@ lock: $(BIN)/uv ## resolve the locks again (UPGRADE=1 takes new versions)
 .PHONY: image
 image: ## build the container image (with docker, podman or buildah; IMAGE=watcher)
 	@.ci/image "$(or $(IMAGE),watcher)"
+
+.PHONY: image-test
+image-test: $(READY) ## build the container image without a daemon and test it (as root; installs Debian packages; ARGS="-k name")
+	@.ci/image-test $(BIN)/python $(ARGS)
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and what was built

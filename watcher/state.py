@@ -72,7 +72,8 @@ class StateDirectory:
             self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             message = f"the state directory cannot be used: {error.strerror}"
-            raise StateError(message, place=str(self.path), hint="name a writable directory with --state") from error
+            hint = f"let user {os.geteuid()} write to it, or name another one with --state"
+            raise StateError(message, place=str(self.path), hint=hint) from error
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

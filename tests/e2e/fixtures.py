@@ -38,14 +38,14 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 
 @contextmanager
-def servers(factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
-    """Provide what starts a server; at the end all are stopped, and none may have logged a traceback."""
+def servers(factory: pytest.TempPathFactory, make: Callable[..., ServerProcess] = ServerProcess) -> Iterator[Callable[..., ServerProcess]]:
+    """Provide what starts a server, made as ``ServerProcess`` is; at the end all are stopped, and none may have logged a traceback."""
     with ExitStack() as stack:
 
         def start(
             *flags: str, directory: Path | None = None, environment: Mapping[str, str] = CREDENTIALS, launcher: tuple[str, ...] = ()
         ) -> ServerProcess:
-            server = ServerProcess(directory or factory.mktemp("server"), flags, environment, launcher)
+            server = make(directory or factory.mktemp("server"), flags, environment, launcher)
             stack.callback(_stop_clean, server)
             return server.listening()
 

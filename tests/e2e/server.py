@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Signals that whoever runs the tests ignores (nohup, a shell without job control) would be ignored here too. Warnings are errors.
 COMMAND = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-W", "error", "-m", "watcher", "serve"]
+# What the machine has configured for AWS stays out of the tests.
+ALONE = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 MEMORY_LINE = "VmRSS:"
 
 CONFIRM_PAUSE_S = 0.2
@@ -55,14 +57,19 @@ class ServerProcess:
         self.state = directory / "state"
         self.log_file = directory / "server.log"
         flags = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", str(self.state), "--log-format", "json", *flags)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WATCHER_"))}
-        clean |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            command = [*launcher, *COMMAND, *flags]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean | dict(environment or {}))
+            self.process = self._run(launcher, flags, ALONE | dict(environment or {}), log)
         self.address = ""
         self.http = ""
+
+    def _run(
+        self, launcher: tuple[str, ...], flags: tuple[str, ...], environment: Mapping[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start the process; what runs the server elsewhere, as in a container, has a way of its own."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WATCHER_"))}
+        command = [*launcher, *COMMAND, *flags]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean | dict(environment))
 
     def listening(self) -> ServerProcess:
         """Wait until it listens, and return it."""

@@ -27,7 +27,9 @@ def serve(  # noqa: PLR0913 - each is a flag
         str, flag("--http", metavar="ADDRESS", parser=host_port, callback=_http, help="Metrics, probes and status; '' for none.")
     ] = DEFAULT_HTTP,
     state: Annotated[
-        Path | None, flag("--state", metavar="DIR", help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]")
+        Path | None,
+        # What it must allow, and to whom, is said when it is opened.
+        flag("--state", metavar="DIR", readable=False, help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]"),
     ] = None,
     allow_directory: Annotated[
         list[str] | None, flag("--allow-directory", metavar="DIR", callback=by_commas, help="May be watched, with all below; repeatable.")
