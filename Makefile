@@ -45,6 +45,10 @@ crashes: $(READY) ## kill, turn the clock, be every kind of client (ROUNDS=200; 
 interop: $(READY) ## run the real Argo Events against the server (as root; installs Debian packages and Go; ARGS="-k name")
 	@.ci/interop $(BIN)/python $(ARGS)
 
+.PHONY: cluster
+cluster: $(READY) ## judge deploy/ and examples/ (API_SERVER=1 asks a Kubernetes API server, and compiles it first)
+	@API_SERVER=$(API_SERVER) .ci/cluster $(BIN)/python $(ARGS)
+
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile
 	@$(BIN)/ruff check --quiet

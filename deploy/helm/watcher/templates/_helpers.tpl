@@ -1,0 +1,53 @@
+{{/* The name of everything: the release's, with the chart's unless the release is already called so. */}}
+{{- define "watcher.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains .Chart.Name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "watcher.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "watcher.labels" -}}
+{{ include "watcher.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "watcher.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "watcher.fullname" .) }}
+{{- else }}
+{{- .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- define "watcher.claim" -}}
+{{- .Values.persistence.existingClaim | default (printf "%s-state" (include "watcher.fullname" .)) }}
+{{- end }}
+
+{{/* The secret with the token file; empty if no token is asked for. */}}
+{{- define "watcher.tokenSecret" -}}
+{{- if .Values.tokens.values }}
+{{- printf "%s-tokens" (include "watcher.fullname" .) }}
+{{- else }}
+{{- .Values.tokens.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses what the schema cannot refuse with a hint. */}}
+{{- define "watcher.validate" -}}
+{{- if not (or .Values.allow.directories .Values.allow.buckets) }}
+{{- fail "\n\nNothing may be watched. Set allow.directories, for example --set 'allow.directories={/data}', or allow.buckets: the server does not listen beyond loopback without one.\n" }}
+{{- end }}
+{{- if and .Values.tokens.values .Values.tokens.existingSecret }}
+{{- fail "\n\nTokens are given twice. Set tokens.existingSecret or tokens.values, not both.\n" }}
+{{- end }}
+{{- end }}
