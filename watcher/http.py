@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -15,8 +15,11 @@ from watcher.metrics import WatchCollector, render_metrics
 from watcher.report import WatchReport, report_watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from watcher.policy import Policy
     from watcher.receipts import Receipts
+    from watcher.reloaded import Reloaded
     from watcher.service import Eventing
     from watcher.watches import Watches
 
@@ -48,13 +51,16 @@ class HttpEndpoint:
         eventing: Counts the streams.
         receipts: Takes acknowledgements.
         policy: Knows whose they are.
+        files: What the server follows.
     """
 
-    def __init__(self, listen: str, watches: Watches, eventing: Eventing, receipts: Receipts, policy: Policy) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - all that it shows
+        self, listen: str, watches: Watches, eventing: Eventing, receipts: Receipts, policy: Policy, files: Sequence[Reloaded[Any]]
+    ) -> None:
         self._listen = listen
         self._watches = watches
         self._eventing = eventing
-        self._metrics = WatchCollector(self._reports, watches.totals, lambda: eventing.streams)
+        self._metrics = WatchCollector(self._reports, watches.totals, lambda: eventing.streams, files)
         self._receipts = receipts
         self._policy = policy
         app = web.Application(client_max_size=ACK_BYTES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from watcher.reloaded import Reloaded
     from watcher.report import WatchReport
     from watcher.status import Totals
 
@@ -25,12 +26,20 @@ class WatchCollector(Collector):
         reports: Gives the reports of the running watches.
         totals: Gives what all watches have counted since the start of the server.
         streams: Gives the number of open streams.
+        files: What the server follows.
     """
 
-    def __init__(self, reports: Callable[[], Sequence[WatchReport]], totals: Callable[[], Totals], streams: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reports: Callable[[], Sequence[WatchReport]],
+        totals: Callable[[], Totals],
+        streams: Callable[[], int],
+        files: Sequence[Reloaded[Any]],
+    ) -> None:
         self._reports = reports
         self._totals = totals
         self._streams = streams
+        self._files = files
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of now."""
@@ -45,6 +54,12 @@ class WatchCollector(Collector):
         yield GaugeMetricFamily("watcher_held_deletions", "Deletions that wait for a second scan to agree.", sum(r.held for r in reports))
         degraded = sum(bool(report.degraded) for report in reports)
         yield GaugeMetricFamily("watcher_degraded_watches", "Watches that notice less than was asked for.", degraded)
+        outdated = GaugeMetricFamily(
+            "watcher_outdated_files", "1 if a file has changed and cannot be used, so that its former content is.", labels=["kind"]
+        )
+        for file in self._files:
+            outdated.add_metric([file.kind], file.is_outdated)
+        yield outdated
         yield from self._counters(self._totals())
 
     def _counters(self, totals: Totals) -> Iterator[Metric]:

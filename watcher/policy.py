@@ -1,21 +1,19 @@
 """Who may watch what: tokens, and the lists of directories, buckets and endpoints that the operator allows.
 
-Knows specs and settings; nothing of gRPC. Reads one file, that of the tokens.
+Knows specs and settings; nothing of gRPC.
 """
 
 from __future__ import annotations
 
-import hmac
 import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from watcher.errors import DeniedError, StateError, UnauthenticatedError
+from watcher.errors import DeniedError, UnauthenticatedError
 from watcher.spec import DirectorySpec
+from watcher.tokens import TokenFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
 
@@ -29,13 +27,16 @@ class Policy:
     Args:
         settings: The lists and the token file.
 
+    Attributes:
+        tokens: The token file; None where no tokens are asked for.
+
     Raises:
         StateError: The token file cannot be read or understood.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._tokens = _read_tokens(settings.token_file) if settings.token_file else None
+        self.tokens = TokenFile(settings.token_file) if settings.token_file else None
 
     @property
     def is_open(self) -> bool:
@@ -49,17 +50,15 @@ class Policy:
         Raises:
             UnauthenticatedError: Tokens are asked for and this is none of them.
         """
-        if self._tokens is None:
+        if self.tokens is None:
             return NOBODY
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("no token", hint="send metadata authorization: Bearer <token> (authSecret in an EventSource)")
-        shown = token.strip().encode("utf-8", "replace")
-        # All are compared, so that the time taken does not tell which came close.
-        matching = [name for name, known in self._tokens if hmac.compare_digest(known, shown)]
-        if not matching:
+        owner = self.tokens.owner(token.strip())
+        if owner is None:
             raise UnauthenticatedError("unknown token", hint="check authSecret against the server's token file")
-        return matching[0]
+        return owner
 
     def check(self, spec: Spec) -> None:
         """Make sure that a spec's place may be watched.
@@ -85,22 +84,3 @@ class Policy:
 def is_inside(path: str, directory: str) -> bool:
     """Tell whether an absolute path is a directory or lies below it; nothing is resolved."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
-def _read_tokens(path: Path) -> list[tuple[str, bytes]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StateError(f"the token file cannot be read: {error}", place=str(path)) from error
-    tokens = []
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        name, separator, token = text.partition(":")
-        if not (separator and name.strip() and token.strip()):
-            raise StateError("not of the form name:token", place=f"{path}, line {number}")
-        tokens.append((name.strip(), token.strip().encode()))
-    if not tokens:
-        raise StateError("the token file holds no token", place=str(path), hint="write lines of name:token")
-    return tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import structlog
@@ -13,21 +13,27 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from watcher._proto import generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
+from watcher._proto import watcher_pb2, watcher_pb2_grpc
+from watcher.certificates import CertificateFiles
 from watcher.errors import StateError
 from watcher.policy import Policy
 from watcher.receipts import Receipts
-from watcher.service import Delivery, Eventing
+from watcher.service import Delivery, Eventing, add_eventing
 from watcher.sources.factory import Sources
 from watcher.state import StateDirectory
 from watcher.watches import Watches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
+    from watcher.certificates import Pem
+    from watcher.reloaded import Reloaded
     from watcher.settings import ServerSettings
 
 SERVICE = "generic.Eventing"
+
+METADATA_BYTES = 16 * 1024
 
 CHANNEL_OPTIONS = (
     # A client that is gone is noticed within 15 s; without the third setting it takes a minute.
@@ -38,8 +44,23 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # Or two servers could listen on one port without a word.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 1024 * 1024),
+    # A configuration of 64 KiB and its name, or five thousand acknowledgements.
+    ("grpc.max_receive_message_length", 128 * 1024),
+    # The first alone would be a limit above which requests are refused at random.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+    # Who connects must speak TLS and HTTP/2 within this time; gRPC would wait for two minutes.
+    ("grpc.server_handshake_timeout_ms", 20_000),
 )
+
+SPARE_CALLS = 100
+"""So many more calls than streams fit on a connection: whoever asks for one stream too many gets an answer, and health has room."""
+
+CONNECTIONS_EACH = 2
+"""So many connections there may be for each stream: clients of Argo Events leave some behind that they do not use."""
+
+RELOAD_INTERVAL_S = 2.0
+"""Between two looks at the files of tokens and certificates."""
 
 LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:", "unix-abstract:")
 
@@ -88,16 +109,18 @@ class Server:
         self.watches = Watches(settings, state, sources)
         self._exits.push_async_callback(self.watches.close)
         eventing = Eventing(self.watches, policy, settings)
-        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        server = grpc.aio.server(options=(*CHANNEL_OPTIONS, *_bounds(settings)))
         receipts = Receipts(self.watches)
         health = health_aio.HealthServicer()
-        generic_pb2_grpc.add_EventingServicer_to_server(eventing, server)
+        add_eventing(eventing, server)
         watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         own = (watcher_pb2.DESCRIPTOR.services_by_name["Delivery"], health_pb2.DESCRIPTOR.services_by_name["Health"])
         names = (SERVICE, *(service.full_name for service in own), reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
-        self.address = _listen(server, settings)
+        certificates = _certificates(settings)
+        self.address = _listen(server, settings, certificates)
+        files = [file for file in (policy.tokens, certificates) if file is not None]
         await server.start()
         self._exits.push_async_callback(_drain, server, eventing, health)
         for name in ("", SERVICE):
@@ -105,11 +128,13 @@ class Server:
         if settings.http_listen:
             from watcher.http import HttpEndpoint  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
 
-            http = HttpEndpoint(settings.http_listen, self.watches, eventing, receipts, policy)
+            http = HttpEndpoint(settings.http_listen, self.watches, eventing, receipts, policy, files)
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
         idling = asyncio.create_task(self.watches.run())
         self._exits.callback(idling.cancel)
+        reloading = asyncio.create_task(_reload(files, eventing))
+        self._exits.callback(reloading.cancel)
         self._log.info("server.listening", address=self.address, http=self.http_address, state=str(settings.state_directory))
         if policy.is_open:
             hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
@@ -148,27 +173,58 @@ async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio
     await server.stop(grace=1.0)
 
 
-def _listen(server: grpc.aio.Server, settings: ServerSettings) -> str:
+async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
+    """Follow files until cancelled; the streams of tokens that are gone are ended."""
+    while True:
+        await asyncio.sleep(RELOAD_INTERVAL_S)
+        news = [await asyncio.to_thread(file.refresh) for file in files]
+        if any(news):
+            eventing.check_tokens()
+
+
+def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
+    """Return the options that keep one client from using up what all need."""
+    return (
+        ("grpc.max_concurrent_streams", settings.max_token_streams + SPARE_CALLS),
+        ("grpc.max_allowed_incoming_connections", CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS),
+    )
+
+
+def _listen(server: grpc.aio.Server, settings: ServerSettings, certificates: CertificateFiles | None) -> str:
     address = settings.listen
     try:
-        credentials = _credentials(settings)
+        credentials = _credentials(certificates) if certificates else None
         port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise StateError("cannot listen there", place=address, hint="the port is taken, or the address is not of this machine") from error
     return address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
 
 
-def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+def _certificates(settings: ServerSettings) -> CertificateFiles | None:
     if settings.tls_cert is None and settings.tls_key is None and settings.tls_client_ca is None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
         raise StateError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key")
-    try:
-        pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-        authorities = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    except OSError as error:
-        raise StateError(f"cannot be read: {error.strerror}", place=str(error.filename), hint="check the --tls flags") from error
-    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)
+    return CertificateFiles(settings.tls_key, settings.tls_cert, settings.tls_client_ca)
+
+
+def _credentials(certificates: CertificateFiles) -> grpc.ServerCredentials:
+    """Return credentials that follow the files: every handshake uses what they hold then, and connections that are open go on."""
+    shown = certificates.value
+
+    def news() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        if certificates.value is shown:
+            return None
+        shown = certificates.value
+        return _configuration(shown)
+
+    must_show = shown.authorities is not None
+    return grpc.dynamic_ssl_server_credentials(_configuration(shown), news, must_show)  # type: ignore[arg-type] # None is no news
+
+
+def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.authorities)
 
 
 def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
 from watcher.config import parse_spec
@@ -78,7 +81,8 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         self._settings = settings
         self._stopping = asyncio.Event()
         self._parsers = asyncio.Semaphore(PARSERS)
-        self._streams: set[asyncio.Event] = set()
+        self._streams: set[_Stream] = set()
+        self._principals: Counter[str] = Counter()
         self._log = structlog.get_logger("watcher")
 
     @property
@@ -94,50 +98,71 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     def stop(self) -> None:
         """End all streams, and every one that comes, with UNAVAILABLE."""
         self._stopping.set()
-        for changed in self._streams:
-            changed.set()
+        for stream in self._streams:
+            stream.changed.set()
+
+    def check_tokens(self) -> None:
+        """End the streams whose tokens have been taken back, or given to another name, with UNAUTHENTICATED."""
+        for stream in self._streams:
+            try:
+                is_good = self._policy.principal(stream.authorization) == stream.principal
+            except UnauthenticatedError:
+                is_good = False
+            if not is_good:
+                stream.end(UnauthenticatedError("the token is no longer good", hint="put the new one into authSecret"))
 
     async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
         self,
-        request: generic_pb2.EventSource,
+        request: generic_pb2.EventSource | None,
         context: Context,
     ) -> None:
         """Stream the changes of the place that a configuration selects; see DESIGN.md, "Delivery" and "Errors on the stream".
 
         Initial metadata is sent when the first scan is over, or with the first event: what changes from then on is reported.
+
+        Args:
+            request: None if it could not be decoded.
+            context: The call.
         """
+        name = request.name if request else ""
         try:
             await self._stream(request, context)
         except WatcherError as error:
             level = "info" if self.is_stopping else "warning"
-            getattr(self._log, level)("stream.ended", name=request.name, peer=context.peer(), error=str(error))
+            getattr(self._log, level)("stream.ended", name=name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
         except grpc.aio.InternalError:
             # The client went away while a write was blocked; its position is forgotten, which is all there is to do.
             return
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
-            self._log.exception("stream.failed", name=request.name, peer=context.peer())
+            self._log.exception("stream.failed", name=name, peer=context.peer())
             await context.abort(grpc.StatusCode.INTERNAL, "the stream failed; see the server's log")
 
-    async def _stream(self, request: generic_pb2.EventSource, context: Context) -> None:
-        with self._slot() as changed:
-            principal = _principal(self._policy, context)
-            spec = await self._parse(request)
-            identity = Identity(principal, spec.id or request.name, spec.where.place)
-            leave = asyncio.current_task()
-            dismiss = _Call(leave.cancel if leave else changed.set)
-            watch, position = await self._watches.join(identity, spec, _Call(changed.set), dismiss)
-            log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
-            log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
+    async def _stream(self, request: generic_pb2.EventSource | None, context: Context) -> None:
+        authorization = _authorization(context)
+        with self._slot(self._policy.principal(authorization), authorization) as stream:
             try:
-                await self._send(request.name, context, watch, position, changed)
+                await self._serve(request, context, stream)
             except asyncio.CancelledError:
-                if dismiss.is_made:
-                    log.warning("stream.dismissed", hint="its client did not read, and held up others")
-                raise
-            finally:
-                self._watches.leave(identity, watch, position)
-                log.info("stream.closed", streams=watch.courier.streams, after_seq=position.written_seq)
+                if stream.ending is None:
+                    raise
+                raise stream.ending from None
+
+    async def _serve(self, request: generic_pb2.EventSource | None, context: Context, stream: _Stream) -> None:
+        if request is None:
+            raise ConfigError("the request cannot be decoded", hint="send a generic.EventSource as proto/generic.proto has it")
+        spec = await self._parse(request)
+        identity = Identity(stream.principal, spec.id or request.name, spec.where.place)
+        dismissal = UnavailableError("the client does not read, and holds up others", hint="read faster, and connect again")
+        dismiss = _Call(partial(stream.end, dismissal))
+        watch, position = await self._watches.join(identity, spec, _Call(stream.changed.set), dismiss)
+        log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
+        log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
+        try:
+            await self._send(request.name, context, watch, position, stream.changed)
+        finally:
+            self._watches.leave(identity, watch, position)
+            log.info("stream.closed", streams=watch.courier.streams, after_seq=position.written_seq)
 
     async def _send(self, name: str, context: Context, watch: Watch, position: Position, changed: asyncio.Event) -> None:
         """Write payloads for as long as the stream lasts, also while the first scan still runs: it may wait for them to be delivered."""
@@ -193,24 +218,33 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     async def _parse(self, request: generic_pb2.EventSource) -> Spec:
         if not request.name:
             raise ConfigError("the event source has no name", hint="set EventSource.name")
+        if len(request.config) > self._settings.max_config_bytes:
+            message = f"the configuration has {len(request.config)} bytes; up to {self._settings.max_config_bytes} are allowed"
+            raise LimitError(message, hint="shorten it, or start the server with a higher --max-config-bytes")
         async with self._parsers:
             spec = await asyncio.to_thread(parse_spec, request.config)
         await asyncio.to_thread(self._policy.check, spec)
         return spec
 
     @contextmanager
-    def _slot(self) -> Iterator[asyncio.Event]:
-        """Take a place among the streams, and provide what wakes this one."""
+    def _slot(self, principal: str, authorization: str | None) -> Iterator[_Stream]:
+        """Take a place among the streams, of all and of the principal, and provide this one."""
         if self._stopping.is_set():
             raise UnavailableError("the server is shutting down", hint="connect again")
         if len(self._streams) >= self._settings.max_streams:
-            raise LimitError(f"the server has {len(self._streams)} streams open", hint="raise --max-streams, or use fewer event sources")
-        changed = asyncio.Event()
-        self._streams.add(changed)
+            hint = "use fewer event sources, or start it with a higher --max-streams"
+            raise LimitError(f"the server has {len(self._streams)} streams open, and no more", hint=hint)
+        if self._principals[principal] >= self._settings.max_token_streams:
+            message = f"the server has {self._principals[principal]} streams open for this token, and no more"
+            raise LimitError(message, hint="use fewer event sources, or start it with a higher --max-token-streams")
+        stream = _Stream(principal, authorization)
+        self._streams.add(stream)
+        self._principals[principal] += 1
         try:
-            yield changed
+            yield stream
         finally:
-            self._streams.remove(changed)
+            self._streams.remove(stream)
+            self._principals[principal] -= 1
 
 
 class Delivery(watcher_pb2_grpc.DeliveryServicer):
@@ -232,7 +266,8 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
     ) -> watcher_pb2.AcknowledgeResponse:
         """Confirm events by id."""
         try:
-            unknown = await self._receipts.acknowledge(_principal(self._policy, context), request.ids)
+            principal = self._policy.principal(_authorization(context))
+            unknown = await self._receipts.acknowledge(principal, request.ids)
         except WatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return watcher_pb2.AcknowledgeResponse(unknown_ids=unknown)
@@ -244,7 +279,7 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
     ) -> watcher_pb2.ReplayResponse:
         """Have confirmed events sent again."""
         try:
-            principal = _principal(self._policy, context)
+            principal = self._policy.principal(_authorization(context))
             since = request.WhichOneof("since")
             if since is None:
                 raise ConfigError("it does not say since when", hint="set seq or time")
@@ -256,10 +291,56 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
         return watcher_pb2.ReplayResponse(place=identity.place, first_seq=seqs.start, last_seq=seqs.stop - 1)
 
 
-def _principal(policy: Policy, context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Return who calls; raises ``UnauthenticatedError``."""
+def add_eventing(eventing: Eventing, server: grpc.aio.Server) -> None:
+    """Have a server serve the contract, as the generated function would, but with an answer to requests that cannot be decoded."""
+    (method,) = generic_pb2.DESCRIPTOR.services_by_name["Eventing"].methods
+    handler = grpc.unary_stream_rpc_method_handler(
+        eventing.StartEventSource, request_deserializer=_decode, response_serializer=generic_pb2.Event.SerializeToString
+    )
+    service = grpc.method_handlers_generic_handler(method.containing_service.full_name, {method.name: handler})
+    server.add_generic_rpc_handlers((service,))
+
+
+def _decode(data: bytes) -> generic_pb2.EventSource | None:
+    """Return a request; None if it is none. An error here would reach the client without a word."""
+    try:
+        return generic_pb2.EventSource.FromString(data)
+    except DecodeError:
+        return None
+
+
+def _authorization(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
+    """Return what the client shows of itself."""
     shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
-    return policy.principal(shown[0] if shown else None)
+    return shown[0] if shown else None
+
+
+class _Stream:
+    """One call, made in its task.
+
+    Args:
+        principal: Whose it is.
+        authorization: The metadata that said so.
+
+    Attributes:
+        principal: Likewise.
+        authorization: Likewise.
+        changed: Set when there may be something to do.
+        ending: What ``end`` was called with.
+    """
+
+    def __init__(self, principal: str, authorization: str | None) -> None:
+        self.principal = principal
+        self.authorization = authorization
+        self.changed = asyncio.Event()
+        self.ending: WatcherError | None = None
+        self._task = asyncio.current_task()
+
+    def end(self, error: WatcherError) -> None:
+        """End the call with an error, even if it is blocked in a write."""
+        self.ending = error
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _Call:
@@ -267,18 +348,13 @@ class _Call:
 
     Args:
         act: What to do.
-
-    Attributes:
-        is_made: Whether it was called.
     """
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
         self._loop = asyncio.get_running_loop()
-        self.is_made = False
 
     def __call__(self) -> None:
-        self.is_made = True
         # A loop that is closed has gone with the server, and the stream with it.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._act)

@@ -26,6 +26,12 @@ class ServerSettings:
         journal_cap: Events that a watch holds unconfirmed before it stops looking.
         journal_retention_s: Seconds for which a confirmed event is kept, so that it can be replayed.
         max_streams: Streams at once.
+        max_watches: Watches that run at once.
+        max_token_streams: Streams at once of one principal.
+        max_token_watches: Watches of one principal whose state is kept, whether they run or not.
+        max_token_entries: Files and objects in the indexes of one principal.
+        max_token_journal_bytes: Bytes of unconfirmed payloads of one principal.
+        max_config_bytes: Bytes of one configuration.
     """
 
     listen: str = "127.0.0.1:8080"
@@ -43,3 +49,9 @@ class ServerSettings:
     journal_cap: int = 100_000
     journal_retention_s: float = 0.0
     max_streams: int = 10_000
+    max_watches: int = 2_000
+    max_token_streams: int = 1_000
+    max_token_watches: int = 1_000
+    max_token_entries: int = 20_000_000
+    max_token_journal_bytes: int = 1 << 30
+    max_config_bytes: int = 65_536

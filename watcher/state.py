@@ -124,13 +124,13 @@ class StateDirectory:
         os.utime(self._lock_fd)
         return store
 
-    def identities(self) -> set[Identity]:
-        """Return whose state is here, but of files that cannot be read.
+    def summaries(self) -> dict[Identity, dict[str, str | int]]:
+        """Return whose state is here and what it says of itself, but of files that cannot be read; see ``store.read_summary``.
 
         Raises:
             StateError: The directory cannot be read.
         """
-        found = set()
+        found = {}
         try:
             files = state_files(self.path)
         except OSError as error:
@@ -138,8 +138,14 @@ class StateDirectory:
         for file in files:
             with suppress(StateError):
                 summary = read_summary(file)
-                found.add(Identity(str(summary["principal"]), str(summary["name"]), str(summary["place"])))
+                found[Identity(str(summary["principal"]), str(summary["name"]), str(summary["place"]))] = summary
         return found
+
+    def remove(self, identity: Identity) -> None:
+        """Remove the state of a watch that does not run."""
+        path = self.path / (identity.digest + _SUFFIX)
+        self._opened.pop(path, None)
+        _remove(path)
 
     def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Take back confirmations in the state of a watch that does not run; see ``Store.rewind``.
@@ -170,9 +176,13 @@ class StateDirectory:
             except StateError:
                 continue
             if in_use_s - used_at >= KEEP_S:
-                for suffix in ("-wal", "-shm", "-journal", ""):
-                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                _remove(path)
                 self._log.info("state.removed", place=place, file=str(path))
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def state_files(path: Path) -> list[Path]:

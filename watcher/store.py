@@ -31,6 +31,7 @@ _COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_l
 _UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
     inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class, is_link = excluded.is_link"""  # noqa: S608
+_BYTES_BETWEEN = "SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?"
 
 
 class Store:
@@ -41,9 +42,11 @@ class Store:
     Attributes:
         path: The file.
         uid: Random, made with the file; the first part of every event id.
+        is_new: Whether this opening has made the file.
         entries: Rows in the index.
         next_seq: Sequence number that the next change gets.
         cursor: Last confirmed sequence number: everything up to it is confirmed.
+        journal_bytes: Bytes of the payloads behind the cursor.
         acknowledged: Payloads beyond the cursor that are confirmed too, by their sequence numbers.
     """
 
@@ -69,9 +72,12 @@ class Store:
                 self._next_id, self.entries, self.next_seq, self.cursor = counters
                 beyond = self._db.execute("SELECT seq FROM journal WHERE seq > ? AND is_acknowledged", (self.cursor,))
                 self.acknowledged = {seq for (seq,) in beyond.fetchall()}
+                self.journal_bytes = self._bytes_between(self.cursor, self.next_seq)
             if self._next_id > SPARSE_FACTOR * (self.entries + PAGE_ROWS):
                 self._renumber()
-            self.uid = self.meta("uid") or self._new_uid()
+            uid = self.meta("uid")
+            self.is_new = uid is None
+            self.uid = uid or self._new_uid()
         except StateError:
             self._db.close()
             raise
@@ -197,19 +203,24 @@ class Store:
         """
         entries = self.entries + delta.created - len(delta.deletes)
         next_seq = self.next_seq + changes
-        with self._db.transaction():
-            if delta.deletes:
-                self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
-            if delta.upserts:
-                self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
-            if payloads:
-                now_s = time.time()
-                self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
-                self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
-            if pending:
-                self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
-            self._db.execute("UPDATE counters SET next_id = ?, entries = ?, next_seq = ?", (self._next_id, entries, next_seq))
-        self.entries, self.next_seq = entries, next_seq
+        with self._db.guarded():
+            with self._db.transaction():
+                self._write(delta, payloads, pending, (self._next_id, entries, next_seq))
+            self.entries, self.next_seq = entries, next_seq
+            self.journal_bytes += sum(len(payload.data) for payload in payloads)
+
+    def _write(self, delta: Delta, payloads: Sequence[Payload], pending: Sequence[Payload], counters: tuple[int, int, int]) -> None:
+        if delta.deletes:
+            self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
+        if delta.upserts:
+            self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
+        if payloads:
+            now_s = time.time()
+            self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
+            self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
+        if pending:
+            self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
+        self._db.execute("UPDATE counters SET next_id = ?, entries = ?, next_seq = ?", counters)
 
     def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
         """Move the cursor up to ``seq``; a lower number does nothing.
@@ -222,8 +233,9 @@ class Store:
             return
         with self._db.guarded():
             with self._db.transaction():
-                self._advance(seq, keep_s)
+                confirmed_bytes = self._advance(seq, keep_s)
             self.cursor = seq
+            self.journal_bytes -= confirmed_bytes
 
     def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
         """Confirm payloads wherever they stand; the cursor moves up to the first that is not confirmed.
@@ -233,7 +245,7 @@ class Store:
             keep_s: See ``confirm``.
         """
         with self._db.guarded():
-            cursor, acknowledged = self.cursor, set(self.acknowledged)
+            cursor, acknowledged, confirmed_bytes = self.cursor, set(self.acknowledged), 0
             with self._db.transaction():
                 found = {self._first("seq >= ?", seq) for seq in seqs if seq > cursor}
                 rows = {seq for seq in found if seq is not None} - acknowledged
@@ -242,8 +254,9 @@ class Store:
                 reached = {seq for seq in acknowledged | rows if waiting is None or seq < waiting}
                 if reached:
                     cursor = max(reached)
-                    self._advance(cursor, keep_s)
+                    confirmed_bytes = self._advance(cursor, keep_s)
             self.cursor, self.acknowledged = cursor, (acknowledged | rows) - reached
+            self.journal_bytes -= confirmed_bytes
 
     def expire(self, keep_s: float) -> None:
         """Drop confirmed payloads that are older than ``keep_s`` seconds."""
@@ -271,11 +284,19 @@ class Store:
                 self._db.execute("UPDATE counters SET cursor = ?", (cursor,))
                 self._db.execute("UPDATE journal SET is_acknowledged = 0 WHERE seq >= ?", (first,))
             self.cursor, self.acknowledged = cursor, {kept for kept in self.acknowledged if kept < first}
+            self.journal_bytes = self._bytes_between(cursor, self.next_seq)
             return cursor
 
-    def _advance(self, seq: int, keep_s: float) -> None:
+    def _advance(self, seq: int, keep_s: float) -> int:
+        """Move the cursor within a transaction, and return how many bytes it passes."""
+        passed_bytes = self._bytes_between(self.cursor, seq)
         self._db.execute("UPDATE counters SET cursor = ?", (seq,))
         self._drop(seq, keep_s)
+        return passed_bytes
+
+    def _bytes_between(self, after_seq: int, last_seq: int) -> int:
+        (size_bytes,) = self._db.execute(_BYTES_BETWEEN, (after_seq, last_seq)).fetchone()
+        return int(size_bytes)
 
     def _drop(self, confirmed: int, keep_s: float) -> None:
         kept = self._first("committed_at >= ?", time.time() - keep_s) if keep_s else None
@@ -329,7 +350,8 @@ def read_summary(path: Path) -> dict[str, str | int]:
     """Return what a state file says of itself, without changing it, also while a server uses it.
 
     Returns:
-        ``name``, ``place``, ``principal`` as text; ``entries``, ``next_seq``, ``cursor`` and ``used_at`` (seconds since the epoch).
+        ``name``, ``place``, ``principal`` as text; ``entries``, ``next_seq``, ``cursor``, ``journal_bytes`` (unconfirmed) and ``used_at``
+        (seconds since the epoch).
 
     Raises:
         StateError: It cannot be read, or a server on a network file system has it for itself.
@@ -337,8 +359,10 @@ def read_summary(path: Path) -> dict[str, str | int]:
     with looking_at(path) as db:
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         entries, next_seq, cursor = db.execute("SELECT entries, next_seq, cursor FROM counters").fetchone()
+        (journal_bytes,) = db.execute(_BYTES_BETWEEN, (cursor, next_seq)).fetchone()
     names: dict[str, str | int] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
-    return names | {"entries": entries, "next_seq": next_seq, "cursor": cursor, "used_at": int(meta.get("used_at", 0))}
+    counters = {"entries": entries, "next_seq": next_seq, "cursor": cursor, "journal_bytes": journal_bytes}
+    return names | counters | {"used_at": int(meta.get("used_at", 0))}
 
 
 def _range_end(prefix: bytes) -> bytes | None:

@@ -34,6 +34,7 @@ from watcher.tracker import Appearance, Tracker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from watcher.limits import Share
     from watcher.sources.base import Source
     from watcher.spec import Spec
     from watcher.status import Limits
@@ -65,6 +66,7 @@ class Watch:
         make_source: Makes what reads it, from the spec and what tells a long reading to stop; opened and closed by the watch.
         store: Its state; closed by the watch.
         limits: What the server grants.
+        share: What it grants this one among the watches of its principal.
         name: For the log.
 
     Attributes:
@@ -74,8 +76,15 @@ class Watch:
         is_baselined: The first scan of all is over: what happens from now on is reported.
     """
 
-    def __init__(
-        self, spec: Spec, make_source: Callable[[Spec, Callable[[], bool]], Source], store: Store, limits: Limits, *, name: str
+    def __init__(  # noqa: PLR0913 - all that a watch is made of
+        self,
+        spec: Spec,
+        make_source: Callable[[Spec, Callable[[], bool]], Source],
+        store: Store,
+        limits: Limits,
+        share: Share,
+        *,
+        name: str,
     ) -> None:
         self.spec = spec
         self.status = Status()
@@ -83,6 +92,7 @@ class Watch:
         self.is_baselined = False
         self._store = store
         self._limits = limits
+        self._share = share
         self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -305,6 +315,7 @@ class Watch:
 
     def _checkpoint(self, scanned: int) -> None:
         self.status.scanned = scanned
+        self._share.check_entries()
         if self._stop.is_set() or self._is_full():
             raise Interrupted
         self.courier.confirm_if_due()
@@ -313,8 +324,10 @@ class Watch:
             self._log.info("scan.progress", entries=scanned)
 
     def _is_full(self) -> bool:
-        cap = self._limits.journal_cap
-        return self._store.depth > (cap * RESUME_SHARE if self.status.state is State.PAUSED else cap - 1)
+        depth, cap = self._store.depth, self._limits.journal_cap
+        if self.status.state is State.PAUSED:
+            return depth > cap * RESUME_SHARE or self._share.is_journal_full(RESUME_SHARE)
+        return depth >= cap or self._share.is_journal_full(1.0)
 
     def _sleep_s(self) -> float:
         now_s = time.monotonic()
@@ -352,11 +365,9 @@ class Watch:
 
     def _resume(self) -> None:
         """Take up the index of an earlier run: drop silently what this spec's filter no longer admits."""
-        if self._store.meta("baselined") is None:
-            return
-        self.is_baselined = True
-        former = self._store.meta("filter")
-        if former is not None and former != admission_text(self.spec):
+        self.is_baselined = self._store.meta("baselined") is not None
+        # Without a first scan it is not known what filter the rows have come through, if there are any.
+        if self._store.entries and self._store.meta("filter") != admission_text(self.spec):
             self._reconciler.drop(admission(admission_text(self.spec)))
 
     def _note_degraded(self) -> None:

@@ -11,7 +11,8 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from watcher.errors import ConfigError, ConflictError, UnavailableError
+from watcher.errors import ConfigError, ConflictError, LimitError, StateError, UnavailableError
+from watcher.limits import Held, Ledger
 from watcher.patterns import PathFilter
 from watcher.policy import is_inside
 from watcher.spec import DirectorySpec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from watcher.sources.factory import Sources
     from watcher.spec import Spec
     from watcher.state import Identity, StateDirectory
+    from watcher.store import Store
 
 IDLE_CHECK_S = 1.0
 STOP_TIMEOUT_S = 10.0
@@ -42,6 +44,9 @@ class Watches:
         settings: Limits and times.
         state: Where the state files are.
         sources: Makes the sources.
+
+    Raises:
+        StateError: The state directory cannot be read.
     """
 
     def __init__(self, settings: ServerSettings, state: StateDirectory, sources: Sources) -> None:
@@ -52,6 +57,8 @@ class Watches:
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        stored = state.summaries().items()
+        self._ledger = Ledger(settings, {who: Held(int(its["entries"]), int(its["journal_bytes"])) for who, its in stored})
         self._ended = Totals()
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
@@ -85,10 +92,14 @@ class Watches:
             NotFoundError: There is no such place.
             DeniedError: The place may not be read.
             UnavailableError: The place cannot be reached now, or the server is shutting down.
+            LimitError: There are too many watches, or this one has outgrown what it may hold.
             StateError: The state cannot be used.
         """
         async with self._lock(identity):
             watch = self._running.get(identity)
+            if watch is not None and watch.spec == spec and isinstance(watch.failure, LimitError):
+                # Clients come back every few seconds. It stays as it is for the idle timeout, and is tried again only then.
+                raise watch.failure.with_traceback(None)
             if watch is not None and not (watch.is_running and watch.spec == spec):
                 if watch.is_running and watch.courier.streams:
                     message = f"{identity.name!r} is already streamed with another configuration"
@@ -112,7 +123,7 @@ class Watches:
         Raises:
             StateError: The state directory cannot be read.
         """
-        return set(self._running) | await asyncio.to_thread(self._state.identities)
+        return set(self._running) | set(await asyncio.to_thread(self._state.summaries))
 
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
@@ -158,20 +169,37 @@ class Watches:
     async def _start(self, identity: Identity, spec: Spec) -> Watch:
         if self._is_closing:
             raise UnavailableError("the server is shutting down", hint="connect again")
-        await asyncio.to_thread(self._refuse_own_state, spec)
-        store = await asyncio.to_thread(self._state.open, identity)
         settings = self._settings
+        if len(self._running) >= settings.max_watches:
+            message = f"the server runs {len(self._running)} watches, and no more"
+            raise LimitError(message, place=identity.place, hint="use fewer event sources, or start it with a higher --max-watches")
+        await asyncio.to_thread(self._refuse_own_state, spec)
+        store = await self._open(identity)
         limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
-        watch = Watch(spec, self._sources.make, store, limits, name=identity.name)
+        share = self._ledger.open(identity, store)
+        watch = Watch(spec, self._sources.make, store, limits, share, name=identity.name)
         self._running[identity] = watch
         watch.start()
         try:
             await asyncio.shield(asyncio.wrap_future(watch.opened))
         except BaseException:
             await self._stop(identity, watch)
+            if store.is_new and watch.failure is not None:
+                # A place that is not there, or not allowed, leaves nothing behind.
+                await asyncio.to_thread(self._state.remove, identity)
+                self._ledger.forget(identity)
             raise
         self._idle_since_s[identity] = time.monotonic()
         return watch
+
+    async def _open(self, identity: Identity) -> Store:
+        is_new = self._ledger.admit(identity)
+        try:
+            return await asyncio.to_thread(self._state.open, identity)
+        except StateError:
+            if is_new:
+                self._ledger.forget(identity)
+            raise
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
         watch.stop()
@@ -179,6 +207,7 @@ class Watches:
             raise UnavailableError("the watch is still stopping", place=identity.place, hint="connect again")
         if self._running.pop(identity, None) is not None:
             self._ended.add(watch.totals)
+            self._ledger.close(identity)
         self._idle_since_s.pop(identity, None)
 
     def _refuse_own_state(self, spec: Spec) -> None:

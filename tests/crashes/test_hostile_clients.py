@@ -74,8 +74,8 @@ MISTAKES = {
     "no path": Mistake(StatusCode.UNIMPLEMENTED, path="*"),
     "compressed by nothing": Mistake(StatusCode.INTERNAL, is_compressed=True),
     "a prefix of four gigabytes": Mistake(StatusCode.RESOURCE_EXHAUSTED, length=2**32 - 1),
-    "no protobuf": Mistake(StatusCode.UNKNOWN, message=b"\xff" * 20),
-    "a name that is no text": Mistake(StatusCode.UNKNOWN, message=b"\x0a\x02\xff\xfe"),
+    "no protobuf": Mistake(StatusCode.INVALID_ARGUMENT, message=b"\xff" * 20),
+    "a name that is no text": Mistake(StatusCode.INVALID_ARGUMENT, message=b"\x0a\x02\xff\xfe"),
     "nothing in it": Mistake(StatusCode.INVALID_ARGUMENT, message=b""),
 }
 

@@ -1,4 +1,4 @@
-"""Makes certificate authorities and what they sign, for 127.0.0.1 and one day."""
+"""Makes certificate authorities and what they sign, for 127.0.0.1 and one day, or a day that is over."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Authority:
         self.certificate = directory / f"{name}.pem"
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> Pair:
-        """Make a key and sign its certificate."""
+    def issue(self, name: str, *, days: int = 1) -> Pair:
+        """Make a key and sign its certificate, which expires after so many days; with a negative number it has."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-        signed = _builder(_name(name), self._name, key.public_key()).add_extension(address, critical=False).sign(self._key, SHA256())
+        signed = _builder(_name(name), self._name, key.public_key(), days).add_extension(address, critical=False).sign(self._key, SHA256())
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         pair.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -58,13 +58,13 @@ def _name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 1) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return x509.CertificateBuilder(
         issuer_name=issuer,
         subject_name=subject,
         public_key=key,
         serial_number=x509.random_serial_number(),
-        not_valid_before=now - timedelta(hours=1),
-        not_valid_after=now + timedelta(days=1),
+        not_valid_before=now + timedelta(days=min(0, days), hours=-1),
+        not_valid_after=now + timedelta(days=days),
     )

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from h2.config import H2Configuration
@@ -17,7 +18,7 @@ from h2.exceptions import ProtocolError
 from e2e.client import DEADLINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from h2.events import Event
 
@@ -120,20 +121,21 @@ class RawClient:
         for one in (self._socket, self._wake, self._waker):
             one.close()
 
-    def start(self, name: str, config: str) -> RawStream:
+    def start(self, name: str, config: str, **metadata: str) -> RawStream:
         """Ask for an event source."""
-        return self.post(framed(self._contract.request(name, config.encode())))
+        return self.post(framed(self._contract.request(name, config.encode())), **metadata)
 
-    def post(self, body: bytes, *, path: str = "", content_type: str = "application/grpc") -> RawStream:
+    def post(self, body: bytes, *, path: str = "", content_type: str = "application/grpc", **metadata: str) -> RawStream:
         """Send one request, and return what will hold the answer.
 
         Args:
             body: All of it; less than 64 KiB.
             path: Of the method; empty for the contract's.
             content_type: Of the body.
+            metadata: Of the call.
         """
         with self._news:
-            stream = self._post(body, path, content_type)
+            stream = self._post(body, path, content_type, metadata)
             self._streams[stream.number] = stream
         self._waker.send(b"1")
         return stream
@@ -167,7 +169,9 @@ class RawClient:
         with self._news:
             assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}"
 
-    def _post(self, body: bytes, path: str = "", content_type: str = "application/grpc") -> RawStream:
+    def _post(
+        self, body: bytes, path: str = "", content_type: str = "application/grpc", metadata: Mapping[str, str] = MappingProxyType({})
+    ) -> RawStream:
         number = self._http.get_next_available_stream_id()
         headers = {
             ":method": "POST",
@@ -176,6 +180,7 @@ class RawClient:
             ":authority": self._authority,
             "te": "trailers",
             "content-type": content_type,
+            **metadata,
         }
         self._http.send_headers(number, list(headers.items()))
         for start in range(0, len(body), self._http.max_outbound_frame_size):

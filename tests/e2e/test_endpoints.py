@@ -1,17 +1,15 @@
-"""What operators and their tools ask a server: health, reflection, probes, metrics, status; and TLS."""
+"""What operators and their tools ask a server: health, reflection, probes, metrics, status."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.certificates import Authority
 from e2e.client import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -84,35 +82,3 @@ def test_markup_in_names_is_shown_as_text(server: ServerProcess, client: Client,
     page = server.get("/")[1]
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-
-
-def test_tls(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str) -> None:
-    """With a certificate and its key the server speaks TLS, to clients that trust its authority, and nothing else."""
-    authority = Authority(tmp_path)
-    pair = authority.issue("server")
-    server = start_server("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
-    trusting = grpc.ssl_channel_credentials(authority.certificate.read_bytes())
-    stream = connect(server, credentials=trusting).watch(name, {"directory": str(root)})
-    (root / "a").write_text("1")
-    stream.wait_count(1)
-    assert connect(server).refusal(name, {"directory": str(root)}).code is grpc.StatusCode.UNAVAILABLE
-
-
-def test_mutual_tls(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
-) -> None:
-    """With an authority for clients, one with its certificate is let in, and one without or with another's is not."""
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
-    pair = authority.issue("server")
-    flags = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), "--tls-client-ca", str(authority.certificate)]
-    server = start_server(*flags)
-
-    def credentials(issuer: Authority | None) -> grpc.ChannelCredentials:
-        own = issuer.issue("client") if issuer else None
-        key, chain = (own.key.read_bytes(), own.certificate.read_bytes()) if own else (None, None)
-        return grpc.ssl_channel_credentials(authority.certificate.read_bytes(), key, chain)
-
-    connect(server, credentials=credentials(authority)).watch(name, {"directory": str(root)})
-    for issuer in (None, stranger):
-        ending = connect(server, credentials=credentials(issuer)).refusal(name, {"directory": str(root)})
-        assert ending.code is grpc.StatusCode.UNAVAILABLE

@@ -56,7 +56,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["serve", "--journal-cap", "0"], 2, "'--journal-cap'"),
         (["serve", "--log-format", "xml"], 2, "'--log-format'"),
         (["serve", "--http", "", "--listen", "0.0.0.0:1"], 1, "must not listen beyond this machine"),
-        (["serve", "--http", "", "--token-file", "no", "--listen", "127.0.0.1:0"], 1, "token file"),
+        (["serve", "--http", "", "--token-file", "no", "--listen", "127.0.0.1:0"], 1, "the file of the tokens cannot be read"),
         (["serve", "--http", "", "--state", "orders.yaml", "--listen", "127.0.0.1:0"], 1, "orders.yaml"),
         (["check", "no.yaml"], 1, "no.yaml"),
         (["check", "in"], 1, "Is a directory"),

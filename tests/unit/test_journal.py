@@ -12,7 +12,7 @@ from watcher import store as store_module
 from watcher.database import schema_parts
 from watcher.errors import StateError
 from watcher.model import Delta, Payload
-from watcher.store import Store
+from watcher.store import Store, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,3 +181,24 @@ def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
         assert state(store) == (3, set(), [4])
         store.acknowledge([4], keep_s=KEEP_S)
         assert state(store) == (4, set(), [])
+
+
+def test_unconfirmed_bytes_are_counted(tmp_path: Path) -> None:
+    """The bytes behind the cursor are known through every way to confirm and to take back, and when the file is opened again."""
+    path = tmp_path / "bytes.db"
+    with closing(Store(path)) as store:
+        for seq in range(1, 6):
+            store.commit(Delta(), [Payload(seq, b"x" * 10**seq)], changes=1)
+        counted = [store.journal_bytes]
+        for act in (
+            lambda: store.confirm(1, keep_s=KEEP_S),
+            lambda: store.acknowledge([3], keep_s=KEEP_S),
+            lambda: store.acknowledge([2], keep_s=KEEP_S),
+            lambda: store.rewind(seq=2),
+            lambda: store.confirm(4),
+        ):
+            act()
+            counted.append(store.journal_bytes)
+    assert counted == [111_110, 111_100, 111_100, 110_000, 111_100, 100_000]
+    with closing(Store(path)) as store:
+        assert store.journal_bytes == read_summary(path)["journal_bytes"] == 100_000

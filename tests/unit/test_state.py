@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from watcher.errors import StateError
-from watcher.model import Delta, Entry
+from watcher.model import Delta, Entry, Payload
 from watcher.state import KEEP_S, Identity, StateDirectory, state_files
 from watcher.store import Store
 
@@ -166,3 +166,19 @@ def test_a_busy_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         other.execute("ROLLBACK")
         store.set_meta(a="2")
         assert store.meta("a") == "2"
+
+
+def test_state_tells_of_itself_until_it_is_removed(tmp_path: Path) -> None:
+    """Every identity is found with what its state holds, files that cannot be read are passed over, and what is removed leaves nothing."""
+    with StateDirectory(tmp_path) as state:
+        for identity in (ORDERS, OTHER):
+            with closing(state.open(identity)) as store:
+                assert store.is_new
+                store.commit(Delta(), [Payload(1, b"123")], changes=1)
+        (tmp_path / "0.db").write_bytes(b"garbage")
+        assert {who: its["journal_bytes"] for who, its in state.summaries().items()} == {ORDERS: 3, OTHER: 3}
+        with closing(state.open(ORDERS)) as store:
+            assert not store.is_new
+        state.remove(ORDERS)
+        assert set(state.summaries()) == {OTHER}
+        assert [file.name for file in tmp_path.iterdir() if file.name.startswith(ORDERS.digest)] == []

@@ -145,7 +145,16 @@ def test_a_summary_is_read_beside_a_server(path: Path, *, is_open: bool) -> None
         if not is_open:
             store.close()
         files = {file.name: file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")}
-        summary = {"name": "orders", "place": "", "principal": "", "entries": 1, "next_seq": 2, "cursor": 0, "used_at": 7}
+        summary = {
+            "name": "orders",
+            "place": "",
+            "principal": "",
+            "entries": 1,
+            "next_seq": 2,
+            "cursor": 0,
+            "journal_bytes": 1,
+            "used_at": 7,
+        }
         assert read_summary(path) == summary
         assert {file.name: file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")} == files
     path.write_bytes(b"garbage" * 1000)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from memory_place import MemoryFiles
 from watcher.errors import UnavailableError
+from watcher.limits import Ledger
 from watcher.model import Entry
+from watcher.settings import ServerSettings
 from watcher.sources.base import Batch, EntryBatch, Observation
 from watcher.spec import DirectorySpec, Spec
+from watcher.state import Identity
 from watcher.status import Limits
 from watcher.store import Store
 from watcher.watch import Watch
@@ -77,7 +80,8 @@ def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) 
     place, told = BreakingPlace(), threading.Event()
     store = Store(tmp_path / "state.db")
     limits = Limits(journal_cap=10, window_s=0.0)
-    watch = Watch(Spec(DirectorySpec("/data")), lambda _spec, _should_stop: place, store, limits, name="test")
+    share = Ledger(ServerSettings(), {}).open(Identity("", "test", "file:///data"), store)
+    watch = Watch(Spec(DirectorySpec("/data")), lambda _spec, _should_stop: place, store, limits, share, name="test")
     position = watch.courier.join(told.set)
     watch.start()
     try:

@@ -63,6 +63,22 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag("--journal-retention", metavar="TIME", parser=duration_text, help="Delivered events are kept so long for `watcher replay`."),
     ] = "0s",
     max_streams: Annotated[int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")] = 10_000,
+    max_watches: Annotated[int, flag("--max-watches", metavar="COUNT", min=1, help="Watches that run at once.")] = 2_000,
+    max_token_streams: Annotated[
+        int, flag("--max-token-streams", metavar="COUNT", min=1, help="Streams at once of one token's name; without tokens, of all.")
+    ] = 1_000,
+    max_token_watches: Annotated[
+        int, flag("--max-token-watches", metavar="COUNT", min=1, help="Watches whose state is kept, likewise.")
+    ] = 1_000,
+    max_token_entries: Annotated[
+        int, flag("--max-token-entries", metavar="COUNT", min=1, help="Files and objects in the indexes, likewise.")
+    ] = 20_000_000,
+    max_token_journal_bytes: Annotated[
+        int, flag("--max-token-journal-bytes", metavar="COUNT", min=1, help="Undelivered events, likewise.")
+    ] = 1 << 30,
+    max_config_bytes: Annotated[
+        int, flag("--max-config-bytes", metavar="COUNT", min=1, max=65_536, help="Length of one configuration.")
+    ] = 65_536,
     log_format: Annotated[Literal["auto", "json", "console"], flag("--log-format", help="auto: console on a terminal.")] = "auto",
     verbose: Verbose = False,
 ) -> None:
@@ -91,5 +107,11 @@ def serve(  # noqa: PLR0913 - each is a flag
         journal_cap=journal_cap,
         journal_retention_s=duration(journal_retention),
         max_streams=max_streams,
+        max_watches=max_watches,
+        max_token_streams=max_token_streams,
+        max_token_watches=max_token_watches,
+        max_token_entries=max_token_entries,
+        max_token_journal_bytes=max_token_journal_bytes,
+        max_config_bytes=max_config_bytes,
     )
     asyncio.run(run_server(settings))
