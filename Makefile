@@ -49,6 +49,14 @@ interop: $(READY) ## run the real Argo Events against the server (as root; insta
 cluster: $(READY) ## judge deploy/ and examples/ (API_SERVER=1 asks a Kubernetes API server, and compiles it first)
 	@API_SERVER=$(API_SERVER) .ci/cluster $(BIN)/python $(ARGS)
 
+.PHONY: browser
+browser: $(READY) ## look at the status page in Chromium (installs a Debian package; pictures in build/pictures)
+	@.ci/browser $(BIN)/python $(ARGS)
+
+.PHONY: rules
+rules: ## check and test the Prometheus rules (installs a Debian package)
+	@.ci/monitoring
+
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile
 	@$(BIN)/ruff check --quiet

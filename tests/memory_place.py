@@ -25,6 +25,7 @@ class MemoryFiles:
     scan_interval_s = 1.0
     identity = ""
     cost = None
+    requests = 0
 
     def __init__(self) -> None:
         self.files: dict[bytes, Entry] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class Audience:
         self.ack_timeout_s = ack_timeout_s
         self._written = 0
         self._rewritten = 0
+        self._blocked_s = 0.0
 
     def __len__(self) -> int:
         """Return how many streams are connected."""
@@ -63,6 +65,7 @@ class Audience:
                 self._told_seq = max(self._told_seq, position.written_seq)
                 self._written += position.written
                 self._rewritten += position.rewritten
+                self._blocked_s += position.blocked_s(time.monotonic())
 
     def tell(self) -> None:
         """Call every listener."""
@@ -103,3 +106,10 @@ class Audience:
         """Those among them that had been written before, or may have been."""
         with self._lock:
             return self._rewritten + sum(position.rewritten for position in self._listeners)
+
+    @property
+    def blocked_s(self) -> float:
+        """Seconds since the start in which flow control kept streams from writing, summed over them."""
+        now_s = time.monotonic()
+        with self._lock:
+            return self._blocked_s + sum(position.blocked_s(now_s) for position in self._listeners)

@@ -72,6 +72,16 @@ class Courier:
         """Those among them that had been written before, or may have been."""
         return self._audience.rewritten
 
+    @property
+    def blocked_s(self) -> float:
+        """Seconds in which flow control kept streams from writing, summed over them."""
+        return self._audience.blocked_s
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first payload that is not confirmed was committed, seconds since the epoch; None when all are."""
+        return self._store.oldest_at
+
     # For streams
 
     def join(self, listener: Callable[[], None], dismiss: Callable[[], None] = lambda: None) -> Position:

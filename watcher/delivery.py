@@ -44,6 +44,7 @@ class Position:
         self._lock = threading.Lock()
         self._marks: deque[tuple[float, int]] = deque()
         self._writing_since_s: float | None = None
+        self._blocked_s = 0.0
         self._rewound_to: int | None = None
 
     def begin_write(self, now_s: float) -> None:
@@ -53,8 +54,9 @@ class Position:
     def end_write(self, seq: int, now_s: float) -> None:
         """Note that the transport took the payload whose last change is ``seq``."""
         with self._lock:
-            since_s, self._writing_since_s = self._writing_since_s, None
-            self._note(seq, now_s, was_blocked=since_s is not None and now_s - since_s > BLOCKED_S)
+            was_blocked = self._is_blocked(now_s, BLOCKED_S)
+            self._blocked_s, self._writing_since_s = self._blocked(now_s), None
+            self._note(seq, now_s, was_blocked=was_blocked)
             self.written += 1
             self.rewritten += seq <= max(self._told_seq, self.written_seq)
             self.written_seq = max(self.written_seq, seq)
@@ -93,6 +95,11 @@ class Position:
         with self._lock:
             return self._is_blocked(now_s, window_s)
 
+    def blocked_s(self, now_s: float) -> float:
+        """Return for how many seconds flow control has kept the stream from writing, the write that is blocked now included."""
+        with self._lock:
+            return self._blocked(now_s)
+
     def overdue(self, now_s: float) -> list[int]:  # noqa: ARG002 - time confirms
         """Return the payloads that are to be written again now, a group of them."""
         return []
@@ -100,6 +107,10 @@ class Position:
     def due_in_s(self, now_s: float) -> float | None:  # noqa: ARG002 - likewise
         """Return in how many seconds the next will be; None if none will."""
         return None
+
+    def _blocked(self, now_s: float) -> float:
+        writing_s = 0.0 if self._writing_since_s is None else now_s - self._writing_since_s
+        return self._blocked_s + (writing_s if writing_s > BLOCKED_S else 0.0)
 
     def _is_blocked(self, now_s: float, for_s: float) -> bool:
         since_s = self._writing_since_s

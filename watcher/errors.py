@@ -16,6 +16,8 @@ Every error carries what is wrong, where, and what to do. An adapter translates 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class WatcherError(Exception):
     """A failure that is told to a person.
@@ -24,7 +26,10 @@ class WatcherError(Exception):
         message: What is wrong, in one sentence without a final full stop.
         place: Where: a place URI, a file name or a config key; empty where the message says it already.
         hint: What to do about it, in the imperative; empty where nothing can be done.
+        cause: The class of error in one word, for metrics.
     """
+
+    cause: ClassVar[str] = "failed"
 
     def __init__(self, message: str, *, place: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -43,30 +48,46 @@ class WatcherError(Exception):
 class ConfigError(WatcherError):
     """The configuration of an event source is not valid."""
 
+    cause = "config"
+
 
 class UnauthenticatedError(WatcherError):
     """The client sent no token, or one that the server does not know."""
+
+    cause = "unauthenticated"
 
 
 class DeniedError(WatcherError):
     """The server's policy or the store does not allow it."""
 
+    cause = "denied"
+
 
 class NotFoundError(WatcherError):
     """There is no such directory or bucket."""
+
+    cause = "not_found"
 
 
 class ConflictError(WatcherError):
     """The identity is in use with another configuration."""
 
+    cause = "conflict"
+
 
 class LimitError(WatcherError):
     """A limit of the server is reached."""
+
+    cause = "limit"
 
 
 class UnavailableError(WatcherError):
     """The place cannot be reached or read now; the same call may succeed later."""
 
+    cause = "unavailable"
+
 
 class StateError(WatcherError):
     """The state directory or a state file cannot be used."""
+
+    cause = "state"

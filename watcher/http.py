@@ -1,38 +1,37 @@
-"""The HTTP port: metrics, probes and the state of the watches, as JSON and as a page. Only acknowledgements change something."""
+"""The HTTP port: listens, tells errors, and serves what needs no watch of its own to be shown: metrics, probes, acknowledgements."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from watcher import __version__
-from watcher.errors import ConfigError, StateError, UnauthenticatedError
-from watcher.metrics import WatchCollector, render_metrics
-from watcher.report import WatchReport, report_watch
+from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError, UnauthenticatedError, WatcherError
+from watcher.metrics import render_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+
+    from aiohttp.typedefs import Handler
+    from prometheus_client.registry import Collector
 
     from watcher.policy import Policy
+    from watcher.readiness import Readiness
     from watcher.receipts import Receipts
-    from watcher.reloaded import Reloaded
-    from watcher.service import Eventing
-    from watcher.watches import Watches
 
 ACK_BYTES = 1 << 20
-_STATUS = {ConfigError: 400, UnauthenticatedError: 401, StateError: 503}
+_STATUS = {ConfigError: 400, UnauthenticatedError: 401, DeniedError: 403, NotFoundError: 404, StateError: 503}
 
-_COLUMNS = ("name", "place", "state", "mode", "entries", "unconfirmed", "streams", "note")
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>watcher</title>
-<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem}}table{{border-collapse:collapse}}
-td,th{{padding:.3rem .8rem;border-bottom:1px solid #ccc;text-align:left}}</style>
-<h1>watcher {version}</h1><p>{streams} streams, {count} watches. <a href="/metrics">metrics</a> · <a href="/status.json">status.json</a></p>
-<table><tr>{head}</tr>{rows}</table></html>"""
-
+_HEADERS = {
+    # Nothing from elsewhere, nothing inline: a file name that is markup stays text even if it were not escaped.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 _ACK_HINT = 'send {"id": "…"} or {"ids": ["…"]}, as JSON'
 
@@ -43,33 +42,18 @@ class _Acknowledgement(msgspec.Struct):
 
 
 class HttpEndpoint:
-    """Serves ``/``, ``/status.json``, ``/metrics``, ``/healthz``, ``/readyz`` and ``/ack``.
+    """Serves routes.
 
     Args:
         listen: ``host:port``; port 0 takes a free one.
-        watches: What is reported.
-        eventing: Counts the streams.
-        receipts: Takes acknowledgements.
-        policy: Knows whose they are.
-        files: What the server follows.
+        routes: What is served.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that it shows
-        self, listen: str, watches: Watches, eventing: Eventing, receipts: Receipts, policy: Policy, files: Sequence[Reloaded[Any]]
-    ) -> None:
+    def __init__(self, listen: str, routes: Iterable[web.RouteDef]) -> None:
         self._listen = listen
-        self._watches = watches
-        self._eventing = eventing
-        self._metrics = WatchCollector(self._reports, watches.totals, lambda: eventing.streams, files)
-        self._receipts = receipts
-        self._policy = policy
-        app = web.Application(client_max_size=ACK_BYTES)
-        app.router.add_get("/", self._page)
-        app.router.add_get("/status.json", self._status)
-        app.router.add_get("/metrics", self._render_metrics)
-        app.router.add_get("/healthz", self._healthy)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_post("/ack", self._acknowledge)
+        app = web.Application(client_max_size=ACK_BYTES, middlewares=[_tell_errors])
+        app.on_response_prepare.append(_add_headers)
+        app.add_routes(routes)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def start(self) -> str:
@@ -91,40 +75,53 @@ class HttpEndpoint:
         """Stop listening."""
         await self._runner.cleanup()
 
-    def _reports(self) -> list[WatchReport]:
-        return [report_watch(identity, watch) for identity, watch in self._watches.running()]
 
-    async def _status(self, _: web.Request) -> web.Response:
-        watches = [report.as_dict() for report in self._reports()]
-        return web.json_response({"version": __version__, "streams": self._eventing.streams, "watches": watches})
+def probe_routes(metrics: Collector, readiness: Readiness) -> list[web.RouteDef]:
+    """Return ``/metrics``, ``/healthz`` and ``/readyz``, which tell nothing of a place and ask for no token."""
 
-    async def _render_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=render_metrics(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def render(_: web.Request) -> web.Response:
+        return web.Response(body=render_metrics(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _healthy(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def healthy(_: web.Request) -> web.Response:
+        return _probed(readiness.problem if readiness.is_broken else "")
 
-    async def _ready(self, _: web.Request) -> web.Response:
-        if self._eventing.is_stopping:
-            return web.Response(status=503, text="shutting down\n")
-        return web.Response(text="ok\n")
+    async def ready(_: web.Request) -> web.Response:
+        return _probed(readiness.problem)
 
-    async def _page(self, _: web.Request) -> web.Response:
-        reports = self._reports()
-        rows = "".join("<tr>" + "".join(f"<td>{escape(str(getattr(r, column)))}</td>" for column in _COLUMNS) + "</tr>" for r in reports)
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        text = _PAGE.format(version=__version__, streams=self._eventing.streams, count=len(reports), head=head, rows=rows)
-        return web.Response(text=text, content_type="text/html")
+    return [web.get("/metrics", render), web.get("/healthz", healthy), web.get("/readyz", ready)]
 
-    async def _acknowledge(self, request: web.Request) -> web.Response:
+
+def ack_routes(receipts: Receipts, policy: Policy) -> list[web.RouteDef]:
+    """Return ``/ack``."""
+
+    async def acknowledge(request: web.Request) -> web.Response:
         """Confirm events by ``{"id": …}`` or ``{"ids": […]}``; 200 if all are known, 404 with those that are not."""
-        try:
-            principal = self._policy.principal(request.headers.get("Authorization"))
-            ids = _ids(await request.read())
-            unknown = await self._receipts.acknowledge(principal, ids)
-        except (ConfigError, UnauthenticatedError, StateError) as error:
-            return web.json_response({"error": str(error)}, status=_STATUS[type(error)])
+        principal = policy.principal(request.headers.get("Authorization"))
+        ids = _ids(await request.read())
+        unknown = await receipts.acknowledge(principal, ids)
         return web.json_response({"acknowledged": len(ids) - len(unknown), "unknown": unknown}, status=404 if unknown else 200)
+
+    return [web.post("/ack", acknowledge)]
+
+
+def _probed(problem: str) -> web.Response:
+    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
+
+
+@web.middleware
+async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn our errors into a status and one line."""
+    try:
+        return await handler(request)
+    except WatcherError as error:
+        # A browser asks for the password then.
+        headers = {"WWW-Authenticate": 'Basic realm="watcher: the token is the password", charset="UTF-8"'}
+        is_unknown = isinstance(error, UnauthenticatedError)
+        return web.json_response({"error": str(error)}, status=_STATUS[type(error)], headers=headers if is_unknown else None)
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
 
 
 def _ids(body: bytes) -> list[str]:

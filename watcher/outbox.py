@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.model import Delta, Payload
 from watcher.payload import Renderer
+from watcher.recent import RecentChanges
 from watcher.spec import Format
 from watcher.tail import Tail
 
@@ -35,12 +36,14 @@ class Outbox:
 
     Attributes:
         by_type: Changes committed since the start, by type.
+        recent: The last of them.
     """
 
     def __init__(
         self, spec: Spec, store: Store, *, time_ns: Callable[[], int], clock: Callable[[], float], committed: Callable[[], None]
     ) -> None:
         self.by_type: dict[str, int] = {}
+        self.recent = RecentChanges()
         self._batch = spec.batch
         self._renderer = Renderer(spec, store.uid)
         self._store = store
@@ -109,6 +112,8 @@ class Outbox:
         waiting = self._pending + events
         payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=seal or self._batch.max_wait_s == 0)
         self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=len(changes))
+        if changes:
+            self.recent.add(changes, events[0].seq, self._time_ns() / 1e9)
         for change in changes:
             self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
         self._pending = waiting[cut:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,10 @@ class WatchReport:
         state: See ``status.State``; ``offline`` when only the state file was read.
         mode: ``notify``, ``poll`` or empty.
         entries: Files or objects in the index.
+        since: When it came into this state, seconds since the epoch.
         unconfirmed: Changes that wait to be confirmed.
+        lag_s: For how many seconds the first of them has waited; 0 where none does.
+        rate: Changes a second in the last minute.
         next_seq: Sequence number that the next change gets.
         streams: Connected streams.
         events: Changes since the start of the watch, by type.
@@ -43,7 +47,10 @@ class WatchReport:
     state: str
     mode: str = ""
     entries: int = 0
+    since: float = 0.0
     unconfirmed: int = 0
+    lag_s: float = 0.0
+    rate: float = 0.0
     next_seq: int = 1
     streams: int = 0
     events: dict[str, int] = field(default_factory=dict)
@@ -65,7 +72,8 @@ class WatchReport:
 
 def report_watch(identity: Identity, watch: Watch) -> WatchReport:
     """Return what a running watch tells of itself."""
-    status = watch.status
+    status, now = watch.status, time.time()
+    oldest_at = watch.courier.oldest_at
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -73,16 +81,19 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         state=status.state.value,
         mode=status.mode,
         entries=watch.entries,
+        since=status.since,
         unconfirmed=watch.courier.depth,
+        lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
+        rate=watch.recent.per_second(now),
         next_seq=watch.next_seq,
         streams=watch.courier.streams,
         events=watch.by_type,
-        scans=status.scans,
+        scans=status.scans.count,
         scan_s=status.scan_s,
         scanned_at=status.scanned_at,
         scanned=status.scanned,
         held=status.held,
-        errors=status.errors,
+        errors=status.errors.total(),
         error=status.error,
         degraded=status.degraded,
         rescans=dict(status.rescans),

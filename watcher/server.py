@@ -17,10 +17,12 @@ from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.certificates import CertificateFiles
 from watcher.errors import StateError
 from watcher.policy import Policy
+from watcher.readiness import Readiness
 from watcher.receipts import Receipts
 from watcher.service import Delivery, Eventing, add_eventing
 from watcher.sources.factory import Sources
 from watcher.state import StateDirectory
+from watcher.traces import configure_traces
 from watcher.watches import Watches
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class Server:
         server = grpc.aio.server(options=(*CHANNEL_OPTIONS, *_bounds(settings)))
         receipts = Receipts(self.watches)
         health = health_aio.HealthServicer()
+        readiness = Readiness(state.probe, lambda: sources.is_deaf, lambda is_ready: _set_health(health, is_ready=is_ready))
         add_eventing(eventing, server)
         watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -121,20 +124,22 @@ class Server:
         certificates = _certificates(settings)
         self.address = _listen(server, settings, certificates)
         files = [file for file in (policy.tokens, certificates) if file is not None]
-        await server.start()
-        self._exits.push_async_callback(_drain, server, eventing, health)
-        for name in ("", SERVICE):
-            await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if settings.http_listen:
-            from watcher.http import HttpEndpoint  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
+            # Opened first and so closed last: probes are answered while streams end.
+            from watcher.http import HttpEndpoint, ack_routes, probe_routes  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
+            from watcher.metrics import WatchCollector  # noqa: PLC0415 - likewise
+            from watcher.site import Site  # noqa: PLC0415 - likewise
 
-            http = HttpEndpoint(settings.http_listen, self.watches, eventing, receipts, policy, files)
+            shown = Site(self.watches, eventing, policy, readiness).routes()
+            probed = probe_routes(WatchCollector(self.watches, eventing, readiness, files), readiness)
+            http = HttpEndpoint(settings.http_listen, [*shown, *probed, *ack_routes(receipts, policy)])
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
-        idling = asyncio.create_task(self.watches.run())
-        self._exits.callback(idling.cancel)
-        reloading = asyncio.create_task(_reload(files, eventing))
-        self._exits.callback(reloading.cancel)
+        await server.start()
+        self._exits.push_async_callback(_drain, server, eventing, health, readiness)
+        await readiness.look()
+        for running in (self.watches.run(), readiness.run(), _reload(files, eventing)):
+            self._exits.callback(asyncio.create_task(running).cancel)
         self._log.info("server.listening", address=self.address, http=self.http_address, state=str(settings.state_directory))
         if policy.is_open:
             hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
@@ -159,14 +164,23 @@ async def serve(settings: ServerSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     log = structlog.get_logger("watcher")
+    end_traces = configure_traces()
     async with Server(settings):
         await stopping.wait()
         log.info("server.stopping")
+    end_traces()
     log.info("server.stopped")
 
 
-async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio.HealthServicer) -> None:
+async def _set_health(health: health_aio.HealthServicer, *, is_ready: bool) -> None:
+    status = health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
+    for name in ("", SERVICE):
+        await health.set(name, status)
+
+
+async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio.HealthServicer, readiness: Readiness) -> None:
     """Say that we go, end the streams, and close the port."""
+    readiness.stop()
     await health.enter_graceful_shutdown()
     eventing.stop()
     # Streams end by themselves; the grace is for what is blocked in a write.

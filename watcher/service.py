@@ -31,6 +31,7 @@ from watcher.errors import (
     WatcherError,
 )
 from watcher.state import Identity
+from watcher.traces import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,9 +74,13 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         watches: The running watches.
         policy: Who may watch what.
         settings: Limits.
+
+    Attributes:
+        errors: Streams that were refused or ended by the server, by cause.
     """
 
     def __init__(self, watches: Watches, policy: Policy, settings: ServerSettings) -> None:
+        self.errors: Counter[str] = Counter()
         self._watches = watches
         self._policy = policy
         self._settings = settings
@@ -128,6 +133,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         try:
             await self._stream(request, context)
         except WatcherError as error:
+            self.errors[error.cause] += 1
             level = "info" if self.is_stopping else "warning"
             getattr(self._log, level)("stream.ended", name=name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
@@ -135,6 +141,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             # The client went away while a write was blocked; its position is forgotten, which is all there is to do.
             return
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
+            self.errors[WatcherError.cause] += 1
             self._log.exception("stream.failed", name=name, peer=context.peer())
             await context.abort(grpc.StatusCode.INTERNAL, "the stream failed; see the server's log")
 
@@ -175,22 +182,30 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 await context.send_initial_metadata(())
                 is_announced = True
             payloads = await self._read(watch, position)
+            if payloads:
+                with span("deliver", watch=name, place=watch.spec.where.place, payloads=len(payloads)):
+                    is_announced |= await self._write(name, context, watch, position, payloads)
+                continue
+            if not watch.is_running:
+                raise watch.failure or UnavailableError("the watch has stopped", hint="connect again")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), position.due_in_s(time.monotonic()))
+
+    async def _write(self, name: str, context: Context, watch: Watch, position: Position, payloads: Sequence[Payload]) -> bool:
+        """Write payloads, but for those that are acknowledged meanwhile; return whether there were any others."""
+        written = 0
+        now_s = time.monotonic()
+        for payload in payloads:
+            if watch.courier.is_acknowledged(payload.seq):
+                position.skip(payload.seq)
+                continue
+            written += 1
+            position.begin_write(now_s)
+            # This returns when the transport has taken the event, which flow control can delay without end.
+            await context.write(generic_pb2.Event(name=name, payload=payload.data))
             now_s = time.monotonic()
-            for payload in payloads:
-                if watch.courier.is_acknowledged(payload.seq):
-                    position.skip(payload.seq)
-                    continue
-                is_announced = True
-                position.begin_write(now_s)
-                # This returns when the transport has taken the event, which flow control can delay without end.
-                await context.write(generic_pb2.Event(name=name, payload=payload.data))
-                now_s = time.monotonic()
-                position.end_write(payload.seq, now_s)
-            if not payloads:
-                if not watch.is_running:
-                    raise watch.failure or UnavailableError("the watch has stopped", hint="connect again")
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), position.due_in_s(time.monotonic()))
+            position.end_write(payload.seq, now_s)
+        return written > 0
 
     async def _read(self, watch: Watch, position: Position) -> Sequence[Payload]:
         """Return what is to be written next, the payloads that are due again first; nothing when there is nothing now.

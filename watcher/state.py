@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import tempfile
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -24,6 +25,9 @@ KEEP_S = 30 * 86_400.0
 
 That is the time of the lock file. A clock that is wrong, or a server that was down for longer than that, removes nothing.
 """
+
+PROBE_BYTES = 65_536
+"""Room that there must be for state files to grow."""
 
 _SUFFIX = ".db"
 
@@ -95,6 +99,20 @@ class StateDirectory:
     def __exit__(self, *_: object) -> None:
         """Give the directory back."""
         os.close(self._lock_fd)
+
+    def probe(self) -> None:
+        """Make sure that something can be written here, and leave nothing behind.
+
+        Raises:
+            StateError: It cannot.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.path, buffering=0) as file:
+                file.write(bytes(PROBE_BYTES))
+                os.fsync(file.fileno())
+        except OSError as error:
+            message = f"the state directory cannot be written: {error.strerror}"
+            raise StateError(message, place=str(self.path), hint="make room there, or make it writable") from error
 
     def open(self, identity: Identity) -> Store:
         """Open the state of an identity; a damaged file is set aside, which is logged, and a new one begun.

@@ -48,6 +48,7 @@ class Store:
         cursor: Last confirmed sequence number: everything up to it is confirmed.
         journal_bytes: Bytes of the payloads behind the cursor.
         acknowledged: Payloads beyond the cursor that are confirmed too, by their sequence numbers.
+        oldest_at: When the first payload beyond the cursor was committed, seconds since the epoch; None when there is none.
     """
 
     def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
@@ -73,6 +74,7 @@ class Store:
                 beyond = self._db.execute("SELECT seq FROM journal WHERE seq > ? AND is_acknowledged", (self.cursor,))
                 self.acknowledged = {seq for (seq,) in beyond.fetchall()}
                 self.journal_bytes = self._bytes_between(self.cursor, self.next_seq)
+                self.oldest_at = self._oldest_at()
             if self._next_id > SPARSE_FACTOR * (self.entries + PAGE_ROWS):
                 self._renumber()
             uid = self.meta("uid")
@@ -203,19 +205,23 @@ class Store:
         """
         entries = self.entries + delta.created - len(delta.deletes)
         next_seq = self.next_seq + changes
+        now_s = time.time()
         with self._db.guarded():
             with self._db.transaction():
-                self._write(delta, payloads, pending, (self._next_id, entries, next_seq))
+                self._write(delta, payloads, pending, (self._next_id, entries, next_seq), now_s)
             self.entries, self.next_seq = entries, next_seq
             self.journal_bytes += sum(len(payload.data) for payload in payloads)
+            if payloads and self.oldest_at is None:
+                self.oldest_at = now_s
 
-    def _write(self, delta: Delta, payloads: Sequence[Payload], pending: Sequence[Payload], counters: tuple[int, int, int]) -> None:
+    def _write(
+        self, delta: Delta, payloads: Sequence[Payload], pending: Sequence[Payload], counters: tuple[int, int, int], now_s: float
+    ) -> None:
         if delta.deletes:
             self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
         if delta.upserts:
             self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
         if payloads:
-            now_s = time.time()
             self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
             self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
         if pending:
@@ -234,8 +240,8 @@ class Store:
         with self._db.guarded():
             with self._db.transaction():
                 confirmed_bytes = self._advance(seq, keep_s)
-            self.cursor = seq
             self.journal_bytes -= confirmed_bytes
+            self._move_to(seq)
 
     def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
         """Confirm payloads wherever they stand; the cursor moves up to the first that is not confirmed.
@@ -255,8 +261,9 @@ class Store:
                 if reached:
                     cursor = max(reached)
                     confirmed_bytes = self._advance(cursor, keep_s)
-            self.cursor, self.acknowledged = cursor, (acknowledged | rows) - reached
+            self.acknowledged = (acknowledged | rows) - reached
             self.journal_bytes -= confirmed_bytes
+            self._move_to(cursor)
 
     def expire(self, keep_s: float) -> None:
         """Drop confirmed payloads that are older than ``keep_s`` seconds."""
@@ -283,9 +290,18 @@ class Store:
             with self._db.transaction():
                 self._db.execute("UPDATE counters SET cursor = ?", (cursor,))
                 self._db.execute("UPDATE journal SET is_acknowledged = 0 WHERE seq >= ?", (first,))
-            self.cursor, self.acknowledged = cursor, {kept for kept in self.acknowledged if kept < first}
+            self.acknowledged = {kept for kept in self.acknowledged if kept < first}
+            self._move_to(cursor)
             self.journal_bytes = self._bytes_between(cursor, self.next_seq)
             return cursor
+
+    def _move_to(self, cursor: int) -> None:
+        self.cursor = cursor
+        self.oldest_at = self._oldest_at()
+
+    def _oldest_at(self) -> float | None:
+        row = self._db.execute("SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1", (self.cursor,)).fetchone()
+        return None if row is None else float(row[0])
 
     def _advance(self, seq: int, keep_s: float) -> int:
         """Move the cursor within a transaction, and return how many bytes it passes."""

@@ -29,12 +29,14 @@ from watcher.outbox import Outbox
 from watcher.reconciler import Interrupted, Reconciler
 from watcher.spec import Confirm, Existing
 from watcher.status import State, Status, Totals
+from watcher.traces import span
 from watcher.tracker import Appearance, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.limits import Share
+    from watcher.recent import RecentChanges
     from watcher.sources.base import Source
     from watcher.spec import Spec
     from watcher.status import Limits
@@ -67,7 +69,7 @@ class Watch:
         store: Its state; closed by the watch.
         limits: What the server grants.
         share: What it grants this one among the watches of its principal.
-        name: For the log.
+        name: For log and traces.
 
     Attributes:
         courier: What streams see of it.
@@ -90,11 +92,13 @@ class Watch:
         self.status = Status()
         self.opened: Future[None] = Future()
         self.is_baselined = False
+        self._name = name
         self._store = store
         self._limits = limits
         self._share = share
         self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
         self._wake = threading.Event()
+        self._is_released = threading.Event()
         self._stop = threading.Event()
         self._source = make_source(spec, self._stop.is_set)
         self._audience = Audience(store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None)
@@ -126,6 +130,12 @@ class Watch:
         """Wait for the thread to end, and tell whether it has."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def release(self) -> int:
+        """Have the second scan, on which held deletions wait, made now; return how many those are."""
+        self._is_released.set()
+        self._wake.set()
+        return self.status.held
 
     def fail(self, error: WatcherError) -> None:
         """End the watch because its state cannot be read; called by a stream that met it."""
@@ -159,10 +169,25 @@ class Watch:
         return dict(self._outbox.by_type)
 
     @property
+    def recent(self) -> RecentChanges:
+        """The last changes reported."""
+        return self._outbox.recent
+
+    @property
     def totals(self) -> Totals:
         """What it has counted since its start."""
         status, courier = self.status, self.courier
-        return Totals(Counter(self.by_type), Counter(status.rescans), status.scans, status.errors, courier.written, courier.rewritten)
+        return Totals(
+            events=Counter(self.by_type),
+            rescans=status.rescans.copy(),
+            errors=status.errors.copy(),
+            scans=status.scans,
+            holds=status.holds,
+            requests=self._source.requests,
+            written=courier.written,
+            rewritten=courier.rewritten,
+            blocked_s=courier.blocked_s,
+        )
 
     # The thread
 
@@ -188,7 +213,7 @@ class Watch:
 
     def _fail(self, error: WatcherError) -> None:
         self._failure = error
-        self.status.errors += 1
+        self.status.errors[error.cause] += 1
         if not self.opened.done():
             self.opened.set_exception(error)
         else:
@@ -233,6 +258,10 @@ class Watch:
             if self.is_baselined:
                 self._enter(State.WATCHING)
                 self._observe()
+            if self._is_released.is_set():
+                self._is_released.clear()
+                if self.status.held:
+                    self._request_scan("deletions were released")
             if time.monotonic() >= self._scan_due_s:
                 self._scan()
                 self._enter(State.WATCHING)
@@ -259,7 +288,7 @@ class Watch:
     def _request_scan(self, reason: str) -> None:
         self._scan_due_s = 0.0
         self._scan_reason = reason
-        self.status.rescans[reason] = self.status.rescans.get(reason, 0) + 1
+        self.status.rescans[reason] += 1
 
     def _scan(self) -> None:
         self._enter(State.SCANNING)
@@ -270,21 +299,24 @@ class Watch:
         self._tracker.appearance = self._appearance(is_baseline=is_baseline)
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         try:
-            result = self._reconciler.scan(is_baseline=is_baseline)
+            with span("scan", watch=self._name, place=self.spec.where.place, reason=reason):
+                result = self._reconciler.scan(is_baseline=is_baseline)
         finally:
             self._tracker.appearance = lambda _path: Appearance.NEW
         self._record()
         status = self.status
-        status.scans, status.scan_s, status.scanned_at, status.error = status.scans + 1, result.duration_s, time.time(), ""
+        status.scans.observe(result.duration_s)
+        status.scan_s, status.scanned_at, status.error = result.duration_s, time.time(), ""
         self._note_degraded()
         self._backoff_s = BACKOFF_MIN_S
         interval_s = self._source.scan_interval_s
         if result.held:
+            status.holds += 1
             interval_s = min(interval_s, self.spec.where.poll_interval_s)
             hint = "the next scan reports them if it agrees; if they should not be gone, bring the entries back before it"
             self._log.warning("scan.held", deletions=result.held, entries=self._store.entries, next_scan_s=round(interval_s, 1), hint=hint)
         status.held = result.held
-        if self._source.cost is not None and status.scans == 1:
+        if self._source.cost is not None and status.scans.count == 1:
             self._log.info("watch.cost", entries=result.entries, **asdict(self._source.cost))
         if is_baseline:
             self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
@@ -386,7 +418,7 @@ class Watch:
         if self.status.error != str(error):
             self._log.warning("watch.unavailable", error=str(error), retry_s=round(self._backoff_s, 1))
         self.status.error = str(error)
-        self.status.errors += 1
+        self.status.errors[error.cause] += 1
         self._enter(State.UNAVAILABLE)
         self._scan_due_s = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
         self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)

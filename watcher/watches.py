@@ -75,6 +75,11 @@ class Watches:
             totals.add(watch.totals)
         return totals
 
+    @property
+    def descriptors(self) -> int:
+        """Watch descriptors of the kernel that are in use."""
+        return self._sources.descriptors
+
     async def join(
         self, identity: Identity, spec: Spec, listener: Callable[[], None], dismiss: Callable[[], None] = lambda: None
     ) -> tuple[Watch, Position]:

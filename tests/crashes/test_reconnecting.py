@@ -32,6 +32,7 @@ def test_restarts_while_files_change(
     flags = ("--token-file", str(tokens), "--redelivery-window", "1s")
     config = json.dumps({"directory": {"path": str(root), "settle": "100ms"}, "existing": "report"})
     server = start_server(*flags, directory=tmp_path)
+    server.token = TOKEN
     again = (*flags, "--listen", server.address)
     with ReconnectingClient(server.address, contract, name, config, token=TOKEN, tick_s=TICK_S) as client:
         with Changes(root) as changes:
@@ -40,6 +41,7 @@ def test_restarts_while_files_change(
             assert server.stop() == 0
             changes.wait_more(ENOUGH // 4)
             server = start_server(*again, directory=tmp_path)
+            server.token = TOKEN
             client.wait_more(ENOUGH)
             confirmed.append(server.wait_confirmed(name, confirmed[0] + 1))
             server.kill()

@@ -48,6 +48,7 @@ class ServerProcess:
         state: The state directory.
         address: Where it serves gRPC.
         http: Where it serves HTTP, as a URL.
+        token: Shown there; empty for none.
         process: The process.
     """
 
@@ -62,6 +63,7 @@ class ServerProcess:
             self.process = self._run(launcher, flags, ALONE | dict(environment or {}), log)
         self.address = ""
         self.http = ""
+        self.token = ""
 
     def _run(
         self, launcher: tuple[str, ...], flags: tuple[str, ...], environment: Mapping[str, str], log: IO[bytes]
@@ -98,7 +100,8 @@ class ServerProcess:
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a page of the HTTP port."""
         try:
-            with urlopen(self.http + path, timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            with urlopen(Request(self.http + path, headers=headers), timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             with error:

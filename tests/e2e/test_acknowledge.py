@@ -163,6 +163,7 @@ def test_tokens_keep_consumers_apart(
         200,
         200,
     ]
+    server.token = "first"  # noqa: S105 - not a secret
     server.wait_watch(name, unconfirmed=0)
 
 

@@ -25,6 +25,19 @@ def test_nothing_is_confirmed_before_its_window() -> None:
     assert position.confirmed_seq(100.1 + WINDOW_S + GRAIN_S, WINDOW_S) == 6
 
 
+def test_blocked_seconds() -> None:
+    """A write that takes longer than a busy moment counts, as long as it took, also while it still goes on; others do not."""
+    position = Position(0)
+    write(position, 1, 0.0, took_s=BLOCKED_S)
+    assert position.blocked_s(10.0) == 0.0
+    write(position, 2, 10.0, took_s=5.0)
+    position.begin_write(20.0)
+    assert position.blocked_s(20.5) == 5.0
+    assert position.blocked_s(22.0) == 7.0
+    position.end_write(3, 23.0)
+    assert position.blocked_s(100.0) == 8.0
+
+
 def test_each_event_has_its_own_window() -> None:
     """Of events written at different times each is confirmed in its turn, and time alone never confirms what was not written."""
     position = Position(0)

@@ -55,6 +55,11 @@ def seqs(store: Store) -> list[int]:
     return [payload.seq for payload in store.read(0, limit=100, max_bytes=1 << 20)]
 
 
+def oldest_at(store: Store) -> float | None:
+    """Return since when the first payload waits that is not confirmed."""
+    return store.oldest_at
+
+
 def state(store: Store) -> tuple[int, set[int], list[int]]:
     """Return the cursor, what is acknowledged beyond it, and the payloads that are kept."""
     return store.cursor, store.acknowledged, seqs(store)
@@ -81,6 +86,25 @@ def test_acknowledgements_in_any_order(store: Store, acknowledged: list[int], ex
     for seq in acknowledged:
         store.acknowledge([seq])
     assert state(store) == expected
+
+
+def test_since_when_the_oldest_waits(store: Store) -> None:
+    """It is the time of the first payload that is not confirmed: by time, by acknowledgement, taken back, and after the file was opened."""
+    assert oldest_at(store) == 1000.0
+    store.confirm(1, keep_s=KEEP_S)
+    assert oldest_at(store) == 1010.0
+    store.acknowledge([6])
+    store.acknowledge([2], keep_s=KEEP_S)
+    assert oldest_at(store) == 1020.0
+    store.rewind(seq=1)
+    assert oldest_at(store) == 1000.0
+    store.confirm(6)
+    assert oldest_at(store) is None
+    store.commit(Delta(), [Payload(7, b"7"), Payload(8, b"8")], changes=2)
+    assert oldest_at(store) == 1040.0
+    store.close()
+    with closing(Store(store.path)) as again:
+        assert oldest_at(again) == 1040.0
 
 
 def test_acknowledgements_are_durable(store: Store) -> None:

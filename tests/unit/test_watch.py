@@ -99,4 +99,4 @@ def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) 
         watch.stop()
         assert watch.join(DEADLINE_S)
     assert watch.failure is None
-    assert watch.status.errors == 1
+    assert watch.status.errors == {"unavailable": 1}

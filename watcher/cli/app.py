@@ -36,7 +36,7 @@ _EXAMPLES: dict[Callable[..., None], list[str]] = {
     check: ["watcher check config.yaml", "watcher check --offline - < config.yaml"],
     tail: ["watcher tail config.yaml --server watcher.example:8080 --json"],
     replay: ["watcher replay orders --since 2h", "watcher replay orders --since 10042 --server watcher.example:8080"],
-    status: ["watcher status", "watcher status --state /var/lib/watcher --json"],
+    status: ["watcher status", "watcher status --watch", "watcher status --state /var/lib/watcher --json"],
     healthcheck: ["watcher healthcheck --server 127.0.0.1:8080"],
 }
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watcher.cli.configuration import read_configuration
-from watcher.cli.lines import complain, human_size, printable
+from watcher.cli.lines import complain
 from watcher.cli.options import Json, flag
 from watcher.errors import ConfigError
+from watcher.text import human_size, printable
 
 if TYPE_CHECKING:
     from watcher.cli.survey import Survey

@@ -9,7 +9,8 @@ from asyncio.subprocess import PIPE
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from watcher.cli.lines import complain, printable
+from watcher.cli.lines import complain
+from watcher.text import printable
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from watcher.errors import WatcherError
+from watcher.text import human_size, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from watcher.cli.notices import Notice
 
 _STDOUT = 1
-_COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "moved": "cyan"}
-_THOUSAND = 1000
+COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "moved": "cyan"}
 
 
 class Output:
@@ -75,28 +75,12 @@ def readable(notice: Notice) -> Text:
 
     time = datetime.fromisoformat(notice.detected_at).astimezone()
     line = Text(f"{time:%H:%M:%S}  ", end="")
-    line.append(f"{notice.type:<8}", style=_COLOURS.get(notice.type, ""))
+    line.append(f"{notice.type:<8}", style=COLOURS.get(notice.type, ""))
     line.append(f"  {'' if notice.size is None else human_size(notice.size):>8}  {printable(notice.path)}")
     if notice.old_path:
         line.append(f"  <- {printable(notice.old_path)}", style="dim")
     line.end = "\n"
     return line
-
-
-def human_size(size_bytes: float) -> str:
-    """Return a size with three digits or so: ``6 B``, ``1.3 kB``, ``25.0 GB``."""
-    if size_bytes < _THOUSAND:
-        return f"{size_bytes} B"
-    for unit in ("kB", "MB", "GB", "TB"):
-        size_bytes /= _THOUSAND
-        if size_bytes < _THOUSAND - 0.05:
-            return f"{size_bytes:.1f} {unit}"
-    return f"{size_bytes / _THOUSAND:,.1f} PB"
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: control characters and bytes that are no text are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 async def _write(fd: int, data: bytes) -> None:

@@ -10,11 +10,11 @@ import structlog
 from rich.markup import escape
 
 from watcher.cli.client import Endpoint, open_stream
-from watcher.cli.lines import printable
 from watcher.cli.session import show_changes
 from watcher.logs import configure_logs
 from watcher.server import Server
 from watcher.settings import ServerSettings
+from watcher.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

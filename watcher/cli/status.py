@@ -1,31 +1,40 @@
-"""``watcher status``: the watches of a running server, or of a state directory."""
+"""``watcher status``: the watches of a running server, or of a state directory. What it prints is in ``board.py``."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watcher.cli.addresses import default_http_server, default_state_directory
-from watcher.cli.lines import complain, printable
-from watcher.cli.options import Json, flag
-from watcher.errors import StateError, UnavailableError
+from watcher.cli.lines import complain
+from watcher.cli.options import Json, Token, flag
+from watcher.errors import StateError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 TIMEOUT_S = 5.0
-_COLUMNS = {
-    "name": "NAME",
-    "place": "PLACE",
-    "state": "STATE",
-    "mode": "MODE",
-    "entries": "ENTRIES",
-    "unconfirmed": "UNCONFIRMED",
-    "streams": "STREAMS",
-    "note": "NOTE",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand.
+
+    Attributes:
+        watches: Each as ``report.WatchReport`` has it, as far as it is known.
+        recent: The newest changes, the newest first; each as ``recent.Recent`` has it, and the name of its ``watch``.
+        problem: What keeps the server from its work, or empty.
+    """
+
+    watches: Sequence[Mapping[str, Any]]
+    recent: Sequence[Mapping[str, Any]] = ()
+    problem: str = ""
 
 
 def status(
@@ -34,6 +43,8 @@ def status(
         str | None, flag("--server-http", metavar="URL", help="HTTP port of a server.  [default: http://127.0.0.1:8081]")
     ] = None,
     state: Annotated[Path | None, flag("--state", metavar="DIR", env=False, help="Read the state files there, without a server.")] = None,
+    watch: Annotated[bool, flag("--watch", env=False, help="Show it again every second, with the newest changes, until Ctrl-C.")] = False,
+    token: Token = "",
     json: Json = False,
 ) -> None:
     """Show the watches of a running server or of a state directory.
@@ -42,38 +53,42 @@ def status(
     """
     if server_http and state:
         raise typer.BadParameter("cannot be combined with --server-http", param_hint="'--state'")
-    watches = _from_files(state) if state else _from_server(server_http) if server_http else _from_either()
+    if watch and json:
+        raise typer.BadParameter("cannot be combined with --json", param_hint="'--watch'")
+    if watch and not sys.stdout.isatty():
+        raise typer.BadParameter("needs a terminal", param_hint="'--watch'")
+    read = partial(_from_files, state) if state else partial(_from_server, server_http, token) if server_http else _either(token)
     if json:
         import msgspec  # noqa: PLC0415 - a table does not need it
 
-        typer.echo(msgspec.json.encode({"watches": watches}).decode())
-    elif watches:
-        _print_table(watches)
+        typer.echo(msgspec.json.encode({"watches": read().watches}).decode())
+        return
+    from watcher.cli.board import follow_board, print_board  # noqa: PLC0415 - rich, which JSON does not need
+
+    if watch:
+        follow_board(read)
     else:
-        typer.echo("no watches")
+        print_board(read())
 
 
-def _from_either() -> Sequence[Mapping[str, Any]]:
-    """Return what the server of this machine says, or else the default state directory, and say which.
-
-    Raises:
-        StateError: There is neither.
-    """
+def _either(token: str) -> Callable[[], Standing]:
+    """Return what asks the server of this machine, or else reads the default state directory, and say which."""
     url, path = default_http_server(), default_state_directory()
     try:
-        watches = _from_server(url)
+        _from_server(url, token)
     except UnavailableError:
         complain(f"no server answers at {url}; this is from the state in {path}")
-        return _from_files(path)
+        return partial(_from_files, path)
     complain(f"from the server at {url}")
-    return watches
+    return partial(_from_server, url, token)
 
 
-def _from_server(url: str) -> Sequence[Mapping[str, Any]]:
-    """Return the watches that run.
+def _from_server(url: str, token: str) -> Standing:
+    """Return what a server says of the watches that run.
 
     Raises:
         UnavailableError: The server does not answer, or is none of ours.
+        UnauthenticatedError: It asks for another token.
     """
     from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - reading files does not need it
     from urllib.parse import urlsplit  # noqa: PLC0415 - likewise
@@ -86,18 +101,23 @@ def _from_server(url: str) -> Sequence[Mapping[str, Any]]:
         kind = {"http": HTTPConnection, "https": HTTPSConnection}[parts.scheme]
         connection = kind(parts.netloc, timeout=TIMEOUT_S)
         try:
-            connection.request("GET", f"{parts.path.rstrip('/')}/status.json")
-            watches: Sequence[Mapping[str, Any]] = msgspec.json.decode(connection.getresponse().read())["watches"]
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request("GET", f"{parts.path.rstrip('/')}/status.json", headers=headers)
+            answer = connection.getresponse()
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                raise UnauthenticatedError("the server asks for a token, or for another", place=url, hint="give one with --token")
+            document = msgspec.json.decode(answer.read())
+            standing = Standing(document["watches"], document.get("recent", ()), document.get("problem", ""))
         finally:
             connection.close()
     except OSError as error:
         raise UnavailableError(f"no server answers: {error.strerror or error}", place=url, hint=hint) from error
     except (HTTPException, ValueError, LookupError, TypeError) as error:
         raise UnavailableError("this is not the HTTP port of a watcher server", place=url, hint=hint) from error
-    return watches
+    return standing
 
 
-def _from_files(directory: Path) -> Sequence[Mapping[str, Any]]:
+def _from_files(directory: Path) -> Standing:
     """Return what the state files say, whether or not a server uses them; nothing is changed.
 
     Raises:
@@ -112,27 +132,10 @@ def _from_files(directory: Path) -> Sequence[Mapping[str, Any]]:
         raise StateError(
             f"the state directory cannot be read: {error.strerror}", place=str(directory), hint="name it with --state"
         ) from error
-    return [_report(read_summary(file)) for file in files]
+    return Standing([_report(read_summary(file)) for file in files])
 
 
 def _report(summary: Mapping[str, str | int]) -> Mapping[str, Any]:
     """Return a state file's summary in the shape that a server gives its watches."""
     unconfirmed = int(summary["next_seq"]) - 1 - int(summary["cursor"])
     return {**summary, "state": "offline", "mode": "", "unconfirmed": unconfirmed, "streams": 0, "error": "", "note": ""}
-
-
-def _print_table(watches: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - JSON does not need it
-    from rich.table import Table  # noqa: PLC0415 - likewise
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # Nothing is wrapped or cut for a program that reads on.
-        console.width = 1 << 16
-    table = Table(box=None, pad_edge=False)
-    for name, title in _COLUMNS.items():
-        is_number = name in {"entries", "unconfirmed", "streams"}
-        table.add_column(title, justify="right" if is_number else "left", overflow="fold")
-    for watch in watches:
-        table.add_row(*(printable(str(watch.get(name, ""))) or "-" for name in _COLUMNS))
-    console.print(table)

@@ -132,9 +132,11 @@ class Source(Protocol):
 
     Attributes:
         mode: How changes are noticed: ``notify`` or ``poll``.
+        requests: LIST requests sent since the source was made, repeated ones too; 0 where none are.
     """
 
     mode: str
+    requests: int
 
     @property
     def degraded(self) -> str:

@@ -56,7 +56,7 @@ class BucketSource:
     Attributes:
         mode: Always ``poll``.
         identity: Always empty: a bucket's name is its identity.
-        requests: LIST requests sent since ``open``, repeated ones too: what the store bills.
+        requests: LIST requests sent, repeated ones too: what the store bills.
         cost: What the scans cost, by the last one.
     """
 
@@ -105,7 +105,6 @@ class BucketSource:
             UnavailableError: The store cannot be reached now, or the bucket is in another region.
         """
         self.close()
-        self.requests = 0
         with translated(self._spec.place):
             self._client = self._make_client()
         self._list_one()

@@ -86,6 +86,7 @@ class DirectorySource:
     ) -> None:
         self.place = spec.place
         self.cost = None
+        self.requests = 0
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter)
         self._spec = spec

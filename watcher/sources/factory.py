@@ -46,6 +46,18 @@ class Sources:
             notifications.stop()
             notifications.join()
 
+    @property
+    def descriptors(self) -> int:
+        """Watch descriptors of the kernel that are in use."""
+        notifications = self._inotify
+        return 0 if notifications is None else len(notifications)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether notifications are wanted, and the thread that reads them has ended."""
+        notifications = self._inotify
+        return notifications is not None and not notifications.is_alive()
+
     def _notifications(self) -> Inotify:
         with self._lock:
             if self._inotify is None:

@@ -120,6 +120,10 @@ class Inotify(InotifyFD):
             watch.callbacks[CallbackId(id(inbox))] = inbox
             return wd
 
+    def __len__(self) -> int:
+        """Return how many directories are watched."""
+        return len(self._watch_for_wd)
+
     def unwatch(self, wds: Collection[int], inbox: Inbox) -> None:
         """Stop watching; descriptors that ended on their own are passed over."""
         ours = CallbackId(id(inbox))

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import select
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
+from e2e.cli.program import DEADLINE_S, WATCHER
+from s3_servers import free_ports
+
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
     from e2e.cli.program import Program
+
+
+LEFT = b"\x1b[?1049l"
+"""By this a program leaves the screen as it was (xterm, ctlseqs)."""
 
 
 def test_status(
@@ -52,3 +63,64 @@ def test_status_asks_a_stranger(run: Callable[..., subprocess.CompletedProcess[s
     """An address where something else answers is told as such."""
     done = run("status", "--server-http", f"http://{server[1]}")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_status_with_a_token(
+    start: Callable[..., Program], run: Callable[..., subprocess.CompletedProcess[str]], config: Path, tmp_path: Path
+) -> None:
+    """A server that asks for tokens is asked with one, and tells of its watches alone; without it one line says what to do."""
+    (tmp_path / "tokens").write_text("one:first\nother:second\n")
+    port, http_port = free_ports(2)
+    address, url = f"127.0.0.1:{port}", f"http://127.0.0.1:{http_port}"
+    flags = ("--listen", address, "--http", f"127.0.0.1:{http_port}", "--state", tmp_path / "state", "--token-file", tmp_path / "tokens")
+    start("serve", *flags).wait_for(lambda program: "server.listening" in program.stderr)
+    start("tail", config, "--server", address, "--token", "first").ready()
+    assert "orders" in run("status", "--server-http", url, "--token", "first").stdout
+    assert run("status", "--server-http", url, "--token", "second").stdout == "no watches\n"
+    refused = run("status", "--server-http", url)
+    assert (refused.returncode, len(refused.stderr.splitlines()), "--token" in refused.stderr) == (1, 1, True)
+
+
+def test_status_that_watches(
+    start: Callable[..., Program], environment: dict[str, str], config: Path, server: tuple[Program, str, str]
+) -> None:
+    """On a terminal the watches and the newest changes are shown as they come, until Ctrl-C, which is no failure."""
+    start("tail", config, "--server", server[1]).ready()
+    ours, theirs = pty.openpty()
+    command = [*WATCHER, "status", "--watch", "--server-http", f"http://{server[2]}"]
+    shown = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment | {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        text = read_until(ours, b"watching")
+        (config.parent / "in" / "new.csv").write_text("1")
+        text += read_until(ours, b"orders: new.csv")
+        shown.send_signal(signal.SIGINT)
+        text += read_until(ours, LEFT)
+        assert shown.wait(DEADLINE_S) == 0
+        assert b"Traceback" not in text
+    finally:
+        shown.kill()
+        shown.wait()
+        os.close(ours)
+
+
+def test_status_that_watches_needs_a_terminal(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """Into a pipe it is wrong usage."""
+    done = run("status", "--watch", "--state", tmp_path)
+    assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)
+
+
+def read_until(descriptor: int, text: bytes) -> bytes:
+    """Read what a program shows until a text was among it; the program must not end before."""
+    shown = b""
+    while text not in shown:
+        assert select.select([descriptor], [], [], DEADLINE_S)[0], shown
+        shown += os.read(descriptor, 65_536)
+    return shown

@@ -1,0 +1,92 @@
+"""The metrics: the manual has all of them, and whoever draws or alerts by them names none that is not there."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from e2e.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e.client import Contract
+    from e2e.server import ServerProcess
+
+PROJECT = Path(__file__).parents[2]
+ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\|", re.MULTILINE)
+FAMILY = re.compile(r"^# TYPE (watcher_\w+) (\w+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(watcher_\w+)\{(.+)\} ", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="')
+BUILT_IN = re.compile(r"\b(?:process|python)_\w+")
+
+
+class Metrics(NamedTuple):
+    """What a server has.
+
+    Attributes:
+        families: The type of each metric.
+        labels: The labels of those that have samples with labels.
+        text: All of it.
+    """
+
+    families: dict[str, str]
+    labels: dict[str, str]
+    text: str
+
+
+@pytest.fixture(scope="module")
+def metrics(start_server: Callable[..., ServerProcess], contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Metrics:
+    """Return the metrics of a server that has reported a change and refused a stream."""
+    server, root = start_server(), tmp_path_factory.mktemp("root")
+    with closing(Client(server.address, contract)) as client:
+        stream = client.watch("orders", {"directory": str(root)})
+        (root / "a").touch()
+        stream.wait_count(1)
+        client.refusal("orders", {"directory": f"{root}/none"})
+        text = server.get("/metrics")[1]
+    assert str(root) not in text
+    labels = {name: "`, `".join(LABEL.findall(shown)) for name, shown in SAMPLE.findall(text) if not name.endswith("_bucket")}
+    return Metrics(dict(FAMILY.findall(text)), labels, text)
+
+
+def test_the_manual_has_every_metric(metrics: Metrics) -> None:
+    """Names, types and labels in the README's table are those of a running server."""
+    rows = ROW.findall((PROJECT / "README.md").read_text(encoding="utf-8"))
+    assert {name: kind for name, kind, _ in rows} == metrics.families
+    assert {name: labels for name, _, labels in rows if name in metrics.labels} == metrics.labels
+    assert metrics.labels.keys() >= {"watcher_events_total", "watcher_place_errors_total", "watcher_stream_errors_total", "watcher_watches"}
+
+
+def test_numbers(metrics: Metrics) -> None:
+    """The metrics of a small server are what has happened there."""
+    for line in (
+        "watcher_ready 1.0",
+        "watcher_streams 1.0",
+        "watcher_entries 1.0",
+        "watcher_unconfirmed_events 1.0",
+        "watcher_watch_descriptors 1.0",
+        "watcher_unavailable_watches 0.0",
+        'watcher_events_total{type="created"} 1.0',
+        'watcher_events_total{type="deleted"} 0.0',
+        'watcher_place_errors_total{cause="not_found"} 1.0',
+        'watcher_stream_errors_total{cause="not_found"} 1.0',
+        'watcher_scan_duration_seconds_bucket{le="+Inf"} 1.0',
+        "watcher_list_requests_total 0.0",
+    ):
+        assert f"\n{line}\n" in metrics.text, metrics.text
+
+
+@pytest.mark.parametrize("file", ["watcher-dashboard.json", "watcher-alerts.yaml"])
+def test_whoever_names_a_metric_names_one_that_exists(metrics: Metrics, file: str) -> None:
+    """Every metric in the dashboard and in the rules is one of a running server."""
+    text = (PROJECT / "deploy" / "monitoring" / file).read_text(encoding="utf-8")
+    expressions = "\n".join(re.findall(r'^ *"?expr"?: (.+)$', text, re.MULTILINE))
+    named = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bwatcher_\w+", expressions)}
+    assert len(named) > 8
+    assert named <= metrics.families.keys()
+    assert all(f"\n{name}" in metrics.text for name in BUILT_IN.findall(expressions))

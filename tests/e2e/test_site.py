@@ -1,0 +1,125 @@
+"""Who may see the operator's page, and press its button; and what the probes say of a server that cannot work."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from e2e.client import DEADLINE_S, Client, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from email.message import Message
+    from pathlib import Path
+
+    from e2e.client import Contract
+    from e2e.server import ServerProcess
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def strict(start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory) -> ServerProcess:
+    """Start a server that asks for tokens."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text("one:first\nother:second\n")
+    return start_server("--token-file", str(tokens))
+
+
+@pytest.fixture(scope="module")
+def mine(strict: ServerProcess, contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> ServerProcess:
+    """Have the first token's watch running, which goes on without its stream; return the server."""
+    with closing(Client(strict.address, contract)) as client:
+        client.watch("mine", {"directory": str(tmp_path_factory.mktemp("mine"))}, token="first")  # noqa: S106 - not a secret
+    return strict
+
+
+def basic(token: str) -> dict[str, str]:
+    """Return what a browser sends."""
+    return {"Authorization": f"Basic {b64encode(f'anyone:{token}'.encode()).decode()}"}
+
+
+def ask(server: ServerProcess, path: str, headers: Mapping[str, str], body: bytes | None = None) -> tuple[int, str, Message]:
+    """Send a request, and return status, body and headers of the answer."""
+    try:
+        with urlopen(Request(server.http + path, body, dict(headers)), timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
+            return answer.status, answer.read().decode(), answer.headers
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), error.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json"])
+def test_a_token_shows_its_own(strict: ServerProcess, connect: Callable[..., Client], root: Path, name: str, path: str) -> None:
+    """Without a token nothing is shown, and a browser is asked for one; with it, a name's own watches and changes alone."""
+    client = connect(strict)
+    for token, owner in (("first", "one"), ("second", "other")):
+        (root / owner).mkdir()
+        stream = client.watch(f"{owner}'s", {"directory": f"{root}/{owner}"}, token=token)
+        (root / owner / f"file of {owner}").touch()
+        stream.wait_count(1)
+    for headers in ({}, basic("wrong"), {"Authorization": "Basic %"}, {"Authorization": "Basic /w=="}):
+        status, body, answered = ask(strict, path, headers)
+        assert (status, answered["WWW-Authenticate"].startswith("Basic ")) == (401, True)
+        assert str(root) not in body
+    for headers in (basic("first"), {"Authorization": "Bearer first"}):
+        status, body, answered = ask(strict, path, headers)
+        assert status == 200
+        assert f"{root}/one" in body
+        assert "file of one" in body
+        assert "other" not in body.replace(name, "")
+        assert "default-src 'none'" in answered["Content-Security-Policy"]
+    for open_path in ("/healthz", "/readyz", "/metrics", "/page.css", "/page.js"):
+        assert ask(strict, open_path, {})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "text"),
+    [
+        ({}, b'{"name": "x"}', 401, "no token"),
+        (basic("first"), urlencode({"name": "mine", "seal": "forged"}).encode(), 403, "not of this page"),
+        (basic("first"), urlencode({"name": "mine"}).encode(), 403, "not of this page"),
+        (basic("first") | {"Content-Type": "text/plain"}, b'{"name": "mine"}', 400, "application/json"),
+        (basic("first") | JSON, b"{}", 400, "does not say what to release"),
+        (basic("second") | JSON, b'{"name": "mine"}', 404, "no watch"),
+        (basic("first") | JSON, b'{"name": "mine"}', 200, '"released": 0'),
+    ],
+)
+def test_who_may_release(mine: ServerProcess, headers: dict[str, str], body: bytes, status: int, text: str) -> None:
+    """The button takes a form of our own page or JSON, from who watches: nobody else, and no other site through a browser."""
+    answer = ask(mine, "/release", headers, body)
+    assert answer[0] == status
+    assert text in answer[1]
+
+
+def test_a_server_that_cannot_write_its_state_is_not_ready(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client]
+) -> None:
+    """Probe, gRPC health, metric and log tell that the state directory cannot be written, and that it can be again; it stays alive."""
+    server = start_server()
+    stub: Any = health_pb2_grpc.HealthStub(connect(server).channel)
+
+    def is_serving() -> bool:
+        answer = stub.Check(health_pb2.HealthCheckRequest(service="generic.Eventing"), timeout=DEADLINE_S)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    assert is_serving()
+    aside = server.state.rename(server.state.with_name("aside"))
+    wait_until(lambda: server.get("/readyz")[0] == 503, "it is not ready")
+    assert "cannot be written: No such file or directory" in server.get("/readyz")[1]
+    assert "cannot be written" in json.loads(server.get("/status.json")[1])["problem"]
+    assert "\nwatcher_ready 0.0\n" in server.get("/metrics")[1]
+    assert server.get("/healthz")[0] == 200
+    wait_until(lambda: not is_serving(), "health says so")
+    aside.rename(server.state)
+    wait_until(lambda: server.get("/readyz")[0] == 200, "it is ready again")
+    wait_until(is_serving, "health says so")
+    assert len(server.lines("server.unready")) == 1

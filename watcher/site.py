@@ -1,0 +1,158 @@
+"""What the HTTP port shows of the watches, to those who may see them: the operator's page, its JSON, and the button that releases.
+
+Paths are sensitive, so where tokens are asked for everything here asks for one, and shows the watches of its name alone. A browser
+sends it as the password of HTTP Basic, under any user name; because it does so with every request, whoever has made it send one, a form
+must show that it comes from our page. JSON needs no such seal: no page of another origin can send it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import hmac
+import secrets
+from base64 import b64decode
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from watcher import __version__
+from watcher.errors import ConfigError, DeniedError, NotFoundError
+from watcher.pages import ASSETS, Overview, asset, render_page
+from watcher.report import report_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from watcher.policy import Policy
+    from watcher.readiness import Readiness
+    from watcher.recent import Recent
+    from watcher.report import WatchReport
+    from watcher.service import Eventing
+    from watcher.state import Identity
+    from watcher.watch import Watch
+    from watcher.watches import Watches
+
+SHOWN_CHANGES = 50
+
+
+class _Release(msgspec.Struct):
+    name: str
+    place: str = ""
+    seal: str = ""
+
+
+class Site:
+    """Serves ``/``, ``/status.json`` and ``/release``.
+
+    Args:
+        watches: What is shown.
+        eventing: Counts the streams.
+        policy: Who may see what.
+        readiness: Whether the server can do its work.
+    """
+
+    def __init__(self, watches: Watches, eventing: Eventing, policy: Policy, readiness: Readiness) -> None:
+        self._watches = watches
+        self._eventing = eventing
+        self._policy = policy
+        self._readiness = readiness
+        self._secret = secrets.token_bytes()
+        self._log = structlog.get_logger("watcher")
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what is served."""
+        assets = [web.get(f"/{name}", self._asset) for name in ASSETS]
+        return [web.get("/", self._page), web.get("/status.json", self._status), web.post("/release", self._release), *assets]
+
+    async def _page(self, request: web.Request) -> web.Response:
+        principal = self._principal(request)
+        running = self._running(principal)
+        overview = Overview(_reports(running), _recent(running), self._readiness.problem, request.query.get("q", ""), self._seal(principal))
+        # A name may hold half a surrogate pair, which is no text.
+        return web.Response(body=render_page(overview).encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
+
+    async def _status(self, request: web.Request) -> web.Response:
+        running = self._running(self._principal(request))
+        document = {
+            "version": __version__,
+            "problem": self._readiness.problem,
+            "streams": self._eventing.streams,
+            "watches": [report.as_dict() for report in _reports(running)],
+            "recent": [{"watch": name, **asdict(change)} for name, change in _recent(running)],
+        }
+        return web.json_response(document)
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        name = request.path.removeprefix("/")
+        return web.Response(text=asset(name), content_type=ASSETS[name])
+
+    async def _release(self, request: web.Request) -> web.Response:
+        """Have held deletions looked at now; the form is led back to the page, JSON is answered with their number."""
+        principal = self._principal(request)
+        is_form = request.content_type == "application/x-www-form-urlencoded"
+        wanted = _wanted(dict(await request.post()) if is_form else await request.read(), request.content_type)
+        if is_form and not hmac.compare_digest(wanted.seal.encode(), self._seal(principal).encode()):
+            raise DeniedError("the form is not of this page", hint="load the page again")
+        found = [each for each in self._running(principal) if each[0].name == wanted.name and wanted.place in {"", each[0].place}]
+        if not found:
+            raise NotFoundError(f"no watch {wanted.name!r} runs", place=wanted.place)
+        if len(found) > 1:
+            raise ConfigError(f"{wanted.name!r} watches several places", hint="say which: place")
+        ((identity, watch),) = found
+        released = watch.release()
+        self._log.info("scan.released", watch=identity.name, place=identity.place, deletions=released, by=principal, peer=request.remote)
+        if is_form:
+            raise web.HTTPSeeOther("./")
+        return web.json_response({"released": released})
+
+    def _principal(self, request: web.Request) -> str:
+        """Return who asks; raises ``UnauthenticatedError``."""
+        return self._policy.principal(_authorization(request.headers.get("Authorization")))
+
+    def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
+        return [each for each in self._watches.running() if each[0].principal == principal]
+
+    def _seal(self, principal: str) -> str:
+        return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
+
+
+def _reports(running: list[tuple[Identity, Watch]]) -> list[WatchReport]:
+    return [report_watch(identity, watch) for identity, watch in running]
+
+
+def _recent(running: list[tuple[Identity, Watch]]) -> list[tuple[str, Recent]]:
+    """Return the newest changes of all, the newest first, each with the name of its watch."""
+    changes = ((identity.name, change) for identity, watch in running for change in watch.recent.newest())
+    return heapq.nlargest(SHOWN_CHANGES, changes, key=lambda each: (each[1].at, each[1].seq))
+
+
+def _authorization(shown: str | None) -> str | None:
+    """Return what a tool or a browser shows, as a bearer token; what cannot be read stays as it is."""
+    scheme, _, value = (shown or "").partition(" ")
+    if scheme.lower() != "basic":
+        return shown
+    try:
+        return f"Bearer {b64decode(value, validate=True).decode().partition(':')[2]}"
+    except ValueError:
+        return shown
+
+
+def _wanted(document: Mapping[str, object] | bytes, content_type: str) -> _Release:
+    """Return what is to be released.
+
+    Raises:
+        ConfigError: It does not say so.
+    """
+    try:
+        if isinstance(document, bytes):
+            if content_type != "application/json":
+                raise ConfigError(f"not JSON, but {content_type}", hint='send {"name": "…"} as application/json')
+            return msgspec.json.decode(document, type=_Release)
+        return msgspec.convert(document, _Release)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            f"it does not say what to release: {error}", hint='send {"name": "…"}, and "place" if there are several'
+        ) from error
