@@ -34,6 +34,18 @@ STOP_DEADLINE_S = 2.0
 POLL_S = 0.05
 REGION = "us-east-1"
 
+SEAWEEDFS_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+"""The flags that name where it listens."""
+
 _LOADER = Loader()
 """Keeps the descriptions of S3, which are most of what a client costs."""
 
@@ -106,20 +118,15 @@ def run_moto(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes
 
 
 @contextmanager
-def run_seaweedfs(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
-    """Run SeaweedFS, which orders keys as a tree and refuses wrong credentials; its data and log are in the directory."""
-    flags = [
-        "master.port",
-        "master.port.grpc",
-        "volume.port",
-        "volume.port.grpc",
-        "filer.port",
-        "filer.port.grpc",
-        "s3.port",
-        "s3.port.grpc",
-    ]
-    ports = dict(zip(flags, free_ports(len(flags)), strict=True))
-    server = S3Server("seaweedfs", f"http://127.0.0.1:{ports['s3.port']}")
+def run_seaweedfs(directory: Path, ports: Sequence[int] = ()) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run SeaweedFS, which orders keys as a tree and refuses wrong credentials.
+
+    Args:
+        directory: Has its data, perhaps of an earlier run, and its log.
+        ports: Those of ``SEAWEEDFS_PORTS``; free ones if none are given.
+    """
+    numbers = dict(zip(SEAWEEDFS_PORTS, ports or free_ports(len(SEAWEEDFS_PORTS)), strict=True))
+    server = S3Server("seaweedfs", f"http://127.0.0.1:{numbers['s3.port']}")
     credentials = {"accessKey": server.access_key, "secretKey": server.secret_key}
     identities = directory / "identities.json"
     identities.write_text(json.dumps({"identities": [{"name": "test", "credentials": [credentials], "actions": ["Admin"]}]}))
@@ -129,7 +136,7 @@ def run_seaweedfs(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[
         f"-dir={directory}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
-        *(f"-{flag}={port}" for flag, port in ports.items()),
+        *(f"-{flag}={port}" for flag, port in numbers.items()),
         "-filer",
         "-s3",
         "-s3.port.iceberg=0",
@@ -143,7 +150,7 @@ def run_seaweedfs(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[
         with _run(command, server, directory, WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as process:
             yield server, process
     finally:
-        for port in ports.values():
+        for port in numbers.values():
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - SeaweedFS says where, and leaves them there
                 left.unlink()
 

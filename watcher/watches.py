@@ -185,9 +185,14 @@ class Watches:
         watch = Watch(spec, self._sources.make, store, limits, share, name=identity.name)
         self._running[identity] = watch
         watch.start()
+        opened = asyncio.wrap_future(watch.opened)
+        # A stream that leaves meanwhile does not ask how it went, and asyncio would log that nobody did.
+        opened.add_done_callback(asyncio.Future.exception)
         try:
-            await asyncio.shield(asyncio.wrap_future(watch.opened))
+            await asyncio.shield(opened)
         except BaseException:
+            # If it does not stop in time, it is found with those that are idle.
+            self._idle_since_s[identity] = time.monotonic()
             await self._stop(identity, watch)
             if store.is_new and watch.failure is not None:
                 # A place that is not there, or not allowed, leaves nothing behind.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.client import Client, wait_until
+from e2e.server import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,6 @@ EVENTS = 50
 PATIENCE_S = 250.0
 WATCHES = 100
 STREAMS_EACH = 5
-
-SLACK_THREADS = 8
-SLACK_DESCRIPTORS = 16
-SLACK_BYTES = 16 * 1024 * 1024
-"""How much more a server may hold after the same work a second time: sizes of pools and arenas, nothing that grows with the work."""
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +74,9 @@ def test_many_watches_leave_nothing_behind(server: ServerProcess, contract: Cont
         (root / f"{number:02d}").mkdir()
     once = use_many_watches(server, contract, root, "once")
     twice = use_many_watches(server, contract, root, "twice")
-    assert twice.threads <= once.threads + SLACK_THREADS
-    assert twice.descriptors <= once.descriptors + SLACK_DESCRIPTORS
-    assert twice.memory_bytes <= once.memory_bytes + SLACK_BYTES
+    assert twice.threads <= once.threads + SLACK.threads
+    assert twice.descriptors <= once.descriptors + SLACK.descriptors
+    assert twice.memory_bytes <= once.memory_bytes + SLACK.memory_bytes
     # Nothing of the watches is left: one would hold a thread and at least a database file.
     assert once.threads < WATCHES
     assert once.descriptors < WATCHES

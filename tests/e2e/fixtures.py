@@ -46,7 +46,7 @@ def servers(factory: pytest.TempPathFactory, make: Callable[..., ServerProcess] 
             *flags: str, directory: Path | None = None, environment: Mapping[str, str] = CREDENTIALS, launcher: tuple[str, ...] = ()
         ) -> ServerProcess:
             server = make(directory or factory.mktemp("server"), flags, environment, launcher)
-            stack.callback(_stop_clean, server)
+            stack.callback(stop_clean, server)
             return server.listening()
 
         yield start
@@ -99,7 +99,8 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name)
 
 
-def _stop_clean(server: ServerProcess) -> None:
+def stop_clean(server: ServerProcess) -> None:
+    """Stop a server, which must have logged no traceback."""
     server.stop()
     log = CANCELLED.sub("", server.log)
     assert not [word for word in TROUBLE if word in log], log

@@ -81,9 +81,13 @@ class ReconnectingClient:
     def __exit__(self, *_: object) -> None:
         """End, and disconnect."""
         self._is_over.set()
+        self.leave()
+        self._thread.join()
+
+    def leave(self) -> None:
+        """Cancel the call, if there is one; the next tick makes another connection."""
         if self._call is not None:
             self._call.cancel()
-        self._thread.join()
 
     def connections(self) -> list[list[bytes]]:
         """Return what came on each connection, without those on which nothing did."""

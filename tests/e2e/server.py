@@ -35,6 +35,10 @@ class Resources(NamedTuple):
     memory_bytes: int
 
 
+SLACK = Resources(threads=8, descriptors=16, memory_bytes=16 * 1024 * 1024)
+"""How much more a server may hold after the same work another time: sizes of pools and arenas, nothing that grows with the work."""
+
+
 class ServerProcess:
     """One ``watcher serve`` on free ports of 127.0.0.1.
 
@@ -145,8 +149,9 @@ class ServerProcess:
         wait_until(has_them, f"watch {name} has {values}; it has {self.watches().get(name)}")
 
     def wait_streams(self, count: int, deadline_s: float = DEADLINE_S) -> None:
-        """Wait until the server has so many streams."""
-        wait_until(lambda: json.loads(self.get("/status.json")[1])["streams"] == count, f"the server has {count} streams", deadline_s)
+        """Wait until the server has so many streams, whoever has opened them."""
+        wanted = f"\nwatcher_streams {float(count)}\n"
+        wait_until(lambda: wanted in self.get("/metrics")[1], f"the server has {count} streams", deadline_s)
 
     def wait_no_watches(self) -> None:
         """Wait until all watches have stopped."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.client import wait_until
+from e2e.client import DEADLINE_S, wait_until
 from e2e.relay import Relay
 
 if TYPE_CHECKING:
@@ -102,6 +103,19 @@ def test_idle_watch_stops_and_catches_up(hasty: ServerProcess, connect: Callable
     (root / "last").touch()
     events = stream.wait_path("last")
     assert sorted((event["type"], event["path"]) for event in events) == [("created", "last"), ("deleted", "a"), ("modified", "b")]
+
+
+def test_stream_that_leaves_while_its_store_does_not_answer(hasty: ServerProcess, connect: Callable[..., Client], name: str) -> None:
+    """A watch whose only stream leaves before the store has answered ends when the store does; asyncio has nothing to log then."""
+    with socket.create_server(("127.0.0.1", 0)) as store:
+        store.settimeout(DEADLINE_S)
+        endpoint = f"http://127.0.0.1:{store.getsockname()[1]}"
+        stream = connect(hasty).start(name, {"s3": {"bucket": "silent", "endpoint_url": endpoint}})
+        with store.accept()[0] as asked:
+            asked.recv(1)
+            stream.cancel()
+            wait_until(lambda: any(line["watch"] == name for line in hasty.lines("watch.idle")), "it is found to be idle", pause_s=0.2)
+    hasty.wait_no_watches()
 
 
 def test_place_that_is_gone_when_a_stream_comes_again(server: ServerProcess, client: Client, root: Path, name: str) -> None:
