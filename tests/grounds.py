@@ -1,13 +1,14 @@
-"""What tests on real files share: filling a directory, and permissions that bind the super-user too."""
+"""What tests on real files share: filling a directory, changing it all the time, and permissions that bind the super-user too."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NOBODY_ID = 65534
@@ -34,3 +35,22 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
+
+
+@contextmanager
+def happening(act: Callable[[], None]) -> Iterator[None]:
+    """Do something again and again beside the block."""
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.is_set():
+            with suppress(OSError):
+                act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()

@@ -73,8 +73,8 @@ class Stub:
 
 
 @contextmanager
-def run_stub(answers: Sequence[Answer]) -> Iterator[Stub]:
-    """Serve a script to the end of the block; the last answer is repeated."""
+def run_stub(answers: Sequence[Answer], host: str = "127.0.0.1") -> Iterator[Stub]:
+    """Serve a script at an address of this machine to the end of the block; the last answer is repeated."""
     requests: list[Mapping[str, str]] = []
 
     class Script(BaseHTTPRequestHandler):
@@ -99,11 +99,11 @@ def run_stub(answers: Sequence[Answer]) -> Iterator[Stub]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Script) as server:
+    with ThreadingHTTPServer((host, 0), Script) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield Stub(f"http://127.0.0.1:{server.server_address[1]}", requests)
+            yield Stub(f"http://{host}:{server.server_address[1]}", requests)
         finally:
             server.shutdown()
             thread.join()

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from watcher.document import EXAMPLE, MAX_BYTES, MAX_DEPTH, MAX_NODES, compose
+from watcher.endpoints import normal_endpoint
 from watcher.model import ChangeType
 from watcher.patterns import check_pattern
 from watcher.reading import (
@@ -136,9 +137,14 @@ def _short_bucket(value: object) -> BucketSpec:
 
 
 def _endpoint(value: object) -> str:
+    expected = 'must be http:// or https:// and a host, without user, query and fragment, such as "http://minio:9000"'
     url = _ENDPOINT.fullmatch(text_of(value))
-    if not url or not 1 <= int(url["port"] or 1) <= _MAX_PORT or not {"?", "#", "@"}.isdisjoint(url[0]):
-        raise MismatchError('must be http:// or https:// and a host, without user, query and fragment, such as "http://minio:9000"')
+    if not url or not 1 <= int(url["port"] or 1) <= _MAX_PORT:
+        raise MismatchError(expected)
+    try:
+        normal_endpoint(url[0])
+    except ValueError as error:
+        raise MismatchError(expected) from error
     return url["origin"].lower() + (url["path"] or "").rstrip("/")
 
 

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from watcher.paths import is_inside, real_path
+
 MOUNTINFO = Path("/proc/self/mountinfo")
 FDINFO = Path("/proc/self/fdinfo")
 
@@ -82,8 +84,8 @@ def mount_of(path: str, mounts: list[Mount] | None = None) -> Mount | None:
         number = _mount_number(path)
         if number is not None and (exact := next((mount for mount in mounts if mount.number == number), None)) is not None:
             return exact
-    real = os.path.realpath(path)
-    holding = [mount for mount in mounts if _is_at_or_below(real, mount.point)]
+    real = real_path(path)
+    holding = [mount for mount in mounts if is_inside(real, mount.point)]
     # Of mounts at one point the last in the table lies on top.
     return max(enumerate(holding), key=lambda item: (len(item[1].point), item[0]))[1] if holding else None
 
@@ -96,8 +98,8 @@ def subpath_mounts(path: str, mounts: list[Mount] | None = None) -> list[Mount]:
         mounts: The table; by default that of this process.
     """
     own = mount_of(path, mounts)
-    real = os.path.realpath(path)
-    below = [mount for mount in (_mounts() if mounts is None else mounts) if _is_at_or_below(mount.point, real) and mount != own]
+    real = real_path(path)
+    below = [mount for mount in (_mounts() if mounts is None else mounts) if is_inside(mount.point, real) and mount != own]
     return [mount for mount in ([own] if own else []) + below if mount.is_subpath]
 
 
@@ -122,10 +124,6 @@ def _mount_number(path: str) -> int | None:
     finally:
         os.close(fd)
     return next((int(line.partition(":")[2]) for line in lines if line.startswith("mnt_id:")), None)
-
-
-def _is_at_or_below(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def _unescape(text: str) -> str:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.certificates import CertificateFiles
+from watcher.endpoints import is_loopback
 from watcher.errors import StateError
 from watcher.policy import Policy
 from watcher.readiness import Readiness
@@ -64,7 +65,7 @@ CONNECTIONS_EACH = 2
 RELOAD_INTERVAL_S = 2.0
 """Between two looks at the files of tokens and certificates."""
 
-LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:", "unix-abstract:")
+UNIX = ("unix:", "unix-abstract:")
 
 
 class Server:
@@ -242,7 +243,7 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
 
 
 def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:
-    if policy.is_open and not settings.listen.startswith(LOOPBACK):
+    if policy.is_open and not settings.listen.startswith(UNIX) and not is_loopback(settings.listen.rpartition(":")[0]):
         message = "a server that lets its clients watch any place must not listen beyond this machine"
         hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
         raise StateError(message, place=settings.listen, hint=hint)

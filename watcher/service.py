@@ -158,7 +158,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     async def _serve(self, request: generic_pb2.EventSource | None, context: Context, stream: _Stream) -> None:
         if request is None:
             raise ConfigError("the request cannot be decoded", hint="send a generic.EventSource as proto/generic.proto has it")
-        spec = await self._parse(request)
+        spec = await self._parse(request, stream.principal)
         identity = Identity(stream.principal, spec.id or request.name, spec.where.place)
         dismissal = UnavailableError("the client does not read, and holds up others", hint="read faster, and connect again")
         dismiss = _Call(partial(stream.end, dismissal))
@@ -230,7 +230,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             payloads = await asyncio.to_thread(watch.courier.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
         return payloads or ()
 
-    async def _parse(self, request: generic_pb2.EventSource) -> Spec:
+    async def _parse(self, request: generic_pb2.EventSource, principal: str) -> Spec:
         if not request.name:
             raise ConfigError("the event source has no name", hint="set EventSource.name")
         if len(request.config) > self._settings.max_config_bytes:
@@ -238,8 +238,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise LimitError(message, hint="shorten it, or start the server with a higher --max-config-bytes")
         async with self._parsers:
             spec = await asyncio.to_thread(parse_spec, request.config)
-        await asyncio.to_thread(self._policy.check, spec)
-        return spec
+        return await asyncio.to_thread(self._policy.check, spec, principal)
 
     @contextmanager
     def _slot(self, principal: str, authorization: str | None) -> Iterator[_Stream]:

@@ -14,9 +14,12 @@ class ServerSettings:
         listen: ``host:port`` or ``unix:/path``; port 0 takes a free one.
         state_directory: Where state files are.
         http_listen: ``host:port`` of metrics, health and status; None for none.
-        allow_directories: Directories that may be watched, with all below; with the other two empty, everything may.
-        allow_buckets: Globs of bucket names.
-        allow_endpoints: Endpoint URLs.
+        allow_directories: Directories that may be watched, with all below; ``name=directory`` counts for the token of that name only. With
+            all five lists empty, everything may be watched.
+        allow_buckets: Globs of bucket names, likewise.
+        allow_endpoints: Endpoint URLs, likewise.
+        allow_roles: Globs of ARNs of roles that may be assumed, likewise.
+        allow_profiles: Globs of profiles that may be used, likewise.
         token_file: Lines of ``name:token``; None lets everyone in.
         tls_cert: PEM file of the server's certificate chain.
         tls_key: PEM file of its key.
@@ -37,9 +40,11 @@ class ServerSettings:
     listen: str = "127.0.0.1:8080"
     state_directory: Path = Path("state")
     http_listen: str | None = "127.0.0.1:8081"
-    allow_directories: tuple[Path, ...] = ()
+    allow_directories: tuple[str, ...] = ()
     allow_buckets: tuple[str, ...] = ()
     allow_endpoints: tuple[str, ...] = ()
+    allow_roles: tuple[str, ...] = ()
+    allow_profiles: tuple[str, ...] = ()
     token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

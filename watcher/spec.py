@@ -69,6 +69,8 @@ class DirectorySpec:
         rescan_interval_s: Seconds between two safety scans when notified.
         settle_s: Seconds without a write after which a file that is still open counts as ready.
         follow_symlinks: Links to files count as the file, links to directories inside the root are followed.
+        within: Directories, free of links, that it must lie in, and the files that links lead to; None allows any. Never configured: the
+            server's rules say so.
     """
 
     path: str
@@ -78,6 +80,7 @@ class DirectorySpec:
     rescan_interval_s: float = 900.0
     settle_s: float = 0.5
     follow_symlinks: bool = True
+    within: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> SourceKind:

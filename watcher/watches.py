@@ -13,8 +13,8 @@ import structlog
 
 from watcher.errors import ConfigError, ConflictError, LimitError, StateError, UnavailableError
 from watcher.limits import Held, Ledger
+from watcher.paths import is_inside, real_path
 from watcher.patterns import PathFilter
-from watcher.policy import is_inside
 from watcher.spec import DirectorySpec
 from watcher.status import Limits, Totals
 from watcher.watch import Watch
@@ -224,7 +224,7 @@ class Watches:
         """Refuse a directory in which every event would cause the next: that of the state files, unless it is excluded."""
         if not isinstance(spec.where, DirectorySpec):
             return
-        state, root = os.path.realpath(self._state.path), os.path.realpath(spec.where.path)
+        state, root = real_path(str(self._state.path)), real_path(spec.where.path)
         if not is_inside(state, root):
             return
         relative = os.path.relpath(state, root)

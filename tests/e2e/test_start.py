@@ -33,9 +33,16 @@ def test_unusable_state_directory(tmp_path: Path) -> None:
     assert "--state" in line
 
 
-def test_open_door(tmp_path: Path) -> None:
-    """A server that lets everyone watch everything does not listen beyond loopback."""
-    assert "--allow-directory" in assert_refuses(tmp_path / "server", "--listen", "0.0.0.0:0")
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "127.0.0.1.example:0", "localhost.example:0", "ipv4:0.0.0.0:0"])
+def test_open_door(tmp_path: Path, listen: str) -> None:
+    """A server that lets everyone watch everything does not listen beyond loopback, nor by a name that only looks like it."""
+    assert "--allow-directory" in assert_refuses(tmp_path / "server", "--listen", listen)
+
+
+@pytest.mark.parametrize("rule", ["=/data", "team=/data"])
+def test_rule_for_nobody(tmp_path: Path, rule: str) -> None:
+    """An entry of a list that is for no token, or cannot be understood, is repeated with its flag."""
+    assert f"--allow-directory {rule}" in assert_refuses(tmp_path / "server", "--allow-directory", rule)
 
 
 def test_state_in_use(server: ServerProcess, tmp_path: Path) -> None:

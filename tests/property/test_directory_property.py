@@ -53,10 +53,10 @@ class JumpySource(DirectorySource):
 
     happen: Callable[[], None] = staticmethod(lambda: None)
 
-    def watch(self, prefix: bytes) -> None:
+    def watch(self, prefix: bytes, directory: int) -> None:
         """See ``DirectorySource``."""
         self.happen()
-        super().watch(prefix)
+        super().watch(prefix, directory)
         self.happen()
 
     def look(self, paths: Sequence[bytes]) -> Looks:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from watcher.errors import DeniedError, StateError, UnauthenticatedError, WatcherError
-from watcher.policy import NOBODY, Policy, is_inside
+from watcher.policy import NOBODY, Policy
 from watcher.settings import ServerSettings
 from watcher.spec import BucketSpec, DirectorySpec, Spec
 
-LISTS = ServerSettings(
-    allow_directories=(Path("/data/in"), Path("/srv")), allow_buckets=("landing", "team-*"), allow_endpoints=("http://minio:9000/",)
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTS = ServerSettings(allow_directories=("/data/in", "/srv"), allow_buckets=("landing", "team-*"), allow_endpoints=("http://minio:9000/",))
 
 
 def tokens(path: Path, text: str) -> Policy:
@@ -88,7 +89,7 @@ def test_what_is_listed_may_be_watched(where: DirectorySpec | BucketSpec) -> Non
         (BucketSpec("landing2"), "--allow-bucket"),
         (BucketSpec("Landing"), "--allow-bucket"),
         (BucketSpec("landing", endpoint_url="http://minio:9001"), "--allow-endpoint"),
-        (BucketSpec("landing", endpoint_url="http://minio:9000.evil"), "--allow-endpoint"),
+        (BucketSpec("landing", endpoint_url="http://minio.evil:9000"), "--allow-endpoint"),
     ],
 )
 def test_what_is_not_listed_is_denied(where: DirectorySpec | BucketSpec, hint: str) -> None:
@@ -101,7 +102,7 @@ def test_what_is_not_listed_is_denied(where: DirectorySpec | BucketSpec, hint: s
     ("lists", "open_"),
     [
         (ServerSettings(), True),
-        (ServerSettings(allow_directories=(Path("/x"),)), False),
+        (ServerSettings(allow_directories=("/x",)), False),
         (ServerSettings(allow_buckets=("x",)), False),
         (ServerSettings(allow_endpoints=("http://x",)), False),
     ],
@@ -125,24 +126,7 @@ def test_links_are_judged_by_their_target(tmp_path: Path) -> None:
     (tmp_path / "allowed/out").symlink_to("../secret")
     (tmp_path / "alias").symlink_to("allowed")
     for listed in ("allowed", "alias"):
-        policy = Policy(ServerSettings(allow_directories=(tmp_path / listed,)))
+        policy = Policy(ServerSettings(allow_directories=(str(tmp_path / listed),)))
         policy.check(Spec(DirectorySpec(str(tmp_path / "alias"))))
         with pytest.raises(DeniedError):
             policy.check(Spec(DirectorySpec(str(tmp_path / "allowed/out"))))
-
-
-@pytest.mark.parametrize(
-    ("path", "directory", "expected"),
-    [
-        ("/a", "/a", True),
-        ("/a/b", "/a", True),
-        ("/ab", "/a", False),
-        ("/a/b", "/a/", True),
-        ("/", "/", True),
-        ("/x", "/", True),
-        ("/", "/a", False),
-    ],
-)
-def test_inside_is_at_or_below(path: str, directory: str, *, expected: bool) -> None:
-    """Names are compared as a whole."""
-    assert is_inside(path, directory) is expected

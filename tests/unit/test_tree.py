@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import closing
+import time
+from contextlib import closing, suppress
+from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grounds import fill, unprivileged
+from grounds import fill, happening, unprivileged
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.model import Delta, Entry
 from watcher.patterns import PathFilter
-from watcher.sources.tree import LINK_HOPS, Tree
+from watcher.sources.tree import LINK_HOPS, Tree, observed
 from watcher.spec import DirectorySpec, Filter
 from watcher.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+SWAPPED_READS = 8_000
 
 
 @pytest.fixture
@@ -40,12 +45,9 @@ def open_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-def open_tree(
-    root: Path, *, exclude: tuple[str, ...] = (), include: tuple[str, ...] = (), recursive: bool = True, follow: bool = True
-) -> Tree:
+def open_tree(root: Path, *, exclude: tuple[str, ...] = (), include: tuple[str, ...] = (), **where: Any) -> Tree:  # noqa: ANN401 - those of a spec
     """Open a directory as a tree."""
-    spec = DirectorySpec(str(root), recursive=recursive, follow_symlinks=follow)
-    tree = Tree(spec, PathFilter(Filter(include, exclude)))
+    tree = Tree(DirectorySpec(str(root), **where), PathFilter(Filter(include, exclude)))
     tree.open()
     return tree
 
@@ -53,7 +55,7 @@ def open_tree(
 def read(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None) -> list[str]:
     """Return the paths below a prefix; each look at one of them agrees with the walk."""
     problems: list[bytes] = []
-    entries = [entry for batch in tree.walk(prefix, lambda _prefix: None, problems) for entry in batch]
+    entries = [entry for batch in tree.walk(prefix, lambda _prefix, _fd: None, problems) for entry in batch]
     if unread is None:
         assert problems == []
         assert [tree.entry(entry.path) for entry in entries] == entries
@@ -94,15 +96,15 @@ def test_what_is_in_a_tree(root: Path, names: str, expected: str, *, is_absolute
     ("options", "expected"),
     [
         ({"recursive": False}, "a.csv b.txt l"),
-        ({"follow": False}, "a.csv b.txt d/c.csv tmp/x.csv"),
+        ({"follow_symlinks": False}, "a.csv b.txt d/c.csv tmp/x.csv"),
         ({"include": ("*.csv",)}, "a.csv d/c.csv m/c.csv tmp/x.csv"),
         ({"exclude": ("tmp/", "m/**")}, "a.csv b.txt d/c.csv l"),
     ],
 )
-def test_what_is_left_out(root: Path, options: dict[str, bool], expected: str) -> None:
+def test_what_is_left_out(root: Path, options: dict[str, Any], expected: str) -> None:
     """Options and filter decide what is read, links to files and directories included."""
     fill(root, "a.csv", "b.txt", "d/c.csv", "tmp/x.csv", "l>b.txt", "m>d")
-    tree = open_tree(root, **options)  # type: ignore[arg-type] # each option has its own type
+    tree = open_tree(root, **options)
     assert read(tree) == expected.split()
 
 
@@ -110,7 +112,7 @@ def test_what_is_excluded_is_not_entered(root: Path) -> None:
     """A directory is announced before it is read, and an excluded one never is."""
     fill(root, "d/e/a", "tmp/x/a")
     entered: list[bytes] = []
-    list(open_tree(root, exclude=("tmp/**",)).walk(b"", entered.append, []))
+    list(open_tree(root, exclude=("tmp/**",)).walk(b"", lambda prefix, _fd: entered.append(prefix), []))
     assert sorted(entered) == [b"", b"d/", b"d/e/"]
 
 
@@ -166,12 +168,72 @@ def test_a_link_turned_outside_leads_nowhere(root: Path) -> None:
 def test_a_directory_turned_link_leads_nowhere_unless_followed(root: Path) -> None:
     """When a directory gives way to a link and links are not followed, the files that were below it are gone."""
     fill(root, "d/a", "e/a")
-    tree = open_tree(root, follow=False)
+    tree = open_tree(root, follow_symlinks=False)
     (root / "d/a").unlink()
     (root / "d").rmdir()
     (root / "d").symlink_to("e")
     assert read(tree) == ["e/a"]
     assert tree.entry(b"d/a") is None
+
+
+def test_links_out_of_what_is_allowed_tell_nothing(root: Path) -> None:
+    """A link to a file counts while its target lies in one of the allowed directories; else it is left out, and named as a stray."""
+    fill(root, "a", "in>a", "out>../outside/secret", "also>../more/b", "etc>/etc/passwd", "d/deep>../../outside/secret")
+    fill(root.parent, "more/b", "root-like/c", "root/like>../root-like/c")
+    tree = open_tree(root, within=(str(root), str(root.parent / "more")))
+    assert read(tree) == ["a", "also", "in"]
+    assert tree.strays == {b"out", b"etc", b"d/deep", b"like"}
+    assert tree.entry(b"out") is None
+    (root / "out").unlink()
+    (root / "out").symlink_to("a")
+    assert tree.entry(b"out") is not None
+    assert tree.strays == {b"etc", b"d/deep", b"like"}
+    assert read(tree, b"d/") == []
+    (root / "d/deep").unlink()
+    read(tree, b"d/")
+    assert tree.strays == {b"etc", b"like"}
+
+
+def test_a_root_outside_of_what_is_allowed_is_denied(root: Path) -> None:
+    """What counts is where the directory is that was opened, and it counts again whenever it is read."""
+    fill(root, "d/a", "link>../outside")
+    open_tree(root, within=(str(root),))
+    tree = open_tree(root / "d", within=(str(root),))
+    for place in (root / "link", root.parent, root.parent / "outside"):
+        with pytest.raises(DeniedError, match="--allow-directory"):
+            open_tree(place, within=(str(root),))
+    (root / "d").rename(root.parent / "moved")
+    (root / "d").symlink_to("../moved")
+    for read_it in (tree.root.check, lambda: tree.entry(b"a"), lambda: read(tree)):
+        with pytest.raises(DeniedError, match="--allow-directory"):
+            read_it()
+
+
+def test_what_is_swapped_meanwhile_is_not_read(root: Path) -> None:
+    """While directories above and below the root give way to links that lead outside, over and over, nothing outside is read."""
+    watched, outside = root / "x/watched", root.parent / "outside"
+    fill(outside, "secret", "watched/secret", "watched/d/secret", "d/secret")
+    fill(root, "x/watched/a", "x/watched/d/b")
+    swaps = cycle([(watched / "d", outside / "d"), (watched, outside / "watched"), (root / "x", outside)])
+
+    def swap() -> None:
+        directory, target = next(swaps)
+        away = directory.with_name("away")
+        directory.rename(away)
+        directory.symlink_to(target)
+        time.sleep(0)  # the readers' turn
+        directory.unlink()
+        away.rename(directory)
+
+    tree = open_tree(watched, within=(str(root),))
+    met: set[str] = set()
+    with happening(swap):
+        for _ in range(SWAPPED_READS):
+            with suppress(UnavailableError, DeniedError, OSError):
+                met.update(read(tree, unread=[]))
+                met.update(os.fsdecode(entry.path) for path in (b"d/secret", b"secret") if (entry := tree.entry(path)))
+    assert "a" in met
+    assert met <= {"a", "d/b", "away/b"}
 
 
 def write_volume(volume: Path, stamp: str, keys: dict[str, str]) -> None:
@@ -281,15 +343,15 @@ def test_a_root_that_was_replaced_is_unavailable(root: Path) -> None:
     """The root may be a link; gone, or with another directory in its place, it is unavailable and not empty."""
     (root.parent / "link").symlink_to("root")
     tree = open_tree(root.parent / "link")
-    tree.check()
+    tree.root.check()
     root.rename(root.parent / "gone")
     with pytest.raises(UnavailableError, match="gone"):
-        tree.check()
+        tree.root.check()
     root.mkdir()
     with pytest.raises(UnavailableError, match="another directory"):
-        tree.check()
+        tree.root.check()
     tree.open()
-    tree.check()
+    tree.root.check()
 
 
 def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
@@ -299,7 +361,7 @@ def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
     tree = open_tree(root)
     late = tree.entry(b"late")
     found = os.stat_result((0o100644, (1 << 64) - 1, 1, 1, 0, 0, 3, 0, 0, 0), {"st_mtime_ns": 7, "st_ctime_ns": 7})
-    far = tree._file(b"far", found, projected=False)
+    far = observed(b"far", found)
     assert late is not None
     with closing(Store(root.parent / "state.db")) as store:
         store.commit(Delta([store.new_row(late), store.new_row(far)], created=2))

@@ -1,4 +1,4 @@
-"""A mount namespace of the tests' own: nothing that is mounted in it is seen by the rest of the machine, or outlives the tests."""
+"""Namespaces of the tests' own: nothing that is mounted or configured in them is seen by the rest of the machine, or outlives the tests."""
 
 from __future__ import annotations
 
@@ -16,18 +16,28 @@ from e2e.client import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLONE_NEWNS = 0x00020000
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 """See unshare(2)."""
 
 
 def enter_private_mounts() -> None:
     """Give the calling thread, and all that it starts from now on, mounts of its own."""
+    _unshare(CLONE_NEWNS, "mount")
+    run("mount", "--make-rprivate", "/")
+
+
+def enter_private_network() -> None:
+    """Give the calling thread, and all that it starts from now on, a network of its own, with nothing but loopback in it."""
+    _unshare(CLONE_NEWNET, "network")
+    run("ip", "link", "set", "lo", "up")
+
+
+def _unshare(flag: int, kind: str) -> None:
     if os.geteuid() != 0:
         raise PermissionError("these tests mount and unmount: run them as root")
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+    if ctypes.CDLL(None, use_errno=True).unshare(flag) != 0:
         error = ctypes.get_errno()
-        raise OSError(error, f"no mount namespace to be had: {os.strerror(error)}")
-    run("mount", "--make-rprivate", "/")
+        raise OSError(error, f"no {kind} namespace to be had: {os.strerror(error)}")
 
 
 def run(*command: str | Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated, Literal
 
 import typer  # noqa: TC002 - typer reads annotations
@@ -32,13 +32,20 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag("--state", metavar="DIR", readable=False, help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]"),
     ] = None,
     allow_directory: Annotated[
-        list[str] | None, flag("--allow-directory", metavar="DIR", callback=by_commas, help="May be watched, with all below; repeatable.")
+        list[str] | None,
+        flag("--allow-directory", metavar="[NAME=]DIR", callback=by_commas, help="May be watched, with all below; repeatable."),
     ] = None,
     allow_bucket: Annotated[
-        list[str] | None, flag("--allow-bucket", metavar="GLOB", callback=by_commas, help="Buckets that may be watched; repeatable.")
+        list[str] | None, flag("--allow-bucket", metavar="[NAME=]GLOB", callback=by_commas, help="Buckets that may be watched; repeatable.")
     ] = None,
     allow_endpoint: Annotated[
-        list[str] | None, flag("--allow-endpoint", metavar="URL", callback=by_commas, help="Stores that may be used; repeatable.")
+        list[str] | None, flag("--allow-endpoint", metavar="[NAME=]URL", callback=by_commas, help="Stores that may be used; repeatable.")
+    ] = None,
+    allow_role: Annotated[
+        list[str] | None, flag("--allow-role", metavar="[NAME=]GLOB", callback=by_commas, help="Roles that may be assumed; repeatable.")
+    ] = None,
+    allow_profile: Annotated[
+        list[str] | None, flag("--allow-profile", metavar="[NAME=]GLOB", callback=by_commas, help="AWS profiles to use; repeatable.")
     ] = None,
     token_file: Annotated[
         Path | None, flag("--token-file", metavar="FILE", help="Lines of name:token; without it no token is asked for.")
@@ -85,6 +92,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     """Run the server.
 
     Without any --allow flag every place may be watched, but then it listens on loopback or a unix socket only.
+    NAME= before a value allows it to the token of that name only.
     """
     from watcher.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
     from watcher.server import serve as run_server  # noqa: PLC0415 - likewise
@@ -95,9 +103,11 @@ def serve(  # noqa: PLR0913 - each is a flag
         listen=listen,
         state_directory=state or default_state_directory(),
         http_listen=http or None,
-        allow_directories=tuple(map(Path, allow_directory or ())),
+        allow_directories=tuple(allow_directory or ()),
         allow_buckets=tuple(allow_bucket or ()),
         allow_endpoints=tuple(allow_endpoint or ()),
+        allow_roles=tuple(allow_role or ()),
+        allow_profiles=tuple(allow_profile or ()),
         token_file=token_file,
         tls_cert=tls_cert,
         tls_key=tls_key,

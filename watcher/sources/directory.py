@@ -16,6 +16,7 @@ import structlog
 from watcher.errors import UnavailableError
 from watcher.sources import inotify
 from watcher.sources.base import BATCH_ENTRIES, Batch, EntryBatch, LinksMoved, Looks, Observation, Subtree
+from watcher.sources.beneath import name_of
 from watcher.sources.hints import Hints
 from watcher.sources.tree import Tree
 from watcher.sources.watches import DirectoryWatches
@@ -45,7 +46,6 @@ class DirectoryScan:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of entries; the root is checked before and after, so a tree that vanished meanwhile is not an empty one."""
         source = self._source
-        source.tree.check()
         met: list[Entry] = []
         since_ns = time.time_ns()
         for entries in source.tree.walk(self.prefix, source.watch, self.unread):
@@ -53,7 +53,7 @@ class DirectoryScan:
             if len(met) >= BATCH_ENTRIES:
                 yield self._batch(met, since_ns)
                 met, since_ns = [], time.time_ns()
-        source.tree.check()
+        source.tree.root.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
         yield self._batch(met, since_ns)
@@ -106,7 +106,9 @@ class DirectorySource:
         prefixes = self._hints.unread
         unread = f"{len(prefixes)} paths cannot be read, such as {os.fsdecode(min(prefixes))!r}" if prefixes else ""
         subpath = f"mounted with subPath, so not kept up to date: {', '.join(map(repr, self.tree.subpaths))}" if self.tree.subpaths else ""
-        return "; ".join(reason for reason in (self._unnotified, unread, subpath) if reason)
+        strays = self.tree.strays
+        stray = f"links that lead out of what the server allows are left out, such as {os.fsdecode(min(strays))!r}" if strays else ""
+        return "; ".join(reason for reason in (self._unnotified, unread, subpath, stray) if reason)
 
     @property
     def scan_interval_s(self) -> float:
@@ -117,7 +119,7 @@ class DirectorySource:
     @property
     def identity(self) -> str:
         """Which file system holds the place, in words that stay the same when it is mounted again."""
-        return self.tree.mount.identity if self.tree.mount else ""
+        return self.tree.root.mount.identity if self.tree.root.mount else ""
 
     def open(self, wake: Callable[[], None]) -> None:
         """See ``base.Source.open``."""
@@ -125,7 +127,9 @@ class DirectorySource:
         self.tree.open()
         self._warn_of_subpaths()
         self.mode, self._unnotified = Mode.POLL.value, ""
-        if self._spec.mode is Mode.POLL or (self._spec.mode is Mode.AUTO and self.tree.mount is not None and not self.tree.mount.notifies):
+        if self._spec.mode is Mode.POLL or (
+            self._spec.mode is Mode.AUTO and self.tree.root.mount is not None and not self.tree.root.mount.notifies
+        ):
             return
         try:
             self._watches = DirectoryWatches(self._notifications(), inotify.Inbox(wake))
@@ -159,12 +163,13 @@ class DirectorySource:
         hints = self._hints
         hints.unread = {prefix for prefix in hints.unread if not prefix.startswith(scan.prefix)} | set(scan.unread)
 
-    def watch(self, prefix: bytes) -> None:
-        """Watch a directory that is about to be read."""
+    def watch(self, prefix: bytes, directory: int) -> None:
+        """Watch a directory that is about to be read, by the descriptor that it will be read from."""
         if self._watches is None:
             return
         try:
-            self._watches.add(prefix, self.tree.full(prefix))
+            # With a dot, since links are not followed, and the name of a descriptor is one.
+            self._watches.add(prefix, name_of(directory) + b"/.")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
                 self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
@@ -209,7 +214,7 @@ class DirectorySource:
         now_s = self._clock()
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
-            self.tree.check()
+            self.tree.root.check()
         self._hints.advance(self._watches, now_s)
         if reason := self._hints.rescan_reason:
             self._hints.rescan_reason = ""
@@ -220,21 +225,21 @@ class DirectorySource:
     def look(self, paths: Sequence[bytes]) -> Looks:
         """See ``base.Source.look``."""
         looks = Looks()
-        reachable: dict[bytes, bool] = {}
-        for path in paths:
-            try:
-                entry = self.tree.entry(path, reachable) if self._filter.admits(path) else None
-            except OSError:
-                continue
-            if entry is not None:
-                looks.entries.append(entry)
-                continue
-            looks.gone.append(path)
-            if self.tree.linked_directory(path) is not None:
-                self._hints.trees[path + b"/"] = self._clock()
+        with self.tree.root.held():
+            for path in paths:
+                try:
+                    entry = self.tree.entry(path) if self._filter.admits(path) else None
+                except OSError:
+                    continue
+                if entry is not None:
+                    looks.entries.append(entry)
+                    continue
+                looks.gone.append(path)
+                if self.tree.linked_directory(path) is not None:
+                    self._hints.trees[path + b"/"] = self._clock()
         self.note_links(looks.entries)
         if looks.gone:
-            self.tree.check()
+            self.tree.root.check()
         return looks
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:

@@ -5,7 +5,6 @@ Every doubt ends in the scan of a subtree: a directory that appeared or was rena
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from watcher.settle import Settle
@@ -194,8 +193,7 @@ class Hints:
 
     def _is_closed(self, prefix: bytes) -> bool:
         """Tell whether a directory that counts may no longer be read."""
-        is_open = os.access(self._tree.full(prefix), os.R_OK | os.X_OK, effective_ids=True)
-        return not is_open and self._filter.admits_directory(prefix[:-1])
+        return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
 
     def _on_directory_moved_to(self, cookie: int, watches: DirectoryWatches, prefix: bytes, now_s: float) -> None:
         old_prefix = self.moves.arrive(cookie)

@@ -19,12 +19,15 @@ from botocore.parsers import ResponseParserFactory
 from botocore.session import Session
 
 from watcher import __version__
+from watcher.endpoints import is_below
+from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.s3_answers import take_over_answers
-from watcher.sources.s3_connections import bound_answers
+from watcher.sources.s3_connections import guard_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botocore.awsrequest import AWSPreparedRequest
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
@@ -86,9 +89,23 @@ def make_client(spec: BucketSpec, *, connections: int, slow_down: Callable[[floa
     session.register_component("credential_provider", CredentialResolver([_Given(_find_credentials(spec, config))]))
     with _LOADING:
         client = sdk.client("s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config)
-    bound_answers(client)
+    guard_connections(client)
+    if spec.endpoint_url is not None:
+        client.meta.events.register("before-send.s3", partial(_stay, spec))
     take_over_answers(client, ATTEMPTS, slow_down)
     return client
+
+
+def _stay(spec: BucketSpec, request: AWSPreparedRequest, event_name: str, **_: object) -> None:
+    """Have a request fail that would not go to the endpoint of its spec, or that the SDK makes up to find out where to go instead.
+
+    The SDK follows no Location, but it turns to hosts of Amazon's for some names of buckets, whatever the endpoint. And it asks by
+    HeadBucket, again and again, a store that sends elsewhere without naming a region.
+    """
+    if event_name.endswith(".HeadBucket"):
+        raise UnavailableError("the store sends elsewhere, and does not say where", place=spec.place, hint="correct endpoint_url")
+    if spec.endpoint_url is not None and not is_below(request.url, spec.endpoint_url):
+        raise DeniedError("the request would go elsewhere than to endpoint_url", place=spec.place, hint="correct the bucket")
 
 
 def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:

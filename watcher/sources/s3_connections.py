@@ -1,6 +1,7 @@
-"""Connections to a store on which an answer, headers and body, must have arrived within a time. Knows urllib3 and how the SDK uses it.
+"""Connections to a store: none to where a cloud keeps its secrets, and none that lasts for ever. Knows urllib3 and how the SDK uses it.
 
-A read timeout begins anew with each byte, so that by itself an answer which trickles would hold its thread for hours.
+What a name resolves to is known when somebody has answered, and not before: until then it can change. A read timeout begins anew with
+each byte, so that by itself an answer which trickles would hold its thread for hours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
+
+from watcher.endpoints import is_privileged, literal_address
+from watcher.errors import DeniedError
 
 if TYPE_CHECKING:
     import socket
@@ -23,8 +27,11 @@ ANSWER_TIMEOUT_S = 60.0
 """For an answer from the end of its request to its last byte."""
 
 
-def bound_answers(client: S3Client) -> None:
-    """Have a client's answers come within ``ANSWER_TIMEOUT_S``, or fail as by a read timeout; call it before the first request.
+def guard_connections(client: S3Client) -> None:
+    """Bound a client's answers, and refuse to send anything to a privileged address; call it before the first request.
+
+    An answer comes within ``ANSWER_TIMEOUT_S``, or its request fails as by a read timeout. Where a name leads to such an address, the
+    request fails with a ``DeniedError`` that the SDK wraps.
 
     Args:
         client: Its session is not offered by the SDK, and knows proxies and authorities.
@@ -78,9 +85,15 @@ class _Response(HTTPResponse):
 class _Connection(AWSHTTPConnection):
     response_class = _Response  # type: ignore[assignment]  # the stubs would have the class for requests with Expect
 
+    def _new_conn(self) -> socket.socket:
+        return _refuse_privileged(self.host, super()._new_conn())
+
 
 class _SecureConnection(AWSHTTPSConnection):
     response_class = _Response  # type: ignore[assignment]  # the stubs would have the class for requests with Expect
+
+    def _new_conn(self) -> socket.socket:
+        return _refuse_privileged(self.host, super()._new_conn())
 
 
 class _Pool(AWSHTTPConnectionPool):
@@ -89,3 +102,21 @@ class _Pool(AWSHTTPConnectionPool):
 
 class _SecurePool(AWSHTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+
+
+def _refuse_privileged(host: str, connected: socket.socket) -> socket.socket:
+    """Return a connection through which nothing has been sent yet, unless a name led to a privileged address.
+
+    Args:
+        host: What was asked for. An address that is given as such was allowed before, or it was not.
+        connected: What came of it.
+
+    Raises:
+        DeniedError: It is closed then.
+    """
+    address = connected.getpeername()[0]
+    if is_privileged(address) and literal_address(host.strip("[]")) is None:
+        connected.close()
+        message = f"it leads to {address}, where machines and clouds keep what is theirs"
+        raise DeniedError(message, place=host, hint="name another endpoint_url, or allow the address itself with --allow-endpoint")
+    return connected

@@ -138,6 +138,10 @@ def translate(error: Exception, place: str) -> WatcherError:
         error: What it raised.
         place: Where it happened, ``spec.place``.
     """
+    refusal = getattr(error, "kwargs", {}).get("error", error)
+    if isinstance(refusal, WatcherError):
+        # Our own, of a request that must not be sent; the SDK may have wrapped it.
+        return refusal
     if isinstance(error, sdk.ClientError):
         meaning, detail = _read_answer(error)
     else:

@@ -3,6 +3,9 @@
 Paths are raw bytes relative to the root; a directory's path, a *prefix*, ends in ``/`` and is empty for the root. Only files are
 entries. A symbolic link to a file counts as that file; one to a directory is followed when its target lies inside the root. Names
 that begin with ``..`` are Kubernetes' own (AtomicWriter's ``..data`` and what it points to) and are never entries.
+
+Whoever writes below the root may swap directories and links at any time. So the root is held by a descriptor while it is read, its
+directories are opened beneath it, and their files looked at by name in what was opened: see ``beneath.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.model import Entry
-from watcher.mounts import Mount, mount_of, subpath_mounts
+from watcher.mounts import subpath_mounts
 from watcher.sources.base import BATCH_ENTRIES
+from watcher.sources.beneath import name_of, open_beneath
+from watcher.sources.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +36,8 @@ DIGEST_MAX_BYTES = 2 * 1024 * 1024
 """Files of projected volumes up to this size are compared by content; the API server allows them 1 MiB."""
 
 _INT64_MAX = (1 << 63) - 1
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV})
+"""Nothing is there, or only what a link leads to that must not be followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,188 +67,170 @@ class Tree:
     """The files below one directory.
 
     Attributes:
+        root: The directory itself.
         links: Links to directories that were met and lead inside, by their prefix.
-        mount: The mount that holds the root; None where that is unknown.
         subpaths: Where Kubernetes mounted parts of volumes with ``subPath``, at the root or below it.
         projections: Prefixes of the volumes met that Kubernetes writes: ConfigMaps, Secrets, downward API, projected volumes.
+        strays: Links to files met that lead out of what the server allows; they are no entries.
     """
 
     def __init__(self, spec: DirectorySpec, path_filter: PathFilter) -> None:
         self._spec = spec
         self._filter = path_filter
-        self._root = b""
-        self._identity = (-1, -1)
+        self.root = Root(spec)
         self.links: dict[bytes, LinkedDirectory] = {}
-        self.mount: Mount | None = None
         self.subpaths: list[str] = []
         self.projections: set[bytes] = set()
+        self.strays: set[bytes] = set()
 
     def open(self) -> None:
         """Find the root and remember which directory it is.
 
         Raises:
-            NotFoundError: It does not exist or is not a directory.
-            DeniedError: It may not be read.
-            UnavailableError: It cannot be read now.
+            WatcherError: As ``Root.open``.
         """
-        place = self._spec.place
-        try:
-            root = os.path.realpath(os.fsencode(self._spec.path))
-            os.scandir(root).close()
-            found = os.stat(root)
-        except PermissionError as error:
-            hint = f"give user {os.geteuid()} the right to read and search it"
-            raise DeniedError("permission denied", place=place, hint=hint) from error
-        except NotADirectoryError as error:
-            raise NotFoundError("is not a directory", place=place, hint="name the directory that holds the file") from error
-        except FileNotFoundError as error:
-            raise NotFoundError("no such directory", place=place, hint="create it, or mount the volume there") from error
-        except OSError as error:
-            raise UnavailableError(f"cannot be read: {error.strerror}", place=place) from error
-        self._root = root.rstrip(b"/") + b"/"
-        self._identity = (found.st_dev, found.st_ino)
-        self.mount = mount_of(self._spec.path)
+        self.root.open()
         self.subpaths = [mount.point for mount in subpath_mounts(self._spec.path)]
-        self.projections.clear()
-        self.links.clear()
-
-    def check(self) -> None:
-        """Make sure that the root is still the directory that was opened.
-
-        Raises:
-            UnavailableError: It is gone, or another directory or file system is in its place.
-        """
-        place = self._spec.place
-        try:
-            found = os.stat(self._spec.path)
-        except OSError as error:
-            raise UnavailableError(f"the directory is gone or cannot be read: {error.strerror}", place=place) from error
-        if (found.st_dev, found.st_ino) != self._identity:
-            raise UnavailableError("another directory has taken its place", place=place)
+        for met in (self.projections, self.links, self.strays):
+            met.clear()
 
     def find_projection(self, prefix: bytes) -> None:
         """Find out whether Kubernetes writes the directory at a prefix."""
-        if os.path.islink(self._root + prefix + b"..data"):
-            self.projections.add(prefix)
-        else:
+        try:
+            with self.root.directory(prefix) as directory:
+                os.readlink(b"..data", dir_fd=directory)
+        except OSError:
             self.projections.discard(prefix)
+        else:
+            self.projections.add(prefix)
 
-    def full(self, path: bytes) -> bytes:
-        """Return the absolute path of a relative one."""
-        return self._root + path
+    def is_readable(self, prefix: bytes) -> bool:
+        """Tell whether the directory at a prefix is there, and may be read and searched."""
+        try:
+            with self.root.directory(prefix) as directory:
+                return os.access(name_of(directory), os.R_OK | os.X_OK, effective_ids=True)
+        except OSError:
+            return False
 
-    def entry(self, path: bytes, reachable: dict[bytes, bool] | None = None) -> Entry | None:
+    def entry(self, path: bytes) -> Entry | None:
         """Return the file at a path, or None where none is, or where only a link that must not be followed leads to one.
-
-        Args:
-            path: Where to look.
-            reachable: What earlier calls found out about parents; to be used for looks at one moment, and then dropped.
 
         Raises:
             OSError: The path cannot be looked at, which does not mean that nothing is there.
+            WatcherError: As ``Root.held``.
         """
-        reachable = {} if reachable is None else reachable
-        full = self._root + path
+        self.strays.discard(path)
+        parent, _, name = path.rpartition(b"/")
         try:
-            found = os.lstat(full)
-            parent = path.rpartition(b"/")[0]
-            if parent not in reachable:
-                reachable[parent] = self._is_reachable(parent)
-            if not reachable[parent]:
-                return None
-            if stat.S_ISREG(found.st_mode):
-                return self._file(path, found, projected=self._is_projected(path))
-            if stat.S_ISLNK(found.st_mode) and self._spec.follow_symlinks:
-                return self._linked_file(path)
+            with self.root.directory(parent) as directory:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                is_link = stat.S_ISLNK(found.st_mode)
+                if is_link and self._spec.follow_symlinks:
+                    return self._file(directory, path, is_link=True, projected=self._is_projected(path))
+                if not stat.S_ISREG(found.st_mode):
+                    return None
+                return self._file(directory, path, projected=True) if self._is_projected(path) else observed(path, found)
         except OSError as error:
             if error.errno not in _ABSENT:
                 raise
         return None
 
-    def _is_reachable(self, directory: bytes) -> bool:
-        """Tell whether no link on the way to a directory leads out of the root, or is there at all where links are not followed."""
-        fd = os.open(self._root + directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            real = os.readlink(b"/proc/self/fd/%d" % fd)
-        finally:
-            os.close(fd)
-        return (real + b"/").startswith(self._root) if self._spec.follow_symlinks else real == (self._root + directory).rstrip(b"/")
-
     def linked_directory(self, path: bytes) -> LinkedDirectory | None:
         """Return the directory inside the root that a symbolic link at ``path`` leads to, and remember it; None for anything else."""
         prefix = path + b"/"
         self.links.pop(prefix, None)
-        full = self._root + path
-        if not self._spec.follow_symlinks or not self._spec.recursive or not os.path.islink(full):
+        if not self._spec.follow_symlinks or not self._spec.recursive:
             return None
-        real = os.path.realpath(full) + b"/"
-        if not real.startswith(self._root) or not os.path.isdir(real):
+        try:
+            with self.root.directory(path, os.O_PATH | os.O_NOFOLLOW) as link:
+                if not stat.S_ISLNK(os.fstat(link).st_mode):
+                    return None
+            with self.root.directory(prefix) as directory:
+                target = self.root.prefix(directory)
+        except OSError:
             return None
-        self.links[prefix] = found = LinkedDirectory(prefix, real[len(self._root) :])
+        self.links[prefix] = found = LinkedDirectory(prefix, target)
         return found
 
-    def walk(self, prefix: bytes, enter: Callable[[bytes], None], unread: list[bytes]) -> Iterator[list[Entry]]:
+    def walk(self, prefix: bytes, enter: Callable[[bytes, int], None], unread: list[bytes]) -> Iterator[list[Entry]]:
         """Yield the entries below a prefix, in lists of at most ``BATCH_ENTRIES``; a directory that vanishes meanwhile has none.
 
         Args:
             prefix: Where to begin.
-            enter: Called with each directory's own prefix, links resolved, before it is read.
+            enter: Called with each directory's own prefix, links resolved, and its descriptor, before it is read.
             unread: Gets the prefixes and paths that cannot be read.
-        """
-        real = os.path.realpath(self._root + prefix).rstrip(b"/") + b"/"
-        if not real.startswith(self._root) or (real != self._root + prefix and not self._spec.follow_symlinks):
-            return
-        inside = real[len(self._root) :]
-        if prefix != inside and prefix.startswith(inside):
-            return
-        try:
-            steps = [_Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))]
-        except OSError:
-            return
-        while steps:
-            step = steps.pop()
-            enter(step.real)
-            links: list[bytes] = []
-            try:
-                with os.scandir(self._root + step.prefix) as items:
-                    while entries := self._read(items, step, steps, links):
-                        yield entries
-            except OSError as error:
-                if error.errno not in _ABSENT or not step.prefix:
-                    unread.append(step.prefix)
-            # Links come last, when it is known whether Kubernetes writes this directory; a listing during a swap may leave ``..data`` out.
-            if links or step.prefix in self.projections:
-                self.find_projection(step.prefix)
-            if entries := [entry for path in links if (entry := self._visit_link(path, step, steps, unread)) is not None]:
-                yield entries
 
-    def _read(self, items: Iterator[os.DirEntry[bytes]], step: _Step, steps: list[_Step], links: list[bytes]) -> list[Entry]:
+        Raises:
+            WatcherError: As ``Root.held``.
+        """
+        self.strays = {path for path in self.strays if not path.startswith(prefix)}
+        with self.root.held() as root:
+            try:
+                with self.root.directory(prefix) as directory:
+                    inside = self.root.prefix(directory)
+                first = _Step(prefix, inside, (inside,) if inside != prefix else (), projected=self._is_projected(prefix))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    unread.append(prefix)
+                return
+            if prefix != inside and prefix.startswith(inside):
+                return
+            steps = [first]
+            while steps:
+                step = steps.pop()
+                try:
+                    directory = open_beneath(root, step.prefix, os.O_RDONLY | os.O_DIRECTORY, follow=self._spec.follow_symlinks)
+                    try:
+                        enter(step.real, directory)
+                        yield from self._read(directory, step, steps, unread)
+                    finally:
+                        os.close(directory)
+                except OSError as error:
+                    if error.errno not in _ABSENT or not step.prefix:
+                        unread.append(step.prefix)
+
+    def _read(self, directory: int, step: _Step, steps: list[_Step], unread: list[bytes]) -> Iterator[list[Entry]]:
+        """Yield the files of a directory, and put the directories in it on the list."""
+        links: list[bytes] = []
+        with os.scandir(directory) as items:
+            while entries := self._take(items, directory, step, steps, links):
+                yield entries
+        # Links come last, when it is known whether Kubernetes writes this directory; a listing during a swap may leave ``..data`` out.
+        if links or step.prefix in self.projections:
+            self.find_projection(step.prefix)
+        if entries := [entry for path in links if (entry := self._visit_link(directory, path, step, steps, unread)) is not None]:
+            yield entries
+
+    def _take(self, items: Iterator[os.DirEntry[str]], directory: int, step: _Step, steps: list[_Step], links: list[bytes]) -> list[Entry]:
         """Return the next files of a directory, none when it is read; put directories and links on their lists."""
-        prefix, admits, entries = step.prefix, self._filter.admits, list[Entry]()
+        prefix, admits, encode, entries = step.prefix, self._filter.admits, os.fsencode, list[Entry]()
         for item in items:
             name = item.name
-            if name[:2] == b"..":
-                if name == b"..data":
+            if name[:2] == "..":
+                if name == "..data":
                     # Also while no link leads through it yet: those that come are heard of one by one.
                     self.find_projection(prefix)
                 continue
+            path = prefix + encode(name)
             if item.is_file(follow_symlinks=False):
-                path = prefix + name
                 if not admits(path):
                     continue
                 try:
-                    entries.append(self._file(path, item.stat(follow_symlinks=False), projected=step.projected))
+                    entry = (
+                        self._file(directory, path, projected=True) if step.projected else observed(path, item.stat(follow_symlinks=False))
+                    )
                 except FileNotFoundError:
                     continue
+                entries.append(entry)
                 if len(entries) == BATCH_ENTRIES:
                     break
             elif item.is_symlink():
-                links.append(prefix + name)
-            elif self._spec.recursive and item.is_dir(follow_symlinks=False) and self._filter.admits_directory(prefix + name):
-                steps.append(_Step(prefix + name + b"/", step.real + name + b"/", step.hops, projected=step.projected))
+                links.append(path)
+            elif self._spec.recursive and item.is_dir(follow_symlinks=False) and self._filter.admits_directory(path):
+                steps.append(_Step(path + b"/", step.real + path[len(prefix) :] + b"/", step.hops, projected=step.projected))
         return entries
 
-    def _visit_link(self, path: bytes, step: _Step, steps: list[_Step], unread: list[bytes]) -> Entry | None:
+    def _visit_link(self, directory: int, path: bytes, step: _Step, steps: list[_Step], unread: list[bytes]) -> Entry | None:
         """Return the entry of a link to a file, or put the directory that it leads to on the list."""
         linked = self.linked_directory(path)
         if linked is not None:
@@ -259,31 +246,37 @@ class Tree:
         if not self._spec.follow_symlinks or not self._filter.admits(path):
             return None
         try:
-            return self._linked_file(path)
+            return self._file(directory, path, is_link=True, projected=self._is_projected(path))
         except OSError as error:
             if error.errno not in _ABSENT:
                 unread.append(path)
             return None
 
-    def _linked_file(self, path: bytes) -> Entry | None:
-        found = os.stat(self._root + path)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return self._file(path, found, projected=self._is_projected(path), is_link=True)
+    def _file(self, directory: int, path: bytes, *, is_link: bool = False, projected: bool) -> Entry:
+        """Return the file with the last name of a path in a directory, or that to which a link of this name leads.
 
-    def _file(self, path: bytes, found: os.stat_result, *, projected: bool, is_link: bool = False) -> Entry:
-        if projected and found.st_size <= DIGEST_MAX_BYTES:
-            with open(self._root + path, "rb") as file:
-                # Of the file that is read: a swap may have put another one here since.
-                found = os.fstat(file.fileno())
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)
-        inode, mtime_ns = found.st_ino, found.st_mtime_ns
-        if inode > _INT64_MAX or mtime_ns > _INT64_MAX:
-            # SQLite's integers have a sign; a date that far away only needs to stay the same.
-            inode, mtime_ns = (inode if inode <= _INT64_MAX else inode - (1 << 64)), min(mtime_ns, _INT64_MAX)
-        # What Entry(...) does, without the call through its keyword arguments: a scan spends a tenth of its time there.
-        return tuple.__new__(Entry, (path, found.st_size, mtime_ns, found.st_ctime_ns, inode, "", "", is_link))
+        Raises:
+            FileNotFoundError: There is none, or it must not be looked at.
+            OSError: It cannot be read.
+        """
+        fd = os.open(path.rpartition(b"/")[2], os.O_PATH | os.O_CLOEXEC | (0 if is_link else os.O_NOFOLLOW), dir_fd=directory)
+        try:
+            found = os.fstat(fd)
+            if is_link and not self.root.allows(fd):
+                self.strays.add(path)
+            elif stat.S_ISREG(found.st_mode):
+                return self._opened(fd, path, found, is_link=is_link, projected=projected)
+        finally:
+            os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "no file that may be looked at", path)
+
+    @staticmethod
+    def _opened(fd: int, path: bytes, found: os.stat_result, *, is_link: bool, projected: bool) -> Entry:
+        if not projected or found.st_size > DIGEST_MAX_BYTES:
+            return observed(path, found, is_link=is_link)
+        with open(name_of(fd), "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)
 
     def _is_projected(self, path: bytes) -> bool:
         """Tell whether a path leads through Kubernetes' ``..data`` link, as the keys of ConfigMaps, Secrets and projected volumes do.
@@ -296,9 +289,20 @@ class Tree:
                 continue
             key = path[len(prefix) :].split(b"/", 1)[0]
             try:
-                if os.readlink(self._root + prefix + key).startswith(b"..data/"):
-                    return True
+                with self.root.directory(prefix) as directory:
+                    if os.readlink(key, dir_fd=directory).startswith(b"..data/"):
+                        return True
             except OSError as error:
                 if error.errno in _ABSENT:
                     raise
         return False
+
+
+def observed(path: bytes, found: os.stat_result, *, is_link: bool = False) -> Entry:
+    """Return the entry of a file by what stat(2) says of it."""
+    inode, mtime_ns = found.st_ino, found.st_mtime_ns
+    if inode > _INT64_MAX or mtime_ns > _INT64_MAX:
+        # SQLite's integers have a sign; a date that far away only needs to stay the same.
+        inode, mtime_ns = (inode if inode <= _INT64_MAX else inode - (1 << 64)), min(mtime_ns, _INT64_MAX)
+    # What Entry(...) does, without the call through its keyword arguments: a scan spends a tenth of its time there.
+    return tuple.__new__(Entry, (path, found.st_size, mtime_ns, found.st_ctime_ns, inode, "", "", is_link))

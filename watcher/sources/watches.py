@@ -40,6 +40,10 @@ class DirectoryWatches:
     def add(self, prefix: bytes, full: bytes) -> None:
         """Watch the directory at a prefix, whichever directory that is by now.
 
+        Args:
+            prefix: What its events will be told under.
+            full: A path that leads to it.
+
         Raises:
             OSError: See ``Inotify.watch``.
         """
