@@ -41,6 +41,10 @@ volumes: $(READY) ## run the tests that mount (as root, with /dev/fuse; installs
 crashes: $(READY) ## kill, turn the clock, be every kind of client (ROUNDS=200; installs Debian packages)
 	@CRASH_ROUNDS=$(or $(ROUNDS),200) .ci/crashes $(BIN)/python $(ARGS)
 
+.PHONY: abuse
+abuse: $(READY) ## be ten thousand clients, and every kind that means harm (ARGS="-k name")
+	@.ci/abuse $(BIN)/python $(ARGS)
+
 .PHONY: interop
 interop: $(READY) ## run the real Argo Events against the server (as root; installs Debian packages and Go; ARGS="-k name")
 	@.ci/interop $(BIN)/python $(ARGS)

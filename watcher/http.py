@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from watcher import descriptors
 from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError, UnauthenticatedError, WatcherError
 from watcher.metrics import render_metrics
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from watcher.receipts import Receipts
 
 ACK_BYTES = 1 << 20
+CONNECTIONS = 1000
+"""Open at once, if there are descriptors for them. Who connects beyond that takes the place of the one that has been there longest, so that
+a probe is always answered."""
+REQUEST_S = 30
+"""For so long a connection may be without a whole request, and a request without its whole body."""
 _STATUS = {ConfigError: 400, UnauthenticatedError: 401, DeniedError: 403, NotFoundError: 404, StateError: 503}
 
 _HEADERS = {
@@ -54,7 +61,10 @@ class HttpEndpoint:
         app = web.Application(client_max_size=ACK_BYTES, middlewares=[_tell_errors])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        # What it calls keep-alive is counted from the start of a connection, too, until the headers of a request are there.
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=REQUEST_S)
+        self._listener: asyncio.Server | None = None
+        self._most = min(CONNECTIONS, descriptors.share(descriptors.HTTP_SHARE))
 
     async def start(self) -> str:
         """Listen, and return the address with the port that was really taken.
@@ -65,15 +75,27 @@ class HttpEndpoint:
         host, _, port = self._listen.rpartition(":")
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host.strip("[]") or None, int(port)).start()
+            self._listener = await asyncio.get_running_loop().create_server(self._accept, host.strip("[]") or None, int(port))
         except (OSError, ValueError) as error:
             hint = "give another --http host:port, or an empty one for none"
             raise StateError("cannot listen there", place=self._listen, hint=hint) from error
-        return f"{host}:{self._runner.addresses[0][1]}"
+        return f"{host}:{self._listener.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         """Stop listening."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.Protocol:
+        """Return what serves one more connection; the oldest ones make room for it."""
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - it is there from setup to cleanup
+        for oldest in server.connections[: 1 - self._most]:
+            # Not closed but cut off: it may be one that does not read its answer.
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return server()
 
 
 def probe_routes(metrics: Collector, readiness: Readiness) -> list[web.RouteDef]:
@@ -110,14 +132,19 @@ def _probed(problem: str) -> web.Response:
 
 @web.middleware
 async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn our errors into a status and one line."""
+    """Have a handler begin with the whole body, and turn our errors into a status and one line."""
     try:
+        async with asyncio.timeout(REQUEST_S):
+            await request.read()
         return await handler(request)
     except WatcherError as error:
         # A browser asks for the password then.
         headers = {"WWW-Authenticate": 'Basic realm="watcher: the token is the password", charset="UTF-8"'}
         is_unknown = isinstance(error, UnauthenticatedError)
         return web.json_response({"error": str(error)}, status=_STATUS[type(error)], headers=headers if is_unknown else None)
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        # Who has gone is answered too, for aiohttp would log each of them with a traceback.
+        return web.json_response({"error": "the body did not come, or not in time"}, status=408)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -132,7 +159,8 @@ def _ids(body: bytes) -> list[str]:
     """
     try:
         shown = msgspec.json.decode(body, type=_Acknowledgement)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        # The last two are for text that is not UTF-8, and for what is nested without end.
         raise ConfigError(f"not an acknowledgement: {error}", hint=_ACK_HINT) from error
     ids = [*([shown.id] if shown.id else []), *shown.ids]
     if not ids:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.text import printable
+
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from collections.abc import Sequence
+
+    from structlog.typing import EventDict, Processor
 
 FORMATS = ("auto", "json", "console")
 
@@ -24,21 +28,41 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    renderer: Processor = structlog.dev.ConsoleRenderer(pad_event_to=18) if is_console else structlog.processors.JSONRenderer()
+    before = _processors(is_console=is_console)
+    renderer = _console() if is_console else structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
-            structlog.processors.format_exc_info if not is_console else structlog.processors.StackInfoRenderer(),
-            renderer,
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *before, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.ERROR if not verbose else logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+    # What libraries say comes in the same form.
+    of_libraries = logging.StreamHandler(sys.stderr)
+    of_libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *before],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.ERROR if not verbose else logging.INFO, handlers=[of_libraries], force=True)
     # Each handler of ours reports its own failures; gRPC adds a traceback for a health check that a stop cuts off.
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
     # Our own lines say what its retries end in.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
+
+
+def _processors(*, is_console: bool) -> Sequence[Processor]:
+    """Return what completes an event before it is rendered."""
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console)
+    complete: list[Processor] = [structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info]
+    return [*complete, _escape] if is_console else complete
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # Tracebacks are text already; a prettier one would also show the values of variables, tokens among them.
+    return structlog.dev.ConsoleRenderer(pad_event_to=18, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape what could steer a terminal or forge a line; names of files and what clients send stand in events as they are."""
+    return {key: printable(value, kept="\n" * (key == "exception")) if isinstance(value, str) else value for key, value in event.items()}

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
+from watcher import descriptors
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.certificates import CertificateFiles
 from watcher.endpoints import is_loopback
@@ -165,6 +166,8 @@ async def serve(settings: ServerSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     log = structlog.get_logger("watcher")
+    descriptors.raise_limit()
+    loop.set_exception_handler(descriptors.Complaints())
     end_traces = configure_traces()
     async with Server(settings):
         await stopping.wait()
@@ -199,9 +202,10 @@ async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
 
 def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
     """Return the options that keep one client from using up what all need."""
+    connections = min(CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS, descriptors.share(descriptors.GRPC_SHARE))
     return (
         ("grpc.max_concurrent_streams", settings.max_token_streams + SPARE_CALLS),
-        ("grpc.max_allowed_incoming_connections", CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS),
+        ("grpc.max_allowed_incoming_connections", connections),
     )
 
 

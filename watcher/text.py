@@ -6,9 +6,14 @@ _THOUSAND = 1000
 _UNITS_S = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: control characters and bytes that are no text are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def printable(text: str, *, kept: str = "") -> str:
+    """Return text that cannot steer a terminal or begin a line: control characters and bytes that are no text are escaped.
+
+    Args:
+        text: From anybody.
+        kept: Characters that stay as they are.
+    """
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def human_size(size_bytes: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from grpc import StatusCode
 
 from e2e.changes import FILL_NAME, contents, fill, merged, replayed, sequence
-from e2e.client import DEADLINE_S, wait_until
+from e2e.client import DEADLINE_S
 from e2e.raw_client import RawClient, framed
 from e2e.relay import Relay
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from e2e.client import Client, Contract, Event
-    from e2e.server import Resources, ServerProcess
+    from e2e.server import ServerProcess
 
 WAITING = 1000
 PADDING = {"metadata": {"padding": "x" * 15_000}}
@@ -41,10 +41,8 @@ PINGS = 5000
 RESETS = 2000
 RESETS_LATE = 100
 
-SLACK_THREADS = 8
-SLACK_DESCRIPTORS = 16
 SLACK_BYTES = 32 * 1024 * 1024
-"""How much more a server may hold afterwards, or while more waits: sizes of pools, arenas and buffers."""
+"""How much more a server may hold while more waits: sizes of pools, arenas and buffers."""
 
 BUFFER_BYTES = 65_536
 """What a test reads at once."""
@@ -101,49 +99,6 @@ def raw(server: ServerProcess, contract: Contract) -> Iterator[RawClient]:
     """Connect a client that may do anything."""
     with RawClient(server.address, contract) as client:
         yield client
-
-
-@pytest.fixture
-def ordinary(server: ServerProcess, client: Client, tmp_path: Path, name: str) -> Iterator[Callable[[], None]]:
-    """Stream to a client that behaves, and return what makes sure that it is served, and so is one that comes anew."""
-    place = tmp_path / "ordinary"
-    place.mkdir()
-    stream = client.watch(f"{name} ordinary", {"directory": str(place)})
-
-    def is_served() -> None:
-        number = len(stream.events)
-        (place / f"{number}").touch()
-        assert [event["path"] for event in stream.wait_count(number + 1)][number:] == [f"{number}"]
-        wait_until(is_let_in, "a new stream is served")
-
-    def is_let_in() -> bool:
-        # Behind thousands of calls that wait to be looked at, gRPC refuses some that come; who is refused asks again, as all clients do.
-        anew = client.start(f"{name} anew", {"directory": str(place)})
-        is_refused = anew.has_ended_before_it_was_ready()
-        anew.cancel()
-        return not is_refused
-
-    is_served()
-    yield is_served
-    is_served()
-    stream.cancel()
-    server.wait_streams(0)
-
-
-@pytest.fixture
-def held(server: ServerProcess, ordinary: Callable[[], None]) -> Iterator[Resources]:
-    """Return what the server holds before a test; it must not hold more afterwards."""
-    ordinary()
-    server.wait_streams(1)
-    before = server.resources()
-    yield before
-
-    def is_back() -> bool:
-        now = server.resources()
-        return now.threads <= before.threads + SLACK_THREADS and now.descriptors <= before.descriptors + SLACK_DESCRIPTORS
-
-    wait_until(lambda: len(server.watches()) == 1, "only the watch of the ordinary client is left")
-    wait_until(is_back, "threads and descriptors are back")
 
 
 def config(root: Path, **more: object) -> Event:

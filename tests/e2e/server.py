@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMAND = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-W", "error", "-m", "watcher", "serve"]
 # What the machine has configured for AWS stays out of the tests.
 ALONE = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-MEMORY_LINE = "VmRSS:"
+MEMORY_LINE, PEAK_LINE = "VmRSS:", "VmHWM:"
 
 CONFIRM_PAUSE_S = 0.2
 """Between two looks for what happens once a second."""
@@ -160,9 +160,15 @@ class ServerProcess:
     def resources(self) -> Resources:
         """Return what the process holds now."""
         pid = self.process.pid
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - procfs
-            kilobytes = next(int(line.split()[1]) for line in status if line.startswith(MEMORY_LINE))
-        return Resources(len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")), kilobytes * 1024)  # noqa: PTH208 - procfs
+        return Resources(len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")), self._memory_bytes(MEMORY_LINE))  # noqa: PTH208 - procfs
+
+    def peak_bytes(self) -> int:
+        """Return how much memory the process has held at most since its start."""
+        return self._memory_bytes(PEAK_LINE)
+
+    def _memory_bytes(self, name: str) -> int:
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:  # noqa: PTH123 - procfs
+            return 1024 * next(int(line.split()[1]) for line in status if line.startswith(name))
 
     def kill(self) -> None:
         """End it as a power failure would."""

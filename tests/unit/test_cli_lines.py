@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from watcher.cli.check import _by_line
-from watcher.cli.lines import readable
+from watcher.cli.lines import complain, readable
 from watcher.cli.notices import Notice
+
+if TYPE_CHECKING:
+    import pytest
 
 NOTICE = Notice("uid-1", "moved", "b.txt", "a.txt", "file:///b.txt", 6, "2026-01-31T12:00:03.123456789Z", b"{}")
 
@@ -17,7 +21,13 @@ def test_readable_line() -> None:
     assert readable(NOTICE).plain == f"{local:%H:%M:%S}  moved          6 B  b.txt  <- a.txt"
 
 
+def test_a_complaint_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a server says is escaped, and begins no line by itself; lines of ours stay lines."""
+    complain("one\nwatcher: \x1b[2Jforged", "  two")
+    assert capsys.readouterr().err == "watcher: one\\nwatcher: \\x1b[2Jforged\n  two\n"
+
+
 def test_problems_by_line() -> None:
     """On a terminal each problem of a configuration stands on a line of its own, also one whose text has a semicolon."""
     text = "configuration is not valid: line 1, a: no; not so; line 2: no; and more"
-    assert _by_line(text) == "configuration is not valid:\n  line 1, a: no; not so\n  line 2: no\n  and more"
+    assert _by_line(text) == ["configuration is not valid:", "  line 1, a: no; not so", "  line 2: no", "  and more"]

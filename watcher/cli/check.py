@@ -37,7 +37,7 @@ def check(
     except ConfigError as error:
         if not sys.stderr.isatty():
             raise
-        complain(_by_line(str(error)))
+        complain(*_by_line(str(error)))
         raise typer.Exit(1) from error
     if offline:
         typer.echo('{"valid":true}' if json else "the configuration is valid")
@@ -71,10 +71,10 @@ def _survey(spec: Spec) -> Survey:
         return survey_place(spec, lambda entries: line.update(f"reading {place}: {entries:,} entries"))
 
 
-def _by_line(text: str) -> str:
-    """Return the problems of a configuration each on a line of its own."""
+def _by_line(text: str) -> list[str]:
+    """Return the problems of a configuration each on a line of its own, below the first."""
     head, _, problems = text.partition(": ")
-    return f"{head}:\n" + "\n".join(f"  {problem}" for problem in re.split(r"; (?=line [0-9]+[:,]|and more$)", problems))
+    return [f"{head}:", *(f"  {problem}" for problem in re.split(r"; (?=line [0-9]+[:,]|and more$)", problems))]
 
 
 def _rows(survey: Survey) -> list[tuple[str, str]]:

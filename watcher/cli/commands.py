@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from watcher.cli.lines import complain
-from watcher.text import printable
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -45,7 +44,7 @@ async def run_command(command: str, notice: Notice, *, quiet_stdout: bool) -> No
         process = await asyncio.shield(starting)
         await process.communicate(notice.data + b"\n")
     except OSError as error:
-        complain(f"the command cannot be run: {error.strerror} ({notice.type} {printable(notice.path)})")
+        complain(f"the command cannot be run: {error.strerror} ({notice.type} {notice.path})")
         return
     except asyncio.CancelledError:
         with suppress(OSError):
@@ -54,7 +53,7 @@ async def run_command(command: str, notice: Notice, *, quiet_stdout: bool) -> No
     code = process.returncode or 0
     if code:
         outcome = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
-        complain(f"the command {outcome} ({notice.type} {printable(notice.path)})")
+        complain(f"the command {outcome} ({notice.type} {notice.path})")
 
 
 async def _stop(process: Process) -> None:

@@ -63,8 +63,9 @@ class Output:
             raise WatcherError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def complain(text: str) -> None:
-    """Print one line on standard error."""
+def complain(*lines: str) -> None:
+    """Print a message on standard error; it may hold what a server or a file name says."""
+    text = "\n".join(printable(line) for line in lines)
     sys.stderr.write(f"watcher: {text}\n")
     sys.stderr.flush()
 

@@ -11,6 +11,7 @@ import typer
 
 from watcher.cli.addresses import default_server
 from watcher.cli.options import Server, Tls, TlsCa, Token, duration, flag
+from watcher.text import printable
 
 
 def replay(  # noqa: PLR0913 - each is a flag
@@ -34,9 +35,9 @@ def replay(  # noqa: PLR0913 - each is a flag
     seq, time_s = _since(since)
     found, seqs = asyncio.run(request_replay(Endpoint(server or default_server(), token, tls, tls_ca), name, place, seq=seq, time_s=time_s))
     if seqs:
-        typer.echo(f"{found}: {len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}")
+        typer.echo(f"{printable(found)}: {len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}")
     else:
-        typer.echo(f"{found}: nothing is sent again; a server keeps delivered events for its --journal-retention")
+        typer.echo(f"{printable(found)}: nothing is sent again; a server keeps delivered events for its --journal-retention")
 
 
 def _since(text: str) -> tuple[int | None, float | None]:

@@ -74,7 +74,7 @@ def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
     if problem:
         raise distrust(problem, spec.place)
     return Page(
-        _split(objects) if objects else _rewrite(root),
+        _split(objects) if objects else _rewrite(root, spec.place),
         reader,
         fields["NextContinuationToken"] if fields["IsTruncated"] == "true" else None,
         [_decode_prefix(found.text or "", reader) for found in root.iterfind("CommonPrefixes/Prefix")],
@@ -100,7 +100,8 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
             etag=answer.get("ETag", "").strip('"'),
             storage_class=answer.get("StorageClass") or DEFAULT_STORAGE_CLASS,
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
+        # The last one is for a year or an offset that has too many digits.
         raise distrust(f"an object with unreadable headers ({error})", spec.place) from error
 
 
@@ -118,9 +119,12 @@ def _split(objects: bytes) -> list[bytes]:
     return found
 
 
-def _rewrite(root: ET.Element) -> list[bytes]:
+def _rewrite(root: ET.Element, place: str) -> list[bytes]:
     """Return the objects of a listing that writes them with namespaces or attributes as if it wrote them plainly."""
-    return [ET.tostring(child).strip().removesuffix(_LAST_OBJECT) for child in root if child.tag == _OBJECT]
+    try:
+        return [ET.tostring(child).strip().removesuffix(_LAST_OBJECT) for child in root if child.tag == _OBJECT]
+    except RecursionError as error:
+        raise distrust("an object that is nested without end", place) from error
 
 
 def _decode_prefix(text: str, reader: ObjectReader) -> str:

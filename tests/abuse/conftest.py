@@ -1,0 +1,80 @@
+"""Names the fixtures of the tests that abuse a server: one of its own for each, and what holds it to its promises meanwhile."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.fixtures import client, connect, contract, name, root, servers
+from e2e.neighbours import held, ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from e2e.server import Resources, ServerProcess
+
+__all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root"]
+
+DESCRIPTORS = 16_500
+"""Of which the server lets clients have five eighths: ten thousand."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptors() -> None:
+    """Take as many descriptors as there are; they are inherited by no server, which asks for them by itself."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert most >= DESCRIPTORS, f"these tests need {DESCRIPTORS} file descriptors, the limit is {most} (ulimit -Hn)"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, DESCRIPTORS), most))
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Start a server that soon confirms, lets watches go after a second, and has room for ten thousand streams and some more."""
+    with servers(tmp_path_factory) as start:
+        yield start("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", "10100")
+
+
+@pytest.fixture
+def abuse(
+    server: ServerProcess, ordinary: Callable[[], None], held: Resources, record_property: Callable[[str, object], None]
+) -> Callable[[int], AbstractContextManager[None]]:
+    """Return a context in which a server is abused: others are served throughout, and it takes no more memory than the bytes allowed."""
+    one_at_a_time = threading.Lock()
+
+    def serve_other() -> float:
+        with one_at_a_time:
+            start_s = time.monotonic()
+            ordinary()
+            assert server.get("/healthz") == (200, "ok\n")
+            return time.monotonic() - start_s
+
+    def serve_others(over: threading.Event) -> float:
+        slowest_s = 0.0
+        while not over.is_set():
+            slowest_s = max(slowest_s, serve_other())
+        return slowest_s
+
+    @contextmanager
+    def context(most_bytes: int) -> Iterator[None]:
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            others = pool.submit(serve_others, over)
+            try:
+                yield
+                # At least once while all is there that the abuse has brought.
+                serve_other()
+            finally:
+                over.set()
+            record_property("slowest_s", round(others.result(), 2))
+        taken_bytes = server.peak_bytes() - held.memory_bytes
+        record_property("taken_mb", taken_bytes >> 20)
+        assert taken_bytes <= most_bytes
+
+    return context

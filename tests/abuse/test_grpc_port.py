@@ -1,0 +1,137 @@
+"""Ten thousand clients, and those that hold open, flood or change their minds, on the gRPC port."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from hpack import Encoder
+
+from abuse.crowd import crowd, greeting, has_gone, say
+from e2e.client import wait_until
+from e2e.raw_client import RawClient
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from e2e.client import Client, Contract
+    from e2e.server import ServerProcess
+
+    Abuse = Callable[[int], AbstractContextManager[None]]
+
+pytestmark = pytest.mark.timeout(900)
+
+MB = 1 << 20
+CONNECTIONS = 10_000
+STREAMS_EACH = 100
+"""Of one connection: as many as every server of HTTP/2 admits."""
+
+HEADERS, CONTINUATION = 1, 9
+FRAME_BYTES = 16_384
+FLOOD_FRAMES = 5000
+FLOODERS = 4
+RECONNECTS = 300
+RESETS_EACH = 1500
+LARGE_BYTES = 1 * MB
+LARGE_REQUESTS = 50
+GREETING_S = 600.0
+"""Three minutes are the most that a server should wait; a machine may be slow."""
+
+
+def frame(kind: int, stream: int, payload: bytes) -> bytes:
+    """Return a frame of HTTP/2 without flags: a block of headers is not at its end, a stream is neither."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream.to_bytes(4, "big") + payload
+
+
+# A connection that has said who it is takes gRPC 50 KB (buffers, HPACK tables, timers); one that has not, less.
+@pytest.mark.parametrize(("first", "most_mb"), [(b"", 400), (greeting(), 800)], ids=["that say nothing", "that ask for nothing"])
+def test_ten_thousand_connections(server: ServerProcess, abuse: Abuse, first: bytes, most_mb: int) -> None:
+    """Ten thousand connections at once, before or after their greeting, hold up nobody."""
+    with abuse(most_mb * MB), crowd(server.address, CONNECTIONS, first) as members:
+        wait_until(lambda: server.resources().descriptors >= CONNECTIONS, "the server has them all")
+        assert len(members) == CONNECTIONS
+
+
+# A stream is a call of gRPC's core, a task and a place in the watch: 60 KB.
+def test_ten_thousand_streams(
+    server: ServerProcess, abuse: Abuse, contract: Contract, root: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Ten thousand streams of one client are opened, or refused for their number; all get the next event, and nothing stays of them."""
+    text = json.dumps({"directory": str(root)})
+    with abuse(1500 * MB), ExitStack() as stack:
+        streams = []
+        for _ in range(CONNECTIONS // STREAMS_EACH):
+            raw = stack.enter_context(RawClient(server.address, contract))
+            new = [raw.start(name, text) for _ in range(STREAMS_EACH)]
+            # More at once would be refused by gRPC, which lets only so many wait.
+            raw.wait_until(lambda: all(one.is_over or ":status" in one.headers for one in new), "they are ready or refused")  # noqa: B023 - called here
+            streams += [(raw, one) for one in new]
+        (root / "one").touch()
+        for raw, stream in streams:
+            raw.wait_until(lambda: stream.is_over or bool(stream.messages()), "the event is there")  # noqa: B023 - called here
+        served = sum(bool(stream.messages()) for _, stream in streams)
+        record_property("served", served)
+        assert served
+
+
+# A block of headers is given up at 16 KB or so: what it takes is what is on its way, a few MB for each connection.
+def test_headers_without_end(server: ServerProcess, abuse: Abuse) -> None:
+    """Who goes on with the headers of a request for ever is cut off, or at least not listened to."""
+    start = greeting() + frame(HEADERS, 1, Encoder().encode([(":method", "POST"), (":path", "/"), (":scheme", "http")]))
+    more = frame(CONTINUATION, 1, Encoder().encode([("x" * 8, "y" * (FRAME_BYTES - 100))], huffman=False))
+
+    def flood(member: socket.socket) -> bool:
+        return all(say(member, more) for _ in range(FLOOD_FRAMES))
+
+    with abuse(200 * MB), crowd(server.address, FLOODERS, start) as members, ThreadPoolExecutor(FLOODERS) as pool:
+        list(pool.map(flood, members))
+
+
+# What the server has to remember of a request that is taken back is a call, until its task has ended.
+def test_rapid_resets_on_many_connections(server: ServerProcess, abuse: Abuse, contract: Contract, root: Path, name: str) -> None:
+    """Several clients that take back each request at once, thousands of times, keep nobody from being served."""
+    text = json.dumps({"directory": str(root)})
+
+    def flood(_: int) -> None:
+        with RawClient(server.address, contract) as raw:
+            raw.flood_resets(name, text, RESETS_EACH)
+
+    with abuse(200 * MB), ThreadPoolExecutor(FLOODERS) as pool:
+        list(pool.map(flood, range(FLOODERS)))
+
+
+# Each configuration has a watch for a second: a thread, a state file, an inotify instance.
+def test_changing_configs(server: ServerProcess, abuse: Abuse, connect: Callable[..., Client], root: Path, name: str) -> None:
+    """Who connects again and again, each time with another configuration under the same or another name, leaves no watch behind."""
+    with abuse(300 * MB):
+        for number in range(RECONNECTS):
+            config = {"directory": str(root), "include": [f"*.{number}"], "id": f"id-{number % 10}", "metadata": {"number": number}}
+            one = connect(server)
+            stream = one.start(name, config)
+            if number % 2:
+                stream.has_ended_before_it_was_ready()
+            one.close()
+
+
+# A megabyte of headers is never held as a whole.
+def test_large_headers(server: ServerProcess, abuse: Abuse, connect: Callable[..., Client], root: Path, name: str) -> None:
+    """Headers of a megabyte are refused, and the next request on the connection is served."""
+    with abuse(100 * MB):
+        one = connect(server)
+        for _ in range(LARGE_REQUESTS):
+            ending = one.start(name, {"directory": str(root)}, token="x" * LARGE_BYTES).wait_end()
+            assert ending.code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
+        one.watch(name, {"directory": str(root)}).cancel()
+
+
+def test_connections_that_never_greet(server: ServerProcess, abuse: Abuse) -> None:
+    """Who connects and never says anything is sent away in the end."""
+    with abuse(50 * MB), crowd(server.address, 20) as members:
+        wait_until(lambda: all(has_gone(member) for member in members), "the server has had enough", GREETING_S, pause_s=1.0)

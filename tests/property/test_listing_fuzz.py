@@ -1,0 +1,145 @@
+"""Whatever a store answers, it becomes a page that is complete, an entry, or an error of ours; nothing else is raised, nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from s3_store_keys import ObjectTable, Order
+from s3_store_pages import Question, StartAfter, list_page, render
+from watcher.errors import UnavailableError
+from watcher.sources.s3_listing import is_failure, read_head, read_page
+from watcher.spec import BucketSpec
+
+if TYPE_CHECKING:
+    from watcher.model import Entry
+
+SPEC = BucketSpec("landing", prefix="in/")
+KEYS = ["in/a b.csv", "in/é", "in/deep/er/x&y", "in/100%", "in/z"]
+LAST_MODIFIED = "Mon, 23 Nov 2026 12:00:00 GMT"
+DEPTH = 100_000
+NAMESPACE = b'<x:ListBucketResult xmlns:x="urn:x">'
+HEAD = b"<Name>landing</Name><Prefix>in/</Prefix><IsTruncated>false</IsTruncated>"
+TOKENS = [
+    *(
+        b"<",
+        b">",
+        b"</",
+        b"/>",
+        b"<Contents>",
+        b"</Contents>",
+        b"</Contents><Contents>",
+        b"<Key>",
+        b"</Key>",
+        b"<Key/>",
+        b"in/",
+        b"%",
+        b"%ff",
+    ),
+    *(b"<!DOCTYPE x [<!ENTITY e 'eeee'>]>", b"&e;", b"&#0;", b"&#xD800;", b"<![CDATA[", b"]]>", b"<?x?>", b"<!--", b"-->", b"\0", b"\xff"),
+    *(b"<IsTruncated>true</IsTruncated>", b"<NextContinuationToken/>", b" encoding='utf-16'", b" encoding='idna'", b'xmlns="x"', b"9" * 30),
+    *(
+        b"<ListBucketResult>",
+        b"</ListBucketResult>",
+        b"<Error>",
+        b"<EncodingType>url</EncodingType>",
+        b"<CommonPrefixes><Prefix>x</Prefix>",
+    ),
+]
+
+
+def real_page(question: Question) -> bytes:
+    """Return a page as a store renders it."""
+    table = ObjectTable(Order.AWS)
+    for key in KEYS:
+        table.put(key, 5, "abc", 1_795_435_200_000_000_000, "STANDARD")
+    return render(list_page(table, question, StartAfter.RIGHT), SPEC.bucket, question, None).encode()
+
+
+PAGES = [
+    real_page(Question(prefix="in/", is_url=True)),
+    real_page(Question(prefix="in/")),
+    real_page(Question(prefix="in/", is_url=True, max_keys=2)),
+    real_page(Question(prefix="in/", is_url=True, delimiter="/")),
+    real_page(Question(prefix="in/", is_url=True)).replace(b"<Contents>", b'<Contents xmlns="urn:x">'),
+]
+
+
+def entries(body: bytes) -> list[Entry] | None:
+    """Return the entries of a page, None where it is not believed; whatever else is raised is a failure of the test."""
+    try:
+        page = read_page(body, SPEC)
+        found = page.reader.read(page.objects)
+    except UnavailableError as error:
+        line = str(error)
+        assert line.startswith(f"{SPEC.place}: the listing cannot be trusted: ")
+        return None
+    assert all(entry.path.startswith(b"in/") and entry.path.decode() and entry.size >= 0 for entry in found)
+    assert all(prefix.startswith("in/") for prefix in page.prefixes)
+    return found
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A real page in which some slices were cut out, doubled or replaced."""
+    body = draw(st.sampled_from(PAGES))
+    for _ in range(draw(st.integers(1, 5))):
+        start = draw(st.integers(0, len(body)))
+        end = min(len(body), start + draw(st.integers(0, 40)))
+        body = body[:start] + draw(st.sampled_from([b"", body[start:end] * 2, *TOKENS]) | st.binary(max_size=4)) + body[end:]
+    return body
+
+
+def nested(before: bytes, after: bytes) -> bytes:
+    """Return a page with something that is nested very deep."""
+    return NAMESPACE + HEAD + before + b"<a>" * DEPTH + b"</a>" * DEPTH + after + b"</x:ListBucketResult>"
+
+
+@settings(max_examples=300)
+@given(damaged())
+@example(nested(b"", b""))
+@example(nested(b"<Contents>", b"</Contents>"))
+@example(nested(b"<Contents a='1'>", b"</Contents>"))
+def test_damaged_pages_are_read_or_refused(body: bytes) -> None:
+    """No damage to a real page raises anything but the error that says that it cannot be trusted."""
+    entries(body)
+
+
+@given(st.binary(max_size=200) | st.lists(st.sampled_from(TOKENS), max_size=30).map(b"".join))
+def test_any_bytes_are_refused(body: bytes) -> None:
+    """What is no page is never taken for one, nor for a bucket without keys."""
+    assert entries(body) is None
+    is_failure(body)
+
+
+@pytest.mark.parametrize("body", PAGES)
+def test_a_page_counts_only_when_it_is_whole(body: bytes) -> None:
+    """A page is believed in full, and cut off anywhere before its end not at all."""
+    assert entries(body)
+    assert [end for end in range(len(body)) if entries(body[:end]) is not None] == []
+
+
+header_dates = st.lists(
+    st.sampled_from(["Mon", ",", " ", "23", "Nov", "2026", "12:00:00", "GMT", "+9999", "-0000", "9" * 20, ":", "-", "("])
+    | st.text(max_size=3),
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=300)
+@given(modified=header_dates, size=st.integers(0, 2**63 - 1), etag=st.text(max_size=8))
+@example(modified=LAST_MODIFIED.replace("2026", "9" * 20), size=1, etag="")
+@example(modified=LAST_MODIFIED.replace("GMT", "+" + "9" * 20), size=1, etag="")
+def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) -> None:
+    """Whatever the headers of an answer to HEAD say, they become an entry of that key or the error that says that they cannot be read."""
+    try:
+        entry = read_head(b"in/a", {"ContentLength": size, "LastModified": modified, "ETag": etag}, SPEC)
+    except UnavailableError as error:
+        line = str(error)
+        assert "unreadable headers" in line
+    else:
+        assert (entry.path, entry.size) == (b"in/a", size)
+        assert -(2**63) <= entry.mtime_ns < 2**63
