@@ -17,6 +17,7 @@ SYNCS = "fsync,fdatasync,sync_file_range"
 SENT_BYTES = 64
 """So much of what was sent is looked at again with what follows: a number may be cut in two."""
 
+_STATE_FILE = re.compile(r".+\.db(-wal|-journal)?")
 _LINE = re.compile(rb"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed>)(.*)")
 _DESCRIPTOR = re.compile(rb"\d+<([^>]*)>")
 _TEXT = re.compile(rb'"([^"]*)"(\.\.\.)?')
@@ -37,7 +38,7 @@ def is_complete(output: Path, pid: int) -> bool:
 
 
 class Replay:
-    """Does again what was done to the files of a directory, but for its lock and SQLite's shared memory.
+    """Does again what was done to the state files of a directory, but for SQLite's shared memory.
 
     A call counts from when it began; a sync, for what had been done before it began, from when it ended.
 
@@ -104,7 +105,7 @@ class Replay:
         if match is None or not match[1].startswith(b"\\x"):
             return None
         path = Path(_unhex(match[1]).decode("utf-8", "surrogateescape"))
-        return path.name if path.parent == self._directory and path.name != "lock" and not path.name.endswith("-shm") else None
+        return path.name if path.parent == self._directory and _STATE_FILE.fullmatch(path.name) else None
 
 
 def _action(call: bytes, rest: bytes) -> Write | Truncate:
