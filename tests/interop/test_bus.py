@@ -34,6 +34,7 @@ def test_directory_and_bucket(
     tokens = tmp_path / "tokens"
     tokens.write_text("orders:s3cret\n")
     server = start_server("--token-file", str(tokens))
+    server.token = "s3cret"  # noqa: S105 - not a secret
     bucket = seaweedfs.make_bucket()
     common = {"url": server.address, "authSecret": {"name": "watcher-token", "key": "token"}}
     files = common | {"config": {"directory": str(root), "metadata": {"team": "data"}}}

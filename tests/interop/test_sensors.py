@@ -84,6 +84,7 @@ def test_volume(example: Callable[[str], Example], start_server: Callable[..., S
     tokens = tmp_path / "tokens"
     tokens.write_text("orders:s3cret\n")
     server = start_server("--token-file", str(tokens), directory=tmp_path)
+    server.token = "s3cret"  # noqa: S105 - not a secret
     volume = example("volume")
     volume.sense(1)
     here = {SERVER: server.address, "/data/in": str(root)}
