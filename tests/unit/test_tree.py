@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,6 +281,34 @@ def test_a_volume_without_keys_yet_is_known(root: Path) -> None:
     for key in ("a", "n"):
         (root / key).symlink_to(f"..data/{key}")
     assert all(content(tree.entry(path)) for path in (b"a", b"n/c"))
+
+
+@pytest.mark.parametrize("prefix", ["d/", "linked/"])
+def test_a_file_of_a_directory_that_is_swapped_is_never_gone(root: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """A directory gives way to another with the same file, and is emptied, between two calls of one look."""
+    for version in ("one", "two"):
+        (root / version).mkdir()
+        (root / version / "a").write_text(version)
+    (root / "one").rename(root / "d")
+    (root / "linked").symlink_to("d")
+    tree = open_tree(root)
+    directory = tree.root.directory
+
+    @contextmanager
+    def swapped(prefix: bytes, flags: int = os.O_PATH | os.O_DIRECTORY) -> Iterator[int]:
+        with directory(prefix, flags) as fd:
+            if (root / "two").exists():
+                (root / "d").rename(root / "former")
+                (root / "two").rename(root / "d")
+                (root / "former" / "a").unlink()
+            yield fd
+
+    monkeypatch.setattr(tree.root, "directory", swapped)
+    entry = tree.entry(f"{prefix}a".encode())
+    assert entry is not None
+    assert entry.size == len("two")
+    (root / "d" / "a").unlink()
+    assert tree.entry(f"{prefix}a".encode()) is None
 
 
 def content(entry: Entry | None) -> object:

@@ -57,7 +57,12 @@ def serve(  # noqa: PLR0913 - each is a flag
     ] = None,
     redelivery_window: Annotated[
         str,
-        flag("--redelivery-window", metavar="TIME", parser=duration_text, help="An event counts as delivered so long after it was sent."),
+        flag(
+            "--redelivery-window",
+            metavar="TIME",
+            parser=duration_text,
+            help="An event counts as delivered so long after it was sent; keep it well over 5s.",
+        ),
     ] = "30s",
     idle_timeout: Annotated[
         str, flag("--idle-timeout", metavar="TIME", parser=duration_text, help="A watch without a stream stops looking after this.")

@@ -119,6 +119,11 @@ class Tree:
             OSError: The path cannot be looked at, which does not mean that nothing is there.
             WatcherError: As ``Root.held``.
         """
+        # A directory that gives way to another, as Kubernetes swaps them, is emptied afterwards. So what was looked for in the first, and
+        # had gone from it, is in the second by then.
+        return self._find(path) or self._find(path)
+
+    def _find(self, path: bytes) -> Entry | None:
         self.strays.discard(path)
         parent, _, name = path.rpartition(b"/")
         try:
