@@ -75,7 +75,7 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str) -> None:
 def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> None:
     """Metadata of fifty kilobytes come with each of many events, and stay out of memory."""
     with abuse(128 * MB):
-        stream = client.watch(name, {"directory": str(root), "metadata": LARGE_METADATA})
+        stream = client.watch(name, json.dumps({"directory": str(root), "metadata": LARGE_METADATA}, ensure_ascii=False))
         for number in range(FILES):
             (root / f"{number}").touch()
         assert all(event["metadata"] == LARGE_METADATA for event in stream.wait_count(FILES))
