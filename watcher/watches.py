@@ -204,12 +204,24 @@ class Watches:
 
     async def _open(self, identity: Identity) -> Store:
         is_new = self._ledger.admit(identity)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._state.open, identity))
+        cancelled: asyncio.CancelledError | None = None
+        while not opening.done():
+            try:
+                await asyncio.wait([opening])
+            except asyncio.CancelledError as error:
+                # The thread goes on: what it opens must not stay open for nobody, nor be opened by another before it is closed.
+                cancelled = error
         try:
-            return await asyncio.to_thread(self._state.open, identity)
-        except StateError:
+            store = opening.result()
+        except StateError as error:
             if is_new:
                 self._ledger.forget(identity)
-            raise
+            raise cancelled or error from None
+        if cancelled is not None:
+            store.close()
+            raise cancelled
+        return store
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
         watch.stop()

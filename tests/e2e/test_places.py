@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +17,6 @@ from e2e.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from e2e.client import Client, Event
     from e2e.server import ServerProcess
@@ -116,6 +119,28 @@ def test_stream_that_leaves_while_its_store_does_not_answer(hasty: ServerProcess
             stream.cancel()
             wait_until(lambda: any(line["watch"] == name for line in hasty.lines("watch.idle")), "it is found to be idle", pause_s=0.2)
     hasty.wait_no_watches()
+
+
+def test_stream_that_leaves_while_its_state_is_opened(hasty: ServerProcess, connect: Callable[..., Client], root: Path, name: str) -> None:
+    """A stream that leaves before its state file could be opened leaves nothing open; the next one finds the file free."""
+    connect(hasty).watch(name, quick(root)).cancel()
+    hasty.wait_no_watches()
+    [file] = [file for file in hasty.state.glob("*.db") if name.encode() in file.read_bytes()]
+
+    def holds_it() -> bool:
+        return any(os.path.realpath(link) == str(file) for link in Path(f"/proc/{hasty.process.pid}/fd").iterdir())
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        client = connect(hasty)
+        stream = client.start(name, quick(root))
+        wait_until(holds_it, "the server opens the file")
+        stream.cancel()
+        # What comes later on the same connection is answered after the server has heard of that.
+        client.start(name, "[").wait_end()
+        busy.execute("ROLLBACK")
+    wait_until(lambda: not holds_it(), "the server has closed it")
+    connect(hasty).watch(name, quick(root))
 
 
 def test_place_that_is_gone_when_a_stream_comes_again(server: ServerProcess, client: Client, root: Path, name: str) -> None:
