@@ -22,23 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root"]
 
-DESCRIPTORS = 16_500
-"""Of which the server lets clients have five eighths: ten thousand."""
+MANY = 10_000
+GRPC_SHARE = 0.6
+"""What the server lets clients of gRPC have of its descriptors is a little more."""
+
+FEW_DESCRIPTORS = 5000
 
 
 @pytest.fixture(scope="session", autouse=True)
-def descriptors() -> None:
-    """Take as many descriptors as there are; they are inherited by no server, which asks for them by itself."""
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert most >= DESCRIPTORS, f"these tests need {DESCRIPTORS} file descriptors, the limit is {most} (ulimit -Hn)"
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, DESCRIPTORS), most))
+def many() -> int:
+    """Take as many descriptors as there are; return how many clients there can be at once: ten thousand, unless there are too few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert most >= FEW_DESCRIPTORS, f"these tests need {FEW_DESCRIPTORS} file descriptors, the limit is {most} (ulimit -Hn)"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return min(MANY, int(most * GRPC_SHARE))
 
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Start a server that soon confirms, lets watches go after a second, and has room for ten thousand streams and some more."""
     with servers(tmp_path_factory) as start:
-        yield start("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", "10100")
+        yield start("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ LARGE_METADATA = {f"k{number}": "é" * 500 for number in range(50)}
 def test_bombs(abuse: Abuse, client: Client, name: str, kind: str) -> None:
     """A configuration that would be large, deep or slow to understand is refused, however often it comes."""
     assert len(BOMBS[kind]) <= LARGEST
-    with abuse(64 * MB):
+    with abuse(32 * MB):
         streams = [client.start(f"{name} {number}", BOMBS[kind]) for number in range(TIMES)]
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
 
@@ -63,7 +63,7 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str) -> None:
     deep = root.joinpath(*["a" * 100] * 8)
     deep.mkdir(parents=True)
     config = json.dumps({"directory": str(root), "include": ["*.csv"], "exclude": GLOBS * GLOB_COPIES})
-    with abuse(128 * MB):
+    with abuse(64 * MB):
         stream = client.watch(name, config)
         for number in range(FILES):
             (deep / f"{'a' * 200}{number}.csv").touch()
@@ -74,7 +74,7 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str) -> None:
 # Each event has a copy of the metadata: those that wait in memory, or are on their way, are at most 4 MB for a stream.
 def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> None:
     """Metadata of fifty kilobytes come with each of many events, and stay out of memory."""
-    with abuse(128 * MB):
+    with abuse(80 * MB):
         stream = client.watch(name, json.dumps({"directory": str(root), "metadata": LARGE_METADATA}, ensure_ascii=False))
         for number in range(FILES):
             (root / f"{number}").touch()

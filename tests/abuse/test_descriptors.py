@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(900)
 
 MB = 1 << 20
-SOFT, MOST = 128, 4096
-CROWD = 4500
+SOFT, MOST = 128, 2048
+CROWD = 2200
 """More than the server can have of anything."""
 
 
@@ -40,9 +40,9 @@ def test_the_soft_limit_is_raised(server: ServerProcess) -> None:
     assert line[3:5] == [str(MOST), str(MOST)]
 
 
-# Nothing but the buffers of at most four thousand connections.
+# Nothing but the buffers of at most two thousand connections.
 def test_more_connections_than_descriptors(server: ServerProcess, abuse: Abuse) -> None:
     """Crowds at both ports take no descriptor from a watch or from each other: who is there is served, and so is who comes later."""
-    with abuse(200 * MB), crowd(server.http, CROWD), crowd(server.address, CROWD, greeting()):
+    with abuse(80 * MB), crowd(server.http, CROWD), crowd(server.address, CROWD, greeting()):
         assert server.resources().descriptors < MOST
     assert not server.logged("server.exhausted")

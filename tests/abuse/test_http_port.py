@@ -49,7 +49,7 @@ def wait_closed(member: socket.socket) -> bytes:
 @pytest.mark.parametrize("kind", SLOW)
 def test_requests_byte_by_byte(server: ServerProcess, abuse: Abuse, kind: str) -> None:
     """Two thousand connections that send one byte each in turn take no place from a probe, and not one descriptor too many."""
-    with abuse(100 * MB), crowd(server.http, CONNECTIONS) as members:
+    with abuse(50 * MB), crowd(server.http, CONNECTIONS) as members:
         for byte in SLOW[kind]:
             for member in members:
                 say(member, bytes([byte]))
@@ -60,7 +60,7 @@ def test_requests_byte_by_byte(server: ServerProcess, abuse: Abuse, kind: str) -
 def test_answers_that_nobody_reads(server: ServerProcess, abuse: Abuse) -> None:
     """Connections that ask for pages and never read them are held back, and hold nobody back."""
     request = b"GET /metrics HTTP/1.1\r\nHost: watcher\r\n\r\n" * PIPELINED
-    with abuse(150 * MB), crowd(server.http, 200) as members:
+    with abuse(50 * MB), crowd(server.http, 200) as members:
         for member in members:
             member.settimeout(0.1)
             try:
