@@ -11,7 +11,6 @@ States:  starting ─→ scanning ⇄ watching        the place is read
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import Counter
@@ -21,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.admission import admission, admission_text
 from watcher.audience import Audience
+from watcher.baseline import Baseline
 from watcher.courier import Courier
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.outbox import Outbox
 from watcher.reconciler import Interrupted, Reconciler
-from watcher.spec import Confirm, Existing
+from watcher.schedule import Schedule
+from watcher.spec import Confirm
 from watcher.status import State, Status, Totals
 from watcher.traces import span
 from watcher.tracker import Appearance, Tracker
@@ -42,22 +42,15 @@ if TYPE_CHECKING:
     from watcher.status import Limits
     from watcher.store import Store
 
-BACKOFF_MIN_S = 1.0
-BACKOFF_MAX_S = 60.0
-"""How long an unavailable place is left alone before the next try: doubled from the one to the other, with jitter."""
-
 PAUSE_S = 1.0
 """So long it sleeps when nothing is due."""
 
 PROGRESS_INTERVAL_S = 5.0
-USED_INTERVAL_S = 86_400.0
 RESUME_SHARE = 0.5
 """A watch whose journal was full looks again when no more than this share of the cap waits."""
 
 GROUP_WAIT_S = 0.005
 """So long after a commit the next changes are left to gather, since it costs as much as a hundred of them; one alone never waits."""
-
-JITTER = 0.1
 
 
 class Watch:
@@ -75,7 +68,6 @@ class Watch:
         courier: What streams see of it.
         status: What it is doing.
         opened: Done when the place was found, or failed with the reason why not.
-        is_baselined: The first scan of all is over: what happens from now on is reported.
     """
 
     def __init__(  # noqa: PLR0913 - all that a watch is made of
@@ -91,7 +83,7 @@ class Watch:
         self.spec = spec
         self.status = Status()
         self.opened: Future[None] = Future()
-        self.is_baselined = False
+        self._baseline = Baseline(spec, store)
         self._name = name
         self._store = store
         self._limits = limits
@@ -108,11 +100,9 @@ class Watch:
         self._reconciler = Reconciler(self._source, store, self._tracker, self._outbox, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
         self._failure: WatcherError | None = None
-        self._scan_due_s = 0.0
+        self._schedule = Schedule()
         self._changed_at_s = 0.0
-        self._scan_reason = ""
         self._progress_due_s = 0.0
-        self._backoff_s = BACKOFF_MIN_S
         self._warned = ""
 
     # For streams and the registry, from any thread
@@ -152,6 +142,11 @@ class Watch:
     def is_running(self) -> bool:
         """Whether streams can join."""
         return not self._stop.is_set()
+
+    @property
+    def is_baselined(self) -> bool:
+        """Whether the first scan of all is over: what happens from now on is reported."""
+        return self._baseline.is_complete
 
     @property
     def entries(self) -> int:
@@ -239,7 +234,7 @@ class Watch:
         self._outbox.seal()
         if self.status.state is State.UNAVAILABLE:
             # Its source is closed, so it comes back by opening it, also when the journal is full meanwhile.
-            if time.monotonic() >= self._scan_due_s:
+            if self._schedule.is_due(time.monotonic()):
                 self._look()
         elif self._is_full():
             self._enter(State.PAUSED)
@@ -262,7 +257,7 @@ class Watch:
                 self._is_released.clear()
                 if self.status.held:
                     self._request_scan("deletions were released")
-            if time.monotonic() >= self._scan_due_s:
+            if self._schedule.is_due(time.monotonic()):
                 self._scan()
                 self._enter(State.WATCHING)
         except (UnavailableError, NotFoundError, DeniedError) as error:
@@ -286,29 +281,26 @@ class Watch:
             self._request_scan(reason)
 
     def _request_scan(self, reason: str) -> None:
-        self._scan_due_s = 0.0
-        self._scan_reason = reason
+        self._schedule.request(reason)
         self.status.rescans[reason] += 1
 
     def _scan(self) -> None:
         self._enter(State.SCANNING)
-        reason, self._scan_reason = self._scan_reason, ""
-        if reason:
+        if reason := self._schedule.begin():
             self._log.info("scan.out_of_turn", reason=reason)
         is_baseline = not self.is_baselined
-        self._tracker.appearance = self._appearance(is_baseline=is_baseline)
+        self._tracker.appearance = self._baseline.appearance()
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         try:
             with span("scan", watch=self._name, place=self.spec.where.place, reason=reason):
                 result = self._reconciler.scan(is_baseline=is_baseline)
         finally:
             self._tracker.appearance = lambda _path: Appearance.NEW
-        self._record()
+        self._baseline.record(self._source.identity, in_use=bool(self.courier.streams))
         status = self.status
         status.scans.observe(result.duration_s)
         status.scan_s, status.scanned_at, status.error = result.duration_s, time.time(), ""
         self._note_degraded()
-        self._backoff_s = BACKOFF_MIN_S
         interval_s = self._source.scan_interval_s
         if result.held:
             status.holds += 1
@@ -320,30 +312,9 @@ class Watch:
             self._log.info("watch.cost", entries=result.entries, **asdict(self._source.cost))
         if is_baseline:
             self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
-        if not self.is_baselined:
-            self.is_baselined = True
+            self._baseline.is_complete = True
             self._audience.tell()
-        self._scan_due_s = time.monotonic() + interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
-
-    def _record(self) -> None:
-        """Note in the state what the index now speaks of; an unchanged scan writes nothing, but once a day that the state is in use."""
-        facts = {"baselined": "1", "filter": admission_text(self.spec), "identity": self._source.identity}
-        if self.courier.streams and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
-            facts["used_at"] = str(int(time.time()))
-        news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
-        if news:
-            self._store.set_meta(**news)
-
-    def _appearance(self, *, is_baseline: bool) -> Callable[[bytes], Appearance]:
-        """Return what it means that an entry has no row, while a scan runs."""
-        before = Appearance.EXISTING if self.spec.existing is Existing.REPORT else Appearance.ADOPTED
-        if is_baseline:
-            return lambda _path: before
-        former = self._store.meta("filter")
-        if former is None or former == admission_text(self.spec):
-            return lambda _path: Appearance.NEW
-        admitted = admission(former)
-        return lambda path: Appearance.NEW if admitted(path) else before
+        self._schedule.succeed(time.monotonic(), interval_s)
 
     def _checkpoint(self, scanned: int) -> None:
         self.status.scanned = scanned
@@ -365,7 +336,7 @@ class Watch:
         now_s = time.monotonic()
         times = []
         if self.status.state is not State.PAUSED:
-            times.append(self._scan_due_s - now_s)
+            times.append(self._schedule.due_s - now_s)
             due_in_s = self._source.due_in_s() if self.status.state is State.WATCHING else None
             if due_in_s is not None:
                 times.append(due_in_s)
@@ -380,27 +351,17 @@ class Watch:
     def _open(self) -> None:
         """Open the place and make sure that it is the one that the index speaks of."""
         self._source.open(self._wake.set)
-        known = self._store.meta("identity")
-        if known and self._source.identity and known != self._source.identity:
+        try:
+            self._baseline.check(self._source.identity)
+        except UnavailableError:
             self._source.close()
-            raise UnavailableError(
-                f"the file system was {known} and is now {self._source.identity}",
-                place=self.spec.where.place,
-                hint="mount the volume again, or set another id: to watch what is there now",
-            )
+            raise
         if self.status.state is State.STARTING:
-            self._resume()
+            self._baseline.resume(self._reconciler.drop)
         self.status.mode = self._source.mode
-        self._scan_due_s = 0.0
+        self._schedule.request()
         self._log.info("watch.opened", mode=self._source.mode, entries=self._store.entries)
         self._note_degraded()
-
-    def _resume(self) -> None:
-        """Take up the index of an earlier run: drop silently what this spec's filter no longer admits."""
-        self.is_baselined = self._store.meta("baselined") is not None
-        # Without a first scan it is not known what filter the rows have come through, if there are any.
-        if self._store.entries and self._store.meta("filter") != admission_text(self.spec):
-            self._reconciler.drop(admission(admission_text(self.spec)))
 
     def _note_degraded(self) -> None:
         """Pass on why less is noticed than was asked for, and warn of each reason once."""
@@ -408,7 +369,7 @@ class Watch:
         reason = self.status.degraded
         if reason and reason != former:
             # From now on it is the scans that find what is not notified.
-            self._scan_due_s = min(self._scan_due_s, time.monotonic() + self._source.scan_interval_s)
+            self._schedule.expedite(time.monotonic(), self._source.scan_interval_s)
         if reason and reason != self._warned:
             self._warned = reason
             self._log.warning("watch.degraded", reason=reason)
@@ -416,12 +377,11 @@ class Watch:
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()
         if self.status.error != str(error):
-            self._log.warning("watch.unavailable", error=str(error), retry_s=round(self._backoff_s, 1))
+            self._log.warning("watch.unavailable", error=str(error), retry_s=round(self._schedule.backoff_s, 1))
         self.status.error = str(error)
         self.status.errors[error.cause] += 1
         self._enter(State.UNAVAILABLE)
-        self._scan_due_s = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
-        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+        self._schedule.fail(time.monotonic())
 
     def _enter(self, state: State) -> None:
         status = self.status
