@@ -20,10 +20,10 @@ from watcher.tracker import Difference, Step, difference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from watcher.index import Index
     from watcher.model import Entry, Row
     from watcher.outbox import Outbox
     from watcher.sources.base import Batch, Move, Observation, Scan, Source
-    from watcher.store import Store
     from watcher.tracker import Tracker
 
 HOLD_ENTRIES = 100
@@ -55,7 +55,7 @@ class Reconciler:
 
     Args:
         source: Reads the place.
-        store: Holds the index.
+        index: Its rows.
         tracker: Tells what is a change.
         outbox: Commits.
         checkpoint: Called between batches of a scan with the entries met so far; raises ``Interrupted`` to leave the scan.
@@ -64,9 +64,9 @@ class Reconciler:
         rescan_reason: Why the whole place must be scanned; empty when it need not be. The watch scans when it suits, and clears it.
     """
 
-    def __init__(self, source: Source, store: Store, tracker: Tracker, outbox: Outbox, checkpoint: Callable[[int], None]) -> None:
+    def __init__(self, source: Source, index: Index, tracker: Tracker, outbox: Outbox, checkpoint: Callable[[int], None]) -> None:
         self._source = source
-        self._store = store
+        self._index = index
         self._tracker = tracker
         self._outbox = outbox
         self._checkpoint = checkpoint
@@ -94,7 +94,7 @@ class Reconciler:
             case Subtree(prefix=prefix):
                 self._reconcile(self._source.scan(prefix), with_hints=False)
             case LinksMoved():
-                links = self._store.links()
+                links = self._index.links()
                 for start in range(0, len(links), BATCH_ENTRIES):
                     self._apply_looks(self._source.look(links[start : start + BATCH_ENTRIES]))
 
@@ -122,13 +122,13 @@ class Reconciler:
         Raises:
             StateError: The state cannot be written.
         """
-        for page in self._store.rows_under(b""):
+        for page in self._index.rows_under(b""):
             self._commit(Step(Delta(deletes=[row for row in page if not admits(row.entry.path)])))
 
     # Looks and moves
 
     def _apply_looks(self, looks: Looks) -> None:
-        rows = self._store.rows([entry.path for entry in looks.entries] + looks.gone)
+        rows = self._index.rows([entry.path for entry in looks.entries] + looks.gone)
         step = self._tracker.gone([rows[path] for path in looks.gone if path in rows])
         entries = self._undoubted(looks.entries, rows, looks.doubts) if looks.doubts else looks.entries
         step.add(self._tracker.seen(rows, entries, attributes_only=looks.attributes_only))
@@ -139,13 +139,13 @@ class Reconciler:
             self._move_files(moves)
             return
         for move in moves:
-            for page in self._store.paths_under(move.old_path):
+            for page in self._index.paths_under(move.old_path):
                 self._move_files([type(move)(path, move.path + path[len(move.old_path) :]) for _, path in page])
             self.apply(Subtree(move.old_path))
             self.apply(Subtree(move.path))
 
     def _move_files(self, moves: Sequence[Move]) -> None:
-        rows = self._store.rows([move.old_path for move in moves] + [move.path for move in moves])
+        rows = self._index.rows([move.old_path for move in moves] + [move.path for move in moves])
         found = {entry.path: entry for entry in self._source.look([move.path for move in moves]).entries}
         pairs: list[tuple[Row, Entry]] = []
         doubtful: list[bytes] = []
@@ -164,7 +164,7 @@ class Reconciler:
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
         with self._bitmap() as seen, self._remembering() as known:
             count = self._meet(scan, seen, known, with_hints=with_hints)
-            if (second := scan.second(self._store.entries - len(seen))) is not None:
+            if (second := scan.second(self._index.entries - len(seen))) is not None:
                 self._meet(second, seen, known, with_hints=with_hints)
             return count, self._sweep(scan, seen)
 
@@ -190,12 +190,12 @@ class Reconciler:
             known.keep(batch.digest, ranges)
             return sum(map(len, ranges))
         entries = batch.entries
-        met, rows, differing = self._store.met(entries)
+        met, rows, differing = self._index.met(entries)
         if any(row.id in seen for row in rows.values()):
             known.give_up()
         seen.add(met)
         if batch.unsettled:
-            seen.add(row.id for row in self._store.rows(batch.unsettled).values())
+            seen.add(row.id for row in self._index.rows(batch.unsettled).values())
         step = self._tracker.seen(rows, self._undoubted(differing, rows, dict.fromkeys(rows)))
         self._write(step)
         if batch.digest:
@@ -232,10 +232,10 @@ class Reconciler:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
         unread = tuple(scan.unread)
         if not scan.prefix:
-            missing = self._store.entries - len(seen)
+            missing = self._index.entries - len(seen)
             if missing > HOLD_ENTRIES and unread:
                 missing = sum(len(unmet) for unmet in self._unmet(scan.prefix, seen, unread))
-            is_suspicious = missing > HOLD_ENTRIES and missing > self._store.entries * HOLD_SHARE
+            is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
                 self._is_held = True
                 return missing
@@ -248,13 +248,13 @@ class Reconciler:
 
     def _unmet(self, prefix: bytes, seen: Bitmap, unread: tuple[bytes, ...]) -> Iterator[list[bytes]]:
         """Yield the paths under a prefix that were not met though they could have been, in lists that are not empty."""
-        for page in self._store.paths_under(prefix):
+        for page in self._index.paths_under(prefix):
             if unmet := [path for id_, path in page if id_ not in seen and not path.startswith(unread)]:
                 yield unmet
 
     def _delete(self, paths: Sequence[bytes]) -> None:
         gone = self._source.confirm_gone(paths)
-        rows = self._store.rows(gone)
+        rows = self._index.rows(gone)
         self._write(self._tracker.gone(rows.values()))
 
     def _commit(self, step: Step) -> None:
@@ -285,7 +285,7 @@ class Reconciler:
     @contextmanager
     def _bitmap(self) -> Iterator[Bitmap]:
         """Provide a bitmap of the rows that a scan meets; every row that is written meanwhile is marked too."""
-        seen = Bitmap(self._store.id_limit)
+        seen = Bitmap(self._index.id_limit)
         self._seen.append(seen)
         try:
             yield seen

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from watcher.database import Database, looking_at
 from watcher.errors import StateError
-from watcher.model import Delta, Entry, Payload, Row
+from watcher.index import Index
+from watcher.model import Delta, Payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-PAGE_ROWS = 1000
-"""Rows that a paged reading of the index fetches at once."""
+FIND_PAYLOADS = 1024
+"""Payloads that are asked for by number at once."""
 
-FIND_ROWS = 1024
-"""Paths that are asked for at once; SQLite takes 32,766 unless it was built to take more."""
-
-SPARSE_FACTOR = 8
-"""A file whose ids are so many times the number of its rows is numbered afresh when it is opened."""
-
-_COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
-_UPSERT = f"""INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
-    inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class, is_link = excluded.is_link"""  # noqa: S608
 _BYTES_BETWEEN = "SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?"
 
 
@@ -43,7 +34,7 @@ class Store:
         path: The file.
         uid: Random, made with the file; the first part of every event id.
         is_new: Whether this opening has made the file.
-        entries: Rows in the index.
+        index: What the place held when it was last looked at; ``commit`` writes it.
         next_seq: Sequence number that the next change gets.
         cursor: Last confirmed sequence number: everything up to it is confirmed.
         journal_bytes: Bytes of the payloads behind the cursor.
@@ -65,33 +56,20 @@ class Store:
         self.path = path
         try:
             with self._db.guarded():
-                counters = self._db.execute("SELECT next_id, entries, next_seq, cursor FROM counters").fetchone()
-                self._next_id: int
-                self.entries: int
                 self.next_seq: int
                 self.cursor: int
-                self._next_id, self.entries, self.next_seq, self.cursor = counters
+                self.next_seq, self.cursor = self._db.execute("SELECT next_seq, cursor FROM counters").fetchone()
                 beyond = self._db.execute("SELECT seq FROM journal WHERE seq > ? AND is_acknowledged", (self.cursor,))
                 self.acknowledged = {seq for (seq,) in beyond.fetchall()}
                 self.journal_bytes = self._bytes_between(self.cursor, self.next_seq)
                 self.oldest_at = self._oldest_at()
-            if self._next_id > SPARSE_FACTOR * (self.entries + PAGE_ROWS):
-                self._renumber()
+            self.index = Index(self._db)
             uid = self.meta("uid")
             self.is_new = uid is None
             self.uid = uid or self._new_uid()
         except StateError:
             self._db.close()
             raise
-
-    def _renumber(self) -> None:
-        """Number the rows afresh: ids are not used again, and the bitmap of a scan is as long as the highest."""
-        query = """UPDATE entry SET id = numbered.id FROM (SELECT path, row_number() OVER (ORDER BY path) - 1 AS id FROM entry) AS numbered
-            WHERE entry.path = numbered.path"""
-        with self._db.transaction():
-            self._db.execute(query)
-            self._db.execute("UPDATE counters SET next_id = entries")
-        self._next_id = self.entries
 
     def _new_uid(self) -> str:
         uid = uuid.uuid4().hex[:16]
@@ -101,6 +79,11 @@ class Store:
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._db.close()
+
+    @property
+    def entries(self) -> int:
+        """Rows in the index."""
+        return self.index.entries
 
     @property
     def found_damage(self) -> bool:
@@ -124,71 +107,6 @@ class Store:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    # Index
-
-    def new_row(self, entry: Entry) -> Row:
-        """Return a row for an entry that is not in the index, with an id of its own; nothing is written."""
-        row = Row(self._next_id, entry)
-        self._next_id += 1
-        return row
-
-    @property
-    def id_limit(self) -> int:
-        """All ids of rows are below this."""
-        return self._next_id
-
-    def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
-        """Return the rows of those paths that are in the index."""
-        return {path: _row(values) for path, values in self._find(paths).items()}
-
-    def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
-        """Yield the rows whose path begins with ``prefix`` (empty: all) in pages, in order; rows may be changed between pages."""
-        for page in self._pages(_COLUMNS, prefix):
-            yield [_row(values) for values in page]
-
-    def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
-        """Yield ids and paths of those rows, likewise; much cheaper than the rows."""
-        return self._pages("id, path", prefix)
-
-    def _pages(self, columns: str, prefix: bytes) -> Iterator[list[Any]]:
-        after, end = prefix, _range_end(prefix)
-        condition = "path >= ?" if end is None else "path >= ? AND path < ?"
-        query = f"SELECT {columns} FROM entry WHERE {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
-        while True:
-            with self._db.guarded():
-                page = self._db.execute(query, (after,) if end is None else (after, end)).fetchall()
-            if not page:
-                return
-            yield page
-            after = page[-1][1] + b"\0"
-
-    def met(self, entries: Sequence[Entry]) -> tuple[list[int], dict[bytes, Row], list[Entry]]:
-        """Compare entries with their rows, at a fraction of the cost of ``rows`` where few of them differ.
-
-        Returns:
-            The ids of all their rows; the rows that differ, by path; the entries that differ or have no row.
-        """
-        found = self._find([entry.path for entry in entries])
-        differing = [entry for entry in entries if (values := found.get(entry.path)) is None or values[1:] != entry]
-        rows = {entry.path: _row(found[entry.path]) for entry in differing if entry.path in found}
-        return [values[0] for values in found.values()], rows, differing
-
-    def _find(self, paths: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
-        found: dict[bytes, tuple[Any, ...]] = {}
-        with self._db.guarded():
-            for start in range(0, len(paths), FIND_ROWS):
-                part = [*paths[start : start + FIND_ROWS]]
-                # The library keeps each text of a statement compiled: so there are few, and what is missing in one is asked for twice.
-                part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
-                query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({','.join('?' * len(part))})"  # noqa: S608 - only marks
-                found.update((values[1], values) for values in self._db.execute(query, part).fetchall())
-        return found
-
-    def links(self) -> list[bytes]:
-        """Return the paths of the entries that are symbolic links."""
-        with self._db.guarded():
-            return [path for (path,) in self._db.execute("SELECT path FROM entry WHERE is_link").fetchall()]
-
     # Commits
 
     def commit(self, delta: Delta, payloads: Sequence[Payload] = (), pending: Sequence[Payload] = (), *, changes: int = 0) -> None:
@@ -203,30 +121,24 @@ class Store:
         Raises:
             StateError: Nothing was written, and the numbers are not used up.
         """
-        entries = self.entries + delta.created - len(delta.deletes)
         next_seq = self.next_seq + changes
         now_s = time.time()
         with self._db.guarded():
             with self._db.transaction():
-                self._write(delta, payloads, pending, (self._next_id, entries, next_seq), now_s)
-            self.entries, self.next_seq = entries, next_seq
+                entries = self.index.write(delta)
+                self._write(payloads, pending, next_seq, now_s)
+            self.index.entries, self.next_seq = entries, next_seq
             self.journal_bytes += sum(len(payload.data) for payload in payloads)
             if payloads and self.oldest_at is None:
                 self.oldest_at = now_s
 
-    def _write(
-        self, delta: Delta, payloads: Sequence[Payload], pending: Sequence[Payload], counters: tuple[int, int, int], now_s: float
-    ) -> None:
-        if delta.deletes:
-            self._db.executemany("DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes])
-        if delta.upserts:
-            self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
+    def _write(self, payloads: Sequence[Payload], pending: Sequence[Payload], next_seq: int, now_s: float) -> None:
         if payloads:
             self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
             self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
         if pending:
             self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
-        self._db.execute("UPDATE counters SET next_id = ?, entries = ?, next_seq = ?", counters)
+        self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
 
     def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
         """Move the cursor up to ``seq``; a lower number does nothing.
@@ -346,7 +258,7 @@ class Store:
         return payloads
 
     def read_at(self, seqs: Sequence[int]) -> list[Payload]:
-        """Return the payloads with these sequence numbers that are not confirmed, in order; not more than ``FIND_ROWS`` of them."""
+        """Return the payloads with these sequence numbers that are not confirmed, in order; not more than ``FIND_PAYLOADS`` of them."""
         marks = ",".join("?" * len(seqs))
         query = f"SELECT seq, payload FROM journal WHERE seq IN ({marks}) AND seq > ? AND NOT is_acknowledged ORDER BY seq"  # noqa: S608 - only marks
         with self._db.guarded():
@@ -356,10 +268,6 @@ class Store:
         """Return the rendered events that wait for their batch, in order."""
         with self._db.guarded():
             return [Payload._make(values) for values in self._db.execute("SELECT seq, event FROM pending ORDER BY seq").fetchall()]
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    return Row(values[0], Entry._make(values[1:]))
 
 
 def read_summary(path: Path) -> dict[str, str | int]:
@@ -379,9 +287,3 @@ def read_summary(path: Path) -> dict[str, str | int]:
     names: dict[str, str | int] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
     counters = {"entries": entries, "next_seq": next_seq, "cursor": cursor, "journal_bytes": journal_bytes}
     return names | counters | {"used_at": int(meta.get("used_at", 0))}
-
-
-def _range_end(prefix: bytes) -> bytes | None:
-    """Return the least byte string above all that begin with ``prefix``; None when there is none."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None

@@ -96,8 +96,8 @@ class Watch:
         self._audience = Audience(store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None)
         self._outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell)
         self.courier = Courier(store, self._outbox, self._audience, limits, self._wake.set)
-        self._tracker = Tracker(spec.events, store.new_row)
-        self._reconciler = Reconciler(self._source, store, self._tracker, self._outbox, self._checkpoint)
+        self._tracker = Tracker(spec.events, store.index.new_row)
+        self._reconciler = Reconciler(self._source, store.index, self._tracker, self._outbox, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
         self._failure: WatcherError | None = None
         self._schedule = Schedule()

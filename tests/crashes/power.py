@@ -84,7 +84,7 @@ def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) ->
         journal = store.read(store.cursor, limit=10 * CHANGES, max_bytes=2**30)
         assert [payload.seq for payload in journal] == list(range(store.cursor + 1, store.next_seq))
         assert [payload.data for payload in journal] == stream.payloads[store.cursor : store.next_seq - 1]
-        index = {row.entry.path.decode(): row.entry.size for page in store.rows_under(b"") for row in page}
+        index = {row.entry.path.decode(): row.entry.size for page in store.index.rows_under(b"") for row in page}
         assert index == replay({}, stream.events[: store.next_seq - 1])
         assert store.entries == len(index)
     with closing(sqlite3.connect(files[0])) as db:

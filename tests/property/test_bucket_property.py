@@ -102,8 +102,8 @@ class Polling(RuleBasedStateMachine):
         self.store = Store(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.outbox = FallibleOutbox(Spec(self._spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        self.tracker = Tracker(frozenset(ChangeType), self.store.new_row)
-        self.reconciler = Reconciler(self.source, self.store, self.tracker, self.outbox, lambda _count: None)
+        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.reconciler = Reconciler(self.source, self.store.index, self.tracker, self.outbox, lambda _count: None)
         self.is_up = True
 
     def _end(self) -> None:

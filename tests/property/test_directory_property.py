@@ -120,8 +120,8 @@ class Watching(RuleBasedStateMachine):
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s)
         self.outbox = StrictOutbox(Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        self.tracker = Tracker(frozenset(ChangeType), self.store.new_row)
-        self.reconciler = Reconciler(self.source, self.store, self.tracker, self.outbox, lambda _count: None)
+        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.reconciler = Reconciler(self.source, self.store.index, self.tracker, self.outbox, lambda _count: None)
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
         self.is_up = True
@@ -147,7 +147,7 @@ class Watching(RuleBasedStateMachine):
     def _check_changes(self, step: Step) -> None:
         """Make sure that nothing is told of a file that is as it was last told."""
         paths = [path for change in step.changes for path in (change.old_path, change.entry.path) if path is not None]
-        told: dict[bytes, Entry] = {path: row.entry for path, row in self.store.rows(paths).items()}
+        told: dict[bytes, Entry] = {path: row.entry for path, row in self.store.index.rows(paths).items()}
         for change in step.changes:
             path, entry = change.entry.path, change.entry
             if change.type is ChangeType.MOVED:
@@ -209,7 +209,7 @@ class Watching(RuleBasedStateMachine):
         for payload in self.store.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
         assert self.replica.seq == self.store.next_seq - 1
-        index = {row.entry.path: row.entry for page in self.store.rows_under(b"") for row in page}
+        index = {row.entry.path: row.entry for page in self.store.index.rows_under(b"") for row in page}
         assert self.replica.files.keys() == index.keys()
         assert self.store.entries == len(index)
         told = {

@@ -194,8 +194,8 @@ class Watching(RuleBasedStateMachine):
         self._stores.append(store)
         self.store = store
         outbox = Outbox(Spec(DirectorySpec("/data")), store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        self.tracker = Tracker(frozenset(ChangeType), store.new_row)
-        self.reconciler = Reconciler(self.place, store, self.tracker, outbox, lambda _count: None)
+        self.tracker = Tracker(frozenset(ChangeType), store.index.new_row)
+        self.reconciler = Reconciler(self.place, store.index, self.tracker, outbox, lambda _count: None)
 
     def teardown(self) -> None:
         """Remove the state."""

@@ -108,10 +108,10 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.place = MemoryPlace()
         self.store = Store(path)
-        self.tracker = Tracker(frozenset(ChangeType), self.store.new_row)
+        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
         outbox = Outbox(Spec(DirectorySpec("/data")), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
         self.interrupt_at: int | None = None
-        self.reconciler = Reconciler(self.place, self.store, self.tracker, outbox, self._checkpoint)
+        self.reconciler = Reconciler(self.place, self.store.index, self.tracker, outbox, self._checkpoint)
         self._told = 0
 
     def _checkpoint(self, count: int) -> None:

@@ -57,8 +57,8 @@ class Bench:
         self.source = DirectorySource(spec, PathFilter(path_filter), lambda: notifications, clock=lambda: self._now_s)
         self.store = Store(root.parent / "state.db")
         outbox = Outbox(Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        tracker = Tracker(frozenset(ChangeType), self.store.new_row)
-        self.reconciler = Reconciler(self.source, self.store, tracker, outbox, lambda _count: None)
+        tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.reconciler = Reconciler(self.source, self.store.index, tracker, outbox, lambda _count: None)
         self.source.open(self.woken.set)
         self.reconciler.scan(is_baseline=True)
         self._told = self.store.next_seq - 1

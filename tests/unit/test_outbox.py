@@ -48,7 +48,7 @@ class Bench:
     def change(self, *names: str) -> None:
         """Commit one step with these files created."""
         entries = [Entry(name.encode(), 1, 1) for name in names]
-        rows = [self.store.new_row(entry) for entry in entries]
+        rows = [self.store.index.new_row(entry) for entry in entries]
         self.outbox.commit(Step(Delta(rows, created=len(rows)), [Change(ChangeType.CREATED, entry) for entry in entries]))
 
     def sent(self) -> list[list[str]]:
@@ -185,7 +185,7 @@ def test_a_silent_step_reaches_the_index_only(bench: Bench) -> None:
     before = bench.store._db.connection.total_changes
     bench.outbox.commit(Step())
     assert bench.store._db.connection.total_changes == before
-    bench.outbox.commit(Step(Delta([bench.store.new_row(Entry(b"a", 1, 1))], created=1)))
+    bench.outbox.commit(Step(Delta([bench.store.index.new_row(Entry(b"a", 1, 1))], created=1)))
     assert (bench.store.entries, bench.store.next_seq, bench.told, bench.outbox.by_type) == (1, 1, 0, {})
 
 

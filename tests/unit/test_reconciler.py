@@ -306,7 +306,7 @@ def test_a_subtree_is_compared_alone(bench: Bench) -> None:
     bench.baseline(b"d/a", b"d/b", b"d0", b"d", b"e/a")
     bench.place.files.clear()
     bench.place.put(b"d/b", b"d/c")
-    bench.place.files[b"d/b"] = bench.store.rows([b"d/b"])[b"d/b"].entry
+    bench.place.files[b"d/b"] = bench.store.index.rows([b"d/b"])[b"d/b"].entry
     assert bench.apply(Subtree(b"d/")) == "created d/c, deleted d/a"
     assert bench.apply(Subtree(b"", "because")) == ""
     assert bench.reconciler.rescan_reason == "because"

@@ -56,7 +56,7 @@ def test_state_is_found_again(tmp_path: Path) -> None:
     for turn in range(2):
         with StateDirectory(path) as state, closing(state.open(ORDERS)) as store:
             assert store.entries == turn
-            store.commit(Delta([store.new_row(Entry(b"%d" % turn, 1, 1))], created=1))
+            store.commit(Delta([store.index.new_row(Entry(b"%d" % turn, 1, 1))], created=1))
             assert [store.meta(key) for key in ("principal", "name", "place")] == list(ORDERS)
     assert path.stat().st_mode & 0o777 == 0o700
     assert [file.stem for file in state_files(path)] == [ORDERS.digest]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from grounds import unprivileged
-from watcher import database
-from watcher import store as store_module
+from watcher import database, index
 from watcher.database import is_damaged, set_aside
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload, Row
@@ -41,7 +40,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def add(store: Store, *paths: bytes) -> list[Row]:
     """Put entries into the index and say nothing."""
-    rows = [store.new_row(Entry(path, size=1, mtime_ns=2)) for path in paths]
+    rows = [store.index.new_row(Entry(path, size=1, mtime_ns=2)) for path in paths]
     store.commit(Delta(upserts=rows, created=len(rows)))
     return rows
 
@@ -53,7 +52,7 @@ def journal(store: Store) -> list[int]:
 
 def paths_of(store: Store) -> list[bytes]:
     """Return the paths in the index."""
-    return [path for page in store.paths_under(b"") for _, path in page]
+    return [path for page in store.index.paths_under(b"") for _, path in page]
 
 
 def test_a_fresh_file_is_kept(path: Path) -> None:
@@ -61,14 +60,14 @@ def test_a_fresh_file_is_kept(path: Path) -> None:
     entry = Entry(b"a/\xff", 1, -2, 3, (1 << 63) - 1, "etag", "GLACIER", is_link=True)
     with closing(Store(path)) as store:
         assert (store.entries, store.next_seq, store.cursor, store.depth, paths_of(store)) == (0, 1, 0, 0, [])
-        row, uid = store.new_row(entry), store.uid
+        row, uid = store.index.new_row(entry), store.uid
         store.commit(Delta([row], created=1), [Payload(2, b"{}")], [Payload(3, b"[]")], changes=3)
         store.confirm(1)
     with closing(Store(path)) as store:
         assert (store.uid, store.entries, store.next_seq, store.cursor, store.depth) == (uid, 1, 4, 1, 2)
-        assert store.rows([entry.path, b"other"]) == {entry.path: row}
-        assert (store.links(), store.pending(), journal(store)) == ([entry.path], [Payload(3, b"[]")], [2])
-        assert store.new_row(entry).id > row.id
+        assert store.index.rows([entry.path, b"other"]) == {entry.path: row}
+        assert (store.index.links(), store.pending(), journal(store)) == ([entry.path], [Payload(3, b"[]")], [2])
+        assert store.index.new_row(entry).id > row.id
 
 
 def test_a_rollback_journal_is_as_good(path: Path) -> None:
@@ -111,7 +110,7 @@ def test_a_commit_that_fails_leaves_nothing(store: Store, path: Path) -> None:
     (row,) = add(store, b"a")
     store.commit(Delta(), [Payload(1, b"one")], changes=1)
     with pytest.raises(StateError, match="UNIQUE"):
-        store.commit(Delta([store.new_row(Entry(b"b", 1, 1))], [row], created=1), [Payload(2, b""), Payload(1, b"")], changes=2)
+        store.commit(Delta([store.index.new_row(Entry(b"b", 1, 1))], [row], created=1), [Payload(2, b""), Payload(1, b"")], changes=2)
     for opened in (store, Store(path)):
         with closing(opened):
             assert (opened.entries, opened.next_seq, paths_of(opened), journal(opened)) == (1, 2, [b"a"], [1])
@@ -122,8 +121,8 @@ def test_an_upsert_keeps_its_row(store: Store) -> None:
     first, second = add(store, b"a", b"b")
     newer = Entry(b"a", size=9, mtime_ns=9, is_link=True)
     store.commit(Delta(upserts=[Row(first.id, newer)], deletes=[second]))
-    assert store.rows([b"a", b"b"]) == {b"a": Row(first.id, newer)}
-    assert (store.entries, store.links()) == (1, [b"a"])
+    assert store.index.rows([b"a", b"b"]) == {b"a": Row(first.id, newer)}
+    assert (store.entries, store.index.links()) == (1, [b"a"])
     assert add(store, b"b")[0].id not in (first.id, second.id)
 
 
@@ -131,9 +130,9 @@ def test_what_a_scan_met_is_compared(store: Store) -> None:
     """Of entries that were met all rows are named, and those that differ or have none are given back with what is known of them."""
     same, other, _ = add(store, b"same", b"other", b"not met")
     changed, new = other.entry._replace(is_link=True), Entry(b"new", 1, 1)
-    ids, rows, differing = store.met([same.entry, changed, new])
+    ids, rows, differing = store.index.met([same.entry, changed, new])
     assert (sorted(ids), rows, differing) == ([same.id, other.id], {b"other": other}, [changed, new])
-    assert store.met([]) == ([], {}, [])
+    assert store.index.met([]) == ([], {}, [])
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -141,7 +140,7 @@ def test_a_summary_is_read_beside_a_server(path: Path, *, is_open: bool) -> None
     """What a file says of itself can be read while it is in use and afterwards, and reading it writes nothing."""
     with closing(Store(path)) as store:
         store.set_meta(name="orders", used_at="7")
-        store.commit(Delta([store.new_row(Entry(b"a", 1, 1))], created=1), [Payload(1, b"1")], changes=1)
+        store.commit(Delta([store.index.new_row(Entry(b"a", 1, 1))], created=1), [Payload(1, b"1")], changes=1)
         if not is_open:
             store.close()
         files = {file.name: file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")}
@@ -167,16 +166,16 @@ def test_a_prefix_is_a_range(store: Store, prefix: bytes) -> None:
     """The rows under a prefix are exactly those whose path begins with these bytes, in order."""
     add(store, *reversed(PATHS))
     expected = [path for path in PATHS if path.startswith(prefix)]
-    assert [row.entry.path for page in store.rows_under(prefix) for row in page] == expected
-    assert [path for page in store.paths_under(prefix) for _, path in page] == expected
+    assert [row.entry.path for page in store.index.rows_under(prefix) for row in page] == expected
+    assert [path for page in store.index.paths_under(prefix) for _, path in page] == expected
 
 
 def test_rows_may_change_between_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A paged reading goes on after its last path when that was deleted and others came, and misses and repeats nothing."""
-    monkeypatch.setattr(store_module, "PAGE_ROWS", 3)
+    monkeypatch.setattr(index, "PAGE_ROWS", 3)
     add(store, *(b"p/%d" % number for number in range(9)))
     read = []
-    for page in store.rows_under(b"p/"):
+    for page in store.index.rows_under(b"p/"):
         read += [row.entry.path for row in page]
         store.commit(Delta(deletes=page))
         add(store, *(row.entry.path + b"-behind" for row in page[:1]))
@@ -189,7 +188,7 @@ def test_thousands_of_rows_are_found_at_once(store: Store) -> None:
     store._db.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # what SQLite has unless a distribution raises it
     paths = [b"%d" % number for number in range(40_000)]
     add(store, *paths[:2])
-    assert set(store.rows(paths)) == set(paths[:2])
+    assert set(store.index.rows(paths)) == set(paths[:2])
 
 
 def test_the_cursor_only_rises(store: Store) -> None:
@@ -264,10 +263,10 @@ def test_a_full_disk_loses_nothing(store: Store) -> None:
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     big = Payload(1, bytes(1 << 16))
     with pytest.raises(StateError, match="free space"):
-        store.commit(Delta([store.new_row(Entry(b"a", 1, 1))], created=1), [big], changes=1)
+        store.commit(Delta([store.index.new_row(Entry(b"a", 1, 1))], created=1), [big], changes=1)
     assert (store.entries, store.next_seq, paths_of(store), journal(store)) == (0, 1, [], [])
     store._db.execute(f"PRAGMA max_page_count = {pages + 100}")
-    store.commit(Delta([store.new_row(Entry(b"a", 1, 1))], created=1), [big], changes=1)
+    store.commit(Delta([store.index.new_row(Entry(b"a", 1, 1))], created=1), [big], changes=1)
     assert (store.entries, paths_of(store), journal(store)) == (1, [b"a"], [1])
 
 
@@ -298,12 +297,12 @@ def test_ids_are_numbered_afresh_when_few_rows_are_left(path: Path) -> None:
     """Ids that churn has driven up are low again after the next opening, each row has its own, and new rows get others."""
     with closing(Store(path)) as store:
         for start in range(0, 20_000, 1000):
-            rows = [store.new_row(Entry(b"%06d" % number, size=1, mtime_ns=2)) for number in range(start, start + 1000)]
+            rows = [store.index.new_row(Entry(b"%06d" % number, size=1, mtime_ns=2)) for number in range(start, start + 1000)]
             store.commit(Delta(upserts=rows, created=1000))
             store.commit(Delta(deletes=rows[:-1]))
-        before = {row.entry for page in store.rows_under(b"") for row in page}
+        before = {row.entry for page in store.index.rows_under(b"") for row in page}
     with closing(Store(path)) as store:
-        rows = [row for page in store.rows_under(b"") for row in page]
+        rows = [row for page in store.index.rows_under(b"") for row in page]
         assert {row.entry for row in rows} == before
         assert sorted(row.id for row in rows) == list(range(20))
-        assert store.new_row(Entry(b"new", size=1, mtime_ns=2)).id == store.id_limit - 1 == 20
+        assert store.index.new_row(Entry(b"new", size=1, mtime_ns=2)).id == store.index.id_limit - 1 == 20

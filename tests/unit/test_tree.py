@@ -392,5 +392,5 @@ def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
     far = observed(b"far", found)
     assert late is not None
     with closing(Store(root.parent / "state.db")) as store:
-        store.commit(Delta([store.new_row(late), store.new_row(far)], created=2))
-        assert {path: row.entry for path, row in store.rows([b"late", b"far"]).items()} == {b"late": late, b"far": far}
+        store.commit(Delta([store.index.new_row(late), store.index.new_row(far)], created=2))
+        assert {path: row.entry for path, row in store.index.rows([b"late", b"far"]).items()} == {b"late": late, b"far": far}

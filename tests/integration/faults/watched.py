@@ -58,8 +58,8 @@ class Watched:
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
         outbox = Outbox(spec, state, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        tracker = Tracker(frozenset(ChangeType), state.new_row)
-        self._reconciler = Reconciler(source, state, tracker, outbox, lambda _count: None)
+        tracker = Tracker(frozenset(ChangeType), state.index.new_row)
+        self._reconciler = Reconciler(source, state.index, tracker, outbox, lambda _count: None)
         self._since = 0
         tracker.appearance = lambda _path: Appearance.ADOPTED
         self._reconciler.scan(is_baseline=True)
