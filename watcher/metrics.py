@@ -61,7 +61,7 @@ class WatchCollector(Collector):
         yield watches
         sums = {
             "watcher_ready": ("1 if the server can do its work, else 0.", not self._readiness.problem),
-            "watcher_streams": ("Open streams.", self._eventing.streams),
+            "watcher_streams": ("Open streams.", len(self._eventing.streams)),
             "watcher_entries": ("Files and objects in the indexes.", sum(r.entries for r in reports)),
             "watcher_unconfirmed_events": ("Changes that wait to be confirmed.", sum(r.unconfirmed for r in reports)),
             "watcher_oldest_unconfirmed_age_seconds": (

@@ -186,7 +186,7 @@ async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio
     """Say that we go, end the streams, and close the port."""
     readiness.stop()
     await health.enter_graceful_shutdown()
-    eventing.stop()
+    eventing.streams.stop()
     # Streams end by themselves; the grace is for what is blocked in a write.
     await server.stop(grace=1.0)
 
@@ -197,7 +197,7 @@ async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
         await asyncio.sleep(RELOAD_INTERVAL_S)
         news = [await asyncio.to_thread(file.refresh) for file in files]
         if any(news):
-            eventing.check_tokens()
+            eventing.streams.check_tokens()
 
 
 def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,11 @@ from watcher.errors import (
     WatcherError,
 )
 from watcher.state import Identity
+from watcher.streams import Call, Streams
 from watcher.traces import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from watcher.delivery import Position
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from watcher.receipts import Receipts
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
+    from watcher.streams import Stream
     from watcher.watch import Watch
     from watcher.watches import Watches
 
@@ -76,45 +78,18 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         settings: Limits.
 
     Attributes:
+        streams: The open ones.
         errors: Streams that were refused or ended by the server, by cause.
     """
 
     def __init__(self, watches: Watches, policy: Policy, settings: ServerSettings) -> None:
+        self.streams = Streams(policy, settings)
         self.errors: Counter[str] = Counter()
         self._watches = watches
         self._policy = policy
         self._settings = settings
-        self._stopping = asyncio.Event()
         self._parsers = asyncio.Semaphore(PARSERS)
-        self._streams: set[_Stream] = set()
-        self._principals: Counter[str] = Counter()
         self._log = structlog.get_logger("watcher")
-
-    @property
-    def streams(self) -> int:
-        """How many streams are open."""
-        return len(self._streams)
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether ``stop`` was called."""
-        return self._stopping.is_set()
-
-    def stop(self) -> None:
-        """End all streams, and every one that comes, with UNAVAILABLE."""
-        self._stopping.set()
-        for stream in self._streams:
-            stream.changed.set()
-
-    def check_tokens(self) -> None:
-        """End the streams whose tokens have been taken back, or given to another name, with UNAUTHENTICATED."""
-        for stream in self._streams:
-            try:
-                is_good = self._policy.principal(stream.authorization) == stream.principal
-            except UnauthenticatedError:
-                is_good = False
-            if not is_good:
-                stream.end(UnauthenticatedError("the token is no longer good", hint="put the new one into authSecret"))
 
     async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
         self,
@@ -134,7 +109,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             await self._stream(request, context)
         except WatcherError as error:
             self.errors[error.cause] += 1
-            level = "info" if self.is_stopping else "warning"
+            level = "info" if self.streams.is_stopping else "warning"
             getattr(self._log, level)("stream.ended", name=name, peer=context.peer(), error=str(error))
             await context.abort(STATUS[type(error)], str(error))
         except grpc.aio.InternalError:
@@ -147,22 +122,17 @@ class Eventing(generic_pb2_grpc.EventingServicer):
 
     async def _stream(self, request: generic_pb2.EventSource | None, context: Context) -> None:
         authorization = _authorization(context)
-        with self._slot(self._policy.principal(authorization), authorization) as stream:
-            try:
-                await self._serve(request, context, stream)
-            except asyncio.CancelledError:
-                if stream.ending is None:
-                    raise
-                raise stream.ending from None
+        with self.streams.opened(self._policy.principal(authorization), authorization) as stream:
+            await self._serve(request, context, stream)
 
-    async def _serve(self, request: generic_pb2.EventSource | None, context: Context, stream: _Stream) -> None:
+    async def _serve(self, request: generic_pb2.EventSource | None, context: Context, stream: Stream) -> None:
         if request is None:
             raise ConfigError("the request cannot be decoded", hint="send a generic.EventSource as proto/generic.proto has it")
         spec = await self._parse(request, stream.principal)
         identity = Identity(stream.principal, spec.id or request.name, spec.where.place)
         dismissal = UnavailableError("the client does not read, and holds up others", hint="read faster, and connect again")
-        dismiss = _Call(partial(stream.end, dismissal))
-        watch, position = await self._watches.join(identity, spec, _Call(stream.changed.set), dismiss)
+        dismiss = Call(partial(stream.end, dismissal))
+        watch, position = await self._watches.join(identity, spec, Call(stream.changed.set), dismiss)
         log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
         log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
         try:
@@ -176,8 +146,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         is_announced = False
         while True:
             changed.clear()
-            if self._stopping.is_set():
-                raise UnavailableError("the server is shutting down", hint="connect again")
+            self.streams.check_open()
             if not is_announced and watch.is_baselined:
                 await context.send_initial_metadata(())
                 is_announced = True
@@ -239,26 +208,6 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         async with self._parsers:
             spec = await asyncio.to_thread(parse_spec, request.config)
         return await asyncio.to_thread(self._policy.check, spec, principal)
-
-    @contextmanager
-    def _slot(self, principal: str, authorization: str | None) -> Iterator[_Stream]:
-        """Take a place among the streams, of all and of the principal, and provide this one."""
-        if self._stopping.is_set():
-            raise UnavailableError("the server is shutting down", hint="connect again")
-        if len(self._streams) >= self._settings.max_streams:
-            hint = "use fewer event sources, or start it with a higher --max-streams"
-            raise LimitError(f"the server has {len(self._streams)} streams open, and no more", hint=hint)
-        if self._principals[principal] >= self._settings.max_token_streams:
-            message = f"the server has {self._principals[principal]} streams open for this token, and no more"
-            raise LimitError(message, hint="use fewer event sources, or start it with a higher --max-token-streams")
-        stream = _Stream(principal, authorization)
-        self._streams.add(stream)
-        self._principals[principal] += 1
-        try:
-            yield stream
-        finally:
-            self._streams.remove(stream)
-            self._principals[principal] -= 1
 
 
 class Delivery(watcher_pb2_grpc.DeliveryServicer):
@@ -327,48 +276,3 @@ def _authorization(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
     """Return what the client shows of itself."""
     shown = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
     return shown[0] if shown else None
-
-
-class _Stream:
-    """One call, made in its task.
-
-    Args:
-        principal: Whose it is.
-        authorization: The metadata that said so.
-
-    Attributes:
-        principal: Likewise.
-        authorization: Likewise.
-        changed: Set when there may be something to do.
-        ending: What ``end`` was called with.
-    """
-
-    def __init__(self, principal: str, authorization: str | None) -> None:
-        self.principal = principal
-        self.authorization = authorization
-        self.changed = asyncio.Event()
-        self.ending: WatcherError | None = None
-        self._task = asyncio.current_task()
-
-    def end(self, error: WatcherError) -> None:
-        """End the call with an error, even if it is blocked in a write."""
-        self.ending = error
-        if self._task is not None:
-            self._task.cancel()
-
-
-class _Call:
-    """Does something in the loop of a stream, called from the thread of a watch.
-
-    Args:
-        act: What to do.
-    """
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        self._act = act
-        self._loop = asyncio.get_running_loop()
-
-    def __call__(self) -> None:
-        # A loop that is closed has gone with the server, and the stream with it.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._act)

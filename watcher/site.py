@@ -79,7 +79,7 @@ class Site:
         document = {
             "version": __version__,
             "problem": self._readiness.problem,
-            "streams": self._eventing.streams,
+            "streams": len(self._eventing.streams),
             "watches": [report.as_dict() for report in _reports(running)],
             "recent": [{"watch": name, **asdict(change)} for name, change in _recent(running)],
         }
