@@ -10,6 +10,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # Tests sync small files all the time: in memory, where there is room for 2 GB, they need not wait for each other's.
 ROOM = "$$(test "$$(df -k --output=avail /dev/shm 2>&1 | tail -n 1)" -gt 2000000 2>&1 && echo /dev/shm || echo "$${TMPDIR:-/tmp}")"
 
+# Many tests wait for what takes its time.
+WORKERS = "$$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))"
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -26,7 +29,7 @@ run: $(READY) ## watch a directory and show its events (DIR=./playground)
 
 .PHONY: test
 test: $(READY) ## run the tests (ARGS="-k name")
-	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS); \
+	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS); \
 		status=$$?; rm -rf "$$room"; exit $$status
 
 .PHONY: deep

@@ -18,6 +18,7 @@ from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.certificates import CertificateFiles
 from watcher.endpoints import is_loopback
 from watcher.errors import StateError
+from watcher.metadata import METADATA_BYTES, MetadataBound
 from watcher.policy import Policy
 from watcher.readiness import Readiness
 from watcher.receipts import Receipts
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 SERVICE = "generic.Eventing"
 
-METADATA_BYTES = 16 * 1024
-
 CHANNEL_OPTIONS = (
     # A client that is gone is noticed within 15 s; without the third setting it takes a minute.
     ("grpc.keepalive_time_ms", 10_000),
@@ -55,6 +54,8 @@ CHANNEL_OPTIONS = (
     ("grpc.absolute_max_metadata_size", METADATA_BYTES),
     # Who connects must speak TLS and HTTP/2 within this time; gRPC would wait for two minutes.
     ("grpc.server_handshake_timeout_ms", 20_000),
+    # And acknowledge what the server asks of its clients, to be held to it.
+    ("grpc.http2.settings_timeout", 20_000),
 )
 
 SPARE_CALLS = 100
@@ -113,7 +114,7 @@ class Server:
         self.watches = Watches(settings, state, sources)
         self._exits.push_async_callback(self.watches.close)
         eventing = Eventing(self.watches, policy, settings)
-        server = grpc.aio.server(options=(*CHANNEL_OPTIONS, *_bounds(settings)))
+        server = grpc.aio.server(interceptors=(MetadataBound(),), options=(*CHANNEL_OPTIONS, *_bounds(settings)))
         receipts = Receipts(self.watches)
         health = health_aio.HealthServicer()
         readiness = Readiness(state.probe, lambda: sources.is_deaf, lambda is_ready: _set_health(health, is_ready=is_ready))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.fixtures import client, connect, contract, name, root, servers
+from e2e.fixtures import client, connect, contract, name, root, servers, start_server
 from e2e.neighbours import held, ordinary
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from e2e.server import Resources, ServerProcess
 
-__all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root"]
+__all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root", "start_server"]
 
 MANY = 10_000
 GRPC_SHARE = 0.6

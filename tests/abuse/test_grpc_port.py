@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from hpack import Encoder
 
-from abuse.crowd import crowd, greeting, has_gone, say
+from abuse.crowd import asked, crowd, greeting, has_gone, live_unbound, say
+from e2e.certificates import Authority
 from e2e.client import wait_until
-from e2e.raw_client import RawClient
+from e2e.raw_client import RawClient, framed
 
 if TYPE_CHECKING:
     import socket
@@ -41,6 +43,17 @@ RECONNECTS = 300
 RESETS_EACH = 1500
 LARGE_BYTES = 1 * MB
 LARGE_REQUESTS = 50
+HEADER_BYTES = 10_000
+LASTING = ("/grpc.health.v1.Health/Watch", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+"""Other calls that last."""
+
+REQUESTS = 9
+SETTINGS_S = 50.0
+"""Left to itself, gRPC waits for 60 s."""
+
+HANDSHAKE_S = 90.0
+"""The server waits for 20 s; left to itself, gRPC would for 120 s."""
+
 GREETING_S = 600.0
 """Three minutes are the most that a server should wait; a machine may be slow."""
 
@@ -132,6 +145,32 @@ def test_large_headers(server: ServerProcess, abuse: Abuse, connect: Callable[..
             ending = one.start(name, {"directory": str(root)}, token="x" * LARGE_BYTES).wait_end()
             assert ending.code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
         one.watch(name, {"directory": str(root)}).cancel()
+
+
+# One request at a time is there as a whole: as it came, parsed, and for Python.
+def test_large_headers_of_who_is_not_bound(server: ServerProcess, abuse: Abuse, contract: Contract, root: Path, name: str) -> None:
+    """Who does not acknowledge what the server asks of its clients may send it more, and gets nothing for it."""
+    body = framed(contract.request(name, json.dumps({"directory": str(root)}).encode()))
+    large = {f"x-{number}": "x" * HEADER_BYTES for number in range(LARGE_BYTES // HEADER_BYTES)}
+    with abuse(50 * MB), crowd(server.address, REQUESTS) as members:
+        for member, path in zip(members, cycle([contract.path, *LASTING]), strict=False):
+            answer = asked(member, path, body, large)
+            assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]), answer
+
+
+def test_settings_that_are_never_acknowledged(server: ServerProcess, abuse: Abuse) -> None:
+    """Who answers pings, and never says that it keeps to what the server asks of its clients, is sent away, sooner than gRPC would."""
+    with abuse(50 * MB), crowd(server.address, 1) as [member]:
+        member.settimeout(SETTINGS_S)
+        live_unbound(member)
+
+
+def test_connections_that_never_shake_hands(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+    """Who connects to a port with TLS and never begins a handshake is sent away, too, and sooner than gRPC would by itself."""
+    pair = Authority(tmp_path).issue("server")
+    server = start_server("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
+    with crowd(server.address, 20) as members:
+        wait_until(lambda: all(has_gone(member) for member in members), "the server has had enough", HANDSHAKE_S, pause_s=1.0)
 
 
 def test_connections_that_never_greet(server: ServerProcess, abuse: Abuse) -> None:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from e2e.client import Client
     from e2e.server import ServerProcess
 
-HANDSHAKE_S = 90.0
-"""The server closes after 20 s; left to itself, gRPC does after 120 s."""
-
 
 class Secured(NamedTuple):
     """A server with TLS.
@@ -116,13 +113,6 @@ def test_an_expired_certificate_is_replaced(secured: Secured, connect: Callable[
     connect(secured.server, credentials=trusting(secured.authority)).watch(f"{name} 3", {"directory": str(root)})
     (root / "a").write_text("1")
     stream.wait_count(1)
-
-
-def test_who_says_nothing_is_sent_away(secured: Secured) -> None:
-    """A connection on which no handshake begins is closed."""
-    host, _, port = secured.server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), HANDSHAKE_S) as silent:
-        assert silent.recv(1) == b""
 
 
 def test_mutual_tls(
