@@ -1,17 +1,22 @@
-"""What tests that put the real parts together share: the kernel's notifications, and an outbox that may lose power."""
+"""What tests that put the real parts together share: notifications of the kernel, an outbox that may lose power, who may watch what."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from watcher.errors import NotFoundError
 from watcher.outbox import Outbox
 from watcher.sources.inotify import Inotify
+from watcher.sources.root import Root
+from watcher.spec import DirectorySpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from watcher.spec import Spec
     from watcher.tracker import Step
 
 JOIN_DEADLINE_S = 10.0
@@ -41,6 +46,17 @@ class FallibleOutbox(Outbox):
                 raise PowerFailure
             self.commits_left -= 1
         super().commit(step)
+
+
+def find(spec: Spec) -> None:
+    """Find the directory of a spec that was admitted, if it has one, as far as that is there.
+
+    Raises:
+        DeniedError: It is not where it may be.
+    """
+    if isinstance(spec.where, DirectorySpec):
+        with suppress(NotFoundError):
+            Root(spec.where).open()
 
 
 @pytest.fixture

@@ -81,13 +81,19 @@ def mount_of(path: str, mounts: list[Mount] | None = None) -> Mount | None:
     """
     if mounts is None:
         mounts = _mounts()
-        number = _mount_number(path)
+        number = _number_at(path)
         if number is not None and (exact := next((mount for mount in mounts if mount.number == number), None)) is not None:
             return exact
     real = real_path(path)
     holding = [mount for mount in mounts if is_inside(real, mount.point)]
     # Of mounts at one point the last in the table lies on top.
     return max(enumerate(holding), key=lambda item: (len(item[1].point), item[0]))[1] if holding else None
+
+
+def is_mounted_here(fd: int) -> bool:
+    """Tell whether what a descriptor stands for is on a mount of this process, not on one that only others have; False where unknown."""
+    number = _number(fd)
+    return any(mount.number == number for mount in _mounts())
 
 
 def subpath_mounts(path: str, mounts: list[Mount] | None = None) -> list[Mount]:
@@ -111,18 +117,23 @@ def _mounts() -> list[Mount]:
         return []
 
 
-def _mount_number(path: str) -> int | None:
+def _number_at(path: str) -> int | None:
     """Return the number of the mount that holds what is at a path; None where nothing is, or the kernel does not tell."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     try:
+        return _number(fd)
+    finally:
+        os.close(fd)
+
+
+def _number(fd: int) -> int | None:
+    try:
         lines = (FDINFO / str(fd)).read_text("ascii").splitlines()
     except OSError:
         return None
-    finally:
-        os.close(fd)
     return next((int(line.partition(":")[2]) for line in lines if line.startswith("mnt_id:")), None)
 
 

@@ -109,7 +109,7 @@ class Server:
         policy = Policy(settings)
         _refuse_open_doors(settings, policy)
         state = self._exits.enter_context(StateDirectory(settings.state_directory))
-        sources = Sources()
+        sources = Sources(settings.state_directory)
         self._exits.callback(sources.close)
         self.watches = Watches(settings, state, sources)
         self._exits.push_async_callback(self.watches.close)

@@ -207,7 +207,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise LimitError(message, hint="shorten it, or start the server with a higher --max-config-bytes")
         async with self._parsers:
             spec = await asyncio.to_thread(parse_spec, request.config)
-        return await asyncio.to_thread(self._policy.check, spec, principal)
+        return self._policy.check(spec, principal)
 
 
 class Delivery(watcher_pb2_grpc.DeliveryServicer):

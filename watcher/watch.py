@@ -68,6 +68,7 @@ class Watch:
         courier: What streams see of it.
         status: What it is doing.
         opened: Done when the place was found, or failed with the reason why not.
+        ended: Done when the thread has let go of everything.
     """
 
     def __init__(  # noqa: PLR0913 - all that a watch is made of
@@ -83,6 +84,9 @@ class Watch:
         self.spec = spec
         self.status = Status()
         self.opened: Future[None] = Future()
+        self.ended: Future[None] = Future()
+        # Who waits for it no longer must not be able to cancel it.
+        self.ended.set_running_or_notify_cancel()
         self._baseline = Baseline(spec, store)
         self._name = name
         self._store = store
@@ -115,11 +119,6 @@ class Watch:
         """Ask the thread to end; returns at once."""
         self._stop.set()
         self._wake.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end, and tell whether it has."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
 
     def release(self) -> int:
         """Have the second scan, on which held deletions wait, made now; return how many those are."""
@@ -225,6 +224,7 @@ class Watch:
             self._store.close()
             if not self.opened.done():
                 self.opened.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
+            self.ended.set_result(None)
             self._audience.tell()
 
     def _turn(self) -> None:

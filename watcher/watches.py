@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,16 +10,13 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from watcher.errors import ConfigError, ConflictError, LimitError, StateError, UnavailableError
+from watcher.errors import ConflictError, LimitError, StateError, UnavailableError
 from watcher.limits import Held, Ledger
-from watcher.paths import is_inside, real_path
-from watcher.patterns import PathFilter
-from watcher.spec import DirectorySpec
 from watcher.status import Limits, Totals
 from watcher.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from watcher.delivery import Position
     from watcher.settings import ServerSettings
@@ -146,26 +142,28 @@ class Watches:
         """Stop watches that no stream has used for the idle timeout, until cancelled."""
         while True:
             await asyncio.sleep(IDLE_CHECK_S)
-            for identity, since_s in list(self._idle_since_s.items()):
-                if time.monotonic() - since_s < self._settings.idle_timeout_s:
-                    continue
-                async with self._lock(identity):
-                    watch = self._running.get(identity)
-                    if watch is not None and not watch.courier.streams:
-                        self._log.info("watch.idle", watch=identity.name, place=identity.place)
-                        with suppress(UnavailableError):
-                            # It is busy with its store; the next round finds it stopped.
-                            await self._stop(identity, watch)
+            latest_s = time.monotonic() - self._settings.idle_timeout_s
+            # Side by side, for one may be busy with a place that does not answer.
+            await asyncio.gather(*(self._end_idle(identity) for identity, since_s in self._idle_since_s.items() if since_s <= latest_s))
+
+    async def _end_idle(self, identity: Identity) -> None:
+        async with self._lock(identity):
+            watch = self._running.get(identity)
+            if watch is not None and not watch.courier.streams:
+                self._log.info("watch.idle", watch=identity.name, place=identity.place)
+                with suppress(UnavailableError):
+                    # The next round finds it stopped.
+                    await self._stop(identity, watch)
 
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join any more."""
         self._is_closing = True
-        for _, watch in self.running():
+        watches = list(self._running.values())
+        for watch in watches:
             watch.stop()
-        joined = await asyncio.gather(*(asyncio.to_thread(watch.join, CLOSE_TIMEOUT_S) for _, watch in self.running()))
-        if not all(joined):
+        if busy := await _wait_ended(watches, CLOSE_TIMEOUT_S):
             # Nothing is lost: what was not committed is found again.
-            self._log.warning("watch.abandoned", watches=joined.count(False))
+            self._log.warning("watch.abandoned", watches=busy)
         self._running.clear()
 
     def _lock(self, identity: Identity) -> asyncio.Lock:
@@ -178,7 +176,6 @@ class Watches:
         if len(self._running) >= settings.max_watches:
             message = f"the server runs {len(self._running)} watches, and no more"
             raise LimitError(message, place=identity.place, hint="use fewer event sources, or start it with a higher --max-watches")
-        await asyncio.to_thread(self._refuse_own_state, spec)
         store = await self._open(identity)
         limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
         share = self._ledger.open(identity, store)
@@ -225,22 +222,22 @@ class Watches:
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
         watch.stop()
-        if not await asyncio.to_thread(watch.join, STOP_TIMEOUT_S):
+        if await _wait_ended([watch], STOP_TIMEOUT_S):
             raise UnavailableError("the watch is still stopping", place=identity.place, hint="connect again")
         if self._running.pop(identity, None) is not None:
             self._ended.add(watch.totals)
             self._ledger.close(identity)
         self._idle_since_s.pop(identity, None)
 
-    def _refuse_own_state(self, spec: Spec) -> None:
-        """Refuse a directory in which every event would cause the next: that of the state files, unless it is excluded."""
-        if not isinstance(spec.where, DirectorySpec):
-            return
-        state, root = real_path(str(self._state.path)), real_path(spec.where.path)
-        if not is_inside(state, root):
-            return
-        relative = os.path.relpath(state, root)
-        is_read = relative == "." or (spec.where.recursive and PathFilter(spec.filter).admits_directory(os.fsencode(relative)))
-        if is_read:
-            hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
-            raise ConfigError("the server keeps its state in there", place=spec.where.place, hint=hint)
+
+async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:
+    """Wait for watches to end, and return how many are still busy; no thread waits, for they may be many, and long."""
+    if not watches:
+        return 0
+    endings = [asyncio.wrap_future(watch.ended) for watch in watches]
+    try:
+        _, busy = await asyncio.wait(endings, timeout=timeout_s)
+    finally:
+        for ending in endings:
+            ending.cancel()
+    return len(busy)

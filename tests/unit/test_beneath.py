@@ -1,4 +1,4 @@
-"""Decides whether nothing but what lies beneath a directory is opened, by openat2 and without it; on real files, while they move."""
+"""Decides whether nothing is opened but what lies beneath a directory, or is at least not foreign; by openat2 and without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from grounds import fill, happening
 from watcher.sources import beneath
-from watcher.sources.beneath import open_beneath, place_of
+from watcher.sources.beneath import open_beneath, open_here, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Iterator[int]:
     fill(
         tmp_path, "root/d/back>../f", f"root/in>{tmp_path}/root/d", f"root/away>{tmp_path}/outside", "root-more/x", "root/more>../root-more"
     )
-    fill(tmp_path, "root/around>../root/d", "root/proc>/proc/self/cwd")
+    fill(tmp_path, "root/around>../root/d", "root/proc>/proc/self/cwd", f"root/magic>/proc/self/root{tmp_path}/root/d")
     fd = os.open(tmp_path / "root", os.O_PATH)
     yield fd
     os.close(fd)
@@ -77,7 +77,6 @@ def place(root: int, path: str, flags: int = os.O_PATH, *, follow: bool = True) 
         ("away/secret", "EXDEV", ""),
         ("more/x", "EXDEV", ""),
         ("out/etc", "EXDEV", ""),
-        ("proc", "EXDEV", ""),
         ("/etc", "EXDEV", "EXDEV"),
     ],
 )
@@ -85,6 +84,16 @@ def test_only_what_is_beneath_is_opened(root: int, path: str, followed: str, not
     """Links are followed to what is beneath, however they are written, and to nothing else; where none may be followed, none is."""
     assert place(root, path) == followed
     assert place(root, path, follow=False) in ({not_followed} if not_followed else {"ELOOP", "EXDEV"})
+
+
+def test_links_of_processes_lead_nowhere(root: int, request: pytest.FixtureRequest) -> None:
+    """A link of proc(5) to what a process has open is not followed where the kernel tells it from others, and never leads outside."""
+    is_told = "openat2" in request.node.callspec.id
+    assert place(root, "proc") == ("ELOOP" if is_told else "EXDEV")
+    assert place(root, "magic/g") == ("ELOOP" if is_told else "d/g")
+    if is_told:
+        with pytest.raises(OSError, match="Too many levels"):
+            open_here(b"magic", os.O_PATH, directory=root)
 
 
 def test_what_is_opened_can_be_used(root: int) -> None:

@@ -10,11 +10,17 @@ from watcher.errors import DeniedError, StateError, UnauthenticatedError, Watche
 from watcher.policy import NOBODY, Policy
 from watcher.settings import ServerSettings
 from watcher.spec import BucketSpec, DirectorySpec, Spec
+from wiring import find
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LISTS = ServerSettings(allow_directories=("/data/in", "/srv"), allow_buckets=("landing", "team-*"), allow_endpoints=("http://minio:9000/",))
+
+
+def watch(policy: Policy, where: DirectorySpec | BucketSpec) -> None:
+    """Admit a place, as a stream does, and find it, as its watch does."""
+    find(policy.check(Spec(where)))
 
 
 def tokens(path: Path, text: str) -> Policy:
@@ -76,7 +82,7 @@ def test_a_token_file_must_be_there(tmp_path: Path) -> None:
 )
 def test_what_is_listed_may_be_watched(where: DirectorySpec | BucketSpec) -> None:
     """A directory at or below a listed one, and a bucket that a glob matches at AWS or a listed endpoint, are allowed."""
-    Policy(LISTS).check(Spec(where))
+    watch(Policy(LISTS), where)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_what_is_listed_may_be_watched(where: DirectorySpec | BucketSpec) -> Non
 def test_what_is_not_listed_is_denied(where: DirectorySpec | BucketSpec, hint: str) -> None:
     """A name that merely begins alike is denied, and the error says which flag would allow it."""
     with pytest.raises(DeniedError, match=hint):
-        Policy(LISTS).check(Spec(where))
+        watch(Policy(LISTS), where)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +119,10 @@ def test_one_list_closes_all(lists: ServerSettings, *, open_: bool) -> None:
     assert policy.is_open is open_
     for where in (DirectorySpec("/data"), BucketSpec("b"), BucketSpec("b", endpoint_url="http://e")):
         if open_:
-            policy.check(Spec(where))
+            watch(policy, where)
         else:
             with pytest.raises(WatcherError):
-                policy.check(Spec(where))
+                watch(policy, where)
 
 
 def test_links_are_judged_by_their_target(tmp_path: Path) -> None:
@@ -127,6 +133,6 @@ def test_links_are_judged_by_their_target(tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("allowed")
     for listed in ("allowed", "alias"):
         policy = Policy(ServerSettings(allow_directories=(str(tmp_path / listed),)))
-        policy.check(Spec(DirectorySpec(str(tmp_path / "alias"))))
+        watch(policy, DirectorySpec(str(tmp_path / "alias")))
         with pytest.raises(DeniedError):
-            policy.check(Spec(DirectorySpec(str(tmp_path / "allowed/out"))))
+            watch(policy, DirectorySpec(str(tmp_path / "allowed/out")))

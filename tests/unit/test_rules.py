@@ -11,6 +11,7 @@ from watcher.errors import DeniedError, StateError
 from watcher.rules import Rules
 from watcher.settings import ServerSettings
 from watcher.spec import BucketSpec, DirectorySpec, Spec
+from wiring import find
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ ROLE = "arn:aws:iam::123456789012:role/team/reader"
 def admits(settings: ServerSettings, where: DirectorySpec | BucketSpec, principal: str = "") -> bool:
     """Tell whether a place may be watched."""
     try:
-        Rules(settings).admit(Spec(where), principal)
+        find(Rules(settings).admit(Spec(where), principal))
     except DeniedError:
         return False
     return True

@@ -97,6 +97,6 @@ def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) 
                 position.end_write(payload.seq, 0.0)
     finally:
         watch.stop()
-        assert watch.join(DEADLINE_S)
+        watch.ended.result(DEADLINE_S)
     assert watch.failure is None
     assert watch.status.errors == {"unavailable": 1}

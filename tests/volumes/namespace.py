@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def unmount(point: Path) -> None:
 
 
 @contextmanager
-def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[None]:
+def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
     """Mount a directory through FUSE, for which fusermount3 and /dev/fuse must be there; takes more of rclone's flags."""
     assert shutil.which("fusermount3"), "install fuse3"
     assert Path("/dev/fuse").exists(), "this kernel has no FUSE"
@@ -71,8 +72,9 @@ def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[None]:
     try:
         wait_until(lambda: process.poll() is not None or point.is_mount(), "the mount is there")
         assert process.poll() is None, "rclone could not mount"
-        yield
+        yield process
     finally:
         run("umount", "--lazy", point)
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait()

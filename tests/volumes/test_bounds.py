@@ -1,20 +1,28 @@
-"""What needs a machine of its own: names that lead to privileged addresses, mounts that are swapped."""
+"""What needs a machine of its own: names that lead to privileged addresses, mounts that are swapped, those of other processes."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from grpc import StatusCode
 
+from e2e.client import wait_until
 from e2e.fixtures import CREDENTIALS
 from grounds import fill
 from s3_stub import BUCKET, page, run_stub
-from volumes.namespace import bind, enter_private_network, run, unmount
+from volumes.namespace import bind, enter_private_network, rclone_mount, run, unmount
 from watcher.errors import DeniedError
 from watcher.patterns import PathFilter
+from watcher.sources import beneath
+from watcher.sources.beneath import open_beneath, open_here, place_of
 from watcher.sources.bucket import BucketSource
 from watcher.spec import BucketSpec, Filter
 
@@ -27,6 +35,11 @@ if TYPE_CHECKING:
 METADATA = "169.254.169.254"
 HOSTS = Path("/etc/hosts")
 MOUNTS = 100
+WAITING = 20
+"""More than the server has threads for what clients ask."""
+
+NO_SUCH_CALL = 100_000
+"""The kernel answers it with ENOSYS, as one without openat2 does."""
 
 
 @pytest.fixture
@@ -79,3 +92,78 @@ def test_mounts_that_are_swapped(
         run("umount", "--lazy", watched)
     fill(tmp_path, "allowed/in/last")
     assert [event["path"] for event in stream.wait_path("last")] == ["last"]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[str]:
+    """Return how proc(5) names the root of a process that has mounts of its own, in which what is allowed is ``outside``."""
+    fill(tmp_path, "allowed/in/a", "outside/in/secret", "outside/in/d/secret")
+    script = f"mount --bind '{tmp_path}/outside' '{tmp_path}/allowed' && echo ready && exec sleep infinity"
+    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        yield f"/proc/{process.pid}/root"
+        process.kill()
+
+
+def test_mounts_of_other_processes(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, name: str, foreign: str
+) -> None:
+    """What another process has mounted at an allowed path is told by no configuration, and by no link to a file or directory."""
+    inside = f"{tmp_path}/allowed/in"
+    assert Path(f"{foreign}{inside}/secret").exists()
+    client = connect(start_server("--allow-directory", str(tmp_path / "allowed")))
+    for path in (f"{foreign}{inside}", f"{foreign}{inside}/d", f"{foreign}/{tmp_path}/outside/in"):
+        code, _ = client.refusal(name, {"directory": path})
+        assert code in {StatusCode.NOT_FOUND, StatusCode.PERMISSION_DENIED}
+    for link, path in {"file": "secret", "directory": "d", "deep": "d/secret"}.items():
+        Path(inside, link).symlink_to(f"{foreign}{inside}/{path}")
+    stream = client.watch(name, {"directory": inside, "existing": "report"})
+    Path(inside, "last").touch()
+    assert [event["path"] for event in stream.wait_path("last")] == ["a", "last"]
+
+
+@pytest.mark.parametrize("is_kernel_old", [False, True])
+def test_links_to_mounts_of_other_processes(tmp_path: Path, foreign: str, monkeypatch: pytest.MonkeyPatch, *, is_kernel_old: bool) -> None:
+    """With openat2 and without it nothing is opened over such a link, though it seems to lie inside; what is ours is opened."""
+    if is_kernel_old:
+        monkeypatch.setattr(beneath, "_SYS_OPENAT2", NO_SUCH_CALL)
+    inside = tmp_path / "allowed/in"
+    fill(inside, f"file>{foreign}{inside}/secret", f"directory>{foreign}{inside}/d", f"own>{inside}/a")
+    root = os.open(inside, os.O_PATH)
+    try:
+        for link in (b"file", b"directory"):
+            with pytest.raises(OSError, match="Too many levels"):
+                open_here(link, os.O_PATH, directory=root)
+            with pytest.raises(OSError, match="Too many levels"):
+                open_beneath(root, link, os.O_PATH, follow=True)
+        for opened in (open_here(b"own", os.O_PATH, directory=root), open_beneath(root, b"own", os.O_PATH, follow=True)):
+            assert place_of(opened) == bytes(inside / "a")
+            os.close(opened)
+    finally:
+        os.close(root)
+
+
+def test_volumes_that_do_not_answer(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, name: str
+) -> None:
+    """Clients that ask for what is on a volume that does not answer, allowed or not, wait alone; others are served, and so are probes."""
+    fill(tmp_path, "volume/in/a", "allowed/a")
+    (tmp_path / "point").mkdir()
+    server = start_server("--allow-directory", str(tmp_path / "allowed"), "--idle-timeout", "1s")
+    with rclone_mount(tmp_path / "volume", tmp_path / "point") as volume:
+        volume.send_signal(signal.SIGSTOP)
+        waiting = [connect(server).start(f"{name} {number}", {"directory": f"{tmp_path}/point/in"}) for number in range(WAITING)]
+        wait_until(lambda: len(server.watches()) == WAITING, "all of them wait")
+        client = connect(server)
+        stream = client.watch(name, {"directory": str(tmp_path / "allowed")})
+        (tmp_path / "allowed/last").touch()
+        stream.wait_path("last")
+        for one in waiting:
+            one.cancel()
+        stream.cancel()
+        client.watch(f"{name} later", {"directory": str(tmp_path / "allowed")}).cancel()
+        assert server.get("/readyz")[0] == HTTPStatus.OK
+        volume.send_signal(signal.SIGCONT)
+        server.wait_no_watches()

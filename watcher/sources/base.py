@@ -164,6 +164,7 @@ class Source(Protocol):
             NotFoundError: There is no such place.
             DeniedError: The place may not be read.
             UnavailableError: The place cannot be reached now.
+            ConfigError: The server's own state is in there.
         """
 
     def close(self) -> None:

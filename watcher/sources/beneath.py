@@ -4,6 +4,10 @@ A path that was checked may lead elsewhere when it is used: a directory gives wa
 before it is opened. The kernel itself keeps beneath (openat2(2) with RESOLVE_BENEATH); where it cannot, what was opened is asked where it
 is (proc_pid_fd(5)): without openat2 (Linux before 5.6, or a seccomp profile of that time), and for absolute links, which that flag
 refuses even where they lead inside.
+
+That answer is a path among the mounts of whoever has the file: ``/proc/7/root/data`` would be at ``/data``, if process 7 has mounts of its
+own. So no link of that kind, a *magic* one, is followed before the question (RESOLVE_NO_MAGICLINKS); without openat2, what is on none of
+our own mounts counts as reached by one.
 """
 
 from __future__ import annotations
@@ -13,13 +17,21 @@ import errno
 import os
 from functools import cache
 
+from watcher.mounts import is_mounted_here
+
+_AT_FDCWD = -100
+"""In place of a descriptor: relative paths begin in the working directory."""
+
 _SYS_OPENAT2 = 437
 """The same number on all of the kernel's architectures; neither Python nor the C library has a name for it."""
 
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
 
-_UNDECIDED = frozenset({errno.ENOSYS, errno.EPERM, errno.EAGAIN, errno.EINTR, errno.EXDEV})
-"""There is no openat2, or seccomp forbids it; a rename ran beside ``..``; a signal came; a link is absolute, or leads outside."""
+_MISSING = frozenset({errno.ENOSYS, errno.EPERM})
+"""There is no openat2, or seccomp forbids it."""
+
+_UNDECIDED = _MISSING | {errno.EAGAIN, errno.EXDEV}
+"""Or a rename ran beside ``..``; a link is absolute, or leads outside."""
 
 
 class _OpenHow(ctypes.Structure):
@@ -47,14 +59,39 @@ def open_beneath(directory: int, path: bytes, flags: int, *, follow: bool) -> in
     Raises:
         OSError: As open(2) has it; EXDEV where the path leads outside, ELOOP or EXDEV where it leads over a link and must not.
     """
-    path, flags = path or b".", flags | os.O_CLOEXEC
-    how = _how(flags, _RESOLVE_BENEATH | (_RESOLVE_NO_MAGICLINKS if follow else _RESOLVE_NO_SYMLINKS))
-    fd: int = _syscall(_SYS_OPENAT2, directory, path, how, _HOW_BYTES)
-    if fd >= 0:
+    path = path or b"."
+    try:
+        return _openat2(directory, path, flags, _RESOLVE_BENEATH | (_RESOLVE_NO_MAGICLINKS if follow else _RESOLVE_NO_SYMLINKS))
+    except OSError as error:
+        if error.errno not in _UNDECIDED:
+            raise
+    return _open_and_ask(directory, path, flags, follow=follow)
+
+
+def open_here(path: bytes, flags: int, *, directory: int | None = None) -> int:
+    """Open what is at a path, over links wherever they lead, but to nothing that only another process has mounted.
+
+    Args:
+        path: Absolute, or relative to the directory.
+        flags: Of open(2), O_PATH among them.
+        directory: Its descriptor; None for the working directory.
+
+    Returns:
+        A descriptor, which the caller closes, and of which ``place_of`` tells the truth.
+
+    Raises:
+        OSError: As open(2) has it; ELOOP where a magic link would have to be followed.
+    """
+    try:
+        return _openat2(directory, path, flags, _RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+    fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
+    if is_mounted_here(fd):
         return fd
-    if (error := ctypes.get_errno()) in _UNDECIDED:
-        return _open_and_ask(directory, path, flags, follow=follow)
-    raise OSError(error, os.strerror(error), path)
+    os.close(fd)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def name_of(fd: int) -> bytes:
@@ -71,6 +108,19 @@ def place_of(fd: int) -> bytes:
     return os.readlink(name_of(fd))
 
 
+def _openat2(directory: int | None, path: bytes, flags: int, resolve: int) -> int:
+    """Open as openat2(2) does.
+
+    Raises:
+        OSError: Likewise.
+    """
+    start, how = _AT_FDCWD if directory is None else directory, _how(flags | os.O_CLOEXEC, resolve)
+    while (fd := int(_syscall(_SYS_OPENAT2, start, path, how, _HOW_BYTES))) < 0:
+        if (error := ctypes.get_errno()) != errno.EINTR:
+            raise OSError(error, os.strerror(error), path)
+    return fd
+
+
 @cache
 def _how(flags: int, resolve: int) -> _OpenHow:
     return _OpenHow(flags, 0, resolve)
@@ -78,11 +128,11 @@ def _how(flags: int, resolve: int) -> _OpenHow:
 
 def _open_and_ask(directory: int, path: bytes, flags: int, *, follow: bool) -> int:
     # O_PATH touches nothing, wherever it is: no pipe waits, no device begins to do something.
-    fd = os.open(path, flags | os.O_PATH, dir_fd=directory)
+    fd = open_here(path, flags | os.O_PATH, directory=directory)
     try:
         if not _is_beneath(fd, directory, path, follow=follow):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-        return os.dup(fd) if flags & os.O_PATH else os.open(name_of(fd), flags)
+        return os.dup(fd) if flags & os.O_PATH else os.open(name_of(fd), flags | os.O_CLOEXEC)
     finally:
         os.close(fd)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.errors import UnavailableError
+from watcher.errors import ConfigError, UnavailableError
+from watcher.paths import is_inside, real_path
 from watcher.sources import inotify
 from watcher.sources.base import BATCH_ENTRIES, Batch, EntryBatch, LinksMoved, Looks, Observation, Subtree
 from watcher.sources.beneath import name_of
@@ -24,6 +25,7 @@ from watcher.spec import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from watcher.model import Entry
     from watcher.patterns import PathFilter
@@ -75,6 +77,7 @@ class DirectorySource:
         path_filter: Which entries count; excluded directories are not read and not watched.
         notifications: Gives the process's inotify descriptor, or raises OSError where there is none to be had.
         clock: Monotonic seconds.
+        state: Where the server keeps its state, of which every event would cause the next.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class DirectorySource:
         spec: DirectorySpec,
         path_filter: PathFilter,
         notifications: Callable[[], inotify.Inotify],
+        *,
         clock: Callable[[], float] = time.monotonic,
+        state: Path | None = None,
     ) -> None:
         self.place = spec.place
         self.cost = None
@@ -93,6 +98,7 @@ class DirectorySource:
         self._filter = path_filter
         self._notifications = notifications
         self._clock = clock
+        self._state = state
         self._hints = Hints(spec, path_filter, self.tree)
         self._watches: DirectoryWatches | None = None
         self._unnotified = ""
@@ -125,6 +131,8 @@ class DirectorySource:
         """See ``base.Source.open``."""
         self.close()
         self.tree.open()
+        if self._state is not None:
+            self._refuse_state(real_path(str(self._state)), real_path(self._spec.path))
         self._warn_of_subpaths()
         self.mode, self._unnotified = Mode.POLL.value, ""
         if self._spec.mode is Mode.POLL or (
@@ -144,6 +152,14 @@ class DirectorySource:
             self._watches.close()
             self._watches = None
         self._hints.clear()
+
+    def _refuse_state(self, state: str, root: str) -> None:
+        if not is_inside(state, root):
+            return
+        relative = os.path.relpath(state, root)
+        if relative == "." or (self._spec.recursive and self._filter.admits_directory(os.fsencode(relative))):
+            hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
+            raise ConfigError("the server keeps its state in there", place=self.place, hint=hint)
 
     def _warn_of_subpaths(self) -> None:
         """Warn once of mounts in which changes of a ConfigMap or Secret never appear."""

@@ -12,15 +12,21 @@ from watcher.spec import DirectorySpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from watcher.sources.base import Source
     from watcher.spec import Spec
 
 
 class Sources:
-    """The sources of one server. Safe between threads."""
+    """The sources of one server. Safe between threads.
 
-    def __init__(self) -> None:
+    Args:
+        state: Where the server keeps its state, which no source reads; None where there is none.
+    """
+
+    def __init__(self, state: Path | None = None) -> None:
+        self._state = state
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
 
@@ -33,7 +39,7 @@ class Sources:
         """
         path_filter = PathFilter(spec.filter)
         if isinstance(spec.where, DirectorySpec):
-            return DirectorySource(spec.where, path_filter, self._notifications)
+            return DirectorySource(spec.where, path_filter, self._notifications, state=self._state)
         from watcher.sources.bucket import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
 
         return BucketSource(spec.where, path_filter, should_stop=should_stop)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.mounts import Mount, mount_of
-from watcher.paths import is_inside
-from watcher.sources.beneath import name_of, open_beneath, place_of
+from watcher.paths import is_inside, real_path
+from watcher.sources.beneath import name_of, open_beneath, open_here, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ class Root:
     def __init__(self, spec: DirectorySpec) -> None:
         self.mount: Mount | None = None
         self._spec = spec
+        self._path = os.fsencode(spec.path)
         self._fd: int | None = None
         self._identity = (-1, -1)
 
@@ -65,6 +66,9 @@ class Root:
         except FileNotFoundError as error:
             raise NotFoundError("no such directory", place=place, hint="create it, or mount the volume there") from error
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                message = "its links lead in a circle, or to what another process has mounted"
+                raise NotFoundError(message, place=place, hint="name the directory itself") from error
             raise UnavailableError(f"cannot be read: {error.strerror}", place=place) from error
         self._identity, self.mount = (found.st_dev, found.st_ino), mount
 
@@ -96,10 +100,30 @@ class Root:
             self._fd = None
             os.close(fd)
 
-    def allows(self, fd: int) -> bool:
-        """Tell whether an opened file or directory is where the server allows clients to look."""
-        within = self._spec.within
-        return within is None or any(is_inside(os.fsdecode(place_of(fd)), allowed) for allowed in within)
+    def open_allowed(self, path: bytes, flags: int = os.O_PATH, *, directory: int | None = None) -> int:
+        """Open what is at a path, over links wherever they lead, if it is where the server allows clients to look.
+
+        Args:
+            path: Absolute, or relative to the directory.
+            flags: Of open(2), O_PATH among them.
+            directory: Its descriptor.
+
+        Returns:
+            A descriptor, which the caller closes.
+
+        Raises:
+            DeniedError: It is elsewhere.
+            OSError: It cannot be opened.
+        """
+        if self._spec.within is None:
+            return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
+        fd = open_here(path, flags, directory=directory)
+        try:
+            self._check_allowed(os.fsdecode(place_of(fd)))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     @contextmanager
     def directory(self, prefix: bytes, flags: int = _DIRECTORY) -> Iterator[int]:
@@ -129,16 +153,17 @@ class Root:
         return place[len(above) :]
 
     def _open_root(self) -> int:
-        root, is_allowed = os.open(self._spec.path, _DIRECTORY | os.O_CLOEXEC), False
         try:
-            is_allowed = self.allows(root)
-        finally:
-            if not is_allowed:
-                os.close(root)
-        if is_allowed:
-            return root
-        message = "what is there lies outside of what this server allows"
-        raise DeniedError(message, place=self._spec.place, hint="ask for it with --allow-directory")
+            return self.open_allowed(self._path, _DIRECTORY)
+        except OSError:
+            # What there is outside of what is allowed is nobody's business, and neither is what there is not.
+            self._check_allowed(real_path(self._spec.path))
+            raise
+
+    def _check_allowed(self, place: str) -> None:
+        within = self._spec.within
+        if within is not None and not any(is_inside(place, allowed) for allowed in within):
+            raise DeniedError("this server does not allow the directory", place=self._spec.place, hint="ask for it with --allow-directory")
 
     def _reopen_root(self) -> int:
         place = self._spec.place

@@ -17,6 +17,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from watcher.errors import DeniedError
 from watcher.model import Entry
 from watcher.mounts import subpath_mounts
 from watcher.sources.base import BATCH_ENTRIES
@@ -264,16 +265,23 @@ class Tree:
             FileNotFoundError: There is none, or it must not be looked at.
             OSError: It cannot be read.
         """
-        fd = os.open(path.rpartition(b"/")[2], os.O_PATH | os.O_CLOEXEC | (0 if is_link else os.O_NOFOLLOW), dir_fd=directory)
+        name = path.rpartition(b"/")[2]
+        try:
+            fd = (
+                self.root.open_allowed(name, directory=directory)
+                if is_link
+                else os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            )
+        except DeniedError:
+            self.strays.add(path)
+            raise FileNotFoundError(errno.ENOENT, "leads out of what may be looked at", path) from None
         try:
             found = os.fstat(fd)
-            if is_link and not self.root.allows(fd):
-                self.strays.add(path)
-            elif stat.S_ISREG(found.st_mode):
+            if stat.S_ISREG(found.st_mode):
                 return self._opened(fd, path, found, is_link=is_link, projected=projected)
         finally:
             os.close(fd)
-        raise FileNotFoundError(errno.ENOENT, "no file that may be looked at", path)
+        raise FileNotFoundError(errno.ENOENT, "no file", path)
 
     @staticmethod
     def _opened(fd: int, path: bytes, found: os.stat_result, *, is_link: bool, projected: bool) -> Entry:
