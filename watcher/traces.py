@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +18,9 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+END_S = 2.0
+"""How long the end of the process may wait for the last spans to be sent off."""
 
 _VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """One of them says where spans go."""
@@ -40,7 +45,14 @@ def configure_traces() -> Callable[[], None]:
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return provider.shutdown
+    return partial(_end, provider.shutdown)
+
+
+def _end(shutdown: Callable[[], None]) -> None:
+    """Send off what is left, but do not wait for a collector that does not answer."""
+    ending = threading.Thread(target=shutdown, name="traces", daemon=True)
+    ending.start()
+    ending.join(END_S)
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -83,6 +84,15 @@ def test_spans(start_server: Callable[..., ServerProcess], connect: Callable[...
         assert collector.spans() == {"scan": place | {"reason": ""}, "deliver": place | {"payloads": 1}}
         resource = collector.requests[0].resource_spans[0].resource
         assert {each.key: each.value.string_value for each in resource.attributes}["service.name"] == "watcher"
+
+
+def test_a_collector_that_hangs(tmp_path: Path) -> None:
+    """The end of a process waits for the last spans, but not for a collector that takes them and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        program = "from watcher.traces import configure_traces, span\nend = configure_traces()\nwith span('x'): pass\nend(); print('ended')"
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hanging.getsockname()[1]}", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
+        done = subprocess.run([sys.executable, "-c", program], env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 def test_nothing_is_imported_where_nothing_is_wanted() -> None:
