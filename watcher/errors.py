@@ -45,6 +45,12 @@ class WatcherError(Exception):
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
 
 
+def causes() -> list[str]:
+    """Return the causes that there are, in alphabetical order."""
+    kinds: list[type[WatcherError]] = [WatcherError, *WatcherError.__subclasses__()]
+    return sorted({kind.cause for kind in kinds})
+
+
 class ConfigError(WatcherError):
     """The configuration of an event source is not valid."""
 

@@ -31,12 +31,22 @@ class Holding(Protocol):
     def journal_bytes(self) -> int:
         """Bytes of the payloads that are not confirmed."""
 
+    @property
+    def depth(self) -> int:
+        """Changes that are not confirmed."""
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first of them was committed, seconds since the epoch."""
+
 
 class Held(NamedTuple):
-    """What a watch that does not run holds."""
+    """What a watch that does not run holds; see ``Holding``."""
 
-    entries: int
-    journal_bytes: int
+    entries: int = 0
+    journal_bytes: int = 0
+    depth: int = 0
+    oldest_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ class Ledger:
             message = f"the server keeps the state of {limit} watches for this token, and no more"
             hint = "use the names of earlier event sources again, or start the server with a higher --max-token-watches"
             raise LimitError(message, place=identity.place, hint=hint)
-        holdings[identity] = Held(0, 0)
+        holdings[identity] = Held()
         return True
 
     def open(self, identity: Identity, holding: Holding) -> Share:
@@ -127,7 +137,13 @@ class Ledger:
     def close(self, identity: Identity) -> None:
         """Note that a watch runs no longer."""
         holding = self._holdings[identity.principal][identity]
-        self._holdings[identity.principal][identity] = Held(holding.entries, holding.journal_bytes)
+        held = Held(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at)
+        self._holdings[identity.principal][identity] = held
+
+    def idle(self) -> dict[Identity, Held]:
+        """Return what those hold that do not run."""
+        holdings = [holding for of_principal in self._holdings.values() for holding in of_principal.items()]
+        return {identity: holding for identity, holding in holdings if isinstance(holding, Held)}
 
     def forget(self, identity: Identity) -> None:
         """Note that the state of a watch is gone."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -12,9 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from watcher import __version__
-from watcher.model import ChangeType
+from watcher.errors import causes
+from watcher.model import ChangeType, Rescan
 from watcher.report import report_watch
-from watcher.status import SCAN_BOUNDS_S
+from watcher.spec import Mode
+from watcher.status import SCAN_BOUNDS_S, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,17 +52,20 @@ class WatchCollector(Collector):
         yield from self._counters(self._watches.totals())
 
     def _gauges(self, reports: Sequence[WatchReport]) -> Iterator[Metric]:
-        now = time.time()
         info = GaugeMetricFamily("watcher_info", "1, with the version of the server.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
         watches = GaugeMetricFamily("watcher_watches", "Running watches, by state and mode.", labels=["state", "mode"])
-        for (state, mode), number in Counter((report.state, report.mode) for report in reports).items():
-            watches.add_metric([state, mode], number)
+        numbers = Counter((report.state, report.mode) for report in reports)
+        for state, mode in product(State, ("", Mode.NOTIFY, Mode.POLL)):
+            watches.add_metric([state, mode], numbers[state, mode])
         yield watches
+        idle = self._watches.idle().values()
         sums = {
             "watcher_ready": ("1 if the server can do its work, else 0.", not self._readiness.problem),
             "watcher_streams": ("Open streams.", len(self._eventing.streams)),
+            "watcher_idle_watches": ("Watches that have ended for want of streams, and whose state is kept.", len(idle)),
+            "watcher_idle_unconfirmed_events": ("Changes in their journals that wait for a stream.", sum(held.depth for held in idle)),
             "watcher_entries": ("Files and objects in the indexes.", sum(r.entries for r in reports)),
             "watcher_unconfirmed_events": ("Changes that wait to be confirmed.", sum(r.unconfirmed for r in reports)),
             "watcher_oldest_unconfirmed_age_seconds": (
@@ -70,7 +74,7 @@ class WatchCollector(Collector):
             ),
             "watcher_scan_age_seconds": (
                 "Time since the last completed scan, or the start, of the watch that was scanned longest ago.",
-                max((now - (r.scanned_at or r.since) for r in reports), default=0.0),
+                max((r.scan_age_s for r in reports if r.state != State.STOPPED), default=0.0),
             ),
             "watcher_unavailable_watches": ("Watches that cannot read their place now.", sum(r.state == "unavailable" for r in reports)),
             "watcher_degraded_watches": ("Watches that notice less than was asked for.", sum(bool(r.degraded) for r in reports)),
@@ -89,10 +93,18 @@ class WatchCollector(Collector):
     def _counters(self, totals: Totals) -> Iterator[Metric]:
         yield _by("type", "watcher_events", "Changes reported, by type.", dict.fromkeys(ChangeType, 0) | totals.events)
         yield _scans(totals.scans)
-        yield _by("reason", "watcher_rescans", "Scans out of turn, by reason.", totals.rescans)
+        yield _by("reason", "watcher_rescans", "Scans out of turn, by reason.", dict.fromkeys(Rescan, 0) | totals.rescans)
         yield CounterMetricFamily("watcher_deletion_holds", "Scans whose deletions were held.", totals.holds)
-        yield _by("cause", "watcher_place_errors", "Failures to read a place, by cause.", totals.errors)
-        yield _by("cause", "watcher_stream_errors", "Streams that were refused or ended by the server, by cause.", self._eventing.errors)
+        yield GaugeMetricFamily(
+            "watcher_last_deletion_hold_timestamp_seconds",
+            "When deletions were last held; 0 for never.",
+            totals.held_at,
+        )
+        none = dict.fromkeys(causes(), 0)
+        yield _by("cause", "watcher_place_errors", "Failures to read a place, and of watches, by cause.", none | totals.errors)
+        yield _by(
+            "cause", "watcher_stream_errors", "Streams that were refused or ended by the server, by cause.", none | self._eventing.errors
+        )
         yield CounterMetricFamily("watcher_list_requests", "LIST requests sent to stores.", totals.requests)
         yield CounterMetricFamily("watcher_written_payloads", "Payloads written to streams.", totals.written)
         yield CounterMetricFamily(

@@ -23,6 +23,16 @@ class SourceKind(StrEnum):
     S3 = "s3"
 
 
+class Rescan(StrEnum):
+    """Why a whole place is scanned out of turn; the values are the ``reason`` in log and metrics."""
+
+    NOTIFICATIONS_LOST = "notifications_lost"
+    MANY_HINTS = "many_hints"
+    DIRECTORY_GONE = "directory_gone"
+    JOURNAL_FULL = "journal_full"
+    RELEASED = "released"
+
+
 class Entry(NamedTuple):
     """One file or object as it was observed: the unit of a scan and a row of the index.
 

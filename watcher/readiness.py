@@ -1,4 +1,4 @@
-"""Whether the server can do its work now: what ``/readyz`` and gRPC health say. Looks by itself, so that a probe never waits for a disk."""
+"""Whether the server can do its work now: what ``/readyz`` and gRPC health say. Looked at beside the probes, which wait for no disk."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from watcher.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-INTERVAL_S = 5.0
-"""Between two looks."""
 
 PATIENCE_S = 10.0
 """It is told too when all threads are busy, for the look at the state directory needs one."""
@@ -47,14 +44,8 @@ class Readiness:
         self._tell = tell
         self._patience_s = patience_s
         self._is_stopping = False
-        self._probing: asyncio.Task[str] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("watcher")
-
-    async def run(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(INTERVAL_S)
 
     async def look(self) -> None:
         """Look now, and tell what has changed; it takes little longer than the patience."""
@@ -78,16 +69,15 @@ class Readiness:
 
     async def _state_problem(self) -> str:
         # A look that hangs is waited for again, and no second one is sent after it.
-        self._probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe_problem))
+        self._probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe))
         await asyncio.wait({self._probing}, timeout=self._patience_s)
         if not self._probing.done():
             return f"the state directory has not answered for {self._patience_s:g} s"
         probing, self._probing = self._probing, None
-        return probing.result()
-
-    def _probe_problem(self) -> str:
         try:
-            self._probe()
+            probing.result()
         except StateError as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody can say that the state directory is well
+            return f"the state directory cannot be looked at: {error!r}"
         return ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from watcher.index import Index
-    from watcher.model import Entry, Row
+    from watcher.model import Entry, Rescan, Row
     from watcher.outbox import Outbox
     from watcher.sources.base import Batch, Move, Observation, Scan, Source
     from watcher.tracker import Tracker
@@ -61,7 +61,7 @@ class Reconciler:
         checkpoint: Called between batches of a scan with the entries met so far; raises ``Interrupted`` to leave the scan.
 
     Attributes:
-        rescan_reason: Why the whole place must be scanned; empty when it need not be. The watch scans when it suits, and clears it.
+        rescan_reason: Why the whole place must be scanned; None when it need not be. The watch scans when it suits, and clears it.
     """
 
     def __init__(self, source: Source, index: Index, tracker: Tracker, outbox: Outbox, checkpoint: Callable[[int], None]) -> None:
@@ -74,7 +74,7 @@ class Reconciler:
         self._known: list[KnownBatches] = []
         self._batches: Mapping[bytes, Sequence[range]] = {}
         self._is_held = False
-        self.rescan_reason = ""
+        self.rescan_reason: Rescan | None = None
 
     def apply(self, observation: Observation) -> None:
         """Take in what a hint made the source look at.

@@ -6,7 +6,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from watcher.status import State
+
 if TYPE_CHECKING:
+    from watcher.limits import Held
     from watcher.state import Identity
     from watcher.watch import Watch
 
@@ -19,7 +22,7 @@ class WatchReport:
         name: ``id`` from the configuration, or the event's name.
         place: What is watched.
         principal: Who asked for it; empty without tokens.
-        state: See ``status.State``; ``offline`` when only the state file was read.
+        state: See ``status.State``; ``idle`` where the server has only its state, ``offline`` where only the state file was read.
         mode: ``notify``, ``poll`` or empty.
         entries: Files or objects in the index.
         since: When it came into this state, seconds since the epoch.
@@ -32,10 +35,11 @@ class WatchReport:
         scans: Completed scans since then.
         scan_s: Seconds that the last one took.
         scanned_at: When it ended, seconds since the epoch; 0 for never.
+        scan_age_s: Seconds since then, or since the start of the watch.
         scanned: Entries met by the scan that runs.
         held: Deletions that wait for a second scan to agree.
         errors: Failures to read the place since the start.
-        error: The last of them, while it lasts.
+        error: The last of them, while it lasts, or why the watch has stopped.
         degraded: Why less is noticed than was asked for, or empty.
         rescans: Scans out of turn, by reason.
         note: What of this a person should know, in one line, or empty.
@@ -57,6 +61,7 @@ class WatchReport:
     scans: int = 0
     scan_s: float = 0.0
     scanned_at: float = 0.0
+    scan_age_s: float = 0.0
     scanned: int = 0
     held: int = 0
     errors: int = 0
@@ -91,11 +96,35 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         scans=status.scans.count,
         scan_s=status.scan_s,
         scanned_at=status.scanned_at,
+        scan_age_s=max(0.0, now - (status.scanned_at or status.started_at)),
         scanned=status.scanned,
         held=status.held,
         errors=status.errors.total(),
         error=status.error,
         degraded=status.degraded,
         rescans=dict(status.rescans),
-        note=status.error or (f"{status.held:,} deletions are held until the next scan agrees" if status.held else status.degraded),
+        note=_note(watch),
     )
+
+
+def report_idle(identity: Identity, held: Held) -> WatchReport:
+    """Return what is known of a watch that does not run, for want of streams."""
+    return WatchReport(
+        name=identity.name,
+        place=identity.place,
+        principal=identity.principal,
+        state="idle",
+        entries=held.entries,
+        unconfirmed=held.depth,
+        lag_s=0.0 if held.oldest_at is None else max(0.0, time.time() - held.oldest_at),
+        note=f"{held.depth:,} events wait for a stream" if held.depth else "",
+    )
+
+
+def _note(watch: Watch) -> str:
+    status = watch.status
+    if status.error:
+        return status.error
+    if status.state is State.PAUSED:
+        return f"the journal is full: {watch.blockage}"
+    return f"{status.held:,} deletions are held until the next scan agrees" if status.held else status.degraded

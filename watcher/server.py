@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -29,7 +30,7 @@ from watcher.traces import configure_traces
 from watcher.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from watcher.certificates import Pem
@@ -64,8 +65,8 @@ SPARE_CALLS = 100
 CONNECTIONS_EACH = 2
 """So many connections there may be for each stream: clients of Argo Events leave some behind that they do not use."""
 
-RELOAD_INTERVAL_S = 2.0
-"""Between two looks at the files of tokens and certificates."""
+IDLE_CHECK_S, LOOK_INTERVAL_S, RELOAD_INTERVAL_S = 1.0, 5.0, 2.0
+"""Between two looks for watches without streams, at whether the server can do its work, and at the files of tokens and certificates."""
 
 UNIX = ("unix:", "unix-abstract:")
 
@@ -141,8 +142,12 @@ class Server:
         await server.start()
         self._exits.push_async_callback(_drain, server, eventing, health, readiness)
         await readiness.look()
-        for running in (self.watches.run(), readiness.run(), _reload(files, eventing)):
-            self._exits.callback(asyncio.create_task(running).cancel)
+        for act, interval_s in (
+            (self.watches.end_idle, IDLE_CHECK_S),
+            (readiness.look, LOOK_INTERVAL_S),
+            (partial(_reload, files, eventing), RELOAD_INTERVAL_S),
+        ):
+            self._exits.callback(asyncio.create_task(_repeat(act, interval_s)).cancel)
         self._log.info("server.listening", address=self.address, http=self.http_address, state=str(settings.state_directory))
         if policy.is_open:
             hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
@@ -192,13 +197,21 @@ async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio
     await server.stop(grace=1.0)
 
 
-async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
-    """Follow files until cancelled; the streams of tokens that are gone are ended."""
+async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    """Do something again and again until cancelled; what goes wrong once is logged, and does not keep it from the next time."""
     while True:
-        await asyncio.sleep(RELOAD_INTERVAL_S)
-        news = [await asyncio.to_thread(file.refresh) for file in files]
-        if any(news):
-            eventing.streams.check_tokens()
+        await asyncio.sleep(interval_s)
+        try:
+            await act()
+        except Exception:  # noqa: BLE001 - whatever it is, the others and the next time must not suffer
+            structlog.get_logger("watcher").exception("server.failed")
+
+
+async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
+    """Look whether files have changed; the streams of tokens that are gone are ended."""
+    news = [await asyncio.to_thread(file.refresh) for file in files]
+    if any(news):
+        eventing.streams.check_tokens()
 
 
 def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
@@ -248,7 +261,8 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
 
 
 def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:
-    if policy.is_open and not settings.listen.startswith(UNIX) and not is_loopback(settings.listen.rpartition(":")[0]):
-        message = "a server that lets its clients watch any place must not listen beyond this machine"
-        hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
-        raise StateError(message, place=settings.listen, hint=hint)
+    for door in (settings.listen, settings.http_listen):
+        if policy.is_open and door and not door.startswith(UNIX) and not is_loopback(door.rpartition(":")[0]):
+            message = "a server that lets its clients watch any place must not listen beyond this machine"
+            hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
+            raise StateError(message, place=door, hint=hint)

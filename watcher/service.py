@@ -133,7 +133,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         dismissal = UnavailableError("the client does not read, and holds up others", hint="read faster, and connect again")
         dismiss = Call(partial(stream.end, dismissal))
         watch, position = await self._watches.join(identity, spec, Call(stream.changed.set), dismiss)
-        log = self._log.bind(watch=identity.name, place=identity.place, peer=context.peer())
+        log = self._log.bind(**identity.labels, peer=context.peer())
         log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
         try:
             await self._send(request.name, context, watch, position, stream.changed)

@@ -46,6 +46,11 @@ class Identity(NamedTuple):
     place: str
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What tells it apart in the log; without tokens there is one principal only."""
+        return {"watch": self.name, "place": self.place} | ({"principal": self.principal} if self.principal else {})
+
+    @property
     def digest(self) -> str:
         """A name for files: 32 hexadecimal digits."""
         return hashlib.sha256("\0".join(self).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -142,7 +147,7 @@ class StateDirectory:
         os.utime(self._lock_fd)
         return store
 
-    def summaries(self) -> dict[Identity, dict[str, str | int]]:
+    def summaries(self) -> dict[Identity, dict[str, str | float]]:
         """Return whose state is here and what it says of itself, but of files that cannot be read; see ``store.read_summary``.
 
         Raises:

@@ -56,21 +56,24 @@ class Status:
     """What a watch tells of itself; written by its thread, read by any.
 
     Attributes:
+        started_at: When the watch began, seconds since the epoch.
         state: What it is doing.
-        since: When it began to, seconds since the epoch.
+        since: When it began to, likewise.
         mode: ``notify`` or ``poll``; empty before the place was opened.
         degraded: Why less is noticed than was asked for, or empty.
-        error: The last failure to read the place, while it lasts, or empty.
-        errors: Failures to read the place since the start, by cause.
+        error: The last failure to read the place, until it has been read, or why the watch has stopped; or empty.
+        errors: Failures to read the place, and of the watch itself, since the start, by cause.
         scanned: Entries met by the scan that runs.
         scans: Scans completed since the start, by how long they took.
         scan_s: Seconds that the last one took.
         scanned_at: When it ended, seconds since the epoch; 0 before the first.
         held: Deletions that wait for a second scan to agree.
         holds: How often deletions had to wait, since the start.
+        held_at: When they last did, seconds since the epoch; 0 for never.
         rescans: Scans out of turn since the start, by reason.
     """
 
+    started_at: float = field(default_factory=time.time)
     state: State = State.STARTING
     since: float = field(default_factory=time.time)
     mode: str = ""
@@ -83,6 +86,7 @@ class Status:
     scanned_at: float = 0.0
     held: int = 0
     holds: int = 0
+    held_at: float = 0.0
     rescans: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,6 +100,7 @@ class Totals:
         errors: Failures to read a place, by cause.
         scans: Scans completed, by how long they took.
         holds: How often mass deletions had to wait for a second scan.
+        held_at: When they last did, seconds since the epoch; 0 for never.
         requests: LIST requests sent.
         written: Payloads written to streams.
         rewritten: Those among them that had been written before, or may have been.
@@ -107,6 +112,7 @@ class Totals:
     errors: Counter[str] = field(default_factory=Counter)
     scans: Histogram = field(default_factory=Histogram)
     holds: int = 0
+    held_at: float = 0.0
     requests: int = 0
     written: int = 0
     rewritten: int = 0
@@ -119,6 +125,7 @@ class Totals:
         self.errors.update(other.errors)
         self.scans.add(other.scans)
         self.holds += other.holds
+        self.held_at = max(self.held_at, other.held_at)
         self.requests += other.requests
         self.written += other.written
         self.rewritten += other.rewritten

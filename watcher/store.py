@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIND_PAYLOADS = 1024
 """Payloads that are asked for by number at once."""
 
+_OLDEST = "SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1"
 _BYTES_BETWEEN = "SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?"
 
 
@@ -212,7 +213,7 @@ class Store:
         self.oldest_at = self._oldest_at()
 
     def _oldest_at(self) -> float | None:
-        row = self._db.execute("SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1", (self.cursor,)).fetchone()
+        row = self._db.execute(_OLDEST, (self.cursor,)).fetchone()
         return None if row is None else float(row[0])
 
     def _advance(self, seq: int, keep_s: float) -> int:
@@ -270,12 +271,12 @@ class Store:
             return [Payload._make(values) for values in self._db.execute("SELECT seq, event FROM pending ORDER BY seq").fetchall()]
 
 
-def read_summary(path: Path) -> dict[str, str | int]:
+def read_summary(path: Path) -> dict[str, str | float]:
     """Return what a state file says of itself, without changing it, also while a server uses it.
 
     Returns:
-        ``name``, ``place``, ``principal`` as text; ``entries``, ``next_seq``, ``cursor``, ``journal_bytes`` (unconfirmed) and ``used_at``
-        (seconds since the epoch).
+        ``name``, ``place``, ``principal`` as text; ``entries``, ``next_seq``, ``cursor`` and ``journal_bytes`` (unconfirmed) as whole
+        numbers; ``oldest_at``, when the first payload that is not confirmed was committed, and ``used_at``, seconds since the epoch, or 0.
 
     Raises:
         StateError: It cannot be read, or a server on a network file system has it for itself.
@@ -284,6 +285,7 @@ def read_summary(path: Path) -> dict[str, str | int]:
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         entries, next_seq, cursor = db.execute("SELECT entries, next_seq, cursor FROM counters").fetchone()
         (journal_bytes,) = db.execute(_BYTES_BETWEEN, (cursor, next_seq)).fetchone()
-    names: dict[str, str | int] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
+        oldest = db.execute(_OLDEST, (cursor,)).fetchone()
+    names: dict[str, str | float] = {key: meta.get(key, "") for key in ("name", "place", "principal")}
     counters = {"entries": entries, "next_seq": next_seq, "cursor": cursor, "journal_bytes": journal_bytes}
-    return names | counters | {"used_at": int(meta.get("used_at", 0))}
+    return names | counters | {"oldest_at": oldest[0] if oldest else 0.0, "used_at": int(meta.get("used_at", 0))}

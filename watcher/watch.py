@@ -15,20 +15,19 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import TYPE_CHECKING
-
-import structlog
 
 from watcher.audience import Audience
 from watcher.baseline import Baseline
+from watcher.chronicle import Chronicle
 from watcher.courier import Courier
-from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.errors import DeniedError, LimitError, NotFoundError, UnavailableError, WatcherError
+from watcher.model import Rescan
 from watcher.outbox import Outbox
 from watcher.reconciler import Interrupted, Reconciler
 from watcher.schedule import Schedule
 from watcher.spec import Confirm
-from watcher.status import State, Status, Totals
+from watcher.status import State, Totals
 from watcher.traces import span
 from watcher.tracker import Appearance, Tracker
 
@@ -39,13 +38,13 @@ if TYPE_CHECKING:
     from watcher.recent import RecentChanges
     from watcher.sources.base import Source
     from watcher.spec import Spec
+    from watcher.state import Identity
     from watcher.status import Limits
     from watcher.store import Store
 
 PAUSE_S = 1.0
 """So long it sleeps when nothing is due."""
 
-PROGRESS_INTERVAL_S = 5.0
 RESUME_SHARE = 0.5
 """A watch whose journal was full looks again when no more than this share of the cap waits."""
 
@@ -62,7 +61,7 @@ class Watch:
         store: Its state; closed by the watch.
         limits: What the server grants.
         share: What it grants this one among the watches of its principal.
-        name: For log and traces.
+        identity: For log and traces.
 
     Attributes:
         courier: What streams see of it.
@@ -71,28 +70,27 @@ class Watch:
         ended: Done when the thread has let go of everything.
     """
 
-    def __init__(  # noqa: PLR0913 - all that a watch is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a watch is made of
         self,
         spec: Spec,
         make_source: Callable[[Spec, Callable[[], bool]], Source],
         store: Store,
         limits: Limits,
         share: Share,
-        *,
-        name: str,
+        identity: Identity,
     ) -> None:
         self.spec = spec
-        self.status = Status()
         self.opened: Future[None] = Future()
         self.ended: Future[None] = Future()
         # Who waits for it no longer must not be able to cancel it.
         self.ended.set_running_or_notify_cancel()
         self._baseline = Baseline(spec, store)
-        self._name = name
+        self._name = identity.name
         self._store = store
         self._limits = limits
         self._share = share
-        self._log = structlog.get_logger("watcher").bind(watch=name, place=spec.where.place)
+        self._chronicle = Chronicle(identity)
+        self.status = self._chronicle.status
         self._wake = threading.Event()
         self._is_released = threading.Event()
         self._stop = threading.Event()
@@ -102,18 +100,22 @@ class Watch:
         self.courier = Courier(store, self._outbox, self._audience, limits, self._wake.set)
         self._tracker = Tracker(spec.events, store.index.new_row)
         self._reconciler = Reconciler(self._source, store.index, self._tracker, self._outbox, self._checkpoint)
-        self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch {identity.name}", daemon=True)
         self._failure: WatcherError | None = None
         self._schedule = Schedule()
         self._changed_at_s = 0.0
-        self._progress_due_s = 0.0
-        self._warned = ""
 
     # For streams and the registry, from any thread
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread; where there can be no more threads, the watch has failed."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            hint = "let its process have more of them (pids limit, ulimit -u), or use fewer event sources"
+            self._fail(LimitError("the server can have no more threads", place=self.spec.where.place, hint=hint))
+            self._stop.set()
+            self._close()
 
     def stop(self) -> None:
         """Ask the thread to end; returns at once."""
@@ -148,6 +150,11 @@ class Watch:
         return self._baseline.is_complete
 
     @property
+    def blockage(self) -> str:
+        """What keeps events from being confirmed when the journal is full."""
+        return "nobody acknowledges" if self.courier.waits_for_acknowledgements else "the client reads too slowly, or not at all"
+
+    @property
     def entries(self) -> int:
         """Entries in the index."""
         return self._store.entries
@@ -177,6 +184,7 @@ class Watch:
             errors=status.errors.copy(),
             scans=status.scans,
             holds=status.holds,
+            held_at=status.held_at,
             requests=self._source.requests,
             written=courier.written,
             rewritten=courier.rewritten,
@@ -197,7 +205,7 @@ class Watch:
         except WatcherError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, streams must end and the log must tell
-            self._log.exception("watch.failed")
+            self._chronicle.crash()
             failure = UnavailableError("the watch failed", place=self.spec.where.place, hint="see the server's log")
             failure.__cause__ = error
             self._fail(failure)
@@ -207,20 +215,20 @@ class Watch:
 
     def _fail(self, error: WatcherError) -> None:
         self._failure = error
-        self.status.errors[error.cause] += 1
-        if not self.opened.done():
+        is_starting = not self.opened.done()
+        self._chronicle.fail(error, is_told=is_starting)
+        if is_starting:
             self.opened.set_exception(error)
-        else:
-            self._log.error("watch.stopped", error=str(error))
 
     def _close(self) -> None:
-        self._enter(State.STOPPED)
+        trouble = None
         try:
             self._source.close()
             self.courier.confirm()
         except WatcherError as error:
-            self._log.warning("watch.close", error=str(error))
+            trouble = error
         finally:
+            self._chronicle.close(trouble)
             self._store.close()
             if not self.opened.done():
                 self.opened.set_exception(self._failure or UnavailableError("the watch has stopped", place=self.spec.where.place))
@@ -237,9 +245,9 @@ class Watch:
             if self._schedule.is_due(time.monotonic()):
                 self._look()
         elif self._is_full():
-            self._enter(State.PAUSED)
+            self._pause()
             if streams := self.courier.dismiss_stalled():
-                self._log.warning("stream.dismissed", streams=streams, hint="their clients did not read, and held up others")
+                self._chronicle.dismiss(streams)
         else:
             self._look()
         self._wake.wait(self._sleep_s())
@@ -247,24 +255,29 @@ class Watch:
     def _look(self) -> None:
         try:
             if self.status.state is State.UNAVAILABLE:
+                # It stays so until a scan has shown that all of it can be read.
                 self._open()
-            if self.status.state is State.PAUSED:
-                self._request_scan("the journal was full")
-            if self.is_baselined:
-                self._enter(State.WATCHING)
-                self._observe()
+            else:
+                self._resume()
             if self._is_released.is_set():
                 self._is_released.clear()
                 if self.status.held:
-                    self._request_scan("deletions were released")
+                    self._request_scan(Rescan.RELEASED)
             if self._schedule.is_due(time.monotonic()):
                 self._scan()
-                self._enter(State.WATCHING)
+                self._chronicle.enter(State.WATCHING)
         except (UnavailableError, NotFoundError, DeniedError) as error:
             self._on_unavailable(error)
         except Interrupted:
             if not self._stop.is_set():
-                self._enter(State.PAUSED)
+                self._pause()
+
+    def _resume(self) -> None:
+        if self.status.state is State.PAUSED:
+            self._request_scan(Rescan.JOURNAL_FULL)
+        if self.is_baselined:
+            self._chronicle.enter(State.WATCHING)
+            self._observe()
 
     def _observe(self) -> None:
         next_seq = self._store.next_seq
@@ -277,54 +290,45 @@ class Watch:
             self._changed_at_s = time.monotonic()
         self._note_degraded()
         if reason := self._reconciler.rescan_reason:
-            self._reconciler.rescan_reason = ""
+            self._reconciler.rescan_reason = None
             self._request_scan(reason)
 
-    def _request_scan(self, reason: str) -> None:
+    def _request_scan(self, reason: Rescan) -> None:
         self._schedule.request(reason)
         self.status.rescans[reason] += 1
 
     def _scan(self) -> None:
-        self._enter(State.SCANNING)
-        if reason := self._schedule.begin():
-            self._log.info("scan.out_of_turn", reason=reason)
-        is_baseline = not self.is_baselined
+        reason, is_baseline = self._schedule.begin(), not self.is_baselined
         self._tracker.appearance = self._baseline.appearance()
-        self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+        self._chronicle.begin_scan(reason)
         try:
             with span("scan", watch=self._name, place=self.spec.where.place, reason=reason):
                 result = self._reconciler.scan(is_baseline=is_baseline)
         finally:
             self._tracker.appearance = lambda _path: Appearance.NEW
         self._baseline.record(self._source.identity, in_use=bool(self.courier.streams))
-        status = self.status
-        status.scans.observe(result.duration_s)
-        status.scan_s, status.scanned_at, status.error = result.duration_s, time.time(), ""
         self._note_degraded()
         interval_s = self._source.scan_interval_s
         if result.held:
-            status.holds += 1
             interval_s = min(interval_s, self.spec.where.poll_interval_s)
-            hint = "the next scan reports them if it agrees; if they should not be gone, bring the entries back before it"
-            self._log.warning("scan.held", deletions=result.held, entries=self._store.entries, next_scan_s=round(interval_s, 1), hint=hint)
-        status.held = result.held
-        if self._source.cost is not None and status.scans.count == 1:
-            self._log.info("watch.cost", entries=result.entries, **asdict(self._source.cost))
+        self._chronicle.end_scan(result, self._store.entries, interval_s)
+        if self._source.cost is not None and self.status.scans.count == 1:
+            self._chronicle.bill(self._source.cost, result.entries)
         if is_baseline:
-            self._log.info("watch.baselined", entries=result.entries, mode=self._source.mode, seconds=round(result.duration_s, 3))
+            self._chronicle.baseline(result)
             self._baseline.is_complete = True
             self._audience.tell()
         self._schedule.succeed(time.monotonic(), interval_s)
 
     def _checkpoint(self, scanned: int) -> None:
-        self.status.scanned = scanned
+        self._chronicle.progress(scanned)
         self._share.check_entries()
         if self._stop.is_set() or self._is_full():
             raise Interrupted
         self.courier.confirm_if_due()
-        if scanned and time.monotonic() >= self._progress_due_s:
-            self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
-            self._log.info("scan.progress", entries=scanned)
+
+    def _pause(self) -> None:
+        self._chronicle.pause(self._store.depth, self.blockage)
 
     def _is_full(self) -> bool:
         depth, cap = self._store.depth, self._limits.journal_cap
@@ -358,37 +362,18 @@ class Watch:
             raise
         if self.status.state is State.STARTING:
             self._baseline.resume(self._reconciler.drop)
-        self.status.mode = self._source.mode
         self._schedule.request()
-        self._log.info("watch.opened", mode=self._source.mode, entries=self._store.entries)
-        self._note_degraded()
+        self._chronicle.open(self._source.mode, self._store.entries)
+        if self._source.degraded:
+            # Whether all is well again, a scan must show.
+            self._note_degraded()
 
     def _note_degraded(self) -> None:
-        """Pass on why less is noticed than was asked for, and warn of each reason once."""
-        former, self.status.degraded = self.status.degraded, self._source.degraded
-        reason = self.status.degraded
-        if reason and reason != former:
+        if self._chronicle.degrade(self._source.degraded):
             # From now on it is the scans that find what is not notified.
             self._schedule.expedite(time.monotonic(), self._source.scan_interval_s)
-        if reason and reason != self._warned:
-            self._warned = reason
-            self._log.warning("watch.degraded", reason=reason)
 
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()
-        if self.status.error != str(error):
-            self._log.warning("watch.unavailable", error=str(error), retry_s=round(self._schedule.backoff_s, 1))
-        self.status.error = str(error)
-        self.status.errors[error.cause] += 1
-        self._enter(State.UNAVAILABLE)
+        self._chronicle.miss(error, self._schedule.backoff_s)
         self._schedule.fail(time.monotonic())
-
-    def _enter(self, state: State) -> None:
-        status = self.status
-        if status.state is state:
-            return
-        if status.state is State.UNAVAILABLE and state is not State.STOPPED:
-            self._log.info("watch.available")
-        if state is State.PAUSED:
-            self._log.warning("watch.paused", unconfirmed=self._store.depth, hint="the client reads too slowly, or not at all")
-        status.state, status.since = state, time.time()

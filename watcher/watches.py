@@ -16,7 +16,7 @@ from watcher.status import Limits, Totals
 from watcher.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from watcher.delivery import Position
     from watcher.settings import ServerSettings
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from watcher.state import Identity, StateDirectory
     from watcher.store import Store
 
-IDLE_CHECK_S = 1.0
 STOP_TIMEOUT_S = 10.0
 """How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
 
@@ -53,8 +52,7 @@ class Watches:
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
-        stored = state.summaries().items()
-        self._ledger = Ledger(settings, {who: Held(int(its["entries"]), int(its["journal_bytes"])) for who, its in stored})
+        self._ledger = Ledger(settings, {identity: _held(summary) for identity, summary in state.summaries().items()})
         self._ended = Totals()
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
@@ -62,6 +60,10 @@ class Watches:
     def running(self) -> list[tuple[Identity, Watch]]:
         """Return the watches that run, with their identities."""
         return list(self._running.items())
+
+    def idle(self) -> dict[Identity, Held]:
+        """Return what the watches hold of which there is only the state."""
+        return self._ledger.idle()
 
     def totals(self) -> Totals:
         """Return what all watches have counted since the start of the server, also those that have ended."""
@@ -138,19 +140,17 @@ class Watches:
                 return await asyncio.to_thread(watch.courier.replay, seq=seq, time_s=time_s)
             return await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
 
-    async def run(self) -> None:
-        """Stop watches that no stream has used for the idle timeout, until cancelled."""
-        while True:
-            await asyncio.sleep(IDLE_CHECK_S)
-            latest_s = time.monotonic() - self._settings.idle_timeout_s
-            # Side by side, for one may be busy with a place that does not answer.
-            await asyncio.gather(*(self._end_idle(identity) for identity, since_s in self._idle_since_s.items() if since_s <= latest_s))
+    async def end_idle(self) -> None:
+        """Stop the watches that no stream has used for the idle timeout."""
+        latest_s = time.monotonic() - self._settings.idle_timeout_s
+        # Side by side, for one may be busy with a place that does not answer.
+        await asyncio.gather(*(self._end_idle(identity) for identity, since_s in self._idle_since_s.items() if since_s <= latest_s))
 
     async def _end_idle(self, identity: Identity) -> None:
         async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and not watch.courier.streams:
-                self._log.info("watch.idle", watch=identity.name, place=identity.place)
+                self._log.info("watch.idle", **identity.labels, unconfirmed=watch.courier.depth)
                 with suppress(UnavailableError):
                     # The next round finds it stopped.
                     await self._stop(identity, watch)
@@ -179,7 +179,7 @@ class Watches:
         store = await self._open(identity)
         limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
         share = self._ledger.open(identity, store)
-        watch = Watch(spec, self._sources.make, store, limits, share, name=identity.name)
+        watch = Watch(spec, self._sources.make, store, limits, share, identity)
         self._running[identity] = watch
         watch.start()
         opened = asyncio.wrap_future(watch.opened)
@@ -228,6 +228,11 @@ class Watches:
             self._ended.add(watch.totals)
             self._ledger.close(identity)
         self._idle_since_s.pop(identity, None)
+
+
+def _held(summary: Mapping[str, str | float]) -> Held:
+    depth = int(summary["next_seq"]) - 1 - int(summary["cursor"])
+    return Held(int(summary["entries"]), int(summary["journal_bytes"]), depth, float(summary["oldest_at"]) or None)
 
 
 async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.client import wait_until
 from s3_store import run_store
@@ -16,6 +19,7 @@ KEYS = [f"in/{number:04}" for number in range(300)]
 
 def test_the_loss_of_most_is_held_and_then_told(server: ServerProcess, client: Client, name: str) -> None:
     """Log and status say how many deletions are held and when the next scan comes; it tells them without anybody's doing."""
+    start_s = time.time()
     seen: list[dict[str, Any]] = []
 
     def is_held() -> bool:
@@ -38,4 +42,9 @@ def test_the_loss_of_most_is_held_and_then_told(server: ServerProcess, client: C
     assert (line["deletions"], line["entries"]) == (200, 300)
     assert 0 < line["next_scan_s"] <= 2
     assert "bring the entries back" in line["hint"]
+    (ended,) = [line for line in server.lines("scan.hold_ended") if line["watch"] == name]
+    assert (ended["held"], ended["entries"]) == (200, 100)
+    families = {family.name: family for family in text_string_to_metric_families(server.get("/metrics")[1])}
+    assert families["watcher_deletion_holds"].samples[0].value >= 1
+    assert families["watcher_last_deletion_hold_timestamp_seconds"].samples[0].value >= start_s
     assert all(line["timestamp"] < event["detected_at"] for event in events)

@@ -22,6 +22,10 @@ ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\|", re.MULTILIN
 FAMILY = re.compile(r"^# TYPE (watcher_\w+) (\w+)$", re.MULTILINE)
 SAMPLE = re.compile(r"^(watcher_\w+)\{(.+)\} ", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="')
+VALUE = re.compile(r'\b(?:cause|kind|mode|reason|state|type)="(\w+)"')
+LOGGED = re.compile(r'(?:\(self\._log, level\)|\.(?:info|warning|error|exception))\(\s*"(\w+\.\w+)"')
+TOLD = re.compile(r"^\| ((?:`\w+\.\w+`(?:, )?)+) \| (?:info|warning|error)", re.MULTILINE)
+FILES = 300
 BUILT_IN = re.compile(r"\b(?:process|python)_\w+")
 
 
@@ -60,6 +64,62 @@ def test_the_manual_has_every_metric(metrics: Metrics) -> None:
     assert {name: kind for name, kind, _ in rows} == metrics.families
     assert {name: labels for name, _, labels in rows if name in metrics.labels} == metrics.labels
     assert metrics.labels.keys() >= {"watcher_events_total", "watcher_place_errors_total", "watcher_stream_errors_total", "watcher_watches"}
+
+
+def test_the_manual_has_every_value_of_a_label(metrics: Metrics) -> None:
+    """Whatever a metric can be told apart by is there from the start, so that the first time counts, and in the README."""
+    manual = (PROJECT / "README.md").read_text(encoding="utf-8")
+    values = set(VALUE.findall(metrics.text))
+    assert values >= {"created", "notify", "paused", "denied", "limit", "journal_full", "notifications_lost"}
+    assert {value for value in values if f"`{value}`" not in manual} == set()
+
+
+def test_the_manual_has_every_line_of_the_log() -> None:
+    """The README's table has all that the server can log, and nothing else."""
+    manual = (PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = {event for row in TOLD.findall(manual) for event in re.findall(r"`(.+?)`", row)}
+    sources = (
+        file.read_text(encoding="utf-8") for file in (PROJECT / "watcher").rglob("*.py") if file.parent.name not in {"cli", "_proto"}
+    )
+    assert rows == {event for source in sources for event in LOGGED.findall(source)}
+
+
+def test_no_line_is_about_a_file(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+    """Hundreds of files that come, change and go are told to the stream, and leave no line in the log."""
+    server = start_server()
+    stream = connect(server).watch(name, {"directory": str(root)})
+    before = server.log
+    for number in range(FILES):
+        (root / f"{number}").touch()
+    stream.wait_count(FILES)
+    for number in range(FILES):
+        (root / f"{number}").unlink()
+    stream.wait_count(2 * FILES)
+    assert server.log == before
+
+
+def test_whoever_stays_away_is_not_forgotten(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str, tmp_path: Path
+) -> None:
+    """A watch that has ended for want of streams is counted, with the events that wait for one, also after a restart."""
+    server = start_server("--idle-timeout", "1s", directory=tmp_path)
+    stream = connect(server).watch(name, {"directory": str(root)})
+    (root / "a").touch()
+    stream.wait_count(1)
+    stream.cancel()
+    server.wait_no_watches()
+    assert [line["unconfirmed"] for line in server.lines("watch.idle")] == [1]
+    counted = "\nwatcher_idle_watches 1.0\n", "\nwatcher_idle_unconfirmed_events 1.0\n"
+    assert all(line in server.get("/metrics")[1] for line in counted)
+    assert server.stop() == 0
+    server = start_server("--redelivery-window", "100ms", "--idle-timeout", "1s", directory=tmp_path)
+    assert all(line in server.get("/metrics")[1] for line in counted)
+    stream = connect(server).watch(name, {"directory": str(root)})
+    assert "\nwatcher_idle_watches 0.0\n" in server.get("/metrics")[1]
+    server.wait_confirmed(name, 1)
+    stream.cancel()
+    server.wait_no_watches()
+    assert "\nwatcher_idle_unconfirmed_events 0.0\n" in server.get("/metrics")[1]
 
 
 def test_numbers(metrics: Metrics) -> None:

@@ -34,9 +34,10 @@ def test_unusable_state_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "127.0.0.1.example:0", "localhost.example:0", "ipv4:0.0.0.0:0"])
-def test_open_door(tmp_path: Path, listen: str) -> None:
+@pytest.mark.parametrize("flag", ["--listen", "--http"])
+def test_open_door(tmp_path: Path, flag: str, listen: str) -> None:
     """A server that lets everyone watch everything does not listen beyond loopback, nor by a name that only looks like it."""
-    assert "--allow-directory" in assert_refuses(tmp_path / "server", "--listen", listen)
+    assert "--allow-directory" in assert_refuses(tmp_path / "server", flag, listen)
 
 
 @pytest.mark.parametrize("rule", ["=/data", "team=/data"])

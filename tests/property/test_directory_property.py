@@ -189,7 +189,7 @@ class Watching(RuleBasedStateMachine):
         for observation in self.source.observe():
             self.reconciler.apply(observation)
         if self.reconciler.rescan_reason:
-            self.reconciler.rescan_reason = ""
+            self.reconciler.rescan_reason = None
             self.reconciler.scan(is_baseline=False)
 
     def _do(self, operation: Operation) -> None:

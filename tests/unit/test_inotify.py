@@ -16,7 +16,7 @@ import pytest
 from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
 from grounds import fill
-from watcher.model import ChangeType
+from watcher.model import ChangeType, Rescan
 from watcher.outbox import Outbox
 from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
@@ -333,7 +333,7 @@ def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
     (bench.root / "b").touch()
     bench.barrier()
     bench.source._watches.inbox.on_queue_overflow()
-    assert bench.observe(0.0) == [Subtree(b"", "notifications were lost")]
+    assert bench.observe(0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
     assert bench.reconciler.rescan_reason
     assert bench.observe(2 * SETTLE_S) == []
 

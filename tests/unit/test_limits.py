@@ -20,6 +20,8 @@ class Growing:
 
     entries: int = 0
     journal_bytes: int = 0
+    depth: int = 0
+    oldest_at: float | None = None
 
 
 def identity(name: str, principal: str = "team") -> Identity:
@@ -37,7 +39,7 @@ def opened(ledger: Ledger, *names: str) -> tuple[list[Growing], list[Share]]:
 
 def test_watches_are_counted_by_principal() -> None:
     """One watch too many of a principal is refused, whether the others run or not; one that is known, or of another, is let in."""
-    ledger = Ledger(SETTINGS, {identity(name): Held(0, 0) for name in "abc"})
+    ledger = Ledger(SETTINGS, {identity(name): Held() for name in "abc"})
     with pytest.raises(LimitError, match="--max-token-watches"):
         ledger.admit(identity("d"))
     assert not ledger.admit(identity("a"))

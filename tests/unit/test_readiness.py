@@ -19,7 +19,7 @@ class Scene:
     """
 
     def __init__(self) -> None:
-        self.error: StateError | None = None
+        self.error: Exception | None = None
         self.is_deaf = False
         self.told: list[bool] = []
         self.readiness = Readiness(self.probe, lambda: self.is_deaf, self.tell)
@@ -59,6 +59,22 @@ def test_what_is_told() -> None:
 
     asyncio.run(course())
     assert scene.told == [True, False, False, True]
+
+
+def test_what_nobody_has_thought_of() -> None:
+    """A look that fails as it should not says so in place of what was known before, and the next one counts again."""
+    scene = Scene()
+
+    async def course() -> None:
+        await scene.readiness.look()
+        scene.error = RuntimeError("can't start new thread")
+        await scene.readiness.look()
+        assert "can't start new thread" in scene.readiness.problem
+        scene.error = None
+        await scene.readiness.look()
+
+    asyncio.run(course())
+    assert scene.told == [True, False, True]
 
 
 def test_a_disk_that_hangs() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from unit.reconciler_bench import Bench
 from watcher.errors import UnavailableError
+from watcher.model import Rescan
 from watcher.reconciler import HOLD_ENTRIES, Interrupted
 from watcher.sources.base import LinksMoved, Looks, Move, Moves, Subtree
 from watcher.tracker import Appearance
@@ -308,8 +309,8 @@ def test_a_subtree_is_compared_alone(bench: Bench) -> None:
     bench.place.put(b"d/b", b"d/c")
     bench.place.files[b"d/b"] = bench.store.index.rows([b"d/b"])[b"d/b"].entry
     assert bench.apply(Subtree(b"d/")) == "created d/c, deleted d/a"
-    assert bench.apply(Subtree(b"", "because")) == ""
-    assert bench.reconciler.rescan_reason == "because"
+    assert bench.apply(Subtree(b"", Rescan.MANY_HINTS)) == ""
+    assert bench.reconciler.rescan_reason is Rescan.MANY_HINTS
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def test_a_summary_is_read_beside_a_server(path: Path, *, is_open: bool) -> None
             "next_seq": 2,
             "cursor": 0,
             "journal_bytes": 1,
+            "oldest_at": store.oldest_at,
             "used_at": 7,
         }
         assert read_summary(path) == summary

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from memory_place import MemoryFiles
-from watcher.errors import UnavailableError
+from watcher.errors import LimitError, StateError, UnavailableError
 from watcher.limits import Ledger
 from watcher.model import Entry
 from watcher.settings import ServerSettings
@@ -25,6 +27,15 @@ ENTRIES = 3000
 DELETED = 1200
 """More than one page of the index, and less than half of it."""
 DEADLINE_S = 30.0
+
+
+def make(directory: Path, place: BreakingPlace) -> Watch:
+    """Make the watch of a place, with a journal that is soon full."""
+    store = Store(directory / "state.db")
+    limits = Limits(journal_cap=10, window_s=0.0)
+    identity = Identity("", "test", "file:///data")
+    share = Ledger(ServerSettings(), {}).open(identity, store)
+    return Watch(Spec(DirectorySpec("/data")), lambda _spec, _should_stop: place, store, limits, share, identity)
 
 
 class BreakingPlace(MemoryFiles):
@@ -75,13 +86,26 @@ class BreakingPlace(MemoryFiles):
         return super().confirm_gone(paths)
 
 
+def test_a_watch_without_a_thread_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no more threads, whoever waits for the watch learns it, its state is closed, and nothing is left running."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    watch = make(tmp_path, BreakingPlace())
+    watch.start()
+    assert isinstance(watch.opened.exception(0), LimitError)
+    watch.ended.result(0)
+    assert not watch.is_running
+    with pytest.raises(StateError):
+        watch.courier.acknowledge([1])
+
+
 def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) -> None:
     """A place that goes away while the journal is full is opened again before its next reading, and all its changes are told."""
     place, told = BreakingPlace(), threading.Event()
-    store = Store(tmp_path / "state.db")
-    limits = Limits(journal_cap=10, window_s=0.0)
-    share = Ledger(ServerSettings(), {}).open(Identity("", "test", "file:///data"), store)
-    watch = Watch(Spec(DirectorySpec("/data")), lambda _spec, _should_stop: place, store, limits, share, name="test")
+    watch = make(tmp_path, place)
     position = watch.courier.join(told.set)
     watch.start()
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
+from grpc import StatusCode
 
 from e2e.client import wait_until
 from e2e.replay import told
@@ -23,6 +25,10 @@ POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-
 NOBODY = 65534
 DIRECTORIES = 100
 WATCHES = 40
+
+OTHER_USER = "4321"
+"""Has no other processes. The super-user may have as many as there are."""
+THREADS, STREAMS = 45, 60
 
 
 def limited(limit: str, value: int) -> tuple[str, ...]:
@@ -72,6 +78,7 @@ def test_directory_that_cannot_be_read(
     closed.chmod(0o755)
     stream.wait_count(4)
     server.wait_watch(name, degraded="")
+    assert [line["watch"] for line in server.lines("watch.restored")] == [name]
     (root / "last").touch()
     expected = [("created", "closed/c"), ("created", "last"), ("created", "open"), ("deleted", "closed/a"), ("modified", "closed/b")]
     assert told(stream.wait_path("last")) == expected
@@ -113,3 +120,24 @@ def test_no_notifications_at_all(start_server: Callable[..., ServerProcess], con
     stream.wait_path("a")
     (root / "a").unlink()
     assert told(stream.wait_path("a", "deleted")) == [("created", "a"), ("deleted", "a")]
+
+
+def test_more_watches_than_threads(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path) -> None:
+    """A watch for which there is no thread is refused with what to do; the others go on, and once there is room it begins as any other."""
+    rights = ("setpriv", f"--reuid={OTHER_USER}", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    server = start_server("--idle-timeout", "1s", launcher=(*rights, "prlimit", f"--nproc={THREADS}"))
+    client = connect(server)
+    streams = {f"{number}": client.start(f"{number}", {"directory": str(root)}) for number in range(STREAMS)}
+    refused = {name: streams.pop(name).wait_end() for name in list(streams) if streams[name].has_ended_before_it_was_ready()}
+    assert refused
+    assert all(ending.code is StatusCode.RESOURCE_EXHAUSTED and "more threads" in ending.details for ending in refused.values()), refused
+    assert server.watches().keys() == streams.keys()
+    assert server.get("/readyz")[0] == HTTPStatus.OK
+    (root / "a").touch()
+    for stream in streams.values():
+        stream.wait_count(1)
+        stream.cancel()
+    server.wait_no_watches()
+    stream = client.watch(min(refused), {"directory": str(root)})
+    (root / "b").touch()
+    assert told(stream.wait_path("b")) == [("created", "b")]

@@ -135,7 +135,7 @@ def _from_files(directory: Path) -> Standing:
     return Standing([_report(read_summary(file)) for file in files])
 
 
-def _report(summary: Mapping[str, str | int]) -> Mapping[str, Any]:
+def _report(summary: Mapping[str, str | float]) -> Mapping[str, Any]:
     """Return a state file's summary in the shape that a server gives its watches."""
     unconfirmed = int(summary["next_seq"]) - 1 - int(summary["cursor"])
     return {**summary, "state": "offline", "mode": "", "unconfirmed": unconfirmed, "streams": 0, "error": "", "note": ""}

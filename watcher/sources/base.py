@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.cost import Cost
-    from watcher.model import Entry
+    from watcher.model import Entry, Rescan
 
 BATCH_ENTRIES = 1000
 """About how many entries a scan hands over at once."""
@@ -112,11 +112,11 @@ class Subtree:
     """A subtree to be scanned and compared as a whole; ``prefix`` ends in ``/``, or is empty for the whole place.
 
     Attributes:
-        reason: Why, for the log; empty where it is nothing out of the ordinary.
+        reason: Why; None where it is nothing out of the ordinary.
     """
 
     prefix: bytes
-    reason: str = ""
+    reason: Rescan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,7 @@ class DirectorySource:
             self.tree.root.check()
         self._hints.advance(self._watches, now_s)
         if reason := self._hints.rescan_reason:
-            self._hints.rescan_reason = ""
+            self._hints.rescan_reason = None
             yield Subtree(b"", reason)
             return
         yield from self._ready(now_s)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.model import Rescan
 from watcher.settle import Settle
 from watcher.sources import inotify
 from watcher.sources.base import Move
@@ -43,7 +44,7 @@ class Hints:
         trees: Subtrees, each with the time from which on it is to be scanned.
         links_due_s: When everything that is reached through links is to be looked at.
         unread: Prefixes that could not be read; they are scanned once their attributes change.
-        rescan_reason: Why the whole tree is to be scanned; empty when it need not be.
+        rescan_reason: Why the whole tree is to be scanned; None when it need not be.
     """
 
     def __init__(self, spec: DirectorySpec, path_filter: PathFilter, tree: Tree) -> None:
@@ -52,7 +53,7 @@ class Hints:
         self.trees: dict[bytes, float] = {}
         self.links_due_s = 0.0
         self.unread: set[bytes] = set()
-        self.rescan_reason = ""
+        self.rescan_reason: Rescan | None = None
         self._spec = spec
         self._filter = path_filter
         self._tree = tree
@@ -74,11 +75,11 @@ class Hints:
 
     def clear(self) -> None:
         """Drop everything."""
-        self.rescan("")
+        self.rescan(None)
         self.unread.clear()
 
-    def rescan(self, reason: str) -> None:
-        """Drop what a scan of the whole tree finds by itself, and ask for one."""
+    def rescan(self, reason: Rescan | None) -> None:
+        """Drop what a scan of the whole tree finds by itself, and ask for one if there is a reason."""
         self.settle.clear()
         self.moves.clear()
         self.trees.clear()
@@ -94,7 +95,7 @@ class Hints:
             self._crowded_until_s = now_s + self._spec.settle_s
         if self._crowded_until_s and now_s >= self._crowded_until_s:
             self._crowded_until_s = 0.0
-            self.rescan("too many hints")
+            self.rescan(Rescan.MANY_HINTS)
 
     def hear(self, watches: DirectoryWatches | None, now_s: float) -> None:
         """Turn the notifications that have come so far into hints."""
@@ -104,7 +105,7 @@ class Hints:
         for event in events:
             self._on_event(event, watches, now_s)
         if overflowed:
-            self.rescan("notifications were lost")
+            self.rescan(Rescan.NOTIFICATIONS_LOST)
 
     def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
         prefix = watches.prefix(event.wd)
@@ -114,7 +115,7 @@ class Hints:
             watches.forget(event.wd)
         if not event.name:
             if not prefix and event.mask & (inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF):
-                self.rescan("the directory itself went away")
+                self.rescan(Rescan.DIRECTORY_GONE)
             return
         path = prefix + event.name
         # Inside Kubernetes' own directories nothing is reported under its own path, only through the links that lead there.
