@@ -140,6 +140,10 @@ class Ledger:
         held = Held(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at)
         self._holdings[identity.principal][identity] = held
 
+    def known(self) -> list[Identity]:
+        """Return all of them."""
+        return [identity for of_principal in self._holdings.values() for identity in of_principal]
+
     def idle(self) -> dict[Identity, Held]:
         """Return what those hold that do not run."""
         holdings = [holding for of_principal in self._holdings.values() for holding in of_principal.items()]

@@ -10,7 +10,7 @@ import structlog
 from watcher.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 PATIENCE_S = 10.0
 """It is told too when all threads are busy, for the look at the state directory needs one."""
@@ -34,7 +34,7 @@ class Readiness:
         self,
         probe: Callable[[], None],
         is_deaf: Callable[[], bool],
-        tell: Callable[[bool], Awaitable[None]],
+        tell: Callable[[bool], None],
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.problem = "starting"
@@ -60,7 +60,7 @@ class Readiness:
         else:
             self._log.info("server.ready")
         self.problem = problem
-        await self._tell(not problem)
+        self._tell(not problem)
 
     def stop(self) -> None:
         """Say from now on that the server is stopping."""

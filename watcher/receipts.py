@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from watcher.courier import Courier
     from watcher.state import Identity
+    from watcher.turns import Turns
     from watcher.watches import Watches
 
 Item = TypeVar("Item")
+
+MAX_SEQ = (1 << 63) - 1
+"""SQLite counts no further."""
 
 _ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})(?:-[0-9]{1,18})?", re.ASCII)
 """Of an event, and of a batch: the watch's own part, the first sequence number, the last of a batch."""
@@ -53,10 +57,12 @@ class Receipts:
 
     Args:
         watches: Whose events they are.
+        turns: In which events are sent again.
     """
 
-    def __init__(self, watches: Watches) -> None:
+    def __init__(self, watches: Watches, turns: Turns) -> None:
         self._watches = watches
+        self._turns = turns
         self._gatherings: WeakKeyDictionary[Courier, Gathering[int]] = WeakKeyDictionary()
 
     async def acknowledge(self, principal: str, ids: Sequence[str]) -> list[str]:
@@ -106,14 +112,17 @@ class Receipts:
 
         Raises:
             NotFoundError: There is no such watch, running or not.
-            ConfigError: There are several.
+            ConfigError: There are several, or the number is none that a change can have.
             StateError: The state cannot be used.
         """
-        known = [each for each in await self._watches.known() if (each.principal, each.name) == (principal, name)]
+        if seq is not None and seq > MAX_SEQ:
+            raise ConfigError(f"no change has the number {seq}", hint="`watcher status` has the next one")
+        known = [each for each in self._watches.known() if (each.principal, each.name) == (principal, name)]
         found = [each for each in known if place in {"", each.place}]
         if not found:
             raise NotFoundError(f"there is no watch {name!r}", place=place, hint="`watcher status` lists those that there are")
         if len(found) > 1:
             raise ConfigError(f"{name!r} watches {' and '.join(sorted(each.place for each in found))}", hint="say which by --place")
         (identity,) = found
-        return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)
+        async with self._turns.of(principal):
+            return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from watcher import descriptors
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
+from watcher.calls import METADATA_BYTES, CallBounds
 from watcher.certificates import CertificateFiles
 from watcher.endpoints import is_loopback
 from watcher.errors import StateError
-from watcher.metadata import METADATA_BYTES, MetadataBound
+from watcher.health import Health
 from watcher.policy import Policy
 from watcher.readiness import Readiness
 from watcher.receipts import Receipts
@@ -27,6 +27,7 @@ from watcher.service import Delivery, Eventing, add_eventing
 from watcher.sources.factory import Sources
 from watcher.state import StateDirectory
 from watcher.traces import configure_traces
+from watcher.turns import Turns
 from watcher.watches import Watches
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from watcher.settings import ServerSettings
 
 SERVICE = "generic.Eventing"
+METHOD = f"/{SERVICE}/StartEventSource"
 
 CHANNEL_OPTIONS = (
     # A client that is gone is noticed within 15 s; without the third setting it takes a minute.
@@ -57,6 +59,8 @@ CHANNEL_OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 20_000),
     # And acknowledge what the server asks of its clients, to be held to it.
     ("grpc.http2.settings_timeout", 20_000),
+    # Who has no call under way makes room for others, and connects again when there is one.
+    ("grpc.max_connection_idle_ms", 30_000),
 )
 
 SPARE_CALLS = 100
@@ -112,13 +116,14 @@ class Server:
         state = self._exits.enter_context(StateDirectory(settings.state_directory))
         sources = Sources(settings.state_directory)
         self._exits.callback(sources.close)
-        self.watches = Watches(settings, state, sources)
+        turns = Turns()
+        self.watches = Watches(settings, state, sources, turns)
         self._exits.push_async_callback(self.watches.close)
-        eventing = Eventing(self.watches, policy, settings)
-        server = grpc.aio.server(interceptors=(MetadataBound(),), options=(*CHANNEL_OPTIONS, *_bounds(settings)))
-        receipts = Receipts(self.watches)
-        health = health_aio.HealthServicer()
-        readiness = Readiness(state.probe, lambda: sources.is_deaf, lambda is_ready: _set_health(health, is_ready=is_ready))
+        eventing = Eventing(self.watches, policy, settings, turns)
+        server = grpc.aio.server(interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings)))
+        receipts = Receipts(self.watches, turns)
+        health = Health(("", SERVICE))
+        readiness = Readiness(state.probe, lambda: sources.is_deaf, health.tell)
         add_eventing(eventing, server)
         watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -182,16 +187,10 @@ async def serve(settings: ServerSettings) -> None:
     log.info("server.stopped")
 
 
-async def _set_health(health: health_aio.HealthServicer, *, is_ready: bool) -> None:
-    status = health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
-    for name in ("", SERVICE):
-        await health.set(name, status)
-
-
-async def _drain(server: grpc.aio.Server, eventing: Eventing, health: health_aio.HealthServicer, readiness: Readiness) -> None:
+async def _drain(server: grpc.aio.Server, eventing: Eventing, health: Health, readiness: Readiness) -> None:
     """Say that we go, end the streams, and close the port."""
     readiness.stop()
-    await health.enter_graceful_shutdown()
+    health.stop()
     eventing.streams.stop()
     # Streams end by themselves; the grace is for what is blocked in a write.
     await server.stop(grace=1.0)

@@ -33,6 +33,7 @@ from watcher.errors import (
 from watcher.state import Identity
 from watcher.streams import Call, Streams
 from watcher.traces import span
+from watcher.turns import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
     from watcher.streams import Stream
+    from watcher.turns import Turns
     from watcher.watch import Watch
     from watcher.watches import Watches
 
@@ -65,8 +67,8 @@ READ_PAYLOADS = 256
 READ_BYTES = 4 * 1024 * 1024
 """How much of the journal a stream holds in memory at once."""
 
-PARSERS = 2
-"""Configurations that are parsed at once: a hostile one costs a second of a core."""
+NAME_CHARS = 1000
+"""What an event source's name may have; Kubernetes allows 253."""
 
 
 class Eventing(generic_pb2_grpc.EventingServicer):
@@ -76,19 +78,20 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         watches: The running watches.
         policy: Who may watch what.
         settings: Limits.
+        turns: In which configurations are parsed.
 
     Attributes:
         streams: The open ones.
         errors: Streams that were refused or ended by the server, by cause.
     """
 
-    def __init__(self, watches: Watches, policy: Policy, settings: ServerSettings) -> None:
+    def __init__(self, watches: Watches, policy: Policy, settings: ServerSettings, turns: Turns) -> None:
         self.streams = Streams(policy, settings)
         self.errors: Counter[str] = Counter()
         self._watches = watches
         self._policy = policy
         self._settings = settings
-        self._parsers = asyncio.Semaphore(PARSERS)
+        self._turns = turns
         self._log = structlog.get_logger("watcher")
 
     async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
@@ -104,7 +107,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             request: None if it could not be decoded.
             context: The call.
         """
-        name = request.name if request else ""
+        name = request.name[:NAME_CHARS] if request else ""
         try:
             await self._stream(request, context)
         except WatcherError as error:
@@ -202,11 +205,13 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     async def _parse(self, request: generic_pb2.EventSource, principal: str) -> Spec:
         if not request.name:
             raise ConfigError("the event source has no name", hint="set EventSource.name")
+        if len(request.name) > NAME_CHARS:
+            raise ConfigError(f"the event source's name has {len(request.name)} characters; up to {NAME_CHARS} are allowed")
         if len(request.config) > self._settings.max_config_bytes:
             message = f"the configuration has {len(request.config)} bytes; up to {self._settings.max_config_bytes} are allowed"
             raise LimitError(message, hint="shorten it, or start the server with a higher --max-config-bytes")
-        async with self._parsers:
-            spec = await asyncio.to_thread(parse_spec, request.config)
+        async with self._turns.of(principal):
+            spec = await in_thread(lambda: parse_spec(request.config))
         return self._policy.check(spec, principal)
 
 

@@ -13,6 +13,8 @@ import structlog
 from watcher.errors import ConflictError, LimitError, StateError, UnavailableError
 from watcher.limits import Held, Ledger
 from watcher.status import Limits, Totals
+from watcher.store import Store
+from watcher.turns import in_thread
 from watcher.watch import Watch
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from watcher.sources.factory import Sources
     from watcher.spec import Spec
     from watcher.state import Identity, StateDirectory
-    from watcher.store import Store
+    from watcher.turns import Turns
 
 STOP_TIMEOUT_S = 10.0
 """How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
@@ -39,21 +41,24 @@ class Watches:
         settings: Limits and times.
         state: Where the state files are.
         sources: Makes the sources.
+        turns: In which watches are made, since their globs may be costly.
 
     Raises:
         StateError: The state directory cannot be read.
     """
 
-    def __init__(self, settings: ServerSettings, state: StateDirectory, sources: Sources) -> None:
+    def __init__(self, settings: ServerSettings, state: StateDirectory, sources: Sources, turns: Turns) -> None:
         self._settings = settings
         self._state = state
         self._sources = sources
+        self._turns = turns
         self._running: dict[Identity, Watch] = {}
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self._ledger = Ledger(settings, {identity: _held(summary) for identity, summary in state.summaries().items()})
         self._ended = Totals()
+        self._ending: dict[Identity, asyncio.Task[None]] = {}
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
 
@@ -120,13 +125,9 @@ class Watches:
         if not watch.courier.streams and self._running.get(identity) is watch:
             self._idle_since_s[identity] = time.monotonic()
 
-    async def known(self) -> set[Identity]:
-        """Return the identities of all watches, running or not.
-
-        Raises:
-            StateError: The state directory cannot be read.
-        """
-        return set(self._running) | set(await asyncio.to_thread(self._state.summaries))
+    def known(self) -> list[Identity]:
+        """Return the identities of all watches, running or not."""
+        return self._ledger.known()
 
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
@@ -141,19 +142,23 @@ class Watches:
             return await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
 
     async def end_idle(self) -> None:
-        """Stop the watches that no stream has used for the idle timeout."""
+        """Begin to stop the watches that no stream has used for the idle timeout; one may be busy with a place that does not answer."""
         latest_s = time.monotonic() - self._settings.idle_timeout_s
-        # Side by side, for one may be busy with a place that does not answer.
-        await asyncio.gather(*(self._end_idle(identity) for identity, since_s in self._idle_since_s.items() if since_s <= latest_s))
+        for identity in [identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s]:
+            if identity not in self._ending:
+                self._ending[identity] = asyncio.create_task(self._end_idle(identity))
 
     async def _end_idle(self, identity: Identity) -> None:
-        async with self._lock(identity):
-            watch = self._running.get(identity)
-            if watch is not None and not watch.courier.streams:
-                self._log.info("watch.idle", **identity.labels, unconfirmed=watch.courier.depth)
-                with suppress(UnavailableError):
-                    # The next round finds it stopped.
-                    await self._stop(identity, watch)
+        try:
+            async with self._lock(identity):
+                watch = self._running.get(identity)
+                if watch is not None and not watch.courier.streams:
+                    self._log.info("watch.idle", **identity.labels, unconfirmed=watch.courier.depth)
+                    with suppress(UnavailableError):
+                        # A later round finds it stopped.
+                        await self._stop(identity, watch)
+        finally:
+            del self._ending[identity]
 
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join any more."""
@@ -179,7 +184,13 @@ class Watches:
         store = await self._open(identity)
         limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
         share = self._ledger.open(identity, store)
-        watch = Watch(spec, self._sources.make, store, limits, share, identity)
+        try:
+            async with self._turns.of(identity.principal):
+                watch = await in_thread(lambda: Watch(spec, self._sources.make, store, limits, share, identity))
+        except BaseException:
+            store.close()
+            self._ledger.close(identity)
+            raise
         self._running[identity] = watch
         watch.start()
         opened = asyncio.wrap_future(watch.opened)
@@ -201,24 +212,13 @@ class Watches:
 
     async def _open(self, identity: Identity) -> Store:
         is_new = self._ledger.admit(identity)
-        opening = asyncio.ensure_future(asyncio.to_thread(self._state.open, identity))
-        cancelled: asyncio.CancelledError | None = None
-        while not opening.done():
-            try:
-                await asyncio.wait([opening])
-            except asyncio.CancelledError as error:
-                # The thread goes on: what it opens must not stay open for nobody, nor be opened by another before it is closed.
-                cancelled = error
         try:
-            store = opening.result()
-        except StateError as error:
+            # What is opened must not stay open for nobody, nor be opened by another before it is closed.
+            return await in_thread(lambda: self._state.open(identity), Store.close)
+        except StateError:
             if is_new:
                 self._ledger.forget(identity)
-            raise cancelled or error from None
-        if cancelled is not None:
-            store.close()
-            raise cancelled
-        return store
+            raise
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
         watch.stop()

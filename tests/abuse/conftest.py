@@ -28,6 +28,9 @@ GRPC_SHARE = 0.6
 
 FEW_DESCRIPTORS = 5000
 
+PATIENCE_S = 45.0
+"""In so long everyone is served, to whom nobody has done anything; a machine may be slow."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def many() -> int:
@@ -38,11 +41,15 @@ def many() -> int:
     return min(MANY, int(most * GRPC_SHARE))
 
 
+FLAGS = ("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
+"""Of a server that soon confirms, lets watches go after a second, and has room for ten thousand streams and some more."""
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Start a server that soon confirms, lets watches go after a second, and has room for ten thousand streams and some more."""
+    """Start a server that asks for no token."""
     with servers(tmp_path_factory) as start:
-        yield start("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
+        yield start(*FLAGS)
 
 
 @pytest.fixture
@@ -76,9 +83,11 @@ def abuse(
                 serve_other()
             finally:
                 over.set()
-            record_property("slowest_s", round(others.result(), 2))
+            slowest_s = others.result()
+            record_property("slowest_s", round(slowest_s, 2))
         taken_bytes = server.peak_bytes() - held.memory_bytes
         record_property("taken_mb", taken_bytes >> 20)
         assert taken_bytes <= most_bytes
+        assert slowest_s <= PATIENCE_S
 
     return context

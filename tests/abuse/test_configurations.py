@@ -40,6 +40,7 @@ BOMBS = {
     "folded lines": "id: >\n" + " \n" * 30_000,
     "escapes": 'id: "' + "\\x41" * 16_000 + '"',
     "nothing but quotes": "'" * 60_000,
+    "directives": "%a\n" * 21_000,
 }
 GLOBS = ["**/" + "*a/" * 320 + "b", "*" + "[!b]" * 240 + "b", "*a" * 490 + "*b", "**/*/" * 195 + "b"]
 GLOB_COPIES = 15

@@ -189,14 +189,25 @@ class Client:
         credentials: For TLS; None for none.
         has_fixed_window: Whether flow control lets 64 KiB through to a stream that does not read, or as many megabytes as the
             connection seems to be good for.
+        token: Sent with streams that have none of their own; empty for none.
+
+    Attributes:
+        token: Likewise.
     """
 
     def __init__(
-        self, address: str, contract: Contract, credentials: grpc.ChannelCredentials | None = None, *, has_fixed_window: bool = False
+        self,
+        address: str,
+        contract: Contract,
+        credentials: grpc.ChannelCredentials | None = None,
+        *,
+        has_fixed_window: bool = False,
+        token: str = "",
     ) -> None:
         # Without the first all clients of one process would share a connection to one address.
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", int(not has_fixed_window)))
         self.channel = grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address, options)
+        self.token = token
         self._contract = contract
         self._streams: list[Stream] = []
 
@@ -206,11 +217,12 @@ class Client:
         Args:
             name: Of the event source.
             config: Text, or a mapping that is sent as JSON.
-            token: Sent as the real client does; empty for none.
+            token: Sent as the real client does; empty for that of the client.
             is_reading: See ``Stream``.
             pause_s: Likewise.
         """
         text = config if isinstance(config, str) else json.dumps(config)
+        token = token or self.token
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         method: Any = self.channel.unary_stream(self._contract.path)
         call = method(self._contract.request(name, text.encode()), metadata=metadata)

@@ -21,8 +21,10 @@ SLACK_DESCRIPTORS = 16
 
 
 @pytest.fixture
-def ordinary(server: ServerProcess, client: Client, tmp_path: Path, name: str) -> Iterator[Callable[[], None]]:
-    """Stream to a client that behaves, and return what makes sure that it is served, and so is one that comes anew."""
+def ordinary(
+    server: ServerProcess, client: Client, connect: Callable[..., Client], tmp_path: Path, name: str
+) -> Iterator[Callable[[], None]]:
+    """Stream to a client that behaves, and return what makes sure that it is served, and so is one that connects anew."""
     place = tmp_path / "ordinary"
     place.mkdir()
     stream = client.watch(f"{name} ordinary", {"directory": str(place)})
@@ -35,9 +37,9 @@ def ordinary(server: ServerProcess, client: Client, tmp_path: Path, name: str) -
 
     def is_let_in() -> bool:
         # Behind thousands of calls that wait to be looked at, gRPC refuses some that come; who is refused asks again, as all clients do.
-        anew = client.start(f"{name} anew", {"directory": str(place)})
-        is_refused = anew.has_ended_before_it_was_ready()
-        anew.cancel()
+        newcomer = connect(server, token=client.token)
+        is_refused = newcomer.start(f"{name} anew", {"directory": str(place)}).has_ended_before_it_was_ready()
+        newcomer.close()
         return not is_refused
 
     is_served()

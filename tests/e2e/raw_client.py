@@ -14,6 +14,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, PingAckReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
 
 from e2e.client import DEADLINE_S
 
@@ -84,14 +85,15 @@ class RawClient:
     Args:
         address: ``host:port``.
         contract: What is asked for.
-        is_acknowledging: Whether to tell the server that what it sent was read; if not, it may send 64 KiB and no more.
+        is_acknowledging: Whether to tell the server that what it sent was read; if not, it may send no more than the window.
+        window_bytes: How much that is on each stream at first; None for 64 KiB.
 
     Attributes:
         is_closed: Whether the server has closed the connection.
         pongs: How many pings it has answered.
     """
 
-    def __init__(self, address: str, contract: Contract, *, is_acknowledging: bool = True) -> None:
+    def __init__(self, address: str, contract: Contract, *, is_acknowledging: bool = True, window_bytes: int | None = None) -> None:
         host, _, port = address.rpartition(":")
         self.is_closed = False
         self.pongs = 0
@@ -103,6 +105,8 @@ class RawClient:
         self._http = H2Connection(H2Configuration(header_encoding="utf-8"))
         self._outgoing = b""
         self._http.initiate_connection()
+        if window_bytes is not None:
+            self._http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window_bytes})
         self._socket = socket.create_connection((host, int(port)), DEADLINE_S)
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -123,19 +127,28 @@ class RawClient:
 
     def start(self, name: str, config: str, **metadata: str) -> RawStream:
         """Ask for an event source."""
-        return self.post(framed(self._contract.request(name, config.encode())), **metadata)
+        return self.post(framed(self._contract.request(name, config.encode())), metadata=metadata)
 
-    def post(self, body: bytes, *, path: str = "", content_type: str = "application/grpc", **metadata: str) -> RawStream:
+    def post(
+        self,
+        body: bytes,
+        *,
+        path: str = "",
+        content_type: str = "application/grpc",
+        metadata: Mapping[str, str] = MappingProxyType({}),
+        is_whole: bool = True,
+    ) -> RawStream:
         """Send one request, and return what will hold the answer.
 
         Args:
             body: All of it; less than 64 KiB.
             path: Of the method; empty for the contract's.
             content_type: Of the body.
+            is_whole: Whether to say that this is all.
             metadata: Of the call.
         """
         with self._news:
-            stream = self._post(body, path, content_type, metadata)
+            stream = self._post(body, path, content_type, metadata, is_whole=is_whole)
             self._streams[stream.number] = stream
         self._waker.send(b"1")
         return stream
@@ -170,7 +183,13 @@ class RawClient:
             assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}"
 
     def _post(
-        self, body: bytes, path: str = "", content_type: str = "application/grpc", metadata: Mapping[str, str] = MappingProxyType({})
+        self,
+        body: bytes,
+        path: str = "",
+        content_type: str = "application/grpc",
+        metadata: Mapping[str, str] = MappingProxyType({}),
+        *,
+        is_whole: bool = True,
     ) -> RawStream:
         number = self._http.get_next_available_stream_id()
         headers = {
@@ -185,7 +204,8 @@ class RawClient:
         self._http.send_headers(number, list(headers.items()))
         for start in range(0, len(body), self._http.max_outbound_frame_size):
             self._http.send_data(number, body[start : start + self._http.max_outbound_frame_size])
-        self._http.end_stream(number)
+        if is_whole:
+            self._http.end_stream(number)
         return RawStream(number)
 
     def _run(self) -> None:

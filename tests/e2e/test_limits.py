@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ENTRIES = 2000
 METADATA_BYTES = 16 * 1024
+NAME_CHARS = 1000
 CONNECTIONS = 102
 """What the server takes with --max-streams 1."""
 
@@ -178,6 +179,14 @@ def test_configurations(start_server: Callable[..., ServerProcess], connect: Cal
     largest.watch("n" * 1000, text.ljust(65_536))
     exhausted(largest, name, text.ljust(65_537), "--max-config-bytes")
     assert largest.refusal(name, text.ljust(128 * 1024)).code is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_names(server: ServerProcess, client: Client, root: Path) -> None:
+    """A name may have a thousand characters; a longer one is INVALID_ARGUMENT, and is not repeated as a whole in the log."""
+    client.watch("n" * NAME_CHARS, config(root)).cancel()
+    code, details = client.refusal("m" * (NAME_CHARS + 1), config(root))
+    assert (code, f"{NAME_CHARS + 1} characters" in details) == (StatusCode.INVALID_ARGUMENT, True)
+    assert [line["name"] for line in server.lines("stream.ended") if "m" * NAME_CHARS in line["name"]] == ["m" * NAME_CHARS]
 
 
 def test_metadata(client: Client, root: Path, name: str) -> None:

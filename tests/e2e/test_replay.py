@@ -61,6 +61,17 @@ def test_a_living_stream_is_sent_them_again(
     assert "watcher_redelivered_payloads_total 8.0" in server.get("/metrics")[1]
 
 
+def test_numbers_that_no_change_has(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+) -> None:
+    """A sequence number in the future sends nothing, and one that cannot be is refused."""
+    server = start_server(*KEEPING)
+    connect(server).watch(name, config(root))
+    assert replay(server, name, 10_000)[0] == 0
+    code, told = replay(server, name, 1 << 63)
+    assert (code, f"{1 << 63}" in told) == (1, True), told
+
+
 def test_the_next_stream_is_sent_them_again(
     start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
 ) -> None:

@@ -11,12 +11,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from e2e.client import DEADLINE_S, wait_until
+from e2e.raw_client import RawClient, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Stream
+    from e2e.client import Client, Contract, Stream
     from e2e.server import ServerProcess
 
 STOP_S = 5.0
@@ -72,6 +73,20 @@ def test_health_is_told_of_a_stop(server: ServerProcess, client: Client) -> None
     server.signal(signal.SIGTERM)
     assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert server.wait(STOP_S) == 0
+
+
+def test_health_that_is_not_read(server: ServerProcess, client: Client, contract: Contract) -> None:
+    """Clients that ask for health and take no answer keep nobody from learning it, and the server from nothing."""
+    request = framed(health_pb2.HealthCheckRequest(service="generic.Eventing").SerializeToString())
+    with RawClient(server.address, contract, window_bytes=0) as raw:
+        blocked = [raw.post(request, path="/grpc.health.v1.Health/Watch") for _ in range(STREAMS)]
+        raw.wait_until(lambda: all(":status" in one.headers for one in blocked), "all have begun to be answered")
+        stub: Any = health_pb2_grpc.HealthStub(client.channel)
+        answers = stub.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
+        server.signal(signal.SIGTERM)
+        assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.wait(STOP_S) == 0
 
 
 def test_blocked_stream_does_not_hold_it_back(server: ServerProcess, blocked: Stream) -> None:

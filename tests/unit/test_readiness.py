@@ -29,7 +29,7 @@ class Scene:
         if self.error:
             raise self.error
 
-    async def tell(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness tells
+    def tell(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness tells
         """Keep what is told."""
         self.told.append(is_ready)
 
@@ -88,7 +88,7 @@ def test_a_disk_that_hangs() -> None:
 
     told: list[bool] = []
 
-    async def tell(is_ready: bool) -> None:  # noqa: FBT001 - what readiness tells
+    def tell(is_ready: bool) -> None:  # noqa: FBT001 - what readiness tells
         told.append(is_ready)
 
     async def course() -> None:
