@@ -113,7 +113,7 @@ class Outbox:
         payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=seal or self._batch.max_wait_s == 0)
         self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=len(changes))
         if changes:
-            self.recent.add(changes, events[0].seq, self._time_ns() / 1e9)
+            self.recent.add(changes, events[0].seq, at=self._time_ns() / 1e9, now_s=self._clock())
         for change in changes:
             self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
         self._pending = waiting[cut:]

@@ -35,14 +35,14 @@ class Overview:
 
     Attributes:
         reports: The watches that whoever looks may see.
-        recent: Their newest changes, the newest first, each with the name of its watch.
+        recent: Their newest changes, the newest first.
         problem: What keeps the server from its work, or empty.
         query: Only watches are shown that have this in their name or place.
         seal: Shows that a form comes from this page.
     """
 
     reports: Sequence[WatchReport]
-    recent: Sequence[tuple[str, Recent]]
+    recent: Sequence[Recent]
     problem: str
     query: str
     seal: str
@@ -124,21 +124,21 @@ def _release(report: WatchReport, seal: str) -> str:
     return f'<form method="post" action="release">{hidden}<button>Release {report.held:,} deletions</button></form>'
 
 
-def _recent(changes: Sequence[tuple[str, Recent]]) -> str:
+def _recent(changes: Sequence[Recent]) -> str:
     if not changes:
         return '<p class="empty">There were none since the server has started.</p>'
     head = '<th scope="col">Time</th><th scope="col">Change</th><th scope="col">Path</th><th scope="col" class="number">Size</th>'
-    rows = "".join(_change(name, change) for name, change in changes)
+    rows = "".join(_change(change) for change in changes)
     return f'<table><thead><tr>{head}<th scope="col">Watch</th></tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _change(name: str, change: Recent) -> str:
+def _change(change: Recent) -> str:
     moment = datetime.fromtimestamp(change.at, UTC)
     old = f' <span class="dim">← {_text(change.old_path)}</span>' if change.old_path else ""
     return (
         f'<tr><td><time datetime="{moment.isoformat()}">{moment:%H:%M:%S} UTC</time></td>'
         f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td><td class="path">{_text(change.path)}{old}</td>'
-        f'<td class="number">{human_size(change.size)}</td><td>{_text(name)}</td></tr>'
+        f'<td class="number">{human_size(change.size)}</td><td>{_text(change.watch)}</td></tr>'
     )
 
 

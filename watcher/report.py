@@ -89,7 +89,7 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         since=status.since,
         unconfirmed=watch.courier.depth,
         lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
-        rate=watch.recent.per_second(now),
+        rate=watch.recent.per_second(time.monotonic()),
         next_seq=watch.next_seq,
         streams=watch.courier.streams,
         events=watch.by_type,

@@ -7,11 +7,9 @@ must show that it comes from our page. JSON needs no such seal: no page of anoth
 
 from __future__ import annotations
 
-import heapq
 import hmac
 import secrets
 from base64 import b64decode
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +19,7 @@ from aiohttp import web
 from watcher import __version__
 from watcher.errors import ConfigError, DeniedError, NotFoundError
 from watcher.pages import ASSETS, Overview, asset, render_page
+from watcher.recent import newest_changes
 from watcher.report import report_watch
 
 if TYPE_CHECKING:
@@ -80,8 +79,9 @@ class Site:
             "version": __version__,
             "problem": self._readiness.problem,
             "streams": len(self._eventing.streams),
-            "watches": [report.as_dict() for report in _reports(running)],
-            "recent": [{"watch": name, **asdict(change)} for name, change in _recent(running)],
+            # Not encoded by it, since it takes no half of a surrogate pair; dataclasses.asdict would take twenty times as long.
+            "watches": msgspec.to_builtins(_reports(running)),
+            "recent": msgspec.to_builtins(_recent(running)),
         }
         return web.json_response(document)
 
@@ -123,10 +123,8 @@ def _reports(running: list[tuple[Identity, Watch]]) -> list[WatchReport]:
     return [report_watch(identity, watch) for identity, watch in running]
 
 
-def _recent(running: list[tuple[Identity, Watch]]) -> list[tuple[str, Recent]]:
-    """Return the newest changes of all, the newest first, each with the name of its watch."""
-    changes = ((identity.name, change) for identity, watch in running for change in watch.recent.newest())
-    return heapq.nlargest(SHOWN_CHANGES, changes, key=lambda each: (each[1].at, each[1].seq))
+def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
+    return newest_changes([(identity.name, watch.recent) for identity, watch in running], SHOWN_CHANGES)
 
 
 def _authorization(shown: str | None) -> str | None:

@@ -208,3 +208,10 @@ def test_a_commit_that_fails_is_as_if_it_had_not_been(bench: Bench, batch: Batch
     bench.store._db.execute("PRAGMA query_only = 0")
     bench.change(*"bc")
     assert [name for names in bench.sent() for name in names] == list("abc")
+
+
+def test_the_rate_is_that_of_the_monotonic_clock(bench: Bench) -> None:
+    """How many changes a second there are is counted on the clock that nobody sets; the wall clock stands at 1970 here."""
+    bench.change("a")
+    assert bench.outbox.recent.per_second(bench.now_s) == 1 / 60
+    assert bench.outbox.recent.per_second(bench.now_s + 60) == 0.0
