@@ -29,7 +29,7 @@ CONNECTIONS = 1000
 a probe is always answered."""
 REQUEST_S = 30
 """For so long a connection may be without a whole request, and a request without its whole body."""
-_STATUS = {ConfigError: 400, UnauthenticatedError: 401, DeniedError: 403, NotFoundError: 404, StateError: 503}
+_STATUS = {ConfigError: 400, DeniedError: 403, NotFoundError: 404, StateError: 503}
 
 _HEADERS = {
     # Nothing from elsewhere, nothing inline: a file name that is markup stays text even if it were not escaped.
@@ -137,14 +137,25 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
         async with asyncio.timeout(REQUEST_S):
             await request.read()
         return await handler(request)
+    except UnauthenticatedError as error:
+        return _ask_for_token(request, error)
     except WatcherError as error:
-        # A browser asks for the password then.
-        headers = {"WWW-Authenticate": 'Basic realm="watcher: the token is the password", charset="UTF-8"'}
-        is_unknown = isinstance(error, UnauthenticatedError)
-        return web.json_response({"error": str(error)}, status=_STATUS[type(error)], headers=headers if is_unknown else None)
+        return web.json_response({"error": str(error)}, status=_STATUS[type(error)])
     except (TimeoutError, ConnectionError, web.RequestPayloadError):
         # Who has gone is answered too, for aiohttp would log each of them with a traceback.
         return web.json_response({"error": "the body did not come, or not in time"}, status=408)
+
+
+def _ask_for_token(request: web.Request, error: UnauthenticatedError) -> web.Response:
+    """Have a browser ask its user for the token, but only when a page is opened.
+
+    A script would wait for the user, who may be away. It is not told 401 either: for that the browser forgets the token, which may be good
+    again soon.
+    """
+    if "X-Requested-With" in request.headers:
+        return web.json_response({"error": str(error)}, status=403)
+    challenge = 'Basic realm="watcher: the token is the password", charset="UTF-8"'
+    return web.json_response({"error": str(error)}, status=401, headers={"WWW-Authenticate": challenge})
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

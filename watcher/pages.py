@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from watcher import __version__
-from watcher.text import human_age, human_duration, human_rate, human_size, printable
+from watcher.text import human_age, human_duration, human_rate, human_size, human_time, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ class Overview:
         problem: What keeps the server from its work, or empty.
         query: Only watches are shown that have this in their name or place.
         seal: Shows that a form comes from this page.
+        at: When things are so, seconds since the epoch.
     """
 
     reports: Sequence[WatchReport]
@@ -46,6 +47,7 @@ class Overview:
     problem: str
     query: str
     seal: str
+    at: float
 
 
 def asset(name: str) -> str:
@@ -63,10 +65,11 @@ def render_page(overview: Overview) -> str:
     return Template(asset("page.html")).substitute(
         title=f"{f'{troubled} in trouble · ' if troubled else ''}watcher",
         health=f'<span class="badge bad">{_text(overview.problem)}</span>' if overview.problem else '<span class="badge good">ready</span>',
+        at=_time(overview.at, overview.at),
         query=_text(overview.query),
         tallies=_tallies(reports, troubled),
-        watches=_watches(found, overview.seal),
-        recent=_recent(overview.recent),
+        watches=_watches(found, overview),
+        recent=_recent(overview),
         version=_text(__version__),
     )
 
@@ -84,62 +87,83 @@ def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:
     return "".join(f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in tallies.items())
 
 
-def _watches(reports: Sequence[WatchReport], seal: str) -> str:
-    if not reports:
+def _watches(found: Sequence[WatchReport], overview: Overview) -> str:
+    if not overview.reports:
         return '<p class="empty">There are no watches here. One begins with the first stream of its event source.</p>'
+    if not found:
+        return f'<p class="empty">No watch has “{_text(overview.query)}” in its name or place.</p>'
     columns = ("Watch", "State", "Entries", "Changes", "Unconfirmed", "Last scan", "Streams")
     numbers = {"Entries", "Changes", "Unconfirmed", "Streams"}
     head = "".join(f'<th scope="col"{_number(column in numbers)}>{column}</th>' for column in columns)
-    rows = "".join(_rows(report, seal) for report in reports[:SHOWN_WATCHES])
-    left = len(reports) - SHOWN_WATCHES
-    more = f'<p class="more">{left:,} more: search for them, or see <a href="status.json">status.json</a>.</p>' if left > 0 else ""
-    return f"<table><thead><tr>{head}</tr></thead>{rows}</table>{more}"
+    rows = "".join(_rows(report, overview) for report in found[:SHOWN_WATCHES])
+    left = len(found) - SHOWN_WATCHES
+    rest = f'{left:,} more: search for them, or see <a id="rest" href="status.json">status.json</a>.'
+    return f"<table><thead><tr>{head}</tr></thead>{rows}</table>" + (f'<p class="more">{rest}</p>' if left > 0 else "")
 
 
-def _rows(report: WatchReport, seal: str) -> str:
+def _rows(report: WatchReport, overview: Overview) -> str:
     lag = f"<small>for {human_age(report.lag_s)}</small>" if report.unconfirmed else ""
-    progress = f"<small>{report.scanned:,} entries</small>" if report.state == "scanning" else ""
-    mode = f"<small>{_text(report.mode)}</small>" if report.mode else ""
     cells = (
-        f'<td><span class="name">{_text(report.name)}</span> <span class="place">{_text(report.place)}</span></td>'
-        f'<td><span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span>{progress or mode}</td>'
-        f'<td class="number">{report.entries:,}</td><td class="number">{human_rate(report.rate)}</td>'
-        f'<td class="number">{report.unconfirmed:,}{lag}</td><td>{_last_scan(report)}</td><td class="number">{report.streams:,}</td>'
+        f'<td class="watch"><span class="name">{_text(report.name)}</span> <span class="place">{_text(report.place)}</span></td>'
+        f'<td>{_state(report, overview.at)}</td><td class="number">{report.entries:,}</td>'
+        f'<td class="number">{human_rate(report.rate)}</td><td class="number">{report.unconfirmed:,}{lag}</td>'
+        f'<td>{_last_scan(report, overview.at)}</td><td class="number">{_streams(report)}</td>'
     )
-    release = _release(report, seal) if report.held else ""
+    release = _release(report, overview) if report.held else ""
     kind = "note bad" if report.error else "note"
-    note = f'<tr class="{kind}"><td colspan="7">{_text(report.note)}{release}</td></tr>' if report.note or release else ""
+    note = f'<tr class="{kind}"><td colspan="7"><div>{_text(report.note)}{release}</div></td></tr>' if report.note or release else ""
     return f"<tbody><tr>{cells}</tr>{note}</tbody>"
 
 
-def _last_scan(report: WatchReport) -> str:
+def _state(report: WatchReport, now: float) -> str:
+    doing = f"{report.scanned:,} entries" if report.state == "scanning" else _text(report.mode)
+    lasting = f"for {human_age(now - report.since)}" if report.since else ""
+    details = " · ".join(filter(None, (doing, lasting)))
+    return f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span><small>{details}</small>'
+
+
+def _streams(report: WatchReport) -> str:
+    return f"{report.streams:,}" if report.streams else '<span class="badge wait">no stream</span>'
+
+
+def _last_scan(report: WatchReport, now: float) -> str:
     if not report.scanned_at:
         return "none yet"
-    return f"{human_age(time.time() - report.scanned_at)} ago<small>took {human_duration(report.scan_s)}</small>"
+    return f"{human_age(now - report.scanned_at)} ago<small>took {human_duration(report.scan_s)}</small>"
 
 
-def _release(report: WatchReport, seal: str) -> str:
-    fields = {"name": report.name, "place": report.place, "seal": seal}
+def _release(report: WatchReport, overview: Overview) -> str:
+    fields = {"name": report.name, "place": report.place, "q": overview.query, "seal": overview.seal}
     hidden = "".join(f'<input type="hidden" name="{key}" value="{escape(value)}">' for key, value in fields.items())
-    return f'<form method="post" action="release">{hidden}<button>Release {report.held:,} deletions</button></form>'
+    # By its id the button of the same watch is found again when the script exchanges the table.
+    button = f'<button id="release:{_id(report.name)}:{_id(report.place)}">Release {report.held:,} deletions</button>'
+    return f'<form method="post" action="release">{hidden}{button}</form>'
 
 
-def _recent(changes: Sequence[Recent]) -> str:
-    if not changes:
-        return '<p class="empty">There were none since the server has started.</p>'
-    head = '<th scope="col">Time</th><th scope="col">Change</th><th scope="col">Path</th><th scope="col" class="number">Size</th>'
-    rows = "".join(_change(change) for change in changes)
+def _recent(overview: Overview) -> str:
+    if not overview.recent:
+        return '<p class="empty">There are none of the watches that run.</p>'
+    head = '<th scope="col">Time, UTC</th><th scope="col">Change</th><th scope="col">Path</th><th scope="col" class="number">Size</th>'
+    rows = "".join(_change(change, overview.at) for change in overview.recent)
     return f'<table><thead><tr>{head}<th scope="col">Watch</th></tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _change(change: Recent) -> str:
-    moment = datetime.fromtimestamp(change.at, UTC)
+def _change(change: Recent, now: float) -> str:
     old = f' <span class="dim">← {_text(change.old_path)}</span>' if change.old_path else ""
     return (
-        f'<tr><td><time datetime="{moment.isoformat()}">{moment:%H:%M:%S} UTC</time></td>'
+        f"<tr><td>{_time(change.at, now)}</td>"
         f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td><td class="path">{_text(change.path)}{old}</td>'
         f'<td class="number">{human_size(change.size)}</td><td>{_text(change.watch)}</td></tr>'
     )
+
+
+def _time(at: float, now: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return f'<time datetime="{moment.isoformat()}">{human_time(moment, datetime.fromtimestamp(now, UTC))}</time>'
+
+
+def _id(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 def _number(is_number: bool) -> str:  # noqa: FBT001 - of a column

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import time
 from base64 import b64decode
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import msgspec
 import structlog
@@ -41,6 +43,7 @@ class _Release(msgspec.Struct):
     name: str
     place: str = ""
     seal: str = ""
+    q: str = ""
 
 
 class Site:
@@ -69,16 +72,24 @@ class Site:
     async def _page(self, request: web.Request) -> web.Response:
         principal = self._principal(request)
         running = self._running(principal)
-        overview = Overview(_reports(running), _recent(running), self._readiness.problem, request.query.get("q", ""), self._seal(principal))
+        overview = Overview(
+            reports=_reports(running),
+            recent=_recent(running),
+            problem=self._readiness.problem,
+            query=request.query.get("q", ""),
+            seal=self._seal(principal),
+            at=time.time(),
+        )
         # A name may hold half a surrogate pair, which is no text.
         return web.Response(body=render_page(overview).encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
     async def _status(self, request: web.Request) -> web.Response:
-        running = self._running(self._principal(request))
+        principal = self._principal(request)
+        running = self._running(principal)
         document = {
             "version": __version__,
             "problem": self._readiness.problem,
-            "streams": len(self._eventing.streams),
+            "streams": self._eventing.streams.of(principal),
             # Not encoded by it, since it takes no half of a surrogate pair; dataclasses.asdict would take twenty times as long.
             "watches": msgspec.to_builtins(_reports(running)),
             "recent": msgspec.to_builtins(_recent(running)),
@@ -105,7 +116,7 @@ class Site:
         released = watch.release()
         self._log.info("scan.released", watch=identity.name, place=identity.place, deletions=released, by=principal, peer=request.remote)
         if is_form:
-            raise web.HTTPSeeOther("./")
+            raise web.HTTPSeeOther(f"./?{urlencode({'q': wanted.q})}" if wanted.q else "./")
         return web.json_response({"released": released})
 
     def _principal(self, request: web.Request) -> str:

@@ -63,6 +63,10 @@ class Streams:
         """Return how many there are."""
         return len(self._open)
 
+    def of(self, principal: str) -> int:
+        """Return how many of them are a principal's."""
+        return self._principals[principal]
+
     def stop(self) -> None:
         """End all of them, and every one that comes, with UNAVAILABLE."""
         self.is_stopping = True

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 _THOUSAND = 1000
 _UNITS_S = ((86_400, "d"), (3600, "h"), (60, "min"))
 
@@ -40,6 +45,11 @@ def human_duration(duration_s: float) -> str:
 def human_age(age_s: float) -> str:
     """Return how long ago something was, in whole units: ``0 s``, ``48 s``, ``5 min``."""
     return f"{max(0.0, age_s):.0f} s" if age_s < _UNITS_S[-1][0] else human_duration(age_s)
+
+
+def human_time(moment: datetime, now: datetime) -> str:
+    """Return the time of day, after the date if that is not today: ``12:00:03``, ``2026-01-31 12:00:03``."""
+    return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def human_rate(per_s: float) -> str:

@@ -81,6 +81,26 @@ def test_a_token_shows_its_own(strict: ServerProcess, connect: Callable[..., Cli
         assert ask(strict, open_path, {})[0] == 200
 
 
+def test_a_script_is_told_that_its_token_is_not_good(strict: ServerProcess) -> None:
+    """What the script of a page sends is answered with 403, for which no browser asks its user or forgets a token."""
+    for headers in ({}, basic("wrong")):
+        status, body, answered = ask(strict, "/", headers | {"X-Requested-With": "fetch"})
+        assert (status, "token" in body, answered["WWW-Authenticate"]) == (403, True, None)
+    assert ask(strict, "/", basic("first") | {"X-Requested-With": "fetch"})[0] == 200
+
+
+def test_a_token_counts_its_own_streams(strict: ServerProcess, connect: Callable[..., Client], root: Path) -> None:
+    """A token is told the number of its own streams, not that of all."""
+    client = connect(strict)
+    for number, token in enumerate(("first", "first", "second")):
+        client.watch(str(number), {"directory": str(root)}, token=token)
+
+    def streams(token: str) -> int:
+        return int(json.loads(ask(strict, "/status.json", basic(token))[1])["streams"])
+
+    wait_until(lambda: (streams("first"), streams("second")) == (2, 1), "each is told of its own")
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status", "text"),
     [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from watcher.text import human_age, human_duration, human_rate, human_size, printable
+from watcher.text import human_age, human_duration, human_rate, human_size, human_time, printable
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,12 @@ def test_human_age(age_s: float, text: str) -> None:
 def test_human_rate(per_s: float, text: str) -> None:
     """Rates are told by the second or, below one, by the minute."""
     assert human_rate(per_s) == text
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "text"), [(0, "12:00:03"), (43_203, "00:00:00"), (43_204, "2026-01-30 23:59:59"), (-86_400, "2026-02-01 12:00:03")]
+)
+def test_human_time(ago_s: int, text: str) -> None:
+    """A time has its date unless that is today's."""
+    now = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
+    assert human_time(now - timedelta(seconds=ago_s), now) == text
