@@ -92,12 +92,27 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click an element as a mouse does."""
+        self.press(selector)
+        self.let_go(selector)
+
+    def press(self, selector: str) -> None:
+        """Press the mouse's button on an element."""
+        self._mouse("mousePressed", selector)
+
+    def let_go(self, selector: str) -> None:
+        """Let the mouse's button go on an element."""
+        self._mouse("mouseReleased", selector)
+
+    def _mouse(self, kind: str, selector: str) -> None:
         box = self.evaluate(
             f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}}); "
             "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in CSS pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self, path: Path) -> None:
         """Keep a picture of the whole page."""
