@@ -10,7 +10,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from watcher import descriptors
+from watcher.endpoints import is_loopback
 from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError, UnauthenticatedError, WatcherError
+from watcher.hosts import IS_LOCAL, guarded
 from watcher.metrics import render_metrics
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class HttpEndpoint:
     def __init__(self, listen: str, routes: Iterable[web.RouteDef]) -> None:
         self._listen = listen
         app = web.Application(client_max_size=ACK_BYTES, middlewares=[_tell_errors])
+        app[IS_LOCAL] = is_loopback(listen.rpartition(":")[0])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(routes)
         # What it calls keep-alive is counted from the start of a connection, too, until the headers of a request are there.
@@ -123,7 +126,7 @@ def ack_routes(receipts: Receipts, policy: Policy) -> list[web.RouteDef]:
         unknown = await receipts.acknowledge(principal, ids)
         return web.json_response({"acknowledged": len(ids) - len(unknown), "unknown": unknown}, status=404 if unknown else 200)
 
-    return [web.post("/ack", acknowledge)]
+    return [web.post("/ack", guarded(acknowledge, policy))]
 
 
 def _probed(problem: str) -> web.Response:

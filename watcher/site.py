@@ -20,6 +20,7 @@ from aiohttp import web
 
 from watcher import __version__
 from watcher.errors import ConfigError, DeniedError, NotFoundError
+from watcher.hosts import guarded
 from watcher.pages import ASSETS, Overview, asset, render_page
 from watcher.recent import newest_changes
 from watcher.report import report_watch
@@ -66,8 +67,11 @@ class Site:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is served."""
-        assets = [web.get(f"/{name}", self._asset) for name in ASSETS]
-        return [web.get("/", self._page), web.get("/status.json", self._status), web.post("/release", self._release), *assets]
+        shown = {"/": self._page, "/status.json": self._status} | {f"/{name}": self._asset for name in ASSETS}
+        return [
+            *(web.get(path, guarded(handler, self._policy)) for path, handler in shown.items()),
+            web.post("/release", guarded(self._release, self._policy)),
+        ]
 
     async def _page(self, request: web.Request) -> web.Response:
         principal = self._principal(request)

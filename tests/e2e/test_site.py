@@ -101,6 +101,32 @@ def test_a_token_counts_its_own_streams(strict: ServerProcess, connect: Callable
     wait_until(lambda: (streams("first"), streams("second")) == (2, 1), "each is told of its own")
 
 
+STRANGERS = ["evil.example", "evil.example:8081", "127.0.0.1.evil.example:8081", "localhost.evil.example", "[::1"]
+
+
+@pytest.mark.parametrize("host", STRANGERS)
+def test_a_strangers_name(server: ServerProcess, host: str) -> None:
+    """Without tokens a page whose name was made to lead to this machine reads nothing but probes and metrics, and changes nothing."""
+    for path, body in (("/", None), ("/status.json", None), ("/page.js", None), ("/ack", b"{}"), ("/release", b"{}")):
+        status, text, _ = ask(server, path, {"Host": host}, body)
+        assert (status, "use 127.0.0.1 or localhost, or start it with --token-file" in text) == (421, True)
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert ask(server, path, {"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]:8081", "10.0.0.7:8081", "LocalHost:1"])
+def test_a_name_that_no_stranger_has(server: ServerProcess, host: str) -> None:
+    """What leads to this machine alone, or is no name, is answered with or without a port, whichever it is: it may be forwarded."""
+    assert ask(server, "/status.json", {"Host": host})[0] == 200
+
+
+def test_where_names_are_free(strict: ServerProcess, start_server: Callable[..., ServerProcess], root: Path) -> None:
+    """Where a token is asked for, or more than this machine reaches the port, the server goes by any name."""
+    wide = start_server("--http", "0.0.0.0:0", "--allow-directory", str(root))
+    for server in (strict, wide):
+        assert ask(server, "/status.json", basic("first") | {"Host": "watcher.example"})[0] == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status", "text"),
     [
