@@ -14,7 +14,7 @@ import typer
 from watcher.cli.addresses import default_http_server, default_state_directory
 from watcher.cli.lines import complain
 from watcher.cli.options import Json, Token, flag
-from watcher.errors import StateError, UnauthenticatedError, UnavailableError
+from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,23 @@ class Standing:
     """How things stand.
 
     Attributes:
+        document: What a server says in its ``/status.json``; of state files ``watches`` alone.
         watches: Each as ``report.WatchReport`` has it, as far as it is known.
-        recent: The newest changes, the newest first; each as ``recent.Recent`` has it, and the name of its ``watch``.
-        problem: What keeps the server from its work, or empty.
     """
 
+    document: Mapping[str, Any]
     watches: Sequence[Mapping[str, Any]]
-    recent: Sequence[Mapping[str, Any]] = ()
-    problem: str = ""
+
+    @property
+    def recent(self) -> Sequence[Mapping[str, Any]]:
+        """The newest changes, the newest first; each as ``recent.Recent`` has it."""
+        recent: Sequence[Mapping[str, Any]] = self.document.get("recent", ())
+        return recent
+
+    @property
+    def problem(self) -> str:
+        """What keeps the server from its work, or empty."""
+        return str(self.document.get("problem", ""))
 
 
 def status(
@@ -61,7 +70,7 @@ def status(
     if json:
         import msgspec  # noqa: PLC0415 - a table does not need it
 
-        typer.echo(msgspec.json.encode({"watches": read().watches}).decode())
+        typer.echo(msgspec.json.encode(read().document).decode())
         return
     from watcher.cli.board import follow_board, print_board  # noqa: PLC0415 - rich, which JSON does not need
 
@@ -89,6 +98,7 @@ def _from_server(url: str, token: str) -> Standing:
     Raises:
         UnavailableError: The server does not answer, or is none of ours.
         UnauthenticatedError: It asks for another token.
+        DeniedError: It does not answer under this name.
     """
     from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - reading files does not need it
     from urllib.parse import urlsplit  # noqa: PLC0415 - likewise
@@ -106,8 +116,10 @@ def _from_server(url: str, token: str) -> Standing:
             answer = connection.getresponse()
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 raise UnauthenticatedError("the server asks for a token, or for another", place=url, hint="give one with --token")
-            document = msgspec.json.decode(answer.read())
-            standing = Standing(document["watches"], document.get("recent", ()), document.get("problem", ""))
+            if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
+                raise DeniedError("the server does not go by this name", place=url, hint="use 127.0.0.1 or localhost")
+            document = msgspec.json.decode(answer.read(), type=dict[str, Any])
+            standing = Standing(document, document["watches"])
         finally:
             connection.close()
     except OSError as error:
@@ -132,7 +144,8 @@ def _from_files(directory: Path) -> Standing:
         raise StateError(
             f"the state directory cannot be read: {error.strerror}", place=str(directory), hint="name it with --state"
         ) from error
-    return Standing([_report(read_summary(file)) for file in files])
+    watches = [_report(read_summary(file)) for file in files]
+    return Standing({"watches": watches}, watches)
 
 
 def _report(summary: Mapping[str, str | float]) -> Mapping[str, Any]:

@@ -37,9 +37,13 @@ def test_status(
     state = tmp_path / "state"
     assert run("status", "--state", state).stdout == "no watches\n"
     tailing = start("tail", config, "--server", address).ready()
-    (live,) = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)["watches"]
+    document = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)
+    assert set(document) == {"version", "problem", "streams", "watches", "recent"}
+    (live,) = document["watches"]
     assert (live["name"], live["state"], live["mode"], live["entries"], live["streams"]) == ("orders", "watching", "notify", 1, 1)
-    (beside,) = json.loads(run("status", "--state", state, "--json").stdout)["watches"]
+    document = json.loads(run("status", "--state", state, "--json").stdout)
+    assert set(document) == {"watches"}
+    (beside,) = document["watches"]
     assert (beside["name"], beside["place"], beside["state"], beside["entries"]) == ("orders", live["place"], "offline", 1)
     assert tailing.stop() == serving.stop() == 0
     before = {path: path.stat().st_mtime_ns for path in state.iterdir()}
