@@ -94,7 +94,7 @@ class Site:
             "version": __version__,
             "problem": self._readiness.problem,
             "streams": self._eventing.streams.of(principal),
-            # Not encoded by it, since it takes no half of a surrogate pair; dataclasses.asdict would take twenty times as long.
+            # In a twentieth of the time of dataclasses.asdict. It does not write the JSON, though: half a surrogate pair is no text to it.
             "watches": msgspec.to_builtins(_reports(running)),
             "recent": msgspec.to_builtins(_recent(running)),
         }
