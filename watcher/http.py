@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from watcher.readiness import Readiness
     from watcher.receipts import Receipts
 
-ACK_BYTES = 1 << 20
+BODY_BYTES = 128 * 1024
+HEADERS = 32
+"""So many a request may have, of 8 KiB each at most; browsers and proxies send about twenty."""
+
 CONNECTIONS = 1000
 """Open at once, if there are descriptors for them. Who connects beyond that takes the place of the one that has been there longest, so that
 a probe is always answered."""
@@ -60,12 +64,14 @@ class HttpEndpoint:
 
     def __init__(self, listen: str, routes: Iterable[web.RouteDef]) -> None:
         self._listen = listen
-        app = web.Application(client_max_size=ACK_BYTES, middlewares=[_tell_errors])
+        app = web.Application(client_max_size=BODY_BYTES, middlewares=[_tell_errors])
         app[IS_LOCAL] = is_loopback(listen.rpartition(":")[0])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(routes)
         # What it calls keep-alive is counted from the start of a connection, too, until the headers of a request are there.
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=REQUEST_S)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=REQUEST_S, max_headers=HEADERS
+        )
         self._listener: asyncio.Server | None = None
         self._most = min(CONNECTIONS, descriptors.share(descriptors.HTTP_SHARE))
 
@@ -145,8 +151,12 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except WatcherError as error:
         return web.json_response({"error": str(error)}, status=_STATUS[type(error)])
     except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        # Who has gone is answered too, for aiohttp would log each of them with a traceback.
         return web.json_response({"error": "the body did not come, or not in time"}, status=408)
+    except web.HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
+        structlog.get_logger("watcher").exception("http.failed", path=request.path)
+        return web.json_response({"error": "the request failed; see the server's log"}, status=500)
 
 
 def _ask_for_token(request: web.Request, error: UnauthenticatedError) -> web.Response:
@@ -161,8 +171,11 @@ def _ask_for_token(request: web.Request, error: UnauthenticatedError) -> web.Res
     return web.json_response({"error": str(error)}, status=401, headers={"WWW-Authenticate": challenge})
 
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    if "Upgrade" in request.headers:
+        # There is nothing to upgrade to, and what follows may be no HTTP.
+        response.force_close()
 
 
 def _ids(body: bytes) -> list[str]:

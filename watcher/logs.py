@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 FORMATS = ("auto", "json", "console")
+VALUE_CHARS = 8192
+"""What one value in a line may have; a traceback is one."""
 
 
 def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = False) -> None:
@@ -47,6 +49,8 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
     logging.basicConfig(level=logging.ERROR if not verbose else logging.INFO, handlers=[of_libraries], force=True)
     # Each handler of ours reports its own failures; gRPC adds a traceback for a health check that a stop cuts off.
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
+    # It has a traceback for each client that speaks no HTTP, or goes.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     # Our own lines say what its retries end in.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
 
@@ -54,13 +58,21 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
 def _processors(*, is_console: bool) -> Sequence[Processor]:
     """Return what completes an event before it is rendered."""
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console)
-    complete: list[Processor] = [structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info]
+    complete: list[Processor] = [structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, _shorten]
     return [*complete, _escape] if is_console else complete
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
     # Tracebacks are text already; a prettier one would also show the values of variables, tokens among them.
     return structlog.dev.ConsoleRenderer(pad_event_to=18, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _shorten(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Cut what is long: it has come from a client, a store or a file name."""
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > VALUE_CHARS:
+            event[key] = f"{value[: VALUE_CHARS // 2]} … {value[-VALUE_CHARS // 2 :]}"
+    return event
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -7,12 +7,13 @@ must show that it comes from our page. JSON needs no such seal: no page of anoth
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import time
 from base64 import b64decode
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import structlog
@@ -23,10 +24,10 @@ from watcher.errors import ConfigError, DeniedError, NotFoundError
 from watcher.hosts import guarded
 from watcher.pages import ASSETS, Overview, asset, render_page
 from watcher.recent import newest_changes
-from watcher.report import report_watch
+from watcher.report import report_idle, report_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from watcher.policy import Policy
     from watcher.readiness import Readiness
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from watcher.watches import Watches
 
 SHOWN_CHANGES = 50
+ANSWERS, ANSWER_S = 16, 10.0
+"""With thousands of watches an answer has megabytes: so many are on their way at once, and each for so many seconds at most."""
+
+FORM_FIELDS = 10
 
 
 class _Release(msgspec.Struct):
@@ -63,6 +68,7 @@ class Site:
         self._policy = policy
         self._readiness = readiness
         self._secret = secrets.token_bytes()
+        self._sending = asyncio.Semaphore(ANSWERS)
         self._log = structlog.get_logger("watcher")
 
     def routes(self) -> list[web.RouteDef]:
@@ -73,22 +79,28 @@ class Site:
             web.post("/release", guarded(self._release, self._policy)),
         ]
 
-    async def _page(self, request: web.Request) -> web.Response:
+    async def _page(self, request: web.Request) -> web.StreamResponse:
         principal = self._principal(request)
+        return await self._send(request, lambda: self._render(principal, request.query.get("q", "")))
+
+    def _render(self, principal: str, query: str) -> web.Response:
         running = self._running(principal)
         overview = Overview(
-            reports=_reports(running),
+            reports=[*_reports(running), *self._idle(principal)],
             recent=_recent(running),
             problem=self._readiness.problem,
-            query=request.query.get("q", ""),
+            query=query,
             seal=self._seal(principal),
             at=time.time(),
         )
         # A name may hold half a surrogate pair, which is no text.
         return web.Response(body=render_page(overview).encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
-    async def _status(self, request: web.Request) -> web.Response:
+    async def _status(self, request: web.Request) -> web.StreamResponse:
         principal = self._principal(request)
+        return await self._send(request, lambda: self._document(principal))
+
+    def _document(self, principal: str) -> web.Response:
         running = self._running(principal)
         document = {
             "version": __version__,
@@ -96,6 +108,7 @@ class Site:
             "streams": self._eventing.streams.of(principal),
             # In a twentieth of the time of dataclasses.asdict. It does not write the JSON, though: half a surrogate pair is no text to it.
             "watches": msgspec.to_builtins(_reports(running)),
+            "idle": msgspec.to_builtins(self._idle(principal)),
             "recent": msgspec.to_builtins(_recent(running)),
         }
         return web.json_response(document)
@@ -108,7 +121,7 @@ class Site:
         """Have held deletions looked at now; the form is led back to the page, JSON is answered with their number."""
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
-        wanted = _wanted(dict(await request.post()) if is_form else await request.read(), request.content_type)
+        wanted = _wanted(await request.read(), request.content_type)
         if is_form and not hmac.compare_digest(wanted.seal.encode(), self._seal(principal).encode()):
             raise DeniedError("the form is not of this page", hint="load the page again")
         found = [each for each in self._running(principal) if each[0].name == wanted.name and wanted.place in {"", each[0].place}]
@@ -118,7 +131,8 @@ class Site:
             raise ConfigError(f"{wanted.name!r} watches several places", hint="say which: place")
         ((identity, watch),) = found
         released = watch.release()
-        self._log.info("scan.released", watch=identity.name, place=identity.place, deletions=released, by=principal, peer=request.remote)
+        if released:
+            self._log.info("scan.released", **identity.labels, deletions=released, peer=request.remote)
         if is_form:
             raise web.HTTPSeeOther(f"./?{urlencode({'q': wanted.q})}" if wanted.q else "./")
         return web.json_response({"released": released})
@@ -129,6 +143,22 @@ class Site:
 
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
         return [each for each in self._watches.running() if each[0].principal == principal]
+
+    def _idle(self, principal: str) -> list[WatchReport]:
+        return [report_idle(identity, held) for identity, held in self._watches.idle().items() if identity.principal == principal]
+
+    async def _send(self, request: web.Request, make: Callable[[], web.Response]) -> web.StreamResponse:
+        """Make an answer that may be large, and send it; cut off who does not take it."""
+        async with self._sending:
+            response = make()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await response.prepare(request)
+                    await response.write_eof()
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()
+        return response
 
     def _seal(self, principal: str) -> str:
         return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
@@ -153,19 +183,20 @@ def _authorization(shown: str | None) -> str | None:
         return shown
 
 
-def _wanted(document: Mapping[str, object] | bytes, content_type: str) -> _Release:
+def _wanted(body: bytes, content_type: str) -> _Release:
     """Return what is to be released.
 
     Raises:
         ConfigError: It does not say so.
     """
     try:
-        if isinstance(document, bytes):
-            if content_type != "application/json":
-                raise ConfigError(f"not JSON, but {content_type}", hint='send {"name": "…"} as application/json')
-            return msgspec.json.decode(document, type=_Release)
-        return msgspec.convert(document, _Release)
-    except msgspec.MsgspecError as error:
+        if content_type == "application/json":
+            return msgspec.json.decode(body, type=_Release)
+        if content_type == "application/x-www-form-urlencoded":
+            # In UTF-8, whatever charset it names: some of those that Python knows take minutes.
+            return msgspec.convert(dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS)), _Release)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"it does not say what to release: {error}", hint='send {"name": "…"}, and "place" if there are several'
         ) from error
+    raise ConfigError(f"not JSON, but {content_type}", hint='send {"name": "…"} as application/json')

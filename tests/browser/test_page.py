@@ -204,4 +204,4 @@ def test_a_hold_is_released(server: ServerProcess, client: Client, signed_in: Pa
         wait_until(lambda: "Release" not in signed_in.text("#watches"), "nothing is held")
         assert signed_in.evaluate("document.querySelector('input[name=q]').value") == "s3://"
     (line,) = server.lines("scan.released")
-    assert (line["watch"], line["deletions"], line["by"]) == (name, 200, "team")
+    assert (line["watch"], line["deletions"], line["principal"]) == (name, 200, "team")

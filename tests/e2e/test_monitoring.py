@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
 from pathlib import Path
@@ -109,6 +110,9 @@ def test_whoever_stays_away_is_not_forgotten(
     stream.cancel()
     server.wait_no_watches()
     assert [line["unconfirmed"] for line in server.lines("watch.idle")] == [1]
+    (idle,) = json.loads(server.get("/status.json")[1])["idle"]
+    assert (idle["name"], idle["state"], idle["unconfirmed"], idle["note"]) == (name, "idle", 1, "1 events wait for a stream")
+    assert idle["note"] in server.get("/")[1]
     counted = "\nwatcher_idle_watches 1.0\n", "\nwatcher_idle_unconfirmed_events 1.0\n"
     assert all(line in server.get("/metrics")[1] for line in counted)
     assert server.stop() == 0

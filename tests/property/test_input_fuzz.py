@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from watcher._proto import generic_pb2, watcher_pb2
 from watcher.config import parse_spec
 from watcher.errors import ConfigError, StateError, UnauthenticatedError
-from watcher.http import ACK_BYTES, _ids
+from watcher.http import BODY_BYTES, _ids
 from watcher.policy import Policy
 from watcher.settings import ServerSettings
 
@@ -39,7 +39,7 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 @example(b'{"id": "\xff"}')
 @example(b'{"id": "\\ud800"}')
 @example(b'{"id": 1e999}')
-@example(b'{"ids": [' + b'"",' * (ACK_BYTES // 3) + b'""]}')
+@example(b'{"ids": [' + b'"",' * (BODY_BYTES // 3) + b'""]}')
 def test_any_acknowledgement_is_read_or_refused(body: bytes) -> None:
     """The body of an acknowledgement gives at least one id, each of them text, or an error that says what is expected."""
     try:

@@ -28,7 +28,7 @@ class Standing:
 
     Attributes:
         document: What a server says in its ``/status.json``; of state files ``watches`` alone.
-        watches: Each as ``report.WatchReport`` has it, as far as it is known.
+        watches: Each as ``report.WatchReport`` has it, as far as it is known; those that run come first.
     """
 
     document: Mapping[str, Any]
@@ -119,7 +119,7 @@ def _from_server(url: str, token: str) -> Standing:
             if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
                 raise DeniedError("the server does not go by this name", place=url, hint="use 127.0.0.1 or localhost")
             document = msgspec.json.decode(answer.read(), type=dict[str, Any])
-            standing = Standing(document, document["watches"])
+            standing = Standing(document, [*document["watches"], *document.get("idle", ())])
         finally:
             connection.close()
     except OSError as error:

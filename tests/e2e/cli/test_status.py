@@ -38,7 +38,7 @@ def test_status(
     assert run("status", "--state", state).stdout == "no watches\n"
     tailing = start("tail", config, "--server", address).ready()
     document = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)
-    assert set(document) == {"version", "problem", "streams", "watches", "recent"}
+    assert set(document) == {"version", "problem", "streams", "watches", "idle", "recent"}
     (live,) = document["watches"]
     assert (live["name"], live["state"], live["mode"], live["entries"], live["streams"]) == ("orders", "watching", "notify", 1, 1)
     document = json.loads(run("status", "--state", state, "--json").stdout)
