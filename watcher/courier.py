@@ -169,13 +169,12 @@ class Courier:
     # For the watch's thread
 
     def due_in_s(self) -> float | None:
-        """Return in how many seconds there may be something to confirm; None when nothing waits for that."""
-        if self.waits_for_acknowledgements or not (self._store.depth and self._audience):
-            return None
-        return max(0.0, self._confirm_due_s - time.monotonic())
+        """Return in how many seconds there may be something to confirm or to tidy; None when nothing waits for that."""
+        is_awaited = not self.waits_for_acknowledgements and self._store.depth and self._audience
+        return max(0.0, self._confirm_due_s - time.monotonic()) if is_awaited or self._store.is_untidy else None
 
     def confirm_if_due(self) -> None:
-        """Confirm what time has confirmed, once in a while.
+        """Confirm what time has confirmed, and tidy up behind it, once in a while.
 
         Raises:
             StateError: The state cannot be written.
@@ -186,7 +185,7 @@ class Courier:
             self.confirm()
 
     def confirm(self) -> None:
-        """Confirm what time has confirmed, and drop what has been kept for long enough.
+        """Confirm what time has confirmed, drop what has been kept for long enough, and give back the room that it had.
 
         Raises:
             StateError: The state cannot be written.
@@ -200,6 +199,8 @@ class Courier:
         if keep_s and now_s >= self._expire_due_s:
             self._expire_due_s = now_s + EXPIRE_INTERVAL_S
             self._store.expire(keep_s)
+        if self._store.is_untidy:
+            self._store.tidy()
 
     def dismiss_stalled(self) -> int:
         """End the streams that hold up others because their clients do not read; return how many.

@@ -20,7 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+FREE_BYTES = 1024 * 1024
+FREE_SHARE = 0.25
+"""A file gives back what is free in it when that is more than so many bytes and more than this share of it."""
+
+TIDY_BYTES = 16 * 1024 * 1024
+"""So much is given back at once: nobody else can use the file meanwhile."""
+
+CACHE_BYTES = 8 * 1024 * 1024
+"""What the cache of one file takes at most, as long as it is in use."""
+
+CACHES_BYTES = 48 * 1024 * 1024
+"""Where the caches of all files take so much, none grows: it uses its own pages again."""
+
+WAL_BYTES = 4 * 1024 * 1024
+"""What a WAL keeps on disk after a large transaction: as much as it takes anyway, until SQLite copies it to its file."""
+
 _WAIT_S = 10.0
+_RESTLESS = 2
+_INCREMENTAL = 2
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _HINTS = {
     "SQLITE_FULL": "free space in the state directory",
@@ -54,6 +72,7 @@ class Database:
         self.path = path
         self.found_damage = False
         self._lock = threading.RLock()
+        self._unrest = 0
         with self.guarded():
             self.connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
@@ -79,6 +98,7 @@ class Database:
     def guarded(self) -> Iterator[None]:
         """Keep other threads out, and turn SQLite's errors into ``StateError``; it may be entered again within itself."""
         with self._lock:
+            self._unrest = _RESTLESS
             try:
                 yield
             except sqlite3.Error as error:
@@ -101,15 +121,57 @@ class Database:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def is_untidy(self) -> bool:
+        """Whether ``tidy`` has something to do, now or when it is called again."""
+        return self._unrest > 0
+
+    def tidy(self) -> None:
+        """Give back what is free in the file, in portions, and the memory of the cache when nothing was done since the last call.
+
+        Raises:
+            StateError: The file cannot be read or written.
+        """
+        unrest = max(0, self._unrest - 1)
+        with self.guarded():
+            if self._has_free_pages():
+                self._shrink()
+                unrest = max(1, unrest)
+            elif not unrest:
+                self.execute("PRAGMA shrink_memory")
+            self._unrest = unrest
+
+    def _has_free_pages(self) -> bool:
+        """Tell whether pages are to be given back; a file from before that was possible cannot, and uses them again."""
+        least = max(FREE_BYTES / self._pragma("page_size"), FREE_SHARE * self._pragma("page_count"))
+        return self._pragma("auto_vacuum") == _INCREMENTAL and self._pragma("freelist_count") > least
+
+    def _shrink(self) -> None:
+        # The library goes on after each page for a script alone.
+        self.connection.executescript(f"PRAGMA incremental_vacuum({TIDY_BYTES // self._pragma('page_size')})")
+        # Only then the file ends where its pages do.
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
     def _prepare(self, *, shared_memory: bool) -> None:
+        if not self._pragma("page_count"):
+            # Only now, before the first page is written, a file learns to give back others.
+            self.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if shared_memory:
             self.execute("PRAGMA journal_mode = WAL")
         else:
             self.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.execute("PRAGMA journal_mode = TRUNCATE")
         self.execute("PRAGMA synchronous = FULL")
-        self.execute("PRAGMA cache_size = -8192")
-        (version,) = self.execute("PRAGMA user_version").fetchone()
+        # Debian's SQLite would write zeros to all pages that become free: as much again as was said.
+        self.execute("PRAGMA secure_delete = FAST")
+        self.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        self.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
+        self.execute(f"PRAGMA soft_heap_limit = {CACHES_BYTES}")
+        version = self._pragma("user_version")
         parts = schema_parts()
         if version > len(parts):
             message = f"state file has schema version {version}, this program knows {len(parts)}"

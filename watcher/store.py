@@ -77,6 +77,15 @@ class Store:
         self.set_meta(uid=uid)
         return uid
 
+    @property
+    def is_untidy(self) -> bool:
+        """Whether ``tidy`` should be called in a while; see ``Database``."""
+        return self._db.is_untidy
+
+    def tidy(self) -> None:
+        """Give back memory and disk that are not needed; see ``Database``."""
+        self._db.tidy()
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._db.close()
