@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from watcher.delivery import BLOCKED_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from watcher.audience import Audience
     from watcher.delivery import Position
@@ -94,16 +94,20 @@ class Courier:
         Returns:
             The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
         """
-        return self._audience.join(self._store.cursor, listener, dismiss)
+        position = self._audience.join(self._store.cursor, listener, dismiss)
+        self._outbox.remember()
+        return position
 
     def leave(self, position: Position) -> None:
         """Disconnect a stream; its position no longer counts."""
         self._audience.leave(position)
+        if not self._audience:
+            self._outbox.forget()
         self._wake()
 
-    def payloads_in_memory(self, after_seq: int, limit: int) -> list[Payload] | None:
+    def payloads_in_memory(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload] | None:
         """Return payloads after a sequence number without touching the disk; None when that cannot be done."""
-        return self._outbox.after_from_memory(after_seq, limit=limit)
+        return self._outbox.after_from_memory(after_seq, limit=limit, max_bytes=max_bytes)
 
     def payloads(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
         """Return payloads after a sequence number, in order; may wait for the disk.
@@ -113,13 +117,13 @@ class Courier:
         """
         return self._outbox.after(after_seq, limit=limit, max_bytes=max_bytes)
 
-    def unconfirmed(self, seqs: Sequence[int]) -> list[Payload]:
-        """Return those of a few payloads that are not confirmed; may wait for the disk.
+    def unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads with these sequence numbers that are not confirmed, in order; may wait for the disk.
 
         Raises:
             StateError: The state cannot be read.
         """
-        return self._store.read_at(seqs)
+        return self._store.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)
 
     def is_acknowledged(self, seq: int) -> bool:
         """Tell whether a payload is confirmed though one in front of it is not."""

@@ -101,12 +101,20 @@ class Outbox:
 
     def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
         """Return payloads after a sequence number, in order, from memory or from the state file; see ``Store.read``."""
-        payloads = self._tail.after(seq, limit)
+        payloads = self._tail.after(seq, limit=limit, max_bytes=max_bytes)
         return self._store.read(seq, limit=limit, max_bytes=max_bytes) if payloads is None else payloads
 
-    def after_from_memory(self, seq: int, *, limit: int) -> list[Payload] | None:
+    def after_from_memory(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload] | None:
         """Return payloads after a sequence number without touching the disk, or None when that cannot be done."""
-        return self._tail.after(seq, limit)
+        return self._tail.after(seq, limit=limit, max_bytes=max_bytes)
+
+    def remember(self) -> None:
+        """Keep the newest payloads in memory from now on, for somebody reads."""
+        self._tail.open()
+
+    def forget(self) -> None:
+        """Keep none of them, for nobody does."""
+        self._tail.close()
 
     def _write(self, delta: Delta, events: list[Payload], changes: Sequence[Change], *, seal: bool = False) -> None:
         waiting = self._pending + events

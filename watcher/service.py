@@ -64,8 +64,8 @@ STATUS = {
 }
 
 READ_PAYLOADS = 256
-READ_BYTES = 4 * 1024 * 1024
-"""How much of the journal a stream holds in memory at once."""
+READ_BYTES = 64 * 1024
+"""How much of the journal a stream holds in memory at once: as much as a client takes before it reads. There may be thousands of them."""
 
 NAME_CHARS = 1000
 """What an event source's name may have; Kubernetes allows 253."""
@@ -192,15 +192,16 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise
 
     async def _read_journal(self, watch: Watch, position: Position) -> Sequence[Payload]:
-        if (due := position.overdue(time.monotonic())) and watch.is_running:
-            payloads: Sequence[Payload] | None = await asyncio.to_thread(watch.courier.unconfirmed, due)
-            if payloads:
-                return payloads
         seq = position.resume()
-        payloads = watch.courier.payloads_in_memory(seq, READ_PAYLOADS)
-        if payloads is None and watch.is_running:
-            payloads = await asyncio.to_thread(watch.courier.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
-        return payloads or ()
+        if (due := position.overdue(time.monotonic())) and watch.is_running:
+            read = partial(watch.courier.unconfirmed, due, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+            if payloads := await asyncio.to_thread(read):
+                position.put_back(range(payloads[-1].seq + 1, due.stop))
+                return payloads
+        held = watch.courier.payloads_in_memory(seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        if held is None and watch.is_running:
+            held = await asyncio.to_thread(watch.courier.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        return held or ()
 
     async def _parse(self, request: generic_pb2.EventSource, principal: str) -> Spec:
         if not request.name:

@@ -14,13 +14,11 @@ from watcher.database import Database, looking_at
 from watcher.errors import StateError
 from watcher.index import Index
 from watcher.model import Delta, Payload
+from watcher.tail import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-FIND_PAYLOADS = 1024
-"""Payloads that are asked for by number at once."""
 
 _OLDEST = "SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1"
 _BYTES_BETWEEN = "SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?"
@@ -256,23 +254,17 @@ class Store:
 
     def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
         """Return the payloads after a sequence number, in order: at most ``limit``, and no more than fit ``max_bytes`` after the first."""
-        payloads: list[Payload] = []
-        size_bytes = 0
-        with self._db.guarded():
-            for values in self._db.execute("SELECT seq, payload FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)):
-                payload = Payload._make(values)
-                size_bytes += len(payload.data)
-                if payloads and size_bytes > max_bytes:
-                    break
-                payloads.append(payload)
-        return payloads
+        return self._read("seq > ?", (after_seq,), limit, max_bytes)
 
-    def read_at(self, seqs: Sequence[int]) -> list[Payload]:
-        """Return the payloads with these sequence numbers that are not confirmed, in order; not more than ``FIND_PAYLOADS`` of them."""
-        marks = ",".join("?" * len(seqs))
-        query = f"SELECT seq, payload FROM journal WHERE seq IN ({marks}) AND seq > ? AND NOT is_acknowledged ORDER BY seq"  # noqa: S608 - only marks
+    def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads with these sequence numbers that are not confirmed, likewise."""
+        first = max(seqs.start, self.cursor + 1)
+        return self._read("seq >= ? AND seq < ? AND NOT is_acknowledged", (first, seqs.stop), limit, max_bytes)
+
+    def _read(self, condition: str, values: Sequence[int], limit: int, max_bytes: int) -> list[Payload]:
+        query = f"SELECT seq, payload FROM journal WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608 - only constants
         with self._db.guarded():
-            return [Payload._make(values) for values in self._db.execute(query, (*seqs, self.cursor)).fetchall()]
+            return fitting(map(Payload._make, self._db.execute(query, (*values, limit))), max_bytes)
 
     def pending(self) -> list[Payload]:
         """Return the rendered events that wait for their batch, in order."""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from watcher.model import Payload
 
@@ -17,35 +17,107 @@ TAIL_BYTES = 4 * 1024 * 1024
 TAIL_PAYLOADS = 8192
 """What a tail holds at most."""
 
+ROOM_BYTES = 32 * 1024 * 1024
+"""What all tails of a process hold at most."""
+
+
+class Room:
+    """What several tails share: their lock, and how much they hold together.
+
+    Args:
+        max_bytes: When they would hold more, those are emptied that have not grown for the longest time.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.lock = threading.Lock()
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._sizes_bytes: dict[Tail, int] = {}
+
+    def note(self, tail: Tail, size_bytes: int) -> None:
+        """Note how much a tail that has changed holds now, and make room; call it with the lock."""
+        self._size_bytes += size_bytes - self._sizes_bytes.pop(tail, 0)
+        if size_bytes:
+            self._sizes_bytes[tail] = size_bytes
+        while self._size_bytes > self._max_bytes:
+            stalest = next(iter(self._sizes_bytes))
+            self._size_bytes -= self._sizes_bytes.pop(stalest)
+            stalest.empty()
+
+
+_ROOM = Room(ROOM_BYTES)
+
 
 class Tail:
-    """A window on the end of a journal. Safe between threads.
+    """A window on the end of a journal, open for as long as somebody reads. Safe between threads.
 
     Args:
         seq: The journal's last sequence number when the tail begins.
+        room: Shared with other tails.
     """
 
-    def __init__(self, seq: int) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, seq: int, room: Room = _ROOM) -> None:
+        self._room = room
         self._floor = seq
         self._size_bytes = 0
         self._payloads: deque[Payload] = deque()
+        self._is_open = False
 
-    def extend(self, payloads: Iterable[Payload]) -> None:
+    def open(self) -> None:
+        """Hold what is added from now on."""
+        with self._room.lock:
+            self._is_open = True
+
+    def close(self) -> None:
+        """Hold nothing any more; it may be opened again."""
+        with self._room.lock:
+            self._is_open = False
+            self.empty()
+            self._room.note(self, 0)
+
+    def extend(self, payloads: Sequence[Payload]) -> None:
         """Add payloads that were committed, in order."""
-        with self._lock:
-            for payload in payloads:
-                self._payloads.append(payload)
-                self._size_bytes += len(payload.data)
+        with self._room.lock:
+            self._payloads.extend(payloads)
+            if not self._is_open:
+                self.empty()
+                return
+            self._size_bytes += sum(len(payload.data) for payload in payloads)
             while len(self._payloads) > TAIL_PAYLOADS or self._size_bytes > TAIL_BYTES:
                 oldest = self._payloads.popleft()
                 self._size_bytes -= len(oldest.data)
                 self._floor = oldest.seq
+            self._room.note(self, self._size_bytes)
 
-    def after(self, seq: int, limit: int) -> list[Payload] | None:
-        """Return at most ``limit`` payloads after a sequence number, in order; None when some of them are not in memory any more."""
-        with self._lock:
+    def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload] | None:
+        """Return payloads after a sequence number, in order; None when some of them are not in memory any more.
+
+        Args:
+            seq: See there.
+            limit: Not more than so many.
+            max_bytes: See ``fitting``.
+        """
+        with self._room.lock:
             if seq < self._floor:
                 return None
             start = bisect_right(self._payloads, seq, key=lambda payload: payload.seq)
-            return list(islice(self._payloads, start, start + limit))
+            return fitting(islice(self._payloads, start, start + limit), max_bytes)
+
+    def empty(self) -> None:
+        """Drop all payloads; only its room calls this."""
+        if self._payloads:
+            self._floor = self._payloads[-1].seq
+        self._payloads.clear()
+        self._size_bytes = 0
+
+
+def fitting(payloads: Iterable[Payload], max_bytes: int) -> list[Payload]:
+    """Return the first of some payloads: one in any case, and no more than have so many bytes together."""
+    found: list[Payload] = []
+    size_bytes = 0
+    for payload in payloads:
+        size_bytes += len(payload.data)
+        if found and size_bytes > max_bytes:
+            break
+        found.append(payload)
+    return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
+
 import pytest
 
-from watcher.delivery import BLOCKED_S, GRAIN_S, REMINDERS, Position, RemindingPosition
+from watcher.delivery import BLOCKED_S, GRAIN_S, GRAINS, RUNS, Position, RemindingPosition
 
 WINDOW_S = 30.0
 
@@ -125,23 +128,91 @@ def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
 
 
 def test_what_is_written_is_due_again() -> None:
-    """Each payload is due its timeout after it was written, in groups, and forgotten until it is written again."""
+    """Each payload is due its timeout after it was written, and forgotten until it is written again."""
     position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
-    assert (position.due_in_s(0.0), position.overdue(100.0)) == (None, [])
-    for seq in range(1, REMINDERS + 3):
+    assert (position.due_in_s(0.0), position.overdue(100.0)) == (None, range(0))
+    for seq in range(1, 301):
         write(position, seq, 1.0)
     write(position, 1000, 5.0)
-    assert (position.due_in_s(4.0), position.overdue(10.9)) == (7.0, [])
-    assert position.overdue(11.0) == list(range(1, REMINDERS + 1))
-    assert (position.overdue(11.0), position.due_in_s(11.0), position.due_in_s(20.0)) == ([REMINDERS + 1, REMINDERS + 2], 4.0, 0.0)
-    write(position, 1, 12.0)
+    assert (position.due_in_s(4.0), position.overdue(10.9)) == (7.0, range(0))
+    assert position.overdue(11.0) == range(1, 301)
+    position.put_back(range(256, 301))
+    assert (position.due_in_s(11.0), position.overdue(11.0)) == (0.0, range(256, 301))
+    position.put_back(range(301, 301))
+    assert (position.due_in_s(11.0), position.due_in_s(20.0)) == (4.0, 0.0)
+    write(position, 299, 12.0)
     assert (position.written_seq, position.rewritten) == (1000, 1)
-    assert position.overdue(22.0) == [1000, 1]
+    assert position.overdue(22.0) == range(301, 1001)
+    assert position.overdue(22.0) == range(256, 300)
 
 
 def test_a_rewound_stream_forgets_what_was_due() -> None:
-    """What is written again from the start is not due for its first writing as well."""
+    """What is written again from the start is not due for its first writing as well, and is due for its second."""
     position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
     write(position, 1, 0.0)
     position.rewind(0)
-    assert (position.resume(), position.overdue(1000.0)) == (0, [])
+    assert (position.resume(), position.overdue(1000.0)) == (0, range(0))
+    write(position, 1, 1000.0)
+    assert position.overdue(1010.0) == range(1, 2)
+
+
+@pytest.mark.parametrize("position", [Position(0), RemindingPosition(0, 0, timeout_s=10.0)])
+def test_what_is_passed_over_leads_nowhere_back(position: Position) -> None:
+    """A payload that is due again, and acknowledged before it is written, does not take the stream back to where it stands."""
+    for seq in (1, 2, 3):
+        write(position, seq, 0.0)
+    position.skip(1)
+    assert position.resume() == 3
+    position.skip(4)
+    assert position.resume() == 4
+
+
+def test_many_writes_are_few_runs() -> None:
+    """What a stream remembers of what nobody acknowledges depends on the time it took, and not on how much it was."""
+    position = RemindingPosition(0, 0, timeout_s=100.0)
+    for seq in range(1, 100_001):
+        write(position, seq, seq / 1000)
+    assert len(position._runs) <= GRAINS + 1
+
+
+def test_runs_without_end_begin_anew() -> None:
+    """A stream that has written one payload at a time for long remembers a bounded number of runs, and forgets no payload."""
+    position = RemindingPosition(0, 0, timeout_s=1e6)
+    for seq in range(1, RUNS + 2):
+        write(position, seq, seq * 1e4)
+    now_s = RUNS * 1e4 + 1e4
+    assert (position.overdue(now_s), len(position._runs)) == (range(0), 1)
+    assert position.due_in_s(now_s) == 1e6
+    assert position.overdue(now_s + 1e6) == range(1, RUNS + 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_payload_comes_again_in_its_own_time(seed: int) -> None:
+    """Whatever comes in between, one that is not acknowledged is written each timeout: never before, and hardly later."""
+    chance, now_s, timeout_s, last_seq = random.Random(seed), 0.0, 10.0, 0  # noqa: S311 - histories, no secrets
+    position = RemindingPosition(0, 0, timeout_s)
+    waiting: set[int] = set()
+    written_s: dict[int, list[float]] = {}
+    for _ in range(5000):
+        now_s += chance.choice([0.001, 0.01, 0.1])
+        if due := position.overdue(now_s):
+            found = sorted(waiting & {*due})[: chance.randint(1, 5)]
+            if found:
+                position.put_back(range(found[-1] + 1, due.stop))
+        else:
+            found = [*range(last_seq + 1, last_seq + 1 + chance.choice([0, 0, 0, 0, 0, 1, 8]))]
+            last_seq += len(found)
+            waiting.update(found)
+        for seq in found:
+            if seq not in waiting:
+                position.skip(seq)
+                continue
+            now_s += 0.0001
+            write(position, seq, now_s)
+            written_s.setdefault(seq, []).append(now_s)
+            waiting.difference_update(other for other in [*found, seq - 3] if chance.random() < 0.4)
+    gaps_s = [later_s - earlier_s for times_s in written_s.values() for earlier_s, later_s in pairwise(times_s)]
+    assert len(gaps_s) > 100
+    assert timeout_s <= min(gaps_s)
+    assert max(gaps_s) <= timeout_s + timeout_s / GRAINS + 2.0
+    assert all(now_s - written_s[seq][-1] <= timeout_s + 2.0 for seq in waiting)

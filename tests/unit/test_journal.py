@@ -60,6 +60,11 @@ def oldest_at(store: Store) -> float | None:
     return store.oldest_at
 
 
+def unconfirmed(store: Store, seqs: range, limit: int = 100, max_bytes: int = 100) -> list[int]:
+    """Return the payloads in a range that are not confirmed."""
+    return [payload.seq for payload in store.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)]
+
+
 def state(store: Store) -> tuple[int, set[int], list[int]]:
     """Return the cursor, what is acknowledged beyond it, and the payloads that are kept."""
     return store.cursor, store.acknowledged, seqs(store)
@@ -113,10 +118,28 @@ def test_acknowledgements_are_durable(store: Store) -> None:
     store.close()
     with closing(Store(store.path)) as again:
         assert state(again) == (0, {2, 6}, [1, 2, 5, 6])
-        assert [payload.seq for payload in again.read_at([1, 2, 5, 6, 7])] == [1, 5]
+        assert unconfirmed(again, range(1, 8)) == [1, 5]
         again.acknowledge([1])
         assert state(again) == (2, {6}, [5, 6])
-        assert [payload.seq for payload in again.read_at([1, 2, 5, 6])] == [5]
+        assert unconfirmed(again, range(1, 7)) == [5]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "limit", "max_bytes", "expected"),
+    [
+        (range(1, 7), 9, 9, [2, 5, 6]),
+        (range(2, 6), 9, 9, [2, 5]),
+        (range(3, 5), 9, 9, []),
+        (range(1, 7), 2, 9, [2, 5]),
+        (range(1, 7), 9, 2, [2, 5]),
+        (range(1, 7), 9, 0, [2]),
+        (range(0), 9, 9, []),
+    ],
+)
+def test_what_is_not_confirmed_is_read(store: Store, seqs: range, limit: int, max_bytes: int, expected: list[int]) -> None:
+    """Of a range the payloads are read that end in it and are not confirmed, as many as are asked for."""
+    store.confirm(1, keep_s=KEEP_S)
+    assert unconfirmed(store, seqs, limit, max_bytes) == expected
 
 
 def test_an_acknowledgement_that_fails_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ class Bench:
         self.store = Store(self._path)
         spec = Spec(DirectorySpec("/data"), batch=batch, format=format_)
         self.outbox = Outbox(spec, self.store, time_ns=lambda: 0, clock=lambda: self.now_s, committed=self._tell)
+        self.outbox.remember()
         return self.outbox
 
     def _tell(self) -> None:
@@ -55,7 +56,7 @@ class Bench:
         """Return the names in each payload of the journal, which memory and file agree upon."""
         payloads = self.store.read(0, limit=1000, max_bytes=1 << 30)
         floor = payloads[0].seq - 1 if payloads else self.store.next_seq - 1
-        in_memory = self.outbox.after_from_memory(floor, limit=1000)
+        in_memory = self.outbox.after_from_memory(floor, limit=1000, max_bytes=1 << 30)
         assert in_memory is None or in_memory == [payload for payload in payloads if payload.seq > floor]
         assert self.outbox.after(0, limit=1000, max_bytes=1 << 30) == payloads
         return [[event["path"] for event in events(payload)] for payload in payloads]
@@ -178,6 +179,17 @@ def test_payloads_are_cut_by_size(bench: Bench) -> None:
     assert len(payloads) > 1
     assert all(len(payload.data) <= MAX_PAYLOAD_BYTES for payload in payloads)
     assert [name for sent in bench.sent() for name in sent] == names
+
+
+def test_nothing_is_remembered_for_nobody(bench: Bench) -> None:
+    """Payloads are given from memory while somebody reads, and from the file alone when nobody does; they are the same."""
+    bench.change("a")
+    assert bench.outbox.after_from_memory(0, limit=9, max_bytes=1 << 20) == bench.store.read(0, limit=9, max_bytes=1 << 20)
+    bench.outbox.forget()
+    bench.change("b")
+    assert bench.outbox.after_from_memory(0, limit=9, max_bytes=1 << 20) is None
+    assert bench.outbox.after_from_memory(1, limit=9, max_bytes=1 << 20) is None
+    assert bench.sent() == [["a"], ["b"]]
 
 
 def test_a_silent_step_reaches_the_index_only(bench: Bench) -> None:
