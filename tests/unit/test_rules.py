@@ -106,6 +106,11 @@ def test_an_entry_is_right_or_refused(lists: dict[str, Any], text: str) -> None:
         ("http://169.254.169.254", False),
         ("http://[::ffff:a9fe:a9fe]:80", False),
         ("http://[fd00:ec2::254]", False),
+        ("http://2852039166:80", False),
+        ("http://0xa9fea9fe", False),
+        ("http://0251.0376.0251.0376", False),
+        ("http://169.254.43518", False),
+        ("http://[64:ff9b::a9fe:a9fe]", False),
         ("http://10.0.0.1", True),
     ],
 )
@@ -114,6 +119,13 @@ def test_privileged_addresses_must_be_listed(endpoint: str, *, is_open_to: bool)
     where = BucketSpec("bucket", endpoint_url=endpoint)
     assert admits(ServerSettings(), where) is is_open_to
     assert admits(ServerSettings(allow_buckets=("*",), allow_endpoints=(endpoint + "/",)), where)
+
+
+def test_an_address_is_listed_however_it_is_written() -> None:
+    """An endpoint that is an address is on the list in each of its spellings, and another address is not."""
+    settings = ServerSettings(allow_buckets=("*",), allow_endpoints=("http://0xa000001:9000",))
+    for host, expected in (("10.0.0.1", True), ("10.1", True), ("[::ffff:10.0.0.1]", True), ("10.2", False), ("[64:ff9b::a00:1]", False)):
+        assert admits(settings, BucketSpec("bucket", endpoint_url=f"http://{host}:9000")) is expected
 
 
 def test_a_spec_carries_what_it_must_keep_to(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadP
         unmount(HOSTS)
 
 
-@pytest.mark.parametrize(("host", "is_denied"), [("store", True), ("0xa9fea9fe", True), ("2852039166", True), (METADATA, False)])
+@pytest.mark.parametrize(("host", "is_denied"), [("store", True), ("0xa9fea9fe", False), ("2852039166", False), (METADATA, False)])
 def test_names_do_not_lead_to_privileged_addresses(machine: ThreadPoolExecutor, host: str, *, is_denied: bool) -> None:
-    """A name that resolves to such an address is denied once it is connected, and sent nothing; the address itself was judged before."""
+    """A name that resolves to such an address is denied before anything is sent; the address itself, however written, was judged before."""
 
     def ask() -> int:
         with run_stub([page("a")], METADATA) as stub:
