@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _NAMED = re.compile(r"(?P<name>[^=/.:][^=:]*|)=(?P<value>.*)", re.DOTALL)
 """A principal's entry. Paths that begin with a slash or a dot, URLs and ARNs are none, whatever they hold."""
 
+_ARN = "arn:"
+
 
 class _Rule(NamedTuple):
     """An entry of a list: whom it is for, empty for everyone; what it allows; and how it was given, for an error."""
@@ -98,12 +100,12 @@ class Rules:
             raise DeniedError("this server does not allow the endpoint", place=place, hint="ask for it with --allow-endpoint")
         if self.is_empty:
             return
-        for asked, rules, what in (
-            (where.bucket, self._buckets, "bucket"),
-            (where.role_arn, self._roles, "role"),
-            (where.profile, self._profiles, "profile"),
+        for asked, globs, what in (
+            (where.bucket, _globs_for(where.bucket, _values(self._buckets, principal)), "bucket"),
+            (where.role_arn, _values(self._roles, principal), "role"),
+            (where.profile, _values(self._profiles, principal), "profile"),
         ):
-            if asked is not None and not any(fnmatchcase(asked, allowed) for allowed in _values(rules, principal)):
+            if asked is not None and not any(fnmatchcase(asked, glob) for glob in globs):
                 raise DeniedError(f"this server does not allow the {what}", place=place, hint=f"ask for it with --allow-{what}")
 
     def _all(self) -> tuple[_Rule, ...]:
@@ -124,6 +126,11 @@ def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tu
         except ValueError as error:
             raise StateError(str(error), place=given) from error
     return tuple(rules)
+
+
+def _globs_for(bucket: str, globs: Sequence[str]) -> Sequence[str]:
+    """Return those globs that may speak of a bucket: of an ARN, which names region and account before the rest, only those of ARNs."""
+    return [glob for glob in globs if glob.startswith(_ARN)] if bucket.startswith(_ARN) else globs
 
 
 def _values(rules: Sequence[_Rule], principal: str) -> tuple[str, ...]:

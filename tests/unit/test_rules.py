@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROLE = "arn:aws:iam::123456789012:role/team/reader"
+ACCESS_POINT = "arn:aws:s3:eu-west-9:123456789012:accesspoint/orders-in"
 
 
 def admits(settings: ServerSettings, where: DirectorySpec | BucketSpec, principal: str = "") -> bool:
@@ -57,6 +58,24 @@ NAMED = ServerSettings(
 def test_an_entry_with_a_name_is_for_that_name(where: DirectorySpec | BucketSpec, principals: set[str]) -> None:
     """What has no name is allowed to everyone, what has one to its principal alone; roles and profiles have lists like places."""
     assert {name for name in ("", "orders", "ns/billing") if admits(NAMED, where, name)} == principals
+
+
+@pytest.mark.parametrize(
+    ("glob", "bucket", "expected"),
+    [
+        ("*", ACCESS_POINT, False),
+        ("*/orders-in", ACCESS_POINT, False),
+        ("[a]rn:*", ACCESS_POINT, False),
+        ("arn:*", ACCESS_POINT, True),
+        ("arn:aws:s3:*:123456789012:accesspoint/orders-*", ACCESS_POINT, True),
+        ("arn:aws:s3:*:210987654321:accesspoint/orders-*", ACCESS_POINT, False),
+        ("*", "orders-in", True),
+        ("*-in", "orders-in", True),
+    ],
+)
+def test_an_arn_is_allowed_by_globs_of_arns(glob: str, bucket: str, *, expected: bool) -> None:
+    """A glob of names allows no access point, whose ARN can be of any account; one that begins as an ARN does."""
+    assert admits(ServerSettings(allow_buckets=(glob,)), BucketSpec(bucket)) is expected
 
 
 @pytest.mark.parametrize("field", ["allow_directories", "allow_buckets", "allow_endpoints", "allow_roles", "allow_profiles"])
