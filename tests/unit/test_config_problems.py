@@ -111,6 +111,8 @@ WHERE = [
     ),
     ("s3: {bucket: abc, endpoint_url: minio}", f'line 1, s3.endpoint_url: {NO_URL} (got "minio")'),
     ("s3: {bucket: abc, endpoint_url: 'http://minio:65536'}", f'line 1, s3.endpoint_url: {NO_URL} (got "http://minio:65536")'),
+    ("s3: {bucket: abc, endpoint_url: 'http://\u017ftore'}", f'line 1, s3.endpoint_url: {NO_URL} (got "http://\u017ftore")'),
+    ("s3: {bucket: abc, endpoint_url: 'http://min\u0130o'}", f'line 1, s3.endpoint_url: {NO_URL} (got "http://min\u0130o")'),
     ("s3: {bucket: abc, endpoint_url: 'http://minio/?a'}", f'line 1, s3.endpoint_url: {NO_URL} (got "http://minio/?a")'),
     ("s3: {bucket: abc, endpoint_url: 'http://me:secret@minio'}", f'line 1, s3.endpoint_url: {NO_URL} (got "http://...@minio")'),
     (
