@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+PLACE_MAX_BYTES, MESSAGE_MAX_BYTES, HINT_MAX_BYTES = 1000, 2500, 500
+"""What the parts of an error may take in a gRPC status: together 4 KiB, half of what every client accepts; it refuses what is longer."""
+
 
 class WatcherError(Exception):
     """A failure that is told to a person.
@@ -38,11 +41,11 @@ class WatcherError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return the error as one line: ``place: message; hint``, control characters escaped."""
-        line = f"{self.place}: {self.message}" if self.place else self.message
-        if self.hint:
-            line = f"{line}; {self.hint}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+        """Return the error as one line, ``place: message; hint``, control characters escaped; of a part that is long the beginning."""
+        place, hint = _cut(self.place, PLACE_MAX_BYTES), _cut(self.hint, HINT_MAX_BYTES)
+        line = _cut(self.message, MESSAGE_MAX_BYTES)
+        line = f"{place}: {line}" if place else line
+        return f"{line}; {hint}" if hint else line
 
 
 def causes() -> list[str]:
@@ -97,3 +100,21 @@ class StateError(WatcherError):
     """The state directory or a state file cannot be used."""
 
     cause = "state"
+
+
+def status_bytes(text: str) -> int:
+    """Return what a text takes in a gRPC status: there control characters are escaped, and all but printable ASCII is percent-encoded."""
+    return sum(1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode()) for char in _escape(text))
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    room = most_bytes
+    for index, char in enumerate(text):
+        room -= status_bytes(char)
+        if room < 0:
+            return f"{_escape(text[:index])}..."
+    return _escape(text)
+
+
+def _escape(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

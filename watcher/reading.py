@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import yaml
 
 from watcher.document import NOT_VALID, cut, got, plain
-from watcher.errors import ConfigError
+from watcher.errors import MESSAGE_MAX_BYTES, ConfigError, status_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from watcher.spec import Json
 
 MAX_PROBLEMS = 20
+_AND_MORE = "; and more"
+_PROBLEMS_MAX_BYTES = MESSAGE_MAX_BYTES - len(f"{NOT_VALID}{_AND_MORE}")
 
 _IN_SECONDS = frozenset({"ack_timeout", "poll_interval", "rescan_interval", "settle", "max_wait"})
 
@@ -60,14 +63,17 @@ class Reading:
             ConfigError: There are ``MAX_PROBLEMS`` already.
         """
         if len(self.problems) == MAX_PROBLEMS:
-            self.fail("; and more")
+            self.fail(_AND_MORE)
         self.problems.append((self.lines[key], key, text))
 
     def fail(self, end: str = "") -> NoReturn:
-        """Raise the ``ConfigError`` that tells all problems, in the order of their lines."""
+        """Raise the ``ConfigError`` that tells all problems, or the first ones that fit into it, in the order of their lines."""
         ordered = sorted(self.problems, key=lambda problem: problem[0])
         told = [f"line {line + 1}{', ' if key else ''}{cut(key, 80)}: {cut(text, 250)}" for line, key, text in ordered]
-        raise ConfigError(f"{NOT_VALID}: {'; '.join(told)}{end}")
+        sizes = accumulate(status_bytes(f"; {problem}") for problem in told)
+        fitting = [problem for problem, size in zip(told, sizes, strict=True) if size <= _PROBLEMS_MAX_BYTES]
+        end = end if len(fitting) == len(told) else _AND_MORE
+        raise ConfigError(f"{NOT_VALID}: {'; '.join(fitting or told[:1])}{end}")
 
     def value(self, node: yaml.Node, key: str, line: int, read: Reader) -> Any:  # noqa: ANN401
         """Return what ``read`` makes of the node at ``key`` and ``line``, or None where that has a problem, which is noted."""

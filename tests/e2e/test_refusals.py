@@ -58,6 +58,14 @@ def test_missing_directory_is_refused(client: Client, root: Path, name: str) -> 
     assert client.refusal(name, {"directory": f"{root}/file"}).code is StatusCode.NOT_FOUND
 
 
+def test_a_long_path_is_refused(client: Client, root: Path, name: str) -> None:
+    """A path that takes more than a client accepts as a status, since it is encoded twice, is NOT_FOUND like any other."""
+    path = f"{root}/{'é' * 100}"
+    code, details = client.refusal(name, {"directory": path + "/é" * ((4000 - len(path.encode())) // 3)})
+    assert code is StatusCode.NOT_FOUND
+    assert f"{root}/%C3%A9" in details
+
+
 def test_missing_bucket_is_refused(client: Client, s3_server: S3Server, name: str) -> None:
     """A bucket that does not exist is NOT_FOUND."""
     code, details = client.refusal(name, {"s3": {"bucket": "test-none", "endpoint_url": s3_server.endpoint_url}})

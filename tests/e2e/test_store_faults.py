@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from e2e.client import wait_until
 from s3_store import Kind, run_store
 from s3_store_faults import Fault, always
+from s3_stub import BUCKET, page, run_stub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,3 +135,15 @@ def test_a_store_that_refuses_at_the_start(
     assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
     assert name not in server.watches()
     assert place_errors(server) > counted
+
+
+def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name: str) -> None:
+    """However long the name on a page is, the client gets the status of the error, with its hint at the end, and the log a short line."""
+    with run_stub([page("a", bucket="B" * 300_000)]) as stub:
+        code, details = client.refusal(name, {"s3": {"bucket": BUCKET, "endpoint_url": stub.endpoint_url}})
+    assert code is StatusCode.UNAVAILABLE
+    assert "a page of bucket 'BBB" in details
+    assert details.endswith("check endpoint_url and the proxies on the way to the store")
+    assert len(details) < 4096
+    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
+    assert "B" * 4096 not in server.log

@@ -249,6 +249,22 @@ def test_many_problems_are_cut() -> None:
     assert len(told) < 4096
 
 
+@pytest.mark.parametrize("char", ["é", "語", "😀", "\\a"])
+def test_problems_that_do_not_fit_are_left_out(char: str) -> None:
+    """Where the problems are too long for a status the first ones are told whole, and that there are more."""
+    told = problems("directory: /data/in\n" + "".join(f'"{char * 50}{number}": 1\n' for number in range(10, 30)))
+    assert told.startswith("line 2, ")
+    assert told.endswith("unknown key; and more")
+    assert 2 < told.count("unknown key") < MAX_PROBLEMS
+
+
+def test_one_problem_that_does_not_fit_is_told_by_its_beginning() -> None:
+    """A single problem that is too long is still told, as far as it goes."""
+    told = problems(f"directory: /data/in\nexclude: ['[{'😀' * 900}']")
+    assert told.startswith('line 2, exclude[0]: a "[" is not closed before the next "/" in the pattern "[😀')
+    assert told.endswith("😀...")
+
+
 def test_an_endless_number_is_refused_and_not_computed() -> None:
     """Thousands of digits are a problem like others, not an error of the interpreter."""
     assert problems(f"directory: /a\nmetadata: {{a: {'9' * 5000}}}") == f"line 2, metadata.a: must fit into 64 bits (got {'9' * 57}...)"

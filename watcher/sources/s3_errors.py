@@ -18,9 +18,6 @@ from watcher.errors import DeniedError, NotFoundError, UnavailableError, Watcher
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MAX_DETAIL_CHARS = 300
-"""Of what the SDK or the store says, so much is passed on: the message ends up in a gRPC status."""
-
 
 class _Meaning(NamedTuple):
     """What a failure means: the class of ours, what is wrong (``{detail}`` is what the SDK says), and what to do."""
@@ -149,7 +146,7 @@ def translate(error: Exception, place: str) -> WatcherError:
         detail = _find_reason(error)
         if meaning is _UNKNOWN:
             detail = f"{type(error).__name__}: {detail}"
-    detail = " ".join(detail.split())[:MAX_DETAIL_CHARS].rstrip(".")
+    detail = " ".join(detail.split()).rstrip(".")
     return meaning.error(meaning.message.format(detail=detail), place=place, hint=meaning.hint)
 
 
