@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +27,14 @@ class Answer:
         status: Of the response.
         headers: Besides the length.
         missing_bytes: So many more bytes are announced than sent; then the connection ends.
+        is_gzip: The body is compressed, and said to be.
     """
 
     body: str = ""
     status: int = HTTPStatus.OK
     headers: Mapping[str, str] = field(default_factory=dict)
     missing_bytes: int = 0
+    is_gzip: bool = False
 
 
 def page(
@@ -88,6 +91,9 @@ def run_stub(answers: Sequence[Answer], host: str = "127.0.0.1") -> Iterator[Stu
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
+            if answer.is_gzip:
+                body = gzip.compress(body)
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(body) + answer.missing_bytes))
             self.send_header("Connection", "close")
             self.end_headers()

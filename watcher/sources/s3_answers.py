@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore import handlers
 
+from watcher.sources.s3_errors import find_own
 from watcher.sources.s3_listing import is_failure
 from watcher.sources.throttle import RETRY_AFTER_MAX_S
 
@@ -37,6 +38,7 @@ def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[floa
     events.register("before-parse.s3.ListObjectsV2", _withhold)
     events.register("after-call.s3.ListObjectsV2", _hand_over)
     events.register_first("needs-retry.s3", partial(_heed, slow_down, attempts))
+    events.register_first("needs-retry.s3", _give_up)
 
 
 def _heed(
@@ -49,6 +51,11 @@ def _heed(
     delay_s = min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 0.0
     slow_down(delay_s)
     return delay_s if delay_s and attempts < most_attempts else None
+
+
+def _give_up(caught_exception: Exception | None, **_: object) -> bool | None:
+    """Have a request that we have ended ourselves not be sent again, since we would end it again."""
+    return None if find_own(caught_exception) is None else False
 
 
 def _withhold(response_dict: dict[str, Any], **_: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
@@ -90,22 +90,28 @@ def make_client(spec: BucketSpec, *, connections: int, slow_down: Callable[[floa
     with _LOADING:
         client = sdk.client("s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config)
     guard_connections(client)
-    if spec.endpoint_url is not None:
-        client.meta.events.register("before-send.s3", partial(_stay, spec))
+    if (endpoint := _find_endpoint(client)) is not None:
+        client.meta.events.register("before-send.s3", partial(_stay, spec.place, endpoint))
     take_over_answers(client, ATTEMPTS, slow_down)
     return client
 
 
-def _stay(spec: BucketSpec, request: AWSPreparedRequest, event_name: str, **_: object) -> None:
-    """Have a request fail that would not go to the endpoint of its spec, or that the SDK makes up to find out where to go instead.
+def _find_endpoint(client: S3Client) -> str | None:
+    """Return the endpoint that the spec, the environment or a profile names; None for Amazon's own, of which there are many."""
+    endpoint: str | None = cast("Any", client)._ruleset_resolver._builtins["SDK::Endpoint"]  # noqa: SLF001 - offered nowhere else
+    return endpoint
+
+
+def _stay(place: str, endpoint: str, request: AWSPreparedRequest, event_name: str, **_: object) -> None:
+    """Have a request fail that would not go to its endpoint, or that the SDK makes up to find out where to go instead.
 
     The SDK follows no Location, but it turns to hosts of Amazon's for some names of buckets, whatever the endpoint. And it asks by
     HeadBucket, again and again, a store that sends elsewhere without naming a region.
     """
     if event_name.endswith(".HeadBucket"):
-        raise UnavailableError("the store sends elsewhere, and does not say where", place=spec.place, hint="correct endpoint_url")
-    if spec.endpoint_url is not None and not is_below(request.url, spec.endpoint_url):
-        raise DeniedError("the request would go elsewhere than to endpoint_url", place=spec.place, hint="correct the bucket")
+        raise UnavailableError("the store sends elsewhere, and does not say where", place=place, hint="correct endpoint_url")
+    if not is_below(request.url, endpoint):
+        raise DeniedError("the request would go elsewhere than to endpoint_url", place=place, hint="correct the bucket")
 
 
 def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:

@@ -7,7 +7,6 @@ HEAD has no body, there botocore makes a code of the HTTP status. What stands in
 from __future__ import annotations
 
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore import exceptions as sdk
@@ -41,6 +40,7 @@ _EXPIRED = _Meaning(DeniedError, "the credentials have expired ({detail})", "ren
 _CLOCK = _Meaning(DeniedError, "the clock of this machine differs too much from the store's ({detail})", "set the clock")
 _REGION = _Meaning(UnavailableError, "the bucket is in another region ({detail})", "set the region of the bucket")
 _STORE = _Meaning(UnavailableError, "the store cannot answer now ({detail})", "check the store and endpoint_url if this stays so")
+_ELSEWHERE = _Meaning(UnavailableError, "the store sends elsewhere ({detail})", "correct endpoint_url")
 _LOGIN = _Meaning(DeniedError, "there is no valid login: {detail}", "log in again")
 _SETTINGS = _Meaning(DeniedError, "the shared AWS configuration cannot be used: {detail}", "correct it")
 _SILENT = _Meaning(UnavailableError, "the endpoint does not answer in time", "check endpoint_url, the network and the proxy")
@@ -120,12 +120,21 @@ _BY_CLASS: tuple[tuple[type[Exception], _Meaning], ...] = (
     (ResponseParserError, _FOREIGN),
 )
 
+_BY_HUNDREDS: Mapping[int, _Meaning] = {3: _ELSEWHERE, 5: _STORE}
+"""By the first digit of the HTTP status, where the code is not known."""
+
 _UNKNOWN = _Meaning(UnavailableError, "the store cannot be read: {detail}")
 
 
 def has_expired(error: sdk.ClientError) -> bool:
     """Tell whether the store refuses credentials because they were good once."""
-    return _BY_CODE.get(error.response["Error"].get("Code", "")) is _EXPIRED
+    return _BY_CODE.get(error.response.get("Error", {}).get("Code", "")) is _EXPIRED
+
+
+def find_own(error: Exception | None) -> WatcherError | None:
+    """Return the error of ours with which we have ended a request, though the SDK has wrapped it; None for all others."""
+    found = getattr(error, "kwargs", {}).get("error", error)
+    return found if isinstance(found, WatcherError) else None
 
 
 def translate(error: Exception, place: str) -> WatcherError:
@@ -135,10 +144,8 @@ def translate(error: Exception, place: str) -> WatcherError:
         error: What it raised.
         place: Where it happened, ``spec.place``.
     """
-    refusal = getattr(error, "kwargs", {}).get("error", error)
-    if isinstance(refusal, WatcherError):
-        # Our own, of a request that must not be sent; the SDK may have wrapped it.
-        return refusal
+    if (own := find_own(error)) is not None:
+        return type(own)(own.message, place=own.place or place, hint=own.hint)
     if isinstance(error, sdk.ClientError):
         meaning, detail = _read_answer(error)
     else:
@@ -168,10 +175,10 @@ def translated(place: str) -> Iterator[None]:
 
 def _read_answer(error: sdk.ClientError) -> tuple[_Meaning, str]:
     """Return what an error answer of S3 or STS means, and its code and text."""
-    answer, metadata = error.response["Error"], error.response["ResponseMetadata"]
-    code, text = answer.get("Code") or "no code", answer.get("Message")
+    answer, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
     status = metadata.get("HTTPStatusCode", 0)
-    meaning = _BY_CODE.get(code, _STORE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _UNKNOWN)
+    code, text = answer.get("Code") or f"status {status}", answer.get("Message")
+    meaning = _BY_CODE.get(code) or _BY_HUNDREDS.get(status // 100, _UNKNOWN)
     if meaning is _REGION:
         region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or answer.get("Region")
         meaning = meaning._replace(hint=f"set region: {region}") if region else meaning
