@@ -12,6 +12,7 @@ from integration.listing import paths, read
 from s3_servers import S3Server
 from s3_stub import BUCKET, HEAD, Answer, Stub, error, page, run_stub
 from watcher.errors import DeniedError, UnavailableError, WatcherError
+from watcher.sources.s3_answers import SDK_MAX_BYTES
 from watcher.spec import AddressingStyle, BucketSpec
 
 if TYPE_CHECKING:
@@ -107,6 +108,25 @@ def test_a_passing_failure_is_retried_and_counted(open_source: OpenSource) -> No
 def test_open_says_what_to_do(answer: Answer, kind: type[WatcherError], text: str, open_source: OpenSource) -> None:
     """A store that refuses at open gets a message with the place and a hint."""
     with run_stub([answer]) as stub, pytest.raises(kind, match=rf"^s3://stub/\?endpoint={stub.endpoint_url}: .*{text}"):
+        open_source(server_of(stub), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ('<!DOCTYPE Error [<!ENTITY of "Expired">]><Error><Code>&of;Token</Code></Error>', 403, "refuses access .403: Forbidden."),
+        (
+            '<!DOCTYPE Error [<!ENTITY of "Expired">]><Error><Code>&of;Token</Code></Error>',
+            200,
+            "cannot answer now .500: Internal Server Error.",
+        ),
+        (f"<Error><Code>ExpiredToken</Code>{' ' * SDK_MAX_BYTES}</Error>", 403, "refuses access .403: Forbidden."),
+        (f"<Error><Code>ExpiredToken</Code>{' ' * (SDK_MAX_BYTES - 100)}</Error>", 403, "have expired .ExpiredToken."),
+    ],
+)
+def test_an_error_that_costs_too_much_is_told_by_its_status(body: str, status: int, text: str, open_source: OpenSource) -> None:
+    """The text of an error that declares entities, or is longer than any, is not read."""
+    with run_stub([Answer(body, status)]) as stub, pytest.raises(WatcherError, match=text):
         open_source(server_of(stub), SPEC)
 
 

@@ -79,6 +79,7 @@ def entries(body: bytes) -> list[Entry] | None:
         return None
     assert all(entry.path.startswith(b"in/") and entry.path.decode() and entry.size >= 0 for entry in found)
     assert all(prefix.startswith("in/") for prefix in page.prefixes)
+    assert sum(len(entry.path) + len(entry.etag) for entry in found) + sum(map(len, page.prefixes)) <= len(body)
     return found
 
 
@@ -93,6 +94,13 @@ def damaged(draw: st.DrawFn) -> bytes:
     return body
 
 
+def growing() -> bytes:
+    """Return a page with a key of entities that stand for each other, ten thousand characters in all; its objects are read with it."""
+    declared = "".join(f"<!ENTITY {name} '{other * 10}'>" for name, other in (("a", "x"), ("b", "&a;"), ("c", "&b;"), ("d", "&c;")))
+    page = PAGES[1].replace(b"in/z", b"in/&d;").replace(b"Contents>", b"Contents >").partition(b"?>")[2]
+    return f"<!DOCTYPE ListBucketResult [{declared}]>".encode() + page
+
+
 def nested(before: bytes, after: bytes) -> bytes:
     """Return a page with something that is nested very deep."""
     return NAMESPACE + HEAD + before + b"<a>" * DEPTH + b"</a>" * DEPTH + after + b"</x:ListBucketResult>"
@@ -103,8 +111,10 @@ def nested(before: bytes, after: bytes) -> bytes:
 @example(nested(b"", b""))
 @example(nested(b"<Contents>", b"</Contents>"))
 @example(nested(b"<Contents a='1'>", b"</Contents>"))
+@example(growing())
+@example(growing().decode().encode("utf-16"))
 def test_damaged_pages_are_read_or_refused(body: bytes) -> None:
-    """No damage to a real page raises anything but the error that says that it cannot be trusted."""
+    """No damage to a real page raises anything but the error that says that it cannot be trusted, and nothing is read that is not there."""
     entries(body)
 
 
@@ -130,7 +140,10 @@ header_dates = st.lists(
 
 
 @settings(max_examples=300)
-@given(modified=header_dates, size=st.integers(0, 2**63 - 1), etag=st.text(max_size=8))
+@given(modified=header_dates, size=st.integers(-(2**64), 2**64), etag=st.text(max_size=8))
+@example(modified=LAST_MODIFIED, size=-1, etag="")
+@example(modified=LAST_MODIFIED, size=10**18, etag="")
+@example(modified=LAST_MODIFIED, size=2**63, etag="")
 @example(modified=LAST_MODIFIED.replace("2026", "9" * 20), size=1, etag="")
 @example(modified=LAST_MODIFIED.replace("GMT", "+" + "9" * 20), size=1, etag="")
 def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) -> None:
@@ -142,4 +155,5 @@ def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) ->
         assert "unreadable headers" in line
     else:
         assert (entry.path, entry.size) == (b"in/a", size)
+        assert 0 <= size < 2**63
         assert -(2**63) <= entry.mtime_ns < 2**63

@@ -14,8 +14,8 @@ from watcher.model import Entry
 from watcher.patterns import PathFilter
 from watcher.sources.bucket import BucketSource
 from watcher.sources.s3_errors import translate, translated
-from watcher.sources.s3_listing import Page, is_failure, read_head, read_page
-from watcher.sources.s3_objects import parse_timestamp_ns
+from watcher.sources.s3_listing import OBJECT_MAX_BYTES, TOKEN_MAX_CHARS, Page, is_failure, read_head, read_page
+from watcher.sources.s3_objects import MARKUP_MAX, PARSED_OBJECTS, parse_timestamp_ns
 from watcher.spec import BucketSpec, Filter
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ def test_truncated_page_has_a_token() -> None:
     assert entries(read_page(answer(Contents=None, **more, Last=[found()]), SPEC))[0].path == b"in/a"
 
 
+def test_the_longest_object_is_read() -> None:
+    """A key of 1,024 bytes, nearly each written as a reference, is read; and so are more objects than are parsed at once."""
+    key = "in/" + '"' * 1021
+    body = answer(*[found("in/a")] * PARSED_OBJECTS, found("KEY")).replace(b"KEY", key.replace('"', "&quot;").encode())
+    read = entries(read_page(body, SPEC))
+    assert (len(read), read[-1].path) == (PARSED_OBJECTS + 1, key.encode())
+
+
 def test_objects_do_not_depend_on_their_page() -> None:
     """An object is the same bytes wherever it stands on whatever page, though a store may put lines between objects."""
     page = read_page(answer(found("in/a"), found("in/b")), SPEC)
@@ -163,11 +171,19 @@ def test_other_ways_to_write_a_page(old: str, new: str) -> None:
         (answer(found("")), "not asked for"),
         (answer(found("out/a")), "not asked for"),
         (answer(found()).replace(b"<Size>", b"<Size>&growing;"), "not XML"),
-        (b'<!DOCTYPE l [<!ENTITY growing "5">]>' + answer(found()).replace(b"<Size>", b"<Size>&growing;"), "not XML"),
+        (b'<!DOCTYPE l [<!ENTITY growing "landing">]>' + answer(Name="NAME").replace(b"NAME", b"&growing;"), "with a DOCTYPE"),
+        (b'<!DOCTYPE l SYSTEM "file:///etc/passwd">' + answer(found()), "with a DOCTYPE"),
+        (answer(found()).decode().encode("utf-16"), "in UTF-16"),
+        (answer(found("in/" + "a" * OBJECT_MAX_BYTES)), "an object of more than 8192 bytes"),
+        (answer(found(ETag="a" * OBJECT_MAX_BYTES)).replace(b"Contents>", b"Contents >"), "an object of more than 8192 bytes"),
+        (answer(Last=["<a/>" * MARKUP_MAX]), "more tags and attributes than any"),
+        (answer(Last=["<a", " a=''" * (MARKUP_MAX // 2), "/>"]), "more tags and attributes than any"),
+        (answer(*[found(Size=None).replace("<Size>None</Size>", "<a/>" * 300)] * PARSED_OBJECTS), "more tags and attributes than any"),
+        (answer(IsTruncated="true", NextContinuationToken="t" * (TOKEN_MAX_CHARS + 1)), "a token of more than 4096 characters"),
     ],
 )
 def test_a_page_that_is_not_one(body: bytes, text: str) -> None:
-    """What is not a whole page of ours is refused, with the reason; entities that a page declares have no effect on objects."""
+    """What is not a whole page of ours is refused, with the reason, and so is what declares entities or has parts that are too long."""
     with pytest.raises(UnavailableError, match=text):
         entries(read_page(body, SPEC))
 
@@ -222,9 +238,21 @@ def test_head_says_the_same_as_a_listing() -> None:
     assert read_head(b"in/a", head, SPEC) == listed
 
 
-@pytest.mark.parametrize("head", [{}, {"ContentLength": 5}, {"ContentLength": 5, "LastModified": "yesterday"}])
+LAST_MODIFIED = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {},
+        {"ContentLength": 5},
+        {"ContentLength": 5, "LastModified": "yesterday"},
+        {"ContentLength": -5, "LastModified": LAST_MODIFIED},
+        {"ContentLength": 10**19, "LastModified": LAST_MODIFIED},
+    ],
+)
 def test_unreadable_head_is_unavailable(head: dict[str, object]) -> None:
-    """An answer to HEAD without its headers is not trusted."""
+    """An answer to HEAD without its headers, or with a size that no object has, is not trusted."""
     with pytest.raises(UnavailableError, match="cannot be trusted"):
         read_head(b"in/a", head, SPEC)
 

@@ -198,6 +198,17 @@ def test_circles_are_noticed(answers: Sequence[str]) -> None:
         listing.start([closing])
 
 
+@pytest.mark.parametrize("answers", [["1", "2", "3", "4"], ["1 d", "2 c", "3 b", "4 a", "5 Z"]], ids=["empty", "descending"])
+def test_a_listing_without_end_is_noticed(answers: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of pages that have no keys, or come out of order, ends with an error after so many of them."""
+    monkeypatch.setattr(s3_ranges, "OPENINGS_MAX", 3)
+    listing = Listing("s3://landing/", [""], EVERYTHING)
+    *former, closing = pages(*answers)
+    listing.start(former)
+    with pytest.raises(UnavailableError, match="without end"):
+        listing.start([closing])
+
+
 @pytest.mark.parametrize("answers", [["1 b a"], ["1 a c", "2 b d"], ["1 a b", "2 b c"]])
 def test_disorder_is_noticed(answers: Sequence[str]) -> None:
     """Keys that do not ascend, within a page or from page to page, are told; and end a listing that is read in parts."""

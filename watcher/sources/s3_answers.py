@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore import handlers
 
 from watcher.sources.s3_errors import find_own
-from watcher.sources.s3_listing import is_failure
+from watcher.sources.s3_listing import is_failure, is_plain
 from watcher.sources.throttle import RETRY_AFTER_MAX_S
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from botocore.awsrequest import AWSResponse
     from mypy_boto3_s3 import S3Client
+
+SDK_MAX_BYTES = 64 * 1024
+"""Of a document that the SDK reads, which are errors above all."""
 
 
 def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[float], None]) -> None:
@@ -36,6 +39,8 @@ def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[floa
     if check := getattr(handlers, "_handle_200_error", None):
         events.unregister("before-parse.s3.*", check)
     events.register("before-parse.s3.ListObjectsV2", _withhold)
+    # What is registered for all operations comes after what is for one.
+    events.register("before-parse.s3", _spare)
     events.register("after-call.s3.ListObjectsV2", _hand_over)
     events.register_first("needs-retry.s3", partial(_heed, slow_down, attempts))
     events.register_first("needs-retry.s3", _give_up)
@@ -64,6 +69,13 @@ def _withhold(response_dict: dict[str, Any], **_: object) -> None:
             response_dict["status_code"] = HTTPStatus.INTERNAL_SERVER_ERROR.value
         else:
             response_dict["body"] = b""
+
+
+def _spare(response_dict: dict[str, Any], **_: object) -> None:
+    """Keep from the SDK what costs too much to read; it goes by the status then, as for all that it cannot read."""
+    body = response_dict["body"]
+    if len(body) > SDK_MAX_BYTES or not is_plain(body):
+        response_dict["body"] = b""
 
 
 def _hand_over(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:

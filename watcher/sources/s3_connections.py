@@ -29,7 +29,8 @@ ANSWER_TIMEOUT_S = 60.0
 """For an answer from the end of its request to its last byte."""
 ANSWER_MAX_BYTES = 8 * 1024 * 1024
 """Of an answer with its headers. 1,000 keys of 1,024 bytes take 3 MB when they are URL-encoded, and 6 MB when each of their bytes is
-written as ``&quot;`` is; what else a listing says of them takes less than 1 MB. To read it can take forty times as much for a moment."""
+written as ``&quot;`` is; what else a listing says of them takes less than 1 MB. Reading it takes up to thirty times as much for a moment.
+"""
 
 
 def guard_connections(client: S3Client) -> None:

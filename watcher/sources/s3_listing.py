@@ -5,7 +5,8 @@ whether it is the last one, carries a token when it is not, and holds nothing th
 URL-encoded, since XML cannot carry all of them, and become here the bytes that they are.
 
 A page is cut in two: its envelope is read at once; its objects, which are nearly all of it, stay as they are until ``s3_objects.py``
-is asked for them. ElementTree parses both (expat limits how far entities may be amplified), at a third of the cost of the SDK's way.
+is asked for them. ElementTree parses both, at a third of the cost of the SDK's way; documents that declare entities are not parsed at
+all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.model import Entry
-from watcher.sources.s3_objects import DEFAULT_STORAGE_CLASS, ObjectReader, count_ns, distrust, parse
+from watcher.sources.s3_objects import DEFAULT_STORAGE_CLASS, ObjectReader, count_ns, distrust, parse, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,11 @@ _ROOT = "ListBucketResult"
 _OBJECT = "Contents"
 _FIRST_OBJECT, _LAST_OBJECT = b"<Contents>", b"</Contents>"
 _HEAD_BYTES = 512
+
+OBJECT_MAX_BYTES = 8 * 1024
+"""Of an object with its tags: a key of 1,024 bytes takes 3 KiB URL-encoded, and 6 KiB when each byte is written as ``&quot;`` is."""
+TOKEN_MAX_CHARS = 4096
+"""Tokens hold a key, encoded in some way. The next request has it in its URL, where stores take 8 KiB."""
 
 
 class Page(NamedTuple):
@@ -60,21 +66,14 @@ def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
         UnavailableError: The answer cannot be the one to our question, or is not complete.
     """
     asked = spec.prefix if prefix is None else prefix
-    first, end = body.find(_FIRST_OBJECT), body.rfind(_LAST_OBJECT) + len(_LAST_OBJECT)
-    objects = body[first:end] if 0 <= first < end else b""
-    root = parse(body[:first] + body[end:] if objects else body, spec.place)
-    kind = root.tag.rpartition("}")[2]
-    if kind != _ROOT:
-        raise distrust(f"a document of the kind {kind!r}", spec.place)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
+    root, objects = _take_apart(body, spec.place)
     fields = {child.tag: child.text or "" for child in root}
     reader = ObjectReader(spec.place, asked.encode(), fields.get("EncodingType") == "url")
     problem = _find_problem(fields, spec, asked, reader)
     if problem:
         raise distrust(problem, spec.place)
     return Page(
-        _split(objects) if objects else _rewrite(root, spec.place),
+        objects,
         reader,
         fields["NextContinuationToken"] if fields["IsTruncated"] == "true" else None,
         [_decode_prefix(found.text or "", reader) for found in root.iterfind("CommonPrefixes/Prefix")],
@@ -95,7 +94,7 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
     try:
         return Entry(
             path=path,
-            size=answer["ContentLength"],
+            size=parse_size(str(answer["ContentLength"])),
             mtime_ns=count_ns(parsedate_to_datetime(answer["LastModified"])),
             etag=answer.get("ETag", "").strip('"'),
             storage_class=answer.get("StorageClass") or DEFAULT_STORAGE_CLASS,
@@ -109,6 +108,30 @@ def is_failure(body: bytes) -> bool:
     """Tell by the two ends of an answer whether it is a listing that is torn, or an error, which S3 may send with status 200."""
     head, tail = body[:_HEAD_BYTES], body[-_HEAD_BYTES:].rstrip()
     return b"<Error" in head or (b"<ListBucketResult" in head and not tail.endswith(b"ListBucketResult>"))
+
+
+def is_plain(document: bytes) -> bool:
+    """Tell whether a document certainly declares no entities, of which expat would make a hundred times as much; UTF-16 could hide them."""
+    return b"<!DOCTYPE" not in document and b"\0" not in document
+
+
+def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes]]:
+    """Return the envelope of a page, its tags without their namespaces, and the objects that stood in it."""
+    first, end = body.find(_FIRST_OBJECT), body.rfind(_LAST_OBJECT) + len(_LAST_OBJECT)
+    objects = body[first:end] if 0 <= first < end else b""
+    envelope = body[:first] + body[end:] if objects else body
+    if not is_plain(envelope):
+        raise distrust("a page with a DOCTYPE, or in UTF-16", place)
+    root = parse(envelope, place)
+    kind = root.tag.rpartition("}")[2]
+    if kind != _ROOT:
+        raise distrust(f"a document of the kind {kind!r}", place)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    found = _split(objects) if objects else _rewrite(root, place)
+    if max(map(len, found), default=0) > OBJECT_MAX_BYTES:
+        raise distrust(f"an object of more than {OBJECT_MAX_BYTES} bytes", place)
+    return root, found
 
 
 def _split(objects: bytes) -> list[bytes]:
@@ -149,4 +172,6 @@ def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: str, reade
         return "a page that does not say whether more follow"
     if fields["IsTruncated"] == "true" and not fields.get("NextContinuationToken"):
         return "a page that is not the last one and has no token for the next"
+    if len(fields.get("NextContinuationToken", "")) > TOKEN_MAX_CHARS:
+        return f"a token of more than {TOKEN_MAX_CHARS} characters"
     return None

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 LEAST_OBJECTS, MOST_OBJECTS = 512, 2048
 """How many objects a batch has at least (but for the last one) and at most."""
+PARSED_OBJECTS = 1024
+"""So many objects are parsed at once: together they are no longer than an answer."""
+MARKUP_MAX = 250_000
+"""So many tags and quotes a document may have, eight times what so many objects have: each costs much more than the byte that it is, and
+all other threads wait while expat reads."""
 # One object in so many may be the last of a batch, which then has 1,000 on average.
 _END_MASK = 511
 
@@ -62,7 +67,8 @@ class ObjectReader(NamedTuple):
         if not objects:
             return []
         try:
-            entries = [self._read_object(found) for found in self._parse(objects)]
+            slices = (objects[start : start + PARSED_OBJECTS] for start in range(0, len(objects), PARSED_OBJECTS))
+            entries = [self._read_object(found) for some in slices for found in self._parse(some)]
             # A newline is in no place where it could make one character of the ends of two keys.
             b"\n".join([entry.path for entry in entries]).decode()
         except KeyError as error:
@@ -203,13 +209,15 @@ class Batches:
 
 
 def parse(document: bytes, place: str) -> ET.Element:
-    """Return the root of an XML document.
+    """Return the root of an XML document that declares no entities.
 
     Raises:
-        UnavailableError: It is none.
+        UnavailableError: It is none, or has more in it than any listing.
     """
+    if sum(map(document.count, (b"<", b'"', b"'"))) > MARKUP_MAX:
+        raise distrust("a page with more tags and attributes than any has", place)
     try:
-        return ET.fromstring(document)  # noqa: S314 - expat stops entities that grow; a listing is ours to ask for
+        return ET.fromstring(document)  # noqa: S314 - what would make it dangerous is refused before
     except (ET.ParseError, LookupError, ValueError) as error:
         # The last two are for an encoding that is unknown or that expat does not take.
         raise distrust(f"a page that is not XML ({error})", place) from error

@@ -29,6 +29,8 @@ END = b"\xff"
 
 WORTHWHILE = 4
 """A part is split only where so many landmarks are ahead in it: about so many pages."""
+OPENINGS_MAX = 100_000
+"""So many pages of a part may come out of order, or have no keys."""
 _BLIND_PAGES = 2
 _CLASS_ENDS = ((b"09", ord("9")), (b"AZ", ord("Z")), (b"az", ord("z")))
 
@@ -70,7 +72,7 @@ class Part:
         is_joined: Its right seam is good.
         is_dropped: The part on its left has taken it over.
         blind_pages: Pages since the last landmark.
-        openings: How those pages began that did not come in order.
+        openings: How those pages began that did not come in order; hashes, since keys and tokens may be long.
     """
 
     prefix: str
@@ -87,7 +89,7 @@ class Part:
     is_joined: bool = False
     is_dropped: bool = False
     blind_pages: int = 0
-    openings: set[bytes] = field(default_factory=set)
+    openings: set[int] = field(default_factory=set)
 
     @property
     def question(self) -> Question:
@@ -201,10 +203,10 @@ class Listing:
         self._note_opening(part, first)
 
     def _note_opening(self, part: Part, opening: bytes) -> None:
-        """Recognise a chain of pages that is a circle; none can be one while its keys ascend."""
-        if opening in part.openings:
-            raise distrust("it runs in a circle", self._place)
-        part.openings.add(opening)
+        """Recognise a chain of pages that is a circle, or has no end; none can be such while its keys ascend."""
+        if hash(opening) in part.openings or len(part.openings) == OPENINGS_MAX:
+            raise distrust("it runs in a circle, or without end", self._place)
+        part.openings.add(hash(opening))
 
     def _note(self, batch: ObjectBatch) -> ObjectBatch:
         self.landmarks.append(batch.last_key)

@@ -115,7 +115,7 @@ class BucketScan:
         try:
             yield from self._read(self._make_listing([spec.prefix], landmarks=plan.landmarks))
         except DisorderError as error:
-            structlog.get_logger("watcher").warning("scan.in_one_chain", place=spec.place, reason=str(error))
+            structlog.get_logger("watcher").warning("scan.in_one_chain", place=spec.place, reason=f"{error!s:.500}")
             plan.note_failed()
             yield from self._read_chain()
 
