@@ -211,7 +211,8 @@ class Renderer:
             bucket=self._bucket,
             size=entry.size,
             mtime=_rfc3339(entry.mtime_ns),
-            etag=entry.etag or None,
+            # That of a file is a digest of its content, which may be a secret.
+            etag=entry.etag or None if self._bucket else None,
             path_b64=path_b64,
             existing=change.existing,
             detected_at=_rfc3339(detected_at_ns),

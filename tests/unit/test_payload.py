@@ -99,6 +99,14 @@ def test_a_created_file_looks_like_the_table() -> None:
     ]
 
 
+@pytest.mark.parametrize("format_", [Format.FLAT, Format.CLOUDEVENTS])
+def test_a_file_has_no_etag(format_: Format) -> None:
+    """What a key of a Secret is compared by, a digest of its content, is told to nobody."""
+    event = rendered(Spec(DIRECTORY, format=format_), Change(ChangeType.MODIFIED, FILE._replace(etag="0123abcd", is_link=True)))
+    assert event.get("data", event)["etag"] is None
+    assert "0123abcd" not in json.dumps(event)
+
+
 def test_a_deleted_object_looks_like_the_table() -> None:
     """The URI of an object is bucket and key, without prefix or endpoint, and its last known values stay."""
     event = rendered(Spec(BUCKET), Change(ChangeType.DELETED, OBJECT))
