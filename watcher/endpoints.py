@@ -109,6 +109,7 @@ def _read_numbers(host: str) -> IPv4Address | None:
 
 
 def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
+    """Yield the IPv4 addresses of which an IPv6 address may carry one."""
     number = int(address)
     without_octet = number >> 64 << 56 | number & ((1 << 56) - 1)
     for network, shifts in _CARRIERS.items():

@@ -212,7 +212,7 @@ class Renderer:
             size=entry.size,
             mtime=_rfc3339(entry.mtime_ns),
             # That of a file is a digest of its content, which may be a secret.
-            etag=entry.etag or None if self._bucket else None,
+            etag=entry.etag if entry.etag and self._bucket else None,
             path_b64=path_b64,
             existing=change.existing,
             detected_at=_rfc3339(detected_at_ns),

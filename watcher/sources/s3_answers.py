@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SDK_MAX_BYTES = 64 * 1024
-"""Of a document that the SDK reads, which are errors above all."""
+"""Of a document that the SDK reads: of an error, above all."""
 
 
 def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[float], None]) -> None:

@@ -111,7 +111,7 @@ def is_failure(body: bytes) -> bool:
 
 
 def is_plain(document: bytes) -> bool:
-    """Tell whether a document certainly declares no entities, of which expat would make a hundred times as much; UTF-16 could hide them."""
+    """Tell whether a document surely declares no entities, of which expat would make a hundred times as much; UTF-16 could hide them."""
     return b"<!DOCTYPE" not in document and b"\0" not in document
 
 
@@ -121,7 +121,7 @@ def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes]]:
     objects = body[first:end] if 0 <= first < end else b""
     envelope = body[:first] + body[end:] if objects else body
     if not is_plain(envelope):
-        raise distrust("a page with a DOCTYPE, or in UTF-16", place)
+        raise distrust("a page that is not XML in UTF-8, or has a DOCTYPE", place)
     root = parse(envelope, place)
     kind = root.tag.rpartition("}")[2]
     if kind != _ROOT:
