@@ -130,7 +130,11 @@ COMMON = [
     ('id: "a\\nb"', 'must be 1 to 200 printable characters (got "a\\nb")'),
     ("id: 2026", "must be a string, put it in quotes (got 2026)"),
     ("include: '*.csv'", 'must be a list (got "*.csv")'),
-    (f"include: [{'a, ' * 101}]", "must have at most 100 items (got a list)"),
+    (f"include: [{'a, ' * 1001}]", "must have at most 1000 items (got a list)"),
+    (
+        "exclude: [" + "'*cache*', " * 51 + "]",
+        ("has 510 characters in globs with text between two * of a name, or with ** before more than the last name, they may have 500"),
+    ),
     (f"exclude: [{'a' * 1001}]", f'must have at most 1000 characters (got "{"a" * 57}...")'),
     ("exclude: ['[a']", 'a "[" is not closed before the next "/" in the pattern "[a" (got "[a")'),
     ("events: []", "must name at least one type"),

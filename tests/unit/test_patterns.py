@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slow_glob import matches
-from watcher.patterns import PathFilter, check_pattern
+from watcher.globs import searched_characters
+from watcher.patterns import PathFilter, check_pattern, compile_any
 from watcher.spec import Filter
 
 MATCHES = [
@@ -23,6 +26,12 @@ MATCHES = [
     ("a*b*c", b"x/a1b2b3c", True),
     ("a*b*c", b"a1b2c3", False),
     ("ab*ba", b"aba", False),
+    ("a*b*ba", b"aba", False),
+    ("?*?", b"x/a", False),
+    ("?*?", b"x/ab", True),
+    ("*[!b]", b"a/", False),
+    ("/*a/*a", b"a/a", True),
+    ("/*aa/b", b"a/a/b", False),
     ("*", b"x/.hidden", True),
     ("**", b"a/b", True),
     ("**.csv", b"x/a.csv", True),
@@ -49,6 +58,8 @@ MATCHES = [
     ("tmp/", b"x/tmp/a", True),
     ("tmp/", b"x/tmp/y/a", True),
     ("tmp/", b"tmp", False),
+    ("tmp/", b"a/tmp", False),
+    ("/**/é/**", "x/é/a".encode(), True),
     ("/old/", b"x/old/a", False),
     ("a/tmp/", b"a/tmp/x", True),
     ("a/tmp/", b"x/a/tmp/y", False),
@@ -59,6 +70,9 @@ MATCHES = [
     ("[!a]", b"x/a", False),
     ("a[!b]c", b"a/c", False),
     ("a[+-9]c", b"a/c", False),
+    ("a[+-9]c", b"a.c", True),
+    ("a[+-9]c", b"a0c", True),
+    ("a[.-0]c", b"a/c", False),
     ("[*]", b"*", True),
     ("[*]", b"a", False),
     ("[]a]", b"]", True),
@@ -202,6 +216,36 @@ def glob(parts: list[str]) -> str | None:
     except ValueError:
         return None
     return pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("orders-2026-*.csv", 0),
+        ("*.csv", 0),
+        ("2026/**/*.json", 0),
+        ("in/*/orders-*.csv", 0),
+        ("tmp/", 0),
+        ("**/tmp/**", 0),
+        ("*cache*", len("**/*cache*")),
+        ("/*a*b/c", len("*a*b/c")),
+        ("cache*/", len("**/cache*/**")),
+        ("**/in/*.csv", len("**/in/*.csv")),
+        ("a/**/b/**/c", len("a/**/b/**/c")),
+    ],
+)
+def test_the_characters_of_what_must_be_searched_for_are_counted(pattern: str, expected: int) -> None:
+    """A glob that takes a path in one pass counts nothing, any other as many characters as it has in full."""
+    assert searched_characters([pattern]) == expected
+    assert searched_characters([pattern, "*.csv", pattern]) == 2 * expected
+
+
+@pytest.mark.parametrize(("count", "is_kept"), [(10, True), (1000, False)])
+def test_a_large_filter_goes_with_its_watch(count: int, *, is_kept: bool) -> None:
+    """What a large filter is compiled to is kept by nobody but the filter: re compiles the same text anew."""
+    compiled = compile_any([f"[ab]{number}/x" for number in range(count)])
+    assert compiled is not None
+    assert (re.compile(compiled.pattern, compiled.flags & re.DOTALL) is compiled) is is_kept
 
 
 @given(PATTERNS.map(glob), PATHS.map(b"".join))
