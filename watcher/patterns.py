@@ -1,4 +1,4 @@
-"""Decides which paths count: include and exclude globs, compiled once, each list matched in time that no pattern can blow up.
+"""Decides which paths count: include and exclude globs, compiled once, matched in time that no pattern can blow up.
 
 Paths are bytes. They are decoded with ``surrogateescape``, so that ``?`` is one code point or one byte that is not UTF-8.
 
@@ -8,6 +8,7 @@ Pure: imports nothing but the standard library, ``globs.py`` and ``spec.py``.
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING
 
 from watcher.globs import DEEP, components_of, directory_of, expression, name_expression, suffix_of
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 _LARGE = 4096
 """Characters of a regular expression."""
+_COMPILING = threading.Lock()
+"""One at a time, for an expression takes ten times as much memory while it is compiled as it does afterwards."""
+
+_FEW = 2
+"""So many directories are found sooner by a regular expression than by cutting the path."""
 
 
 class PathFilter:
@@ -34,7 +40,7 @@ class PathFilter:
     __slots__ = ("_exclude", "_include", "_subtrees")
 
     def __init__(self, patterns: Filter) -> None:
-        """Compile the globs.
+        """Understand the globs.
 
         Raises:
             ValueError: A pattern is not a glob; the text names it.
@@ -64,26 +70,29 @@ class PathFilter:
 class _AnyOf:
     """Patterns of which one must match.
 
-    The plain ones, ``*.csv`` and ``tmp/``, are compared as they are; all others become one regular expression, in which those of the last
-    name share the way to it.
+    The plain ones (``*.csv``, and ``tmp/`` where there are many) are compared as they are; all others become one regular expression, in
+    which those of the last name share the way to it.
     """
 
-    __slots__ = ("_directories", "_regex", "_suffixes")
+    __slots__ = ("_directories", "_regex", "_suffixes", "_waiting")
 
     def __init__(self, patterns: Iterable[Sequence[str]]) -> None:
-        suffixes, directories, names, paths = list[bytes](), set[bytes](), list[str](), list[str]()
+        suffixes, directories = list[bytes](), set[str]()
+        others: list[Sequence[str]] = []
         for components in patterns:
             if (suffix := suffix_of(components)) is not None:
                 suffixes.append(suffix.encode())
             elif (directory := directory_of(components)) is not None:
-                directories.add(directory.encode())
-            elif (name := name_expression(components)) is not None:
-                names.append(name)
+                directories.add(directory)
             else:
-                paths.append(expression(components))
+                others.append(components)
+        if len(directories) <= _FEW:
+            others += [[DEEP, directory, DEEP] for directory in directories]
+            directories.clear()
         self._suffixes = tuple(suffixes)
-        self._directories = frozenset(directories)
-        self._regex = compile_any([f"(?:.*/)?+(?:{'|'.join(names)})", *paths] if names else paths)
+        self._directories = frozenset(directory.encode() for directory in directories)
+        self._waiting: Sequence[Sequence[str]] = others
+        self._regex: re.Pattern[str] | None = None
 
     def matches(self, path: bytes) -> bool:
         """Return whether a pattern matches the whole of ``path``."""
@@ -94,14 +103,28 @@ class _AnyOf:
             names.pop()
             if not self._directories.isdisjoint(names):
                 return True
+        if self._waiting:
+            # Only now, in the thread that matches: a thousand patterns take a third of a second.
+            self._regex = _compile(self._waiting)
+            self._waiting = ()
         return self._regex is not None and self._regex.fullmatch(path.decode("utf-8", "surrogateescape")) is not None
 
 
-def compile_any(alternatives: Sequence[str]) -> re.Pattern[str] | None:
-    """Return a regular expression of which one alternative must match, or None where there is none."""
-    if not alternatives:
-        return None
-    regex = re.compile("|".join(alternatives), re.DOTALL)
+def _compile(patterns: Iterable[Sequence[str]]) -> re.Pattern[str]:
+    """Return a regular expression for patterns of which one must match."""
+    names, paths = list[str](), list[str]()
+    for components in patterns:
+        if (name := name_expression(components)) is not None:
+            names.append(name)
+        else:
+            paths.append(expression(components))
+    return compile_any([f"(?:.*/)?+(?:{'|'.join(names)})", *paths] if names else paths)
+
+
+def compile_any(alternatives: Sequence[str]) -> re.Pattern[str]:
+    """Return a regular expression of which one alternative must match, kept by nobody else if it is large."""
+    with _COMPILING:
+        regex = re.compile("|".join(alternatives), re.DOTALL)
     if len(regex.pattern) > _LARGE:
         # re keeps the last 512 that were compiled: half a gigabyte, if all are large. A large one shall go with its watch.
         re.purge()

@@ -42,8 +42,12 @@ BOMBS = {
     "nothing but quotes": "'" * 60_000,
     "directives": "%a\n" * 21_000,
 }
-GLOBS = ["**/" + "*a/" * 320 + "b", "*" + "[!b]" * 240 + "b", "*a" * 490 + "*b", "**/*/" * 195 + "b"]
-GLOB_COPIES = 15
+SEARCHED = {"levels": "*/a*a/a*a/" * 44, "names": "*a?[!b]" * 60, "depths": "**/*a/" * 80}
+"""As many characters of globs that must be searched for as a list may have, some less for what they end in."""
+PLAIN = "*a/" * 17
+PLAIN_GLOBS = 900
+WATCHES = 6
+DEPTH = 400
 FILES = 200
 LARGE_METADATA = {f"k{number}": "é" * 500 for number in range(50)}
 
@@ -58,18 +62,24 @@ def test_bombs(abuse: Abuse, client: Client, name: str, kind: str) -> None:
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
 
 
-# What the compiled patterns take: a few MB for each watch.
-def test_globs(abuse: Abuse, client: Client, root: Path, name: str) -> None:
-    """Globs that are as long and as many as a configuration takes let a watch find its files, and others theirs."""
-    deep = root.joinpath(*["a" * 100] * 8)
-    deep.mkdir(parents=True)
-    config = json.dumps({"directory": str(root), "include": ["*.csv"], "exclude": GLOBS * GLOB_COPIES})
-    with abuse(64 * MB):
-        stream = client.watch(name, config)
+# What configuration and compiled patterns take: some 10 MB for each watch.
+@pytest.mark.parametrize("kind", SEARCHED)
+def test_globs(abuse: Abuse, client: Client, root: Path, name: str, kind: str) -> None:
+    """Globs that are as long and as many as a configuration takes let several watches find their files, and others theirs."""
+    deep = root
+    for _ in range(DEPTH):
+        deep /= "aaaa"
+        deep.mkdir()
+    exclude = [f"**/{SEARCHED[kind]}b/", *(f"{PLAIN}b{number}" for number in range(PLAIN_GLOBS))]
+    configs = [json.dumps({"directory": str(root), "id": f"{name} {number}", "exclude": exclude}) for number in range(WATCHES)]
+    assert LARGEST * 0.8 < len(configs[0]) <= LARGEST
+    with abuse(96 * MB):
+        streams = [client.watch(name, config) for config in configs]
         for number in range(FILES):
             (deep / f"{'a' * 200}{number}.csv").touch()
-        stream.wait_count(FILES)
-        stream.cancel()
+        for stream in streams:
+            stream.wait_count(FILES)
+            stream.cancel()
 
 
 # Each event has a copy of the metadata: those that wait in memory, or are on their way, are at most 4 MB for a stream.

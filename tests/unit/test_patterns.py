@@ -159,6 +159,18 @@ def test_a_directory_below_which_nothing_counts_need_not_be_read(pattern: str, d
     assert PathFilter(Filter(exclude=(pattern,))).admits_directory(directory) is expected
 
 
+@pytest.mark.parametrize("count", range(1, 6))
+def test_many_directories_are_found_as_a_few_are(count: int) -> None:
+    """However many directories are excluded by name, what is below each is left out and need not be read, and nothing else."""
+    excluding = PathFilter(Filter(exclude=tuple(f"é{number}/" for number in range(count))))
+    for number in range(count):
+        name = f"é{number}".encode()
+        assert not excluding.admits(b"x/" + name + b"/y/z")
+        assert not excluding.admits_directory(b"x/" + name)
+        assert excluding.admits(b"x/" + name)
+    assert excluding.admits_directory("é/x".encode())
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -244,7 +256,6 @@ def test_the_characters_of_what_must_be_searched_for_are_counted(pattern: str, e
 def test_a_large_filter_goes_with_its_watch(count: int, *, is_kept: bool) -> None:
     """What a large filter is compiled to is kept by nobody but the filter: re compiles the same text anew."""
     compiled = compile_any([f"[ab]{number}/x" for number in range(count)])
-    assert compiled is not None
     assert (re.compile(compiled.pattern, compiled.flags & re.DOTALL) is compiled) is is_kept
 
 
