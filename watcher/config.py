@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from watcher.document import EXAMPLE, MAX_BYTES, MAX_DEPTH, MAX_NODES, compose
-from watcher.endpoints import normal_endpoint
+from watcher.endpoints import literal_address, normal_endpoint
 from watcher.globs import searched_characters
 from watcher.model import ChangeType
 from watcher.patterns import check_pattern
@@ -166,16 +165,8 @@ def _check_bucket(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "request_budget" in values and values.get("poll_interval", 0.0) is not None:
         yield "request_budget", "has no effect without poll_interval: auto"
     url = _ENDPOINT.fullmatch(values.get("endpoint_url") or "")
-    if url and values.get("addressing_style") is AddressingStyle.VIRTUAL and _is_address(url["host"]):
+    if url and values.get("addressing_style") is AddressingStyle.VIRTUAL and literal_address(url["host"].strip("[]")) is not None:
         yield "addressing_style", "virtual needs an endpoint_url with a host name, not an IP address"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _check_batch(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from watcher.status import State
@@ -69,10 +69,6 @@ class WatchReport:
     degraded: str = ""
     rescans: dict[str, int] = field(default_factory=dict)
     note: str = ""
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the report for JSON."""
-        return asdict(self)
 
 
 def report_watch(identity: Identity, watch: Watch) -> WatchReport:
