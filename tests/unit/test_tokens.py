@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +37,21 @@ def owners(tokens: TokenFile) -> list[str | None]:
 def test_a_name_has_several_tokens(path: Path) -> None:
     """Each token of a name belongs to it, so that one can take the place of another without haste."""
     assert owners(TokenFile(path)) == ["alice", "bob", "bob", None]
+
+
+def test_all_tokens_are_compared(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever token is shown, each known one is compared with it, and in a time that does not tell how much of it is right."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(known: bytes, shown: bytes) -> bool:
+        compared.append((known, shown))
+        return compare_digest(known, shown)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    tokens = TokenFile(path)
+    for shown in ("one", "three", "four"):
+        tokens.owner(shown)
+    assert compared == [(known, shown) for shown in (b"one", b"three", b"four") for known in (b"one", b"two", b"three")]
 
 
 def test_a_file_that_is_replaced_is_followed(path: Path) -> None:
