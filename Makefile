@@ -33,7 +33,7 @@ test: $(READY) ## run the tests (ARGS="-k name")
 		status=$$?; rm -rf "$$room"; exit $$status
 
 .PHONY: deep
-deep: $(READY) ## search for histories that are told wrongly (EXAMPLES=500)
+deep: $(READY) ## search for histories that are told wrongly, and for input that does harm (EXAMPLES=500)
 	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property $(ARGS)
 
 .PHONY: volumes

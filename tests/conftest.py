@@ -1,11 +1,11 @@
 """Names the fixtures that all test directories share, and says how hypothesis is run."""
 
-import os
-
 from hypothesis import settings
+
+from deep import IS_SEARCH
 
 pytest_plugins = ["s3_servers", "wiring"]
 
 # The same examples each time, however slow the machine is: who looks for others (make deep) has the time to look at what they find.
-settings.register_profile("watcher", deadline=None, derandomize="DEEP_EXAMPLES" not in os.environ)
+settings.register_profile("watcher", deadline=None, derandomize=not IS_SEARCH)
 settings.load_profile("watcher")

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from deep import examples
 from s3_store import run_store
 from s3_store_faults import Fault
 from s3_store_keys import Order
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Operation: TypeAlias = tuple[str, str, int]
 
-EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "10"))
+EXAMPLES = examples(10)
 STEPS = 30
 PAGE_KEYS = 3
 PREFIX = "in/"

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deep import examples
 from watcher.config import MAX_BYTES, parse_spec
 from watcher.errors import ConfigError
 from watcher.spec import Spec
@@ -164,7 +165,7 @@ def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
     check(yaml.safe_dump(structure, default_flow_style=flow, allow_unicode=True).encode())
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.sampled_from(TOKENS), st.sampled_from(TOKENS), st.sampled_from([b"", b"a: ", b"[", b"metadata: {a: ", b'"', b"a: |\n "]))
 def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start: bytes) -> None:
     """64 KiB of the same two tokens end in an answer, not in a recursion or a hang."""

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from deep import examples
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
 from watcher.model import ChangeType, Entry
 from watcher.patterns import PathFilter
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
     Operation: TypeAlias = tuple[str, int, bytes]
 
-EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "25"))
+EXAMPLES = examples(25)
 STEPS = 40
 DEADLINE_S = 10.0
 CAP_S = 1300.0

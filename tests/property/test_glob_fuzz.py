@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from deep import examples
 from slow_glob import matches
 from watcher.config import parse_spec
 from watcher.errors import ConfigError
@@ -44,7 +45,7 @@ def is_glob(pattern: str) -> bool:
     return True
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(pieces, min_size=1, max_size=6))
 def test_any_glob_says_what_a_slow_matcher_says(chosen: list[tuple[str, str]]) -> None:
     """A pattern of any characters, tried on a path that it was made for, is read as its description reads it."""
@@ -60,7 +61,7 @@ def test_any_text_is_a_glob_or_is_refused(pattern: str, path: bytes) -> None:
     PathFilter(Filter(include=(pattern,), exclude=(f"{pattern}/x",))).admits(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(pieces, min_size=1, max_size=6), st.sampled_from(["", "/", "/**"]), st.lists(names, max_size=2))
 def test_no_path_below_a_pruned_directory_counts(chosen: list[tuple[str, str]], end: str, deeper: list[str]) -> None:
     """A directory that need not be read, made for the pattern, has nothing below it that a slow matcher would let count."""
@@ -72,7 +73,7 @@ def test_no_path_below_a_pruned_directory_counts(chosen: list[tuple[str, str]], 
         assert matches(pattern, below.encode())
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(pieces, min_size=1, max_size=6))
 def test_what_is_not_counted_is_not_searched_for(chosen: list[tuple[str, str]]) -> None:
     """An expression tries nothing at several places, which takes a lazy quantifier, unless its glob is counted or a plain directory."""

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from deep import examples
 from watcher._proto import generic_pb2, watcher_pb2
 from watcher.config import parse_spec
 from watcher.errors import ConfigError, StateError, UnauthenticatedError
@@ -74,7 +75,7 @@ def test_any_token_file_is_read_or_stops_the_server(data: bytes) -> None:
             assert shown.removeprefix("Bearer ").encode() in data
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=60) | damaged(requests.map(generic_pb2.EventSource.SerializeToString)))
 def test_any_request_is_read_or_refused(data: bytes) -> None:
     """The bytes of a request are no message, or one whose configuration is read or refused; the other requests are messages or not."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from deep import examples
 from s3_store_keys import ObjectTable, Order
 from s3_store_pages import Question, StartAfter, list_page, render
 from watcher.errors import UnavailableError
@@ -106,7 +107,7 @@ def nested(before: bytes, after: bytes) -> bytes:
     return NAMESPACE + HEAD + before + b"<a>" * DEPTH + b"</a>" * DEPTH + after + b"</x:ListBucketResult>"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(damaged())
 @example(nested(b"", b""))
 @example(nested(b"<Contents>", b"</Contents>"))
@@ -139,7 +140,7 @@ header_dates = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(modified=header_dates, size=st.integers(-(2**64), 2**64), etag=st.text(max_size=8))
 @example(modified=LAST_MODIFIED, size=-1, etag="")
 @example(modified=LAST_MODIFIED, size=10**18, etag="")
