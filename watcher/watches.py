@@ -58,6 +58,7 @@ class Watches:
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self._ledger = Ledger(settings, {identity: _held(summary) for identity, summary in state.summaries().items()})
         self._ended = Totals()
+        self._making = 0
         self._ending: dict[Identity, asyncio.Task[None]] = {}
         self._is_closing = False
         self._log = structlog.get_logger("watcher")
@@ -175,22 +176,15 @@ class Watches:
         return self._locks.setdefault(identity, asyncio.Lock())
 
     async def _start(self, identity: Identity, spec: Spec) -> Watch:
-        if self._is_closing:
-            raise UnavailableError("the server is shutting down", hint="connect again")
-        settings = self._settings
-        if len(self._running) >= settings.max_watches:
-            message = f"the server runs {len(self._running)} watches, and no more"
+        running = len(self._running) + self._making
+        if running >= self._settings.max_watches:
+            message = f"the server runs {running} watches, and no more"
             raise LimitError(message, place=identity.place, hint="use fewer event sources, or start it with a higher --max-watches")
-        store = await self._open(identity)
-        limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
-        share = self._ledger.open(identity, store)
+        self._making += 1
         try:
-            async with self._turns.of(identity.principal):
-                watch = await in_thread(lambda: Watch(spec, self._sources.make, store, limits, share, identity))
-        except BaseException:
-            store.close()
-            self._ledger.close(identity)
-            raise
+            watch, store = await self._make(identity, spec)
+        finally:
+            self._making -= 1
         self._running[identity] = watch
         watch.start()
         opened = asyncio.wrap_future(watch.opened)
@@ -209,6 +203,28 @@ class Watches:
             raise
         self._idle_since_s[identity] = time.monotonic()
         return watch
+
+    async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, Store]:
+        """Return a watch that is still to be started, and its state."""
+        settings = self._settings
+        self._check_open()
+        store = await self._open(identity)
+        limits = Limits(settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s)
+        share = self._ledger.open(identity, store)
+        try:
+            async with self._turns.of(identity.principal):
+                watch = await in_thread(lambda: Watch(spec, self._sources.make, store, limits, share, identity))
+            # It may have taken a while.
+            self._check_open()
+        except BaseException:
+            store.close()
+            self._ledger.close(identity)
+            raise
+        return watch, store
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise UnavailableError("the server is shutting down", hint="connect again")
 
     async def _open(self, identity: Identity) -> Store:
         is_new = self._ledger.admit(identity)

@@ -30,6 +30,7 @@ PREFIX_BYTES = 5
 """Before each message: whether it is compressed, one byte, and its length, four."""
 
 PING_DATA = b"anybody?"
+GRPC = "application/grpc"
 
 
 def framed(message: bytes, *, length: int | None = None, is_compressed: bool = False) -> bytes:
@@ -134,7 +135,7 @@ class RawClient:
         body: bytes,
         *,
         path: str = "",
-        content_type: str = "application/grpc",
+        content_type: str = GRPC,
         metadata: Mapping[str, str] = MappingProxyType({}),
         is_whole: bool = True,
     ) -> RawStream:
@@ -148,7 +149,7 @@ class RawClient:
             metadata: Of the call.
         """
         with self._news:
-            stream = self._post(body, path, content_type, metadata, is_whole=is_whole)
+            stream = self._post(body, path or self._contract.path, content_type, metadata, is_whole=is_whole)
             self._streams[stream.number] = stream
         self._waker.send(b"1")
         return stream
@@ -174,7 +175,8 @@ class RawClient:
             with self._news:
                 if self.is_closed:
                     return
-                self._http.reset_stream(self._post(body).number, ErrorCodes.CANCEL)
+                stream = self._post(body, self._contract.path, GRPC, {}, is_whole=True)
+                self._http.reset_stream(stream.number, ErrorCodes.CANCEL)
             self._waker.send(b"1")
 
     def wait_until(self, is_met: Callable[[], bool], what: str) -> None:
@@ -182,20 +184,12 @@ class RawClient:
         with self._news:
             assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}"
 
-    def _post(
-        self,
-        body: bytes,
-        path: str = "",
-        content_type: str = "application/grpc",
-        metadata: Mapping[str, str] = MappingProxyType({}),
-        *,
-        is_whole: bool = True,
-    ) -> RawStream:
+    def _post(self, body: bytes, path: str, content_type: str, metadata: Mapping[str, str], *, is_whole: bool) -> RawStream:
         number = self._http.get_next_available_stream_id()
         headers = {
             ":method": "POST",
             ":scheme": "http",
-            ":path": path or self._contract.path,
+            ":path": path,
             ":authority": self._authority,
             "te": "trailers",
             "content-type": content_type,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENTRIES = 2000
 METADATA_BYTES = 16 * 1024
 NAME_CHARS = 1000
+WATCHES = 3
 CONNECTIONS = 102
 """What the server takes with --max-streams 1."""
 
@@ -84,6 +85,17 @@ def test_watches_that_run(start_server: Callable[..., ServerProcess], connect: C
     first.cancel()
     server.wait_no_watches()
     client.watch(f"{name} 2", config(root))
+
+
+def test_watches_that_begin_at_once(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+) -> None:
+    """Those that are still being made count too: of many that are asked for at the same time, no more begin than may run."""
+    client = connect(start_server("--max-watches", str(WATCHES)))
+    streams = [client.start(f"{name} {number}", config(root)) for number in range(10 * WATCHES)]
+    refused = [stream for stream in streams if stream.has_ended_before_it_was_ready()]
+    assert len(streams) - len(refused) == WATCHES
+    assert {stream.wait_end().code for stream in refused} == {StatusCode.RESOURCE_EXHAUSTED}
 
 
 def test_names_that_are_kept(  # noqa: PLR0913, PLR0917 - a server with tokens that is started again
