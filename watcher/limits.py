@@ -137,7 +137,10 @@ class Ledger:
     def close(self, identity: Identity) -> None:
         """Note that a watch runs no longer."""
         holding = self._holdings[identity.principal][identity]
-        held = Held(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at)
+        self.hold(identity, Held(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at))
+
+    def hold(self, identity: Identity, held: Held) -> None:
+        """Note what a watch holds that does not run."""
         self._holdings[identity.principal][identity] = held
 
     def known(self) -> list[Identity]:

@@ -164,6 +164,14 @@ class StateDirectory:
                 found[Identity(str(summary["principal"]), str(summary["name"]), str(summary["place"]))] = summary
         return found
 
+    def summary(self, identity: Identity) -> dict[str, str | float]:
+        """Return what the state of a watch says of itself; see ``store.read_summary``.
+
+        Raises:
+            StateError: It cannot be read.
+        """
+        return read_summary(self.path / (identity.digest + _SUFFIX))
+
     def remove(self, identity: Identity) -> None:
         """Remove the state of a watch that does not run."""
         path = self.path / (identity.digest + _SUFFIX)

@@ -140,7 +140,9 @@ class Watches:
             watch = self._running.get(identity)
             if watch is not None and watch.is_running:
                 return await asyncio.to_thread(watch.courier.replay, seq=seq, time_s=time_s)
-            return await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
+            seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
+            self._ledger.hold(identity, _held(await asyncio.to_thread(self._state.summary, identity)))
+            return seqs
 
     async def end_idle(self) -> None:
         """Begin to stop the watches that no stream has used for the idle timeout; one may be busy with a place that does not answer."""

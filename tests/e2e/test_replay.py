@@ -94,6 +94,7 @@ def test_the_next_stream_is_sent_them_again(
     code, told = replay(server, name, 1)
     assert (code, "say which by --place" in told) == (1, True), told
     assert "2 events are sent again" in replay(server, name, 1, "--place", f"file://{root}")[1]
+    assert "watcher_idle_unconfirmed_events 2.0" in server.get("/metrics")[1]
     stream = connect(server).watch(name, config(root))
     stream.wait_count(2)
     assert stream.payloads == before
