@@ -138,7 +138,7 @@ class Database:
                 self._shrink()
                 unrest = max(1, unrest)
             elif not unrest:
-                self.execute("PRAGMA shrink_memory")
+                self._release_memory()
             self._unrest = unrest
 
     def _has_free_pages(self) -> bool:
@@ -151,6 +151,14 @@ class Database:
         self.connection.executescript(f"PRAGMA incremental_vacuum({TIDY_BYTES // self._pragma('page_size')})")
         # Only then the file ends where its pages do.
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _release_memory(self) -> None:
+        """Empty the cache."""
+        # With the first page that it reads, SQLite takes memory for twenty, or for as many as the cache may have.
+        self.execute("PRAGMA cache_size = 1")
+        self.execute("PRAGMA shrink_memory")
+        self._pragma("user_version")
+        self.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
 
     def _pragma(self, name: str) -> int:
         (value,) = self.execute(f"PRAGMA {name}").fetchone()
@@ -169,18 +177,16 @@ class Database:
         # Debian's SQLite would write zeros to all pages that become free: as much again as was said.
         self.execute("PRAGMA secure_delete = FAST")
         self.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        self.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
         self.execute(f"PRAGMA soft_heap_limit = {CACHES_BYTES}")
         version = self._pragma("user_version")
         parts = schema_parts()
         if version > len(parts):
             message = f"state file has schema version {version}, this program knows {len(parts)}"
             raise StateError(message, place=str(self.path), hint="run the newer version, or move the file away to start afresh")
-        for number, statements in enumerate(parts[version:], start=version + 1):
-            with self.transaction():
-                for statement in statements:
-                    self.execute(statement)
-                self.execute(f"PRAGMA user_version = {number}")
+        # As scripts, whose statements are not kept for another time.
+        for number, part in enumerate(parts[version:], start=version + 1):
+            self.connection.executescript(f"BEGIN IMMEDIATE; {part}; PRAGMA user_version = {number}; COMMIT")
+        self._release_memory()
 
 
 @contextmanager
@@ -214,16 +220,7 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def schema_parts() -> list[list[str]]:
-    """Return the statements of each version of the schema."""
+def schema_parts() -> list[str]:
+    """Return the statements of each version of the schema, as scripts."""
     text = files("watcher").joinpath("schema.sql").read_text(encoding="utf-8")
-    return [list(_statements(part.splitlines())) for part in re.split(r"^-- version \d+$", text, flags=re.MULTILINE)[1:]]
-
-
-def _statements(lines: Iterable[str]) -> Iterator[str]:
-    statement = ""
-    for line in lines:
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+    return re.split(r"^-- version \d+$", text, flags=re.MULTILINE)[1:]

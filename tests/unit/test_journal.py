@@ -219,8 +219,7 @@ def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     """A journal from before acknowledgements is sent as it stands."""
     path = tmp_path / "state.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for statement in schema_parts()[0]:
-            db.execute(statement)
+        db.executescript(schema_parts()[0])
         db.execute("INSERT INTO journal VALUES (4, 'four')")
         db.execute("UPDATE counters SET next_seq = 5, cursor = 3")
         db.execute("PRAGMA user_version = 1")

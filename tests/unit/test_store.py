@@ -96,7 +96,7 @@ def test_each_migration_is_done_once(path: Path, monkeypatch: pytest.MonkeyPatch
     """An older file gets the parts that it lacks, one transaction each; a part that fails leaves the file at the one before it."""
     parts = database.schema_parts()
     Store(path).close()
-    monkeypatch.setattr(database, "schema_parts", lambda: [*parts, ["CREATE TABLE two (x)"], ["CREATE TABLE three (x)", "broken"]])
+    monkeypatch.setattr(database, "schema_parts", lambda: [*parts, "CREATE TABLE two (x)", "CREATE TABLE three (x); broken"])
     for _ in range(2):
         with pytest.raises(StateError, match="broken"):
             Store(path)
