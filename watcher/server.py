@@ -27,7 +27,7 @@ from watcher.service import Delivery, Eventing, add_eventing
 from watcher.sources.factory import Sources
 from watcher.state import StateDirectory
 from watcher.traces import configure_traces
-from watcher.turns import Turns
+from watcher.turns import Turns, in_thread
 from watcher.watches import Watches
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ CONNECTIONS_EACH = 2
 IDLE_CHECK_S, LOOK_INTERVAL_S, RELOAD_INTERVAL_S = 1.0, 5.0, 2.0
 """Between two looks for watches without streams, at whether the server can do its work, and at the files of tokens and certificates."""
 
+PATIENCE_S = 5.0
+"""In so long the directories that are allowed should have been found."""
+
 UNIX = ("unix:", "unix-abstract:")
 
 
@@ -111,7 +114,7 @@ class Server:
 
     async def _start(self) -> None:
         settings = self._settings
-        policy = Policy(settings)
+        policy = await self._make_policy()
         _refuse_open_doors(settings, policy)
         state = self._exits.enter_context(StateDirectory(settings.state_directory))
         sources = Sources(settings.state_directory)
@@ -158,6 +161,15 @@ class Server:
             hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
             self._log.info("server.open", hint=hint)
 
+    async def _make_policy(self) -> Policy:
+        """Read the lists and the token file. An allowed directory that does not answer is waited for, and that is told."""
+        making = asyncio.ensure_future(in_thread(partial(Policy, self._settings)))
+        done, _ = await asyncio.wait([making], timeout=PATIENCE_S)
+        if not done:
+            hint = "is the volume of each --allow-directory mounted, and its server there?"
+            self._log.warning("server.waiting", directories=list(self._settings.allow_directories), hint=hint)
+        return await making
+
 
 async def serve(settings: ServerSettings) -> None:
     """Run a server until SIGINT or SIGTERM; a second one ends the process at once.
@@ -167,8 +179,10 @@ async def serve(settings: ServerSettings) -> None:
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    log = structlog.get_logger("watcher")
 
     def stop() -> None:
+        log.info("server.stopping")
         stopping.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -176,13 +190,11 @@ async def serve(settings: ServerSettings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    log = structlog.get_logger("watcher")
     descriptors.raise_limit()
     loop.set_exception_handler(descriptors.Complaints())
     end_traces = configure_traces()
     async with Server(settings):
         await stopping.wait()
-        log.info("server.stopping")
     end_traces()
     log.info("server.stopped")
 

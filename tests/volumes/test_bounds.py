@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from grpc import StatusCode
 
 from e2e.client import wait_until
 from e2e.fixtures import CREDENTIALS
+from e2e.server import ServerProcess
 from grounds import fill
 from s3_stub import BUCKET, page, run_stub
 from volumes.namespace import bind, enter_private_network, rclone_mount, run, unmount
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from e2e.client import Client
-    from e2e.server import ServerProcess
 
 METADATA = "169.254.169.254"
 HOSTS = Path("/etc/hosts")
@@ -168,3 +168,25 @@ def test_volumes_that_do_not_answer(
         assert server.get("/readyz")[0] == HTTPStatus.OK
         volume.send_signal(signal.SIGCONT)
         server.wait_no_watches()
+
+
+def test_the_start_waits_for_a_volume(tmp_path: Path) -> None:
+    """While an allowed directory does not answer, the log says so and the server can be ended; when it answers, the server starts."""
+    fill(tmp_path, "volume/in/a")
+    for directory in ("point", "one", "two"):
+        (tmp_path / directory).mkdir()
+    flags = ("--allow-directory", f"{tmp_path}/point/in")
+    with rclone_mount(tmp_path / "volume", tmp_path / "point") as volume, ExitStack() as stack:
+        volume.send_signal(signal.SIGSTOP)
+        servers = [ServerProcess(tmp_path / directory, flags, CREDENTIALS) for directory in ("one", "two")]
+        for server in servers:
+            stack.callback(server.stop)
+            wait_until(lambda: server.logged("server.waiting"), "it says what it waits for")  # noqa: B023 - called here
+            assert server.lines("server.waiting")[0]["directories"] == [f"{tmp_path}/point/in"]
+        one, two = servers
+        one.signal(signal.SIGINT)
+        wait_until(lambda: one.logged("server.stopping"), "it knows that it is to stop")
+        one.signal(signal.SIGINT)
+        assert one.wait() == -signal.SIGINT
+        volume.send_signal(signal.SIGCONT)
+        assert two.listening().get("/readyz")[0] == HTTPStatus.OK
