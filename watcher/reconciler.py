@@ -237,6 +237,8 @@ class Reconciler:
                 missing = sum(len(unmet) for unmet in self._unmet(scan.prefix, seen, unread))
             is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
+                # What a source finds to be untrue now is no loss that somebody should be asked about.
+                self._source.confirm_gone(next(self._unmet(scan.prefix, seen, unread)))
                 self._is_held = True
                 return missing
             self._is_held = False

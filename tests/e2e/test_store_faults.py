@@ -94,10 +94,9 @@ def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[
         watch, text = f"{name} {fault}", SEEN[fault]
         wait_until(lambda: text in server.watches()[watch]["error"], f"the status says {text!r} of {fault}")  # noqa: B023 - called here
         wait_until(lambda: server.watches()[watch]["errors"] >= TRIES, f"it is tried again after {fault}")  # noqa: B023 - called here
-        # An empty listing is complete, and held; it is the next one that shows that it cannot be trusted.
-        if fault is not Fault.EMPTY:
-            assert server.watches()[watch]["state"] == "unavailable"
-            assert watch not in [line["watch"] for line in server.lines("watch.available")]
+        assert server.watches()[watch]["state"] == "unavailable"
+        for event in ("watch.available", "scan.held"):
+            assert watch not in [line["watch"] for line in server.lines(event)]
         assert any(line["watch"] == watch and text in line["error"] for line in server.lines("watch.unavailable"))
         store.put("in/new")
         store.delete("in/0007")

@@ -14,7 +14,7 @@ from watcher.sources.base import LinksMoved, Looks, Move, Moves, Subtree
 from watcher.tracker import Appearance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -206,6 +206,24 @@ def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
     bench.place.files.clear()
     assert bench.reconciler.scan(is_baseline=False).held == 200
     assert bench.told() == ""
+
+
+def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the source finds that what a scan lacks is there all the same, the place is unavailable, each time, and nothing is held."""
+
+    def find_all_there(paths: Sequence[bytes]) -> Sequence[bytes]:
+        raise UnavailableError(f"{len(paths)} are there all the same")
+
+    bench.baseline(*many(200))
+    files, bench.place.files = bench.place.files, {}
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.place, "confirm_gone", find_all_there)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="200 are there"):
+                bench.reconciler.scan(is_baseline=False)
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    bench.place.files = files
+    assert bench.scan() == ""
 
 
 def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
