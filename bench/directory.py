@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -186,6 +187,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="a million files in place of 100,000")
     parser.add_argument("--only", choices=("burst", "latency", "start", "files"))
     arguments = parser.parse_args()
+    if find_spec("watchfiles") is None:
+        sys.exit("watchfiles, one of the peers, is not installed: .venv/bin/pip install watchfiles")
     parts: dict[str, list[Callable[[], None]]] = {
         "burst": [lambda: measure_burst(1), lambda: measure_burst(1_000)],
         "latency": [measure_latency],

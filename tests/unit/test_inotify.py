@@ -188,7 +188,7 @@ def test_taking_while_an_event_comes_neither_fails_nor_leaves_it_asleep(waiting:
             is_woken.clear()
             taken += inbox.take()[0]
 
-        if not interrupt(partial(inbox.on_event, event(9)), Inbox.on_event.__code__, at, take):
+        if not interrupt(partial(inbox.on_event, event(9)), Inbox.put.__code__, at, take):
             break
         left, _ = inbox.take()
         assert taken + left == [*before, event(9)]
@@ -198,18 +198,47 @@ def test_taking_while_an_event_comes_neither_fails_nor_leaves_it_asleep(waiting:
 def test_a_repeated_event_is_kept_once() -> None:
     """The same event twice in a row says nothing more; between others it does."""
     inbox = Inbox(lambda: None)
-    for number in (1, 1, 2, 1, 1):
-        inbox.on_event(event(number))
+    for numbers in ([1], [1, 2], [1], [1], [1]):
+        inbox.put([event(number) for number in numbers])
     assert inbox.take() == ([event(1), event(2), event(1)], False)
 
 
-def test_an_inbox_is_bounded() -> None:
-    """Events beyond the limit are dropped, which is told once."""
+@pytest.mark.parametrize("run", [1, 1000])
+def test_an_inbox_is_bounded(run: int) -> None:
+    """Events beyond the limit are dropped, which is told once; those before it are kept, in order."""
     inbox = Inbox(lambda: None)
-    for number in range(INBOX_EVENTS + 5):
-        inbox.on_event(event(number))
+    for start in range(0, INBOX_EVENTS + 1000, run):
+        inbox.put([event(number) for number in range(start, start + run)])
     events, overflowed = inbox.take()
-    assert (len(events), overflowed, inbox.take()) == (INBOX_EVENTS, True, ([], False))
+    assert events == [event(number) for number in range(INBOX_EVENTS)]
+    assert (overflowed, inbox.take()) == (True, ([], False))
+
+
+def test_all_who_watch_a_directory_hear_the_same(tmp_path: Path, notifications: Inotify) -> None:
+    """Events of two directories, and the end of one, come to each inbox once and in the order in which things happened."""
+    fill(tmp_path, "a/1", "b/2")
+    inboxes = [Inbox(lambda: None) for _ in range(3)]
+    watched = {notifications.watch(bytes(tmp_path / directory), inbox): directory for directory in "ab" for inbox in inboxes}
+    for number in range(3):
+        (tmp_path / "a/1").rename(tmp_path / "b/1")
+        (tmp_path / "b/1").rename(tmp_path / "a/1")
+        (tmp_path / f"b/{number}").touch()
+    (tmp_path / "a/1").unlink()
+    (tmp_path / "a").rmdir()
+    (tmp_path / "b/last").touch()
+    heard = []
+    end_s = time.monotonic() + DEADLINE_S
+    for inbox in inboxes:
+        events: list[InotifyEvent] = []
+        while not any(each.name == b"last" and each.mask & inotify.CLOSE_WRITE for each in events):
+            assert time.monotonic() < end_s
+            events += inbox.take()[0]
+            time.sleep(MOMENT_S)
+        heard.append([f"{watched[each.wd]}/{each.name.decode()} {each.mask & inotify.IGNORED}" for each in events])
+    assert heard[0] == heard[1] == heard[2]
+    moves = [name for name in heard[0] if name.endswith("/1 0")]
+    assert moves[:4] == ["a/1 0", "b/1 0", "b/1 0", "a/1 0"]
+    assert heard[0].index(f"a/ {inotify.IGNORED}") < heard[0].index("b/last 0")
 
 
 # The source over the kernel

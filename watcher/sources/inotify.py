@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
 
 from watchdog.observers.inotify_c import (
     CallbackId,
@@ -43,6 +44,7 @@ MOVE_SELF = InotifyConstants.IN_MOVE_SELF
 UNMOUNT = InotifyConstants.IN_UNMOUNT
 IGNORED = InotifyConstants.IN_IGNORED
 ISDIR = InotifyConstants.IN_ISDIR
+_OVERFLOW = InotifyConstants.IN_Q_OVERFLOW
 
 # Without open and close-nowrite: our own scans would notify us of themselves. EXCL_UNLINK: nothing of files that have no name any more.
 _MASK = Mask(
@@ -71,18 +73,25 @@ class Inbox(WatchCallback):
             overflowed, self._overflowed = self._overflowed, False
         return events, overflowed
 
-    def on_event(self, event: InotifyEvent) -> None:
-        """Keep an event; called by the reading thread."""
+    def put(self, run: list[InotifyEvent]) -> None:
+        """Keep events that came one after the other; called by the reading thread."""
         with self._lock:
             events = self._events
             is_first = not events
-            if len(events) >= INBOX_EVENTS:
+            # The kernel merges what repeats as long as it waits there.
+            new = run[1:] if events and events[-1] == run[0] else run
+            room = INBOX_EVENTS - len(events)
+            if len(new) > room:
                 self._overflowed = True
-            elif is_first or events[-1] != event:
-                events.append(event)
+                new = new[:room]
+            events += new
         if is_first:
             # For those that follow the thread is awake, or about to be.
             self._wake()
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Keep an event; called by the reading thread."""
+        self.put([event])
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Keep the end of a watch, in its order among the events; called by the reading thread."""
@@ -97,6 +106,24 @@ class Inbox(WatchCallback):
 
 class Inotify(InotifyFD):
     """The inotify descriptor of the process and the thread that reads it."""
+
+    def run(self) -> None:
+        """Hand over what the kernel tells, a run of one directory's events at a time: for a hundred who watch it as soon as for one."""
+        while self.should_keep_running():
+            for wd, run in groupby(self.read_events(), _heard_of):
+                if wd is None:
+                    for event in run:
+                        self.handle_event(event)
+                else:
+                    self._hand_over(wd, list(run))
+
+    def _hand_over(self, wd: WatchDescriptor, run: list[InotifyEvent]) -> None:
+        with self._lock:
+            watch = self._watch_for_wd.get(wd)
+            inboxes = [cast("Inbox", callback) for callback in watch.callbacks.values()] if watch else []
+        # Outside of the lock, since those who are woken may want to watch and unwatch.
+        for inbox in inboxes:
+            inbox.put(run)
 
     def watch(self, path: bytes, inbox: Inbox) -> int:
         """Watch one directory, not what is below it; watching it again changes nothing.
@@ -132,3 +159,8 @@ class Inotify(InotifyFD):
                 watch = self._watch_for_wd.get(wd)
                 if watch is not None and ours in watch.callbacks:
                     self._remove_callback(wd, ours)
+
+
+def _heard_of(event: InotifyEvent) -> WatchDescriptor | None:
+    """Return the watch whose directory an event is about; None when it is about the watch itself, or about all."""
+    return None if event.mask & (IGNORED | _OVERFLOW) else event.wd
