@@ -15,6 +15,9 @@ CAP_FACTOR = 20
 CAP_MIN_S = 10.0
 """A path that never gets quiet is ready after ``max(CAP_MIN_S, CAP_FACTOR * settle)`` seconds."""
 
+MIN_PLACES = 1000
+"""So many places of the queue may be out of date, or more where more paths wait."""
+
 
 @dataclass(slots=True)
 class Hint:
@@ -42,8 +45,9 @@ class Hint:
 class Settle:
     """The paths that wait until they are ready; times are seconds of one monotonic clock.
 
-    The queue holds one place for each path. A path that is heard of again keeps its place and is put back when its turn comes too
-    early, so a file that is written a thousand times a second costs no more than one that is written once.
+    The queue holds a place for each path. A path that is heard of again keeps its place and is put back when its turn comes too early, so
+    a file that is written a thousand times a second costs no more than one that is written once. One that is ready earlier than it was to
+    be gets another place; those that are out of date are removed when they are the most.
     """
 
     def __init__(self, settle_s: float) -> None:
@@ -139,3 +143,6 @@ class Settle:
         hint.ticket = next(self._tickets)
         self._hints[path] = hint
         heapq.heappush(self._queue, (hint.due_s, hint.ticket, path))
+        if len(self._queue) > MIN_PLACES + 2 * len(self._hints):
+            self._queue = [(each.due_s, each.ticket, path) for path, each in self._hints.items()]
+            heapq.heapify(self._queue)

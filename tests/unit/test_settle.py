@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from watcher.settle import CAP_MIN_S, Settle
+from watcher.settle import CAP_MIN_S, MIN_PLACES, Settle
 
 LIMIT = 100
 
@@ -109,3 +109,18 @@ def test_a_path_that_is_closed_often_has_few_places() -> None:
         settle.ready(b"a", tick)
         assert taken(settle, tick) == [b"a"]
     assert len(settle._queue) < 100
+
+
+def test_places_out_of_date_do_not_pile_up() -> None:
+    """Paths that begin to wait and are ready, again and again, leave no more places in the queue than others have."""
+    settle = Settle(60.0)
+    for number in range(10):
+        settle.unsettled(b"waits %d" % number, 0.0)
+    for number in range(20 * MIN_PLACES):
+        settle.unsettled(b"%d" % (number % 50), number / 1e6)
+        settle.ready(b"%d" % (number % 50), number / 1e6)
+        if number % 50 == 0:
+            settle.take(number / 1e6, LIMIT)
+    assert len(settle._queue) <= 2 * MIN_PLACES
+    assert len(taken(settle, 1.0)) <= 50
+    assert sorted(taken(settle, 60.0)) == [b"waits %d" % number for number in range(10)]

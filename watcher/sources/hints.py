@@ -5,6 +5,8 @@ Every doubt ends in the scan of a subtree: a directory that appeared or was rena
 
 from __future__ import annotations
 
+import threading
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.model import Rescan
@@ -24,10 +26,41 @@ if TYPE_CHECKING:
 HINTS_MAX = 100_000
 """Paths that may wait at once; above, the whole tree is scanned instead, once they have had the time to settle."""
 
+ALL_HINTS_MAX = 250_000
+"""Paths that may wait at once in all trees of a process: some 100 MB. Above, the same is done to those trees that have most of them."""
+
+HEARD_AT_ONCE = 1000
+"""After so many events it is looked whether too many paths wait."""
+
 MOVE_GRACE_S = 0.05
 """How long the first half of a rename waits for the second; the kernel queues them one after the other."""
 
 _NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
+
+
+class Crowd:
+    """How many paths wait in several trees. Safe between threads.
+
+    Args:
+        most: So many should there be at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._counts: dict[Hints, int] = {}
+        self._total = 0
+
+    def bears(self, hints: Hints, count: int) -> bool:
+        """Note how many wait in one tree, and tell whether they may: unless there are too many, and in this tree more than its part."""
+        with self._lock:
+            self._total += count - self._counts.pop(hints, 0)
+            if count:
+                self._counts[hints] = count
+            return self._total <= self._most or count * len(self._counts) <= self._most
+
+
+_CROWD = Crowd(ALL_HINTS_MAX)
 
 
 class Hints:
@@ -37,6 +70,7 @@ class Hints:
         spec: Says whether subdirectories count, and how long a path settles.
         path_filter: Which paths count.
         tree: Knows the links.
+        crowd: Those of other trees.
 
     Attributes:
         settle: Single paths.
@@ -47,7 +81,7 @@ class Hints:
         rescan_reason: Why the whole tree is to be scanned; None when it need not be.
     """
 
-    def __init__(self, spec: DirectorySpec, path_filter: PathFilter, tree: Tree) -> None:
+    def __init__(self, spec: DirectorySpec, path_filter: PathFilter, tree: Tree, crowd: Crowd = _CROWD) -> None:
         self.settle = Settle(spec.settle_s)
         self.moves = PendingMoves(MOVE_GRACE_S)
         self.trees: dict[bytes, float] = {}
@@ -57,6 +91,7 @@ class Hints:
         self._spec = spec
         self._filter = path_filter
         self._tree = tree
+        self._crowd = crowd
         self._crowded_until_s = 0.0
 
     def due_s(self, *, has_links: bool) -> float:
@@ -80,9 +115,8 @@ class Hints:
 
     def rescan(self, reason: Rescan | None) -> None:
         """Drop what a scan of the whole tree finds by itself, and ask for one if there is a reason."""
-        self.settle.clear()
+        self._drop()
         self.moves.clear()
-        self.trees.clear()
         self.rescan_reason = reason
 
     def advance(self, watches: DirectoryWatches | None, now_s: float) -> None:
@@ -90,9 +124,7 @@ class Hints:
         self.hear(watches, now_s)
         for lost in self.moves.expire(now_s):
             self._on_moved_out(watches, lost, now_s)
-        if len(self.settle) > HINTS_MAX:
-            self.settle.clear()
-            self._crowded_until_s = now_s + self._spec.settle_s
+        self._keep_bounds(now_s)
         if self._crowded_until_s and now_s >= self._crowded_until_s:
             self._crowded_until_s = 0.0
             self.rescan(Rescan.MANY_HINTS)
@@ -102,10 +134,26 @@ class Hints:
         if watches is None:
             return
         events, overflowed = watches.inbox.take()
-        for event in events:
-            self._on_event(event, watches, now_s)
+        coming = iter(events)
+        while portion := list(islice(coming, HEARD_AT_ONCE)):
+            for event in portion:
+                self._on_event(event, watches, now_s)
+            self._keep_bounds(now_s)
         if overflowed:
             self.rescan(Rescan.NOTIFICATIONS_LOST)
+
+    def _keep_bounds(self, now_s: float) -> None:
+        """Where too many paths wait, drop them for a scan of the whole tree, which waits as long as they would have."""
+        count = len(self.settle) + len(self.trees)
+        if count > HINTS_MAX or not self._crowd.bears(self, count):
+            self._drop()
+            # Not put off again, or a tree that is always crowded would never be scanned.
+            self._crowded_until_s = self._crowded_until_s or now_s + self._spec.settle_s
+
+    def _drop(self) -> None:
+        self.settle.clear()
+        self.trees.clear()
+        self._crowd.bears(self, 0)
 
     def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
         prefix = watches.prefix(event.wd)
