@@ -8,7 +8,8 @@ import pytest
 
 from watcher.model import Rescan
 from watcher.patterns import PathFilter
-from watcher.sources.hints import HINTS_MAX, Crowd, Hints
+from watcher.sources.crowd import Crowd
+from watcher.sources.hints import HINTS_MAX, Hints
 from watcher.sources.tree import Tree
 from watcher.spec import DirectorySpec, Filter
 

@@ -22,6 +22,7 @@ from watcher.patterns import PathFilter
 from watcher.reconciler import Reconciler
 from watcher.sources import inotify
 from watcher.sources.base import LinksMoved, Looks, Subtree
+from watcher.sources.crowd import Crowd
 from watcher.sources.directory import DirectorySource
 from watcher.sources.inotify import INBOX_EVENTS, Inbox, Inotify
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
@@ -212,6 +213,21 @@ def test_an_inbox_is_bounded(run: int) -> None:
     events, overflowed = inbox.take()
     assert events == [event(number) for number in range(INBOX_EVENTS)]
     assert (overflowed, inbox.take()) == (True, ([], False))
+
+
+def test_inboxes_are_bounded_together() -> None:
+    """When all hold too many, one that holds more than its part drops them, which is told; what is taken or closed leaves its room."""
+    crowd = Crowd(100)
+    large, small, other = (Inbox(lambda: None, crowd) for _ in range(3))
+    large.put([event(number) for number in range(60)])
+    small.put([event(number) for number in range(30)])
+    large.put([event(number) for number in range(60, 90)])
+    assert (large.take(), small.take()) == (([], True), ([event(number) for number in range(30)], False))
+    large.put([event(number) for number in range(100)])
+    large.close()
+    large.put([event(1)])
+    other.put([event(number) for number in range(100)])
+    assert (large.take(), len(other.take()[0])) == (([], False), 100)
 
 
 def test_all_who_watch_a_directory_hear_the_same(tmp_path: Path, notifications: Inotify) -> None:

@@ -5,7 +5,6 @@ Every doubt ends in the scan of a subtree: a directory that appeared or was rena
 
 from __future__ import annotations
 
-import threading
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from watcher.model import Rescan
 from watcher.settle import Settle
 from watcher.sources import inotify
 from watcher.sources.base import Move
+from watcher.sources.crowd import Crowd
 from watcher.sources.moves import PendingMoves
 
 if TYPE_CHECKING:
@@ -36,28 +36,6 @@ MOVE_GRACE_S = 0.05
 """How long the first half of a rename waits for the second; the kernel queues them one after the other."""
 
 _NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
-
-
-class Crowd:
-    """How many paths wait in several trees. Safe between threads.
-
-    Args:
-        most: So many should there be at most.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._counts: dict[Hints, int] = {}
-        self._total = 0
-
-    def bears(self, hints: Hints, count: int) -> bool:
-        """Note how many wait in one tree, and tell whether they may: unless there are too many, and in this tree more than its part."""
-        with self._lock:
-            self._total += count - self._counts.pop(hints, 0)
-            if count:
-                self._counts[hints] = count
-            return self._total <= self._most or count * len(self._counts) <= self._most
 
 
 _CROWD = Crowd(ALL_HINTS_MAX)

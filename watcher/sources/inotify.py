@@ -25,12 +25,17 @@ from watchdog.observers.inotify_c import (
     inotify_add_watch,
 )
 
+from watcher.sources.crowd import Crowd
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 
 INBOX_EVENTS = 65_536
 """Events that wait in an inbox before it overflows; the kernel's own queue holds 16,384 by default."""
+
+ALL_INBOX_EVENTS = 500_000
+"""Events that wait in all inboxes of a process, some 100 MB, before those overflow that hold most of them."""
 
 CREATE = InotifyConstants.IN_CREATE
 MODIFY = InotifyConstants.IN_MODIFY
@@ -52,16 +57,21 @@ _MASK = Mask(
     | InotifyConstants.IN_ONLYDIR | InotifyConstants.IN_DONT_FOLLOW | InotifyConstants.IN_EXCL_UNLINK
 )  # fmt: skip
 
+_CROWD = Crowd(ALL_INBOX_EVENTS)
+
 
 class Inbox(WatchCallback):
     """The events of one directory tree, in the kernel's order, until its thread takes them. Safe between two threads.
 
     Args:
         wake: Called from the reading thread when an event has come; returns at once.
+        crowd: Other inboxes.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], crowd: Crowd = _CROWD) -> None:
         self._wake = wake
+        self._crowd = crowd
+        self._is_closed = False
         self._lock = threading.Lock()
         self._events: list[InotifyEvent] = []
         self._overflowed = False
@@ -71,11 +81,20 @@ class Inbox(WatchCallback):
         with self._lock:
             events, self._events = self._events, []
             overflowed, self._overflowed = self._overflowed, False
+            self._crowd.bears(self, 0)
         return events, overflowed
+
+    def close(self) -> None:
+        """Drop what is there, and what is still on its way."""
+        with self._lock:
+            self._is_closed = True
+        self.take()
 
     def put(self, run: list[InotifyEvent]) -> None:
         """Keep events that came one after the other; called by the reading thread."""
         with self._lock:
+            if self._is_closed:
+                return
             events = self._events
             is_first = not events
             # The kernel merges what repeats as long as it waits there.
@@ -85,6 +104,10 @@ class Inbox(WatchCallback):
                 self._overflowed = True
                 new = new[:room]
             events += new
+            if not self._crowd.bears(self, len(events)):
+                self._overflowed = True
+                events.clear()
+                self._crowd.bears(self, 0)
         if is_first:
             # For those that follow the thread is awake, or about to be.
             self._wake()

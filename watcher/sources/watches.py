@@ -69,6 +69,7 @@ class DirectoryWatches:
     def close(self) -> None:
         """Stop watching everything."""
         self._release(list(self._prefixes))
+        self.inbox.close()
 
     def _release(self, wds: list[int]) -> None:
         self._notifications.unwatch(wds, self.inbox)
