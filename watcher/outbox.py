@@ -13,15 +13,19 @@ from watcher.model import Delta, Payload
 from watcher.payload import Renderer
 from watcher.recent import RecentChanges
 from watcher.spec import Format
-from watcher.tail import Tail
+from watcher.tail import Newest, Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from watcher.model import Change
     from watcher.spec import Spec
     from watcher.store import Store
     from watcher.tracker import Step
+
+
+PORTION_BYTES = 1024 * 1024
+"""So much of a step is rendered at once, and so much of its end stays in memory for those who read; the step itself is in one piece."""
 
 
 class Outbox:
@@ -80,7 +84,7 @@ class Outbox:
             return
         now_ns = self._time_ns()
         first = self._store.next_seq
-        events = [Payload(seq, self._renderer.event(change, seq, now_ns)) for seq, change in enumerate(step.changes, start=first)]
+        events = (Payload(seq, self._renderer.event(change, seq, now_ns)) for seq, change in enumerate(step.changes, start=first))
         self._write(step.delta, events, step.changes)
 
     def seal(self, *, now: bool = False) -> None:
@@ -116,22 +120,54 @@ class Outbox:
         """Keep none of them, for nobody does."""
         self._tail.close()
 
-    def _write(self, delta: Delta, events: list[Payload], changes: Sequence[Change], *, seal: bool = False) -> None:
-        waiting = self._pending + events
-        payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=seal or self._batch.max_wait_s == 0)
-        self._store.commit(delta, payloads, waiting[max(cut, len(self._pending)) :], changes=len(changes))
+    def _write(self, delta: Delta, events: Iterable[Payload], changes: Sequence[Change], *, seal: bool = False) -> None:
+        first = self._store.next_seq
+        waiting, newest = self._pending.copy(), Newest(PORTION_BYTES)
+        payloads = self._payloads(events, waiting, seal=seal or self._batch.max_wait_s == 0)
+        self._store.commit(delta, newest.passing(payloads), waiting, changes=len(changes))
         if changes:
-            self.recent.add(changes, events[0].seq, at=self._time_ns() / 1e9, now_s=self._clock())
+            self.recent.add(changes, first, at=self._time_ns() / 1e9, now_s=self._clock())
         for change in changes:
             self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
-        self._pending = waiting[cut:]
+        self._pending = waiting
         if not self._pending:
             self._seal_at_s = None
-        elif payloads or self._seal_at_s is None:
+        elif newest.payloads or self._seal_at_s is None:
             self._seal_at_s = self._clock() + self._batch.max_wait_s
-        if payloads:
-            self._tail.extend(payloads)
+        if newest.payloads:
+            self._tail.extend(newest.payloads, left_out=newest.left_out)
             self._committed()
+
+    def _payloads(self, events: Iterable[Payload], waiting: list[Payload], *, seal: bool) -> Iterator[Payload]:
+        """Yield the payloads that can leave now, made while they are asked for: all of a large step would not fit into memory.
+
+        Args:
+            events: Come after those that wait.
+            waiting: Those that wait; in the end, those that go on waiting.
+            seal: See ``_cut``.
+        """
+        for portion in _portions(events):
+            waiting += portion
+            payloads, cut = _cut(waiting, self._renderer, self._batch.max_events, seal=False)
+            yield from payloads
+            del waiting[:cut]
+        if seal and waiting:
+            payloads, _ = _cut(waiting, self._renderer, self._batch.max_events, seal=True)
+            yield from payloads
+            waiting.clear()
+
+
+def _portions(events: Iterable[Payload]) -> Iterator[list[Payload]]:
+    """Yield events in lists of ``PORTION_BYTES`` and the last one over."""
+    portion: list[Payload] = []
+    size_bytes = 0
+    for event in events:
+        portion.append(event)
+        size_bytes += len(event.data)
+        if size_bytes >= PORTION_BYTES:
+            yield portion
+            portion, size_bytes = [], 0
+    yield portion
 
 
 def _cut(waiting: list[Payload], renderer: Renderer, max_events: int, *, seal: bool) -> tuple[list[Payload], int]:

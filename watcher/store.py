@@ -17,7 +17,7 @@ from watcher.model import Delta, Payload
 from watcher.tail import fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _OLDEST = "SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1"
@@ -117,13 +117,14 @@ class Store:
 
     # Commits
 
-    def commit(self, delta: Delta, payloads: Sequence[Payload] = (), pending: Sequence[Payload] = (), *, changes: int = 0) -> None:
+    def commit(self, delta: Delta, payloads: Iterable[Payload] = (), pending: Iterable[Payload] = (), *, changes: int = 0) -> None:
         """Make one step durable: the index and what is said about it, in one transaction.
 
         Args:
             delta: What changes in the index.
-            payloads: For the journal, in order; they take the pending events with them whose ``seq`` is not above theirs.
-            pending: Rendered events that wait for their batch, in order, above all of ``payloads``.
+            payloads: For the journal, in order, taken one by one; they take the pending events with them whose ``seq`` is not above theirs.
+            pending: Rendered events that wait for their batch, in order, above all of ``payloads``; read after them. Those that wait since
+                earlier commits may be among them.
             changes: How many sequence numbers from ``next_seq`` on are used up.
 
         Raises:
@@ -134,19 +135,29 @@ class Store:
         with self._db.guarded():
             with self._db.transaction():
                 entries = self.index.write(delta)
-                self._write(payloads, pending, next_seq, now_s)
+                size_bytes = self._write(payloads, now_s)
+                if waiting := [each for each in pending if each.seq >= self.next_seq]:
+                    self._db.executemany("INSERT INTO pending VALUES (?, ?)", waiting)
+                self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
             self.index.entries, self.next_seq = entries, next_seq
-            self.journal_bytes += sum(len(payload.data) for payload in payloads)
-            if payloads and self.oldest_at is None:
+            self.journal_bytes += size_bytes
+            if size_bytes and self.oldest_at is None:
                 self.oldest_at = now_s
 
-    def _write(self, payloads: Sequence[Payload], pending: Sequence[Payload], next_seq: int, now_s: float) -> None:
-        if payloads:
-            self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", [(seq, data, now_s) for seq, data in payloads])
-            self._db.execute("DELETE FROM pending WHERE seq <= ?", (payloads[-1].seq,))
-        if pending:
-            self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?)", pending)
-        self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
+    def _write(self, payloads: Iterable[Payload], now_s: float) -> int:
+        """Put payloads into the journal in place of the events that they consist of, and return their bytes."""
+        last_seq = size_bytes = 0
+
+        def rows() -> Iterator[tuple[int, bytes, float]]:
+            nonlocal last_seq, size_bytes
+            for seq, data in payloads:
+                last_seq, size_bytes = seq, size_bytes + len(data)
+                yield seq, data, now_s
+
+        self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", rows())
+        if last_seq:
+            self._db.execute("DELETE FROM pending WHERE seq <= ?", (last_seq,))
+        return size_bytes
 
     def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
         """Move the cursor up to ``seq``; a lower number does nothing.

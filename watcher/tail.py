@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
     from watcher.model import Payload
 
@@ -48,6 +48,35 @@ class Room:
 _ROOM = Room(ROOM_BYTES)
 
 
+class Newest:
+    """The last of some payloads that pass by.
+
+    Args:
+        max_bytes: So much of them is kept, and the last one in any case.
+
+    Attributes:
+        payloads: Those that are kept, in order.
+        left_out: The sequence number of the last one before them; None when all are kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self.payloads: deque[Payload] = deque()
+        self.left_out: int | None = None
+
+    def passing(self, payloads: Iterable[Payload]) -> Iterator[Payload]:
+        """Yield payloads, and keep the last of them."""
+        for payload in payloads:
+            self.payloads.append(payload)
+            self._size_bytes += len(payload.data)
+            while self._size_bytes > self._max_bytes and len(self.payloads) > 1:
+                oldest = self.payloads.popleft()
+                self._size_bytes -= len(oldest.data)
+                self.left_out = oldest.seq
+            yield payload
+
+
 class Tail:
     """A window on the end of a journal, open for as long as somebody reads. Safe between threads.
 
@@ -75,9 +104,17 @@ class Tail:
             self.empty()
             self._room.note(self, 0)
 
-    def extend(self, payloads: Sequence[Payload]) -> None:
-        """Add payloads that were committed, in order."""
+    def extend(self, payloads: Collection[Payload], *, left_out: int | None = None) -> None:
+        """Add payloads that were committed, in order.
+
+        Args:
+            payloads: The last that were, or all.
+            left_out: The sequence number of the last one that is not among them, if there is one that the tail has not either.
+        """
         with self._room.lock:
+            if left_out is not None:
+                self.empty()
+                self._floor = left_out
             self._payloads.extend(payloads)
             if not self._is_open:
                 self.empty()

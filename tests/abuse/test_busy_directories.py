@@ -1,4 +1,4 @@
-"""Many event sources on a directory in which much happens: what they are yet to look at is bounded for all together."""
+"""Many event sources on a directory in which much happens: what they are yet to look at, or to write, is bounded for all together."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ WATCHES = 30
 FILES = 10_000
 AT_ONCE = 2000
 """Less than the kernel's queue holds; when that overflows nothing waits, since the tree is scanned."""
+
+LARGE_WATCHES, LARGE_FILES = 15, 600
+LARGE_METADATA = {"k": "x" * 50_000}
+"""So that the events of all files take 30 MB for each event source."""
+
+
+# Of each, a megabyte is rendered at once, and one stays; caches of state files and tails take 80 MB together.
+def test_many_with_large_events(abuse: Abuse, server: ServerProcess, connect: Callable[..., Client], root: Path, name: str) -> None:
+    """Many event sources that find hundreds of files at the same time, each with large metadata, write them without holding them."""
+    for number in range(LARGE_FILES):
+        (root / f"{number}").touch()
+    config = {"directory": str(root), "existing": "report", "metadata": LARGE_METADATA}
+    names = [f"{name} {number}" for number in range(LARGE_WATCHES)]
+    with abuse(160 * MB), closing(connect(server, has_fixed_window=True)) as silent:
+        for each in names:
+            silent.start(each, config, is_reading=False)
+        for each in names:
+            server.wait_watch(each, unconfirmed=LARGE_FILES)
 
 
 # A path that waits takes 400 bytes: all of them would take 120 MB.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from watcher import outbox
 from watcher.errors import StateError
 from watcher.model import Change, ChangeType, Delta, Entry, Payload
 from watcher.outbox import Outbox
@@ -179,6 +180,26 @@ def test_payloads_are_cut_by_size(bench: Bench) -> None:
     assert len(payloads) > 1
     assert all(len(payload.data) <= MAX_PAYLOAD_BYTES for payload in payloads)
     assert [name for sent in bench.sent() for name in sent] == names
+
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(ALONE, [1] * 101), (AT_ONCE, [1, *[3] * 33, 1]), (WAITING, [*[3] * 33, 2])], ids=["alone", "at once", "waiting"]
+)
+def test_a_large_step_is_rendered_in_portions(bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: Batch, sizes: list[int]) -> None:
+    """What is too large for memory is cut as if it were not, in one commit, and its end stays in memory."""
+    monkeypatch.setattr(outbox, "PORTION_BYTES", 2000)
+    bench.start(batch)
+    bench.change("first")
+    told = bench.told
+    names = [f"{number:03}" for number in range(100)]
+    bench.change(*names)
+    assert bench.told == told + 1
+    bench.outbox.seal(now=True)
+    assert [len(sent) for sent in bench.sent()] == sizes
+    assert [name for sent in bench.sent() for name in sent] == ["first", *names]
+    assert bench.outbox.after_from_memory(0, limit=1, max_bytes=1) is None
+    seq = bench.store.next_seq - 3
+    assert bench.outbox.after_from_memory(seq, limit=9, max_bytes=1 << 20) == bench.store.read(seq, limit=9, max_bytes=1 << 20)
 
 
 def test_nothing_is_remembered_for_nobody(bench: Bench) -> None:

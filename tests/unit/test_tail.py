@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from watcher.model import Payload
-from watcher.tail import TAIL_BYTES, TAIL_PAYLOADS, Room, Tail
+from watcher.tail import TAIL_BYTES, TAIL_PAYLOADS, Newest, Room, Tail
 
 
 def opened(seq: int, room: Room | None = None) -> Tail:
@@ -36,6 +36,22 @@ def test_what_is_asked_for_is_in_memory_or_not(seq: int, limit: int, expected: l
     tail.extend(payloads(8, 9))
     tail.extend(payloads(12))
     assert seqs(tail, seq, limit) == expected
+
+
+def test_what_was_left_out_is_not_in_memory() -> None:
+    """Where payloads before the newest are left out, whoever is behind them is sent to the state file, also for those before them."""
+    tail = opened(0)
+    tail.extend(payloads(1, 2))
+    tail.extend(payloads(8, 9), left_out=7)
+    assert [seqs(tail, seq) for seq in (0, 1, 6, 7, 8)] == [None, None, None, [8, 9], [9]]
+
+
+@pytest.mark.parametrize(("max_bytes", "kept", "left_out"), [(30, [1, 2, 3], None), (29, [2, 3], 1), (5, [3], 2)])
+def test_the_newest_of_those_that_pass_are_kept(max_bytes: int, kept: list[int], left_out: int | None) -> None:
+    """All pass, and the last stay as long as they fit, one in any case."""
+    newest = Newest(max_bytes)
+    assert list(newest.passing(payloads(1, 2, 3, size_bytes=10))) == payloads(1, 2, 3, size_bytes=10)
+    assert ([payload.seq for payload in newest.payloads], newest.left_out) == (kept, left_out)
 
 
 def test_an_empty_tail_knows_where_it_is() -> None:
