@@ -107,7 +107,7 @@ class BucketSource:
         self.close()
         with translated(self._spec.place):
             self._client = self._make_client()
-        self._list_one()
+        self._list_one(self._spec.prefix)
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
@@ -158,7 +158,7 @@ class BucketSource:
                 else:
                     looks.entries.append(entry)
             if looks.gone:
-                self._list_one()
+                self._list_one(self._spec.prefix)
         return looks
 
     def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
@@ -173,8 +173,9 @@ class BucketSource:
         asked = paths if is_few else paths[:: len(paths) // SAMPLED_KEYS]
         with self._unavailable_instead():
             present = self._find_present(asked)
-            if len(present) < len(asked):
-                self._list_one()
+            if gone := set(asked) - present:
+                # A bucket that was missing for a moment has the key that HEAD did not find.
+                present |= gone & self._list_one(min(gone).decode())
         if present and (not is_few or self._is_empty):
             raise UnavailableError(
                 f"the listing cannot be trusted: it lacks keys that are there, such as {min(present)!r}",
@@ -218,7 +219,10 @@ class BucketSource:
 
     def _list_at(self, path: bytes) -> set[bytes]:
         """Return a key, if there is such, and some of those that begin with it."""
-        page = self._list(Question(path.decode(), "", None), max_keys=BATCH_ENTRIES)
+        return self._list_keys(path.decode(), max_keys=BATCH_ENTRIES)
+
+    def _list_keys(self, prefix: str, *, max_keys: int) -> set[bytes]:
+        page = self._list(Question(prefix, "", None), max_keys=max_keys)
         return {entry.path for entry in page.reader.read(page.objects)}
 
     @contextmanager
@@ -229,12 +233,12 @@ class BucketSource:
         except WatcherError as error:
             raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
 
-    def _list_one(self) -> None:
-        """Ask for one key, to see whether the bucket is there.
+    def _list_one(self, prefix: str) -> set[bytes]:
+        """Ask for one key that begins with a prefix, to see whether the bucket is there, and return it if there is one.
 
         HEAD has the same answer, 404 without a body, for a key that is missing and for a bucket.
         """
-        self._list(Question(self._spec.prefix, "", None), max_keys=1)
+        return self._list_keys(prefix, max_keys=1)
 
     def _fetch(self, question: Question, delimiter: str) -> Page:
         """Return a page for a scan; called from any thread."""

@@ -153,3 +153,20 @@ def test_a_bucket_that_is_missing_for_a_moment(store: Bucket, begin: Begin) -> N
     with pytest.raises(UnavailableError, match="no such bucket"):
         watched.scan()
     assert watched.told == []
+
+
+@pytest.mark.usefixtures("_once")
+def test_a_bucket_that_is_back_after_a_moment(store: Bucket, begin: Begin) -> None:
+    """A key that the listing lacked and HEAD did not find, both for lack of a bucket that is back by then, is not told as deleted."""
+    watched = begin()
+    hidden = {"in/0042": store._table.get("in/0042")}
+
+    def come_back(_: int) -> Fault:
+        restore(store, hidden)
+        return Fault.NO_BUCKET
+
+    store.delete("in/0042")
+    store.before_head = come_back
+    watched.scan()
+    assert store.requests[Kind.HEAD] == 1
+    assert watched.told == []
