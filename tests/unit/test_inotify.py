@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from watcher.sources.inotify import Inotify
 
 DEADLINE_S = 10.0
-MOMENT_S = 0.01
 SETTLE_S = 60.0
 """Longer than any test takes, so that nothing but the bench's own clock makes a file quiet."""
 
