@@ -22,7 +22,9 @@ def count(reports: Path) -> tuple[int, int, int]:
     for report in reports.glob("*.xml"):
         cases: dict[tuple[str | None, str | None], set[str]] = {}
         for case in ET.parse(report).iter("testcase"):  # noqa: S314, pytest wrote it
-            cases.setdefault((case.get("classname"), case.get("name")), set()).update(element.tag for element in case)
+            cases.setdefault((case.get("classname"), case.get("name")), set()).update(
+                element.tag for element in case
+            )
         for outcomes in cases.values():
             if outcomes & {"failure", "error"}:
                 failed += 1

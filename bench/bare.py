@@ -26,7 +26,9 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         self._payloads = payloads
         self._go = go
 
-    async def StartEventSource(self, request: generic_pb2.EventSource, context: grpc.aio.ServicerContext) -> None:  # noqa: N802 - the contract's
+    async def StartEventSource(  # noqa: N802 - the contract's
+        self, request: generic_pb2.EventSource, context: grpc.aio.ServicerContext
+    ) -> None:
         """Write all payloads, then nothing."""
         await context.send_initial_metadata(())
         await self._go.wait()

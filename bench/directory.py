@@ -51,8 +51,16 @@ class Reader:
     """A process that reads what one watcher says; see reader.py."""
 
     def __init__(self, kind: str, target: str, count: int) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("reader.py")), kind, target, str(count)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("reader.py")),
+            kind,
+            target,
+            str(count),
+        ]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.pid = self._process.pid
         self.ready = self.line()
 
@@ -75,17 +83,23 @@ def run_watcher(kind: str, root: str, count: int) -> Iterator[tuple[Reader, int,
             reader = stack.enter_context(closing(Reader(kind, root, count)))
             yield reader, reader.pid, reader.ready["memory_mib"]
             return
-        state = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm" if kind == IN_MEMORY else None))  # noqa: S108 - a new directory in it
+        state = stack.enter_context(
+            tempfile.TemporaryDirectory(dir="/dev/shm" if kind == IN_MEMORY else None)  # noqa: S108 - a new directory in it
+        )
         server, address, _ = stack.enter_context(run_server(Path(state), {}))
         before_mib = memory_mib(server.pid)
-        reader = stack.enter_context(closing(Reader("server", f"{address}=directory: {root}", count)))
+        reader = stack.enter_context(
+            closing(Reader("server", f"{address}=directory: {root}", count))
+        )
         yield reader, server.pid, memory_mib(server.pid) - before_mib
 
 
 def tell(kind: str, directories: int, count: int, make: Callable[[list[str]], object]) -> Told:
     """Make files in an empty tree and return what one watcher says of them."""
     with tempfile.TemporaryDirectory() as root:
-        parents = [f"{root}/{number:04}" for number in range(directories)] if directories > 1 else [root]
+        parents = (
+            [f"{root}/{number:04}" for number in range(directories)] if directories > 1 else [root]
+        )
         for parent in parents:
             Path(parent).mkdir(exist_ok=True)
         paths = [f"{parents[number % directories]}/{number:05}" for number in range(count)]
@@ -106,8 +120,13 @@ def make_at_once(paths: list[str]) -> None:
 
 def tell_bare(count: int) -> Told:
     """Return how a stream with nothing behind it is read: no server that sends one message a file can be faster."""
-    payloads = (json.dumps({"path": f"{number:05}", "padding": PADDING}).encode() for number in range(count))
-    with run_bare(payloads) as (process, address), closing(Reader("server", f"{address}=", count)) as reader:
+    payloads = (
+        json.dumps({"path": f"{number:05}", "padding": PADDING}).encode() for number in range(count)
+    )
+    with (
+        run_bare(payloads) as (process, address),
+        closing(Reader("server", f"{address}=", count)) as reader,
+    ):
         assert process.stdin is not None
         started_s = time.time()
         process.stdin.write("\n")
@@ -118,25 +137,40 @@ def tell_bare(count: int) -> Told:
 
 def measure_burst(directories: int) -> None:
     """Measure how many files a second come through a burst, and how many do not."""
-    print(f"\nburst: {BURST_FILES:,} files at full speed into {directories:,} director{'y' if directories == 1 else 'ies'}", flush=True)
+    print(
+        f"\nburst: {BURST_FILES:,} files at full speed into {directories:,} director{'y' if directories == 1 else 'ies'}",
+        flush=True,
+    )
     start_s = time.perf_counter()
     with tempfile.TemporaryDirectory() as root:
         make_at_once([f"{root}/{number}" for number in range(BURST_FILES)])
         made_s = time.perf_counter() - start_s
     told = {kind: tell(kind, directories, BURST_FILES, make_at_once) for kind in ("server", *PEERS)}
     told["gRPC stream alone"] = tell_bare(BURST_FILES)
-    rates = {kind: len(each.paths) / (max(each.paths.values(), default=each.started_s) - each.started_s) for kind, each in told.items()}
+    rates = {
+        kind: len(each.paths) / (max(each.paths.values(), default=each.started_s) - each.started_s)
+        for kind, each in told.items()
+    }
     for kind, each in told.items():
-        ratio = "" if kind == "server" else f"  (the server has {rates['server'] / rates[kind]:.2f}x the rate)"
+        ratio = (
+            ""
+            if kind == "server"
+            else f"  (the server has {rates['server'] / rates[kind]:.2f}x the rate)"
+        )
         lost = BURST_FILES - len(each.paths)
-        print(f"  {kind:<28}{rates[kind]:9,.0f} files/s  {lost:7,} lost  {each.events - len(each.paths):7,} told again{ratio}")
+        print(
+            f"  {kind:<28}{rates[kind]:9,.0f} files/s  {lost:7,} lost  {each.events - len(each.paths):7,} told again{ratio}"
+        )
     print(f"  nobody watches              {BURST_FILES / made_s:9,.0f} files/s")
     assert len(told["server"].paths) == told["server"].events == BURST_FILES
 
 
 def measure_latency() -> None:
     """Measure the time from close() to the reader at a steady rate."""
-    print(f"\nlatency: from close() to the reader, {RATE_FILES:,} files at {RATE_S} a second", flush=True)
+    print(
+        f"\nlatency: from close() to the reader, {RATE_FILES:,} files at {RATE_S} a second",
+        flush=True,
+    )
     figures: dict[str, tuple[float, float]] = {}
     for kind in ("server", IN_MEMORY, *PEERS):
         closed: dict[str, float] = {}
@@ -152,13 +186,22 @@ def measure_latency() -> None:
         delays_ms = sorted((told_s - closed[path]) * 1000 for path, told_s in told.paths.items())
         figures[kind] = statistics.median(delays_ms), delays_ms[len(delays_ms) * 99 // 100]
         p50, p99 = figures[kind]
-        ratio = "" if kind == "server" else f"  (the server takes {figures['server'][0] / p50:.2g}x, {figures['server'][1] / p99:.2g}x)"
-        print(f"  {kind:<28}p50 {p50:8.2f} ms  p99 {p99:8.2f} ms  {RATE_FILES - len(delays_ms):7,} lost{ratio}")
+        ratio = (
+            ""
+            if kind == "server"
+            else f"  (the server takes {figures['server'][0] / p50:.2g}x, {figures['server'][1] / p99:.2g}x)"
+        )
+        print(
+            f"  {kind:<28}p50 {p50:8.2f} ms  p99 {p99:8.2f} ms  {RATE_FILES - len(delays_ms):7,} lost{ratio}"
+        )
 
 
 def measure_start(directories: int) -> None:
     """Measure what it costs to begin to watch many directories, and to watch them while nothing happens."""
-    print(f"\nstart: {directories:,} directories, one file in each; then {IDLE_S:.0f} s of nothing", flush=True)
+    print(
+        f"\nstart: {directories:,} directories, one file in each; then {IDLE_S:.0f} s of nothing",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as root:
         make_files(root, directories, per_directory=1)
         start_s = time.perf_counter()
@@ -170,7 +213,9 @@ def measure_start(directories: int) -> None:
                 took_s, start_cpu_s = reader.ready["start_s"], cpu_s(pid)
                 time.sleep(IDLE_S)
                 idle = (cpu_s(pid) - start_cpu_s) / IDLE_S
-            print(f"  {kind:<28}{took_s:7.2f} s  {mib:6.1f} MiB  ({took_s / walk_s:.1f}x the walk)  idle {idle:.2%} of a core")
+            print(
+                f"  {kind:<28}{took_s:7.2f} s  {mib:6.1f} MiB  ({took_s / walk_s:.1f}x the walk)  idle {idle:.2%} of a core"
+            )
 
 
 def measure_files(count: int) -> None:

@@ -28,7 +28,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def run_server(state: Path, environment: dict[str, str], *flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def run_server(
+    state: Path, environment: dict[str, str], *flags: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """Run `watcher serve` on free ports, with more flags; provide the process, its gRPC and its HTTP address."""
     command = [
         sys.executable,
@@ -41,7 +43,9 @@ def run_server(state: Path, environment: dict[str, str], *flags: str) -> Iterato
         "--log-format=json",
         *flags,
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
     try:
         assert process.stderr is not None
         for line in process.stderr:
@@ -68,7 +72,9 @@ def run_bare(payloads: Iterable[bytes]) -> Iterator[tuple[subprocess.Popen[str],
         file.writelines(payload + b"\n" for payload in payloads)
         file.flush()
         command = [sys.executable, str(Path(__file__).with_name("bare.py")), file.name]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
@@ -94,7 +100,14 @@ def peak_mib(pid: int) -> float:
     return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def measure(name: str, entries: int, config: str, environment: dict[str, str], peer_name: str, peer: Callable[[], int]) -> None:
+def measure(
+    name: str,
+    entries: int,
+    config: str,
+    environment: dict[str, str],
+    peer_name: str,
+    peer: Callable[[], int],
+) -> None:
     """Print the cost of a baseline and of unchanged rescans beside a peer's.
 
     Args:
@@ -108,14 +121,34 @@ def measure(name: str, entries: int, config: str, environment: dict[str, str], p
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     seen = peer()
     peer_s, peer_cpu_s = time.perf_counter() - start_s, time.process_time() - start_cpu_s
-    print(f"\n{name}: {entries:,} entries\n  {peer_name:<28}{peer_s:7.2f} s  {peer_cpu_s:6.2f} CPU s  ({seen:,} entries)")
-    with tempfile.TemporaryDirectory() as state, run_server(Path(state), environment) as (process, address, http):
-        idle_mib, start_s, start_cpu_s = memory_mib(process.pid), time.perf_counter(), cpu_s(process.pid)
+    print(
+        f"\n{name}: {entries:,} entries\n  {peer_name:<28}{peer_s:7.2f} s  {peer_cpu_s:6.2f} CPU s  ({seen:,} entries)"
+    )
+    with (
+        tempfile.TemporaryDirectory() as state,
+        run_server(Path(state), environment) as (process, address, http),
+    ):
+        idle_mib, start_s, start_cpu_s = (
+            memory_mib(process.pid),
+            time.perf_counter(),
+            cpu_s(process.pid),
+        )
         with grpc.insecure_channel(address) as channel:
-            call = generic_pb2_grpc.EventingStub(channel).StartEventSource(generic_pb2.EventSource(name="bench", config=config.encode()))
+            call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
+                generic_pb2.EventSource(name="bench", config=config.encode())
+            )
             call.initial_metadata()
-            print_row("first scan", time.perf_counter() - start_s, cpu_s(process.pid) - start_cpu_s, peer_s, peer_cpu_s)
-            print(f"  memory: idle {idle_mib:.0f} MiB, after the first scan {memory_mib(process.pid):.0f} MiB", end="")
+            print_row(
+                "first scan",
+                time.perf_counter() - start_s,
+                cpu_s(process.pid) - start_cpu_s,
+                peer_s,
+                peer_cpu_s,
+            )
+            print(
+                f"  memory: idle {idle_mib:.0f} MiB, after the first scan {memory_mib(process.pid):.0f} MiB",
+                end="",
+            )
             report = status(http)
             assert report["entries"] == entries, report
             for _ in range(RESCANS):
@@ -123,12 +156,20 @@ def measure(name: str, entries: int, config: str, environment: dict[str, str], p
                 while (report := status(http))["scans"] == scans:
                     time.sleep(0.05)
             print(f", after {RESCANS} rescans {memory_mib(process.pid):.0f} MiB")
-            print_row("unchanged rescan (last)", report["scan_s"], cpu_s(process.pid) - start_cpu_s, peer_s, peer_cpu_s)
+            print_row(
+                "unchanged rescan (last)",
+                report["scan_s"],
+                cpu_s(process.pid) - start_cpu_s,
+                peer_s,
+                peer_cpu_s,
+            )
             assert not report["events"], report
             call.cancel()
 
 
-def print_row(name: str, took_s: float, took_cpu_s: float, peer_s: float, peer_cpu_s: float) -> None:
+def print_row(
+    name: str, took_s: float, took_cpu_s: float, peer_s: float, peer_cpu_s: float
+) -> None:
     """Print one measurement with its ratios."""
     print(
         f"  {name:<28}{took_s:7.2f} s  {took_cpu_s:6.2f} CPU s  ({took_s / peer_s:.1f}x the time, {took_cpu_s / peer_cpu_s:.1f}x the CPU)"

@@ -89,7 +89,14 @@ def read_server(target: str, notes: Notes) -> None:
 
 def read_watchdog(root: str, notes: Notes) -> None:
     """Run watchdog's observer with the events that tell of files being made and closed, as its documentation advises."""
-    from watchdog.events import DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+    from watchdog.events import (
+        DirCreatedEvent,
+        DirMovedEvent,
+        FileClosedEvent,
+        FileMovedEvent,
+        FileSystemEvent,
+        FileSystemEventHandler,
+    )
     from watchdog.observers import Observer
 
     class Reader(FileSystemEventHandler):
@@ -97,7 +104,12 @@ def read_watchdog(root: str, notes: Notes) -> None:
             notes.note(event.src_path)
 
     observer = Observer()
-    kinds: list[type[FileSystemEvent]] = [DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileMovedEvent]
+    kinds: list[type[FileSystemEvent]] = [
+        DirCreatedEvent,
+        DirMovedEvent,
+        FileClosedEvent,
+        FileMovedEvent,
+    ]
     observer.schedule(Reader(), root, recursive=True, event_filter=kinds)
     observer.start()
 
@@ -124,7 +136,11 @@ READERS = {"server": read_server, "watchdog": read_watchdog, "watchfiles": read_
 
 def path_reader(kind: str, target: str) -> Callable[[Any], str]:
     """Return what turns an event of one kind of watcher into a path relative to the root."""
-    return (lambda payload: json.loads(payload)["path"]) if kind == "server" else lambda path: path[len(target) + 1 :]
+    return (
+        (lambda payload: json.loads(payload)["path"])
+        if kind == "server"
+        else lambda path: path[len(target) + 1 :]
+    )
 
 
 def main() -> None:
@@ -133,7 +149,15 @@ def main() -> None:
     notes = Notes(int(count), path_reader(kind, target))
     before_mib, start_s = memory_mib("self"), time.perf_counter()
     READERS[kind](target, notes)
-    print(json.dumps({"start_s": time.perf_counter() - start_s, "memory_mib": memory_mib("self") - before_mib}), flush=True)
+    print(
+        json.dumps(
+            {
+                "start_s": time.perf_counter() - start_s,
+                "memory_mib": memory_mib("self") - before_mib,
+            }
+        ),
+        flush=True,
+    )
     notes.wait()
     print(json.dumps({"events": notes.events, "told": notes.told}), flush=True)
     sys.stdin.read()

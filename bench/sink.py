@@ -45,7 +45,12 @@ class Frame(NamedTuple):
 
     def encode(self) -> bytes:
         """Return it as bytes."""
-        return len(self.payload).to_bytes(3, "big") + bytes((self.kind, self.flags)) + self.stream.to_bytes(4, "big") + self.payload
+        return (
+            len(self.payload).to_bytes(3, "big")
+            + bytes((self.kind, self.flags))
+            + self.stream.to_bytes(4, "big")
+            + self.payload
+        )
 
 
 class Client:
@@ -73,7 +78,9 @@ class Client:
         self._frames = b""
         self._messages = b""
         settings = INITIAL_WINDOW_SIZE.to_bytes(2, "big") + WINDOW_BYTES.to_bytes(4, "big")
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(SETTINGS, 0, 0, settings).encode())
+        self.socket.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(SETTINGS, 0, 0, settings).encode()
+        )
         self._grant(0, WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
 
     def call(self, request: bytes) -> None:
@@ -83,10 +90,24 @@ class Client:
             return bytes((len(text),)) + text.encode()
 
         # HPACK (RFC 7541) by the static table: POST, http, :path, :authority, content-type, te; nothing is to be remembered.
-        head = b"\x83\x86\x04" + literal("/generic.Eventing/StartEventSource") + b"\x01" + literal(self._address)
-        head += b"\x0f\x10" + literal("application/grpc") + b"\x00" + literal("te") + literal("trailers")
+        head = (
+            b"\x83\x86\x04"
+            + literal("/generic.Eventing/StartEventSource")
+            + b"\x01"
+            + literal(self._address)
+        )
+        head += (
+            b"\x0f\x10"
+            + literal("application/grpc")
+            + b"\x00"
+            + literal("te")
+            + literal("trailers")
+        )
         message = b"\0" + len(request).to_bytes(4, "big") + request
-        self.socket.sendall(Frame(HEADERS, END_HEADERS, STREAM, head).encode() + Frame(DATA, END_STREAM, STREAM, message).encode())
+        self.socket.sendall(
+            Frame(HEADERS, END_HEADERS, STREAM, head).encode()
+            + Frame(DATA, END_STREAM, STREAM, message).encode()
+        )
 
     def release(self) -> None:
         """Let the server send what it has."""
@@ -107,7 +128,14 @@ class Client:
             end = start + FRAME_HEAD + int.from_bytes(data[start : start + 3], "big")
             if len(data) < end:
                 break
-            self._take(Frame(data[start + 3], data[start + 4], data[start + 8], data[start + FRAME_HEAD : end]))
+            self._take(
+                Frame(
+                    data[start + 3],
+                    data[start + 4],
+                    data[start + 8],
+                    data[start + FRAME_HEAD : end],
+                )
+            )
             start = end
         self._frames = data[start:]
 
@@ -116,14 +144,20 @@ class Client:
             self._count(frame.payload)
             self._settle(len(frame.payload))
         elif frame.kind in {SETTINGS, PING} and not frame.flags & ACK:
-            self.socket.sendall(Frame(frame.kind, ACK, 0, frame.payload if frame.kind == PING else b"").encode())
-        elif frame.kind in {RST_STREAM, GOAWAY} or (frame.kind == HEADERS and frame.flags & END_STREAM):
+            self.socket.sendall(
+                Frame(frame.kind, ACK, 0, frame.payload if frame.kind == PING else b"").encode()
+            )
+        elif frame.kind in {RST_STREAM, GOAWAY} or (
+            frame.kind == HEADERS and frame.flags & END_STREAM
+        ):
             raise RuntimeError(f"the server ended the stream: {frame}")
 
     def _count(self, data: bytes) -> None:
         data, start = self._messages + data, 0
         while len(data) >= start + MESSAGE_HEAD:
-            end = start + MESSAGE_HEAD + int.from_bytes(data[start + 1 : start + MESSAGE_HEAD], "big")
+            end = (
+                start + MESSAGE_HEAD + int.from_bytes(data[start + 1 : start + MESSAGE_HEAD], "big")
+            )
             if len(data) < end:
                 break
             self.events += 1
@@ -181,8 +215,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--stalled", action="store_true")
     arguments = parser.parse_args()
-    request = generic_pb2.EventSource(name=arguments.name, config=arguments.config.encode()).SerializeToString()
-    clients = [Client(arguments.address, is_stalled=arguments.stalled) for _ in range(arguments.clients)]
+    request = generic_pb2.EventSource(
+        name=arguments.name, config=arguments.config.encode()
+    ).SerializeToString()
+    clients = [
+        Client(arguments.address, is_stalled=arguments.stalled) for _ in range(arguments.clients)
+    ]
     print(json.dumps({"clients": len(clients)}), flush=True)
     sys.stdin.readline()
     start_cpu_s = time.process_time()
@@ -191,7 +229,12 @@ def main() -> None:
     first_s, last_s = drain(clients, arguments.count, is_stalled=arguments.stalled)
     size_bytes = sum(client.size_bytes for client in clients)
     took_cpu_s = time.process_time() - start_cpu_s
-    print(json.dumps({"first_s": first_s, "last_s": last_s, "size_bytes": size_bytes, "cpu_s": took_cpu_s}), flush=True)
+    print(
+        json.dumps(
+            {"first_s": first_s, "last_s": last_s, "size_bytes": size_bytes, "cpu_s": took_cpu_s}
+        ),
+        flush=True,
+    )
     sys.stdin.read()
 
 

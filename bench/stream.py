@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import cpu_s, make_files, memory_mib, peak_mib, run_bare, run_server, status
 
-from watcher.config import parse_spec
-from watcher.model import Change, ChangeType, Entry
-from watcher.outbox import Outbox
-from watcher.state import Identity, StateDirectory
-from watcher.tracker import Step
+from watcher.config.schema import parse_spec
+from watcher.delivery.outbox import Outbox
+from watcher.model import Change, ChangeType, Entry, Identity, Step
+from watcher.state.sqlite.directory import StateDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +42,18 @@ class Sink:
     """A process that takes what streams bring; see sink.py."""
 
     def __init__(self, address: str, name: str, config: str, count: int, *flags: str) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("sink.py")), address, name, config, str(count), *flags]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("sink.py")),
+            address,
+            name,
+            config,
+            str(count),
+            *flags,
+        ]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.line()
 
     def line(self) -> dict[str, Any]:
@@ -88,9 +97,18 @@ def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
     identities = [Identity("", _name(number), spec.where.place) for number in range(rounds)]
     with StateDirectory(state) as directory:
         with closing(directory.open(identities[0])) as store:
-            outbox = Outbox(spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=lambda: None)
+            outbox = Outbox(
+                spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=lambda: None
+            )
             for start in range(0, count, STEP_CHANGES):
-                outbox.commit(Step(changes=[_change(number) for number in range(start, min(count, start + STEP_CHANGES))]))
+                outbox.commit(
+                    Step(
+                        changes=[
+                            _change(number)
+                            for number in range(start, min(count, start + STEP_CHANGES))
+                        ]
+                    )
+                )
             store.set_meta(baselined="1")
             payloads = [payload.data for payload in store.read(0, limit=count, max_bytes=1 << 40)]
         for identity in identities[1:]:
@@ -110,10 +128,15 @@ def _config(root: Path) -> str:
 def _change(number: int) -> Change:
     """Return one of the changes of files that each came and went."""
     path = f"2026/{number // 2000:04}/{number // 2:07}.csv".encode()
-    return Change(ChangeType.DELETED if number % 2 else ChangeType.CREATED, Entry(path, 1000, time.time_ns(), time.time_ns(), number))
+    return Change(
+        ChangeType.DELETED if number % 2 else ChangeType.CREATED,
+        Entry(path, 1000, time.time_ns(), time.time_ns(), number),
+    )
 
 
-def measure_round(pid: int, address: str, name: str, config: str, payloads: Sequence[bytes], clients: int) -> Cost:
+def measure_round(
+    pid: int, address: str, name: str, config: str, payloads: Sequence[bytes], clients: int
+) -> Cost:
     """Let one of the two write everything.
 
     Args:
@@ -129,9 +152,15 @@ def measure_round(pid: int, address: str, name: str, config: str, payloads: Sequ
         sink.go_on()
         said = sink.line()
         took_cpu_s = cpu_s(pid) - start_cpu_s
-    assert said["size_bytes"] == clients * sum(len(name) + HEADS_BYTES + len(payload) for payload in payloads), said
+    assert said["size_bytes"] == clients * sum(
+        len(name) + HEADS_BYTES + len(payload) for payload in payloads
+    ), said
     written = len(payloads) * clients
-    return Cost(written / (said["last_s"] - said["first_s"]), took_cpu_s / written * 1e6, said["cpu_s"] / written * 1e6)
+    return Cost(
+        written / (said["last_s"] - said["first_s"]),
+        took_cpu_s / written * 1e6,
+        said["cpu_s"] / written * 1e6,
+    )
 
 
 def measure_delivery(events: int, clients: int, rounds: int) -> None:
@@ -142,7 +171,10 @@ def measure_delivery(events: int, clients: int, rounds: int) -> None:
         payloads = fill(Path(state), Path(root), rounds, count)
         heading = f"delivery: {count:,} events of {statistics.mean(map(len, payloads)):.0f} bytes to {clients} client{'s' * (clients > 1)}"
         print(f"\n{heading}, {rounds} rounds", flush=True)
-        with run_server(Path(state), {}, f"--journal-cap={2 * count}") as (server, address, _), run_bare(payloads) as (bare, bare_address):
+        with (
+            run_server(Path(state), {}, f"--journal-cap={2 * count}") as (server, address, _),
+            run_bare(payloads) as (bare, bare_address),
+        ):
             assert bare.stdin is not None
             bare.stdin.write("\n")
             bare.stdin.flush()
@@ -159,12 +191,18 @@ def measure_delivery(events: int, clients: int, rounds: int) -> None:
 def print_pairs(pairs: Sequence[tuple[Cost, Cost]]) -> None:
     """Print the figures of both, and their ratios."""
     for name, costs in zip(("server", "gRPC stream alone"), zip(*pairs, strict=True), strict=True):
-        rate, cpu_us = _spread([cost.rate for cost in costs], ",.0f"), _spread([cost.cpu_us for cost in costs], ".1f")
+        rate, cpu_us = (
+            _spread([cost.rate for cost in costs], ",.0f"),
+            _spread([cost.cpu_us for cost in costs], ".1f"),
+        )
         print(f"  {name:<28}{rate:>26} events/s  {cpu_us:>20} µs CPU an event")
     rates = _spread([server.rate / bare.rate for server, bare in pairs], ".2f")
     ratios = _spread([server.cpu_us / bare.cpu_us for server, bare in pairs], ".2f")
     sink_us = statistics.median(cost.sink_cpu_us for pair in pairs for cost in pair)
-    print(f"  the server has {rates} times the rate, at {ratios} times the CPU; the clients took {sink_us:.1f} µs CPU an event", flush=True)
+    print(
+        f"  the server has {rates} times the rate, at {ratios} times the CPU; the clients took {sink_us:.1f} µs CPU an event",
+        flush=True,
+    )
 
 
 def _spread(figures: Sequence[float], form: str) -> str:
@@ -174,12 +212,22 @@ def _spread(figures: Sequence[float], form: str) -> str:
 
 def measure_waiting(count: int) -> None:
     """Measure the memory while events wait for a client that does not read, and when they have been delivered after all."""
-    print(f"\nwaiting: {count:,} files that are reported to a client that does not read", flush=True)
+    print(
+        f"\nwaiting: {count:,} files that are reported to a client that does not read", flush=True
+    )
     with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as state:
         make_files(root, count)
         with (
             run_server(Path(state), {}, f"--journal-cap={2 * count}") as (process, address, http),
-            closing(Sink(address, _name(0), f"{_config(Path(root))}\nexisting: report", count, "--stalled")) as sink,
+            closing(
+                Sink(
+                    address,
+                    _name(0),
+                    f"{_config(Path(root))}\nexisting: report",
+                    count,
+                    "--stalled",
+                )
+            ) as sink,
         ):
             _print_memory("idle", process.pid)
             start_s = time.monotonic()
@@ -191,7 +239,11 @@ def measure_waiting(count: int) -> None:
             sink.go_on()
             said = sink.line()
             took_s = said["last_s"] - said["first_s"]
-            _print_memory("all delivered", process.pid, f"after {took_s:.0f} s, {count / took_s:,.0f} events/s")
+            _print_memory(
+                "all delivered",
+                process.pid,
+                f"after {took_s:.0f} s, {count / took_s:,.0f} events/s",
+            )
             print(f"  {'most at any time':<28}{peak_mib(process.pid):7.1f} MiB")
 
 
@@ -210,10 +262,19 @@ def _print_memory(name: str, pid: int, note: str = "") -> None:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=100_000, help="written in a round, to all clients together; 100000 by default")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 100], help="1 and 100 by default")
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=100_000,
+        help="written in a round, to all clients together; 100000 by default",
+    )
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=[1, 100], help="1 and 100 by default"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="5 by default")
-    parser.add_argument("--waiting", type=int, metavar="N", help="measure memory while so many events wait")
+    parser.add_argument(
+        "--waiting", type=int, metavar="N", help="measure memory while so many events wait"
+    )
     arguments = parser.parse_args()
     if arguments.waiting:
         measure_waiting(arguments.waiting)

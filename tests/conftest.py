@@ -2,9 +2,9 @@
 
 from hypothesis import settings
 
-from deep import IS_SEARCH
+from support.examples import IS_SEARCH
 
-pytest_plugins = ["s3_servers", "wiring"]
+pytest_plugins = ["support.s3.real_servers", "support.wiring"]
 
 # The same examples each time, however slow the machine is: who looks for others (make deep) has the time to look at what they find.
 settings.register_profile("watcher", deadline=None, derandomize=not IS_SEARCH)

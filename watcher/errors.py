@@ -104,7 +104,10 @@ class StateError(WatcherError):
 
 def status_bytes(text: str) -> int:
     """Return what a text takes in a gRPC status: there control characters are escaped, and all but printable ASCII is percent-encoded."""
-    return sum(1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode()) for char in _escape(text))
+    return sum(
+        1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
+        for char in _escape(text)
+    )
 
 
 def _cut(text: str, most_bytes: int) -> str:
@@ -117,4 +120,7 @@ def _cut(text: str, most_bytes: int) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

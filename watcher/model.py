@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ChangeType(StrEnum):
@@ -103,3 +107,56 @@ class Change:
     entry: Entry
     old_path: bytes | None = None
     existing: bool = False
+
+
+@dataclass(slots=True)
+class Step:
+    """What one comparison found: what to commit to the index, and what to say about it."""
+
+    delta: Delta = field(default_factory=Delta)
+    changes: list[Change] = field(default_factory=list)
+
+    def add(self, other: Step) -> None:
+        """Append another step, whose paths are not in this one."""
+        self.delta.upserts += other.delta.upserts
+        self.delta.deletes += other.delta.deletes
+        self.delta.created += other.delta.created
+        self.changes += other.changes
+
+
+class Identity(NamedTuple):
+    """What a watch is recognised by.
+
+    Attributes:
+        principal: The name of the token that the client has shown; empty without tokens.
+        name: ``id`` from the configuration, or else the event's name.
+        place: Canonical URI.
+    """
+
+    principal: str
+    name: str
+    place: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tells it apart in the log; without tokens there is one principal only."""
+        return {"watch": self.name, "place": self.place} | (
+            {"principal": self.principal} if self.principal else {}
+        )
+
+    @property
+    def digest(self) -> str:
+        """A name for files: 32 hexadecimal digits."""
+        return hashlib.sha256("\0".join(self).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def fitting(payloads: Iterable[Payload], max_bytes: int) -> list[Payload]:
+    """Return the first of some payloads: one in any case, and no more than have so many bytes together."""
+    found: list[Payload] = []
+    size_bytes = 0
+    for payload in payloads:
+        size_bytes += len(payload.data)
+        if found and size_bytes > max_bytes:
+            break
+        found.append(payload)
+    return found

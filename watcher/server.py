@@ -13,29 +13,29 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from watcher import descriptors
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
-from watcher.calls import METADATA_BYTES, CallBounds
-from watcher.certificates import CertificateFiles
-from watcher.endpoints import is_loopback
+from watcher.addresses import is_loopback
 from watcher.errors import StateError
-from watcher.health import Health
-from watcher.policy import Policy
-from watcher.readiness import Readiness
-from watcher.receipts import Receipts
-from watcher.service import Delivery, Eventing, add_eventing
+from watcher.limits import file_descriptors as descriptors
+from watcher.limits.fair_queue import Turns, in_thread
+from watcher.rpc.eventing import Delivery, Eventing, add_eventing
+from watcher.rpc.health import Health
+from watcher.rpc.interceptor import METADATA_BYTES, CallBounds
+from watcher.security.certificates import CertificateFiles
+from watcher.security.policy import Policy
 from watcher.sources.factory import Sources
-from watcher.state import StateDirectory
-from watcher.traces import configure_traces
-from watcher.turns import Turns, in_thread
-from watcher.watches import Watches
+from watcher.state.sqlite.directory import StateDirectory
+from watcher.telemetry.readiness import Readiness
+from watcher.telemetry.tracing import configure_traces
+from watcher.watch.acknowledgements import Receipts
+from watcher.watch.registry import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
-    from watcher.certificates import Pem
-    from watcher.reloaded import Reloaded
+    from watcher.security.certificates import Pem
+    from watcher.security.reloading import Reloaded
     from watcher.settings import ServerSettings
 
 SERVICE = "generic.Eventing"
@@ -108,7 +108,12 @@ class Server:
             self._exits = self._exits.pop_all()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """End streams, then watches, then everything else."""
         await self._exits.aclose()
 
@@ -123,14 +128,19 @@ class Server:
         self.watches = Watches(settings, state, sources, turns)
         self._exits.push_async_callback(self.watches.close)
         eventing = Eventing(self.watches, policy, settings, turns)
-        server = grpc.aio.server(interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings)))
+        server = grpc.aio.server(
+            interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings))
+        )
         receipts = Receipts(self.watches, turns)
         health = Health(("", SERVICE))
         readiness = Readiness(state.probe, lambda: sources.is_deaf, health.tell)
         add_eventing(eventing, server)
         watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        own = (watcher_pb2.DESCRIPTOR.services_by_name["Delivery"], health_pb2.DESCRIPTOR.services_by_name["Health"])
+        own = (
+            watcher_pb2.DESCRIPTOR.services_by_name["Delivery"],
+            health_pb2.DESCRIPTOR.services_by_name["Health"],
+        )
         names = (SERVICE, *(service.full_name for service in own), reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         certificates = _certificates(settings)
@@ -138,13 +148,17 @@ class Server:
         files = [file for file in (policy.tokens, certificates) if file is not None]
         if settings.http_listen:
             # Opened first and so closed last: probes are answered while streams end.
-            from watcher.http import HttpEndpoint, ack_routes, probe_routes  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
-            from watcher.metrics import WatchCollector  # noqa: PLC0415 - likewise
-            from watcher.site import Site  # noqa: PLC0415 - likewise
+            from watcher.web.endpoint import HttpEndpoint, ack_routes, probe_routes  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
+            from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - likewise
+            from watcher.web.status_page import Site  # noqa: PLC0415 - likewise
 
             shown = Site(self.watches, eventing, policy, readiness).routes()
-            probed = probe_routes(WatchCollector(self.watches, eventing, readiness, files), readiness)
-            http = HttpEndpoint(settings.http_listen, [*shown, *probed, *ack_routes(receipts, policy)])
+            probed = probe_routes(
+                WatchCollector(self.watches, eventing, readiness, files), readiness
+            )
+            http = HttpEndpoint(
+                settings.http_listen, [*shown, *probed, *ack_routes(receipts, policy)]
+            )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
         await server.start()
@@ -156,7 +170,12 @@ class Server:
             (partial(_reload, files, eventing), RELOAD_INTERVAL_S),
         ):
             self._exits.callback(asyncio.create_task(_repeat(act, interval_s)).cancel)
-        self._log.info("server.listening", address=self.address, http=self.http_address, state=str(settings.state_directory))
+        self._log.info(
+            "server.listening",
+            address=self.address,
+            http=self.http_address,
+            state=str(settings.state_directory),
+        )
         if policy.is_open:
             hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
             self._log.info("server.open", hint=hint)
@@ -167,7 +186,9 @@ class Server:
         done, _ = await asyncio.wait([making], timeout=PATIENCE_S)
         if not done:
             hint = "is the volume of each --allow-directory mounted, and its server there?"
-            self._log.warning("server.waiting", directories=list(self._settings.allow_directories), hint=hint)
+            self._log.warning(
+                "server.waiting", directories=list(self._settings.allow_directories), hint=hint
+            )
         return await making
 
 
@@ -199,7 +220,9 @@ async def serve(settings: ServerSettings) -> None:
     log.info("server.stopped")
 
 
-async def _drain(server: grpc.aio.Server, eventing: Eventing, health: Health, readiness: Readiness) -> None:
+async def _drain(
+    server: grpc.aio.Server, eventing: Eventing, health: Health, readiness: Readiness
+) -> None:
     """Say that we go, end the streams, and close the port."""
     readiness.stop()
     health.stop()
@@ -227,20 +250,33 @@ async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
 
 def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
     """Return the options that keep one client from using up what all need."""
-    connections = min(CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS, descriptors.share(descriptors.GRPC_SHARE))
+    connections = min(
+        CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS,
+        descriptors.share(descriptors.GRPC_SHARE),
+    )
     return (
         ("grpc.max_concurrent_streams", settings.max_token_streams + SPARE_CALLS),
         ("grpc.max_allowed_incoming_connections", connections),
     )
 
 
-def _listen(server: grpc.aio.Server, settings: ServerSettings, certificates: CertificateFiles | None) -> str:
+def _listen(
+    server: grpc.aio.Server, settings: ServerSettings, certificates: CertificateFiles | None
+) -> str:
     address = settings.listen
     try:
         credentials = _credentials(certificates) if certificates else None
-        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        port = (
+            server.add_secure_port(address, credentials)
+            if credentials
+            else server.add_insecure_port(address)
+        )
     except RuntimeError as error:
-        raise StateError("cannot listen there", place=address, hint="the port is taken, or the address is not of this machine") from error
+        raise StateError(
+            "cannot listen there",
+            place=address,
+            hint="the port is taken, or the address is not of this machine",
+        ) from error
     return address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
 
 
@@ -248,7 +284,9 @@ def _certificates(settings: ServerSettings) -> CertificateFiles | None:
     if settings.tls_cert is None and settings.tls_key is None and settings.tls_client_ca is None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
-        raise StateError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key")
+        raise StateError(
+            "TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key"
+        )
     return CertificateFiles(settings.tls_key, settings.tls_cert, settings.tls_client_ca)
 
 
@@ -273,7 +311,14 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
 
 def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:
     for door in (settings.listen, settings.http_listen):
-        if policy.is_open and door and not door.startswith(UNIX) and not is_loopback(door.rpartition(":")[0]):
-            message = "a server that lets its clients watch any place must not listen beyond this machine"
+        if (
+            policy.is_open
+            and door
+            and not door.startswith(UNIX)
+            and not is_loopback(door.rpartition(":")[0])
+        ):
+            message = (
+                "a server that lets its clients watch any place must not listen beyond this machine"
+            )
             hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
             raise StateError(message, place=door, hint=hint)

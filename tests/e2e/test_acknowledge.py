@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from e2e.client import DEADLINE_S
+from support.client import DEADLINE_S
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Event, Stream
-    from e2e.server import ServerProcess
+    from support.client import Client, Event, Stream
+    from support.server import ServerProcess
 
 SOON = "1s"
 LATE = "10m"
@@ -26,7 +26,12 @@ LATE = "10m"
 
 def config(root: Path, ack_timeout: str = LATE, **options: object) -> Event:
     """Return a configuration whose events are to be acknowledged."""
-    return {"directory": {"path": str(root), "settle": "100ms"}, "confirm": "ack", "ack_timeout": ack_timeout, **options}
+    return {
+        "directory": {"path": str(root), "settle": "100ms"},
+        "confirm": "ack",
+        "ack_timeout": ack_timeout,
+        **options,
+    }
 
 
 def ids(stream: Stream) -> list[str]:
@@ -36,7 +41,9 @@ def ids(stream: Stream) -> list[str]:
 
 def redelivered(server: ServerProcess) -> float:
     """Return how many payloads were written that had been written before."""
-    (line,) = re.findall(r"^watcher_redelivered_payloads_total (.+)$", server.get("/metrics")[1], re.MULTILINE)
+    (line,) = re.findall(
+        r"^watcher_redelivered_payloads_total (.+)$", server.get("/metrics")[1], re.MULTILINE
+    )
     return float(line)
 
 
@@ -46,7 +53,9 @@ def make(root: Path, *names: str) -> None:
         (root / name).write_text("1")
 
 
-def test_what_is_not_acknowledged_comes_again(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_what_is_not_acknowledged_comes_again(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """On the living stream an event comes again, byte for byte the same, until it is acknowledged; one that was does not."""
     before = redelivered(server)
     stream = client.watch(name, config(root, SOON))
@@ -65,7 +74,11 @@ def test_what_is_not_acknowledged_comes_again(server: ServerProcess, client: Cli
 
 
 def test_time_confirms_nothing(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """Whatever the redelivery window, after a kill -9 the next stream is sent what was not acknowledged, and nothing that was."""
     make(root, "before")
@@ -75,7 +88,11 @@ def test_time_confirms_nothing(
     stream.wait_count(4)
     said = {event["path"]: event["id"] for event in stream.events}
     assert first.post("/ack", {"ids": [said["a"], said["c"]]})[0] == 200
-    kept = [payload for payload, event in zip(stream.payloads, stream.events, strict=True) if event["path"] in {"b", "d"}]
+    kept = [
+        payload
+        for payload, event in zip(stream.payloads, stream.events, strict=True)
+        if event["path"] in {"b", "d"}
+    ]
     first.kill()
 
     second = start_server("--redelivery-window", "0s", directory=tmp_path)
@@ -93,29 +110,41 @@ def test_over_grpc(server: ServerProcess, client: Client, root: Path, name: str)
     stream.wait_count(2)
     stub: Any = watcher_pb2_grpc.DeliveryStub(client.channel)  # type: ignore[arg-type]  # the stubs are for asyncio
     nobody = "0123456789abcdef-1"
-    answer = stub.Acknowledge(watcher_pb2.AcknowledgeRequest(ids=[*ids(stream), nobody, "nonsense"]), timeout=DEADLINE_S)
+    answer = stub.Acknowledge(
+        watcher_pb2.AcknowledgeRequest(ids=[*ids(stream), nobody, "nonsense"]), timeout=DEADLINE_S
+    )
     assert list(answer.unknown_ids) == [nobody, "nonsense"]
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_batches_are_acknowledged_as_a_whole(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_batches_are_acknowledged_as_a_whole(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """The id of a batch, or that of any event in it, confirms the payload that was delivered."""
     stream = client.watch(name, config(root, batch={"max_events": 2}))
     make(root, "a", "b", "c", "d")
     batches = stream.wait_for(lambda batches: sum(batch["count"] for batch in batches) == 4)
     assert server.post("/ack", {"id": batches[0]["id"]})[0] == 200
     server.wait_watch(name, unconfirmed=4 - batches[0]["count"])
-    assert server.post("/ack", {"ids": [batch["events"][0]["id"] for batch in batches[1:]]})[0] == 200
+    assert (
+        server.post("/ack", {"ids": [batch["events"][0]["id"] for batch in batches[1:]]})[0] == 200
+    )
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_many_consumers_acknowledge_at_once(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_many_consumers_acknowledge_at_once(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """Acknowledgements of many events in any order, several at the same time, all count."""
     stream = client.watch(name, config(root))
     make(root, *(f"{number:03}" for number in range(300)))
     stream.wait_count(300)
     with ThreadPoolExecutor(8) as pool:
-        answers = set(pool.map(lambda event_id: server.post("/ack", {"id": event_id})[0], reversed(ids(stream))))
+        answers = set(
+            pool.map(
+                lambda event_id: server.post("/ack", {"id": event_id})[0], reversed(ids(stream))
+            )
+        )
     assert answers == {200}
     server.wait_watch(name, unconfirmed=0)
     assert len(stream.events) == 300
@@ -131,13 +160,17 @@ def test_many_consumers_acknowledge_at_once(server: ServerProcess, client: Clien
         ({"id": "0123456789abcdef-1"}, 404, "0123456789abcdef-1"),
     ],
 )
-def test_wrong_acknowledgements(server: ServerProcess, body: object, status: int, text: str) -> None:
+def test_wrong_acknowledgements(
+    server: ServerProcess, body: object, status: int, text: str
+) -> None:
     """What is no acknowledgement, or is for nobody, is answered with what is wrong."""
     code, answer = server.post("/ack", body)
     assert (code, text in json.dumps(answer)) == (status, True)
 
 
-def test_events_that_time_confirms_take_none(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_events_that_time_confirms_take_none(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """An acknowledgement for an event source without confirm: ack is refused, with what to do."""
     stream = client.watch(name, {"directory": str(root)})
     make(root, "a")
@@ -147,7 +180,11 @@ def test_events_that_time_confirms_take_none(server: ServerProcess, client: Clie
 
 
 def test_tokens_keep_consumers_apart(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """Where tokens are asked for, only that of the stream acknowledges its events."""
     tokens = tmp_path / "tokens"
@@ -156,7 +193,10 @@ def test_tokens_keep_consumers_apart(
     stream = connect(server).watch(name, config(root), token="first")  # noqa: S106 - not a secret
     make(root, "a")
     event_id = stream.wait_count(1)[0]["id"]
-    assert [server.post("/ack", {"id": event_id}, token)[0] for token in ("", "third", "second", "first", "first")] == [
+    assert [
+        server.post("/ack", {"id": event_id}, token)[0]
+        for token in ("", "third", "second", "first", "first")
+    ] == [
         401,
         401,
         404,
@@ -168,7 +208,11 @@ def test_tokens_keep_consumers_apart(
 
 
 def test_an_event_of_a_server_that_was_restarted(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """An acknowledgement that comes before the stream is back finds nobody; it is taken once the stream is there, and nothing is sent."""
     first = start_server(directory=tmp_path)
@@ -184,14 +228,19 @@ def test_an_event_of_a_server_that_was_restarted(
     second.wait_watch(name, unconfirmed=0)
 
 
-def test_refused_over_grpc(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path) -> None:
+def test_refused_over_grpc(
+    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path
+) -> None:
     """The service of our own asks for the token too, and says what a request lacks."""
     tokens = tmp_path / "tokens"
     tokens.write_text("one:first\n")
     client = connect(start_server("--token-file", str(tokens)))
     stub: Any = watcher_pb2_grpc.DeliveryStub(client.channel)  # type: ignore[arg-type]  # as above
     mine = (("authorization", "Bearer first"),)
-    acknowledge, replay = watcher_pb2.AcknowledgeRequest(ids=["x"]), watcher_pb2.ReplayRequest(name="x", seq=1)
+    acknowledge, replay = (
+        watcher_pb2.AcknowledgeRequest(ids=["x"]),
+        watcher_pb2.ReplayRequest(name="x", seq=1),
+    )
     calls: list[tuple[Any, object, Any, grpc.StatusCode]] = [
         (stub.Acknowledge, acknowledge, (), grpc.StatusCode.UNAUTHENTICATED),
         (stub.Replay, replay, (), grpc.StatusCode.UNAUTHENTICATED),
@@ -206,7 +255,10 @@ def test_refused_over_grpc(start_server: Callable[..., ServerProcess], connect: 
 
 
 def test_a_watch_without_acknowledgements_pauses(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """Where nobody acknowledges, the journal fills up and the watch stops looking; with the first acknowledgements it goes on."""
     server = start_server("--journal-cap", "10")

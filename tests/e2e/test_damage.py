@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from e2e.client import Client, wait_until
-from watcher.store import read_summary
+from support.client import Client, wait_until
+from watcher.state.sqlite.store import read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.client import Contract, Event
-    from e2e.server import ServerProcess
+    from support.client import Contract, Event
+    from support.server import ServerProcess
 
 FILES = 500
 CHANGES = 100
@@ -104,15 +104,26 @@ class Scene(NamedTuple):
 
     def set_aside(self, damage: str) -> list[Path]:
         """Return what the log says of files of a watch that were set aside."""
-        return [Path(line["kept_as"]) for line in self.server.lines("state.damaged") if line["file"] == str(self.files[damage])]
+        return [
+            Path(line["kept_as"])
+            for line in self.server.lines("state.damaged")
+            if line["file"] == str(self.files[damage])
+        ]
 
 
 @pytest.fixture(scope="module")
-def scene(start_server: Callable[..., ServerProcess], contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def scene(
+    start_server: Callable[..., ServerProcess],
+    contract: Contract,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Scene:
     """Run a server until each watch has told a hundred changes, stop it, damage its files and start another."""
     directory = tmp_path_factory.mktemp("damage")
     scene = Scene(
-        start_server("--redelivery-window", "1h", directory=directory), {damage: directory / damage for damage in DAMAGES}, {}, {}
+        start_server("--redelivery-window", "1h", directory=directory),
+        {damage: directory / damage for damage in DAMAGES},
+        {},
+        {},
     )
     client = Client(scene.server.address, contract)
     for damage, root in scene.roots.items():
@@ -126,14 +137,21 @@ def scene(start_server: Callable[..., ServerProcess], contract: Contract, tmp_pa
         scene.payloads[damage] = stream.payloads[:]
     client.close()
     assert scene.server.stop() == 0
-    scene.files.update((str(read_summary(file)["name"]), file) for file in scene.server.state.glob("*.db"))
+    scene.files.update(
+        (str(read_summary(file)["name"]), file) for file in scene.server.state.glob("*.db")
+    )
     for damage, spoil in DAMAGES.items():
         spoil(scene.files[damage])
     return scene._replace(server=start_server(directory=directory))
 
 
-@pytest.mark.parametrize(("damage", "refusals"), [("header", 0), ("half", 0), ("middle", 0), ("journal", 0), ("index", 1)])
-def test_a_damaged_file_is_set_aside(scene: Scene, connect: Callable[..., Client], damage: str, refusals: int) -> None:
+@pytest.mark.parametrize(
+    ("damage", "refusals"),
+    [("header", 0), ("half", 0), ("middle", 0), ("journal", 0), ("index", 1)],
+)
+def test_a_damaged_file_is_set_aside(
+    scene: Scene, connect: Callable[..., Client], damage: str, refusals: int
+) -> None:
     """Seen at once, or by the first scan, whose stream ends and says so: the file is kept, logged, and the watch begins anew."""
     client = connect(scene.server)
     for _ in range(refusals):
@@ -151,7 +169,9 @@ def test_a_damaged_file_is_set_aside(scene: Scene, connect: Callable[..., Client
 
 
 @pytest.mark.parametrize("damage", ["log", "none"])
-def test_a_file_that_can_be_read_is_used(scene: Scene, connect: Callable[..., Client], damage: str) -> None:
+def test_a_file_that_can_be_read_is_used(
+    scene: Scene, connect: Callable[..., Client], damage: str
+) -> None:
     """Garbage in the place of a write-ahead log counts as none; a watch whose file is whole goes on, whatever became of the others."""
     stream = connect(scene.server).watch(damage, scene.config(damage))
     stream.wait_count(CHANGES)

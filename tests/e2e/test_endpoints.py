@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.client import DEADLINE_S
+from support.client import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client
-    from e2e.server import ServerProcess
+    from support.client import Client
+    from support.server import ServerProcess
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,11 @@ def test_reflection(client: Client) -> None:
     assert "generic.Eventing" in reflected.get_services()
     (service,) = reflected.FindFileContainingSymbol("generic.Eventing").service
     (method,) = service.method
-    assert (method.name, method.input_type, method.output_type) == ("StartEventSource", ".generic.EventSource", ".generic.Event")
+    assert (method.name, method.input_type, method.output_type) == (
+        "StartEventSource",
+        ".generic.EventSource",
+        ".generic.Event",
+    )
     assert method.server_streaming
     assert not method.client_streaming
 
@@ -58,7 +64,11 @@ def test_status_and_metrics(server: ServerProcess, client: Client, root: Path, n
     (root / "a").write_text("1")
     stream.wait_count(1)
     watch = server.watches()[name]
-    assert (watch["place"], watch["state"], watch["mode"]) == (f"file://{root}", "watching", "notify")
+    assert (watch["place"], watch["state"], watch["mode"]) == (
+        f"file://{root}",
+        "watching",
+        "notify",
+    )
     assert (watch["streams"], watch["entries"], watch["events"]) == (1, 1, {"created": 1})
     assert json.loads(server.get("/status.json")[1])["streams"] == 1
     assert name in server.get("/")[1]
@@ -76,7 +86,9 @@ def test_status_and_metrics(server: ServerProcess, client: Client, root: Path, n
     assert samples["watcher_watches", "notify", "watching"] == 1
 
 
-def test_markup_in_names_is_shown_as_text(server: ServerProcess, client: Client, root: Path) -> None:
+def test_markup_in_names_is_shown_as_text(
+    server: ServerProcess, client: Client, root: Path
+) -> None:
     """A name that is HTML does not become part of the status page."""
     client.watch("<script>alert(1)</script>", {"directory": str(root)})
     page = server.get("/")[1]

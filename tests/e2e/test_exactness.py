@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from support.project import PROJECT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from e2e.client import Client, Event, Stream
-    from e2e.server import ServerProcess
-    from s3_servers import S3Server
+    from support.client import Client, Event, Stream
+    from support.s3.real_servers import S3Server
+    from support.server import ServerProcess
 
 NUMBER = 1000
 OBJECTS = 150
 """Fewer, since a store takes much longer to take one than we to find it."""
 
 KINDS = ("created", "modified", "deleted")
-SCHEMA = json.loads((Path(__file__).parents[2] / "watcher" / "payload.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((PROJECT / "watcher" / "payload.schema.json").read_text(encoding="utf-8"))
 
 MODES: dict[str, Event] = {
     "notify": {"mode": "notify", "settle": "100ms"},
@@ -70,7 +72,14 @@ def test_directory_is_told_exactly(client: Client, root: Path, name: str, mode: 
 
 def bucket_config(store: S3Server, bucket: str, poll_interval: str = "1s", **options: Any) -> Event:  # noqa: ANN401 - JSON
     """Return the configuration for a bucket."""
-    return {"s3": {"bucket": bucket, "endpoint_url": store.endpoint_url, "poll_interval": poll_interval}, **options}
+    return {
+        "s3": {
+            "bucket": bucket,
+            "endpoint_url": store.endpoint_url,
+            "poll_interval": poll_interval,
+        },
+        **options,
+    }
 
 
 def settled(stream: Stream, store: S3Server, bucket: str) -> list[Event]:
@@ -100,12 +109,16 @@ def test_bucket_is_told_exactly(client: Client, s3_server: S3Server, name: str) 
         stream.wait_count(OBJECTS)
         do(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=b"22"))
         stream.wait_count(2 * OBJECTS)
-        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in paths], "Quiet": True})
+        s3.delete_objects(
+            Bucket=bucket, Delete={"Objects": [{"Key": key} for key in paths], "Quiet": True}
+        )
         stream.wait_count(3 * OBJECTS)
     assert_exact(settled(stream, s3_server, bucket), paths)
 
 
-def test_existing_objects_are_told_on_request(client: Client, server: ServerProcess, s3_server: S3Server, name: str) -> None:
+def test_existing_objects_are_told_on_request(
+    client: Client, server: ServerProcess, s3_server: S3Server, name: str
+) -> None:
     """With existing: report each object that is there before is created with existing true, and a later one not; the log has the cost."""
     bucket = s3_server.make_bucket()
     s3_server.put_many(bucket, ["a", "b/c"])
@@ -122,19 +135,29 @@ def test_existing_objects_are_told_on_request(client: Client, server: ServerProc
     assert (cost["entries"], cost["requests_per_poll"], cost["dollars_per_month"]) == (2, 1, 12.96)
 
 
-def test_existing_files_are_told_on_request(client: Client, server: ServerProcess, root: Path, name: str) -> None:
+def test_existing_files_are_told_on_request(
+    client: Client, server: ServerProcess, root: Path, name: str
+) -> None:
     """With existing: report each file that is there before is created with existing true; without, nothing is told of it."""
     (root / "a").write_text("1")
     told = client.watch(name, {"directory": str(root), "existing": "report"})
     untold = client.watch(f"{name} 2", {"directory": str(root)})
     (root / "later").write_text("1")
-    assert [(event["path"], event["existing"]) for event in told.wait_path("later")] == [("a", True), ("later", False)]
-    assert [(event["path"], event["existing"]) for event in untold.wait_path("later")] == [("later", False)]
+    assert [(event["path"], event["existing"]) for event in told.wait_path("later")] == [
+        ("a", True),
+        ("later", False),
+    ]
+    assert [(event["path"], event["existing"]) for event in untold.wait_path("later")] == [
+        ("later", False)
+    ]
     assert server.watches()[name]["entries"] == 2
 
 
 def test_more_entries_than_the_journal_holds(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """A first scan that finds more than the journal may hold pauses and goes on as events are confirmed, until each was told once."""
     for number in range(3000):

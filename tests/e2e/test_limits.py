@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc import StatusCode
 
-from e2e.client import DEADLINE_S, wait_until
-from e2e.raw_client import RawClient, framed
+from support.client import DEADLINE_S, wait_until
+from support.raw_http2 import RawClient, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Contract, Event
-    from e2e.server import ServerProcess
+    from support.client import Client, Contract, Event
+    from support.server import ServerProcess
 
 ENTRIES = 2000
 METADATA_BYTES = 16 * 1024
@@ -56,12 +56,19 @@ def fill(root: Path, prefix: str, count: int) -> None:
 
 def left(events: list[Event]) -> list[str]:
     """Return the paths that are there, as events tell it."""
-    told = {event["path"]: event["type"] for event in sorted(events, key=lambda event: int(event["seq"]))}
+    told = {
+        event["path"]: event["type"]
+        for event in sorted(events, key=lambda event: int(event["seq"]))
+    }
     return [path for path, kind in told.items() if kind != "deleted"]
 
 
 def test_streams_of_a_name(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tokens: str, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tokens: str,
+    root: Path,
+    name: str,
 ) -> None:
     """A name that has all its streams open gets no more, with whatever token, and another name does; one that ends makes room."""
     server = start_server("--token-file", tokens, "--max-token-streams", "2")
@@ -75,7 +82,12 @@ def test_streams_of_a_name(
     client.watch(name, config(root), token="one")  # noqa: S106 - likewise
 
 
-def test_watches_that_run(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_watches_that_run(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """One watch too many is refused, a stream of one that runs is not, and a watch that ends makes room."""
     server = start_server("--max-watches", "1", "--idle-timeout", "1s")
     client = connect(server)
@@ -88,7 +100,10 @@ def test_watches_that_run(start_server: Callable[..., ServerProcess], connect: C
 
 
 def test_watches_that_begin_at_once(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """Those that are still being made count too: of many that are asked for at the same time, no more begin than may run."""
     client = connect(start_server("--max-watches", str(WATCHES)))
@@ -99,7 +114,12 @@ def test_watches_that_begin_at_once(
 
 
 def test_names_that_are_kept(  # noqa: PLR0913, PLR0917 - a server with tokens that is started again
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tokens: str, root: Path, tmp_path: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tokens: str,
+    root: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     """State that is kept counts over a restart; a known name is always let in, and one whose place is not there leaves nothing."""
     flags = ("--token-file", tokens, "--max-token-watches", "2", "--idle-timeout", "1s")
@@ -107,7 +127,10 @@ def test_names_that_are_kept(  # noqa: PLR0913, PLR0917 - a server with tokens t
     server.token = "one"  # noqa: S105 - not a secret
     client = connect(server)
     for number in range(3):
-        assert client.refusal(f"{name} none {number}", config(root / "none"), token="one").code is StatusCode.NOT_FOUND  # noqa: S106
+        assert (
+            client.refusal(f"{name} none {number}", config(root / "none"), token="one").code  # noqa: S106
+            is StatusCode.NOT_FOUND
+        )
     client.watch(f"{name} 1", config(root), token="one").cancel()  # noqa: S106 - not a secret
     client.watch(f"{name} 2", config(root), token="one").cancel()  # noqa: S106 - likewise
     server.wait_no_watches()
@@ -120,7 +143,11 @@ def test_names_that_are_kept(  # noqa: PLR0913, PLR0917 - a server with tokens t
 
 
 def test_an_index_that_outgrows_its_limit(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, tmp_path: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     """The watch stops and is not started again at each new try; a narrower configuration is, and a small neighbour goes on."""
     server = start_server("--max-token-entries", "1000")
@@ -141,7 +168,12 @@ def test_an_index_that_outgrows_its_limit(
     assert server.watches()[name]["entries"] == 11
 
 
-def test_an_index_that_grows(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_an_index_that_grows(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """A stream whose watch grows beyond the limit ends with what was found until then delivered; what is deleted makes room."""
     # Deletions of more than a hundred would be held.
     server = start_server("--max-token-entries", "50", "--idle-timeout", "1s")
@@ -161,7 +193,11 @@ def test_an_index_that_grows(start_server: Callable[..., ServerProcess], connect
 
 
 def test_a_journal_of_many_bytes(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, tmp_path: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     """A watch whose unconfirmed events have too many bytes stops looking until they are delivered; nothing is lost, and others go on."""
     server = start_server("--max-token-journal-bytes", "100000", "--redelivery-window", "1s")
@@ -181,7 +217,12 @@ def test_a_journal_of_many_bytes(
     server.wait_watch(name, state="watching", unconfirmed=0)
 
 
-def test_configurations(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_configurations(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """A configuration beyond --max-config-bytes is refused and the flag named; the largest that there may be is taken."""
     text = json.dumps(config(root))
     client = connect(start_server("--max-config-bytes", str(len(text))))
@@ -198,16 +239,23 @@ def test_names(server: ServerProcess, client: Client, root: Path) -> None:
     client.watch("n" * NAME_CHARS, config(root)).cancel()
     code, details = client.refusal("m" * (NAME_CHARS + 1), config(root))
     assert (code, f"{NAME_CHARS + 1} characters" in details) == (StatusCode.INVALID_ARGUMENT, True)
-    assert [line["name"] for line in server.lines("stream.ended") if "m" * NAME_CHARS in line["name"]] == ["m" * NAME_CHARS]
+    assert [
+        line["name"] for line in server.lines("stream.ended") if "m" * NAME_CHARS in line["name"]
+    ] == ["m" * NAME_CHARS]
 
 
 def test_metadata(client: Client, root: Path, name: str) -> None:
     """Metadata of 16 KiB is refused, half as much is taken."""
-    assert client.refusal(name, config(root), token="x" * METADATA_BYTES).code is StatusCode.RESOURCE_EXHAUSTED
+    assert (
+        client.refusal(name, config(root), token="x" * METADATA_BYTES).code
+        is StatusCode.RESOURCE_EXHAUSTED
+    )
     client.watch(name, config(root), token="x" * (METADATA_BYTES // 2))
 
 
-def test_a_request_that_is_none(server: ServerProcess, contract: Contract, root: Path, name: str) -> None:
+def test_a_request_that_is_none(
+    server: ServerProcess, contract: Contract, root: Path, name: str
+) -> None:
     """What is no protobuf is INVALID_ARGUMENT, with a message, and the connection goes on."""
     with RawClient(server.address, contract) as raw:
         refused = raw.post(framed(b"\xff" * 20))
@@ -218,12 +266,20 @@ def test_a_request_that_is_none(server: ServerProcess, contract: Contract, root:
         raw.wait_until(lambda: ":status" in stream.headers, "the stream is ready")
 
 
-def test_connections(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_connections(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """More connections than clients can need are closed at once; when they go there is room again."""
     server = start_server("--max-streams", "1")
     host, _, port = server.address.rpartition(":")
     with ExitStack() as stack:
-        first = [stack.enter_context(socket.create_connection((host, int(port)), DEADLINE_S)) for _ in range(CONNECTIONS)]
+        first = [
+            stack.enter_context(socket.create_connection((host, int(port)), DEADLINE_S))
+            for _ in range(CONNECTIONS)
+        ]
         for each in first:
             assert each.recv(1)  # the server's settings: it has been taken
         more = stack.enter_context(socket.create_connection((host, int(port)), DEADLINE_S))

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from e2e.client import Client
+from support.client import Client
+from support.project import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.client import Contract
-    from e2e.server import ServerProcess
+    from support.client import Contract
+    from support.server import ServerProcess
 
-PROJECT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\|", re.MULTILINE)
 FAMILY = re.compile(r"^# TYPE (watcher_\w+) (\w+)$", re.MULTILINE)
 SAMPLE = re.compile(r"^(watcher_\w+)\{(.+)\} ", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="')
 VALUE = re.compile(r'\b(?:cause|kind|mode|reason|state|type)="(\w+)"')
-LOGGED = re.compile(r'(?:\(self\._log, level\)|\.(?:info|warning|error|exception))\(\s*"(\w+\.\w+)"')
+LOGGED = re.compile(
+    r'(?:\(self\._log, level\)|\.(?:info|warning|error|exception))\(\s*"(\w+\.\w+)"'
+)
 TOLD = re.compile(r"^\| ((?:`\w+\.\w+`(?:, )?)+) \| (?:info|warning|error)", re.MULTILINE)
 FILES = 300
 BUILT_IN = re.compile(r"\b(?:process|python)_\w+")
@@ -45,7 +47,11 @@ class Metrics(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def metrics(start_server: Callable[..., ServerProcess], contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Metrics:
+def metrics(
+    start_server: Callable[..., ServerProcess],
+    contract: Contract,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Metrics:
     """Return the metrics of a server that has reported a change and refused a stream."""
     server, root = start_server(), tmp_path_factory.mktemp("root")
     with closing(Client(server.address, contract)) as client:
@@ -55,7 +61,11 @@ def metrics(start_server: Callable[..., ServerProcess], contract: Contract, tmp_
         client.refusal("orders", {"directory": f"{root}/none"})
         text = server.get("/metrics")[1]
     assert str(root) not in text
-    labels = {name: "`, `".join(LABEL.findall(shown)) for name, shown in SAMPLE.findall(text) if not name.endswith("_bucket")}
+    labels = {
+        name: "`, `".join(LABEL.findall(shown))
+        for name, shown in SAMPLE.findall(text)
+        if not name.endswith("_bucket")
+    }
     return Metrics(dict(FAMILY.findall(text)), labels, text)
 
 
@@ -64,14 +74,27 @@ def test_the_manual_has_every_metric(metrics: Metrics) -> None:
     rows = ROW.findall((PROJECT / "README.md").read_text(encoding="utf-8"))
     assert {name: kind for name, kind, _ in rows} == metrics.families
     assert {name: labels for name, _, labels in rows if name in metrics.labels} == metrics.labels
-    assert metrics.labels.keys() >= {"watcher_events_total", "watcher_place_errors_total", "watcher_stream_errors_total", "watcher_watches"}
+    assert metrics.labels.keys() >= {
+        "watcher_events_total",
+        "watcher_place_errors_total",
+        "watcher_stream_errors_total",
+        "watcher_watches",
+    }
 
 
 def test_the_manual_has_every_value_of_a_label(metrics: Metrics) -> None:
     """Whatever a metric can be told apart by is there from the start, so that the first time counts, and in the README."""
     manual = (PROJECT / "README.md").read_text(encoding="utf-8")
     values = set(VALUE.findall(metrics.text))
-    assert values >= {"created", "notify", "paused", "denied", "limit", "journal_full", "notifications_lost"}
+    assert values >= {
+        "created",
+        "notify",
+        "paused",
+        "denied",
+        "limit",
+        "journal_full",
+        "notifications_lost",
+    }
     assert {value for value in values if f"`{value}`" not in manual} == set()
 
 
@@ -80,12 +103,19 @@ def test_the_manual_has_every_line_of_the_log() -> None:
     manual = (PROJECT / "README.md").read_text(encoding="utf-8")
     rows = {event for row in TOLD.findall(manual) for event in re.findall(r"`(.+?)`", row)}
     sources = (
-        file.read_text(encoding="utf-8") for file in (PROJECT / "watcher").rglob("*.py") if file.parent.name not in {"cli", "_proto"}
+        file.read_text(encoding="utf-8")
+        for file in (PROJECT / "watcher").rglob("*.py")
+        if file.parent.name not in {"cli", "_proto"}
     )
     assert rows == {event for source in sources for event in LOGGED.findall(source)}
 
 
-def test_no_line_is_about_a_file(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_no_line_is_about_a_file(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """Hundreds of files that come, change and go are told to the stream, and leave no line in the log."""
     server = start_server()
     stream = connect(server).watch(name, {"directory": str(root)})
@@ -100,7 +130,11 @@ def test_no_line_is_about_a_file(start_server: Callable[..., ServerProcess], con
 
 
 def test_whoever_stays_away_is_not_forgotten(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str, tmp_path: Path
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+    tmp_path: Path,
 ) -> None:
     """A watch that has ended for want of streams is counted, with the events that wait for one, also after a restart."""
     server = start_server("--idle-timeout", "1s", directory=tmp_path)
@@ -111,12 +145,19 @@ def test_whoever_stays_away_is_not_forgotten(
     server.wait_no_watches()
     assert [line["unconfirmed"] for line in server.lines("watch.idle")] == [1]
     (idle,) = json.loads(server.get("/status.json")[1])["idle"]
-    assert (idle["name"], idle["state"], idle["unconfirmed"], idle["note"]) == (name, "idle", 1, "1 events wait for a stream")
+    assert (idle["name"], idle["state"], idle["unconfirmed"], idle["note"]) == (
+        name,
+        "idle",
+        1,
+        "1 events wait for a stream",
+    )
     assert idle["note"] in server.get("/")[1]
     counted = "\nwatcher_idle_watches 1.0\n", "\nwatcher_idle_unconfirmed_events 1.0\n"
     assert all(line in server.get("/metrics")[1] for line in counted)
     assert server.stop() == 0
-    server = start_server("--redelivery-window", "100ms", "--idle-timeout", "1s", directory=tmp_path)
+    server = start_server(
+        "--redelivery-window", "100ms", "--idle-timeout", "1s", directory=tmp_path
+    )
     assert all(line in server.get("/metrics")[1] for line in counted)
     stream = connect(server).watch(name, {"directory": str(root)})
     assert "\nwatcher_idle_watches 0.0\n" in server.get("/metrics")[1]

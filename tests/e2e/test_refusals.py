@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc import StatusCode
 
-from e2e.fixtures import CREDENTIALS
-from s3_servers import free_ports
+from support.fixtures import CREDENTIALS
+from support.s3.real_servers import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Event
-    from e2e.server import ServerProcess
-    from s3_servers import S3Server
+    from support.client import Client, Event
+    from support.s3.real_servers import S3Server
+    from support.server import ServerProcess
 
 TOKEN = "s3cret"  # noqa: S105 - not a secret
 
@@ -28,11 +28,20 @@ def allowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def strict(start_server: Callable[..., ServerProcess], allowed: Path, moto_server: S3Server) -> ServerProcess:
+def strict(
+    start_server: Callable[..., ServerProcess], allowed: Path, moto_server: S3Server
+) -> ServerProcess:
     """Start a server with a token that allows one directory, buckets named test-*, and one endpoint."""
     tokens = allowed.with_name("tokens")
     tokens.write_text(f"# teams\nteam:{TOKEN}\n")
-    flags = ["--allow-directory", str(allowed), "--allow-bucket", "test-*", "--allow-endpoint", moto_server.endpoint_url]
+    flags = [
+        "--allow-directory",
+        str(allowed),
+        "--allow-bucket",
+        "test-*",
+        "--allow-endpoint",
+        moto_server.endpoint_url,
+    ]
     return start_server("--token-file", str(tokens), *flags)
 
 
@@ -61,20 +70,27 @@ def test_missing_directory_is_refused(client: Client, root: Path, name: str) -> 
 def test_a_long_path_is_refused(client: Client, root: Path, name: str) -> None:
     """A path that takes more than a client accepts as a status, since it is encoded twice, is NOT_FOUND like any other."""
     path = f"{root}/{'é' * 100}"
-    code, details = client.refusal(name, {"directory": path + "/é" * ((4000 - len(path.encode())) // 3)})
+    code, details = client.refusal(
+        name, {"directory": path + "/é" * ((4000 - len(path.encode())) // 3)}
+    )
     assert code is StatusCode.NOT_FOUND
     assert f"{root}/%C3%A9" in details
 
 
 def test_missing_bucket_is_refused(client: Client, s3_server: S3Server, name: str) -> None:
     """A bucket that does not exist is NOT_FOUND."""
-    code, details = client.refusal(name, {"s3": {"bucket": "test-none", "endpoint_url": s3_server.endpoint_url}})
+    code, details = client.refusal(
+        name, {"s3": {"bucket": "test-none", "endpoint_url": s3_server.endpoint_url}}
+    )
     assert code is StatusCode.NOT_FOUND
     assert "test-none" in details
 
 
 def test_wrong_keys_are_refused(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], seaweedfs: S3Server, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    seaweedfs: S3Server,
+    name: str,
 ) -> None:
     """A store that does not accept the server's keys is PERMISSION_DENIED."""
     bucket = seaweedfs.make_bucket()
@@ -88,12 +104,16 @@ def test_wrong_keys_are_refused(
 def test_unreachable_endpoint_is_refused(client: Client, name: str) -> None:
     """An endpoint at which nothing listens is UNAVAILABLE."""
     (port,) = free_ports(1)
-    code, details = client.refusal(name, {"s3": {"bucket": "test-any", "endpoint_url": f"http://127.0.0.1:{port}"}})
+    code, details = client.refusal(
+        name, {"s3": {"bucket": "test-any", "endpoint_url": f"http://127.0.0.1:{port}"}}
+    )
     assert code is StatusCode.UNAVAILABLE
     assert f"127.0.0.1:{port}" in details
 
 
-def test_tokens_are_asked_for(strict: ServerProcess, connect: Callable[..., Client], allowed: Path, name: str) -> None:
+def test_tokens_are_asked_for(
+    strict: ServerProcess, connect: Callable[..., Client], allowed: Path, name: str
+) -> None:
     """Without a token, or with a wrong one, a client is UNAUTHENTICATED; with the right one it is let in."""
     client = connect(strict)
     assert client.refusal(name, {"directory": str(allowed)}).code is StatusCode.UNAUTHENTICATED
@@ -104,7 +124,11 @@ def test_tokens_are_asked_for(strict: ServerProcess, connect: Callable[..., Clie
 
 
 def test_places_that_are_not_allowed_are_refused(
-    strict: ServerProcess, connect: Callable[..., Client], moto_server: S3Server, allowed: Path, name: str
+    strict: ServerProcess,
+    connect: Callable[..., Client],
+    moto_server: S3Server,
+    allowed: Path,
+    name: str,
 ) -> None:
     """A directory (also behind a symbolic link), a bucket and an endpoint that are not on the lists are PERMISSION_DENIED."""
     client = connect(strict)
@@ -121,7 +145,9 @@ def test_places_that_are_not_allowed_are_refused(
         code, details = client.refusal(name, config, token=TOKEN)
         assert code is StatusCode.PERMISSION_DENIED, config
         assert "--allow-" in details
-    client.watch(name, {"s3": {"bucket": bucket, "endpoint_url": moto_server.endpoint_url}}, token=TOKEN)
+    client.watch(
+        name, {"s3": {"bucket": bucket, "endpoint_url": moto_server.endpoint_url}}, token=TOKEN
+    )
 
 
 def test_links_do_not_lead_out_of_what_is_allowed(
@@ -131,7 +157,9 @@ def test_links_do_not_lead_out_of_what_is_allowed(
     outside = tmp_path / "outside"
     outside.mkdir()
     (allowed / "way").symlink_to(outside)
-    stream = connect(strict).watch(name, {"directory": str(allowed), "existing": "report"}, token=TOKEN)
+    stream = connect(strict).watch(
+        name, {"directory": str(allowed), "existing": "report"}, token=TOKEN
+    )
     (outside / "secret").touch()
     (allowed / "last").touch()
     assert [event["path"] for event in stream.wait_path("last")] == ["last"]
@@ -149,7 +177,12 @@ def test_identity_has_one_configuration_at_a_time(client: Client, root: Path, na
     client.watch(name, other)
 
 
-def test_streams_are_limited(start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str) -> None:
+def test_streams_are_limited(
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
+) -> None:
     """One stream more than --max-streams is RESOURCE_EXHAUSTED; when another ends there is room again."""
     server = start_server("--max-streams", "2")
     client = connect(server)

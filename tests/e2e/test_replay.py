@@ -8,21 +8,32 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from e2e.client import DEADLINE_S, wait_until
+from support.client import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Event
-    from e2e.server import ServerProcess
+    from support.client import Client, Event
+    from support.server import ServerProcess
 
 KEEPING = ("--redelivery-window", "100ms", "--journal-retention", "1h")
 
 
 def replay(server: ServerProcess, name: str, since: object, *flags: str) -> tuple[int, str]:
     """Run ``watcher replay``; return its exit code and what it says."""
-    command = [sys.executable, "-m", "watcher", "replay", name, "--since", str(since), "--server", server.address, *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "watcher",
+        "replay",
+        name,
+        "--since",
+        str(since),
+        "--server",
+        server.address,
+        *flags,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -33,7 +44,10 @@ def config(root: Path) -> Event:
 
 
 def test_a_living_stream_is_sent_them_again(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """From a sequence number on, or from a time on, the same bytes come again, in order, and what is new comes after them."""
     server = start_server(*KEEPING)
@@ -62,7 +76,10 @@ def test_a_living_stream_is_sent_them_again(
 
 
 def test_numbers_that_no_change_has(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """A sequence number in the future sends nothing, and one that cannot be is refused."""
     server = start_server(*KEEPING)
@@ -73,7 +90,11 @@ def test_numbers_that_no_change_has(
 
 
 def test_the_next_stream_is_sent_them_again(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """A watch that does not run is replayed to whoever comes, after a restart too; places under the same name are kept apart."""
     server = start_server(*KEEPING, directory=tmp_path)
@@ -85,7 +106,9 @@ def test_the_next_stream_is_sent_them_again(
         (root / path).write_text("1")
         stream.wait_path(path)
     # Both have the same name, so they are looked at together.
-    wait_until(lambda: "watcher_unconfirmed_events 0.0" in server.get("/metrics")[1], "all is confirmed")
+    wait_until(
+        lambda: "watcher_unconfirmed_events 0.0" in server.get("/metrics")[1], "all is confirmed"
+    )
     before = list(stream.payloads)
     beside.cancel()
     assert server.stop() == 0
@@ -101,7 +124,10 @@ def test_the_next_stream_is_sent_them_again(
 
 
 def test_nothing_is_kept_without_being_asked_for(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """Without --journal-retention nothing that was confirmed can be replayed, and what is said names the flag; so does a wrong name."""
     server = start_server("--redelivery-window", "100ms")
@@ -117,7 +143,10 @@ def test_nothing_is_kept_without_being_asked_for(
 
 
 def test_what_is_kept_goes_in_time(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """What is older than the retention cannot be replayed; what is younger can."""
     server = start_server("--redelivery-window", "100ms", "--journal-retention", "3s")
@@ -135,7 +164,10 @@ def test_what_is_kept_goes_in_time(
 
 
 def test_a_stream_that_does_not_read_holds_up_nobody(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """When the journal is full because one of two streams is not read, that stream is ended, and the other goes on."""
     server = start_server("--journal-cap", "500", "--redelivery-window", "1s")

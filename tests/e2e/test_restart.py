@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Event
-    from e2e.server import ServerProcess
-    from s3_servers import S3Server
+    from support.client import Client, Event
+    from support.s3.real_servers import S3Server
+    from support.server import ServerProcess
 
 SOON = ("--redelivery-window", "100ms")
 
@@ -22,7 +22,11 @@ def told(events: list[Event]) -> list[tuple[str, str]]:
 
 
 def test_changes_in_a_directory_while_killed_are_told_once(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """After kill -9 and a restart exactly the changes in between are told, and confirmed events are not told again."""
     config = {"directory": {"path": str(root), "settle": "100ms"}}
@@ -43,17 +47,28 @@ def test_changes_in_a_directory_while_killed_are_told_once(
     stream.wait_count(3)
     (root / "last").touch()
     events = stream.wait_path("last")
-    assert told(events) == [("created", "e"), ("created", "last"), ("deleted", "b"), ("modified", "a")]
+    assert told(events) == [
+        ("created", "e"),
+        ("created", "last"),
+        ("deleted", "b"),
+        ("modified", "a"),
+    ]
     assert [event["seq"] for event in events] == [2, 3, 4, 5]
 
 
 def test_changes_in_a_bucket_while_killed_are_told_once(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, moto_server: S3Server, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    moto_server: S3Server,
+    name: str,
 ) -> None:
     """After kill -9 and a restart exactly the changes in between are told, and confirmed events are not told again."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["a", "b", "c"])
-    config = {"s3": {"bucket": bucket, "endpoint_url": moto_server.endpoint_url, "poll_interval": "1s"}}
+    config = {
+        "s3": {"bucket": bucket, "endpoint_url": moto_server.endpoint_url, "poll_interval": "1s"}
+    }
     first = start_server(*SOON, directory=tmp_path)
     stream = connect(first).watch(name, config)
     moto_server.put_many(bucket, ["d"])
@@ -70,12 +85,21 @@ def test_changes_in_a_bucket_while_killed_are_told_once(
         stream.wait_count(3)
         s3.put_object(Bucket=bucket, Key="last", Body=b"")
     events = stream.wait_path("last")
-    assert told(events) == [("created", "e"), ("created", "last"), ("deleted", "b"), ("modified", "a")]
+    assert told(events) == [
+        ("created", "e"),
+        ("created", "last"),
+        ("deleted", "b"),
+        ("modified", "a"),
+    ]
     assert [event["seq"] for event in events] == [2, 3, 4, 5]
 
 
 def test_unconfirmed_events_come_again(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """Events that were not confirmed before a kill -9 come again first, in the same order and byte for byte the same."""
     config = {"directory": {"path": str(root), "settle": "100ms"}}
@@ -95,7 +119,9 @@ def test_unconfirmed_events_come_again(
     assert len(stream.payloads) == 51
 
 
-def test_unconfirmed_events_come_again_to_the_next_stream(client: Client, root: Path, name: str) -> None:
+def test_unconfirmed_events_come_again_to_the_next_stream(
+    client: Client, root: Path, name: str
+) -> None:
     """A client that reconnects within the redelivery window is sent the same bytes again."""
     config = {"directory": str(root)}
     first = client.watch(name, config)
@@ -108,12 +134,20 @@ def test_unconfirmed_events_come_again_to_the_next_stream(client: Client, root: 
 
 
 def test_filter_changes_keep_index_and_cursor(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path, root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    tmp_path: Path,
+    root: Path,
+    name: str,
 ) -> None:
     """When include and exclude change, newly admitted files are adopted and excluded ones leave, silently; later changes are told."""
 
     def config(include: list[str], exclude: list[str]) -> Event:
-        return {"directory": {"path": str(root), "settle": "100ms"}, "include": include, "exclude": exclude}
+        return {
+            "directory": {"path": str(root), "settle": "100ms"},
+            "include": include,
+            "exclude": exclude,
+        }
 
     for path in ("a.csv", "b.txt", "old.csv"):
         (root / path).write_text("1")
@@ -133,4 +167,7 @@ def test_filter_changes_keep_index_and_cursor(
     second.wait_watch(name, entries=4, state="watching")
     (root / "b.txt").write_text("22")
     events = stream.wait_path("b.txt", "modified")
-    assert [(event["seq"], event["type"], event["path"]) for event in events] == [(2, "modified", "a.csv"), (3, "modified", "b.txt")]
+    assert [(event["seq"], event["type"], event["path"]) for event in events] == [
+        (2, "modified", "a.csv"),
+        (3, "modified", "b.txt"),
+    ]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from e2e.client import wait_until
+from support.client import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e2e.client import Client
-    from e2e.server import ServerProcess
-    from s3_servers import S3Server
+    from support.client import Client
+    from support.s3.real_servers import S3Server
+    from support.server import ServerProcess
 
 
-def test_configurations_written_differently_are_the_same(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_configurations_written_differently_are_the_same(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """YAML with comments and JSON that say the same share a watch: both get every event, and one goes on when the other leaves."""
     yaml = f"""
         # The same, written by hand.
@@ -39,7 +41,9 @@ def test_configurations_written_differently_are_the_same(server: ServerProcess, 
 
 def test_only_the_asked_for_types_are_told(client: Client, root: Path, name: str) -> None:
     """With events: [created] a rename within the directory is the creation of its new name, and changes and deletions are not told."""
-    stream = client.watch(name, {"directory": {"path": str(root), "settle": "100ms"}, "events": ["created"]})
+    stream = client.watch(
+        name, {"directory": {"path": str(root), "settle": "100ms"}, "events": ["created"]}
+    )
     (root / "a").write_text("1")
     stream.wait_path("a")
     (root / "a").rename(root / "b")
@@ -48,13 +52,19 @@ def test_only_the_asked_for_types_are_told(client: Client, root: Path, name: str
     (root / "b").unlink()
     (root / "c").write_text("1")
     events = stream.wait_path("c")
-    assert [(event["type"], event["path"]) for event in events] == [("created", "a"), ("created", "b"), ("created", "c")]
+    assert [(event["type"], event["path"]) for event in events] == [
+        ("created", "a"),
+        ("created", "b"),
+        ("created", "c"),
+    ]
 
 
 def test_batches_carry_several_events(client: Client, root: Path, name: str) -> None:
     """A full batch leaves at once with its events in order; one that is not full leaves after max_wait."""
     batch = {"max_events": 3, "max_wait": "1s"}
-    stream = client.watch(name, {"directory": str(root), "batch": batch, "metadata": {"team": "data"}})
+    stream = client.watch(
+        name, {"directory": str(root), "batch": batch, "metadata": {"team": "data"}}
+    )
     for number in range(7):
         (root / f"{number}").write_text("1")
     batches = stream.wait_for(lambda batches: sum(batch["count"] for batch in batches) >= 7)

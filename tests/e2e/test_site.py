@@ -13,21 +13,23 @@ from urllib.request import Request, urlopen
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from e2e.client import DEADLINE_S, Client, wait_until
+from support.client import DEADLINE_S, Client, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import Message
     from pathlib import Path
 
-    from e2e.client import Contract
-    from e2e.server import ServerProcess
+    from support.client import Contract
+    from support.server import ServerProcess
 
 JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def strict(start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory) -> ServerProcess:
+def strict(
+    start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> ServerProcess:
     """Start a server that asks for tokens."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text("one:first\nother:second\n")
@@ -35,7 +37,9 @@ def strict(start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def mine(strict: ServerProcess, contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> ServerProcess:
+def mine(
+    strict: ServerProcess, contract: Contract, tmp_path_factory: pytest.TempPathFactory
+) -> ServerProcess:
     """Have the first token's watch running, which goes on without its stream; return the server."""
     with closing(Client(strict.address, contract)) as client:
         client.watch("mine", {"directory": str(tmp_path_factory.mktemp("mine"))}, token="first")  # noqa: S106 - not a secret
@@ -47,10 +51,15 @@ def basic(token: str) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(f'anyone:{token}'.encode()).decode()}"}
 
 
-def ask(server: ServerProcess, path: str, headers: Mapping[str, str], body: bytes | None = None) -> tuple[int, str, Message]:
+def ask(
+    server: ServerProcess, path: str, headers: Mapping[str, str], body: bytes | None = None
+) -> tuple[int, str, Message]:
     """Send a request, and return status, body and headers of the answer."""
     try:
-        with urlopen(Request(server.http + path, body, dict(headers)), timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
+        with urlopen(  # noqa: S310 - our own server
+            Request(server.http + path, body, dict(headers)),  # noqa: S310 - our own server
+            timeout=DEADLINE_S,
+        ) as answer:
             return answer.status, answer.read().decode(), answer.headers
     except HTTPError as error:
         with error:
@@ -58,7 +67,9 @@ def ask(server: ServerProcess, path: str, headers: Mapping[str, str], body: byte
 
 
 @pytest.mark.parametrize("path", ["/", "/status.json"])
-def test_a_token_shows_its_own(strict: ServerProcess, connect: Callable[..., Client], root: Path, name: str, path: str) -> None:
+def test_a_token_shows_its_own(
+    strict: ServerProcess, connect: Callable[..., Client], root: Path, name: str, path: str
+) -> None:
     """Without a token nothing is shown, and a browser is asked for one; with it, a name's own watches and changes alone."""
     client = connect(strict)
     for token, owner in (("first", "one"), ("second", "other")):
@@ -66,7 +77,12 @@ def test_a_token_shows_its_own(strict: ServerProcess, connect: Callable[..., Cli
         stream = client.watch(f"{owner}'s", {"directory": f"{root}/{owner}"}, token=token)
         (root / owner / f"file of {owner}").touch()
         stream.wait_count(1)
-    for headers in ({}, basic("wrong"), {"Authorization": "Basic %"}, {"Authorization": "Basic /w=="}):
+    for headers in (
+        {},
+        basic("wrong"),
+        {"Authorization": "Basic %"},
+        {"Authorization": "Basic /w=="},
+    ):
         status, body, answered = ask(strict, path, headers)
         assert (status, answered["WWW-Authenticate"].startswith("Basic ")) == (401, True)
         assert str(root) not in body
@@ -89,7 +105,9 @@ def test_a_script_is_told_that_its_token_is_not_good(strict: ServerProcess) -> N
     assert ask(strict, "/", basic("first") | {"X-Requested-With": "fetch"})[0] == 200
 
 
-def test_a_token_counts_its_own_streams(strict: ServerProcess, connect: Callable[..., Client], root: Path) -> None:
+def test_a_token_counts_its_own_streams(
+    strict: ServerProcess, connect: Callable[..., Client], root: Path
+) -> None:
     """A token is told the number of its own streams, not that of all."""
     client = connect(strict)
     for number, token in enumerate(("first", "first", "second")):
@@ -101,15 +119,30 @@ def test_a_token_counts_its_own_streams(strict: ServerProcess, connect: Callable
     wait_until(lambda: (streams("first"), streams("second")) == (2, 1), "each is told of its own")
 
 
-STRANGERS = ["evil.example", "evil.example:8081", "127.0.0.1.evil.example:8081", "localhost.evil.example", "[::1"]
+STRANGERS = [
+    "evil.example",
+    "evil.example:8081",
+    "127.0.0.1.evil.example:8081",
+    "localhost.evil.example",
+    "[::1",
+]
 
 
 @pytest.mark.parametrize("host", STRANGERS)
 def test_a_strangers_name(server: ServerProcess, host: str) -> None:
     """Without tokens a page whose name was made to lead to this machine reads nothing but probes and metrics, and changes nothing."""
-    for path, body in (("/", None), ("/status.json", None), ("/page.js", None), ("/ack", b"{}"), ("/release", b"{}")):
+    for path, body in (
+        ("/", None),
+        ("/status.json", None),
+        ("/page.js", None),
+        ("/ack", b"{}"),
+        ("/release", b"{}"),
+    ):
         status, text, _ = ask(server, path, {"Host": host}, body)
-        assert (status, "use 127.0.0.1 or localhost, or start it with --token-file" in text) == (421, True)
+        assert (status, "use 127.0.0.1 or localhost, or start it with --token-file" in text) == (
+            421,
+            True,
+        )
     for path in ("/healthz", "/readyz", "/metrics"):
         assert ask(server, path, {"Host": host})[0] == 200
 
@@ -120,7 +153,9 @@ def test_a_name_that_no_stranger_has(server: ServerProcess, host: str) -> None:
     assert ask(server, "/status.json", {"Host": host})[0] == 200
 
 
-def test_where_names_are_free(strict: ServerProcess, start_server: Callable[..., ServerProcess], root: Path) -> None:
+def test_where_names_are_free(
+    strict: ServerProcess, start_server: Callable[..., ServerProcess], root: Path
+) -> None:
     """Where a token is asked for, or more than this machine reaches the port, the server goes by any name."""
     wide = start_server("--http", "0.0.0.0:0", "--allow-directory", str(root))
     for server in (strict, wide):
@@ -131,15 +166,27 @@ def test_where_names_are_free(strict: ServerProcess, start_server: Callable[...,
     ("headers", "body", "status", "text"),
     [
         ({}, b'{"name": "x"}', 401, "no token"),
-        (basic("first"), urlencode({"name": "mine", "seal": "forged"}).encode(), 403, "not of this page"),
+        (
+            basic("first"),
+            urlencode({"name": "mine", "seal": "forged"}).encode(),
+            403,
+            "not of this page",
+        ),
         (basic("first"), urlencode({"name": "mine"}).encode(), 403, "not of this page"),
-        (basic("first") | {"Content-Type": "text/plain"}, b'{"name": "mine"}', 400, "application/json"),
+        (
+            basic("first") | {"Content-Type": "text/plain"},
+            b'{"name": "mine"}',
+            400,
+            "application/json",
+        ),
         (basic("first") | JSON, b"{}", 400, "does not say what to release"),
         (basic("second") | JSON, b'{"name": "mine"}', 404, "no watch"),
         (basic("first") | JSON, b'{"name": "mine"}', 200, '"released": 0'),
     ],
 )
-def test_who_may_release(mine: ServerProcess, headers: dict[str, str], body: bytes, status: int, text: str) -> None:
+def test_who_may_release(
+    mine: ServerProcess, headers: dict[str, str], body: bytes, status: int, text: str
+) -> None:
     """The button takes a form of our own page or JSON, from who watches: nobody else, and no other site through a browser."""
     answer = ask(mine, "/release", headers, body)
     assert answer[0] == status
@@ -154,7 +201,9 @@ def test_a_server_that_cannot_write_its_state_is_not_ready(
     stub: Any = health_pb2_grpc.HealthStub(connect(server).channel)
 
     def is_serving() -> bool:
-        answer = stub.Check(health_pb2.HealthCheckRequest(service="generic.Eventing"), timeout=DEADLINE_S)
+        answer = stub.Check(
+            health_pb2.HealthCheckRequest(service="generic.Eventing"), timeout=DEADLINE_S
+        )
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     assert is_serving()

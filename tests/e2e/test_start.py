@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.server import ServerProcess
+from support.server import ServerProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,10 @@ def test_unusable_state_directory(tmp_path: Path) -> None:
     assert "--state" in line
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "127.0.0.1.example:0", "localhost.example:0", "ipv4:0.0.0.0:0"])
+@pytest.mark.parametrize(
+    "listen",
+    ["0.0.0.0:0", "[::]:0", "127.0.0.1.example:0", "localhost.example:0", "ipv4:0.0.0.0:0"],
+)
 @pytest.mark.parametrize("flag", ["--listen", "--http"])
 def test_open_door(tmp_path: Path, flag: str, listen: str) -> None:
     """A server that lets everyone watch everything does not listen beyond loopback, nor by a name that only looks like it."""
@@ -43,7 +46,9 @@ def test_open_door(tmp_path: Path, flag: str, listen: str) -> None:
 @pytest.mark.parametrize("rule", ["=/data", "team=/data"])
 def test_rule_for_nobody(tmp_path: Path, rule: str) -> None:
     """An entry of a list that is for no token, or cannot be understood, is repeated with its flag."""
-    assert f"--allow-directory {rule}" in assert_refuses(tmp_path / "server", "--allow-directory", rule)
+    assert f"--allow-directory {rule}" in assert_refuses(
+        tmp_path / "server", "--allow-directory", rule
+    )
 
 
 def test_state_in_use(server: ServerProcess, tmp_path: Path) -> None:
@@ -69,4 +74,6 @@ def test_unusable_token_file(tmp_path: Path, text: str) -> None:
 
 def test_certificate_without_key(tmp_path: Path) -> None:
     """A certificate without its key is refused, with the flags to give."""
-    assert "--tls-key" in assert_refuses(tmp_path / "server", "--tls-cert", str(tmp_path / "cert.pem"))
+    assert "--tls-key" in assert_refuses(
+        tmp_path / "server", "--tls-cert", str(tmp_path / "cert.pem")
+    )

@@ -10,15 +10,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from e2e.client import DEADLINE_S, wait_until
-from e2e.raw_client import RawClient, framed
+from support.client import DEADLINE_S, wait_until
+from support.raw_http2 import RawClient, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Contract, Stream
-    from e2e.server import ServerProcess
+    from support.client import Client, Contract, Stream
+    from support.server import ServerProcess
 
 STOP_S = 5.0
 STREAMS = 100
@@ -52,7 +52,9 @@ def blocked(server: ServerProcess, client: Client, crowded: Path, name: str) -> 
     return stream.ready()
 
 
-def test_streams_are_told_of_a_stop(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+def test_streams_are_told_of_a_stop(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
     """On SIGTERM a hundred open streams end with UNAVAILABLE within five seconds, and the process exits with 0."""
     streams = [client.start(name, {"directory": str(root)}) for _ in range(STREAMS)]
     for stream in streams:
@@ -68,7 +70,9 @@ def test_streams_are_told_of_a_stop(server: ServerProcess, client: Client, root:
 def test_health_is_told_of_a_stop(server: ServerProcess, client: Client) -> None:
     """Health says SERVING, and NOT_SERVING as soon as the server begins to stop."""
     stub: Any = health_pb2_grpc.HealthStub(client.channel)
-    answers = stub.Watch(health_pb2.HealthCheckRequest(service="generic.Eventing"), timeout=DEADLINE_S)
+    answers = stub.Watch(
+        health_pb2.HealthCheckRequest(service="generic.Eventing"), timeout=DEADLINE_S
+    )
     assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
     server.signal(signal.SIGTERM)
     assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -80,7 +84,10 @@ def test_health_that_is_not_read(server: ServerProcess, client: Client, contract
     request = framed(health_pb2.HealthCheckRequest(service="generic.Eventing").SerializeToString())
     with RawClient(server.address, contract, window_bytes=0) as raw:
         blocked = [raw.post(request, path="/grpc.health.v1.Health/Watch") for _ in range(STREAMS)]
-        raw.wait_until(lambda: all(":status" in one.headers for one in blocked), "all have begun to be answered")
+        raw.wait_until(
+            lambda: all(":status" in one.headers for one in blocked),
+            "all have begun to be answered",
+        )
         stub: Any = health_pb2_grpc.HealthStub(client.channel)
         answers = stub.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)
         assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
@@ -106,7 +113,10 @@ def test_second_interrupt_ends_it_at_once(server: ServerProcess, blocked: Stream
 
 
 def test_events_are_not_confirmed_to_a_client_that_does_not_read(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path, name: str
+    start_server: Callable[..., ServerProcess],
+    connect: Callable[..., Client],
+    root: Path,
+    name: str,
 ) -> None:
     """What a client has not read comes again: a stream blocked by flow control confirms nothing that it still has before it."""
     server = start_server("--redelivery-window", "2s")

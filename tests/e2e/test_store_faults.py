@@ -9,18 +9,18 @@ import pytest
 from grpc import StatusCode
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.client import wait_until
-from s3_store import Kind, run_store
-from s3_store_faults import Fault, always
-from s3_stub import BUCKET, page, run_stub
+from support.client import wait_until
+from support.s3.faults import Fault, always
+from support.s3.simulated import Kind, run_store
+from support.s3.stub import BUCKET, page, run_stub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e2e.client import Client, Stream
-    from e2e.server import ServerProcess
-    from s3_store import Store
-    from s3_store_faults import Hook
+    from support.client import Client, Stream
+    from support.s3.faults import Hook
+    from support.s3.simulated import Store
+    from support.server import ServerProcess
 
 SEEN = {
     Fault.DENIED: "refuses access",
@@ -40,7 +40,7 @@ SEEN = {
     Fault.OTHER_PREFIX: "a page of prefix",
     Fault.EMPTY: "lacks keys that are there",
 }
-"""What the status says of each. Not of a slow one, which only takes long; see ``tests/integration/test_store_faults.py``."""
+"""What the status says of each. Not of a slow one, which only takes long; see ``tests/component/sources/s3/faults``."""
 
 TWO_PAGES = 1500
 TRIES = 2
@@ -48,15 +48,24 @@ TRIES = 2
 
 MANY_PAGES = 8000
 """So many keys that a listing is read in parts, side by side, but for the first one."""
-TRIED_IN_PARTS = [Fault.INTERNAL_ERROR, Fault.NO_TOKEN, Fault.REPEATED_TOKEN, Fault.ENDLESS, Fault.EMPTY]
-"""All the others are in ``tests/integration/test_store_faults.py``."""
+TRIED_IN_PARTS = [
+    Fault.INTERNAL_ERROR,
+    Fault.NO_TOKEN,
+    Fault.REPEATED_TOKEN,
+    Fault.ENDLESS,
+    Fault.EMPTY,
+]
+"""All the others are in ``tests/component/sources/s3/faults``."""
 
 
 @pytest.fixture
 def stores(count: int) -> Iterator[dict[Fault, Store]]:
     """Run a store for each fault."""
     with ExitStack() as stack:
-        stores = {fault: stack.enter_context(run_store()) for fault in (SEEN if count == TWO_PAGES else TRIED_IN_PARTS)}
+        stores = {
+            fault: stack.enter_context(run_store())
+            for fault in (SEEN if count == TWO_PAGES else TRIED_IN_PARTS)
+        }
         for store in stores.values():
             store.put_many(*(f"in/{number:04}" for number in range(count)))
         yield stores
@@ -67,7 +76,11 @@ def in_mid_listing(store: Store, fault: Fault) -> Hook:
 
     def choose(number: int) -> Fault | None:
         request = [request for request in list(store.log) if request.kind is Kind.LIST][number - 1]
-        return fault if "start-after=" in request.target or "continuation-token=" in request.target else None
+        return (
+            fault
+            if "start-after=" in request.target or "continuation-token=" in request.target
+            else None
+        )
 
     return choose
 
@@ -75,15 +88,27 @@ def in_mid_listing(store: Store, fault: Fault) -> Hook:
 def place_errors(server: ServerProcess) -> float:
     """Return what the metrics say of failures to read a place."""
     families = text_string_to_metric_families(server.get("/metrics")[1])
-    return sum(sample.value for family in families for sample in family.samples if sample.name == "watcher_place_errors_total")
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "watcher_place_errors_total"
+    )
 
 
 @pytest.mark.parametrize("count", [TWO_PAGES, MANY_PAGES], ids=["in one chain", "in parts"])
-def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[Fault, Store], name: str, count: int) -> None:
+def test_a_store_that_fails(
+    server: ServerProcess, client: Client, stores: dict[Fault, Store], name: str, count: int
+) -> None:
     """In no fault is a deletion invented or a change lost; status, metrics and log tell of each, and the stream stays open."""
     streams: dict[Fault, Stream] = {}
     for fault, store in stores.items():
-        where = {"bucket": store.bucket, "prefix": "in/", "endpoint_url": store.endpoint_url, "poll_interval": "1s"}
+        where = {
+            "bucket": store.bucket,
+            "prefix": "in/",
+            "endpoint_url": store.endpoint_url,
+            "poll_interval": "1s",
+        }
         streams[fault] = client.start(f"{name} {fault}", {"s3": where})
     for stream in streams.values():
         stream.ready()
@@ -92,25 +117,40 @@ def test_a_store_that_fails(server: ServerProcess, client: Client, stores: dict[
         store.before_page = always(fault) if count == TWO_PAGES else in_mid_listing(store, fault)
     for fault, store in stores.items():
         watch, text = f"{name} {fault}", SEEN[fault]
-        wait_until(lambda: text in server.watches()[watch]["error"], f"the status says {text!r} of {fault}")  # noqa: B023 - called here
-        wait_until(lambda: server.watches()[watch]["errors"] >= TRIES, f"it is tried again after {fault}")  # noqa: B023 - called here
+        wait_until(
+            lambda: text in server.watches()[watch]["error"],  # noqa: B023 - called here
+            f"the status says {text!r} of {fault}",
+        )
+        wait_until(
+            lambda: server.watches()[watch]["errors"] >= TRIES,  # noqa: B023 - called here
+            f"it is tried again after {fault}",
+        )
         assert server.watches()[watch]["state"] == "unavailable"
         for event in ("watch.available", "scan.held"):
             assert watch not in [line["watch"] for line in server.lines(event)]
-        assert any(line["watch"] == watch and text in line["error"] for line in server.lines("watch.unavailable"))
+        assert any(
+            line["watch"] == watch and text in line["error"]
+            for line in server.lines("watch.unavailable")
+        )
         store.put("in/new")
         store.delete("in/0007")
         store.before_page = None
     assert place_errors(server) >= counted + len(stores)
     for fault, stream in streams.items():
         events = stream.wait_count(2)
-        assert sorted((event["type"], event["path"]) for event in events) == [("created", "in/new"), ("deleted", "in/0007")], fault
+        assert sorted((event["type"], event["path"]) for event in events) == [
+            ("created", "in/new"),
+            ("deleted", "in/0007"),
+        ], fault
         assert stream.is_open
         server.wait_watch(f"{name} {fault}", error="", state="watching")
         assert f"{name} {fault}" in [line["watch"] for line in server.lines("watch.available")]
         stream.cancel()
     if count == MANY_PAGES:
-        assert all(any("start-after=" in request.target for request in store.log) for store in stores.values())
+        assert all(
+            any("start-after=" in request.target for request in store.log)
+            for store in stores.values()
+        )
 
 
 @pytest.mark.parametrize(
@@ -128,10 +168,14 @@ def test_a_store_that_refuses_at_the_start(
     counted = place_errors(server)
     with run_store() as store:
         store.before_page = always(fault)
-        code, details = client.refusal(name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}})
+        code, details = client.refusal(
+            name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}}
+        )
     assert code is ending[0]
     assert ending[1] in details
-    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
+    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [
+        details
+    ]
     assert name not in server.watches()
     assert place_errors(server) > counted
 
@@ -139,10 +183,14 @@ def test_a_store_that_refuses_at_the_start(
 def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name: str) -> None:
     """However long the name on a page is, the client gets the status of the error, with its hint at the end, and the log a short line."""
     with run_stub([page("a", bucket="B" * 300_000)]) as stub:
-        code, details = client.refusal(name, {"s3": {"bucket": BUCKET, "endpoint_url": stub.endpoint_url}})
+        code, details = client.refusal(
+            name, {"s3": {"bucket": BUCKET, "endpoint_url": stub.endpoint_url}}
+        )
     assert code is StatusCode.UNAVAILABLE
     assert "a page of bucket 'BBB" in details
     assert details.endswith("check endpoint_url and the proxies on the way to the store")
     assert len(details) < 4096
-    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [details]
+    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [
+        details
+    ]
     assert "B" * 4096 not in server.log

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
-from e2e.client import DEADLINE_S, wait_until
-from e2e.raw_client import RawClient
+from support.client import DEADLINE_S, wait_until
+from support.raw_http2 import RawClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.client import Client, Contract, Event
-    from e2e.server import ServerProcess
+    from support.client import Client, Contract, Event
+    from support.server import ServerProcess
 
 LARGE = {"padding": "x" * 15_000}
 OUTDATED = 'watcher_outdated_files{kind="tokens"} '
@@ -63,11 +65,17 @@ class Guarded(NamedTuple):
         """Replace the tokens, and wait until the server has taken them."""
         before = len(self.server.lines("files.reloaded"))
         self.secret.write(*lines)
-        wait_until(lambda: len(self.server.lines("files.reloaded")) > before, "the tokens are taken")
+        wait_until(
+            lambda: len(self.server.lines("files.reloaded")) > before, "the tokens are taken"
+        )
 
     def outdated(self) -> str:
         """Return the metric that says whether the file cannot be used."""
-        return next(line.removeprefix(OUTDATED) for line in self.server.get("/metrics")[1].splitlines() if line.startswith(OUTDATED))
+        return next(
+            line.removeprefix(OUTDATED)
+            for line in self.server.get("/metrics")[1].splitlines()
+            if line.startswith(OUTDATED)
+        )
 
 
 @pytest.fixture
@@ -116,7 +124,9 @@ def test_a_token_that_changes_hands(guarded: Guarded, guest: Client, root: Path,
     guest.watch(name, config(root), token="one")  # noqa: S106 - likewise
 
 
-def test_a_stream_that_is_blocked_ends_too(guarded: Guarded, contract: Contract, root: Path, name: str) -> None:
+def test_a_stream_that_is_blocked_ends_too(
+    guarded: Guarded, contract: Contract, root: Path, name: str
+) -> None:
     """A client that takes nothing does not keep its stream when its token is taken back."""
     with RawClient(guarded.server.address, contract, is_acknowledging=False) as raw:
         text = json.dumps(config(root, existing="report", metadata=LARGE))
@@ -129,7 +139,9 @@ def test_a_stream_that_is_blocked_ends_too(guarded: Guarded, contract: Contract,
         guarded.server.wait_streams(0)
 
 
-def test_a_broken_file_changes_nothing(guarded: Guarded, guest: Client, root: Path, name: str) -> None:
+def test_a_broken_file_changes_nothing(
+    guarded: Guarded, guest: Client, root: Path, name: str
+) -> None:
     """With a file that cannot be used the tokens of before hold; log and metric say so until it is mended."""
     stream = guest.watch(name, config(root), token="one")  # noqa: S106 - not a secret
     assert guarded.outdated() == "0.0"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hypothesis import strategies as st
 
-from watcher.patterns import PathFilter
+from watcher.filters.path_filter import PathFilter
 from watcher.spec import Filter
 
 if TYPE_CHECKING:
@@ -22,11 +22,36 @@ if TYPE_CHECKING:
     Operation: TypeAlias = tuple[str, int, bytes]
 
 
-FILTER = Filter(exclude=("*.tmp", "skip/", ".barrier*"))  # What is a file now can be a directory later. ``out`` is not watched.
+FILTER = Filter(
+    exclude=("*.tmp", "skip/", ".barrier*")
+)  # What is a file now can be a directory later. ``out`` is not watched.
 ROOT, OUTSIDE = b"root/", b"out/"
 DIRECTORIES = [b"root/d", b"root/d/e", b"root/x", b"root/skip", b"out/d"]
-FILES = [b"root/a", b"root/b", b"root/b.tmp", b"root/d/a", b"root/d/e/a", b"root/x/a", b"root/skip/a", b"out/a", b"out/d/a"]
-UNLINKED = ["write", "append", "hold", "replace", "rename", "exchange", "unlink", "recreate", "mkdir", "rmtree", "chmod", "utime"]
+FILES = [
+    b"root/a",
+    b"root/b",
+    b"root/b.tmp",
+    b"root/d/a",
+    b"root/d/e/a",
+    b"root/x/a",
+    b"root/skip/a",
+    b"out/a",
+    b"out/d/a",
+]
+UNLINKED = [
+    "write",
+    "append",
+    "hold",
+    "replace",
+    "rename",
+    "exchange",
+    "unlink",
+    "recreate",
+    "mkdir",
+    "rmtree",
+    "chmod",
+    "utime",
+]
 LINKED = [*UNLINKED, "symlink", "retarget", "loop"]
 
 TIMES_NS = [10**18, 10**18 + 1, 4 * 10**18]
@@ -69,14 +94,22 @@ class Disk:
             if kind in NEEDS_NOTHING:
                 getattr(self, f"_{kind}")(self._base + name, some)
             else:
-                other = there[len(name) * number % len(there)] if kind == "exchange" and there else self._base + name
+                other = (
+                    there[len(name) * number % len(there)]
+                    if kind == "exchange" and there
+                    else self._base + name
+                )
                 getattr(self, f"_{kind}")(some, other)
 
     def _everything(self, directory: bytes) -> Iterator[bytes]:
         """Yield what is there by its own path, but for the two directories themselves."""
         for parent, directories, files in os.walk(directory):
             if parent != directory:
-                yield from (os.path.join(parent, name) for name in directories + files if not name.startswith(b".barrier"))
+                yield from (
+                    os.path.join(parent, name)
+                    for name in directories + files
+                    if not name.startswith(b".barrier")
+                )
 
     def release(self) -> None:
         """Close the files that are held open."""
@@ -90,9 +123,13 @@ class Disk:
     def is_plain(self, path: bytes) -> bool:
         """Tell whether no link leads to a path."""
         parts = path.split(b"/")
-        return not any(os.path.islink(self.root + b"/".join(parts[: end + 1])) for end in range(len(parts)))
+        return not any(
+            os.path.islink(self.root + b"/".join(parts[: end + 1])) for end in range(len(parts))
+        )
 
-    def _files(self, real: bytes, prefix: bytes, hops: tuple[bytes, ...]) -> Iterator[tuple[bytes, Version]]:
+    def _files(
+        self, real: bytes, prefix: bytes, hops: tuple[bytes, ...]
+    ) -> Iterator[tuple[bytes, Version]]:
         path_filter = PathFilter(FILTER)
         for name in os.listdir(real):
             path, full = prefix + name, real + name
@@ -100,7 +137,11 @@ class Disk:
             if os.path.islink(full) and os.path.isdir(target):
                 target += b"/"
                 is_loop = real.startswith(target) or target in hops
-                if target.startswith(self.root) and not is_loop and path_filter.admits_directory(path):
+                if (
+                    target.startswith(self.root)
+                    and not is_loop
+                    and path_filter.admits_directory(path)
+                ):
                     yield from self._files(target, path + b"/", (*hops, target))
             elif os.path.isdir(full):
                 if path_filter.admits_directory(path):
@@ -195,4 +236,6 @@ class Replica:
 def nanoseconds(text: str) -> int:
     """Return a time of a payload as nanoseconds since the epoch."""
     seconds, _, fraction = text.removesuffix("Z").partition(".")
-    return int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp()) * 10**9 + int(fraction.ljust(9, "0") or "0")
+    return int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp()) * 10**9 + int(
+        fraction.ljust(9, "0") or "0"
+    )

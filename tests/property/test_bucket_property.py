@@ -14,29 +14,33 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from deep import examples
-from s3_store import run_store
-from s3_store_faults import Fault
-from s3_store_keys import Order
-from s3_store_pages import StartAfter
+from support.examples import examples
+from support.s3.faults import Fault
+from support.s3.keys import Order
+from support.s3.pages import StartAfter
+from support.s3.simulated import run_store
+from support.wiring import FallibleOutbox, PowerFailure
+from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
+from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType
-from watcher.patterns import PathFilter
-from watcher.reconciler import Reconciler
-from watcher.sources import s3_answers, s3_client, s3_objects, s3_plan, s3_ranges
-from watcher.sources.bucket import BucketSource
+from watcher.sources.s3 import client as s3_client
+from watcher.sources.s3 import hooks as s3_answers
+from watcher.sources.s3 import key_ranges as s3_ranges
+from watcher.sources.s3 import objects as s3_objects
+from watcher.sources.s3 import strategy as s3_plan
+from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Filter, Spec
-from watcher.store import Store
-from watcher.tracker import Appearance, Tracker
-from wiring import FallibleOutbox, PowerFailure
+from watcher.state.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from s3_store import Store as Bucket
-    from watcher.sources.s3_listing import Page
-    from watcher.sources.s3_ranges import Question
+    from support.s3.simulated import Store as Bucket
+    from watcher.sources.s3.key_ranges import Question
+    from watcher.sources.s3.pages import Page
 
     Operation: TypeAlias = tuple[str, str, int]
 
@@ -45,11 +49,28 @@ STEPS = 30
 PAGE_KEYS = 3
 PREFIX = "in/"
 # Around "/", which some stores sort by itself; encoded in listings; beside the prefix; too long for nothing.
-KEYS = ["in/", "in/a", "in/a/", "in/a/b", "in/a!", "in/a0", "in//", "in/./..", "in/ +%é", "in/\x01", "in/🦊", "in", "out/a", "in/x.tmp"]
+KEYS = [
+    "in/",
+    "in/a",
+    "in/a/",
+    "in/a/b",
+    "in/a!",
+    "in/a0",
+    "in//",
+    "in/./..",
+    "in/ +%é",
+    "in/\x01",
+    "in/🦊",
+    "in",
+    "out/a",
+    "in/x.tmp",
+]
 SECONDS_NS = [10**18, 10**18 + 10**9]
 FAULTS = [fault for fault in Fault if fault is not Fault.TRICKLE]
 
-operations = st.tuples(st.sampled_from(["put", "put", "same", "delete"]), st.sampled_from(KEYS), st.integers(0, 3))
+operations = st.tuples(
+    st.sampled_from(["put", "put", "same", "delete"]), st.sampled_from(KEYS), st.integers(0, 3)
+)
 interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_size=8)
 
 
@@ -74,7 +95,9 @@ class Polling(RuleBasedStateMachine):
         self._directory = tempfile.TemporaryDirectory()
         self._spec = BucketSpec(bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url)
         # A process that begins anew makes a client anew, which takes long and remembers nothing.
-        self.source = SmallPages(self._spec, PathFilter(Filter(exclude=("*.tmp",))), should_stop=lambda: False)
+        self.source = SmallPages(
+            self._spec, PathFilter(Filter(exclude=("*.tmp",))), should_stop=lambda: False
+        )
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
         self._told: dict[str, tuple[int, str]] = {}
@@ -102,9 +125,17 @@ class Polling(RuleBasedStateMachine):
             return
         self.store = Store(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
-        self.outbox = FallibleOutbox(Spec(self._spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        self.outbox = FallibleOutbox(
+            Spec(self._spec),
+            self.store,
+            time_ns=lambda: 0,
+            clock=lambda: 0.0,
+            committed=lambda: None,
+        )
         self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
-        self.reconciler = Reconciler(self.source, self.store.index, self.tracker, self.outbox, lambda _count: None)
+        self.reconciler = Reconciler(
+            self.source, self.store.index, self.tracker, self.outbox, lambda _count: None
+        )
         self.is_up = True
 
     def _end(self) -> None:
@@ -119,7 +150,9 @@ class Polling(RuleBasedStateMachine):
             self._bucket.put(key, size=number)
         else:
             # What it was before may come back to the last bit, on stores whose times are whole seconds.
-            self._bucket.put(key, size=number, etag=f"etag{number}", mtime_ns=SECONDS_NS[number % 2])
+            self._bucket.put(
+                key, size=number, etag=f"etag{number}", mtime_ns=SECONDS_NS[number % 2]
+            )
 
     def _interrupt(self) -> Fault | None:
         """Take one interruption for each request: a fault, or something that happens just before the answer."""
@@ -139,8 +172,12 @@ class Polling(RuleBasedStateMachine):
     def _wanted(self) -> dict[str, tuple[int, str]]:
         """Return size and etag of the objects that count."""
         table = self._bucket._table
-        keys = [key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")]
-        return {key: (found.size, found.etag) for key in keys if (found := table.get(key)) is not None}
+        keys = [
+            key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")
+        ]
+        return {
+            key: (found.size, found.etag) for key in keys if (found := table.get(key)) is not None
+        }
 
     def _scan(self) -> None:
         try:
@@ -184,7 +221,12 @@ class Polling(RuleBasedStateMachine):
     def scan(self, interruptions: list[Fault | Operation | None], commits: int | None) -> None:
         """List the bucket while it changes, while the store fails, or until power does; nothing that is there is told as deleted."""
         self._start()
-        stays = {key for key in self._wanted() if ("delete", key) not in {each[:2] for each in interruptions if isinstance(each, tuple)}}
+        stays = {
+            key
+            for key in self._wanted()
+            if ("delete", key)
+            not in {each[:2] for each in interruptions if isinstance(each, tuple)}
+        }
         self._interruptions, self.outbox.commits_left = list(interruptions), commits
         self._scan()
         self._interruptions, self.outbox.commits_left = [], None
@@ -222,7 +264,11 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Run a store of each kind; requests are sent once, so that faults are faults, and a few keys are enough for parts."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    for name, value in {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}.items():
+    for name, value in {
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+        "DEFAULT_REGION": "us-east-1",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
     monkeypatch.setattr(s3_answers, "RETRY_AFTER_MAX_S", 0.0)

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deep import examples
-from watcher.config import MAX_BYTES, parse_spec
+from support.examples import examples
+from watcher.config.schema import MAX_BYTES, parse_spec
 from watcher.errors import ConfigError
 from watcher.spec import Spec
 
@@ -39,8 +39,33 @@ batch: {max_events: 10, max_wait: 2s}
 """,
 ]
 KEYS = [
-    *("directory", "s3", "path", "mode", "poll_interval", "settle", "bucket", "prefix", "endpoint_url", "list_workers", "id", "include"),
-    *("exclude", "events", "existing", "format", "metadata", "batch", "max_events", "max_wait", "pol_interval", "<<", ""),
+    *(
+        "directory",
+        "s3",
+        "path",
+        "mode",
+        "poll_interval",
+        "settle",
+        "bucket",
+        "prefix",
+        "endpoint_url",
+        "list_workers",
+        "id",
+        "include",
+    ),
+    *(
+        "exclude",
+        "events",
+        "existing",
+        "format",
+        "metadata",
+        "batch",
+        "max_events",
+        "max_wait",
+        "pol_interval",
+        "<<",
+        "",
+    ),
 ]
 VALUES = [
     "/data",
@@ -101,15 +126,35 @@ TOKENS = [
     ),
 ]
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(VALUES) | st.dates()
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(VALUES)
+    | st.dates()
+)
 structures = st.dictionaries(
     st.sampled_from(KEYS) | scalars,
-    st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | scalars, inner, max_size=5)),
+    st.recursive(
+        scalars,
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.sampled_from(KEYS) | scalars, inner, max_size=5)
+        ),
+    ),
     max_size=8,
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=30), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=30),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=30), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -121,7 +166,9 @@ def mutated(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(config)))
         end = min(len(config), start + draw(st.integers(0, 12)))
-        middle = draw(st.sampled_from([b"", config[start:end] * 2, *TOKENS]) | st.binary(max_size=4))
+        middle = draw(
+            st.sampled_from([b"", config[start:end] * 2, *TOKENS]) | st.binary(max_size=4)
+        )
         config = config[:start] + middle + config[end:]
     return config
 
@@ -147,7 +194,11 @@ def test_any_bytes_are_answered(config: bytes) -> None:
     check(config)
 
 
-@given(st.lists(st.sampled_from(TOKENS) | st.sampled_from(KEYS).map(str.encode), max_size=60).map(b"".join))
+@given(
+    st.lists(st.sampled_from(TOKENS) | st.sampled_from(KEYS).map(str.encode), max_size=60).map(
+        b"".join
+    )
+)
 def test_any_tokens_are_answered(config: bytes) -> None:
     """No sequence of what YAML is made of raises anything but ``ConfigError``."""
     check(config)
@@ -166,13 +217,19 @@ def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
 
 
 @settings(max_examples=examples(40))
-@given(st.sampled_from(TOKENS), st.sampled_from(TOKENS), st.sampled_from([b"", b"a: ", b"[", b"metadata: {a: ", b'"', b"a: |\n "]))
+@given(
+    st.sampled_from(TOKENS),
+    st.sampled_from(TOKENS),
+    st.sampled_from([b"", b"a: ", b"[", b"metadata: {a: ", b'"', b"a: |\n "]),
+)
 def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start: bytes) -> None:
     """64 KiB of the same two tokens end in an answer, not in a recursion or a hang."""
     check((start + (one + other) * MAX_BYTES)[:MAX_BYTES])
 
 
-@given(st.dictionaries(st.text(max_size=30), json_values, max_size=5), st.sampled_from([None, 1, "\t"]))
+@given(
+    st.dictionaries(st.text(max_size=30), json_values, max_size=5), st.sampled_from([None, 1, "\t"])
+)
 def test_json_metadata_comes_through(metadata: dict[str, object], indent: int | str | None) -> None:
     """Whatever JSON holds is in the spec as it was, however the document is indented."""
     config = json.dumps({"directory": "/data", "metadata": metadata}, indent=indent).encode()

@@ -16,26 +16,32 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from deep import examples
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
+from support.examples import examples
+from support.wiring import FallibleOutbox, PowerFailure
+from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.reconciler import Reconciler
+from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType, Entry
-from watcher.patterns import PathFilter
-from watcher.reconciler import Reconciler
-from watcher.sources import inotify
-from watcher.sources.directory import DirectorySource
+from watcher.sources.directory import inotify
+from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec, Mode, Spec
-from watcher.store import Store
-from watcher.tracker import Appearance, Tracker
-from wiring import FallibleOutbox, PowerFailure
+from watcher.state.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from watcher.sources.base import Looks
-    from watcher.sources.inotify import Inotify
-    from watcher.tracker import Step
+    from watcher.model import Step
+    from watcher.sources.directory.inotify import Inotify
+    from watcher.sources.protocol import Looks
 
     Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
     Operation: TypeAlias = tuple[str, int, bytes]
@@ -116,13 +122,21 @@ class Watching(RuleBasedStateMachine):
 
     def _start(self) -> None:
         """Begin on the state file, as a new process does."""
-        spec = DirectorySpec(os.fsdecode(self._disk.root[:-1]), settle_s=self._settle_s, mode=self._mode)
+        spec = DirectorySpec(
+            os.fsdecode(self._disk.root[:-1]), settle_s=self._settle_s, mode=self._mode
+        )
         self.store = Store(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
-        self.source = JumpySource(spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s)
-        self.outbox = StrictOutbox(Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        self.source = JumpySource(
+            spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s
+        )
+        self.outbox = StrictOutbox(
+            Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
+        )
         self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
-        self.reconciler = Reconciler(self.source, self.store.index, self.tracker, self.outbox, lambda _count: None)
+        self.reconciler = Reconciler(
+            self.source, self.store.index, self.tracker, self.outbox, lambda _count: None
+        )
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
         self.is_up = True
@@ -147,8 +161,15 @@ class Watching(RuleBasedStateMachine):
 
     def _check_changes(self, step: Step) -> None:
         """Make sure that nothing is told of a file that is as it was last told."""
-        paths = [path for change in step.changes for path in (change.old_path, change.entry.path) if path is not None]
-        told: dict[bytes, Entry] = {path: row.entry for path, row in self.store.index.rows(paths).items()}
+        paths = [
+            path
+            for change in step.changes
+            for path in (change.old_path, change.entry.path)
+            if path is not None
+        ]
+        told: dict[bytes, Entry] = {
+            path: row.entry for path, row in self.store.index.rows(paths).items()
+        }
         for change in step.changes:
             path, entry = change.entry.path, change.entry
             if change.type is ChangeType.MOVED:
@@ -157,7 +178,12 @@ class Watching(RuleBasedStateMachine):
             elif change.type is ChangeType.MODIFIED:
                 assert told[path] != entry, change
                 is_same = told[path]._replace(ctime_ns=entry.ctime_ns) == entry
-                assert not is_same or self._is_doubtful or entry.is_link or not self._disk.is_plain(path), change
+                assert (
+                    not is_same
+                    or self._is_doubtful
+                    or entry.is_link
+                    or not self._disk.is_plain(path)
+                ), change
                 told[path] = entry
 
     @contextmanager
@@ -182,7 +208,10 @@ class Watching(RuleBasedStateMachine):
         os.close(os.open(self._disk.root + name, os.O_WRONLY | os.O_CREAT))
         os.unlink(self._disk.root + name)  # noqa: PTH108 - a path in bytes
         end_s = time.monotonic() + DEADLINE_S
-        while not any(event.name == name and event.mask & inotify.DELETE for event in reversed(list(inbox._events))):
+        while not any(
+            event.name == name and event.mask & inotify.DELETE
+            for event in reversed(list(inbox._events))
+        ):
             assert time.monotonic() < end_s, "the kernel tells nothing"
             time.sleep(0.0002)
 
@@ -210,13 +239,21 @@ class Watching(RuleBasedStateMachine):
         for payload in self.store.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
         assert self.replica.seq == self.store.next_seq - 1
-        index = {row.entry.path: row.entry for page in self.store.index.rows_under(b"") for row in page}
+        index = {
+            row.entry.path: row.entry for page in self.store.index.rows_under(b"") for row in page
+        }
         assert self.replica.files.keys() == index.keys()
         assert self.store.entries == len(index)
         told = {
-            path: (*self.replica.files[path], entry.inode) for path, entry in index.items() if path in files or self._disk.is_plain(path)
+            path: (*self.replica.files[path], entry.inode)
+            for path, entry in index.items()
+            if path in files or self._disk.is_plain(path)
         }
-        there = {path: version for path, version in files.items() if path in index or self._disk.is_plain(path)}
+        there = {
+            path: version
+            for path, version in files.items()
+            if path in index or self._disk.is_plain(path)
+        }
         assert told == there
 
     # Rules
@@ -253,7 +290,11 @@ class Watching(RuleBasedStateMachine):
         self._now_s += seconds
 
     @precondition(lambda self: self.is_up)
-    @rule(data=st.data(), heard=st.sampled_from([1.0, 1.0, 0.5, 0.8]), commits=st.none() | st.integers(0, 4))
+    @rule(
+        data=st.data(),
+        heard=st.sampled_from([1.0, 1.0, 0.5, 0.8]),
+        commits=st.none() | st.integers(0, 4),
+    )
     def observe(self, data: st.DataObject, heard: float, commits: int | None) -> None:
         """Take in what was heard, or the first part of it, while more happens or power fails."""
         intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=4))
@@ -319,7 +360,13 @@ class Watching(RuleBasedStateMachine):
         self._is_doubtful |= self._mode is Mode.POLL
         self._rest()
         if self._mode is Mode.NOTIFY:
-            self._compare({path: version for path, version in self._disk.files().items() if self._disk.is_plain(path)})
+            self._compare(
+                {
+                    path: version
+                    for path, version in self._disk.files().items()
+                    if self._disk.is_plain(path)
+                }
+            )
         if is_scanned or self._mode is Mode.POLL:
             self.reconciler.scan(is_baseline=False)
             self._rest()
@@ -329,7 +376,9 @@ class Watching(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("kinds", [UNLINKED, LINKED], ids=["files", "links"])
 @pytest.mark.parametrize("mode", [Mode.NOTIFY, Mode.POLL])
-def test_the_stream_replayed_is_the_directory(notifications: Inotify, mode: Mode, kinds: list[str]) -> None:
+def test_the_stream_replayed_is_the_directory(
+    notifications: Inotify, mode: Mode, kinds: list[str]
+) -> None:
     """Through lost hints, crashes and changes at any moment, the events replayed from the baseline give the files; none tells nothing."""
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deep import examples
-from slow_glob import matches
-from watcher.config import parse_spec
+from support.examples import examples
+from support.slow_glob import matches
+from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError
-from watcher.globs import components_of, directory_of, expression, searched_characters
-from watcher.patterns import PathFilter, check_pattern
+from watcher.filters.glob import components_of, directory_of, expression, searched_characters
+from watcher.filters.path_filter import PathFilter, check_pattern
 from watcher.spec import Filter
 
 MOST_CHARACTERS, MOST_PATTERNS, MOST_SEARCHED = 1000, 1000, 500
@@ -51,7 +51,9 @@ def test_any_glob_says_what_a_slow_matcher_says(chosen: list[tuple[str, str]]) -
     """A pattern of any characters, tried on a path that it was made for, is read as its description reads it."""
     pattern, path = ("".join(part) for part in zip(*chosen, strict=True))
     assume(is_glob(pattern))
-    assert PathFilter(Filter(include=(pattern,))).admits(path.encode()) is matches(pattern, path.encode())
+    assert PathFilter(Filter(include=(pattern,))).admits(path.encode()) is matches(
+        pattern, path.encode()
+    )
 
 
 @given(st.text(max_size=12), st.binary(max_size=12))
@@ -62,8 +64,14 @@ def test_any_text_is_a_glob_or_is_refused(pattern: str, path: bytes) -> None:
 
 
 @settings(max_examples=examples(300))
-@given(st.lists(pieces, min_size=1, max_size=6), st.sampled_from(["", "/", "/**"]), st.lists(names, max_size=2))
-def test_no_path_below_a_pruned_directory_counts(chosen: list[tuple[str, str]], end: str, deeper: list[str]) -> None:
+@given(
+    st.lists(pieces, min_size=1, max_size=6),
+    st.sampled_from(["", "/", "/**"]),
+    st.lists(names, max_size=2),
+)
+def test_no_path_below_a_pruned_directory_counts(
+    chosen: list[tuple[str, str]], end: str, deeper: list[str]
+) -> None:
     """A directory that need not be read, made for the pattern, has nothing below it that a slow matcher would let count."""
     pattern, directory = ("".join(part) for part in zip(*chosen, strict=True))
     pattern += end
@@ -86,14 +94,20 @@ def test_what_is_not_counted_is_not_searched_for(chosen: list[tuple[str, str]]) 
 
 @pytest.mark.timeout(300)
 @settings(max_examples=8)
-@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=4), st.sampled_from(["", "b", "/", "/**"]), st.sampled_from(["a", "a/", "/"]))
+@given(
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=4),
+    st.sampled_from(["", "b", "/", "/**"]),
+    st.sampled_from(["a", "a/", "/"]),
+)
 def test_the_largest_globs_take_no_time(parts: list[str], end: str, filling: str) -> None:
     """As many of the longest patterns as a configuration takes are compiled and matched; the limit is some hundredfold."""
     piece = "".join(parts)
     longest = piece * ((MOST_SEARCHED - len(end) - 9) // len(piece)) + end
     assume(is_glob(longest))
     copies = 1 if searched_characters([longest]) else FITTING // len(longest)
-    path_filter = PathFilter(Filter(include=tuple(f"{longest}{number}" for number in range(copies))))
+    path_filter = PathFilter(
+        Filter(include=tuple(f"{longest}{number}" for number in range(copies)))
+    )
     for path in (filling * PATH_BYTES, f"{filling}b" * PATH_BYTES):
         path_filter.admits(path[:PATH_BYTES].encode())
 

@@ -13,16 +13,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from memory_place import MemoryFiles
+from support.memory_source import MemoryFiles
+from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.reconciler import Reconciler
+from watcher.delivery.outbox import Outbox
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
-from watcher.outbox import Outbox
-from watcher.reconciler import Reconciler
-from watcher.sources.base import Batch, EntryBatch, Move, Observation, Subtree
-from watcher.sources.moves import PendingMoves
+from watcher.sources.directory.renames import PendingMoves
+from watcher.sources.protocol import Batch, EntryBatch, Move, Observation, Subtree
 from watcher.spec import DirectorySpec, Spec
-from watcher.store import Store
-from watcher.tracker import Appearance, Tracker
+from watcher.state.sqlite.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,9 @@ class Place(MemoryFiles):
         """Give a file new content, which no other has."""
         self._version += 1
         inode = self.files[path].inode if in_place and path in self.files else self._version
-        self.files[path] = Entry(path, self._version, mtime_ns=self._version, ctime_ns=self._version, inode=inode)
+        self.files[path] = Entry(
+            path, self._version, mtime_ns=self._version, ctime_ns=self._version, inode=inode
+        )
         self.hinted.add(path)
 
     def remove(self, path: bytes) -> None:
@@ -80,8 +82,14 @@ class Place(MemoryFiles):
     def rename(self, old_path: bytes, path: bytes) -> None:
         """Rename a file, or a directory and all below it, if it is there and the new name is free or a file."""
         is_directory = old_path.endswith(b"/")
-        renamed = [each for each in self.files if each == old_path or (is_directory and each.startswith(old_path))]
-        is_taken = is_directory and (path.startswith(old_path) or any(each.startswith(path) for each in self.files))
+        renamed = [
+            each
+            for each in self.files
+            if each == old_path or (is_directory and each.startswith(old_path))
+        ]
+        is_taken = is_directory and (
+            path.startswith(old_path) or any(each.startswith(path) for each in self.files)
+        )
         if not renamed or old_path == path or is_taken:
             return
         for old in renamed:
@@ -116,7 +124,11 @@ class Reading:
         """Yield batches of two, each read when it is yielded."""
         place, disturbance = self._place, self._disturbance
         unread, unsettled = disturbance.unread, disturbance.unsettled
-        names = [path for path in sorted(place.files) if path.startswith(self.prefix) and not (unread and path.startswith(unread))]
+        names = [
+            path
+            for path in sorted(place.files)
+            if path.startswith(self.prefix) and not (unread and path.startswith(unread))
+        ]
         if place.random is not None:
             place.random.shuffle(names)
         for number, start in enumerate(range(0, len(names), 2)):
@@ -193,9 +205,17 @@ class Watching(RuleBasedStateMachine):
         store._db.execute("PRAGMA synchronous = OFF")
         self._stores.append(store)
         self.store = store
-        outbox = Outbox(Spec(DirectorySpec("/data")), store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        outbox = Outbox(
+            Spec(DirectorySpec("/data")),
+            store,
+            time_ns=lambda: 0,
+            clock=lambda: 0.0,
+            committed=lambda: None,
+        )
         self.tracker = Tracker(frozenset(ChangeType), store.index.new_row)
-        self.reconciler = Reconciler(self.place, store.index, self.tracker, outbox, lambda _count: None)
+        self.reconciler = Reconciler(
+            self.place, store.index, self.tracker, outbox, lambda _count: None
+        )
 
     def teardown(self) -> None:
         """Remove the state."""
@@ -255,7 +275,9 @@ class Watching(RuleBasedStateMachine):
         breaks_after=st.none() | st.integers(0, 3),
         unread=st.none() | directories,
         unsettled=st.frozensets(paths, max_size=2),
-        between=st.lists(st.tuples(st.sampled_from(["write", "remove", "rename"]), paths, paths), max_size=4),
+        between=st.lists(
+            st.tuples(st.sampled_from(["write", "remove", "rename"]), paths, paths), max_size=4
+        ),
     )
     def disturbed_scan(
         self,
@@ -267,7 +289,10 @@ class Watching(RuleBasedStateMachine):
     ) -> None:
         """Scan while the place changes, is in part unreadable, or breaks off."""
         self.place.random = random
-        steps: list[Callable[[], None]] = [lambda step=step: self._change(*step) for step in between]  # type: ignore[misc]
+        steps: list[Callable[[], None]] = [
+            lambda step=step: self._change(*step)  # type: ignore[misc]
+            for step in between
+        ]
         self.place.disturbance = Disturbance(breaks_after, unread, unsettled, steps)
         try:
             self.reconciler.scan(is_baseline=False)

@@ -11,19 +11,28 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deep import examples
+from support.examples import examples
 from watcher._proto import generic_pb2, watcher_pb2
-from watcher.config import parse_spec
+from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, StateError, UnauthenticatedError
-from watcher.http import BODY_BYTES, _ids
-from watcher.policy import Policy
+from watcher.security.policy import Policy
 from watcher.settings import ServerSettings
+from watcher.web.endpoint import BODY_BYTES, _ids
 
 DEPTH = 100_000
 ids = st.lists(st.text(max_size=8) | st.just("6f1d0c9b8a7e6d5c-42"), max_size=4)
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5) | ids, lambda inner: st.lists(inner, max_size=3))
-bodies = st.dictionaries(st.sampled_from(["id", "ids", "x"]), json_values).map(lambda body: json.dumps(body).encode())
-requests = st.builds(generic_pb2.EventSource, name=st.text(max_size=8), config=st.just(b"directory: /data") | st.binary(max_size=20))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | ids,
+    lambda inner: st.lists(inner, max_size=3),
+)
+bodies = st.dictionaries(st.sampled_from(["id", "ids", "x"]), json_values).map(
+    lambda body: json.dumps(body).encode()
+)
+requests = st.builds(
+    generic_pb2.EventSource,
+    name=st.text(max_size=8),
+    config=st.just(b"directory: /data") | st.binary(max_size=20),
+)
 
 
 @st.composite
@@ -54,7 +63,10 @@ def test_any_acknowledgement_is_read_or_refused(body: bytes) -> None:
 
 
 token_lines = st.lists(
-    st.sampled_from([b"alice", b":", b"secret", b"\n", b"\r", b" ", b"#", b"\0", b"\xff", b"\xc3\xa9", b"\x85"]), max_size=12
+    st.sampled_from(
+        [b"alice", b":", b"secret", b"\n", b"\r", b" ", b"#", b"\0", b"\xff", b"\xc3\xa9", b"\x85"]
+    ),
+    max_size=12,
 )
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deep import examples
-from s3_store_keys import ObjectTable, Order
-from s3_store_pages import Question, StartAfter, list_page, render
+from support.examples import examples
+from support.s3.keys import ObjectTable, Order
+from support.s3.pages import Question, StartAfter, list_page, render
 from watcher.errors import UnavailableError
-from watcher.sources.s3_listing import is_failure, read_head, read_page
+from watcher.sources.s3.pages import is_failure, read_head, read_page
 from watcher.spec import BucketSpec
 
 if TYPE_CHECKING:
@@ -40,8 +40,27 @@ TOKENS = [
         b"%",
         b"%ff",
     ),
-    *(b"<!DOCTYPE x [<!ENTITY e 'eeee'>]>", b"&e;", b"&#0;", b"&#xD800;", b"<![CDATA[", b"]]>", b"<?x?>", b"<!--", b"-->", b"\0", b"\xff"),
-    *(b"<IsTruncated>true</IsTruncated>", b"<NextContinuationToken/>", b" encoding='utf-16'", b" encoding='idna'", b'xmlns="x"', b"9" * 30),
+    *(
+        b"<!DOCTYPE x [<!ENTITY e 'eeee'>]>",
+        b"&e;",
+        b"&#0;",
+        b"&#xD800;",
+        b"<![CDATA[",
+        b"]]>",
+        b"<?x?>",
+        b"<!--",
+        b"-->",
+        b"\0",
+        b"\xff",
+    ),
+    *(
+        b"<IsTruncated>true</IsTruncated>",
+        b"<NextContinuationToken/>",
+        b" encoding='utf-16'",
+        b" encoding='idna'",
+        b'xmlns="x"',
+        b"9" * 30,
+    ),
     *(
         b"<ListBucketResult>",
         b"</ListBucketResult>",
@@ -57,7 +76,9 @@ def real_page(question: Question) -> bytes:
     table = ObjectTable(Order.AWS)
     for key in KEYS:
         table.put(key, 5, "abc", 1_795_435_200_000_000_000, "STANDARD")
-    return render(list_page(table, question, StartAfter.RIGHT), SPEC.bucket, question, None).encode()
+    return render(
+        list_page(table, question, StartAfter.RIGHT), SPEC.bucket, question, None
+    ).encode()
 
 
 PAGES = [
@@ -65,7 +86,9 @@ PAGES = [
     real_page(Question(prefix="in/")),
     real_page(Question(prefix="in/", is_url=True, max_keys=2)),
     real_page(Question(prefix="in/", is_url=True, delimiter="/")),
-    real_page(Question(prefix="in/", is_url=True)).replace(b"<Contents>", b'<Contents xmlns="urn:x">'),
+    real_page(Question(prefix="in/", is_url=True)).replace(
+        b"<Contents>", b'<Contents xmlns="urn:x">'
+    ),
 ]
 
 
@@ -78,9 +101,13 @@ def entries(body: bytes) -> list[Entry] | None:
         line = str(error)
         assert line.startswith(f"{SPEC.place}: the listing cannot be trusted: ")
         return None
-    assert all(entry.path.startswith(b"in/") and entry.path.decode() and entry.size >= 0 for entry in found)
+    assert all(
+        entry.path.startswith(b"in/") and entry.path.decode() and entry.size >= 0 for entry in found
+    )
     assert all(prefix.startswith("in/") for prefix in page.prefixes)
-    assert sum(len(entry.path) + len(entry.etag) for entry in found) + sum(map(len, page.prefixes)) <= len(body)
+    assert sum(len(entry.path) + len(entry.etag) for entry in found) + sum(
+        map(len, page.prefixes)
+    ) <= len(body)
     return found
 
 
@@ -91,20 +118,40 @@ def damaged(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(body)))
         end = min(len(body), start + draw(st.integers(0, 40)))
-        body = body[:start] + draw(st.sampled_from([b"", body[start:end] * 2, *TOKENS]) | st.binary(max_size=4)) + body[end:]
+        body = (
+            body[:start]
+            + draw(st.sampled_from([b"", body[start:end] * 2, *TOKENS]) | st.binary(max_size=4))
+            + body[end:]
+        )
     return body
 
 
 def growing() -> bytes:
     """Return a page with a key of entities that stand for each other, ten thousand characters in all; its objects are read with it."""
-    declared = "".join(f"<!ENTITY {name} '{other * 10}'>" for name, other in (("a", "x"), ("b", "&a;"), ("c", "&b;"), ("d", "&c;")))
-    page = PAGES[1].replace(b"in/z", b"in/&d;").replace(b"Contents>", b"Contents >").partition(b"?>")[2]
+    declared = "".join(
+        f"<!ENTITY {name} '{other * 10}'>"
+        for name, other in (("a", "x"), ("b", "&a;"), ("c", "&b;"), ("d", "&c;"))
+    )
+    page = (
+        PAGES[1]
+        .replace(b"in/z", b"in/&d;")
+        .replace(b"Contents>", b"Contents >")
+        .partition(b"?>")[2]
+    )
     return f"<!DOCTYPE ListBucketResult [{declared}]>".encode() + page
 
 
 def nested(before: bytes, after: bytes) -> bytes:
     """Return a page with something that is nested very deep."""
-    return NAMESPACE + HEAD + before + b"<a>" * DEPTH + b"</a>" * DEPTH + after + b"</x:ListBucketResult>"
+    return (
+        NAMESPACE
+        + HEAD
+        + before
+        + b"<a>" * DEPTH
+        + b"</a>" * DEPTH
+        + after
+        + b"</x:ListBucketResult>"
+    )
 
 
 @settings(max_examples=examples(300))
@@ -134,7 +181,24 @@ def test_a_page_counts_only_when_it_is_whole(body: bytes) -> None:
 
 
 header_dates = st.lists(
-    st.sampled_from(["Mon", ",", " ", "23", "Nov", "2026", "12:00:00", "GMT", "+9999", "-0000", "9" * 20, ":", "-", "("])
+    st.sampled_from(
+        [
+            "Mon",
+            ",",
+            " ",
+            "23",
+            "Nov",
+            "2026",
+            "12:00:00",
+            "GMT",
+            "+9999",
+            "-0000",
+            "9" * 20,
+            ":",
+            "-",
+            "(",
+        ]
+    )
     | st.text(max_size=3),
     max_size=8,
 ).map("".join)
@@ -150,7 +214,9 @@ header_dates = st.lists(
 def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) -> None:
     """Whatever the headers of an answer to HEAD say, they become an entry of that key or the error that says that they cannot be read."""
     try:
-        entry = read_head(b"in/a", {"ContentLength": size, "LastModified": modified, "ETag": etag}, SPEC)
+        entry = read_head(
+            b"in/a", {"ContentLength": size, "LastModified": modified, "ETag": etag}, SPEC
+        )
     except UnavailableError as error:
         line = str(error)
         assert "unreadable headers" in line

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.fixtures import contract, start_server
+from support.fixtures import contract, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.server import ServerProcess
+    from support.server import ServerProcess
 
 __all__ = ["contract", "server", "start_server"]
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from e2e.client import Client
 from scenarios.script import read_script, written
 from scenarios.steps import Stage
+from support.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
-    from e2e.client import Contract, Event, Stream
-    from e2e.server import ServerProcess
     from scenarios.script import Script
+    from support.client import Contract, Event, Stream
+    from support.server import ServerProcess
 
 DIRECTORY = {"poll_interval": "200ms", "settle": "500ms"}
 AT_ONCE = 64
@@ -57,7 +57,9 @@ def cases(directory: Path) -> list[Case]:
 def selected_cases(session: pytest.Session, test: Callable[..., None]) -> list[Case]:
     """Return the scenarios with which a session will call a test."""
     calls: list[dict[str, Any]] = [
-        dict(item.callspec.params) for item in session.items if isinstance(item, pytest.Function) and item.function is test
+        dict(item.callspec.params)
+        for item in session.items
+        if isinstance(item, pytest.Function) and item.function is test
     ]
     return [call["case"] for call in calls]
 
@@ -107,7 +109,9 @@ class Course:
         return news
 
     def _news(self) -> list[Event]:
-        return [event for event in self._stream.events[self._seen :] if not event["path"].endswith(MARK)]
+        return [
+            event for event in self._stream.events[self._seen :] if not event["path"].endswith(MARK)
+        ]
 
     def _outlast_settle(self) -> None:
         """Write a file and keep it open: it is told when it was quiet for the settle time, so after all that was quiet before."""
@@ -130,13 +134,21 @@ def run(case: Case, client: Client, place: Path) -> None:
             stage.take(step.words)
             if step.expected is not None:
                 told = course.told(len(step.expected))
-                assert by_path(told) == by_path(step.expected), f"{case.script.name}.txt, line {step.line}: told {told}"
+                assert by_path(told) == by_path(step.expected), (
+                    f"{case.script.name}.txt, line {step.line}: told {told}"
+                )
 
 
 @contextmanager
 def side_by_side(
-    selected: Iterable[Case], server: ServerProcess, contract: Contract, factory: pytest.TempPathFactory
+    selected: Iterable[Case],
+    server: ServerProcess,
+    contract: Contract,
+    factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[None]]]:
     """Run scenarios side by side, since what each does most of the time is wait; provide what comes of each, by its name."""
     with closing(Client(server.address, contract)) as client, ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {str(case): pool.submit(run, case, client, factory.mktemp("scenario")) for case in selected}
+        yield {
+            str(case): pool.submit(run, case, client, factory.mktemp("scenario"))
+            for case in selected
+        }

@@ -102,7 +102,9 @@ def read_script(file: Path) -> Script:
 def written(path: bytes) -> str:
     r"""Return a path as events of scenarios have it: in words without spaces, with ``\xNN`` for what is no plain text."""
     text = path.decode("utf-8", "surrogateescape")
-    return "".join(char if char.isprintable() and char not in " ,\\" else _escaped(char) for char in text)
+    return "".join(
+        char if char.isprintable() and char not in " ,\\" else _escaped(char) for char in text
+    )
 
 
 def _escaped(char: str) -> str:
@@ -136,15 +138,23 @@ def _spread(words: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """
     columns = [list(_counted(word)) for word in words]
     length = max(map(len, columns), default=0)
-    yield from zip(*(column * length if len(column) == 1 else column for column in columns), strict=True)
+    yield from zip(
+        *(column * length if len(column) == 1 else column for column in columns), strict=True
+    )
 
 
 def _counted(word: str) -> Iterator[str]:
     """Yield a word for each number of its ranges."""
     texts = _RANGE.split(word)
-    ranges = [range(int(first), int(last) + 1) for first, last in zip(texts[1::3], texts[2::3], strict=True)]
+    ranges = [
+        range(int(first), int(last) + 1)
+        for first, last in zip(texts[1::3], texts[2::3], strict=True)
+    ]
     for numbers in product(*ranges):
-        yield "".join(text + str(number) for text, number in zip(texts[::3], numbers, strict=False)) + texts[-1]
+        yield (
+            "".join(text + str(number) for text, number in zip(texts[::3], numbers, strict=False))
+            + texts[-1]
+        )
 
 
 def _unescaped(word: str) -> str:

@@ -110,7 +110,14 @@ def _exchange(stage: Stage, one: str, other: str) -> None:
 
 def _run(stage: Stage, *command: str) -> None:
     """Run a program in the directory; what it prints is shown if it fails."""
-    done = subprocess.run(command, cwd=stage.root, stdin=subprocess.DEVNULL, capture_output=True, timeout=TOOL_TIMEOUT_S, check=False)
+    done = subprocess.run(
+        command,
+        cwd=stage.root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TOOL_TIMEOUT_S,
+        check=False,
+    )
     assert done.returncode == 0, f"{command}: {done.returncode}, {done.stdout!r}, {done.stderr!r}"
 
 
@@ -157,7 +164,9 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "utime": lambda stage, path, time_s: os.utime(stage.root / path, (int(time_s), int(time_s))),
     "symlink": lambda stage, path, target: (stage.root / path).symlink_to(target),
     # Without times: to set them after a file was closed is a change of its own.
-    "copy-tree": lambda stage, source, path: shutil.copytree(stage.root / source, stage.root / path, copy_function=shutil.copyfile),
+    "copy-tree": lambda stage, source, path: shutil.copytree(
+        stage.root / source, stage.root / path, copy_function=shutil.copyfile
+    ),
     "link": lambda stage, path, target: os.link(stage.root / target, stage.root / path),
     "run": _run,
     "project": _project,

@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from e2e.client import Contract
-    from e2e.server import ServerProcess
+    from support.client import Contract
+    from support.server import ServerProcess
 
 CASES = cases(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")
 def runs(
-    request: pytest.FixtureRequest, server: ServerProcess, contract: Contract, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    server: ServerProcess,
+    contract: Contract,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[None]]]:
     """Run all selected scenarios side by side."""
     selected = selected_cases(request.session, test_scenario)

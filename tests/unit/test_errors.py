@@ -20,7 +20,10 @@ def encoded_bytes(line: str) -> int:
 
 def test_an_error_is_one_line() -> None:
     """Place, message and hint make one line, in which control characters and halves of pairs are escaped; what is empty is left out."""
-    assert str(UnavailableError("it is\ngone", place="s3://é", hint="wait\ud800")) == "s3://é: it is\\ngone; wait\\ud800"
+    assert (
+        str(UnavailableError("it is\ngone", place="s3://é", hint="wait\ud800"))
+        == "s3://é: it is\\ngone; wait\\ud800"
+    )
     assert str(UnavailableError("it is gone")) == "it is gone"
 
 
@@ -28,7 +31,11 @@ def test_an_error_is_one_line() -> None:
 @pytest.mark.parametrize("count", [400, 1_000_000])
 def test_an_error_fits_a_status(char: str, count: int) -> None:
     """However long its parts are, and however they are encoded, each is there by its beginning, and the line is as short as it must be."""
-    line = str(UnavailableError(f"message {char * count}", place=f"place {char * count}", hint=f"hint {char * count}"))
+    line = str(
+        UnavailableError(
+            f"message {char * count}", place=f"place {char * count}", hint=f"hint {char * count}"
+        )
+    )
     place, message, hint = line[:6], line.partition(": ")[2][:8], line.partition("; ")[2][:5]
     assert (place, message, hint) == ("place ", "message ", "hint ")
     assert encoded_bytes(line) <= MOST_BYTES

@@ -17,10 +17,13 @@ def main() -> None:
 
 
 def _run() -> None:
-    if sys.argv[1:] == ["healthcheck"] and not {"WATCHER_TLS", "WATCHER_TLS_CA"} & os.environ.keys():
+    if (
+        sys.argv[1:] == ["healthcheck"]
+        and not {"WATCHER_TLS", "WATCHER_TLS_CA"} & os.environ.keys()
+    ):
         # Probes run every few seconds for ever: the usual one does not wait half a second for the parser of flags.
-        from watcher.cli.addresses import default_server  # noqa: PLC0415 - see above
         from watcher.cli.client import Endpoint  # noqa: PLC0415 - see above
+        from watcher.cli.defaults import default_server  # noqa: PLC0415 - see above
         from watcher.cli.probe import probe  # noqa: PLC0415 - see above
 
         sys.exit(probe(Endpoint(default_server())))

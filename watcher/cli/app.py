@@ -11,7 +11,7 @@ from watcher import __version__
 from watcher.cli.check import check
 from watcher.cli.dev import dev
 from watcher.cli.healthcheck import healthcheck
-from watcher.cli.lines import complain
+from watcher.cli.output import complain
 from watcher.cli.replay import replay
 from watcher.cli.serve import serve
 from watcher.cli.status import status
@@ -35,8 +35,15 @@ _EXAMPLES: dict[Callable[..., None], list[str]] = {
     serve: ["watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data"],
     check: ["watcher check config.yaml", "watcher check --offline - < config.yaml"],
     tail: ["watcher tail config.yaml --server watcher.example:8080 --json"],
-    replay: ["watcher replay orders --since 2h", "watcher replay orders --since 10042 --server watcher.example:8080"],
-    status: ["watcher status", "watcher status --watch", "watcher status --state /var/lib/watcher --json"],
+    replay: [
+        "watcher replay orders --since 2h",
+        "watcher replay orders --since 10042 --server watcher.example:8080",
+    ],
+    status: [
+        "watcher status",
+        "watcher status --watch",
+        "watcher status --state /var/lib/watcher --json",
+    ],
     healthcheck: ["watcher healthcheck --server 127.0.0.1:8080"],
 }
 
@@ -49,7 +56,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 for _verb, _examples in _EXAMPLES.items():
-    app.command(epilog="\b\nExamples:\n" + "\n".join(f"  {example}" for example in _examples), no_args_is_help=False)(_verb)
+    app.command(
+        epilog="\b\nExamples:\n" + "\n".join(f"  {example}" for example in _examples),
+        no_args_is_help=False,
+    )(_verb)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a callback
@@ -60,7 +70,11 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a ca
 
 @app.callback(epilog="\b\n" + _EPILOG.replace("\n\n", "\n\n\b\n"))
 def top(
-    *, version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)] = False
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
     """Turn a directory or an S3 bucket into a stream of JSON events."""
     del version

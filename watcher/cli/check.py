@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.configuration import read_configuration
-from watcher.cli.lines import complain
-from watcher.cli.options import Json, flag
+from watcher.cli.config_source import read_configuration
+from watcher.cli.flags import Json, flag
+from watcher.cli.output import complain
 from watcher.errors import ConfigError
-from watcher.text import human_size, printable
+from watcher.formatting import human_size, printable
 
 if TYPE_CHECKING:
     from watcher.cli.survey import Survey
@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A file with a configuration, or - for stdin.", show_default=False)],
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A file with a configuration, or - for stdin.",
+            show_default=False,
+        ),
+    ],
     *,
-    offline: Annotated[bool, flag("--offline", help="Validate only; the place is not read.")] = False,
+    offline: Annotated[
+        bool, flag("--offline", help="Validate only; the place is not read.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Validate a configuration, then try it without a server.
 
     It reads the place once and tells what matches, how changes would be noticed, and what listing a bucket costs a month.
     """
-    from watcher.config import parse_spec  # noqa: PLC0415 - brings yaml, for which --help need not wait
+    from watcher.config.schema import parse_spec  # noqa: PLC0415 - brings yaml, for which --help need not wait
 
     data = read_configuration(config)
     try:
@@ -68,13 +77,18 @@ def _survey(spec: Spec) -> Survey:
     place = escape(printable(spec.where.place))
     # Nothing is shown where standard error is no terminal.
     with Console(stderr=True, highlight=False).status(f"reading {place}") as line:
-        return survey_place(spec, lambda entries: line.update(f"reading {place}: {entries:,} entries"))
+        return survey_place(
+            spec, lambda entries: line.update(f"reading {place}: {entries:,} entries")
+        )
 
 
 def _by_line(text: str) -> list[str]:
     """Return the problems of a configuration each on a line of its own, below the first."""
     head, _, problems = text.partition(": ")
-    return [f"{head}:", *(f"  {problem}" for problem in re.split(r"; (?=line [0-9]+[:,]|and more$)", problems))]
+    return [
+        f"{head}:",
+        *(f"  {problem}" for problem in re.split(r"; (?=line [0-9]+[:,]|and more$)", problems)),
+    ]
 
 
 def _rows(survey: Survey) -> list[tuple[str, str]]:
@@ -86,7 +100,9 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     ]
     if survey.unread:
         rows.append(("unread", f"{survey.unread:,} directories that may not be read"))
-    rows += [("" if number else "first", printable(path)) for number, path in enumerate(survey.first)]
+    rows += [
+        ("" if number else "first", printable(path)) for number, path in enumerate(survey.first)
+    ]
     if survey.cost is not None:
         cost = survey.cost
         rows += [
@@ -94,7 +110,10 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
                 "requests",
                 f"{cost.requests_per_poll:,} for one listing, every {cost.poll_interval_s:g} s: {cost.polls_per_month:,} in 30 days",
             ),
-            ("cost", f"${cost.dollars_per_month:,.2f} in 30 days for {cost.requests_per_month:,} LIST requests"),
+            (
+                "cost",
+                f"${cost.dollars_per_month:,.2f} in 30 days for {cost.requests_per_month:,} LIST requests",
+            ),
             ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
         ]
     return rows

@@ -77,12 +77,18 @@ class Endpoint:
         try:
             authorities = self.tls_ca.read_bytes() if self.tls_ca else None
         except OSError as error:
-            raise ConfigError(f"cannot be read: {error.strerror}", place=str(self.tls_ca)) from error
-        return grpc.aio.secure_channel(self.address, grpc.ssl_channel_credentials(authorities), OPTIONS)
+            raise ConfigError(
+                f"cannot be read: {error.strerror}", place=str(self.tls_ca)
+            ) from error
+        return grpc.aio.secure_channel(
+            self.address, grpc.ssl_channel_credentials(authorities), OPTIONS
+        )
 
 
 @asynccontextmanager
-async def open_stream(endpoint: Endpoint, name: str, config: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+async def open_stream(
+    endpoint: Endpoint, name: str, config: bytes
+) -> AsyncIterator[AsyncIterator[bytes]]:
     """Open a stream and provide its payloads once the watch is ready: what changes from then on is reported.
 
     Args:
@@ -118,7 +124,9 @@ def _translated(error: grpc.aio.AioRpcError) -> WatcherError:
     return kind(error.details() or error.code().name)
 
 
-async def request_replay(endpoint: Endpoint, name: str, place: str, *, seq: int | None, time_s: float | None) -> tuple[str, range]:
+async def request_replay(
+    endpoint: Endpoint, name: str, place: str, *, seq: int | None, time_s: float | None
+) -> tuple[str, range]:
     """Ask a server to send confirmed events again.
 
     Args:
@@ -142,7 +150,9 @@ async def request_replay(endpoint: Endpoint, name: str, place: str, *, seq: int 
         request.time.FromNanoseconds(int(time_s * 1e9))
     async with endpoint.channel() as channel:
         try:
-            answer = await watcher_pb2_grpc.DeliveryStub(channel).Replay(request, metadata=endpoint.metadata, timeout=REPLAY_TIMEOUT_S)
+            answer = await watcher_pb2_grpc.DeliveryStub(channel).Replay(
+                request, metadata=endpoint.metadata, timeout=REPLAY_TIMEOUT_S
+            )
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
     return answer.place, range(answer.first_seq, answer.last_seq + 1)

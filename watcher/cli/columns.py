@@ -30,7 +30,9 @@ class Column(NamedTuple):
     may_cut: bool = False
 
 
-def fit(columns: Sequence[Column], rows: Sequence[Mapping[str, Text]], width: int, *, may_cut: bool) -> dict[Column, int]:
+def fit(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Text]], width: int, *, may_cut: bool
+) -> dict[Column, int]:
     """Return the columns that fit, in their order, each with the cells that it takes.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from watcher.cli.addresses import default_server
-from watcher.cli.options import Server, Tls, TlsCa  # noqa: TC001 - typer reads annotations
+from watcher.cli.defaults import default_server
+from watcher.cli.flags import Server, Tls, TlsCa  # noqa: TC001 - typer reads annotations
 
 
 def healthcheck(*, server: Server = None, tls: Tls = False, tls_ca: TlsCa = None) -> None:

@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.session import show_changes
-from watcher.logs import configure_logs
+from watcher.formatting import printable
 from watcher.server import Server
 from watcher.settings import ServerSettings
-from watcher.text import printable
+from watcher.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, WrappedLogger
 
-    from watcher.cli.lines import Output
+    from watcher.cli.output import Output
 
 _NAME = "dev"
 _PROGRESS_S = 0.1
 
 
-async def watch(config: bytes, state: Path, output: Output, command: str | None, *, is_verbose: bool) -> None:
+async def watch(
+    config: bytes, state: Path, output: Output, command: str | None, *, is_verbose: bool
+) -> None:
     """Show what a configuration asks for, until cancelled.
 
     Args:
@@ -48,7 +50,9 @@ async def watch(config: bytes, state: Path, output: Output, command: str | None,
     settings = ServerSettings(listen="127.0.0.1:0", http_listen=None, state_directory=state)
     async with Server(settings) as server, AsyncExitStack() as exits:
         async with _progress(server, output):
-            payloads = await exits.enter_async_context(open_stream(Endpoint(server.address), _NAME, config))
+            payloads = await exits.enter_async_context(
+                open_stream(Endpoint(server.address), _NAME, config)
+            )
         output.tell(_header(server))
         await show_changes(payloads, output, command)
 
@@ -83,7 +87,11 @@ async def _progress(server: Server, output: Output) -> AsyncIterator[None]:
         async def update() -> None:
             while True:
                 for identity, running in server.watches.running():
-                    line.update(escape(f"{running.status.state} {printable(identity.place)}: {running.status.scanned:,} entries"))
+                    line.update(
+                        escape(
+                            f"{running.status.state} {printable(identity.place)}: {running.status.scanned:,} entries"
+                        )
+                    )
                 await asyncio.sleep(_PROGRESS_S)
 
         task = asyncio.create_task(update())

@@ -9,18 +9,35 @@ from typing import Annotated
 
 import typer
 
-from watcher.cli.addresses import default_server
-from watcher.cli.options import Server, Tls, TlsCa, Token, duration, flag
-from watcher.text import printable
+from watcher.cli.defaults import default_server
+from watcher.cli.flags import Server, Tls, TlsCa, Token, duration, flag
+from watcher.formatting import printable
 
 
 def replay(  # noqa: PLR0913 - each is a flag
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the event source, or its id.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Of the event source, or its id.", show_default=False),
+    ],
     *,
     since: Annotated[
-        str, flag("--since", metavar="SEQ|TIME", env=False, help="A sequence number, a time (2026-01-31T12:00:00Z), or how long ago (2h).")
+        str,
+        flag(
+            "--since",
+            metavar="SEQ|TIME",
+            env=False,
+            help="A sequence number, a time (2026-01-31T12:00:00Z), or how long ago (2h).",
+        ),
     ],
-    place: Annotated[str, flag("--place", metavar="URI", env=False, help="If several places are watched under the name.")] = "",
+    place: Annotated[
+        str,
+        flag(
+            "--place",
+            metavar="URI",
+            env=False,
+            help="If several places are watched under the name.",
+        ),
+    ] = "",
     server: Server = None,
     token: Token = "",
     tls: Tls = False,
@@ -33,11 +50,23 @@ def replay(  # noqa: PLR0913 - each is a flag
     from watcher.cli.client import Endpoint, request_replay  # noqa: PLC0415 - grpc, for which --help need not wait
 
     seq, time_s = _since(since)
-    found, seqs = asyncio.run(request_replay(Endpoint(server or default_server(), token, tls, tls_ca), name, place, seq=seq, time_s=time_s))
+    found, seqs = asyncio.run(
+        request_replay(
+            Endpoint(server or default_server(), token, tls, tls_ca),
+            name,
+            place,
+            seq=seq,
+            time_s=time_s,
+        )
+    )
     if seqs:
-        typer.echo(f"{printable(found)}: {len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}")
+        typer.echo(
+            f"{printable(found)}: {len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}"
+        )
     else:
-        typer.echo(f"{printable(found)}: nothing is sent again; a server keeps delivered events for its --journal-retention")
+        typer.echo(
+            f"{printable(found)}: nothing is sent again; a server keeps delivered events for its --journal-retention"
+        )
 
 
 def _since(text: str) -> tuple[int | None, float | None]:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import typer  # noqa: TC002 - typer reads annotations
 
-from watcher.cli.addresses import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
-from watcher.cli.options import Verbose, address, by_commas, duration, duration_text, flag, host_port
+from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
+from watcher.cli.flags import Verbose, address, by_commas, duration, duration_text, flag, host_port
 
 
 def _http(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
@@ -22,38 +22,94 @@ def _http(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
 
 def serve(  # noqa: PLR0913 - each is a flag
     *,
-    listen: Annotated[str, flag("--listen", metavar="ADDRESS", parser=address, help="host:port or unix:/path.")] = DEFAULT_SERVER,
+    listen: Annotated[
+        str, flag("--listen", metavar="ADDRESS", parser=address, help="host:port or unix:/path.")
+    ] = DEFAULT_SERVER,
     http: Annotated[
-        str, flag("--http", metavar="ADDRESS", parser=host_port, callback=_http, help="Metrics, probes and status; '' for none.")
+        str,
+        flag(
+            "--http",
+            metavar="ADDRESS",
+            parser=host_port,
+            callback=_http,
+            help="Metrics, probes and status; '' for none.",
+        ),
     ] = DEFAULT_HTTP,
     state: Annotated[
         Path | None,
         # What it must allow, and to whom, is said when it is opened.
-        flag("--state", metavar="DIR", readable=False, help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]"),
+        flag(
+            "--state",
+            metavar="DIR",
+            readable=False,
+            help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]",
+        ),
     ] = None,
     allow_directory: Annotated[
         list[str] | None,
-        flag("--allow-directory", metavar="[NAME=]DIR", callback=by_commas, help="May be watched, with all below; repeatable."),
+        flag(
+            "--allow-directory",
+            metavar="[NAME=]DIR",
+            callback=by_commas,
+            help="May be watched, with all below; repeatable.",
+        ),
     ] = None,
     allow_bucket: Annotated[
-        list[str] | None, flag("--allow-bucket", metavar="[NAME=]GLOB", callback=by_commas, help="Buckets that may be watched; repeatable.")
+        list[str] | None,
+        flag(
+            "--allow-bucket",
+            metavar="[NAME=]GLOB",
+            callback=by_commas,
+            help="Buckets that may be watched; repeatable.",
+        ),
     ] = None,
     allow_endpoint: Annotated[
-        list[str] | None, flag("--allow-endpoint", metavar="[NAME=]URL", callback=by_commas, help="Stores that may be used; repeatable.")
+        list[str] | None,
+        flag(
+            "--allow-endpoint",
+            metavar="[NAME=]URL",
+            callback=by_commas,
+            help="Stores that may be used; repeatable.",
+        ),
     ] = None,
     allow_role: Annotated[
-        list[str] | None, flag("--allow-role", metavar="[NAME=]GLOB", callback=by_commas, help="Roles that may be assumed; repeatable.")
+        list[str] | None,
+        flag(
+            "--allow-role",
+            metavar="[NAME=]GLOB",
+            callback=by_commas,
+            help="Roles that may be assumed; repeatable.",
+        ),
     ] = None,
     allow_profile: Annotated[
-        list[str] | None, flag("--allow-profile", metavar="[NAME=]GLOB", callback=by_commas, help="AWS profiles to use; repeatable.")
+        list[str] | None,
+        flag(
+            "--allow-profile",
+            metavar="[NAME=]GLOB",
+            callback=by_commas,
+            help="AWS profiles to use; repeatable.",
+        ),
     ] = None,
     token_file: Annotated[
-        Path | None, flag("--token-file", metavar="FILE", help="Lines of name:token; without it no token is asked for.")
+        Path | None,
+        flag(
+            "--token-file",
+            metavar="FILE",
+            help="Lines of name:token; without it no token is asked for.",
+        ),
     ] = None,
-    tls_cert: Annotated[Path | None, flag("--tls-cert", metavar="FILE", help="Certificate chain (PEM); serve with TLS.")] = None,
-    tls_key: Annotated[Path | None, flag("--tls-key", metavar="FILE", help="Its key (PEM).")] = None,
+    tls_cert: Annotated[
+        Path | None,
+        flag("--tls-cert", metavar="FILE", help="Certificate chain (PEM); serve with TLS."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, flag("--tls-key", metavar="FILE", help="Its key (PEM).")
+    ] = None,
     tls_client_ca: Annotated[
-        Path | None, flag("--tls-client-ca", metavar="FILE", help="Clients must have a certificate of it (PEM).")
+        Path | None,
+        flag(
+            "--tls-client-ca", metavar="FILE", help="Clients must have a certificate of it (PEM)."
+        ),
     ] = None,
     redelivery_window: Annotated[
         str,
@@ -65,33 +121,88 @@ def serve(  # noqa: PLR0913 - each is a flag
         ),
     ] = "30s",
     idle_timeout: Annotated[
-        str, flag("--idle-timeout", metavar="TIME", parser=duration_text, help="A watch without a stream stops looking after this.")
+        str,
+        flag(
+            "--idle-timeout",
+            metavar="TIME",
+            parser=duration_text,
+            help="A watch without a stream stops looking after this.",
+        ),
     ] = "10m",
     journal_cap: Annotated[
-        int, flag("--journal-cap", metavar="COUNT", min=1, help="Undelivered events that a watch holds before it stops looking.")
+        int,
+        flag(
+            "--journal-cap",
+            metavar="COUNT",
+            min=1,
+            help="Undelivered events that a watch holds before it stops looking.",
+        ),
     ] = 100_000,
     journal_retention: Annotated[
         str,
-        flag("--journal-retention", metavar="TIME", parser=duration_text, help="Delivered events are kept so long for `watcher replay`."),
+        flag(
+            "--journal-retention",
+            metavar="TIME",
+            parser=duration_text,
+            help="Delivered events are kept so long for `watcher replay`.",
+        ),
     ] = "0s",
-    max_streams: Annotated[int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")] = 10_000,
-    max_watches: Annotated[int, flag("--max-watches", metavar="COUNT", min=1, help="Watches that run at once.")] = 2_000,
+    max_streams: Annotated[
+        int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")
+    ] = 10_000,
+    max_watches: Annotated[
+        int, flag("--max-watches", metavar="COUNT", min=1, help="Watches that run at once.")
+    ] = 2_000,
     max_token_streams: Annotated[
-        int, flag("--max-token-streams", metavar="COUNT", min=1, help="Streams at once of one token's name; without tokens, of all.")
+        int,
+        flag(
+            "--max-token-streams",
+            metavar="COUNT",
+            min=1,
+            help="Streams at once of one token's name; without tokens, of all.",
+        ),
     ] = 1_000,
     max_token_watches: Annotated[
-        int, flag("--max-token-watches", metavar="COUNT", min=1, help="Watches whose state is kept, likewise.")
+        int,
+        flag(
+            "--max-token-watches",
+            metavar="COUNT",
+            min=1,
+            help="Watches whose state is kept, likewise.",
+        ),
     ] = 1_000,
     max_token_entries: Annotated[
-        int, flag("--max-token-entries", metavar="COUNT", min=1, help="Files and objects in the indexes, likewise.")
+        int,
+        flag(
+            "--max-token-entries",
+            metavar="COUNT",
+            min=1,
+            help="Files and objects in the indexes, likewise.",
+        ),
     ] = 20_000_000,
     max_token_journal_bytes: Annotated[
-        int, flag("--max-token-journal-bytes", metavar="COUNT", min=1, help="Undelivered events, likewise.")
+        int,
+        flag(
+            "--max-token-journal-bytes",
+            metavar="COUNT",
+            min=1,
+            help="Undelivered events, likewise.",
+        ),
     ] = 1 << 30,
     max_config_bytes: Annotated[
-        int, flag("--max-config-bytes", metavar="COUNT", min=1, max=65_536, help="Length of one configuration.")
+        int,
+        flag(
+            "--max-config-bytes",
+            metavar="COUNT",
+            min=1,
+            max=65_536,
+            help="Length of one configuration.",
+        ),
     ] = 65_536,
-    log_format: Annotated[Literal["auto", "json", "console"], flag("--log-format", help="auto: console on a terminal.")] = "auto",
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        flag("--log-format", help="auto: console on a terminal."),
+    ] = "auto",
     verbose: Verbose = False,
 ) -> None:
     """Run the server.
@@ -99,9 +210,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     Without any --allow flag every place may be watched, but then it listens on loopback or a unix socket only.
     NAME= before a value allows it to the token of that name only.
     """
-    from watcher.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
     from watcher.server import serve as run_server  # noqa: PLC0415 - likewise
     from watcher.settings import ServerSettings  # noqa: PLC0415 - likewise
+    from watcher.telemetry.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
 
     configure_logs(log_format, verbose=verbose)
     settings = ServerSettings(

@@ -9,13 +9,13 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from watcher.cli.commands import run_command
-from watcher.cli.notices import read_notices
+from watcher.cli.change_view import read_notices
+from watcher.cli.exec_hook import run_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Coroutine
 
-    from watcher.cli.lines import Output
+    from watcher.cli.output import Output
 
 _STDOUT = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,7 +40,11 @@ async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     # Under nohup the end of the terminal is not ours.
-    numbers = [number for number in _SIGNALS if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [
+        number
+        for number in _SIGNALS
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def stop() -> None:
         task.cancel()

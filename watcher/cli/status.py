@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watcher.cli.addresses import default_http_server, default_state_directory
-from watcher.cli.lines import complain
-from watcher.cli.options import Json, Token, flag
+from watcher.cli.defaults import default_http_server, default_state_directory
+from watcher.cli.flags import Json, Token, flag
+from watcher.cli.output import complain
 from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -49,10 +49,30 @@ class Standing:
 def status(
     *,
     server_http: Annotated[
-        str | None, flag("--server-http", metavar="URL", help="HTTP port of a server.  [default: http://127.0.0.1:8081]")
+        str | None,
+        flag(
+            "--server-http",
+            metavar="URL",
+            help="HTTP port of a server.  [default: http://127.0.0.1:8081]",
+        ),
     ] = None,
-    state: Annotated[Path | None, flag("--state", metavar="DIR", env=False, help="Read the state files there, without a server.")] = None,
-    watch: Annotated[bool, flag("--watch", env=False, help="Show it again every second, with the newest changes, until Ctrl-C.")] = False,
+    state: Annotated[
+        Path | None,
+        flag(
+            "--state",
+            metavar="DIR",
+            env=False,
+            help="Read the state files there, without a server.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        flag(
+            "--watch",
+            env=False,
+            help="Show it again every second, with the newest changes, until Ctrl-C.",
+        ),
+    ] = False,
     token: Token = "",
     json: Json = False,
 ) -> None:
@@ -66,13 +86,19 @@ def status(
         raise typer.BadParameter("cannot be combined with --json", param_hint="'--watch'")
     if watch and not sys.stdout.isatty():
         raise typer.BadParameter("needs a terminal", param_hint="'--watch'")
-    read = partial(_from_files, state) if state else partial(_from_server, server_http, token) if server_http else _either(token)
+    read = (
+        partial(_from_files, state)
+        if state
+        else partial(_from_server, server_http, token)
+        if server_http
+        else _either(token)
+    )
     if json:
         import msgspec  # noqa: PLC0415 - a table does not need it
 
         typer.echo(msgspec.json.encode(read().document).decode())
         return
-    from watcher.cli.board import follow_board, print_board  # noqa: PLC0415 - rich, which JSON does not need
+    from watcher.cli.status_table import follow_board, print_board  # noqa: PLC0415 - rich, which JSON does not need
 
     if watch:
         follow_board(read)
@@ -115,17 +141,29 @@ def _from_server(url: str, token: str) -> Standing:
             connection.request("GET", f"{parts.path.rstrip('/')}/status.json", headers=headers)
             answer = connection.getresponse()
             if answer.status == HTTPStatus.UNAUTHORIZED:
-                raise UnauthenticatedError("the server asks for a token, or for another", place=url, hint="give one with --token")
+                raise UnauthenticatedError(
+                    "the server asks for a token, or for another",
+                    place=url,
+                    hint="give one with --token",
+                )
             if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
-                raise DeniedError("the server does not go by this name", place=url, hint="use 127.0.0.1 or localhost")
+                raise DeniedError(
+                    "the server does not go by this name",
+                    place=url,
+                    hint="use 127.0.0.1 or localhost",
+                )
             document = msgspec.json.decode(answer.read(), type=dict[str, Any])
             standing = Standing(document, [*document["watches"], *document.get("idle", ())])
         finally:
             connection.close()
     except OSError as error:
-        raise UnavailableError(f"no server answers: {error.strerror or error}", place=url, hint=hint) from error
+        raise UnavailableError(
+            f"no server answers: {error.strerror or error}", place=url, hint=hint
+        ) from error
     except (HTTPException, ValueError, LookupError, TypeError) as error:
-        raise UnavailableError("this is not the HTTP port of a watcher server", place=url, hint=hint) from error
+        raise UnavailableError(
+            "this is not the HTTP port of a watcher server", place=url, hint=hint
+        ) from error
     return standing
 
 
@@ -135,14 +173,16 @@ def _from_files(directory: Path) -> Standing:
     Raises:
         StateError: The directory or a file cannot be read.
     """
-    from watcher.state import state_files  # noqa: PLC0415 - as above
-    from watcher.store import read_summary  # noqa: PLC0415 - as above
+    from watcher.state.sqlite.directory import state_files  # noqa: PLC0415 - as above
+    from watcher.state.sqlite.store import read_summary  # noqa: PLC0415 - as above
 
     try:
         files = sorted(state_files(directory))
     except OSError as error:
         raise StateError(
-            f"the state directory cannot be read: {error.strerror}", place=str(directory), hint="name it with --state"
+            f"the state directory cannot be read: {error.strerror}",
+            place=str(directory),
+            hint="name it with --state",
         ) from error
     watches = [_report(read_summary(file)) for file in files]
     return Standing({"watches": watches}, watches)
@@ -151,4 +191,12 @@ def _from_files(directory: Path) -> Standing:
 def _report(summary: Mapping[str, str | float]) -> Mapping[str, Any]:
     """Return a state file's summary in the shape that a server gives its watches."""
     unconfirmed = int(summary["next_seq"]) - 1 - int(summary["cursor"])
-    return {**summary, "state": "offline", "mode": "", "unconfirmed": unconfirmed, "streams": 0, "error": "", "note": ""}
+    return {
+        **summary,
+        "state": "offline",
+        "mode": "",
+        "unconfirmed": unconfirmed,
+        "streams": 0,
+        "error": "",
+        "note": "",
+    }

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from watcher.cost import KEYS_PER_REQUEST, Cost, cost_of
-from watcher.mounts import mount_of
-from watcher.patterns import PathFilter
+from watcher.filesystem.mounts import mount_of
+from watcher.filters.path_filter import PathFilter
+from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.sources.factory import Sources
 from watcher.spec import BucketSpec, DirectorySpec, Filter, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from watcher.sources.base import Source
+    from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
 FIRST = 10
@@ -91,7 +91,9 @@ def survey_place(spec: Spec, progress: Callable[[int], None]) -> Survey:
 @contextmanager
 def _opened(spec: Spec) -> Iterator[Source]:
     """Provide the source of a spec without its filter, and without notifications: nothing is watched, only read."""
-    where = replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
+    where = (
+        replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
+    )
     sources = Sources()
     source = sources.make(replace(spec, where=where, filter=Filter()), should_stop=lambda: False)
     try:
@@ -113,7 +115,10 @@ def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
         return Mode.NOTIFY, "the file system is not known"
     if mount.notifies:
         return Mode.NOTIFY, f"{mount.type} sends notifications"
-    return Mode.POLL, f"{mount.type} sends no reliable notifications, so it is read every {where.poll_interval_s:g} s"
+    return (
+        Mode.POLL,
+        f"{mount.type} sends no reliable notifications, so it is read every {where.poll_interval_s:g} s",
+    )
 
 
 def _cost(where: BucketSpec, keys: int) -> Cost:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.addresses import default_server
-from watcher.cli.configuration import STDIN, read_configuration
-from watcher.cli.lines import Output, complain
-from watcher.cli.options import Exec, Json, Server, Tls, TlsCa, Token, flag
+from watcher.cli.config_source import STDIN, read_configuration
+from watcher.cli.defaults import default_server
+from watcher.cli.flags import Exec, Json, Server, Tls, TlsCa, Token, flag
+from watcher.cli.output import Output, complain
 from watcher.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -24,14 +24,26 @@ BACKOFF_MAX_S = 30.0
 
 
 def tail(  # noqa: PLR0913 - each is a flag
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A file with a configuration, or - for stdin.", show_default=False)],
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A file with a configuration, or - for stdin.",
+            show_default=False,
+        ),
+    ],
     *,
     server: Server = None,
-    name: Annotated[str | None, flag("--name", metavar="NAME", help="Of the event source.  [default: that of the file]")] = None,
+    name: Annotated[
+        str | None,
+        flag("--name", metavar="NAME", help="Of the event source.  [default: that of the file]"),
+    ] = None,
     token: Token = "",
     tls: Tls = False,
     tls_ca: TlsCa = None,
-    reconnect: Annotated[bool, flag("--reconnect/--no-reconnect", help="Connect again when the server has gone.")] = True,
+    reconnect: Annotated[
+        bool, flag("--reconnect/--no-reconnect", help="Connect again when the server has gone.")
+    ] = True,
     command: Exec = None,
     json: Json = False,
 ) -> None:
@@ -44,11 +56,26 @@ def tail(  # noqa: PLR0913 - each is a flag
 
     endpoint = Endpoint(server or default_server(), token, tls, tls_ca)
     stem = "stdin" if config == STDIN else Path(config).stem
-    following = _follow(endpoint, name or stem, read_configuration(config), Output(as_json=json), command, reconnect=reconnect)
+    following = _follow(
+        endpoint,
+        name or stem,
+        read_configuration(config),
+        Output(as_json=json),
+        command,
+        reconnect=reconnect,
+    )
     asyncio.run(run_until_stopped(following))
 
 
-async def _follow(endpoint: Endpoint, name: str, config: bytes, output: Output, command: str | None, *, reconnect: bool) -> None:  # noqa: PLR0913
+async def _follow(  # noqa: PLR0913 - one for each flag
+    endpoint: Endpoint,
+    name: str,
+    config: bytes,
+    output: Output,
+    command: str | None,
+    *,
+    reconnect: bool,
+) -> None:
     """Show one stream after the other.
 
     Raises:

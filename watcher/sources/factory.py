@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from watcher.patterns import PathFilter
-from watcher.sources.directory import DirectorySource
-from watcher.sources.inotify import Inotify
+from watcher.filters.path_filter import PathFilter
+from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from watcher.sources.base import Source
+    from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
 
@@ -40,7 +40,7 @@ class Sources:
         path_filter = PathFilter(spec.filter)
         if isinstance(spec.where, DirectorySpec):
             return DirectorySource(spec.where, path_filter, self._notifications, state=self._state)
-        from watcher.sources.bucket import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
+        from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
 
         return BucketSource(spec.where, path_filter, should_stop=should_stop)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cli.program import DEADLINE_S, WATCHER, Program
-from s3_servers import free_ports
+from support.program import DEADLINE_S, WATCHER, Program
+from support.project import PROJECT
+from support.s3.real_servers import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,11 +21,20 @@ if TYPE_CHECKING:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which nothing of this machine shows."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "AWS_", "XDG_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("WATCHER_", "AWS_", "XDG_"))
+    }
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    own = {"HOME": str(tmp_path), "TMPDIR": str(temporary), "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "80"}
-    return kept | own | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONWARNINGS": "error"}
+    own = {
+        "HOME": str(tmp_path),
+        "TMPDIR": str(temporary),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "COLUMNS": "80",
+    }
+    return kept | own | {"PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
 
 
 @pytest.fixture
@@ -50,10 +60,14 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def run(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(
+    environment: dict[str, str], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return what runs a program to its end."""
 
-    def run_it(*arguments: object, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    def run_it(
+        *arguments: object, stdin: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         command = [*WATCHER, *map(str, arguments)]
         return subprocess.run(
             command,

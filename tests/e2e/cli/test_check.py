@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from s3_servers import S3Server
+    from support.s3.real_servers import S3Server
 
 
-def test_check(run: Callable[..., subprocess.CompletedProcess[str]], config: Path, place: Path, tmp_path: Path) -> None:
+def test_check(
+    run: Callable[..., subprocess.CompletedProcess[str]], config: Path, place: Path, tmp_path: Path
+) -> None:
     """Check tells what matches, what is left out and how changes would be noticed, and writes nothing."""
     (place / "a.csv").write_text("12345")
     (place / "b.txt").write_text("1")
@@ -32,10 +34,18 @@ def test_check(run: Callable[..., subprocess.CompletedProcess[str]], config: Pat
     assert re.search(r"^mode       (notify|poll) \(.+\)$", done.stdout, re.MULTILINE)
     assert sorted(tmp_path.rglob("*")) == before
     survey = json.loads(run("check", "--json", "-", stdin=config.read_text()).stdout)
-    assert (survey["matching"], survey["left_out"], survey["size"], survey["first"], survey["cost"]) == (2, 1, 5, ["a.csv", "ready"], None)
+    assert (
+        survey["matching"],
+        survey["left_out"],
+        survey["size"],
+        survey["first"],
+        survey["cost"],
+    ) == (2, 1, 5, ["a.csv", "ready"], None)
 
 
-def test_check_bucket(run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server) -> None:
+def test_check_bucket(
+    run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server
+) -> None:
     """Check tells what polling a bucket costs, and whose price that is."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["a.csv", "b.txt"])
@@ -47,7 +57,9 @@ def test_check_bucket(run: Callable[..., subprocess.CompletedProcess[str]], moto
     assert "AWS in us-east-1; other stores differ" in done.stdout
 
 
-def test_check_refuses(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_check_refuses(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     """A configuration that is not valid is told in one line, and a place that is not there too, unless it is to stay offline."""
     done = run("check", "-", stdin="directory: /x\nincluded: []\n")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)

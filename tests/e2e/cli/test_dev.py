@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cli.program import DEADLINE_S, WATCHER, Program
-from e2e.client import wait_until
+from support.client import wait_until
+from support.program import DEADLINE_S, WATCHER, Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from s3_servers import S3Server
+    from support.s3.real_servers import S3Server
 
 
 def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> None:
@@ -37,7 +37,9 @@ def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> No
     program.wait_for(lambda program: len(program.events) == 3)
     (place / "b.txt").unlink()
     program.wait_for(lambda program: len(program.events) == 4)
-    told = [(event["type"], event["path"], event["old_path"], event["size"]) for event in program.events]
+    told = [
+        (event["type"], event["path"], event["old_path"], event["size"]) for event in program.events
+    ]
     assert told == [
         ("created", "a.txt", None, 5),
         ("modified", "a.txt", None, 11),
@@ -49,7 +51,9 @@ def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_dev_ends_by_signal(start: Callable[..., Program], place: Path, tmp_path: Path, number: int) -> None:
+def test_dev_ends_by_signal(
+    start: Callable[..., Program], place: Path, tmp_path: Path, number: int
+) -> None:
     """Ctrl-C, SIGTERM and a closed terminal end it with 0, without a word, and the temporary state is removed."""
     program = start("dev", place, "--existing", "report").ready()
     assert list((tmp_path / "tmp").iterdir())
@@ -62,18 +66,30 @@ def test_dev_ends_with_its_reader(environment: dict[str, str], place: Path, tmp_
     """When the reader of the pipe goes, as head does, it ends quietly, though no further event comes."""
     command = f"{sys.executable} -m watcher dev {place} --existing report | head -1"
     done = subprocess.run(
-        ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=DEADLINE_S, check=False
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=DEADLINE_S,
+        check=False,
     )
     assert json.loads(done.stdout)["path"] == "ready"
     assert done.stderr == ""
 
 
-def test_dev_ends_though_nobody_reads(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+def test_dev_ends_though_nobody_reads(
+    environment: dict[str, str], place: Path, tmp_path: Path
+) -> None:
     """Ctrl-C is heard while the pipe is full."""
     for number in range(1000):
         (place / f"{number:0200}").touch()
     process = subprocess.Popen(
-        [*WATCHER, "dev", str(place), "--existing", "report"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path
+        [*WATCHER, "dev", str(place), "--existing", "report"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=tmp_path,
     )
     with process:
         try:
@@ -95,7 +111,16 @@ def _wait_until_full(fd: int) -> None:
 
 def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
     """Filters, types and formats given as flags or in the environment reach the watch; there commas separate."""
-    flags = ("--include", "*.csv", "--include", "ready", "--events", "created,deleted", "--format", "cloudevents")
+    flags = (
+        "--include",
+        "*.csv",
+        "--include",
+        "ready",
+        "--events",
+        "created,deleted",
+        "--format",
+        "cloudevents",
+    )
     program = start("dev", place, *flags, WATCHER_EXISTING="report", WATCHER_EXCLUDE="x y*, z*")
     program.wait_for(lambda program: program.stdout)
     for name in ("x y.csv", "z.csv", "a.txt", "a.csv"):
@@ -105,7 +130,9 @@ def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
     assert (event["type"], event["data"]["path"]) == ("io.watcher.file.created", "a.csv")
 
 
-def test_dev_watches_its_own_temporary_directory(start: Callable[..., Program], tmp_path: Path) -> None:
+def test_dev_watches_its_own_temporary_directory(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
     """A place that holds the temporary state can be watched, and the state is not reported."""
     place = tmp_path / "tmp"
     (place / "ready").touch()
@@ -126,7 +153,9 @@ def test_dev_keeps_state(start: Callable[..., Program], place: Path, tmp_path: P
     assert program.events[0]["path"] == "meanwhile"
 
 
-def test_dev_takes_a_configuration(start: Callable[..., Program], config: Path, place: Path) -> None:
+def test_dev_takes_a_configuration(
+    start: Callable[..., Program], config: Path, place: Path
+) -> None:
     """A file takes the place of PLACE and flags."""
     program = start("dev", "--config", config).ready()
     (place / "a.csv").write_text("x")
@@ -152,7 +181,9 @@ def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path:
 def test_dev_stops_its_command(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
     """A command that runs at the end is stopped, with all that it has started."""
     pids = tmp_path / "pids"
-    program = start("dev", place, "--existing", "report", "--exec", f"sleep 600 & echo $! > {pids}; wait")
+    program = start(
+        "dev", place, "--existing", "report", "--exec", f"sleep 600 & echo $! > {pids}; wait"
+    )
     wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), "the command runs")
     assert program.stop() == 0
     wait_until(lambda: not _runs(int(pids.read_text())), "what it started has ended")
@@ -174,7 +205,9 @@ def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: P
     try:
         assert "(notify, 1 entry); stop with Ctrl-C" in _read_until(terminal, "Ctrl-C")
         (place / "a\x1b[31m.txt").write_text("x" * 1312)
-        assert re.search(r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt", _read_until(terminal, ".txt"))
+        assert re.search(
+            r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt", _read_until(terminal, ".txt")
+        )
         os.write(terminal, b"\x03")
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0
@@ -201,15 +234,30 @@ def test_dev_watches_a_bucket(start: Callable[..., Program], moto_server: S3Serv
     """A bucket of a real server is watched by its URI, with its store as a flag."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["in/ready"])
-    flags = ("--endpoint-url", moto_server.endpoint_url, "--poll-interval", "1s", "--existing", "report")
+    flags = (
+        "--endpoint-url",
+        moto_server.endpoint_url,
+        "--poll-interval",
+        "1s",
+        "--existing",
+        "report",
+    )
     program = start("dev", f"s3://{bucket}/in/", *flags, **moto_server.environment()).ready()
     moto_server.put_many(bucket, ["in/a.csv", "out/b.csv"])
     program.wait_for(lambda program: len(program.stdout) == 2)
     assert program.events[1]["uri"] == f"s3://{bucket}/in/a.csv"
 
 
-def test_dev_tells_a_missing_bucket_once(run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server) -> None:
+def test_dev_tells_a_missing_bucket_once(
+    run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server
+) -> None:
     """What the server refuses is told in one line."""
-    done = run("dev", "s3://no-such-bucket", "--endpoint-url", moto_server.endpoint_url, **moto_server.environment())
+    done = run(
+        "dev",
+        "s3://no-such-bucket",
+        "--endpoint-url",
+        moto_server.endpoint_url,
+        **moto_server.environment(),
+    )
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("watcher: s3://no-such-bucket")

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.cli.program import Program
+    from support.program import Program
 
 
-def test_healthcheck(run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]) -> None:
+def test_healthcheck(
+    run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
+) -> None:
     """Healthcheck is 0 while the server serves, by flag and in the server's own environment, and 1 when it has stopped."""
     serving, address, _ = server
     port = address.rpartition(":")[2]
@@ -27,7 +29,11 @@ def test_healthcheck(run: Callable[..., subprocess.CompletedProcess[str]], serve
 
 def test_serve_reads_the_environment(start: Callable[..., Program], tmp_path: Path) -> None:
     """Flags come from the environment, lists by commas, and an empty WATCHER_HTTP turns HTTP off; the state has its default."""
-    variables = {"WATCHER_LISTEN": "127.0.0.1:0", "WATCHER_HTTP": "", "WATCHER_ALLOW_DIRECTORY": f"{tmp_path}/a b,/c"}
+    variables = {
+        "WATCHER_LISTEN": "127.0.0.1:0",
+        "WATCHER_HTTP": "",
+        "WATCHER_ALLOW_DIRECTORY": f"{tmp_path}/a b,/c",
+    }
     program = start("serve", **variables)
     program.wait_for(lambda program: "server.listening" in program.stderr)
     assert '"http": null' in program.stderr

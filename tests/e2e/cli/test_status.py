@@ -11,14 +11,14 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from e2e.cli.program import DEADLINE_S, WATCHER
-from s3_servers import free_ports
+from support.program import DEADLINE_S, WATCHER
+from support.s3.real_servers import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.cli.program import Program
+    from support.program import Program
 
 
 LEFT = b"\x1b[?1049l"
@@ -40,17 +40,30 @@ def test_status(
     document = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)
     assert set(document) == {"version", "problem", "streams", "watches", "idle", "recent"}
     (live,) = document["watches"]
-    assert (live["name"], live["state"], live["mode"], live["entries"], live["streams"]) == ("orders", "watching", "notify", 1, 1)
+    assert (live["name"], live["state"], live["mode"], live["entries"], live["streams"]) == (
+        "orders",
+        "watching",
+        "notify",
+        1,
+        1,
+    )
     document = json.loads(run("status", "--state", state, "--json").stdout)
     assert set(document) == {"watches"}
     (beside,) = document["watches"]
-    assert (beside["name"], beside["place"], beside["state"], beside["entries"]) == ("orders", live["place"], "offline", 1)
+    assert (beside["name"], beside["place"], beside["state"], beside["entries"]) == (
+        "orders",
+        live["place"],
+        "offline",
+        1,
+    )
     assert tailing.stop() == serving.stop() == 0
     before = {path: path.stat().st_mtime_ns for path in state.iterdir()}
     table = run("status", WATCHER_HTTP=http, WATCHER_STATE=str(state))
     assert before == {path: path.stat().st_mtime_ns for path in state.iterdir()}
     assert table.stdout.split()[:3] == ["NAME", "PLACE", "STATE"]
-    assert re.search(rf"^orders +{re.escape(live['place'])} +offline +- +1 ", table.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^orders +{re.escape(live['place'])} +offline +- +1 ", table.stdout, re.MULTILINE
+    )
     assert f"no server answers at http://{http}" in table.stderr
 
 
@@ -63,30 +76,51 @@ def test_status_of_the_server_of_this_environment(
     assert f"from the server at http://{server[2]}" in done.stderr
 
 
-def test_status_asks_a_stranger(run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]) -> None:
+def test_status_asks_a_stranger(
+    run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
+) -> None:
     """An address where something else answers is told as such."""
     done = run("status", "--server-http", f"http://{server[1]}")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
 def test_status_with_a_token(
-    start: Callable[..., Program], run: Callable[..., subprocess.CompletedProcess[str]], config: Path, tmp_path: Path
+    start: Callable[..., Program],
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    config: Path,
+    tmp_path: Path,
 ) -> None:
     """A server that asks for tokens is asked with one, and tells of its watches alone; without it one line says what to do."""
     (tmp_path / "tokens").write_text("one:first\nother:second\n")
     port, http_port = free_ports(2)
     address, url = f"127.0.0.1:{port}", f"http://127.0.0.1:{http_port}"
-    flags = ("--listen", address, "--http", f"127.0.0.1:{http_port}", "--state", tmp_path / "state", "--token-file", tmp_path / "tokens")
+    flags = (
+        "--listen",
+        address,
+        "--http",
+        f"127.0.0.1:{http_port}",
+        "--state",
+        tmp_path / "state",
+        "--token-file",
+        tmp_path / "tokens",
+    )
     start("serve", *flags).wait_for(lambda program: "server.listening" in program.stderr)
     start("tail", config, "--server", address, "--token", "first").ready()
     assert "orders" in run("status", "--server-http", url, "--token", "first").stdout
     assert run("status", "--server-http", url, "--token", "second").stdout == "no watches\n"
     refused = run("status", "--server-http", url)
-    assert (refused.returncode, len(refused.stderr.splitlines()), "--token" in refused.stderr) == (1, 1, True)
+    assert (refused.returncode, len(refused.stderr.splitlines()), "--token" in refused.stderr) == (
+        1,
+        1,
+        True,
+    )
 
 
 def test_status_that_watches(
-    start: Callable[..., Program], environment: dict[str, str], config: Path, server: tuple[Program, str, str]
+    start: Callable[..., Program],
+    environment: dict[str, str],
+    config: Path,
+    server: tuple[Program, str, str],
 ) -> None:
     """On a terminal the watches and the newest changes are shown as they come, until Ctrl-C, which is no failure."""
     start("tail", config, "--server", server[1]).ready()
@@ -115,7 +149,9 @@ def test_status_that_watches(
         os.close(ours)
 
 
-def test_status_that_watches_needs_a_terminal(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_status_that_watches_needs_a_terminal(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     """Into a pipe it is wrong usage."""
     done = run("status", "--watch", "--state", tmp_path)
     assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)

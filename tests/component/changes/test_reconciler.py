@@ -1,0 +1,399 @@
+"""Decides whether what a source reads becomes the right changes, and no failure becomes a deletion; the source is a place in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.reconciler_bench import Bench
+from watcher.changes.detector import Appearance
+from watcher.changes.reconciler import HOLD_ENTRIES, Interrupted
+from watcher.errors import UnavailableError
+from watcher.model import Rescan
+from watcher.sources.protocol import LinksMoved, Looks, Move, Moves, Subtree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a bench on a fresh state file."""
+    bench = Bench(tmp_path / "state.db")
+    yield bench
+    bench.store.close()
+
+
+def many(count: int, prefix: bytes = b"") -> list[bytes]:
+    """Return paths."""
+    return [prefix + b"%04d" % number for number in range(count)]
+
+
+def test_scans_tell_each_difference_once(bench: Bench) -> None:
+    """What appeared, changed and went between two scans is told once, and an unchanged place is not."""
+    bench.place.put(b"a", b"b", b"c", b"d")
+    assert bench.scan() == "created a, created b, created c, created d"
+    bench.place.put(b"b", size=2)
+    del bench.place.files[b"c"]
+    bench.place.put(b"e")
+    assert bench.scan() == "modified b, created e, deleted c"
+    assert bench.scan() == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "expected"),
+    [
+        ({"ctime_ns": 2}, "poll", "modified f"),
+        ({"ctime_ns": 2}, "notify", ""),
+        ({"mtime_ns": 0}, "notify", "modified f"),
+        ({"ctime_ns": 2, "inode": 99}, "notify", "modified f"),
+        ({"storage_class": "GLACIER"}, "poll", ""),
+    ],
+)
+def test_what_a_scan_says_of_a_difference(
+    bench: Bench, values: dict[str, int | str], mode: str, expected: str
+) -> None:
+    """A ctime alone is told by a scan, but where notifications work only after another look; a storage class never is."""
+    bench.baseline(b"f")
+    bench.place.mode = mode
+    bench.place.put(b"f", **values)
+    assert bench.scan() == expected
+    is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
+    assert bench.place.hinted == ({b"f"} if is_doubtful else set())
+    assert bench.apply(bench.place.look([b"f"])) == ("modified f" if is_doubtful else "")
+    assert bench.scan() == ""
+
+
+def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:
+    """Of the batches abc, def and gh only those are read that are not as the last scan met them; what they miss is gone all the same."""
+    bench.place.has_digests = True
+    bench.baseline(*(bytes([letter]) for letter in b"abcdefgh"))
+    assert bench.place.read == ["abc", "def", "gh"]
+    bench.place.put(b"e", size=2)
+    assert bench.scan() == "modified e"
+    assert bench.scan() == ""
+    assert bench.place.read[3:] == ["def"]
+    del bench.place.files[b"c"], bench.place.files[b"h"]
+    assert bench.scan() == "deleted c, deleted h"
+    assert bench.place.read[4:] == ["abd", "efg"]
+
+
+@pytest.mark.parametrize("break_off", [True, False])
+def test_batches_are_forgotten_when_rows_have_changed_since(
+    bench: Bench, *, break_off: bool
+) -> None:
+    """A file that is as it was two readings ago is told, though the last whole scan met its batch just like this."""
+    bench.place.has_digests = True
+    bench.baseline(b"a", b"b", b"c", b"d")
+    former = bench.place.files[b"a"]
+    bench.place.put(b"a", size=2)
+    if break_off:
+        bench.interrupt_at = 3
+        with pytest.raises(Interrupted):
+            bench.scan()
+        bench.interrupt_at = None
+        assert bench.told() == "modified a"
+    else:
+        assert bench.apply(bench.place.look([b"a"])) == "modified a"
+    bench.place.files[b"a"] = former
+    assert bench.scan() == "modified a"
+
+
+def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
+    """A batch that stands for a row which this scan has met already may not be passed over: the row may have changed since."""
+    bench.place.has_digests = True
+    bench.baseline(b"a", b"b", b"c", b"d")
+    bench.place.twice = [bench.place.files[b"d"]._replace(size=9)]
+    assert bench.scan() == "modified d, modified d"
+    bench.place.twice = []
+    assert bench.scan() == ""
+
+
+def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_before(
+    bench: Bench,
+) -> None:
+    """The hint of a chmod may be on its way; so each new ctime is put off once more, and told when it is met again."""
+    bench.baseline(b"f")
+    bench.place.mode = "notify"
+    for ctime_ns, before in [(2, None), (3, 2)]:
+        bench.place.put(b"f", ctime_ns=ctime_ns)
+        assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": before})) == ""
+        assert bench.place.hinted == {b"f"}
+    assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": 3})) == "modified f"
+
+
+def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
+    """A link whose target was replaced by one with the same digest is silent; another digest, a new and a lost key are told."""
+    for path in (b"a", b"b", b"c"):
+        bench.place.put(path, etag="x", is_link=True)
+    bench.baseline()
+    for path in (b"a", b"b"):
+        bench.place.put(path, inode=77, mtime_ns=9, etag="x" if path == b"a" else "y")
+    del bench.place.files[b"c"]
+    bench.place.put(b"d", etag="x", is_link=True)
+    assert bench.apply(LinksMoved()) == "deleted c, modified b"
+    assert bench.scan() == "created d"
+    assert bench.apply(LinksMoved()) == ""
+
+
+def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
+    """However many links there are, each is looked at."""
+    paths = many(2100)
+    bench.place.put(*paths, is_link=True)
+    bench.baseline()
+    for path in paths[::700]:
+        bench.place.put(path, size=2)
+    assert bench.apply(LinksMoved()) == "modified 0000, modified 0700, modified 1400"
+
+
+def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
+    """Entries below a prefix that could not be read stay, and are told as deleted once it can be read and they are gone."""
+    bench.baseline(b"in/a", b"in/sub/b", b"out")
+    bench.place.files.clear()
+    bench.place.unread = [b"in/sub/"]
+    assert bench.scan() == "deleted in/a, deleted out"
+    bench.place.unread = []
+    assert bench.scan() == "deleted in/sub/b"
+
+
+def test_what_is_being_written_is_neither_told_nor_gone(bench: Bench) -> None:
+    """A path that is not settled keeps its row, or its lack of one, until a later look; so many of them are no loss to be held."""
+    bench.baseline(b"old", *many(200))
+    bench.place.put(b"old", b"new", size=5)
+    bench.place.unsettled = set(bench.place.files)
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told() == ""
+    bench.place.unsettled = set()
+    assert bench.apply(bench.place.look([b"old", b"new"])) == "modified old, created new"
+
+
+@pytest.mark.parametrize(
+    ("entries", "lost", "held"),
+    [
+        (HOLD_ENTRIES, HOLD_ENTRIES, 0),
+        (HOLD_ENTRIES + 1, HOLD_ENTRIES + 1, HOLD_ENTRIES + 1),
+        (250, 125, 0),
+        (250, 126, 126),
+    ],
+)
+def test_the_loss_of_most_is_held_until_seen_twice(
+    bench: Bench, entries: int, lost: int, held: int
+) -> None:
+    """Deletions of more than a hundred and more than half wait for a second scan that agrees; fewer are told at once."""
+    paths = many(entries)
+    bench.baseline(*paths)
+    for path in paths[:lost]:
+        del bench.place.files[path]
+    assert bench.reconciler.scan(is_baseline=False).held == held
+    assert bench.told().count("deleted") == lost - held
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told().count("deleted") == held
+    assert bench.store.entries == entries - lost
+
+
+def test_many_are_looked_for_twice(bench: Bench) -> None:
+    """What a second reading meets is not gone; what it lacks too is told. Batches that one of the readings before it had are not read."""
+    bench.place.has_digests = True
+    bench.baseline(*many(9))
+    lost = {path: bench.place.files.pop(path) for path in many(6)}
+
+    def reappear() -> None:
+        bench.place.files.update({path: lost[path] for path in many(3)})
+        bench.place.put(b"new")
+
+    bench.place.believed, bench.place.meanwhile = 5, reappear
+    bench.place.read.clear()
+    assert bench.scan() == "created new, deleted 0003, deleted 0004, deleted 0005"
+    assert bench.place.read == ["new"]
+
+
+def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
+    """When the entries are back at the second scan nothing is told, and a later loss is held anew."""
+    bench.baseline(*many(200))
+    files, bench.place.files = bench.place.files, {}
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    bench.place.files = dict(files)
+    assert bench.scan() == ""
+    bench.place.files.clear()
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    assert bench.told() == ""
+
+
+def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the source finds that what a scan lacks is there all the same, the place is unavailable, each time, and nothing is held."""
+
+    def find_all_there(paths: Sequence[bytes]) -> Sequence[bytes]:
+        raise UnavailableError(f"{len(paths)} are there all the same")
+
+    bench.baseline(*many(200))
+    files, bench.place.files = bench.place.files, {}
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.place, "confirm_gone", find_all_there)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="200 are there"):
+                bench.reconciler.scan(is_baseline=False)
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    bench.place.files = files
+    assert bench.scan() == ""
+
+
+def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
+    """Entries that could not be read are no deletions, so they neither hold others back nor count as a first scan that agrees."""
+    bench.baseline(*many(200, b"big/"), b"small")
+    bench.place.unread = [b"big/"]
+    del bench.place.files[b"small"]
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert bench.told() == "deleted small"
+    bench.place.unread, bench.place.files = [], {}
+    assert bench.reconciler.scan(is_baseline=False).held == 200
+    assert bench.told() == ""
+
+
+@pytest.mark.parametrize("failure", [Interrupted, UnavailableError("torn")])
+def test_a_scan_left_in_the_middle_deletes_nothing(
+    bench: Bench, failure: Exception | type[Exception]
+) -> None:
+    """What was not met when a scan broke off is not gone; what was found until then is told, and the next scan tells the rest."""
+    bench.baseline(*many(20))
+    del bench.place.files[b"0001"], bench.place.files[b"0019"]
+    bench.place.put(b"0000", b"0018", size=2)
+
+    def fail() -> None:
+        raise failure
+
+    bench.place.meanwhile = fail
+    with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
+        bench.reconciler.scan(is_baseline=False)
+    assert bench.told() == "modified 0000"
+    assert bench.scan() == "modified 0018, deleted 0001, deleted 0019"
+
+
+def test_an_interrupted_scan_is_no_witness(bench: Bench) -> None:
+    """A checkpoint that breaks off a scan leaves the index as it is; a loss seen by half a scan is not a loss seen once."""
+    bench.baseline(*many(200))
+    for path in many(199):
+        del bench.place.files[path]
+    bench.interrupt_at = 1
+    with pytest.raises(Interrupted):
+        bench.reconciler.scan(is_baseline=False)
+    bench.interrupt_at = None
+    assert bench.reconciler.scan(is_baseline=False).held == 199
+
+
+@pytest.mark.parametrize(
+    ("old_path", "path", "expected"),
+    [
+        (b"a", b"z", "moved a z"),
+        (b"z", b"a", "moved z a"),
+        (b"d/", b"z/", "moved d/1 z/1, moved d/2 z/2"),
+        (b"y/", b"b/", "moved y/1 b/1"),
+    ],
+)
+def test_a_rename_while_a_scan_runs_is_a_rename(
+    bench: Bench, old_path: bytes, path: bytes, expected: str
+) -> None:
+    """A file or directory moved from what a scan has read to what it has not, or back, is neither created nor deleted by its sweep."""
+    bench.baseline(
+        *(
+            path
+            for path in (b"a", b"d/1", b"d/2", b"m", b"n", b"o", b"y/1", b"z")
+            if path != b"z" or old_path == b"z"
+        )
+    )
+    if old_path == b"z":
+        del bench.place.files[b"a"]
+        bench.scan(), bench.told()
+
+    def rename() -> None:
+        bench.place.rename(old_path, path)
+        bench.place.ready.append(Moves([Move(old_path, path)]))
+
+    bench.place.meanwhile = rename
+    assert bench.scan() == expected
+    assert bench.scan() == ""
+
+
+def test_what_comes_and_goes_while_a_scan_runs_is_told_once(bench: Bench) -> None:
+    """Hints applied between two batches neither hide a later difference from the sweep nor make it tell one twice."""
+    bench.baseline(*many(12))
+    del bench.place.files[b"0005"]
+
+    def change() -> None:
+        for path in (b"0001", b"0011"):
+            del bench.place.files[path]
+        bench.place.put(b"0000new", b"9999new")
+        bench.place.ready.append(bench.place.look([b"0001", b"0011", b"0000new", b"9999new"]))
+
+    bench.place.meanwhile = change
+    assert (
+        bench.scan() == "deleted 0001, deleted 0011, created 0000new, created 9999new, deleted 0005"
+    )
+    assert bench.scan() == ""
+
+
+def test_a_sweep_asks_before_it_deletes(bench: Bench) -> None:
+    """A file that a scan missed because it was renamed behind its back, without a hint, is still there and is not told as deleted."""
+    bench.baseline(*many(9))
+    missed = bench.place.files.pop(b"0008")
+
+    def reappear() -> None:
+        bench.place.files[b"0008"] = missed
+
+    bench.place.meanwhile = reappear
+    assert bench.scan() == ""
+
+
+def test_a_subtree_is_compared_alone(bench: Bench) -> None:
+    """Scanning a subtree tells what changed below it and judges nothing beside it, not even a name that begins alike."""
+    bench.baseline(b"d/a", b"d/b", b"d0", b"d", b"e/a")
+    bench.place.files.clear()
+    bench.place.put(b"d/b", b"d/c")
+    bench.place.files[b"d/b"] = bench.store.index.rows([b"d/b"])[b"d/b"].entry
+    assert bench.apply(Subtree(b"d/")) == "created d/c, deleted d/a"
+    assert bench.apply(Subtree(b"", Rescan.MANY_HINTS)) == ""
+    assert bench.reconciler.rescan_reason is Rescan.MANY_HINTS
+
+
+@pytest.mark.parametrize(
+    ("standing", "values", "expected", "hinted"),
+    [
+        ([b"a"], {}, "moved a b", set()),
+        ([b"a"], {"size": 9, "mtime_ns": 9}, "moved a b, modified b", set()),
+        ([b"a"], {"inode": 99}, "", {b"a", b"b"}),
+        ([], {}, "", {b"b"}),
+    ],
+)
+def test_a_rename_is_believed_if_the_inode_agrees(
+    bench: Bench, standing: list[bytes], values: dict[str, int], expected: str, hinted: set[bytes]
+) -> None:
+    """The kernel's pair is a move when the index knew the file and it is the same one; else what is known of it is looked at again."""
+    bench.baseline(*standing)
+    bench.place.put(b"a", **values)
+    bench.place.rename(b"a", b"b")
+    assert bench.apply(Moves([Move(b"a", b"b")])) == expected
+    assert bench.place.hinted & {b"a", b"b"} >= hinted
+    assert bench.apply(bench.place.look(sorted(bench.place.hinted))) in (
+        "",
+        "deleted a, created b",
+        "created b",
+    )
+    assert bench.scan() == ""
+
+
+def test_dropped_entries_leave_silently(bench: Bench) -> None:
+    """Entries that are no longer wanted leave the index, on every page, without a word."""
+    bench.baseline(*many(2500))
+    bench.reconciler.drop(lambda path: path.endswith(b"7"))
+    assert (bench.told(), bench.store.entries) == ("", 250)
+
+
+def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
+    """What is there at the first scan is recorded silently or told as existing, and what comes later is new."""
+    bench.tracker.appearance = lambda path: (
+        Appearance.EXISTING if path == b"a" else Appearance.ADOPTED
+    )
+    bench.place.put(b"a", b"b")
+    result = bench.reconciler.scan(is_baseline=True)
+    assert (result.entries, bench.told(), bench.store.entries) == (2, "created a", 2)

@@ -1,0 +1,104 @@
+"""Gives the program what it cannot use, and decides what it says; in this process, for none of it gets as far as to serve."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from watcher.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in a directory with another one and a configuration, in an environment in which nothing of this machine shows."""
+    for name in [name for name in os.environ if name.startswith(("WATCHER_", "AWS_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "orders.yaml").write_text(f"directory: {tmp_path}/in\n")
+    # ``serve`` sets up its logs, on the standard error of this test.
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["dev", "no"], 1, "no: there is no such directory"),
+        (["dev", "orders.yaml"], 1, "this is not a directory"),
+        (["dev", "s3://X"], 1, "must name a bucket"),
+        (["dev", "in", "--include", "["], 1, "is not closed"),
+        (
+            ["dev", "in", "--poll-interval", "1ms"],
+            1,
+            "directory.poll_interval: must be from 100ms to 24h",
+        ),
+        (["dev", "in", "--poll-interval", "5"], 2, "'--poll-interval'"),
+        (["dev", "in", "--region", "eu-west-1"], 2, "'--region'"),
+        (["dev", "s3://landing", "--mode", "poll"], 2, "'--mode'"),
+        (["dev", "in", "--config", "orders.yaml"], 2, "'--config'"),
+        (["dev", "--config", "orders.yaml", "--settle", "1s"], 2, "--settle"),
+        (["dev", "--config", "no.yaml"], 1, "no.yaml: the configuration cannot be read"),
+        (["dev"], 2, "say what to watch"),
+        (["dev", "in", "--state", "orders.yaml"], 1, "orders.yaml"),
+        (["serve", "--listen", "8080"], 2, "'--listen'"),
+        (["serve", "--idle-timeout", "600"], 2, "'--idle-timeout'"),
+        (["serve", "--journal-cap", "0"], 2, "'--journal-cap'"),
+        (["serve", "--log-format", "xml"], 2, "'--log-format'"),
+        (
+            ["serve", "--http", "", "--listen", "0.0.0.0:1"],
+            1,
+            "must not listen beyond this machine",
+        ),
+        (
+            ["serve", "--http", "", "--token-file", "no", "--listen", "127.0.0.1:0"],
+            1,
+            "the file of the tokens cannot be read",
+        ),
+        (
+            ["serve", "--http", "", "--state", "orders.yaml", "--listen", "127.0.0.1:0"],
+            1,
+            "orders.yaml",
+        ),
+        (["check", "no.yaml"], 1, "no.yaml"),
+        (["check", "in"], 1, "Is a directory"),
+        (["tail", "no.yaml"], 1, "no.yaml"),
+        (["tail", "orders.yaml", "--server", "x"], 2, "'--server'"),
+        (["tail", "orders.yaml", "--tls-ca", "no"], 1, "no: cannot be read"),
+        (["status", "--state", "no"], 1, "no: the state directory cannot be read"),
+        (["status", "--server-http", "x"], 1, "x: "),
+        (["status", "--server-http", "http://x", "--state", "in"], 2, "'--state'"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+@pytest.mark.usefixtures("_place")
+def test_wrong_input(
+    arguments: list[str],
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each mistake is told in one line that names it, with 1, or 2 for wrong usage, and never with a traceback."""
+    monkeypatch.setattr(sys, "argv", ["watcher", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (code, "")
+    assert text in told.err.splitlines()[-1]
+    assert len(told.err.splitlines()) == 1 or code == 2
+    assert "Traceback" not in told.err

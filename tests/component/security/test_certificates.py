@@ -1,0 +1,86 @@
+"""Decides whether key, certificate and authorities can be used before they are; OpenSSL is the real one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from support.certificates import Authority, Pair
+from watcher.errors import StateError
+from watcher.security.certificates import CertificateFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Make an authority."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def pair(authority: Authority) -> Pair:
+    """Make a certificate and its key."""
+    return authority.issue("server")
+
+
+@pytest.fixture
+def files(authority: Authority, pair: Pair) -> CertificateFiles:
+    """Return what follows them."""
+    return CertificateFiles(pair.key, pair.certificate, authority.certificate)
+
+
+def encrypted(key: bytes) -> bytes:
+    """Return a key behind a password."""
+    return load_pem_private_key(key, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+    )
+
+
+def test_a_new_pair_takes_over(files: CertificateFiles, authority: Authority, pair: Pair) -> None:
+    """Key and certificate are taken together: between the replacements of the one and of the other the former pair holds."""
+    former, new = files.value, authority.issue("new")
+    pair.key.write_bytes(new.key.read_bytes())
+    assert (files.refresh(), files.is_outdated) == (False, True)
+    assert files.value is former
+    pair.certificate.write_bytes(new.certificate.read_bytes())
+    assert (files.refresh(), files.is_outdated) == (True, False)
+    assert (files.value.key, files.value.chain) == (
+        new.key.read_bytes(),
+        new.certificate.read_bytes(),
+    )
+    assert files.value.authorities == former.authorities
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no PEM", b"\xff", b"-----BEGIN CERTIFICATE-----\nAAAA\n"]
+)
+@pytest.mark.parametrize("part", ["key", "certificate", "authority"])
+def test_what_is_no_pem_is_refused(
+    files: CertificateFiles, authority: Authority, pair: Pair, part: str, content: bytes
+) -> None:
+    """A file that was cut or is something else stops a start, and changes nothing later."""
+    former = files.value
+    path = {"key": pair.key, "certificate": pair.certificate, "authority": authority.certificate}[
+        part
+    ]
+    path.write_bytes(content)
+    assert not files.refresh()
+    assert files.value is former
+    with pytest.raises(StateError, match="cannot be used"):
+        CertificateFiles(pair.key, pair.certificate, authority.certificate)
+
+
+def test_a_key_behind_a_password_is_refused(pair: Pair) -> None:
+    """Nobody is asked for a password."""
+    pair.key.write_bytes(encrypted(pair.key.read_bytes()))
+    with pytest.raises(StateError, match="without a password"):
+        CertificateFiles(pair.key, pair.certificate, None)

@@ -1,0 +1,192 @@
+"""Decides whether no event is lost between the thread that reads the kernel's and the one that takes them; the kernel is the real one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
+
+from support.files import fill
+from watcher.limits.fair_share import Crowd
+from watcher.sources.directory import inotify
+from watcher.sources.directory.inotify import INBOX_EVENTS, Inbox, Inotify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import CodeType, FrameType
+
+DEADLINE_S = 10.0
+MOMENT_S = 0.01
+
+
+def event(number: int) -> InotifyEvent:
+    """Return an event that is told from others by its name."""
+    return InotifyEvent(WatchDescriptor(1), Mask(inotify.MODIFY), 0, b"%d" % number)
+
+
+def interrupt(
+    target: Callable[[], object], code: CodeType, at: int, by: Callable[[], object]
+) -> bool:
+    """Run ``target`` and, from another thread before opcode number ``at`` of ``code``, ``by``; tell whether so many were reached.
+
+    The other thread is given a moment to end; if it waits for a lock it runs when ``target`` lets go, which is as good.
+    """
+    reached = 0
+    with ThreadPoolExecutor(1) as other:
+        running: Future[object] | None = None
+
+        def trace(frame: FrameType, what: str, _arg: object) -> Any:  # noqa: ANN401 - a tracer returns itself
+            nonlocal reached, running
+            if frame.f_code is not code:
+                return None
+            frame.f_trace_opcodes = True
+            if what == "opcode":
+                if reached == at:
+                    running = other.submit(by)
+                    wait([running], MOMENT_S)
+                reached += 1
+            return trace
+
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            target()
+        finally:
+            sys.settrace(former)
+        if running is not None:
+            running.result(DEADLINE_S)
+    return running is not None
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_an_event_that_comes_while_others_are_taken_is_kept(waiting: int) -> None:
+    """At whatever point of taking a new event or an overflow comes, this or the next taking gives it, in order."""
+    for at in count():
+        inbox = Inbox(lambda: None)
+        before, taken = (
+            [event(number) for number in range(waiting)],
+            list[tuple[list[InotifyEvent], bool]](),
+        )
+        for each in before:
+            inbox.on_event(each)
+
+        def take(
+            inbox: Inbox = inbox, taken: list[tuple[list[InotifyEvent], bool]] = taken
+        ) -> None:
+            taken.append(inbox.take())
+
+        def come(inbox: Inbox = inbox) -> None:
+            inbox.on_event(event(9))
+            inbox.on_queue_overflow()
+
+        if not interrupt(take, Inbox.take.__code__, at, come):
+            break
+        take()
+        assert [each for events, _ in taken for each in events] == [*before, event(9)]
+        assert any(overflowed for _, overflowed in taken)
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_taking_while_an_event_comes_neither_fails_nor_leaves_it_asleep(waiting: int) -> None:
+    """At whatever point of its coming others are taken, the event is kept and, if it was not taken, its thread is woken for it."""
+    for at in count():
+        is_woken = threading.Event()
+        inbox = Inbox(is_woken.set)
+        before, taken = [event(number) for number in range(waiting)], list[InotifyEvent]()
+        for each in before:
+            inbox.on_event(each)
+
+        def take(
+            inbox: Inbox = inbox,
+            taken: list[InotifyEvent] = taken,
+            is_woken: threading.Event = is_woken,
+        ) -> None:
+            is_woken.clear()
+            taken += inbox.take()[0]
+
+        if not interrupt(partial(inbox.on_event, event(9)), Inbox.put.__code__, at, take):
+            break
+        left, _ = inbox.take()
+        assert taken + left == [*before, event(9)]
+        assert is_woken.is_set() or not left
+
+
+def test_a_repeated_event_is_kept_once() -> None:
+    """The same event twice in a row says nothing more; between others it does."""
+    inbox = Inbox(lambda: None)
+    for numbers in ([1], [1, 2], [1], [1], [1]):
+        inbox.put([event(number) for number in numbers])
+    assert inbox.take() == ([event(1), event(2), event(1)], False)
+
+
+@pytest.mark.parametrize("run", [1, 1000])
+def test_an_inbox_is_bounded(run: int) -> None:
+    """Events beyond the limit are dropped, which is told once; those before it are kept, in order."""
+    inbox = Inbox(lambda: None)
+    for start in range(0, INBOX_EVENTS + 1000, run):
+        inbox.put([event(number) for number in range(start, start + run)])
+    events, overflowed = inbox.take()
+    assert events == [event(number) for number in range(INBOX_EVENTS)]
+    assert (overflowed, inbox.take()) == (True, ([], False))
+
+
+def test_inboxes_are_bounded_together() -> None:
+    """When all hold too many, one that holds more than its part drops them, which is told; what is taken or closed leaves its room."""
+    crowd = Crowd(100)
+    large, small, other = (Inbox(lambda: None, crowd) for _ in range(3))
+    large.put([event(number) for number in range(60)])
+    small.put([event(number) for number in range(30)])
+    large.put([event(number) for number in range(60, 90)])
+    assert (large.take(), small.take()) == (
+        ([], True),
+        ([event(number) for number in range(30)], False),
+    )
+    large.put([event(number) for number in range(100)])
+    large.close()
+    large.put([event(1)])
+    other.put([event(number) for number in range(100)])
+    assert (large.take(), len(other.take()[0])) == (([], False), 100)
+
+
+def test_all_who_watch_a_directory_hear_the_same(tmp_path: Path, notifications: Inotify) -> None:
+    """Events of two directories, and the end of one, come to each inbox once and in the order in which things happened."""
+    fill(tmp_path, "a/1", "b/2")
+    inboxes = [Inbox(lambda: None) for _ in range(3)]
+    watched = {
+        notifications.watch(bytes(tmp_path / directory), inbox): directory
+        for directory in "ab"
+        for inbox in inboxes
+    }
+    for number in range(3):
+        (tmp_path / "a/1").rename(tmp_path / "b/1")
+        (tmp_path / "b/1").rename(tmp_path / "a/1")
+        (tmp_path / f"b/{number}").touch()
+    (tmp_path / "a/1").unlink()
+    (tmp_path / "a").rmdir()
+    (tmp_path / "b/last").touch()
+    heard = []
+    end_s = time.monotonic() + DEADLINE_S
+    for inbox in inboxes:
+        events: list[InotifyEvent] = []
+        while not any(each.name == b"last" and each.mask & inotify.CLOSE_WRITE for each in events):
+            assert time.monotonic() < end_s
+            events += inbox.take()[0]
+            time.sleep(MOMENT_S)
+        heard.append(
+            [
+                f"{watched[each.wd]}/{each.name.decode()} {each.mask & inotify.IGNORED}"
+                for each in events
+            ]
+        )
+    assert heard[0] == heard[1] == heard[2]
+    moves = [name for name in heard[0] if name.endswith("/1 0")]
+    assert moves[:4] == ["a/1 0", "b/1 0", "b/1 0", "a/1 0"]
+    assert heard[0].index(f"a/ {inotify.IGNORED}") < heard[0].index("b/last 0")

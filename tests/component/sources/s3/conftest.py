@@ -1,0 +1,5 @@
+"""Names the fixtures of the tests on simulated stores."""
+
+from support.s3.fixtures import aws_environment, bucket, client, open_source
+
+__all__ = ["aws_environment", "bucket", "client", "open_source"]

@@ -1,0 +1,152 @@
+"""Decides whether a state file gives back the memory and the disk that it needs no more; its content is the store's business."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from watcher.state.sqlite.database import FREE_BYTES, TIDY_BYTES, WAL_BYTES, Database, schema_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGE_BYTES = 1 << 20
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Name a state file that does not exist yet."""
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    """Open a fresh file."""
+    with closing(Database(path)) as db:
+        yield db
+
+
+def fill(db: Database, count: int, first: int = 1) -> None:
+    """Commit large payloads, all at once."""
+    with db.transaction():
+        db.executemany(
+            "INSERT INTO journal VALUES (?, ?, 0, 0)",
+            [(first + number, bytes(LARGE_BYTES)) for number in range(count)],
+        )
+
+
+def clear(db: Database, condition: str = "1") -> None:
+    """Delete payloads."""
+    with db.transaction():
+        db.execute(f"DELETE FROM journal WHERE {condition}")  # noqa: S608 - only constants
+
+
+def tidy(db: Database) -> int:
+    """Tidy up for as long as there is something to do, and return how often there was."""
+    calls = 0
+    while db.is_untidy:
+        db.tidy()
+        calls += 1
+    return calls
+
+
+def disk_bytes(path: Path) -> int:
+    """Return what the file takes, with its side files, but for what all connections share."""
+    return sum(
+        file.stat().st_size for file in path.parent.iterdir() if not file.name.endswith("-shm")
+    )
+
+
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_what_is_free_is_given_back(path: Path, *, shared_memory: bool) -> None:
+    """When what was large is deleted the file is small again, after as many portions as it takes; what is left in it is whole."""
+    with closing(Database(path, shared_memory=shared_memory)) as db:
+        fill(db, 50)
+        clear(db, "seq NOT IN (1, 50)")
+        assert disk_bytes(path) > 50 * LARGE_BYTES
+        assert tidy(db) >= 50 * LARGE_BYTES / TIDY_BYTES
+        assert disk_bytes(path) < 5 * LARGE_BYTES
+        assert db.execute("SELECT seq, length(payload) FROM journal").fetchall() == [
+            (1, LARGE_BYTES),
+            (50, LARGE_BYTES),
+        ]
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_one_portion_at_a_time(db: Database, path: Path) -> None:
+    """Nobody waits for a large file to become small as a whole."""
+    fill(db, 50)
+    clear(db)
+    before_bytes = path.stat().st_size
+    db.tidy()
+    assert path.stat().st_size == pytest.approx(before_bytes - TIDY_BYTES, abs=LARGE_BYTES)
+
+
+def test_what_comes_and_goes_stays(db: Database, path: Path) -> None:
+    """A file in use keeps what is free if it is little, in bytes or beside what is not: the next events need it."""
+    fill(db, 10)
+    clear(db, "seq = 5")
+    kept_bytes = path.stat().st_size
+    tidy(db)
+    assert path.stat().st_size == kept_bytes
+    clear(db)
+    tidy(db)
+    assert path.stat().st_size <= FREE_BYTES + LARGE_BYTES / 2
+
+
+def test_a_large_transaction_leaves_no_large_wal(db: Database, path: Path) -> None:
+    """The WAL of a burst is short again with one of the next commits."""
+    wal = path.with_name(path.name + "-wal")
+    fill(db, 20)
+    assert wal.stat().st_size > 20 * LARGE_BYTES
+    for seq in (100, 101):
+        fill(db, 1, seq)
+    assert wal.stat().st_size <= WAL_BYTES
+
+
+def test_what_is_deleted_is_not_written_again(db: Database, path: Path) -> None:
+    """To confirm much costs little: pages that become free are not overwritten, whatever SQLite was built to do."""
+    fill(db, 20)
+    fill(db, 1, 100)
+    clear(db)
+    assert path.with_name(path.name + "-wal").stat().st_size <= WAL_BYTES
+
+
+def test_memory_is_given_back_at_rest(db: Database) -> None:
+    """The cache is emptied when a file was not used between two calls, and only then; what is at rest has nothing more to do."""
+    said: list[str] = []
+    db.connection.set_trace_callback(said.append)
+    for seq in (1, 2, 3):
+        fill(db, 1, seq)
+        db.tidy()
+    assert "PRAGMA shrink_memory" not in said
+    assert (db.is_untidy, tidy(db), db.is_untidy) == (True, 1, False)
+    assert said.count("PRAGMA shrink_memory") == 1
+
+
+def test_an_older_file_is_used_as_it_is(path: Path) -> None:
+    """A file from before pages were given back is taken over without being written anew; it has its free pages for what comes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as former:
+        former.execute("PRAGMA journal_mode = WAL")
+        former.executescript(";".join(schema_parts()))
+        former.execute(f"PRAGMA user_version = {len(schema_parts())}")
+    with closing(Database(path)) as db:
+        fill(db, 20)
+        clear(db)
+        assert tidy(db) == 2
+        kept_bytes = path.stat().st_size
+        fill(db, 10)
+        assert path.stat().st_size == kept_bytes
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_opening_a_file_writes_nothing(path: Path) -> None:
+    """A file that needs nothing is the same, byte for byte, after it was opened and closed."""
+    Database(path).close()
+    before = path.read_bytes()
+    Database(path).close()
+    assert path.read_bytes() == before

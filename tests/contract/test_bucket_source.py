@@ -1,0 +1,170 @@
+"""Opens real S3 servers through the bucket source and reads them to the end, or until they fail."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.s3.listing import paths, read
+from support.s3.real_servers import S3Server, free_ports, run_moto
+from watcher.errors import DeniedError, NotFoundError, UnavailableError
+from watcher.filters.path_filter import PathFilter
+from watcher.sources.s3 import source as bucket_source
+from watcher.sources.s3.objects import LEAST_OBJECTS, MOST_OBJECTS
+from watcher.sources.s3.source import BucketSource
+from watcher.spec import BucketSpec, Filter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from mypy_boto3_s3 import S3Client
+
+    from support.s3.listing import OpenSource
+
+MANY = 1100
+
+
+@pytest.fixture(scope="module")
+def full_bucket(s3_server: S3Server) -> str:
+    """Make a bucket of more objects than a page lists, which tests only read."""
+    bucket = s3_server.make_bucket()
+    s3_server.put_many(bucket, (f"{number:05}" for number in range(MANY)))
+    return bucket
+
+
+def test_every_page_is_read(s3_server: S3Server, full_bucket: str, open_source: OpenSource) -> None:
+    """A listing of several pages yields every key once, in batches, and counts its requests and the one of open."""
+    source = open_source(s3_server, BucketSpec(full_bucket, list_workers=1))
+    batches = list(source.scan())
+    assert paths(entry for batch in batches for entry in batch.entries) == [
+        b"%05d" % number for number in range(MANY)
+    ]
+    assert all(LEAST_OBJECTS <= len(batch.entries) <= MOST_OBJECTS for batch in batches[:-1])
+    assert source.requests == 3
+
+
+def test_scan_stops_between_pages(
+    s3_server: S3Server, full_bucket: str, open_source: OpenSource
+) -> None:
+    """A scan that is told to stop ends with an error, so that it is not taken for a complete one."""
+    # Before the request of open, before the first page, and before the second.
+    questions = count()
+    source = open_source(
+        s3_server, BucketSpec(full_bucket), should_stop=lambda: next(questions) >= 2
+    )
+    with pytest.raises(UnavailableError, match="stopping"):
+        list(source.scan())
+    assert source.requests == 2
+
+
+def test_empty_bucket(s3_server: S3Server, bucket: str, open_source: OpenSource) -> None:
+    """An empty bucket can be opened, as a whole or under a prefix, and its scan completes with nothing."""
+    source = open_source(s3_server, BucketSpec(bucket))
+    assert read(source) == []
+    assert read(open_source(s3_server, BucketSpec(bucket, prefix="in/"))) == []
+
+
+def test_missing_bucket(s3_server: S3Server, open_source: OpenSource) -> None:
+    """A bucket that is not there is not found at open."""
+    with pytest.raises(
+        NotFoundError, match=r"^s3://nobody-has-this/.*: there is no such bucket; create it"
+    ):
+        open_source(s3_server, BucketSpec("nobody-has-this"))
+
+
+def test_bucket_that_goes_away(
+    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
+) -> None:
+    """When the bucket is deleted, a scan and a look fail, so that no key is taken for deleted."""
+    source = open_source(s3_server, BucketSpec(bucket))
+    client.delete_bucket(Bucket=bucket)
+    with pytest.raises(NotFoundError):
+        read(source)
+    with pytest.raises(UnavailableError, match="no such bucket"):
+        source.look([b"a"])
+
+
+@pytest.mark.parametrize("s3_server", ["seaweedfs", "rclone_server"], indirect=True)
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"access_key": "wrong"}, "InvalidAccessKeyId"),
+        ({"secret_key": "wrong"}, "SignatureDoesNotMatch"),
+    ],
+)
+def test_wrong_credentials(
+    wrong: dict[str, Any], code: str, s3_server: S3Server, bucket: str, open_source: OpenSource
+) -> None:
+    """Credentials that the store does not know are denied, with the store's own code; moto takes any."""
+    with pytest.raises(DeniedError, match=code):
+        open_source(replace(s3_server, **wrong), BucketSpec(bucket))
+
+
+@pytest.mark.parametrize(
+    ("environment", "profile", "text"),
+    [
+        ({}, None, "no credentials were found"),
+        ({"AWS_ACCESS_KEY_ID": "testkey"}, None, "credentials are incomplete"),
+        ({}, "nobody", "nobody"),
+        ({"AWS_PROFILE": "nobody"}, None, "nobody"),
+    ],
+)
+def test_no_usable_credentials(
+    environment: dict[str, str], profile: str | None, text: str, aws_environment: pytest.MonkeyPatch
+) -> None:
+    """Credentials that are missing, incomplete or of an unknown profile are denied before anything is sent."""
+    for name, value in environment.items():
+        aws_environment.setenv(name, value)
+    source = BucketSource(
+        BucketSpec("bucket", region="eu-west-1", profile=profile),
+        PathFilter(Filter()),
+        should_stop=lambda: False,
+    )
+    with closing(source), pytest.raises(DeniedError, match=text):
+        source.open(lambda: None)
+
+
+def test_profile(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+    """A profile brings its credentials and its region out of the shared files."""
+    (tmp_path / "config").write_text("[profile store]\nregion = us-east-1\n")
+    (tmp_path / "credentials").write_text(
+        f"[store]\naws_access_key_id = {s3_server.access_key}\naws_secret_access_key = {s3_server.secret_key}\n"
+    )
+    spec = BucketSpec(bucket, endpoint_url=s3_server.endpoint_url, profile="store")
+    with closing(BucketSource(spec, PathFilter(Filter()), should_stop=lambda: False)) as source:
+        source.open(lambda: None)
+        assert read(source) == []
+
+
+def test_nobody_listens(open_source: OpenSource) -> None:
+    """An endpoint on which nobody listens is unavailable, and the message says why."""
+    (port,) = free_ports(1)
+    with pytest.raises(UnavailableError, match=r"cannot be reached: .* refused"):
+        open_source(S3Server("nobody", f"http://127.0.0.1:{port}"), BucketSpec("bucket"))
+
+
+def test_server_dies_in_mid_scan(
+    open_source: OpenSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is killed between two pages ends the scan with an error, never with a short listing."""
+    monkeypatch.setattr(bucket_source, "BATCH_ENTRIES", 10)
+    with run_moto(tmp_path) as (server, process):
+        bucket = server.make_bucket()
+        server.put_many(bucket, map(str, range(11)))
+
+        questions = count()
+
+        def kill_between_pages() -> bool:
+            if next(questions) == 2:
+                process.kill()
+                process.wait()
+            return False
+
+        source = open_source(server, BucketSpec(bucket), should_stop=kill_between_pages)
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            list(source.scan())

@@ -1,0 +1,259 @@
+"""Finds keys of every kind on real S3 servers, each exactly once, and learns when they are gone."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support.s3.listing import paths, read
+from watcher.errors import UnavailableError
+from watcher.sources.s3 import objects as s3_objects
+from watcher.sources.s3 import source as bucket_source
+from watcher.sources.s3.scan import CONFIRMED_KEYS
+from watcher.sources.s3.strategy import Way
+from watcher.spec import BucketSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mypy_boto3_s3 import S3Client
+
+    from support.s3.listing import OpenSource
+    from support.s3.real_servers import S3Server
+
+SMALL_PAGES = (1, 3)
+"""Keys a page: so few that pages end after every key of a bucket."""
+
+AWKWARD_KEYS = (
+    "plain",
+    "with space",
+    " space first",
+    "space last ",
+    "plus+sign",
+    "percent%41",
+    "a b&c<d>\"e'f",
+    "]]>",
+    "question?x=1#y;z",
+    "uni-é-日本-\N{GRINNING FACE}",
+    "e\N{COMBINING ACUTE ACCENT}",
+    "\N{REPLACEMENT CHARACTER}\N{ZERO WIDTH NO-BREAK SPACE}",
+    "~t*(!),@$:",
+    ".dot",
+    "trailing/",
+    "/leading",
+    "double//slash",
+    "dot/./x",
+    "dot/../y",
+    "back\\slash",
+    "tab\tx",
+    "newline\nx",
+    "return\rx",
+    "control\x01x",
+    "delete\x7fx",
+    "long" * 256,
+    "/".join(["l" * 204] * 5),
+)
+# What a server does not store under its name: it refuses it (moto: no route; the others: as a path, or as longer than the name of a file
+# may be) or rewrites it as a path.
+REFUSED = {
+    "moto": {"newline\nx"},
+    "seaweedfs": {"dot/./x", "dot/../y", "long" * 256},
+    "rclone": {"/leading", "double//slash", "dot/./x", "dot/../y", "long" * 256},
+}
+REWRITTEN = {
+    "moto": {},
+    "seaweedfs": {
+        "/leading": "leading",
+        "double//slash": "double/slash",
+        "back\\slash": "back/slash",
+    },
+    "rclone": {"trailing/": "trailing"},
+}
+# rclone lists a control character as it was put, and as a picture of it from when it next reads the directory.
+UNSTEADY = {
+    "moto": set[str](),
+    "seaweedfs": set[str](),
+    "rclone": {"tab\tx", "newline\nx", "return\rx", "control\x01x", "delete\x7fx"},
+}
+
+# Keys around "/", which not every store sorts as a character, and the servers that hold them side by side: where a file is "a",
+# SeaweedFS has no directory of its own for "a/", and rclone none at all.
+AROUND_SLASH = {
+    ("a-", "a.", "a/b", "a0", "ab"): ["moto_server", "seaweedfs", "rclone_server"],
+    ("a", "a-", "a.", "a/b", "a0"): ["moto_server", "seaweedfs"],
+    ("a-", "a.", "a/", "a/b", "a0"): ["moto_server", "seaweedfs"],
+    ("a", "a-", "a.", "a/", "a/b", "a0"): ["moto_server"],
+}
+around_slash = pytest.mark.parametrize(
+    ("s3_server", "keys"),
+    [
+        pytest.param(server, keys, id=f"{server}-{' '.join(keys)}")
+        for keys, servers in AROUND_SLASH.items()
+        for server in servers
+    ],
+    indirect=["s3_server"],
+)
+# A folder is a key that ends in a slash; rclone cuts the slash off.
+with_folders = pytest.mark.parametrize("s3_server", ["moto_server", "seaweedfs"], indirect=True)
+
+
+@pytest.fixture
+def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what sets how many keys a page has; batches, at which a listing is split into parts, become as small."""
+
+    def set_them(page_keys: int) -> None:
+        monkeypatch.setattr(bucket_source, "BATCH_ENTRIES", page_keys)
+        monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
+        monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
+
+    return set_them
+
+
+@pytest.fixture
+def assert_listed(
+    s3_server: S3Server, bucket: str, open_source: OpenSource, set_pages: Callable[[int], None]
+) -> Callable[[Sequence[bytes]], None]:
+    """Return what proves that just these keys are listed, once each in a chain of pages and none missing in parts, wherever a page ends."""
+
+    def assert_it(expected: Sequence[bytes]) -> None:
+        for page_keys in SMALL_PAGES:
+            set_pages(page_keys)
+            assert paths(
+                read(open_source(s3_server, BucketSpec(bucket, list_workers=1)))
+            ) == sorted(expected)
+            source = open_source(s3_server, BucketSpec(bucket))
+            for _ in Way:
+                assert {entry.path for entry in read(source)} == set(expected)
+
+    return assert_it
+
+
+def put(client: S3Client, bucket: str, *keys: str) -> None:
+    """Put an object of one byte at each key, in order."""
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+
+
+def test_awkward_keys_arrive_exactly(
+    s3_server: S3Server,
+    bucket: str,
+    client: S3Client,
+    open_source: OpenSource,
+    assert_listed: Callable[[Sequence[bytes]], None],
+) -> None:
+    """Every key that a server stores is listed as its exact bytes wherever a page ends, and is there until it is deleted."""
+    rewritten = REWRITTEN[s3_server.name]
+    kept = [
+        key for key in AWKWARD_KEYS if key not in REFUSED[s3_server.name] | UNSTEADY[s3_server.name]
+    ]
+    put(client, bucket, *kept)
+    expected = sorted(rewritten.get(key, key).encode() for key in kept)
+    source = open_source(s3_server, BucketSpec(bucket))
+    assert paths(read(source)) == expected
+    looks = source.look(expected)
+    assert (paths(looks.entries), looks.gone) == (expected, [])
+    assert_listed(expected)
+    for path in expected:
+        client.delete_object(Bucket=bucket, Key=path.decode())
+    assert read(source) == []
+    assert source.look(expected).gone == expected
+
+
+def test_refused_keys(s3_server: S3Server, bucket: str) -> None:
+    """The keys that no test reads are those which the server does not take."""
+    # At once, since rclone takes a second for each refusal.
+    with closing(replace(s3_server, attempts=1).client()) as client, ThreadPoolExecutor() as pool:
+        puts = [pool.submit(put, client, bucket, key) for key in REFUSED[s3_server.name]]
+    for done in puts:
+        assert isinstance(done.exception(), ClientError)
+
+
+@around_slash
+def test_keys_around_slash(
+    keys: tuple[str, ...],
+    bucket: str,
+    client: S3Client,
+    assert_listed: Callable[[Sequence[bytes]], None],
+) -> None:
+    """Keys that sort around a slash are found once each."""
+    put(client, bucket, *keys)
+    assert_listed([key.encode() for key in keys])
+
+
+@around_slash
+def test_keys_around_slash_go_one_by_one(
+    keys: tuple[str, ...],
+    s3_server: S3Server,
+    bucket: str,
+    client: S3Client,
+    open_source: OpenSource,
+) -> None:
+    """Of keys that sort around a slash none is taken for gone with another, and each is gone once it is deleted."""
+    put(client, bucket, *keys)
+    left = sorted(key.encode() for key in keys)
+    source = open_source(s3_server, BucketSpec(bucket))
+    for key in reversed(keys):
+        client.delete_object(Bucket=bucket, Key=key)
+        left.remove(key.encode())
+        assert paths(read(source)) == left
+        assert source.confirm_gone([key.encode()]) == [key.encode()]
+        assert source.confirm_gone(left) == []
+
+
+@with_folders
+def test_folder_that_is_deleted_is_gone(
+    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
+) -> None:
+    """A folder's own key is gone when it is deleted, though objects in the folder stay."""
+    put(client, bucket, "f/", "f/x")
+    source = open_source(s3_server, BucketSpec(bucket))
+    assert paths(read(source)) == [b"f/", b"f/x"]
+    client.delete_object(Bucket=bucket, Key="f/")
+    assert paths(read(source)) == [b"f/x"]
+    assert source.confirm_gone([b"f/"]) == [b"f/"]
+
+
+def test_listing_that_ends_early(
+    seaweedfs: S3Server, open_source: OpenSource, set_pages: Callable[[int], None]
+) -> None:
+    """SeaweedFS ends a listing with a page that ends in a folder's key if all that follows is in the folder: nothing there is gone."""
+    bucket = seaweedfs.make_bucket()
+    inside = [f"f/{number:03}" for number in range(CONFIRMED_KEYS + 1)]
+    seaweedfs.put_many(bucket, ["f/", *inside])
+    source = open_source(seaweedfs, BucketSpec(bucket))
+    set_pages(1)
+    assert paths(read(source)) == [b"f/"]
+    missing = [key.encode() for key in inside]
+    assert source.confirm_gone(missing[:10]) == []
+    with pytest.raises(UnavailableError, match="lacks keys that are there"):
+        source.confirm_gone(missing)
+
+
+@pytest.mark.parametrize("prefix", ["in/", "in", "plus+", "a b", "é", "x&y"])
+def test_prefix_selects(
+    prefix: str, s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
+) -> None:
+    """A prefix is a plain beginning of the key, whatever characters it has, and stays part of the path."""
+    put(client, bucket, f"{prefix}1", f"{prefix}2", "other", f"others/{prefix}1")
+    source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))
+    assert paths(read(source)) == [f"{prefix}1".encode(), f"{prefix}2".encode()]
+
+
+@around_slash
+def test_prefix_that_is_a_key(
+    keys: tuple[str, ...],
+    s3_server: S3Server,
+    bucket: str,
+    client: S3Client,
+    open_source: OpenSource,
+) -> None:
+    """A prefix that is a key as it stands, a folder or nothing at all selects what begins with it, itself included."""
+    put(client, bucket, *keys)
+    for prefix in ("a", "a-", "a/", "a/b", "b"):
+        source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))
+        assert paths(read(source)) == sorted(key.encode() for key in keys if key.startswith(prefix))

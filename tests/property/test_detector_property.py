@@ -1,0 +1,101 @@
+"""Decides whether renames, replayed in the order in which they are told, give the mapping that they are; any mapping."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from watcher.changes.detector import Tracker
+from watcher.model import Change, ChangeType, Entry, Row
+
+NAMES = [b"%c" % letter for letter in b"abcdefgh"]
+
+
+@st.composite
+def renames(draw: st.DrawFn) -> dict[bytes, bytes]:
+    """Return where files went: no two to one place, none to where it was; chains, cycles and trees of both."""
+    old_paths = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
+    paths = draw(st.permutations(NAMES))
+    return {old: new for old, new in zip(old_paths, paths, strict=False) if old != new}
+
+
+def entry_of(path: bytes, content: int) -> Entry:
+    """Return a file with a content of its own."""
+    return Entry(path, size=content, mtime_ns=content, ctime_ns=0, inode=content)
+
+
+def replay(files: dict[bytes, int], changes: list[Change]) -> dict[bytes, int]:
+    """Do to paths and contents what changes say; each must make sense where it stands."""
+    known = dict(files)
+    for change in changes:
+        path, content = change.entry.path, change.entry.size
+        match change.type:
+            case ChangeType.MOVED:
+                assert change.old_path is not None
+                assert known.pop(change.old_path) == content
+            case ChangeType.DELETED:
+                assert known.pop(path) == content
+                continue
+            case ChangeType.CREATED:
+                assert path not in known
+            case ChangeType.MODIFIED:
+                assert known[path] != content
+        known[path] = content
+    return known
+
+
+@given(
+    moves=renames(),
+    standing=st.sets(st.sampled_from(NAMES)),
+    types=st.sampled_from([set(ChangeType), set(ChangeType) - {ChangeType.MOVED}]),
+)
+@example(
+    moves={b"a": b"b", b"b": b"c", b"c": b"a", b"d": b"e"}, standing={b"e"}, types=set(ChangeType)
+)
+def test_moves_replayed_are_the_mapping(
+    moves: dict[bytes, bytes], standing: set[bytes], types: set[ChangeType]
+) -> None:
+    """Chains, cycles and replaced files end where they ended, no path is read after it is gone, and the index agrees."""
+    files = {
+        path: number
+        for number, path in enumerate(NAMES, start=1)
+        if path in standing or path in moves
+    }
+    rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
+    ids = iter(range(100, 200))
+    tracker = Tracker(types, lambda entry: Row(next(ids), entry))
+    step = tracker.moved(
+        [(rows[old], entry_of(new, files[old])) for old, new in moves.items()], rows
+    )
+    expected = {path: content for path, content in files.items() if path not in moves} | {
+        new: files[old] for old, new in moves.items()
+    }
+    assert replay(files, step.changes) == expected
+    index = {path: row for path, row in rows.items() if row not in step.delta.deletes}
+    index |= {row.entry.path: row for row in step.delta.upserts}
+    assert {path: row.entry.size for path, row in index.items()} == expected
+    assert len({row.id for row in index.values()}) == len(index)
+    assert len(rows) + step.delta.created - len(step.delta.deletes) == len(index)
+
+
+@given(
+    old=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
+    new=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
+)
+def test_seen_and_gone_replayed_are_the_difference(
+    old: dict[bytes, int], new: dict[bytes, int]
+) -> None:
+    """Comparing any reading with any index tells exactly what leads from the one to the other."""
+    rows = {
+        path: Row(number, entry_of(path, content))
+        for number, (path, content) in enumerate(old.items())
+    }
+    ids = iter(range(100, 200))
+    tracker = Tracker(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
+    step = tracker.gone([row for path, row in rows.items() if path not in new])
+    step.add(tracker.seen(rows, [entry_of(path, content) for path, content in new.items()]))
+    assert replay(old, step.changes) == new
+    assert len(step.changes) == len(
+        [path for path in old.keys() | new.keys() if old.get(path) != new.get(path)]
+    )
+    assert len(rows) + step.delta.created - len(step.delta.deletes) == len(new)

@@ -1,0 +1,78 @@
+"""Makes certificate authorities and what they sign, for 127.0.0.1 and one day, or a day that is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Pair(NamedTuple):
+    """PEM files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """A certificate authority.
+
+    Args:
+        directory: Gets its files.
+        name: Of the authority.
+
+    Attributes:
+        certificate: PEM file of its certificate.
+    """
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self._name = _name(name)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(self._name, self._name, self._key.public_key())
+        signed = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        ).sign(self._key, SHA256())
+        self.certificate = directory / f"{name}.pem"
+        self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+
+    def issue(self, name: str, *, days: int = 1) -> Pair:
+        """Make a key and sign its certificate, which expires after so many days; with a negative number it has."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        signed = (
+            _builder(_name(name), self._name, key.public_key(), days)
+            .add_extension(address, critical=False)
+            .sign(self._key, SHA256())
+        )
+        pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
+        pair.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+        pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return pair
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 1
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return x509.CertificateBuilder(
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=key,
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now + timedelta(days=min(0, days), hours=-1),
+        not_valid_after=now + timedelta(days=days),
+    )

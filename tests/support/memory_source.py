@@ -1,0 +1,55 @@
+"""A place in memory, with the part of the source protocol that every test of the reconciler needs the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.sources.protocol import Looks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from watcher.model import Entry
+
+
+class MemoryFiles:
+    """Files by path; looks see them as they are, hints are only kept.
+
+    Attributes:
+        files: What is there.
+        hinted: Paths that the reconciler wants looked at again; see ``Source.hint``.
+    """
+
+    mode = "notify"
+    degraded = ""
+    scan_interval_s = 1.0
+    identity = ""
+    cost = None
+    requests = 0
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, Entry] = {}
+        self.hinted: set[bytes] = set()
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """See ``base.Source``."""
+
+    def close(self) -> None:
+        """See ``base.Source``."""
+
+    def due_in_s(self) -> float | None:
+        """See ``base.Source``."""
+        return None
+
+    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+        """See ``base.Source``."""
+        self.hinted |= doubts.keys()
+
+    def look(self, paths: Sequence[bytes]) -> Looks:
+        """See ``base.Source``."""
+        there = [self.files[path] for path in paths if path in self.files]
+        return Looks(there, [path for path in paths if path not in self.files])
+
+    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """See ``base.Source``."""
+        return self.look(paths).gone

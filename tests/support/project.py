@@ -1,0 +1,6 @@
+"""Where the project's files are, for tests that read them."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+TESTS = PROJECT / "tests"

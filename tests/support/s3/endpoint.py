@@ -1,0 +1,143 @@
+"""Carries the answers of a simulated store over HTTP/1.1 on loopback, whole or broken on the way; knows nothing of S3."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from support.s3.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    Responder: TypeAlias = "Callable[[str, str, Mapping[str, str]], Answer]"
+    """Answers a method, a target (path and query), and headers with names in lower case."""
+
+TRICKLES_PER_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out.
+
+    Attributes:
+        status: Of the response.
+        body: What follows the headers.
+        headers: Besides the length; a length among them is told in place of the body's.
+        fault: What goes wrong on the way: reset, cut body, trickle, or nothing of that.
+        delay_s: Passes before it goes out.
+        trickle_bytes_per_s: The rate of a trickle.
+    """
+
+    status: int = HTTPStatus.OK
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+    delay_s: float = 0.0
+    trickle_bytes_per_s: int = 1000
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Serves each connection in a thread, and ends them all when it is closed.
+
+    Attributes:
+        respond: Knows the answers.
+        closing: Set when nobody waits for answers any more.
+        connections: Those that are open.
+    """
+
+    daemon_threads = False
+
+    def __init__(self, respond: Responder) -> None:
+        self.respond = respond
+        self.closing = threading.Event()
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), _Connection)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def server_close(self) -> None:
+        """End what runs, and wait until it did."""
+        self.closing.set()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+    def handle_error(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        """Say nothing of a client that went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: HttpServer
+
+    def setup(self) -> None:
+        """Note that it is open."""
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Note that it is not."""
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def handle_request(self) -> None:
+        """Answer a request."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.server.respond(self.command, self.path, headers)
+        self.server.closing.wait(answer.delay_s)
+        if answer.fault is Fault.RESET:
+            # Closed without lingering, and before anyone shuts it down, it ends with a reset and not with a regular end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in (
+            {"Content-Length": str(len(answer.body))} | dict(answer.headers)
+        ).items():
+            self.send_header(name, value)
+        body = b"" if self.command == "HEAD" else answer.body
+        if answer.fault is Fault.CUT_BODY:
+            body = body[: len(body) * 2 // 3]
+            self.close_connection = True
+        if answer.fault is not Fault.TRICKLE:
+            # In one piece with the headers, which is half the system calls.
+            self._headers_buffer.extend((b"\r\n", body))  # type: ignore[attr-defined]  # typeshed leaves it out
+            self.flush_headers()
+            return
+        self.end_headers()
+        self._trickle(body, answer.trickle_bytes_per_s)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request  # noqa: N815 - these names are looked up by http.server
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _trickle(self, body: bytes, bytes_per_s: int) -> None:
+        drop = max(1, bytes_per_s // TRICKLES_PER_S)
+        for start in range(0, len(body), drop):
+            if self.server.closing.wait(1 / TRICKLES_PER_S):
+                return
+            self.wfile.write(body[start : start + drop])

@@ -1,0 +1,248 @@
+"""Decides what a simulated store answers to ListObjectsV2: a question and the keys in, XML out. Opens no connection."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from support.s3.faults import Fault
+from support.s3.keys import SORT_KEYS, Order, encode
+
+if TYPE_CHECKING:
+    from support.s3.keys import Keyspace, View
+
+XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+MAX_KEYS = 1000
+OTHER_NAME = "other"
+"""The bucket, and the first component of the prefix, of a page that belongs to somebody else."""
+
+
+class StartAfter(StrEnum):
+    """What a store makes of StartAfter."""
+
+    RIGHT = "right"
+    """Lists what comes later in its order."""
+    WRONG = "wrong"
+    """Begins with the first key that is greater by the other order: by bytes where it lists as a tree, as a tree where by bytes."""
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    """Answers 400, as S3 Express may."""
+
+
+class RefusedError(Exception):
+    """The question cannot be answered; its text says why."""
+
+
+class Position(NamedTuple):
+    """Where a page begins; what a token stands for.
+
+    Attributes:
+        seed: Of the random order.
+        last: The key that was passed last; empty at the start.
+        rolled: The common prefix that was told last and is to be passed, or empty.
+    """
+
+    seed: int
+    last: str = ""
+    rolled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What ListObjectsV2 was asked."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    start_after: str = ""
+    token: str = ""
+    max_keys: int = MAX_KEYS
+    is_url: bool = False
+
+    @classmethod
+    def parse(cls, query: str) -> Question:
+        """Read the query of a request.
+
+        Raises:
+            RefusedError: A value is none that S3 takes.
+        """
+        told = dict(parse_qsl(query, keep_blank_values=True))
+        text = told.get("max-keys", str(MAX_KEYS))
+        if not text.isascii() or not text.isdigit():
+            raise RefusedError("Argument maxKeys must be an integer between 0 and 2147483647")
+        return cls(
+            prefix=told.get("prefix", ""),
+            delimiter=told.get("delimiter", ""),
+            start_after=told.get("start-after", ""),
+            token=told.get("continuation-token", ""),
+            max_keys=min(int(text), MAX_KEYS),
+            is_url=told.get("encoding-type") == "url",
+        )
+
+
+@dataclass(slots=True)
+class Page:
+    """One page of a listing.
+
+    Attributes:
+        first: Where it begins.
+        rows: The XML of its objects.
+        count: How many objects it has.
+        rolled: Its common prefixes.
+        next: Where the next page begins; None on the last.
+    """
+
+    first: Position
+    rows: str = ""
+    count: int = 0
+    rolled: list[str] = field(default_factory=list)
+    next: Position | None = None
+
+
+def list_page(keyspace: Keyspace, question: Question, start_after: StartAfter) -> Page:
+    """Return the page that a question asks for.
+
+    Raises:
+        RefusedError: The token is none of ours, or StartAfter is not taken.
+    """
+    if question.token:
+        first = _read_token(question.token)
+    elif question.start_after and start_after is StartAfter.REJECTED:
+        raise RefusedError("StartAfter is not supported for this bucket")
+    else:
+        first = Position(secrets.randbits(32))
+    view = keyspace.view(first.seed)
+    low, high = view.span(question.prefix)
+    index = max(low, _find_start(view, first))
+    if question.start_after and not question.token and start_after is not StartAfter.IGNORED:
+        index = max(
+            index, _pass_start_after(view, question.start_after, keyspace.order, start_after)
+        )
+    return _fill(Page(first), view, question, index, high)
+
+
+def _find_start(view: View, position: Position) -> int:
+    if position.rolled and view.is_sorted:
+        return view.span(position.rolled)[1]
+    return view.after(position.last) if position.last else 0
+
+
+def _pass_start_after(view: View, key: str, order: Order, start_after: StartAfter) -> int:
+    if start_after is StartAfter.RIGHT:
+        return view.after(key)
+    sort_key = SORT_KEYS[Order.TREE if order is Order.AWS else Order.AWS]
+    return next(
+        (index for index in range(len(view)) if sort_key(view[index]) > sort_key(key)), len(view)
+    )
+
+
+def _fill(page: Page, view: View, question: Question, index: int, high: int) -> Page:
+    """Take keys from the view until the page is full."""
+    prefix, delimiter, is_url = question.prefix, question.delimiter, question.is_url
+    if not question.max_keys:
+        return page
+    if not delimiter and (view.is_sorted or not prefix):
+        end = min(index + question.max_keys, high)
+        page.rows, page.count, rolled = (
+            view.rows(index, end, is_url=is_url),
+            max(0, end - index),
+            "",
+        )
+    else:
+        end, rolled, rows = index, "", []
+        # In a random order a common prefix may have been told by an earlier page.
+        told: set[str] = (
+            set()
+            if view.is_sorted
+            else {_roll_up(view[earlier], prefix, delimiter) for earlier in range(index)}
+        )
+        while end < high and page.count + len(page.rolled) < question.max_keys:
+            key = view[end]
+            rolled = _roll_up(key, prefix, delimiter)
+            if rolled and rolled not in told:
+                told.add(rolled)
+                page.rolled.append(rolled)
+            elif not rolled and key.startswith(prefix):
+                rows.append(view.rows(end, end + 1, is_url=is_url))
+                page.count += 1
+            end = view.span(rolled)[1] if rolled and view.is_sorted else end + 1
+        page.rows = "".join(rows)
+    if end < high:
+        page.next = Position(page.first.seed, view[end - 1], rolled)
+    return page
+
+
+def _roll_up(key: str, prefix: str, delimiter: str) -> str:
+    """Return the common prefix that stands for a key, or nothing where it stands for itself."""
+    if not delimiter or not key.startswith(prefix):
+        return ""
+    end = key.find(delimiter, len(prefix))
+    return "" if end < 0 else key[: end + len(delimiter)]
+
+
+def render(page: Page, bucket: str, question: Question, fault: Fault | None) -> str:
+    """Return the XML of a page, as wrong as the fault says."""
+
+    def element(name: str, text: str) -> str:
+        return f"<{name}>{encode(text, is_url=question.is_url)}</{name}>" if text else ""
+
+    if fault is Fault.EMPTY:
+        page = Page(page.first)
+    if fault is Fault.OTHER_PREFIX:
+        question = replace(question, prefix=f"{OTHER_NAME}/{question.prefix}")
+        page.rows = page.rows.replace("<Key>", f"<Key>{OTHER_NAME}/")
+    after = page.next
+    if fault is Fault.ENDLESS and after is None:
+        after = Position(page.first.seed)
+    token = _write_token(after) if after else ""
+    if fault is Fault.REPEATED_TOKEN:
+        token = question.token or _write_token(page.first)
+    is_truncated = bool(token) or fault is Fault.NO_TOKEN
+    return "".join(
+        (
+            f'{XML_HEAD}<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">',
+            f"<Name>{OTHER_NAME if fault is Fault.OTHER_BUCKET else bucket}</Name>",
+            element("Prefix", question.prefix) or "<Prefix></Prefix>",
+            element("StartAfter", question.start_after),
+            f"<ContinuationToken>{escape(question.token)}</ContinuationToken>"
+            if question.token
+            else "",
+            f"<NextContinuationToken>{token}</NextContinuationToken>"
+            if token and fault is not Fault.NO_TOKEN
+            else "",
+            f"<KeyCount>{page.count + len(page.rolled)}</KeyCount><MaxKeys>{question.max_keys}</MaxKeys>",
+            element("Delimiter", question.delimiter),
+            "<EncodingType>url</EncodingType>" if question.is_url else "",
+            f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>",
+            page.rows,
+            *(
+                f"<CommonPrefixes>{element('Prefix', rolled)}</CommonPrefixes>"
+                for rolled in page.rolled
+            ),
+            "</ListBucketResult>",
+        )
+    )
+
+
+def _write_token(position: Position) -> str:
+    # The salt makes a new text of the same position, and the key no secret: nobody should read it, nor lean on its being the same.
+    text = json.dumps(position).encode()
+    salt = secrets.token_bytes(8)
+    return base64.b64encode(
+        salt + bytes(byte ^ salt[index % 8] for index, byte in enumerate(text))
+    ).decode()
+
+
+def _read_token(token: str) -> Position:
+    try:
+        data = base64.b64decode(token, validate=True)
+        return Position(
+            *json.loads(bytes(byte ^ data[index % 8] for index, byte in enumerate(data[8:])))
+        )
+    except (ValueError, TypeError) as error:
+        raise RefusedError("The continuation token provided is incorrect") from error

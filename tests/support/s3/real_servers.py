@@ -1,0 +1,278 @@
+"""Starts real S3 servers for tests, each a process of its own on 127.0.0.1, and offers them as fixtures of the session."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mypy_boto3_s3 import S3Client
+
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 2.0
+"""SeaweedFS waits for ever for its own streams; what it has not written by then is not needed."""
+POLL_S = 0.05
+REGION = "us-east-1"
+
+SEAWEEDFS_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+"""The flags that name where it listens."""
+
+_LOADER = Loader()
+"""Keeps the descriptions of S3, which are most of what a client costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """A running S3 server.
+
+    Attributes:
+        name: Which product it is.
+        endpoint_url: Where it listens.
+        access_key: A key that may do everything.
+        secret_key: Its secret.
+        attempts: How often a client sends a request that the server fails to answer.
+    """
+
+    name: str
+    endpoint_url: str
+    access_key: str = "testkey"
+    secret_key: str = "testsecret"  # noqa: S105 - not a secret
+    attempts: int = 1
+
+    def client(self) -> S3Client:
+        """Return a client of its own for the caller, who closes it."""
+        session = Session()
+        session.register_component("data_loader", _LOADER)
+        return boto3.Session(botocore_session=session).client(
+            "s3",
+            region_name=REGION,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=Config(
+                retries={"total_max_attempts": self.attempts}, connect_timeout=5, read_timeout=30
+            ),
+        )
+
+    def make_bucket(self) -> str:
+        """Make an empty bucket and return its name, which no other test has."""
+        name = f"test-{uuid4().hex}"
+        with closing(self.client()) as client:
+            client.create_bucket(Bucket=name)
+        return name
+
+    def put_many(self, bucket: str, keys: Iterable[str]) -> None:
+        """Put an object of one byte at each key."""
+        with closing(self.client()) as client, ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(
+                lambda key: client.put_object(Bucket=bucket, Key=key, Body=b"x"), keys
+            ):
+                pass
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with which the standard chain of an AWS SDK comes to our keys."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different TCP ports of 127.0.0.1 on which nothing listens."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [free.getsockname()[1] for free in sockets]
+
+
+@contextmanager
+def run_moto(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run moto, which orders keys like AWS and takes every credential; its log is in the directory."""
+    (port,) = free_ports(1)
+    server = S3Server("moto", f"http://127.0.0.1:{port}")
+    with _run(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], server, directory
+    ) as process:
+        yield server, process
+
+
+@contextmanager
+def run_seaweedfs(
+    directory: Path, ports: Sequence[int] = ()
+) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run SeaweedFS, which orders keys as a tree and refuses wrong credentials.
+
+    Args:
+        directory: Has its data, perhaps of an earlier run, and its log.
+        ports: Those of ``SEAWEEDFS_PORTS``; free ones if none are given.
+    """
+    numbers = dict(zip(SEAWEEDFS_PORTS, ports or free_ports(len(SEAWEEDFS_PORTS)), strict=True))
+    server = S3Server("seaweedfs", f"http://127.0.0.1:{numbers['s3.port']}")
+    credentials = {"accessKey": server.access_key, "secretKey": server.secret_key}
+    identities = directory / "identities.json"
+    identities.write_text(
+        json.dumps(
+            {"identities": [{"name": "test", "credentials": [credentials], "actions": ["Admin"]}]}
+        )
+    )
+    command = [
+        _program("weed"),
+        "server",
+        f"-dir={directory}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *(f"-{flag}={port}" for flag, port in numbers.items()),
+        "-filer",
+        "-s3",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={identities}",
+        "-master.telemetry=false",
+        # Each bucket takes a volume, and each test a bucket.
+        "-volume.max=1000",
+    ]
+    try:
+        with _run(command, server, directory, WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as process:
+            yield server, process
+    finally:
+        for port in numbers.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - SeaweedFS says where, and leaves them there
+                left.unlink()
+
+
+@contextmanager
+def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run rclone, which serves files as objects, lists bare etags and milliseconds, and refuses wrong credentials.
+
+    The files, a directory for each bucket, and the log are in the directory. It has no versions, and one storage class in listings.
+    """
+    (port,) = free_ports(1)
+    # Of two puts that make the same directory at once, one may fail.
+    server = S3Server("rclone", f"http://127.0.0.1:{port}", attempts=5)
+    buckets = directory / "buckets"
+    buckets.mkdir(exist_ok=True)
+    command = [
+        _program("rclone"),
+        "serve",
+        "s3",
+        f"--addr=127.0.0.1:{port}",
+        f"--auth-key={server.access_key},{server.secret_key}",
+        # No file: what the machine has configured for rclone stays out of the tests.
+        "--config=",
+        str(buckets),
+    ]
+    with _run(command, server, directory) as process:
+        yield server, process
+
+
+def _program(name: str) -> str:
+    """Return the path of a program that came with a package of the environment."""
+    return str(Path(sysconfig.get_path("scripts"), name))
+
+
+@contextmanager
+def _run(
+    command: Sequence[str], server: S3Server, directory: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server from the moment that it stores an object to the end of the block.
+
+    Raises:
+        RuntimeError: It does not come up; the message has the end of its log.
+    """
+    log = directory / f"{server.name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=os.environ | environment,
+        )
+    try:
+        deadline_s = time.monotonic() + START_DEADLINE_S
+        while not _stores_objects(replace(server, attempts=1)):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(
+                    f"{server.name} did not start:\n{log.read_text(errors='replace')[-4000:]}"
+                )
+            time.sleep(POLL_S)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _stores_objects(server: S3Server) -> bool:
+    with closing(server.client()) as client:
+        try:
+            bucket = server.make_bucket()
+            client.put_object(Bucket=bucket, Key="ready", Body=b"")
+            client.delete_object(Bucket=bucket, Key="ready")
+            client.delete_bucket(Bucket=bucket)
+        except (BotoCoreError, ClientError):
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run moto for the session."""
+    with run_moto(tmp_path_factory.mktemp("moto")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run SeaweedFS for the session."""
+    with run_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run rclone for the session."""
+    with run_rclone(tmp_path_factory.mktemp("rclone")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="session", params=["moto_server", "seaweedfs", "rclone_server"])
+def s3_server(request: pytest.FixtureRequest) -> S3Server:
+    """Run the test once with each server."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, S3Server)
+    return server

@@ -1,0 +1,70 @@
+"""What tests that put the real parts together share: notifications of the kernel, an outbox that may lose power, who may watch what."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from watcher.delivery.outbox import Outbox
+from watcher.errors import NotFoundError
+from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.root import Root
+from watcher.spec import DirectorySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from watcher.model import Step
+    from watcher.spec import Spec
+
+JOIN_DEADLINE_S = 10.0
+
+
+class PowerFailure(BaseException):
+    """Everything stops here; what was committed is on disk."""
+
+
+class FallibleOutbox(Outbox):
+    """The outbox, until power fails.
+
+    Attributes:
+        commits_left: So many commits succeed, and the next one does not; None for no end.
+    """
+
+    commits_left: int | None = None
+
+    def commit(self, step: Step) -> None:
+        """See ``Outbox``.
+
+        Raises:
+            PowerFailure: Nothing was written.
+        """
+        if self.commits_left is not None:
+            if self.commits_left == 0:
+                raise PowerFailure
+            self.commits_left -= 1
+        super().commit(step)
+
+
+def find(spec: Spec) -> None:
+    """Find the directory of a spec that was admitted, if it has one, as far as that is there.
+
+    Raises:
+        DeniedError: It is not where it may be.
+    """
+    if isinstance(spec.where, DirectorySpec):
+        with suppress(NotFoundError):
+            Root(spec.where).open()
+
+
+@pytest.fixture
+def notifications() -> Iterator[Inotify]:
+    """Read the kernel's notifications."""
+    notifications = Inotify()
+    notifications.start()
+    yield notifications
+    notifications.stop()
+    notifications.join(JOIN_DEADLINE_S)
+    assert not notifications.is_alive()

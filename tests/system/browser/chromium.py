@@ -1,0 +1,154 @@
+"""Drives a headless Chromium over its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/), one page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from base64 import b64decode, b64encode
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from support.client import DEADLINE_S, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--window-size=1280,900",
+)  # fmt: skip
+
+
+class Page:
+    """A page of a browser.
+
+    Args:
+        url: Of its DevTools.
+
+    Attributes:
+        troubles: What the browser has complained of: exceptions of scripts, violations of the content security policy, failed loads.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.troubles: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._session = self._loop.run_until_complete(self._connect())
+        self._socket = self._loop.run_until_complete(self._session.ws_connect(url, max_msg_size=0))
+        self._number = 0
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    @staticmethod
+    async def _connect() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Call a method of the protocol, and return its result."""
+        return self._loop.run_until_complete(
+            asyncio.wait_for(self._call(method, parameters), DEADLINE_S)
+        )
+
+    async def _call(self, method: str, parameters: dict[str, object]) -> dict[str, Any]:
+        self._number += 1
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        while True:
+            message = await self._socket.receive_json()
+            if message.get("id") == self._number:
+                assert "error" not in message, (method, message)
+                result: dict[str, Any] = message["result"]
+                return result
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
+                self.troubles.append(str(details))
+            case {"method": "Log.entryAdded", "params": {"entry": entry}}:
+                self.troubles.append(f"{entry['text']} {entry.get('url', '')}")
+            case {"method": "Page.javascriptDialogOpening", "params": dialog}:
+                self.troubles.append(f"a dialog: {dialog['message']}")
+
+    def sign_in(self, token: str) -> None:
+        """Show a token with every request, as a browser does once its user has typed it as the password."""
+        shown = b64encode(f"anyone:{token}".encode()).decode()
+        self.call("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {shown}"})
+
+    def open(self, url: str) -> None:
+        """Load a page, and return when its scripts have run."""
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, answer
+        wait_until(lambda: self.evaluate("document.readyState") == "complete", f"{url} is loaded")
+
+    def evaluate(self, expression: str) -> Any:  # noqa: ANN401 - whatever the script gives
+        """Return the value of an expression of JavaScript; it works also where the page may run none."""
+        result = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def text(self, selector: str) -> str:
+        """Return what a person reads in an element; nothing while there is none."""
+        return str(self.evaluate(f"document.querySelector({selector!r})?.innerText ?? ''"))
+
+    def click(self, selector: str) -> None:
+        """Click an element as a mouse does."""
+        self.press(selector)
+        self.let_go(selector)
+
+    def press(self, selector: str) -> None:
+        """Press the mouse's button on an element."""
+        self._mouse("mousePressed", selector)
+
+    def let_go(self, selector: str) -> None:
+        """Let the mouse's button go on an element."""
+        self._mouse("mouseReleased", selector)
+
+    def _mouse(self, kind: str, selector: str) -> None:
+        box = self.evaluate(
+            f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}}); "
+            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        self.call(
+            "Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1
+        )
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in CSS pixels."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def screenshot(self, path: Path) -> None:
+        """Keep a picture of the whole page."""
+        picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(b64decode(picture["data"]))
+
+    def close(self) -> None:
+        """Disconnect; the browser goes on."""
+        self._loop.run_until_complete(self._socket.close())
+        self._loop.run_until_complete(self._session.close())
+        self._loop.close()
+
+
+@contextmanager
+def browsing(directory: Path) -> Iterator[str]:
+    """Run a browser with a profile of its own in a directory, and provide its DevTools' ``host:port``."""
+    profile = directory / "profile"
+    with (directory / "chromium.log").open("wb") as log:
+        command = ["chromium", *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            port = profile / "DevToolsActivePort"
+            wait_until(lambda: port.exists() and "\n" in port.read_text(), "the browser is there")
+            yield f"127.0.0.1:{port.read_text().splitlines()[0]}"
+        finally:
+            browser.terminate()
+            browser.wait(DEADLINE_S)

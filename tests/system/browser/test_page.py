@@ -1,0 +1,272 @@
+"""The operator's page in a real browser: what is read, what moves, what may not run, and the button that releases."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.client import wait_until
+from support.s3.simulated import run_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.client import Client
+    from support.server import ServerProcess
+    from system.browser.chromium import Page
+
+TOKEN = "s3cret"  # noqa: S105 - not a secret
+HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
+REFUSED = "Failed to load resource: the server responded with a status of 403 (Forbidden)"
+KEYS = [f"in/{number:04}" for number in range(300)]
+
+
+@pytest.fixture(scope="module")
+def server(
+    start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> ServerProcess:
+    """Start a server that asks for tokens."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text(f"team:{TOKEN}\nother:0ther\n")
+    return start_server("--token-file", str(tokens))
+
+
+@pytest.fixture
+def signed_in(page: Page) -> Page:
+    """Open a page whose user has typed the token."""
+    page.sign_in(TOKEN)
+    return page
+
+
+def wait_refreshed(page: Page) -> None:
+    """Wait until the page shows what the server said after this was called."""
+    for _ in range(2):
+        shown = page.text("#at")
+        wait_until(lambda: page.text("#at") != shown, "the page is of a later time")  # noqa: B023 - called here
+
+
+def test_the_page_moves_by_itself(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
+) -> None:
+    """A change appears in the open page, whose document stays the same; the switch stops that, and asks the server no more."""
+    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    signed_in.open(server.http)
+    assert signed_in.text("#health") == "ready"
+    assert name in signed_in.text("#watches")
+    signed_in.evaluate("window.isSame = true")
+    (root / "first").touch()
+    wait_until(lambda: "first" in signed_in.text("#recent"), "the change is shown")
+    signed_in.click("#live")
+    signed_in.evaluate(
+        "window.requests = 0; const send = window.fetch; window.fetch = (...wanted) => { window.requests += 1; return send(...wanted); };"
+    )
+    (root / "second").touch()
+    stream.wait_count(2)
+    signed_in.evaluate("window.periods = 0; setInterval(() => { window.periods += 1; }, PERIOD_MS)")
+    wait_until(lambda: signed_in.evaluate("window.periods") == 2, "the page had the time to move")
+    assert signed_in.evaluate("window.requests") == 0
+    assert "second" not in signed_in.text("#recent")
+    signed_in.click("#live")
+    wait_until(lambda: "second" in signed_in.text("#recent"), "the page moves again")
+    assert signed_in.evaluate("window.isSame && window.requests") >= 1
+
+
+def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
+    """The page says so when a server takes connections and does not answer, and as of when it is; it goes on when the server does."""
+    signed_in.open(server.http)
+    server.signal(signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: (
+                signed_in.text("#stale") == "The server does not answer. This is what it said last."
+            ),
+            "the page says so",
+        )
+        shown = signed_in.text("#at")
+    finally:
+        server.signal(signal.SIGCONT)
+    wait_until(
+        lambda: signed_in.evaluate("stale.hidden") and signed_in.text("#at") != shown,
+        "the page moves again",
+    )
+
+
+def test_a_token_that_is_taken_back(
+    start_server: Callable[..., ServerProcess], page: Page, tmp_path: Path
+) -> None:
+    """The page says that the token is no longer good, without the browser asking for another, and goes on when it is good again."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"team:{TOKEN}\n")
+    server = start_server("--token-file", str(tokens))
+    # From here the browser knows the token as it does when its user has typed it.
+    page.open(server.http.replace("://", f"://anyone:{TOKEN}@"))
+    tokens.write_text("team:an0ther\n")
+    wait_until(
+        lambda: page.text("#stale").startswith("The token is no longer good: "), "the page says so"
+    )
+    tokens.write_text(f"team:{TOKEN}\n")
+    wait_until(lambda: page.evaluate("stale.hidden"), "the page moves again")
+    assert {trouble.rpartition(" ")[0] for trouble in page.troubles} == {REFUSED}
+    page.troubles.clear()
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            "'', {status: 503, statusText: 'Service Unavailable'}",
+            "The server answers with an error, 503 Service Unavailable.",
+        ),
+        ("'<p>of another version'", "What the server shows does not fit this page: load it again."),
+    ],
+)
+def test_answers_that_are_not_the_page(
+    server: ServerProcess, signed_in: Page, answer: str, text: str
+) -> None:
+    """The page says what is wrong with an answer that it cannot show, as long as it is."""
+    signed_in.open(server.http)
+    signed_in.evaluate(
+        f"window.send = window.fetch; window.fetch = async () => new Response({answer});"
+    )
+    wait_until(
+        lambda: signed_in.text("#stale") == f"{text} This is what it said last.", "the page says so"
+    )
+    signed_in.evaluate("window.fetch = window.send")
+    wait_until(lambda: signed_in.evaluate("stale.hidden"), "the page moves again")
+
+
+def test_what_is_selected_stands_still(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
+) -> None:
+    """A part stands still while text in it is selected, and the page says so; another part moves meanwhile."""
+    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    (root / "read").touch()
+    stream.wait_count(1)
+    signed_in.open(server.http)
+    signed_in.evaluate("getSelection().selectAllChildren(document.querySelector('#recent .path'))")
+    (root / "unread").touch()
+    stream.wait_count(2)
+    wait_refreshed(signed_in)
+    assert not signed_in.evaluate("selected.hidden")
+    assert signed_in.evaluate("getSelection().toString()") == "read"
+    assert "unread" not in signed_in.text("#recent")
+    signed_in.evaluate("getSelection().removeAllRanges()")
+    wait_until(lambda: "unread" in signed_in.text("#recent"), "the part moves again")
+    assert signed_in.evaluate("selected.hidden")
+
+
+def test_a_part_that_has_the_keyboard_moves(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
+) -> None:
+    """In a narrow window, where a part can be scrolled and so be reached by the keyboard, it moves all the same, and stays reached."""
+    client.watch(name, {"directory": str(root)}, token=TOKEN)
+    (root / f"{'x' * 200}").touch()
+    signed_in.resize(400, 800)
+    signed_in.open(server.http)
+    wait_until(lambda: "xxx" in signed_in.text("#recent"), "the part is wide")
+    signed_in.evaluate(
+        "document.getElementById('recent').focus(); document.getElementById('recent').scrollLeft = 50"
+    )
+    (root / "narrow").touch()
+    wait_until(lambda: "narrow" in signed_in.text("#recent"), "the change is shown")
+    assert signed_in.evaluate("[document.activeElement.id, document.activeElement.scrollLeft]") == [
+        "recent",
+        50,
+    ]
+
+
+def test_strange_names_are_text(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path
+) -> None:
+    """Names that are markup or turn the direction of text are shown as they are written, and nothing of them runs."""
+    client.watch(HOSTILE, {"directory": str(root)}, token=TOKEN)
+    (root / HOSTILE).touch()
+    signed_in.open(server.http)
+    for part in ("#watches", "#recent"):
+        wait_until(
+            lambda: "<img src=x onerror=alert(1)>\\u202egnp.exe" in signed_in.text(part),  # noqa: B023 - called here
+            f"the name is in {part}",
+        )
+    assert signed_in.evaluate("document.querySelectorAll('img').length") == 0
+
+
+def test_without_scripts(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
+) -> None:
+    """Where scripts are off all of it can be read, and the page asks to be loaded again."""
+    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    (root / "here").touch()
+    stream.wait_count(1)
+    signed_in.call("Emulation.setScriptExecutionDisabled", value=True)
+    signed_in.open(server.http)
+    assert name in signed_in.text("#watches")
+    assert "here" in signed_in.text("#recent")
+    assert signed_in.evaluate("document.querySelector('label').hidden")
+    assert signed_in.evaluate("document.querySelector('noscript meta').httpEquiv") == "refresh"
+
+
+def test_a_hold_is_released(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str, pictures: Path
+) -> None:
+    """The button brings the deletions that are held, long before the next scan, however the page moves; pictures are kept of the page."""
+    client.watch("backup", {"directory": str(root)}, token=TOKEN)
+    with run_store() as store:
+        store.put_many(*KEYS)
+        config = {
+            "s3": {
+                "bucket": store.bucket,
+                "prefix": "in/",
+                "endpoint_url": store.endpoint_url,
+                "poll_interval": "1h",
+            }
+        }
+        client.watch(name, config, token=TOKEN).cancel()
+        store.delete(*KEYS[100:])
+        # Another configuration of the same place begins with a scan, after which the next one comes in an hour.
+        stream = client.watch(name, config | {"metadata": {"run": "2"}}, token=TOKEN)
+        (root / "report.csv").write_text("1,2,3")
+        signed_in.open(server.http)
+        wait_until(
+            lambda: (
+                "Release 200 deletions" in signed_in.text("#watches")
+                and "report.csv" in signed_in.text("#recent")
+            ),
+            "all is shown",
+        )
+        for scheme in ("light", "dark"):
+            signed_in.call(
+                "Emulation.setEmulatedMedia",
+                features=[{"name": "prefers-color-scheme", "value": scheme}],
+            )
+            signed_in.screenshot(pictures / f"page-{scheme}.png")
+        signed_in.resize(400, 900)
+        signed_in.screenshot(pictures / "page-narrow.png")
+        for selector, least in (("#watches button", 100), (".place", 180), (".path", 200)):
+            left, width = signed_in.evaluate(
+                f"(({{x, width}}) => [x, width])(document.querySelector({selector!r}).getBoundingClientRect())"
+            )
+            assert (left >= 0, width >= least, left + width <= 400 or selector == ".path") == (
+                True,
+                True,
+                True,
+            )
+
+        signed_in.open(f"{server.http}/?q=s3%3A%2F%2F")
+        signed_in.evaluate(
+            "window.former = document.querySelector('#watches button'); window.former.focus()"
+        )
+        wait_until(
+            lambda: not signed_in.evaluate("document.contains(window.former)"), "the part has moved"
+        )
+        assert signed_in.evaluate("document.activeElement.innerText") == "Release 200 deletions"
+        signed_in.press("#watches button")
+        wait_refreshed(signed_in)
+        signed_in.let_go("#watches button")
+        stream.wait_count(200)
+        wait_until(lambda: "Release" not in signed_in.text("#watches"), "nothing is held")
+        assert signed_in.evaluate("document.querySelector('input[name=q]').value") == "s3://"
+    (line,) = server.lines("scan.released")
+    assert (line["watch"], line["deletions"], line["principal"]) == (name, 200, "team")

@@ -1,0 +1,36 @@
+"""Decides whether an API server that knows Argo Events takes the examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.cluster.cluster import EXAMPLES, RefusedError, documents, name_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from system.cluster.cluster import Programs
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=map(name_of, EXAMPLES))
+def test_examples_are_admitted(cluster: Programs, namespace: str, example: Path) -> None:
+    """Each example is taken as it stands, and can be asked for."""
+    manifests = documents(example.read_text())
+    cluster.apply(namespace, manifests)
+    for manifest in manifests:
+        group, _, version = manifest["apiVersion"].rpartition("/")
+        cluster.run(
+            "kubectl",
+            "get",
+            f"{manifest['kind']}.{version}.{group}/{manifest['metadata']['name']}",
+            f"--namespace={namespace}",
+        )
+
+
+def test_kind_of_a_later_version_is_refused(cluster: Programs, namespace: str) -> None:
+    """The judge is awake: a version that Argo Events has not got is refused."""
+    manifest, *_ = documents(EXAMPLES[0].read_text())
+    with pytest.raises(RefusedError, match=r"no matches for kind"):
+        cluster.apply(namespace, [manifest | {"apiVersion": "argoproj.io/v2"}])

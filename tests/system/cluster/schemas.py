@@ -1,0 +1,73 @@
+"""Judges manifests by the schemas that Kubernetes, Argo Events and resource definitions publish, and refuses what these do not name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+from jsonschema import Draft202012Validator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from system.cluster.cluster import Manifest
+
+Schema = dict[str, Any]
+
+
+class Schemas:
+    """The schemas of all kinds, each of which names all the keys that there may be.
+
+    Args:
+        directory: Where ``.ci/kubernetes`` has put them.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._by_kind: dict[tuple[str, str], Schema] = {}
+        # Argo Events has copies of what Kubernetes defines, which must not take their place.
+        for name in ("argo-events", "kubernetes"):
+            definitions = json.loads((directory / f"{name}.schema.json").read_bytes())[
+                "definitions"
+            ]
+            closed = {key: _closed(schema) for key, schema in definitions.items()}
+            for key, schema in definitions.items():
+                for kind in schema.get("x-kubernetes-group-version-kind", ()):
+                    version = "/".join(filter(None, (kind["group"], kind["version"])))
+                    self._by_kind[version, kind["kind"]] = {
+                        "$ref": f"#/definitions/{key}",
+                        "definitions": closed,
+                    }
+        for file in (directory / "crds").glob("monitoring.*.yaml"):
+            spec = yaml.safe_load(file.read_text())["spec"]
+            for version in spec["versions"]:
+                schema = _closed(version["schema"]["openAPIV3Schema"])
+                self._by_kind[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
+
+    def problems(self, manifest: Manifest) -> list[str]:
+        """Return what is wrong with a manifest, each with its place; empty if nothing is.
+
+        Raises:
+            KeyError: There is no schema of its kind.
+        """
+        validator = Draft202012Validator(self._by_kind[manifest["apiVersion"], manifest["kind"]])
+        return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
+
+
+def _closed(schema: Schema) -> Schema:
+    """Return a schema that refuses keys which it does not name, and takes numbers where Kubernetes does."""
+    return cast("Schema", _close(schema))
+
+
+def _close(node: object) -> object:
+    if isinstance(node, list):
+        return [_close(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {key: _close(value) for key, value in node.items()}
+    # The type of a schema is a string or a list; a property may be called so too, and is a mapping.
+    if closed.get("format") == "int-or-string":
+        closed["type"] = ["integer", "string"]
+    if closed.get("type") == "object" and isinstance(closed.get("properties"), dict):
+        closed.setdefault("additionalProperties", False)
+    return closed

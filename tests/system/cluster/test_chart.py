@@ -1,0 +1,211 @@
+"""Decides whether the chart does what its values say, refuses what cannot be meant, and describes itself truly."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from system.cluster.cluster import (
+    CHART,
+    EVERYTHING,
+    FLAVOURS,
+    Programs,
+    RefusedError,
+    one,
+    value_flags,
+)
+from watcher import __version__
+from watcher.config.schema import parse_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from support.server import ServerProcess
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_bytes())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SHORT = 40
+"""Characters of a default that the table of values shows."""
+
+
+def leaves(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Return the paths of the values that the schema does not divide further."""
+    for key, child in schema["properties"].items():
+        if "properties" in child:
+            yield from leaves(child, (*path, key))
+        elif key != "global":
+            yield (*path, key)
+
+
+LEAVES = sorted(leaves(SCHEMA))
+APART: dict[tuple[str, ...], dict[str, Any]] = {
+    ("networkPolicy", "enabled"): {"enabled": False},
+    ("persistence", "enabled"): {"enabled": False},
+    ("persistence", "existingClaim"): {"existingClaim": "given"},
+    ("serviceAccount", "create"): {"create": False},
+    ("tokens", "existingSecret"): {"existingSecret": "given", "values": {}},
+}
+"""Values that take the place of others, which everything.yaml has."""
+
+
+def at(values: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - values are anything
+    """Return what is at a path of values."""
+    for key in path:
+        values = values[key]
+    return values
+
+
+def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Return values but for one."""
+    rest = {key: value for key, value in values.items() if key != path[0]}
+    return rest | {path[0]: without(values[path[0]], path[1:])} if path[1:] else rest
+
+
+@pytest.mark.parametrize(
+    "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
+)
+def test_lint_finds_nothing(programs: Programs, files: tuple[Path, ...]) -> None:
+    """Helm's linter has nothing to say, in its strict way."""
+    programs.run("helm", "lint", "--strict", CHART, *value_flags(files))
+
+
+def test_nothing_to_watch_is_refused(programs: Programs) -> None:
+    """Without anything that may be watched, helm says what to set."""
+    with pytest.raises(
+        RefusedError, match=r"Nothing may be watched. Set allow.directories, for example"
+    ):
+        programs.render()
+
+
+def test_tokens_given_twice_are_refused(programs: Programs) -> None:
+    """A secret that exists and one to be made are not both meant."""
+    with pytest.raises(RefusedError, match=r"Set tokens.existingSecret or tokens.values, not both"):
+        programs.render(*FLAVOURS["tokens"], sets=("tokens.values.orders=secret",))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("alow.directories={/data}", "additional properties 'alow' not allowed"),
+        ("allow.directory=/data", "'/allow': additional properties 'directory' not allowed"),
+        ("allow.directories=/data", "'/allow/directories': got string, want array"),
+        ("allow.directories={data}", "'/allow/directories/0': 'data' does not match pattern"),
+        (
+            "allow.endpoints={minio:9000}",
+            "'/allow/endpoints/0': 'minio:9000' does not match pattern",
+        ),
+        ("persistence.enabled=no", "'/persistence/enabled': got string, want boolean"),
+        ("persistence.accessMode=ReadOnlyMany", "'/persistence/accessMode': value must be one of"),
+        ("service.port=0", "'/service/port': minimum: got 0, want 1"),
+        ("image.pullPolicy=Sometimes", "'/image/pullPolicy': value must be one of"),
+        (
+            "serviceAccount.annotations.arn=1",
+            "'/serviceAccount/annotations/arn': got number, want string",
+        ),
+        ("tokens.values.a:b=secret", "'/tokens/values': additional properties 'a:b' not allowed"),
+    ],
+)
+def test_mistakes_are_refused(programs: Programs, mistake: str, message: str) -> None:
+    """A key that there is not, a wrong type and a value that cannot work are refused, and the message names the place."""
+    with pytest.raises(RefusedError, match=re.escape(message)):
+        programs.render(*FLAVOURS["volume"], sets=(mistake,))
+
+
+def test_schema_has_the_values_that_there_are() -> None:
+    """Each value has a schema and a default, at every level."""
+
+    def paths(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for key, value in values.items():
+            yield from [(*path, key)] if (*path, key) in LEAVES else paths(value, (*path, key))
+
+    assert sorted(paths(VALUES)) == LEAVES
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("watcher", "watcher"), ("my-watcher", "my-watcher"), ("orders", "orders-watcher")],
+)
+def test_names_are_the_releases(programs: Programs, release: str, name: str) -> None:
+    """What an EventSource connects to is named after the release, and after the chart unless the release is."""
+    assert (
+        one(programs.render(*FLAVOURS["volume"], release=release), "Service")["metadata"]["name"]
+        == name
+    )
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_every_value_has_an_effect(
+    programs: Programs, tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    """What the chart renders depends on each value."""
+    values = yaml.safe_load(EVERYTHING.read_text())
+    if path in APART:
+        values[path[0]] |= APART[path]
+    assert at(values, path) != at(VALUES, path), "everything.yaml has the default"
+    with_it, without_it = tmp_path / "with.json", tmp_path / "without.json"
+    with_it.write_text(json.dumps(values))
+    without_it.write_text(json.dumps(without(values, path)))
+    assert programs.render(with_it) != programs.render(without_it)
+
+
+def test_readme_names_the_values() -> None:
+    """The table in the chart's README has each value with its default."""
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| (.*?) \| \S.* \|$", (CHART / "README.md").read_text(), re.MULTILINE
+    )
+    defaults = {path: json.dumps(at(VALUES, path)) for path in LEAVES}
+    shown = {
+        ".".join(path): f"`{text}`" if len(text) <= SHORT else "[values.yaml](values.yaml)"
+        for path, text in defaults.items()
+    }
+    assert dict(rows) == shown
+    assert len(rows) == len(shown)
+
+
+def test_versions_are_the_servers() -> None:
+    """The chart stands for the version of the server that it is beside."""
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
+
+
+def test_server_starts_as_the_chart_says(
+    programs: Programs, start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    """The server takes the arguments and the token file that the chart makes, and answers its probes."""
+    manifests = programs.render(EVERYTHING)
+    pod = one(manifests, "StatefulSet")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    tokens = tmp_path / "tokens"
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "tokens")
+    (item,) = volume["secret"]["items"]
+    secret = one(manifests, "Secret")
+    assert volume["secret"]["secretName"] == secret["metadata"]["name"]
+    tokens.write_text(secret["stringData"][item["key"]])
+    serve, *flags = (
+        argument.replace("/etc/watcher/tokens", str(tokens)) for argument in container["args"]
+    )
+    assert serve == "serve"
+    server = start_server(*flags)
+    for probe in ("startupProbe", "livenessProbe"):
+        assert server.get(container[probe]["httpGet"]["path"])[0] == 200
+    subprocess.run(
+        [sys.executable, "-m", "watcher", "healthcheck", "--server", server.address], check=True
+    )
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_notes_hold_an_event_source(programs: Programs, flavour: str) -> None:
+    """What helm says at the end has an EventSource whose address is the service's and whose configuration is valid."""
+    flags = ("--namespace=argo-events", "--dry-run=client", *value_flags(FLAVOURS[flavour]))
+    notes = programs.run("helm", "install", "watcher", CHART, *flags).partition("NOTES:")[2]
+    (text,) = re.findall(r"^  spec:\n(?:    .*\n)+", notes, re.MULTILINE)
+    source = yaml.safe_load(text)["spec"]["generic"]["example"]
+    assert source["url"] == "watcher.argo-events.svc:8080"
+    assert ("authSecret" in source) == (flavour == "tokens")
+    parse_spec(source["config"].encode())

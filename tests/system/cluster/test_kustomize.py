@@ -1,0 +1,46 @@
+"""Decides whether the overlays and the chart are two ways to say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest
+from watcher import __version__
+
+if TYPE_CHECKING:
+    from system.cluster.cluster import Programs
+
+MARKS = ("annotations", "labels")
+"""What only helm writes, or writes more of."""
+
+
+def test_every_overlay_has_values() -> None:
+    """There is an overlay for each file of values, and the other way round."""
+    assert {path.name for path in OVERLAYS.iterdir()} == FLAVOURS.keys()
+
+
+@pytest.mark.parametrize("overlay", FLAVOURS)
+def test_overlay_says_what_the_chart_says(programs: Programs, overlay: str) -> None:
+    """An overlay gives what the chart gives with the values of the same name, but for labels."""
+    built = programs.build(OVERLAYS / overlay)
+    assert meaning(built) == meaning(programs.render(*FLAVOURS[overlay]))
+    (container,) = next(manifest for manifest in built if manifest["kind"] == "StatefulSet")[
+        "spec"
+    ]["template"]["spec"]["containers"]
+    assert container["image"] == f"watcher:{__version__}"
+
+
+def meaning(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Return manifests by their kind, without labels, with lists that are maps for Kubernetes in one order."""
+    found = {}
+    for manifest in manifests:
+        metadata = {key: value for key, value in manifest["metadata"].items() if key not in MARKS}
+        if manifest["kind"] == "ServiceAccount":
+            metadata["annotations"] = manifest["metadata"].get("annotations")
+        found[manifest["kind"]] = manifest | {"metadata": metadata}
+    pod = found["StatefulSet"]["spec"]["template"]["spec"]
+    pod["volumes"].sort(key=lambda volume: volume["name"])
+    pod["containers"][0]["volumeMounts"].sort(key=lambda mount: mount["name"])
+    return found

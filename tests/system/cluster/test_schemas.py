@@ -1,0 +1,83 @@
+"""Decides whether ``deploy/`` and ``examples/`` hold what the published schemas know, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.cluster.cluster import EVERYTHING, EXAMPLES, FLAVOURS, OVERLAYS, documents, name_of
+from system.cluster.schemas import Schemas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from system.cluster.cluster import Programs
+
+
+@pytest.fixture(scope="session")
+def schemas(program_directory: Path) -> Schemas:
+    """Return the schemas of all kinds."""
+    return Schemas(program_directory)
+
+
+@pytest.mark.parametrize(
+    "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
+)
+def test_chart_renders_what_is_known(
+    programs: Programs, schemas: Schemas, files: tuple[Path, ...]
+) -> None:
+    """Everything that the chart renders is as the schemas have it."""
+    problems = {
+        manifest["kind"]: schemas.problems(manifest) for manifest in programs.render(*files)
+    }
+    assert not any(problems.values()), problems
+
+
+@pytest.mark.parametrize("overlay", FLAVOURS)
+def test_overlays_build_what_is_known(programs: Programs, schemas: Schemas, overlay: str) -> None:
+    """Everything in an overlay is as the schemas have it."""
+    problems = {
+        manifest["kind"]: schemas.problems(manifest)
+        for manifest in programs.build(OVERLAYS / overlay)
+    }
+    assert not any(problems.values()), problems
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=map(name_of, EXAMPLES))
+def test_examples_are_known_to_argo_events(schemas: Schemas, example: Path) -> None:
+    """Each example is as the schema of Argo Events has it, in which the API server believes anything."""
+    for manifest in documents(example.read_text()):
+        assert schemas.problems(manifest) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (
+            ("spec", "podManagement"),
+            "Parallel",
+            "$.spec: Additional properties are not allowed ('podManagement' was unexpected)",
+        ),
+        (("spec", "replicas"), "one", "$.spec.replicas: 'one' is not of type 'integer'"),
+        (
+            ("spec", "template", "spec", "volumes"),
+            {},
+            "$.spec.template.spec.volumes: {} is not of type 'array'",
+        ),
+    ],
+)
+def test_mistakes_are_found(
+    programs: Programs, schemas: Schemas, path: tuple[str, ...], value: object, problem: str
+) -> None:
+    """A key that nobody knows, and a value of another type, are problems."""
+    workload = next(
+        manifest
+        for manifest in programs.build(OVERLAYS / "volume")
+        if manifest["kind"] == "StatefulSet"
+    )
+    parent = workload
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    assert schemas.problems(workload) == [problem]

@@ -1,0 +1,178 @@
+"""An event bus as Argo Events uses it: a real NATS server with JetStream and TLS, and what reads and writes it."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.request import urlopen
+
+from support.certificates import Authority
+from support.client import DEADLINE_S, wait_until
+from system.interop.pods import Pod, program, write_object
+
+if TYPE_CHECKING:
+    from support.client import Event
+
+STREAM = "default"
+"""The JetStream stream of Argo Events."""
+
+
+class Bus:
+    """A NATS server on free ports of 127.0.0.1; use it as a context manager.
+
+    Args:
+        directory: Gets its files and its log.
+
+    Attributes:
+        config: How Argo Events is told of it (a BusConfig).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        pair = Authority(directory, "bus-authority").issue("bus")
+        server = Path(sysconfig.get_path("scripts"), "nats-server")
+        options = [
+            "--addr=127.0.0.1",
+            "--port=-1",
+            "--http_port=-1",
+            f"--ports_file_dir={directory}",
+            "--jetstream",
+        ]
+        options += [
+            f"--store_dir={directory / 'store'}",
+            "--tls",
+            f"--tlscert={pair.certificate}",
+            f"--tlskey={pair.key}",
+        ]
+        with (directory / "nats.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [server, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        ports_file = directory / f"nats-server_{self._process.pid}.ports"
+        wait_until(ports_file.exists, "the event bus listens")
+        ports = json.loads(ports_file.read_text())
+        self.url = str(ports["nats"][0])
+        self._monitoring = str(ports["monitoring"][0])
+        self.config: Event = {
+            "jetstream": {"url": self.url, "streamConfig": "replicas: 1\nduplicates: 300s\n"}
+        }
+
+    def wait_consumers(self, count: int) -> None:
+        """Wait until so many subscriptions of Sensors are there: they get what is published from then on."""
+        wait_until(lambda: len(self._consumers()) >= count, f"the bus has {count} consumers")
+
+    def __enter__(self) -> Self:
+        """Return the bus."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server."""
+        self._process.kill()
+        self._process.wait()
+
+    def _consumers(self) -> list[Event]:
+        with urlopen(  # noqa: S310 - our own
+            f"{self._monitoring}/jsz?accounts=true&streams=true&consumers=true&config=true",
+            timeout=DEADLINE_S,
+        ) as answer:
+            accounts = json.load(answer)["account_details"]
+        streams = [
+            stream
+            for account in accounts
+            for stream in account.get("stream_detail") or []
+            if stream["name"] == STREAM
+        ]
+        # That of ``BusReader`` has no durable name.
+        consumers = [
+            consumer for stream in streams for consumer in stream.get("consumer_detail") or []
+        ]
+        return [consumer for consumer in consumers if consumer["config"].get("durable_name")]
+
+
+class BusReader(Pod):
+    """Reads all that is published on a bus, from the beginning.
+
+    Args:
+        bus: The bus.
+        directory: Gets the log.
+    """
+
+    def __init__(self, bus: Bus, directory: Path) -> None:
+        super().__init__("argo", "bus", bus.url, directory=directory)
+
+    def events(self) -> list[tuple[str, Event]]:
+        """Return subjects and CloudEvents in the order of the bus."""
+        return [
+            (message["subject"], message["event"]) for message in map(json.loads, list(self.lines))
+        ]
+
+    def bodies(self, subject: str) -> list[Any]:
+        """Return the bodies that were published on one subject."""
+        return [
+            json.loads(base64.b64decode(event["data_base64"]))["body"]
+            for one, event in self.events()
+            if one == subject
+        ]
+
+    def wait_count(self, count: int, subject: str) -> list[Any]:
+        """Wait until so many bodies were published on a subject, and return all that were."""
+        self.wait_for(lambda _: len(self.bodies(subject)) >= count, f"{count} events on {subject}")
+        return self.bodies(subject)
+
+
+class EventSourceService(Pod):
+    """The pod that Argo Events starts for an EventSource. Its metrics have a fixed port, so that one runs at a time.
+
+    Args:
+        event_source: The EventSource.
+        bus: Where it publishes.
+        directory: Gets the log.
+        secrets: See ``Pod``.
+    """
+
+    def __init__(
+        self, event_source: Event, bus: Bus, directory: Path, secrets: Path | None = None
+    ) -> None:
+        environment = {
+            "EVENTSOURCE_OBJECT": _encoded(event_source),
+            "EVENTBUS_CONFIG": _encoded(bus.config),
+            "EVENTBUS_SUBJECT": "eventbus-argo-events",
+            "POD_NAME": event_source["metadata"]["name"],
+        }
+        self._turn = program("turn").open("ab")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        super().__init__(
+            "argo-events",
+            "eventsource-service",
+            directory=directory,
+            environment=environment,
+            secrets=secrets,
+        )
+
+    def kill(self) -> None:
+        """End it, and let another run."""
+        super().kill()
+        self._turn.close()
+
+
+class Sensor(Pod):
+    """The pod that Argo Events starts for a Sensor, but for its metrics.
+
+    Args:
+        sensor: The Sensor.
+        bus: What it reads.
+        api: Address of the Kubernetes API that it uses.
+        directory: Gets the log and the objects.
+    """
+
+    def __init__(self, sensor: Event, bus: Bus, api: str, directory: Path) -> None:
+        objects = write_object(directory, sensor), write_object(directory, bus.config)
+        super().__init__("argo", "sensor", *objects, api, directory=directory)
+
+
+def _encoded(value: Event) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()

@@ -1,0 +1,232 @@
+"""The Sensors of ``examples/`` on real messages of the event bus: what they let through, and what they make of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from support.client import wait_until
+from support.project import PROJECT
+from system.interop.bus import Bus, BusReader, EventSourceService, Sensor
+from system.interop.kubernetes import KubernetesApi, Recorder
+from system.interop.pods import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from support.client import Event
+    from support.s3.real_servers import S3Server
+    from support.server import ServerProcess
+
+    Run = Callable[..., Any]
+
+EXAMPLES = PROJECT / "examples"
+NOTHING: Mapping[str, str] = MappingProxyType({})
+SUBJECT = "default.local.inbox"
+SERVER = "watcher.argo-events.svc:8080"
+
+
+class Example:
+    """An EventSource and its Sensor, run on a bus.
+
+    Args:
+        name: Of the directory in ``examples/``.
+        bus: The bus.
+        run: Enters a context until the test is over.
+        directory: Gets logs and objects.
+    """
+
+    def __init__(self, name: str, bus: Bus, run: Run, directory: Path) -> None:
+        self.api: KubernetesApi = run(KubernetesApi())
+        self._name = name
+        self._bus = bus
+        self._run = run
+        self._directory = directory
+
+    def sense(self, consumers: int, replaced: Mapping[str, str] = NOTHING) -> Sensor:
+        """Start the Sensor and wait until it gets what is published; ``replaced`` are texts in its file by their place here."""
+        sensor = self._run(
+            Sensor(self._read("sensor.yaml", replaced), self._bus, self.api.url, self._directory)
+        )
+        self._bus.wait_consumers(consumers)
+        assert isinstance(sensor, Sensor)
+        return sensor
+
+    def source(
+        self, replaced: Mapping[str, str], secrets: Path | None = None
+    ) -> EventSourceService:
+        """Start the EventSource."""
+        service = self._run(
+            EventSourceService(
+                self._read("eventsource.yaml", replaced), self._bus, self._directory, secrets
+            )
+        )
+        assert isinstance(service, EventSourceService)
+        return service
+
+    def _read(self, file: str, replaced: Mapping[str, str]) -> Event:
+        """Return an object of the example; each text that is replaced must be in it."""
+        text = (EXAMPLES / self._name / file).read_text()
+        for old, new in replaced.items():
+            assert old in text
+            text = text.replace(old, new)
+        value: Event = yaml.safe_load(text)
+        # `kubectl apply --namespace argo-events`
+        value["metadata"]["namespace"] = "argo-events"
+        return value
+
+
+@pytest.fixture
+def example(bus: Bus, run: Run, tmp_path: Path) -> Callable[[str], Example]:
+    """Return what provides an example by its name."""
+    return lambda name: Example(name, bus, run, tmp_path)
+
+
+def test_volume(
+    example: Callable[[str], Example],
+    start_server: Callable[..., ServerProcess],
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    """Each order on a volume starts one Workflow, named after the id and with path and type; twice the event starts nothing twice."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("orders:s3cret\n")
+    server = start_server("--token-file", str(tokens), directory=tmp_path)
+    server.token = "s3cret"  # noqa: S105 - not a secret
+    volume = example("volume")
+    volume.sense(1)
+    here = {SERVER: server.address, "/data/in": str(root)}
+    (root / "before.csv").write_text("there before")
+    service = volume.source(here, secret(tmp_path, {"token": "s3cret"}))
+    [(path, _)] = volume.api.wait_count(1)
+    assert path == "/apis/argoproj.io/v1alpha1/namespaces/argo-events/workflows"
+    server.wait_watch("orders", state="watching")
+    (root / "empty.csv").touch()
+    (root / "other.txt").write_text("not an order")
+    (root / ".order.csv").write_text("an order")
+    (root / ".order.csv").rename(root / "order.csv")
+    volume.api.wait_count(2)
+    # The same again: the name is taken.
+    service.kill()
+    volume.source(here, tmp_path / "secrets")
+    volume.api.wait_count(4)
+    parameters = [
+        [one["value"] for one in workflow["spec"]["arguments"]["parameters"]]
+        for workflow in volume.api.objects
+    ]
+    assert parameters == [["before.csv", "created"], ["order.csv", "created"]]
+    assert all(
+        re.fullmatch("import-order-[0-9a-f]{16}-[0-9]+", workflow["metadata"]["name"])
+        for workflow in volume.api.objects
+    )
+
+
+def test_bucket(
+    example: Callable[[str], Example],
+    start_server: Callable[..., ServerProcess],
+    rclone_server: S3Server,
+    run: Run,
+) -> None:
+    """Pictures go to one service and scans, as S3 notifications, to another; deletions go nowhere."""
+    thumbnails, scans = run(Recorder()), run(Recorder())
+    server = start_server()
+    bucket = rclone_server.make_bucket()
+    example_bucket = example("bucket")
+    services = {
+        "http://thumbnails.default.svc:8080": thumbnails.url,
+        "http://scans.default.svc:8080": scans.url,
+    }
+    example_bucket.sense(2, services)
+    here = {
+        SERVER: server.address,
+        "http://minio.minio.svc:9000": rclone_server.endpoint_url,
+        "bucket: landing": f"bucket: {bucket}",
+    }
+    # Or the test would wait for half a minute and more.
+    often = {
+        "poll_interval: 1m": "poll_interval: 1s",
+        "prefix: scans/": "prefix: scans/\n          poll_interval: 1s",
+    }
+    example_bucket.source(here | often)
+    server.wait_watch("pictures", state="watching")
+    server.wait_watch("scans", state="watching")
+    rclone_server.put_many(bucket, ["pictures/a b.jpg", "pictures/note.txt", "scans/a b.pdf"])
+    [(_, picture)] = thumbnails.wait_count(1)
+    [(_, scan)] = scans.wait_count(1)
+    assert (picture["bucket"], picture["key"]) == (bucket, "pictures/a b.jpg")
+    assert picture["id"]
+    assert picture["etag"]
+    assert (scan["bucket"], scan["key"]) == (bucket, "scans/a+b.pdf")
+    assert scan["id"]
+    store = rclone_server.client()
+    store.delete_object(Bucket=bucket, Key="pictures/a b.jpg")
+    store.close()
+    server.wait_watch("pictures", next_seq=3)
+    rclone_server.put_many(bucket, ["pictures/c.jpg"])
+    assert [picture["key"] for _, picture in thumbnails.wait_count(2)] == [
+        "pictures/a b.jpg",
+        "pictures/c.jpg",
+    ]
+
+
+def test_acknowledged(example: Callable[[str], Example], server: ServerProcess, root: Path) -> None:
+    """A payment comes again until the id that its Workflow was given is acknowledged, and starts one Workflow."""
+    acknowledged = example("acknowledged")
+    acknowledged.sense(1)
+    acknowledged.source(
+        {SERVER: server.address, "/data/payments": str(root), "ack_timeout: 5m": "ack_timeout: 2s"}
+    )
+    server.wait_watch("payments", state="watching")
+    (root / "a.xml").write_text("1")
+    acknowledged.api.wait_count(3)
+    [workflow] = acknowledged.api.objects
+    path, number = (parameter["value"] for parameter in workflow["spec"]["arguments"]["parameters"])
+    assert path == "a.xml"
+    assert workflow["metadata"]["name"] == f"book-payment-{number}"
+    assert server.post("/ack", {"id": number})[0] == 200
+    server.wait_watch("payments", unconfirmed=0)
+
+
+def test_local(
+    example: Callable[[str], Example],
+    server: ServerProcess,
+    bus: Bus,
+    run: Run,
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    """Each new file of a local directory stands in the log of the Sensor; what an editor leaves and what is deleted does not."""
+    local = example("local")
+    sensor = local.sense(1)
+    local.source({"host.k3d.internal:8080": server.address, "/tmp/inbox": str(root)})  # noqa: S108 - as the example has it
+    server.wait_watch("inbox", state="watching")
+    (root / "a.txt~").write_text("1")
+    (root / "a.txt").write_text("1")
+    reader = run(BusReader(bus, tmp_path))
+    reader.wait_count(1, SUBJECT)
+    (root / "a.txt").unlink()
+    reader.wait_count(2, SUBJECT)
+    (root / "b.txt").write_text("1")
+    told = [(body["type"], body["path"]) for body in reader.wait_count(3, SUBJECT)]
+    assert told == [("created", "a.txt"), ("deleted", "a.txt"), ("created", "b.txt")]
+    wait_until(lambda: len(logged(sensor)) >= 2, "the Sensor has logged both files")
+    assert logged(sensor) == [("created", "a.txt"), ("created", "b.txt")]
+
+
+def logged(sensor: Sensor) -> list[tuple[str, str]]:
+    """Return types and paths of the events that a log trigger has logged."""
+    lines = [
+        json.loads(line) for line in sensor.log.splitlines(keepends=True) if line.endswith("\n")
+    ]
+    bodies = [
+        json.loads(line["msg"])["body"]
+        for line in lines
+        if line.get("triggerType") == "Log" and "eventContext" in line
+    ]
+    return [(body["type"], body["path"]) for body in bodies]

@@ -1,0 +1,89 @@
+"""Namespaces of the tests' own: nothing that is mounted or configured in them is seen by the rest of the machine, or outlives the tests."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.client import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+"""See unshare(2)."""
+
+
+def enter_private_mounts() -> None:
+    """Give the calling thread, and all that it starts from now on, mounts of its own."""
+    _unshare(CLONE_NEWNS, "mount")
+    run("mount", "--make-rprivate", "/")
+
+
+def enter_private_network() -> None:
+    """Give the calling thread, and all that it starts from now on, a network of its own, with nothing but loopback in it."""
+    _unshare(CLONE_NEWNET, "network")
+    run("ip", "link", "set", "lo", "up")
+
+
+def _unshare(flag: int, kind: str) -> None:
+    if os.geteuid() != 0:
+        raise PermissionError("these tests mount and unmount: run them as root")
+    if ctypes.CDLL(None, use_errno=True).unshare(flag) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"no {kind} namespace to be had: {os.strerror(error)}")
+
+
+def run(*command: str | Path) -> None:
+    """Run a command that must succeed."""
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def bind(volume: Path, point: Path) -> None:
+    """Mount a directory or file at a second place."""
+    run("mount", "--bind", volume, point)
+
+
+def mount_tmpfs(point: Path, options: str = "mode=0755") -> None:
+    """Mount an empty file system in memory."""
+    run("mount", "-t", "tmpfs", "-o", options, "tmpfs", point)
+
+
+def unmount(point: Path) -> None:
+    """Unmount what is on top at a place, as soon as nobody is just reading it."""
+    wait_until(
+        lambda: subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0,
+        f"{point} is unmounted",
+    )
+
+
+@contextmanager
+def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Mount a directory through FUSE, for which fusermount3 and /dev/fuse must be there; takes more of rclone's flags."""
+    assert shutil.which("fusermount3"), "install fuse3"
+    assert Path("/dev/fuse").exists(), "this kernel has no FUSE"
+    program = Path(sysconfig.get_path("scripts")) / "rclone"
+    flags = (
+        "--config=",
+        "--dir-cache-time=50ms",
+        "--attr-timeout=0s",
+        "--vfs-cache-mode=off",
+        *flags,
+    )
+    process = subprocess.Popen([program, "mount", *flags, volume, point], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: process.poll() is not None or point.is_mount(), "the mount is there")
+        assert process.poll() is None, "rclone could not mount"
+        yield process
+    finally:
+        run("umount", "--lazy", point)
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait()

@@ -1,0 +1,185 @@
+"""Decides whether the tracker says what happened, all of it and in order; it must not import a store or a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from watcher.changes.detector import Appearance, Difference, Tracker, difference
+from watcher.model import ChangeType, Entry, Row, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CREATED, MODIFIED, DELETED, MOVED = ChangeType
+FILE = Entry(b"f", size=1, mtime_ns=10, ctime_ns=10, inode=7)
+LINK = FILE._replace(is_link=True)
+OBJECT = Entry(b"f", size=1, mtime_ns=10, etag="aa", storage_class="STANDARD")
+KEY = Entry(b"f", size=1, mtime_ns=10, etag="aa", is_link=True)
+"""The key of a ConfigMap, whose etag is a digest."""
+
+
+def new_tracker(events: Iterable[ChangeType] = ChangeType) -> Tracker:
+    """Return a tracker that numbers new rows from 100 on."""
+    ids = iter(range(100, 1000))
+    return Tracker(frozenset(events), lambda entry: Row(next(ids), entry))
+
+
+def told(step: Step) -> list[tuple[ChangeType, bytes, bytes | None]]:
+    """Return what a step says."""
+    return [(change.type, change.entry.path, change.old_path) for change in step.changes]
+
+
+def file(path: bytes, inode: int) -> Entry:
+    """Return an entry that is recognised by its inode."""
+    return Entry(path, size=1, mtime_ns=10, ctime_ns=10, inode=inode)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (FILE, FILE, Difference.NONE),
+        (FILE, FILE._replace(size=2), Difference.CONTENT),
+        (FILE, FILE._replace(mtime_ns=9), Difference.CONTENT),
+        (FILE, FILE._replace(inode=8), Difference.CONTENT),
+        (FILE, FILE._replace(ctime_ns=9), Difference.CTIME),
+        (FILE, FILE._replace(ctime_ns=9, size=0), Difference.CONTENT),
+        (FILE, LINK, Difference.SILENT),
+        (LINK, LINK._replace(inode=8), Difference.CONTENT),
+        (OBJECT, OBJECT._replace(etag="bb"), Difference.CONTENT),
+        (OBJECT, OBJECT._replace(mtime_ns=11), Difference.CONTENT),
+        (OBJECT, OBJECT._replace(storage_class="GLACIER"), Difference.SILENT),
+        (KEY, KEY._replace(mtime_ns=99), Difference.SILENT),
+        (KEY, KEY._replace(etag="bb"), Difference.CONTENT),
+        (KEY, KEY._replace(size=2), Difference.CONTENT),
+        (KEY, LINK, Difference.CONTENT),
+        (LINK, KEY, Difference.CONTENT),
+    ],
+)
+def test_what_counts(old: Entry, new: Entry, expected: Difference) -> None:
+    """Two observations of a path differ in content, in ctime alone, in what nobody is told, or not at all."""
+    assert difference(Row(1, old), new) is expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "attributes_only", "expected"),
+    [
+        (FILE, False, []),
+        (FILE._replace(size=2), True, [(MODIFIED, b"f", None)]),
+        (FILE._replace(ctime_ns=11), False, [(MODIFIED, b"f", None)]),
+        (FILE._replace(ctime_ns=11), True, []),
+    ],
+)
+def test_a_hint_of_attributes_silences_only_those(
+    entry: Entry, expected: list[object], *, attributes_only: bool
+) -> None:
+    """A chmod that a hint spoke of updates the row and is not told; any other difference is, whatever the hint said."""
+    row = Row(1, FILE)
+    step = new_tracker().seen(
+        {b"f": row}, [entry], attributes_only={b"f"} if attributes_only else set()
+    )
+    assert told(step) == expected
+    assert step.delta.upserts == ([] if entry == FILE else [Row(1, entry)])
+
+
+@pytest.mark.parametrize(
+    ("appearance", "expected"),
+    [(Appearance.NEW, [False]), (Appearance.EXISTING, [True]), (Appearance.ADOPTED, [])],
+)
+def test_what_has_no_row_appears(appearance: Appearance, expected: list[bool]) -> None:
+    """An entry without a row gets one, and is told as created, as existing, or not at all."""
+    tracker = new_tracker()
+    tracker.appearance = lambda _path: appearance
+    step = tracker.seen({}, [FILE])
+    assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE)], 1)
+    assert [change.existing for change in step.changes] == expected
+
+
+def test_of_two_observations_the_last_counts() -> None:
+    """A path that is met twice in one batch has one row and one change, of its later state."""
+    step = new_tracker().seen({}, [FILE, FILE._replace(size=2)])
+    assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE._replace(size=2))], 1)
+    assert [change.entry.size for change in step.changes] == [2]
+
+
+def test_only_the_events_asked_for_are_told() -> None:
+    """A change that nobody asked for still reaches the index."""
+    tracker = new_tracker([DELETED])
+    step = tracker.seen({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
+    step.add(tracker.gone([Row(3, file(b"h", 3))]))
+    assert told(step) == [(DELETED, b"h", None)]
+    assert (len(step.delta.upserts), step.delta.created, len(step.delta.deletes)) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("moves", "standing", "expected"),
+    [
+        ("a>b", "", "moved a b"),
+        ("a>b", "b", "moved a b"),
+        ("a>b b>c", "", "moved b c, moved a b"),
+        ("b>c a>b", "", "moved b c, moved a b"),
+        ("c>d a>b b>c", "", "moved c d, moved b c, moved a b"),
+        ("a>b c>d", "", "moved a b, moved c d"),
+        ("a>b b>a", "", "modified b, modified a"),
+        ("a>b b>c c>a", "", "modified b, modified c, modified a"),
+        ("a>b b>a x>y y>z", "z", "modified b, modified a, moved y z, moved x y"),
+    ],
+)
+def test_moves_are_told_in_order(moves: str, standing: str, expected: str) -> None:
+    """A path is left before it is taken, whatever the order of the renames; where places were exchanged each is modified."""
+    pairs = [move.encode().split(b">") for move in moves.split()]
+    rows = {old: Row(number, file(old, number)) for number, (old, _) in enumerate(pairs)}
+    rows |= {path.encode(): Row(50, file(path.encode(), 50)) for path in standing}
+    step = new_tracker().moved(
+        [(rows[old], file(new, rows[old].entry.inode)) for old, new in pairs], rows
+    )
+    said = sorted(expected.split(", ")) if "modified" in expected else expected.split(", ")
+    texts = [
+        " ".join([type_, *[p.decode() for p in (old, path) if p]])
+        for type_, path, old in told(step)
+    ]
+    assert (sorted(texts) if "modified" in expected else texts) == said
+    assert_index(step, rows.values(), {new: rows[old].entry.inode for old, new in pairs})
+
+
+def assert_index(step: Step, rows: Iterable[Row], moved: dict[bytes, int]) -> None:
+    """Check that a delta, applied to rows, gives one row for each path that was moved to, and an id to no two of them."""
+    by_path = {row.entry.path: row for row in rows}
+    assert step.delta.created == len(
+        [row for row in step.delta.upserts if row.entry.path not in by_path]
+    )
+    assert {row.entry.path for row in step.delta.deletes}.isdisjoint(
+        row.entry.path for row in step.delta.upserts
+    )
+    for row in step.delta.deletes:
+        del by_path[row.entry.path]
+    by_path |= {row.entry.path: row for row in step.delta.upserts}
+    assert {path: row.entry.inode for path, row in by_path.items()} == moved
+    assert len({row.id for row in by_path.values()}) == len(by_path)
+
+
+@pytest.mark.parametrize(
+    ("events", "standing", "expected"),
+    [
+        ([MOVED], False, [(MOVED, b"b", b"a")]),
+        ([CREATED, DELETED, MODIFIED], False, [(DELETED, b"a", None), (CREATED, b"b", None)]),
+        ([CREATED, DELETED, MODIFIED], True, [(DELETED, b"a", None), (MODIFIED, b"b", None)]),
+        ([CREATED], True, []),
+    ],
+)
+def test_who_asks_for_no_moves_learns_what_is_where(
+    events: Sequence[ChangeType], expected: list[object], *, standing: bool
+) -> None:
+    """Without ``moved`` a rename is told as the end of one path and the beginning, or new content, of another."""
+    rows = {b"a": Row(1, file(b"a", 1))} | ({b"b": Row(2, file(b"b", 2))} if standing else {})
+    assert told(new_tracker(events).moved([(rows[b"a"], file(b"b", 1))], rows)) == expected
+
+
+def test_a_move_with_new_content_is_both() -> None:
+    """A file that was written to and renamed is told as moved and then as modified, with its new size."""
+    row, entry = Row(1, file(b"a", 1)), file(b"b", 1)._replace(size=5)
+    assert told(new_tracker().moved([(row, entry)], {b"a": row})) == [
+        (MOVED, b"b", b"a"),
+        (MODIFIED, b"b", None),
+    ]

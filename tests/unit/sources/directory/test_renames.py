@@ -1,0 +1,85 @@
+"""Decides whether the halves of renames find each other and chains become one rename; time is a number here."""
+
+from __future__ import annotations
+
+import pytest
+
+from watcher.sources.directory.renames import PendingMoves
+from watcher.sources.protocol import Move
+
+
+@pytest.fixture
+def pending() -> PendingMoves:
+    """Return renames whose first halves wait for one second."""
+    return PendingMoves(1.0)
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ("", []),
+        ("a>b", ["a>b"]),
+        ("a>b c>d", ["a>b c>d"]),
+        ("a>b b>c", ["a>c"]),
+        ("a>b b>c c>d", ["a>d"]),
+        ("a>b b>a", []),
+        ("a>t b>a t>b", ["b>a a>b"]),
+        ("a>b x>a b>c", ["x>a a>c"]),
+        ("d/>e/", ["d/>e/"]),
+        ("d/>e/ e/>f/", ["d/>e/", "e/>f/"]),
+        ("a>b d/>e/ b>c", ["a>b", "d/>e/", "b>c"]),
+        ("a>d/a d/>e/ e/a>b", ["a>d/a", "d/>e/", "e/a>b"]),
+    ],
+)
+def test_renames_in_a_row(pending: PendingMoves, moves: str, expected: list[str]) -> None:
+    """A file renamed twice has moved once, but never across the rename of a directory, whose order matters."""
+    for move in moves.encode().split():
+        pending.add(Move(*move.split(b">")))
+    taken = [
+        b" ".join(move.old_path + b">" + move.path for move in moves.moves).decode()
+        for moves in pending.take()
+    ]
+    assert taken == expected
+    assert list(pending.take()) == []
+
+
+def test_halves_find_each_other_by_cookie(pending: PendingMoves) -> None:
+    """A second half gets the path of its own first half, once; one from outside gets none."""
+    pending.leave(1, b"a", 0.0)
+    pending.leave(2, b"b/", 0.0)
+    assert [pending.arrive(cookie) for cookie in (2, 3, 1, 1)] == [b"b/", None, b"a", None]
+    assert (pending.due_s(), pending.expire(9.0)) == (None, [])
+
+
+def test_a_half_alone_has_left(pending: PendingMoves) -> None:
+    """A first half whose second does not come within the grace is given back, once, and the others go on waiting."""
+    pending.leave(1, b"a", 0.0)
+    pending.leave(2, b"b", 0.5)
+    assert pending.due_s() == 1.0
+    assert pending.expire(0.9) == []
+    assert pending.expire(1.0) == [b"a"]
+    assert (pending.arrive(1), pending.due_s()) == (None, 1.5)
+    pending.add(Move(b"x", b"y"))
+    pending.clear()
+    assert (pending.due_s(), list(pending.take())) == (None, [])
+
+
+class CountedPath(bytes):
+    """A path that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Compare and count."""
+        CountedPath.comparisons += 1
+        return bytes.__eq__(self, other)
+
+    __hash__ = bytes.__hash__
+
+
+def test_many_renames_cost_no_more_each(pending: PendingMoves) -> None:
+    """A burst of renames is taken in with work in proportion to their number."""
+    for number in range(2000):
+        pending.add(Move(CountedPath(b"%d.tmp" % number), CountedPath(b"%d" % number)))
+    assert CountedPath.comparisons < 20 * 2000

@@ -1,0 +1,423 @@
+"""Translates answers and failures of S3 without a server: timestamps, pages, error codes and exceptions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+from xml.sax.saxutils import escape
+
+import pytest
+from botocore import exceptions as sdk
+
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.filters.path_filter import PathFilter
+from watcher.model import Entry
+from watcher.sources.s3.errors import translate, translated
+from watcher.sources.s3.objects import MARKUP_MAX, PARSED_OBJECTS, parse_timestamp_ns
+from watcher.sources.s3.pages import (
+    OBJECT_MAX_BYTES,
+    TOKEN_MAX_CHARS,
+    Page,
+    is_failure,
+    read_head,
+    read_page,
+)
+from watcher.sources.s3.source import BucketSource
+from watcher.spec import BucketSpec, Filter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+SPEC = BucketSpec("landing", prefix="in/")
+PLACE = SPEC.place
+NOON_NS = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+def xml(tag: str, fields: dict[str, object]) -> str:
+    """Return an element with one child for each field that is not None; what is a list is put in as it stands."""
+    parts = (
+        "".join(value) if isinstance(value, list) else f"<{key}>{escape(str(value))}</{key}>"
+        for key, value in fields.items()
+    )
+    return f"<{tag}>{''.join(parts)}</{tag}>"
+
+
+def found(key: str = "in/a", **fields: object) -> str:
+    """Return one object of a page, with other fields where told."""
+    usual = {
+        "Key": key,
+        "Size": 5,
+        "LastModified": "2026-11-23T12:00:00.000Z",
+        "ETag": '"abc-2"',
+        "StorageClass": "GLACIER",
+    }
+    return xml("Contents", usual | fields)
+
+
+def answer(*contents: str, **fields: object) -> bytes:
+    """Return the last page of a listing, with other fields where told; None leaves one out."""
+    usual = {
+        "Name": "landing",
+        "Prefix": "in/",
+        "EncodingType": "url",
+        "IsTruncated": "false",
+        "Contents": list(contents),
+    }
+    page = xml(
+        "ListBucketResult",
+        {key: value for key, value in (usual | fields).items() if value is not None},
+    )
+    return page.replace(">", f' xmlns="{NAMESPACE}">', 1).encode()
+
+
+def entries(page: Page) -> list[Entry]:
+    """Return the objects of a page as entries."""
+    return page.reader.read(page.objects)
+
+
+def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
+    """Return what botocore raises for an error answer; underscores in the names of headers become hyphens."""
+    metadata = {
+        "HTTPStatusCode": status,
+        "HTTPHeaders": {name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    return sdk.ClientError(
+        cast("Any", {"Error": {"Code": code, "Message": "Told so."}, "ResponseMetadata": metadata}),
+        "ListObjectsV2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ns"),
+    [
+        ("2026-11-23T12:00:00Z", NOON_NS),
+        ("2026-11-23T12:00:00.000Z", NOON_NS),
+        ("2026-11-23T12:00:00.789Z", NOON_NS + 789_000_000),
+        ("2026-11-23T12:00:00.123457Z", NOON_NS + 123_457_000),
+        ("2026-11-23T12:00:00.000001+00:00", NOON_NS + 1000),
+        ("2026-11-23T13:00:00+01:00", NOON_NS),
+        ("1969-12-31T23:59:59.999999Z", -1000),
+        ("9999-12-31T23:59:59.999999Z", (1 << 63) - 1),
+        ("0001-01-01T00:00:00Z", -(1 << 63)),
+    ],
+)
+def test_timestamps_are_exact(text: str, expected_ns: int) -> None:
+    """Every resolution and offset that stores use becomes the exact nanosecond, for dates at which a float would round."""
+    assert parse_timestamp_ns(text) == expected_ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-11-23",
+        "2026-11-23T12:00:00",
+        "2026-13-01T00:00:00Z",
+        "Mon, 23 Nov 2026 12:00:00 GMT",
+    ],
+)
+def test_other_timestamps_are_refused(text: str) -> None:
+    """What is not a moment in ISO 8601 is an error and not a guess."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_timestamp_ns(text)
+
+
+def test_page_becomes_entries() -> None:
+    """An object of a page becomes an entry with its decoded key, exact time, unquoted etag and storage class."""
+    page = read_page(
+        answer(found("in/a+b%2B%C3%A9"), found("in/c", ETag="raw", StorageClass="")), SPEC
+    )
+    assert page.next_token is None
+    assert entries(page) == [
+        Entry("in/a b+é".encode(), 5, NOON_NS, etag="abc-2", storage_class="GLACIER"),
+        Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class="STANDARD"),
+    ]
+
+
+def test_truncated_page_has_a_token() -> None:
+    """The token of a page with more to follow is handed on, with or without objects, wherever it stands."""
+    more = {"IsTruncated": "true", "NextContinuationToken": "t"}
+    assert read_page(answer(**more), SPEC).next_token == "t"  # noqa: S105 - not a password
+    assert read_page(answer(found(), **more), SPEC).next_token == "t"  # noqa: S105 - not a password
+    assert (
+        entries(read_page(answer(Contents=None, **more, Last=[found()]), SPEC))[0].path == b"in/a"
+    )
+
+
+def test_the_longest_object_is_read() -> None:
+    """A key of 1,024 bytes, nearly each written as a reference, is read; and so are more objects than are parsed at once."""
+    key = "in/" + '"' * 1021
+    body = answer(*[found("in/a")] * PARSED_OBJECTS, found("KEY")).replace(
+        b"KEY", key.replace('"', "&quot;").encode()
+    )
+    read = entries(read_page(body, SPEC))
+    assert (len(read), read[-1].path) == (PARSED_OBJECTS + 1, key.encode())
+
+
+def test_objects_do_not_depend_on_their_page() -> None:
+    """An object is the same bytes wherever it stands on whatever page, though a store may put lines between objects."""
+    page = read_page(answer(found("in/a"), found("in/b")), SPEC)
+    assert (
+        page.objects
+        == read_page(
+            answer(
+                found("in/a"),
+                "\n  ",
+                found("in/b"),
+                "\n",
+                IsTruncated="true",
+                NextContinuationToken="t",
+            ),
+            SPEC,
+        ).objects
+    )
+    assert page.objects[1:] == read_page(answer(found("in/b")), SPEC).objects
+    assert read_page(answer(), SPEC).objects == []
+
+
+def test_common_prefixes() -> None:
+    """Where a delimiter was asked for, what keys begin with up to it is handed on, decoded, beside the objects."""
+    rolled = [xml("CommonPrefixes", {"Prefix": prefix}) for prefix in ("in/x+y/", "in/%C3%A9/")]
+    page = read_page(
+        answer(found("in/a"), Delimiter="/", Rolled=None).replace(
+            b"</ListBucketResult>", "".join(rolled).encode() + b"</ListBucketResult>"
+        ),
+        SPEC,
+    )
+    assert (page.prefixes, len(page.objects)) == (["in/x y/", "in/é/"], 1)
+    assert (
+        read_page(answer(found("in/a/b"), Prefix="in/a/"), SPEC, "in/a/").reader.prefix == b"in/a/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<Contents>", '<Contents type="file">'),
+        ("<Contents>", f'<Contents xmlns="{NAMESPACE}">'),
+        ("<ListBucketResult xmlns", "<ListBucketResult xmlns:x"),
+        ("Contents>", "x:Contents>"),
+        ("<ListBucketResult", "<?xml version='1.0' encoding='UTF-8'?>\n<ListBucketResult"),
+    ],
+)
+def test_other_ways_to_write_a_page(old: str, new: str) -> None:
+    """Attributes, namespaces and a declaration make no difference to what a page says."""
+    body = answer(found("in/a"), found("in/b")).decode().replace(old, new)
+    if "x:" in new and "xmlns:x" not in body:
+        body = body.replace(" xmlns=", f' xmlns:x="{NAMESPACE}" xmlns=')
+    assert entries(read_page(body.encode(), SPEC)) == entries(
+        read_page(answer(found("in/a"), found("in/b")), SPEC)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "not XML"),
+        (b"<html></html>", "of the kind 'html'"),
+        (b'<?xml version="1.0" encoding="bogus"?><html></html>', "not XML"),
+        (b'<?xml version="1.0" encoding="utf-7"?><html></html>', "not XML"),
+        (answer(Last=[xml("CommonPrefixes", {"Prefix": "in/%FF/"})]), "can't decode"),
+        (answer(Last=[xml("CommonPrefixes", {"Prefix": "out/"})]), "prefix that was not asked for"),
+        (answer()[:-1], "not XML"),
+        (answer(IsTruncated="maybe"), "whether more follow"),
+        (answer(IsTruncated=None), "whether more follow"),
+        (answer(IsTruncated="true"), "no token"),
+        (answer(found(Size="")), "a size of ''"),
+        (answer(found(Size=None)).replace(b"<Size>None</Size>", b""), "without Size"),
+        (answer(found("")), "not asked for"),
+        (answer(found("out/a")), "not asked for"),
+        (answer(found()).replace(b"<Size>", b"<Size>&growing;"), "not XML"),
+        (
+            b'<!DOCTYPE l [<!ENTITY growing "landing">]>'
+            + answer(Name="NAME").replace(b"NAME", b"&growing;"),
+            "has a DOCTYPE",
+        ),
+        (b'<!DOCTYPE l SYSTEM "file:///etc/passwd">' + answer(found()), "has a DOCTYPE"),
+        (answer(found()).decode().encode("utf-16"), "not XML in UTF-8"),
+        (answer(found("in/" + "a" * OBJECT_MAX_BYTES)), "an object of more than 8192 bytes"),
+        (
+            answer(found(ETag="a" * OBJECT_MAX_BYTES)).replace(b"Contents>", b"Contents >"),
+            "an object of more than 8192 bytes",
+        ),
+        (answer(Last=["<a/>" * MARKUP_MAX]), "more tags and attributes than any"),
+        (
+            answer(Last=["<a", " a=''" * (MARKUP_MAX // 2), "/>"]),
+            "more tags and attributes than any",
+        ),
+        (
+            answer(*[found(Size=None).replace("<Size>None</Size>", "<a/>" * 300)] * PARSED_OBJECTS),
+            "more tags and attributes than any",
+        ),
+        (
+            answer(IsTruncated="true", NextContinuationToken="t" * (TOKEN_MAX_CHARS + 1)),
+            "a token of more than 4096 characters",
+        ),
+    ],
+)
+def test_a_page_that_is_not_one(body: bytes, text: str) -> None:
+    """What is not a whole page of ours is refused, with the reason, and so is what declares entities or has parts that are too long."""
+    with pytest.raises(UnavailableError, match=text):
+        entries(read_page(body, SPEC))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", False),
+        (answer(found()), False),
+        (answer(found()) + b"\n", False),
+        (answer(found())[:-1], True),
+        (b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code></Error>', True),
+        (b"<html></html>", False),
+    ],
+)
+def test_failures_that_look_like_success(body: bytes, *, expected: bool) -> None:
+    """An error with status 200 and a torn listing are worth another try; what is no answer of S3 at all is not."""
+    assert is_failure(body) is expected
+
+
+@pytest.mark.parametrize(
+    ("bucket", "name", "believed"),
+    [
+        ("landing", "landing", True),
+        ("landing", "Landing", False),
+        ("landing", None, False),
+        ("reports-4k2x-s3alias", "landing", True),
+        ("reports-4k2x-s3alias", None, False),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/reports", "landing", True),
+    ],
+)
+def test_name_of_the_bucket(bucket: str, name: str | None, *, believed: bool) -> None:
+    """A page must name our bucket, but an access point is answered for by the bucket behind it."""
+    page = answer(Name=name)
+    if believed:
+        assert read_page(page, BucketSpec(bucket, prefix="in/")).next_token is None
+    else:
+        with pytest.raises(UnavailableError, match="page of bucket"):
+            read_page(page, BucketSpec(bucket, prefix="in/"))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sent"),
+    [("a b+é", "a%20b%2B%C3%A9"), ("a b+é", "a+b%2B%C3%A9"), ("a b+é", "a b+é"), ("", "")],
+)
+def test_prefix_may_be_encoded_or_not(prefix: str, sent: str) -> None:
+    """A page names our prefix, URL-encoded as AWS does or plain as SeaweedFS does."""
+    assert (
+        read_page(answer(Prefix=sent), BucketSpec("landing", prefix=prefix)).reader.prefix
+        == prefix.encode()
+    )
+
+
+def test_head_says_the_same_as_a_listing() -> None:
+    """An answer to HEAD, where the default storage class is left out, becomes the entry that a listing gives."""
+    head = {"ContentLength": 5, "LastModified": "Mon, 23 Nov 2026 12:00:00 GMT", "ETag": '"abc-2"'}
+    (listed,) = entries(read_page(answer(found(StorageClass="STANDARD")), SPEC))
+    assert read_head(b"in/a", head, SPEC) == listed
+
+
+LAST_MODIFIED = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {},
+        {"ContentLength": 5},
+        {"ContentLength": 5, "LastModified": "yesterday"},
+        {"ContentLength": -5, "LastModified": LAST_MODIFIED},
+        {"ContentLength": 10**19, "LastModified": LAST_MODIFIED},
+    ],
+)
+def test_unreadable_head_is_unavailable(head: dict[str, object]) -> None:
+    """An answer to HEAD without its headers, or with a size that no object has, is not trusted."""
+    with pytest.raises(UnavailableError, match="cannot be trusted"):
+        read_head(b"in/a", head, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (client_error("NoSuchBucket", 404), NotFoundError, "no such bucket"),
+        (client_error("AccessDenied", 403), DeniedError, r"\(AccessDenied: Told so\)"),
+        (client_error("403", 403), DeniedError, "403"),
+        (client_error("InvalidAccessKeyId", 403), DeniedError, "access key"),
+        (client_error("SignatureDoesNotMatch", 403), DeniedError, "secret"),
+        (client_error("ExpiredToken", 400), DeniedError, "renew"),
+        (
+            client_error("AuthorizationHeaderMalformed", 400, x_amz_bucket_region="eu-west-3"),
+            UnavailableError,
+            "set region: eu-west-3$",
+        ),
+        (client_error("PermanentRedirect", 301), UnavailableError, "set the region"),
+        (client_error("Strange", 503), UnavailableError, "cannot answer now.*Strange"),
+        (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: Told so$"),
+        (sdk.NoCredentialsError(), DeniedError, "AWS_ACCESS_KEY_ID"),
+        (
+            sdk.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+            DeniedError,
+            "AWS_SECRET_ACCESS_KEY",
+        ),
+        (sdk.ProfileNotFound(profile="nobody"), DeniedError, "nobody"),
+        (sdk.UnauthorizedSSOTokenError(), DeniedError, "log in"),
+        (
+            sdk.CredentialRetrievalError(provider="role", error_msg="gone"),
+            UnavailableError,
+            "cannot be fetched.*gone",
+        ),
+        (
+            sdk.EndpointConnectionError(
+                endpoint_url="http://x/?y", error="<0x7f> [Errno 111] refused"
+            ),
+            UnavailableError,
+            r"d: \[Errno 111\]",
+        ),
+        (
+            sdk.SSLError(endpoint_url="https://x", error=OSError("bad certificate")),
+            UnavailableError,
+            "TLS failed: bad certificate",
+        ),
+        (sdk.ConnectTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
+        (sdk.ReadTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
+        (sdk.ConnectionClosedError(endpoint_url="http://x"), UnavailableError, "connection broke"),
+        (sdk.ParamValidationError(report="Bucket"), NotFoundError, "name of a bucket"),
+        (ValueError("Invalid endpoint: x"), UnavailableError, "ValueError: Invalid endpoint"),
+        (KeyError("Credentials"), UnavailableError, "KeyError"),
+    ],
+)
+def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: str) -> None:
+    """Each failure becomes the error that a client is to get, with the place, and with class and code where it is an unknown one."""
+    with pytest.raises(kind, match=text) as caught, translated(PLACE):
+        raise error
+    assert type(caught.value) is kind
+    assert (caught.value.place, caught.value.__cause__) == (PLACE, error)
+
+
+def test_texts_of_several_lines_are_put_on_one() -> None:
+    """What a store says ends up in a status message, so its lines become one, with single spaces."""
+    assert (
+        translate(ValueError("one \n\ttwo\n"), PLACE).message
+        == "the store cannot be read: ValueError: one two"
+    )
+
+
+def test_a_bucket_is_only_read_as_a_whole() -> None:
+    """To scan a part of a bucket is a mistake of the caller, and so is to scan before open; there are never hints."""
+    source = BucketSource(SPEC, PathFilter(Filter()), should_stop=lambda: False)
+    with pytest.raises(ValueError, match="as a whole"):
+        source.scan(b"in/")
+    with pytest.raises(RuntimeError, match="not open"):
+        list(source.scan())
+    assert (list(source.observe()), source.due_in_s(), source.mode, source.scan_interval_s) == (
+        [],
+        None,
+        "poll",
+        30.0,
+    )
+    source.close()
+    source.close()

@@ -1,0 +1,38 @@
+"""What a soak calls a leak, and that it says so."""
+
+from __future__ import annotations
+
+from support.server import SLACK, Resources
+from system.soak.report import Report
+
+START = Resources(10, 20, 70_000_000)
+WARM = Resources(15, 20, 100_000_000)
+LEVELS = 10
+
+
+def test_what_stays_within_the_slack_is_no_leak() -> None:
+    """What the warm-up takes, one level that stands out, and growth up to the slack are no trouble."""
+    grown = Resources(*(level + slack for level, slack in zip(WARM, SLACK, strict=True)))
+    levels = [START, *[WARM] * 6, grown, grown, Resources(100, 100, 900_000_000)]
+    report = Report(1, START, busy=levels, idle=levels)
+    assert report.troubles() == []
+    assert report.table().endswith("nothing lost, nothing grown")
+
+
+def test_what_grows_is_a_leak() -> None:
+    """Threads and descriptors that are more with each round are told, and memory that stays is not."""
+    levels = [
+        Resources(15 + 2 * number, 20 + 3 * number, WARM.memory_bytes) for number in range(LEVELS)
+    ]
+    report = Report(1, START, busy=levels, idle=levels)
+    assert report.troubles() == [
+        "LEAK threads: 19 in the first third, 31 in the last",
+        "LEAK descriptors: 26 in the first third, 44 in the last",
+    ]
+    assert "FAILED" in report.table()
+
+
+def test_what_was_lost_is_trouble() -> None:
+    """A loss is told with the name of its watch."""
+    report = Report(1, START, busy=[WARM], idle=[WARM] * LEVELS, losses={"07 moto": "a gap"})
+    assert report.troubles() == ["LOSS 07 moto: a gap"]

@@ -1,0 +1,67 @@
+"""What polling a bucket costs, and how often it may be polled for a given number of requests. Pure.
+
+A store bills requests, and one LIST request returns at most 1,000 keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watcher.spec import BucketSpec
+
+KEYS_PER_REQUEST = 1000
+MONTH_S = 30 * 86_400
+DOLLARS_PER_REQUEST = 0.005 / 1000
+"""The list price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
+
+AUTO_POLL_MAX_S = 900.0
+"""The longest interval that ``poll_interval: auto`` chooses; the shortest is the spec's ``poll_interval_s``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What polling a bucket takes in 30 days.
+
+    Attributes:
+        poll_interval_s: Seconds between two listings.
+        requests_per_poll: LIST requests of one listing.
+        polls_per_month: Listings.
+        requests_per_month: LIST requests.
+        dollars_per_month: Their price on AWS.
+    """
+
+    poll_interval_s: float
+    requests_per_poll: int
+    polls_per_month: int
+    requests_per_month: int
+    dollars_per_month: float
+
+
+def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
+    """Return the seconds between two listings of so many requests; ``AUTO_POLL_MAX_S`` at most where the spec has a budget to keep to."""
+    if spec.request_budget is None:
+        return spec.poll_interval_s
+    return min(
+        max(requests_per_poll * MONTH_S / spec.request_budget, spec.poll_interval_s),
+        AUTO_POLL_MAX_S,
+    )
+
+
+def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
+    """Tell whether listings of so many requests keep to the spec's budget, if it has one."""
+    return (
+        spec.request_budget is None
+        or requests_per_poll * MONTH_S <= spec.request_budget * AUTO_POLL_MAX_S
+    )
+
+
+def cost_of(spec: BucketSpec, requests_per_poll: int) -> Cost:
+    """Return what polling takes in 30 days when one listing takes so many requests."""
+    interval_s = poll_interval_s(spec, requests_per_poll)
+    polls = round(MONTH_S / interval_s)
+    requests = requests_per_poll * polls
+    return Cost(
+        interval_s, requests_per_poll, polls, requests, round(requests * DOLLARS_PER_REQUEST, 2)
+    )

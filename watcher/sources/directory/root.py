@@ -1,0 +1,192 @@
+"""The directory that is watched: which one it is, and that it is this one, and inside of what is allowed, whenever something in it is read.
+
+Reads no entries.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from watcher.errors import DeniedError, NotFoundError, UnavailableError
+from watcher.filesystem.mounts import Mount, mount_of
+from watcher.filesystem.openat2 import name_of, open_beneath, open_here, place_of
+from watcher.filesystem.paths import is_inside, real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from watcher.spec import DirectorySpec
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY
+
+
+class Root:
+    """The root of a tree. For one thread.
+
+    Args:
+        spec: Says where it is, what it must lie in, and whether links in it are followed.
+
+    Attributes:
+        mount: The mount that holds it; None where that is unknown.
+    """
+
+    def __init__(self, spec: DirectorySpec) -> None:
+        self.mount: Mount | None = None
+        self._spec = spec
+        self._path = os.fsencode(spec.path)
+        self._fd: int | None = None
+        self._identity = (-1, -1)
+
+    def open(self) -> None:
+        """Find the root and remember which directory it is.
+
+        Raises:
+            NotFoundError: It does not exist or is not a directory.
+            DeniedError: It may not be read, or the server does not allow it.
+            UnavailableError: It cannot be read now.
+        """
+        place = self._spec.place
+        try:
+            root = self._open_root()
+            try:
+                os.scandir(name_of(root)).close()
+                found = os.fstat(root)
+                # Of what was opened: by its path another file system could have come or gone since.
+                mount = mount_of(os.fsdecode(name_of(root)))
+            finally:
+                os.close(root)
+        except PermissionError as error:
+            hint = f"give user {os.geteuid()} the right to read and search it"
+            raise DeniedError("permission denied", place=place, hint=hint) from error
+        except NotADirectoryError as error:
+            raise NotFoundError(
+                "is not a directory", place=place, hint="name the directory that holds the file"
+            ) from error
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                "no such directory", place=place, hint="create it, or mount the volume there"
+            ) from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                message = "its links lead in a circle, or to what another process has mounted"
+                raise NotFoundError(
+                    message, place=place, hint="name the directory itself"
+                ) from error
+            raise UnavailableError(f"cannot be read: {error.strerror}", place=place) from error
+        self._identity, self.mount = (found.st_dev, found.st_ino), mount
+
+    def check(self) -> None:
+        """Make sure that the root is still the directory that was opened.
+
+        Raises:
+            UnavailableError: It is gone, or another directory or file system is in its place.
+            DeniedError: It has been moved out of what the server allows.
+        """
+        os.close(self._reopen_root())
+
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        """Provide the descriptor of the root, and stay with it to the end of the block, whatever its path leads to by then.
+
+        It is held no longer than it is read: a volume could not be unmounted before.
+
+        Raises:
+            WatcherError: As ``check``.
+        """
+        if self._fd is not None:
+            yield self._fd
+            return
+        self._fd = fd = self._reopen_root()
+        try:
+            yield fd
+        finally:
+            self._fd = None
+            os.close(fd)
+
+    def open_allowed(
+        self, path: bytes, flags: int = os.O_PATH, *, directory: int | None = None
+    ) -> int:
+        """Open what is at a path, over links wherever they lead, if it is where the server allows clients to look.
+
+        Args:
+            path: Absolute, or relative to the directory.
+            flags: Of open(2), O_PATH among them.
+            directory: Its descriptor.
+
+        Returns:
+            A descriptor, which the caller closes.
+
+        Raises:
+            DeniedError: It is elsewhere.
+            OSError: It cannot be opened.
+        """
+        if self._spec.within is None:
+            return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
+        fd = open_here(path, flags, directory=directory)
+        try:
+            self._check_allowed(os.fsdecode(place_of(fd)))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    @contextmanager
+    def directory(self, prefix: bytes, flags: int = _DIRECTORY) -> Iterator[int]:
+        """Provide a directory of the tree, and nothing that a link outside leads to.
+
+        Raises:
+            OSError: It cannot be opened.
+            WatcherError: As ``held``.
+        """
+        with self.held() as root:
+            fd = open_beneath(root, prefix, flags, follow=self._spec.follow_symlinks)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+    def prefix(self, directory: int) -> bytes:
+        """Return where a directory of the tree is, as a prefix free of links.
+
+        Raises:
+            OSError: It was just moved out of the tree.
+        """
+        with self.held() as root:
+            above, place = (place_of(fd).rstrip(b"/") + b"/" for fd in (root, directory))
+        if not place.startswith(above):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), place)
+        return place[len(above) :]
+
+    def _open_root(self) -> int:
+        try:
+            return self.open_allowed(self._path, _DIRECTORY)
+        except OSError:
+            # What there is outside of what is allowed is nobody's business, and neither is what there is not.
+            self._check_allowed(real_path(self._spec.path))
+            raise
+
+    def _check_allowed(self, place: str) -> None:
+        within = self._spec.within
+        if within is not None and not any(is_inside(place, allowed) for allowed in within):
+            raise DeniedError(
+                "this server does not allow the directory",
+                place=self._spec.place,
+                hint="ask for it with --allow-directory",
+            )
+
+    def _reopen_root(self) -> int:
+        place = self._spec.place
+        try:
+            root = self._open_root()
+        except OSError as error:
+            raise UnavailableError(
+                f"the directory is gone or cannot be read: {error.strerror}", place=place
+            ) from error
+        found = os.fstat(root)
+        if (found.st_dev, found.st_ino) != self._identity:
+            os.close(root)
+            raise UnavailableError("another directory has taken its place", place=place)
+        return root

@@ -1,0 +1,247 @@
+"""Decides what a failure of S3 means to a person: two tables, of S3 error codes and of SDK exceptions. Imports no client, sends nothing.
+
+The codes are those of the S3 and STS references (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); an answer to
+HEAD has no body, there botocore makes a code of the HTTP status. What stands in no table is unavailable: to try again is never wrong.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class _Meaning(NamedTuple):
+    """What a failure means: the class of ours, what is wrong (``{detail}`` is what the SDK says), and what to do."""
+
+    error: type[WatcherError]
+    message: str
+    hint: str = ""
+
+
+_NO_BUCKET = _Meaning(
+    NotFoundError,
+    "there is no such bucket",
+    "create it, or correct the bucket, the region or the endpoint_url",
+)
+_BAD_NAME = _Meaning(
+    NotFoundError, "this cannot be the name of a bucket: {detail}", "correct the bucket"
+)
+_REFUSED = _Meaning(
+    DeniedError,
+    "the store refuses access ({detail})",
+    "allow s3:ListBucket, s3:GetObject and, for role_arn, sts:AssumeRole; or set request_payer if the bucket asks for it",
+)
+_BAD_KEY = _Meaning(
+    DeniedError,
+    "the store does not accept the credentials ({detail})",
+    "correct the access key, its secret or the endpoint_url",
+)
+_EXPIRED = _Meaning(DeniedError, "the credentials have expired ({detail})", "renew them")
+_CLOCK = _Meaning(
+    DeniedError,
+    "the clock of this machine differs too much from the store's ({detail})",
+    "set the clock",
+)
+_REGION = _Meaning(
+    UnavailableError, "the bucket is in another region ({detail})", "set the region of the bucket"
+)
+_STORE = _Meaning(
+    UnavailableError,
+    "the store cannot answer now ({detail})",
+    "check the store and endpoint_url if this stays so",
+)
+_ELSEWHERE = _Meaning(
+    UnavailableError, "the store sends elsewhere ({detail})", "correct endpoint_url"
+)
+_LOGIN = _Meaning(DeniedError, "there is no valid login: {detail}", "log in again")
+_SETTINGS = _Meaning(
+    DeniedError, "the shared AWS configuration cannot be used: {detail}", "correct it"
+)
+_SILENT = _Meaning(
+    UnavailableError,
+    "the endpoint does not answer in time",
+    "check endpoint_url, the network and the proxy",
+)
+_FETCH = _Meaning(
+    UnavailableError,
+    "the credentials cannot be fetched: {detail}",
+    "check the service that hands them out",
+)
+_TORN = _Meaning(UnavailableError, "the connection broke before the answer was complete")
+_FOREIGN = _Meaning(
+    UnavailableError,
+    "the answer is not one of S3 ({detail})",
+    "check that endpoint_url is an S3 API and not a console or a proxy",
+)
+
+_BY_CODE: Mapping[str, _Meaning] = {
+    "NoSuchBucket": _NO_BUCKET,
+    "NoSuchAccessPoint": _NO_BUCKET,
+    "InvalidBucketName": _BAD_NAME,
+    "AccessDenied": _REFUSED,
+    "AllAccessDisabled": _REFUSED,
+    "AccountProblem": _REFUSED,
+    "403": _REFUSED,
+    "401": _REFUSED,
+    "InvalidAccessKeyId": _BAD_KEY,
+    "InvalidClientTokenId": _BAD_KEY,
+    "InvalidToken": _BAD_KEY,
+    "SignatureDoesNotMatch": _BAD_KEY,
+    "UnrecognizedClientException": _BAD_KEY,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "301": _REGION,
+    "307": _REGION,
+    "404": _FOREIGN,
+    "SlowDown": _STORE,
+    "RequestTimeout": _STORE,
+    "InternalError": _STORE,
+    "ServiceUnavailable": _STORE,
+}
+
+# The first class that fits counts, so a class stands before those it inherits from.
+_BY_CLASS: tuple[tuple[type[Exception], _Meaning], ...] = (
+    (
+        sdk.NoCredentialsError,
+        _Meaning(
+            DeniedError,
+            "no credentials were found",
+            "give the server AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role of its machine",
+        ),
+    ),
+    (
+        sdk.PartialCredentialsError,
+        _Meaning(DeniedError, "the credentials are incomplete: {detail}", "set what is missing"),
+    ),
+    (
+        sdk.ProfileNotFound,
+        _Meaning(
+            DeniedError,
+            "{detail}",
+            "correct profile, or add it to the shared AWS configuration of the server",
+        ),
+    ),
+    (sdk.ConfigParseError, _SETTINGS),
+    (sdk.ConfigNotFound, _SETTINGS),
+    (sdk.InvalidConfigError, _SETTINGS),
+    (sdk.SSOError, _LOGIN),
+    (sdk.LoginError, _LOGIN),
+    (sdk.TokenRetrievalError, _LOGIN),
+    (sdk.RefreshWithMFAUnsupportedError, _LOGIN),
+    (sdk.CredentialRetrievalError, _FETCH),
+    (sdk.MetadataRetrievalError, _FETCH),
+    (sdk.ParamValidationError, _BAD_NAME),
+    (sdk.InvalidRegionError, _Meaning(UnavailableError, "{detail}", "correct the region")),
+    (
+        sdk.NoRegionError,
+        _Meaning(UnavailableError, "no region is set", "set the region of the bucket"),
+    ),
+    (
+        sdk.SSLError,
+        _Meaning(
+            UnavailableError,
+            "TLS failed: {detail}",
+            "check that endpoint_url speaks https, and name its authority by AWS_CA_BUNDLE",
+        ),
+    ),
+    (sdk.ConnectTimeoutError, _SILENT),
+    (sdk.ReadTimeoutError, _SILENT),
+    (sdk.ConnectionClosedError, _TORN),
+    (
+        sdk.ConnectionError,
+        _Meaning(
+            UnavailableError,
+            "the endpoint cannot be reached: {detail}",
+            "check endpoint_url, the network and the proxy",
+        ),
+    ),
+    (ResponseParserError, _FOREIGN),
+)
+
+_BY_HUNDREDS: Mapping[int, _Meaning] = {3: _ELSEWHERE, 5: _STORE}
+"""By the first digit of the HTTP status, where the code is not known."""
+
+_UNKNOWN = _Meaning(UnavailableError, "the store cannot be read: {detail}")
+
+
+def has_expired(error: sdk.ClientError) -> bool:
+    """Tell whether the store refuses credentials because they were good once."""
+    return _BY_CODE.get(error.response.get("Error", {}).get("Code", "")) is _EXPIRED
+
+
+def find_own(error: Exception | None) -> WatcherError | None:
+    """Return the error of ours with which we have ended a request, though the SDK has wrapped it; None for all others."""
+    found = getattr(error, "kwargs", {}).get("error", error)
+    return found if isinstance(found, WatcherError) else None
+
+
+def translate(error: Exception, place: str) -> WatcherError:
+    """Return our error for what botocore raised.
+
+    Args:
+        error: What it raised.
+        place: Where it happened, ``spec.place``.
+    """
+    if (own := find_own(error)) is not None:
+        return type(own)(own.message, place=own.place or place, hint=own.hint)
+    if isinstance(error, sdk.ClientError):
+        meaning, detail = _read_answer(error)
+    else:
+        meaning = next(
+            (meaning for kind, meaning in _BY_CLASS if isinstance(error, kind)), _UNKNOWN
+        )
+        detail = _find_reason(error)
+        if meaning is _UNKNOWN:
+            detail = f"{type(error).__name__}: {detail}"
+    detail = " ".join(detail.split()).rstrip(".")
+    return meaning.error(meaning.message.format(detail=detail), place=place, hint=meaning.hint)
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Run a block that calls botocore, and nothing else.
+
+    botocore has no one root for what it raises: a malformed endpoint is a ValueError, credentials that are old when they arrive a
+    RuntimeError, an answer without a field that it expects a KeyError. So everything is translated.
+
+    Raises:
+        WatcherError: In place of each exception, by ``translate``.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise translate(error, place) from error
+
+
+def _read_answer(error: sdk.ClientError) -> tuple[_Meaning, str]:
+    """Return what an error answer of S3 or STS means, and its code and text."""
+    answer, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
+    status = metadata.get("HTTPStatusCode", 0)
+    code, text = answer.get("Code") or f"status {status}", answer.get("Message")
+    meaning = _BY_CODE.get(code) or _BY_HUNDREDS.get(status // 100, _UNKNOWN)
+    if meaning is _REGION:
+        region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or answer.get("Region")
+        meaning = meaning._replace(hint=f"set region: {region}") if region else meaning
+    return meaning, f"{code}: {text}" if text else code
+
+
+def _find_reason(error: Exception) -> str:
+    """Return why, without the URL and the addresses of objects that urllib3 puts before the reason of the operating system."""
+    reason = str(getattr(error, "kwargs", {}).get("error", error))
+    _, found, tail = reason.partition("[Errno ")
+    return found + tail.rstrip(")'\"") if found else reason

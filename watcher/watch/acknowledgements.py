@@ -1,0 +1,158 @@
+"""What consumers and operators say of events: that they have arrived, that they are to be sent again. Knows no gRPC and no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from watcher.errors import ConfigError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from watcher.delivery.publisher import Courier
+    from watcher.limits.fair_queue import Turns
+    from watcher.model import Identity
+    from watcher.watch.registry import Watches
+
+Item = TypeVar("Item")
+
+MAX_SEQ = (1 << 63) - 1
+"""SQLite counts no further."""
+
+_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})(?:-[0-9]{1,18})?", re.ASCII)
+"""Of an event, and of a batch: the watch's own part, the first sequence number, the last of a batch."""
+
+
+class Gathering(Generic[Item]):
+    """Hands what several callers bring at the same time to a slow function in one go.
+
+    Args:
+        act: Takes them, in a thread.
+    """
+
+    def __init__(self, act: Callable[[Sequence[Item]], None]) -> None:
+        self._act = act
+        self._lock = asyncio.Lock()
+        self._waiting: list[Item] = []
+
+    async def bring(self, items: Sequence[Item]) -> None:
+        """Return when the items were taken, with those of others; raises what the function raises, to each of them."""
+        waiting = self._waiting
+        waiting += items
+        async with self._lock:
+            if not waiting:
+                return
+            if self._waiting is waiting:
+                self._waiting = []
+            await asyncio.to_thread(self._act, waiting)
+            waiting.clear()
+
+
+class Receipts:
+    """Acknowledges and replays the events of one server.
+
+    Args:
+        watches: Whose events they are.
+        turns: In which events are sent again.
+    """
+
+    def __init__(self, watches: Watches, turns: Turns) -> None:
+        self._watches = watches
+        self._turns = turns
+        self._gatherings: WeakKeyDictionary[Courier, Gathering[int]] = WeakKeyDictionary()
+
+    async def acknowledge(self, principal: str, ids: Sequence[str]) -> list[str]:
+        """Confirm payloads by their ids, or by the id of any event in them; those that are confirmed already stay so.
+
+        Args:
+            principal: Who says so; only the events of its own watches are known.
+            ids: Of payloads or events.
+
+        Returns:
+            The ids of no watch that runs.
+
+        Raises:
+            ConfigError: A watch confirms its events by time.
+            StateError: The state cannot be written.
+        """
+        couriers = {
+            watch.courier.uid: watch.courier
+            for identity, watch in self._watches.running()
+            if identity.principal == principal
+        }
+        seqs: dict[Courier, list[int]] = defaultdict(list)
+        unknown: list[str] = []
+        for event_id in ids:
+            parts = _ID.fullmatch(event_id)
+            courier = couriers.get(parts[1]) if parts else None
+            if parts is None or courier is None or not courier.has_said(int(parts[2])):
+                unknown.append(event_id)
+            elif not courier.waits_for_acknowledgements:
+                raise ConfigError(
+                    "its event source confirms events by time",
+                    place=event_id,
+                    hint="set confirm: ack there",
+                )
+            else:
+                seqs[courier].append(int(parts[2]))
+        gathered = [
+            self._gatherings.setdefault(courier, Gathering(courier.acknowledge)).bring(each)
+            for courier, each in seqs.items()
+        ]
+        await asyncio.gather(*gathered)
+        return unknown
+
+    async def replay(
+        self,
+        principal: str,
+        name: str,
+        *,
+        place: str = "",
+        seq: int | None = None,
+        time_s: float | None = None,
+    ) -> tuple[Identity, range]:
+        """Have confirmed events written again, to the streams that are connected and else to those that come.
+
+        Args:
+            principal: Who asks; only its own watches are known.
+            name: ``id`` of the configuration, or else name of the event source.
+            place: What is watched, if several places are under this name.
+            seq: From this sequence number on.
+            time_s: In its place: from what was found then on, seconds since the epoch.
+
+        Returns:
+            The watch, and the sequence numbers that are written again.
+
+        Raises:
+            NotFoundError: There is no such watch, running or not.
+            ConfigError: There are several, or the number is none that a change can have.
+            StateError: The state cannot be used.
+        """
+        if seq is not None and seq > MAX_SEQ:
+            raise ConfigError(
+                f"no change has the number {seq}", hint="`watcher status` has the next one"
+            )
+        known = [
+            each
+            for each in self._watches.known()
+            if (each.principal, each.name) == (principal, name)
+        ]
+        found = [each for each in known if place in {"", each.place}]
+        if not found:
+            raise NotFoundError(
+                f"there is no watch {name!r}",
+                place=place,
+                hint="`watcher status` lists those that there are",
+            )
+        if len(found) > 1:
+            raise ConfigError(
+                f"{name!r} watches {' and '.join(sorted(each.place for each in found))}",
+                hint="say which by --place",
+            )
+        (identity,) = found
+        async with self._turns.of(principal):
+            return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)

@@ -1,0 +1,298 @@
+"""The running watches by identity: opens, shares, replaces and idles them out. The asyncio side of ``watch.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import structlog
+
+from watcher.errors import ConflictError, LimitError, StateError, UnavailableError
+from watcher.limits.fair_queue import in_thread
+from watcher.limits.quotas import Held, Ledger
+from watcher.state.sqlite.store import Store
+from watcher.telemetry.status import Limits, Totals
+from watcher.watch.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from watcher.delivery.position import Position
+    from watcher.limits.fair_queue import Turns
+    from watcher.model import Identity
+    from watcher.settings import ServerSettings
+    from watcher.sources.factory import Sources
+    from watcher.spec import Spec
+    from watcher.state.sqlite.directory import StateDirectory
+
+STOP_TIMEOUT_S = 10.0
+"""How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""How long all watches may take to stop when the server does."""
+
+
+class Watches:
+    """The watches of one server.
+
+    Args:
+        settings: Limits and times.
+        state: Where the state files are.
+        sources: Makes the sources.
+        turns: In which watches are made, since their globs may be costly.
+
+    Raises:
+        StateError: The state directory cannot be read.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, state: StateDirectory, sources: Sources, turns: Turns
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._sources = sources
+        self._turns = turns
+        self._running: dict[Identity, Watch] = {}
+        self._idle_since_s: dict[Identity, float] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._ledger = Ledger(
+            settings, {identity: _held(summary) for identity, summary in state.summaries().items()}
+        )
+        self._ended = Totals()
+        self._making = 0
+        self._ending: dict[Identity, asyncio.Task[None]] = {}
+        self._is_closing = False
+        self._log = structlog.get_logger("watcher")
+
+    def running(self) -> list[tuple[Identity, Watch]]:
+        """Return the watches that run, with their identities."""
+        return list(self._running.items())
+
+    def idle(self) -> dict[Identity, Held]:
+        """Return what the watches hold of which there is only the state."""
+        return self._ledger.idle()
+
+    def totals(self) -> Totals:
+        """Return what all watches have counted since the start of the server, also those that have ended."""
+        totals = Totals()
+        totals.add(self._ended)
+        for watch in self._running.values():
+            totals.add(watch.totals)
+        return totals
+
+    @property
+    def descriptors(self) -> int:
+        """Watch descriptors of the kernel that are in use."""
+        return self._sources.descriptors
+
+    async def join(
+        self,
+        identity: Identity,
+        spec: Spec,
+        listener: Callable[[], None],
+        dismiss: Callable[[], None] = lambda: None,
+    ) -> tuple[Watch, Position]:
+        """Connect a stream to the watch of an identity, starting it if need be.
+
+        Args:
+            identity: Names the watch.
+            spec: What it must be running.
+            listener: See ``Courier.join``.
+            dismiss: Likewise.
+
+        Raises:
+            ConflictError: It runs with another configuration for other streams.
+            ConfigError: The place holds the server's own state.
+            NotFoundError: There is no such place.
+            DeniedError: The place may not be read.
+            UnavailableError: The place cannot be reached now, or the server is shutting down.
+            LimitError: There are too many watches, or this one has outgrown what it may hold.
+            StateError: The state cannot be used.
+        """
+        async with self._lock(identity):
+            watch = self._running.get(identity)
+            if watch is not None and watch.spec == spec and isinstance(watch.failure, LimitError):
+                # Clients come back every few seconds. It stays as it is for the idle timeout, and is tried again only then.
+                raise watch.failure.with_traceback(None)
+            if watch is not None and not (watch.is_running and watch.spec == spec):
+                if watch.is_running and watch.courier.streams:
+                    message = f"{identity.name!r} is already streamed with another configuration"
+                    raise ConflictError(
+                        message,
+                        place=identity.place,
+                        hint="set a different id: in one of the two configurations",
+                    )
+                await self._stop(identity, watch)
+                watch = None
+            if watch is None:
+                watch = await self._start(identity, spec)
+            self._idle_since_s.pop(identity, None)
+            return watch, watch.courier.join(listener, dismiss)
+
+    def leave(self, identity: Identity, watch: Watch, position: Position) -> None:
+        """Disconnect a stream."""
+        watch.courier.leave(position)
+        if not watch.courier.streams and self._running.get(identity) is watch:
+            self._idle_since_s[identity] = time.monotonic()
+
+    def known(self) -> list[Identity]:
+        """Return the identities of all watches, running or not."""
+        return self._ledger.known()
+
+    async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
+
+        Raises:
+            StateError: The state cannot be used.
+        """
+        async with self._lock(identity):
+            watch = self._running.get(identity)
+            if watch is not None and watch.is_running:
+                return await asyncio.to_thread(watch.courier.replay, seq=seq, time_s=time_s)
+            seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
+            self._ledger.hold(
+                identity, _held(await asyncio.to_thread(self._state.summary, identity))
+            )
+            return seqs
+
+    async def end_idle(self) -> None:
+        """Begin to stop the watches that no stream has used for the idle timeout; one may be busy with a place that does not answer."""
+        latest_s = time.monotonic() - self._settings.idle_timeout_s
+        for identity in [
+            identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s
+        ]:
+            if identity not in self._ending:
+                self._ending[identity] = asyncio.create_task(self._end_idle(identity))
+
+    async def _end_idle(self, identity: Identity) -> None:
+        try:
+            async with self._lock(identity):
+                watch = self._running.get(identity)
+                if watch is not None and not watch.courier.streams:
+                    self._log.info("watch.idle", **identity.labels, unconfirmed=watch.courier.depth)
+                    with suppress(UnavailableError):
+                        # A later round finds it stopped.
+                        await self._stop(identity, watch)
+        finally:
+            del self._ending[identity]
+
+    async def close(self) -> None:
+        """Stop all watches and wait for them; no stream can join any more."""
+        self._is_closing = True
+        watches = list(self._running.values())
+        for watch in watches:
+            watch.stop()
+        if busy := await _wait_ended(watches, CLOSE_TIMEOUT_S):
+            # Nothing is lost: what was not committed is found again.
+            self._log.warning("watch.abandoned", watches=busy)
+        self._running.clear()
+
+    def _lock(self, identity: Identity) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
+    async def _start(self, identity: Identity, spec: Spec) -> Watch:
+        running = len(self._running) + self._making
+        if running >= self._settings.max_watches:
+            message = f"the server runs {running} watches, and no more"
+            raise LimitError(
+                message,
+                place=identity.place,
+                hint="use fewer event sources, or start it with a higher --max-watches",
+            )
+        self._making += 1
+        try:
+            watch, store = await self._make(identity, spec)
+        finally:
+            self._making -= 1
+        self._running[identity] = watch
+        watch.start()
+        opened = asyncio.wrap_future(watch.opened)
+        # A stream that leaves meanwhile does not ask how it went, and asyncio would log that nobody did.
+        opened.add_done_callback(asyncio.Future.exception)
+        try:
+            await asyncio.shield(opened)
+        except BaseException:
+            # If it does not stop in time, it is found with those that are idle.
+            self._idle_since_s[identity] = time.monotonic()
+            await self._stop(identity, watch)
+            if store.is_new and watch.failure is not None:
+                # A place that is not there, or not allowed, leaves nothing behind.
+                await asyncio.to_thread(self._state.remove, identity)
+                self._ledger.forget(identity)
+            raise
+        self._idle_since_s[identity] = time.monotonic()
+        return watch
+
+    async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, Store]:
+        """Return a watch that is still to be started, and its state."""
+        settings = self._settings
+        self._check_open()
+        store = await self._open(identity)
+        limits = Limits(
+            settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s
+        )
+        share = self._ledger.open(identity, store)
+        try:
+            async with self._turns.of(identity.principal):
+                watch = await in_thread(
+                    lambda: Watch(spec, self._sources.make, store, limits, share, identity)
+                )
+            # It may have taken a while.
+            self._check_open()
+        except BaseException:
+            store.close()
+            self._ledger.close(identity)
+            raise
+        return watch, store
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise UnavailableError("the server is shutting down", hint="connect again")
+
+    async def _open(self, identity: Identity) -> Store:
+        is_new = self._ledger.admit(identity)
+        try:
+            # What is opened must not stay open for nobody, nor be opened by another before it is closed.
+            return await in_thread(lambda: self._state.open(identity), Store.close)
+        except StateError:
+            if is_new:
+                self._ledger.forget(identity)
+            raise
+
+    async def _stop(self, identity: Identity, watch: Watch) -> None:
+        watch.stop()
+        if await _wait_ended([watch], STOP_TIMEOUT_S):
+            raise UnavailableError(
+                "the watch is still stopping", place=identity.place, hint="connect again"
+            )
+        if self._running.pop(identity, None) is not None:
+            self._ended.add(watch.totals)
+            self._ledger.close(identity)
+        self._idle_since_s.pop(identity, None)
+
+
+def _held(summary: Mapping[str, str | float]) -> Held:
+    depth = int(summary["next_seq"]) - 1 - int(summary["cursor"])
+    return Held(
+        int(summary["entries"]),
+        int(summary["journal_bytes"]),
+        depth,
+        float(summary["oldest_at"]) or None,
+    )
+
+
+async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:
+    """Wait for watches to end, and return how many are still busy; no thread waits, for they may be many, and long."""
+    if not watches:
+        return 0
+    endings = [asyncio.wrap_future(watch.ended) for watch in watches]
+    try:
+        _, busy = await asyncio.wait(endings, timeout=timeout_s)
+    finally:
+        for ending in endings:
+            ending.cancel()
+    return len(busy)

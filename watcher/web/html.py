@@ -1,0 +1,213 @@
+"""Renders the operator's page from reports. Names, places and paths are hostile: all that is put in is escaped. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from watcher import __version__
+from watcher.formatting import (
+    human_age,
+    human_duration,
+    human_rate,
+    human_size,
+    human_time,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from watcher.telemetry.recent_changes import Recent
+    from watcher.watch.report import WatchReport
+
+SHOWN_WATCHES = 100
+"""The page shows so many; the others are found by their name, or in ``/status.json``."""
+
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+"""What the page refers to, with its content type."""
+
+_BADGES = {
+    "watching": "good",
+    "scanning": "good",
+    "unavailable": "bad",
+    "paused": "wait",
+    "stopped": "bad",
+}
+_TYPES = {"created": "good", "modified": "wait", "deleted": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What one page shows.
+
+    Attributes:
+        reports: The watches that whoever looks may see.
+        recent: Their newest changes, the newest first.
+        problem: What keeps the server from its work, or empty.
+        query: Only watches are shown that have this in their name or place.
+        seal: Shows that a form comes from this page.
+        at: When things are so, seconds since the epoch.
+    """
+
+    reports: Sequence[WatchReport]
+    recent: Sequence[Recent]
+    problem: str
+    query: str
+    seal: str
+    at: float
+
+
+def asset(name: str) -> str:
+    """Return the text of a file that belongs to the page; it must be there."""
+    return files("watcher.web").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def render_page(overview: Overview) -> str:
+    """Return the page as HTML."""
+    reports = overview.reports
+    troubled = sum(bool(report.note) for report in reports)
+    found = [
+        report
+        for report in reports
+        if overview.query.casefold() in f"{report.name}\n{report.place}".casefold()
+    ]
+    # Trouble comes first.
+    found.sort(key=lambda report: (not report.error, not report.note, report.name, report.place))
+    return Template(asset("page.html")).substitute(
+        title=f"{f'{troubled} in trouble · ' if troubled else ''}watcher",
+        health=f'<span class="badge bad">{_text(overview.problem)}</span>'
+        if overview.problem
+        else '<span class="badge good">ready</span>',
+        at=_time(overview.at, overview.at),
+        query=_text(overview.query),
+        tallies=_tallies(reports, troubled),
+        watches=_watches(found, overview),
+        recent=_recent(overview),
+        version=_text(__version__),
+    )
+
+
+def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:
+    tallies = {
+        "Watches": f"{len(reports):,}",
+        "In trouble": f"{troubled:,}",
+        "Streams": f"{sum(r.streams for r in reports):,}",
+        "Entries": f"{sum(r.entries for r in reports):,}",
+        "Changes": human_rate(sum(r.rate for r in reports)),
+        "Unconfirmed": f"{sum(r.unconfirmed for r in reports):,}",
+        "Oldest of them": human_age(max((r.lag_s for r in reports), default=0.0)),
+    }
+    return "".join(
+        f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in tallies.items()
+    )
+
+
+def _watches(found: Sequence[WatchReport], overview: Overview) -> str:
+    if not overview.reports:
+        return '<p class="empty">There are no watches here. One begins with the first stream of its event source.</p>'
+    if not found:
+        return f'<p class="empty">No watch has “{_text(overview.query)}” in its name or place.</p>'
+    columns = ("Watch", "State", "Entries", "Changes", "Unconfirmed", "Last scan", "Streams")
+    numbers = {"Entries", "Changes", "Unconfirmed", "Streams"}
+    head = "".join(
+        f'<th scope="col"{_number(column in numbers)}>{column}</th>' for column in columns
+    )
+    rows = "".join(_rows(report, overview) for report in found[:SHOWN_WATCHES])
+    left = len(found) - SHOWN_WATCHES
+    rest = (
+        f'{left:,} more: search for them, or see <a id="rest" href="status.json">status.json</a>.'
+    )
+    return f"<table><thead><tr>{head}</tr></thead>{rows}</table>" + (
+        f'<p class="more">{rest}</p>' if left > 0 else ""
+    )
+
+
+def _rows(report: WatchReport, overview: Overview) -> str:
+    lag = f"<small>for {human_age(report.lag_s)}</small>" if report.unconfirmed else ""
+    cells = (
+        f'<td class="watch"><span class="name">{_text(report.name)}</span> <span class="place">{_text(report.place)}</span></td>'
+        f'<td>{_state(report, overview.at)}</td><td class="number">{report.entries:,}</td>'
+        f'<td class="number">{human_rate(report.rate)}</td><td class="number">{report.unconfirmed:,}{lag}</td>'
+        f'<td>{_last_scan(report, overview.at)}</td><td class="number">{_streams(report)}</td>'
+    )
+    release = _release(report, overview) if report.held else ""
+    kind = "note bad" if report.error else "note"
+    note = (
+        f'<tr class="{kind}"><td colspan="7"><div>{_text(report.note)}{release}</div></td></tr>'
+        if report.note or release
+        else ""
+    )
+    return f"<tbody><tr>{cells}</tr>{note}</tbody>"
+
+
+def _state(report: WatchReport, now: float) -> str:
+    doing = f"{report.scanned:,} entries" if report.state == "scanning" else _text(report.mode)
+    lasting = f"for {human_age(now - report.since)}" if report.since else ""
+    details = " · ".join(filter(None, (doing, lasting)))
+    return f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span><small>{details}</small>'
+
+
+def _streams(report: WatchReport) -> str:
+    return f"{report.streams:,}" if report.streams else '<span class="badge wait">no stream</span>'
+
+
+def _last_scan(report: WatchReport, now: float) -> str:
+    if not report.scanned_at:
+        return "none yet"
+    return f"{human_age(now - report.scanned_at)} ago<small>took {human_duration(report.scan_s)}</small>"
+
+
+def _release(report: WatchReport, overview: Overview) -> str:
+    fields = {
+        "name": report.name,
+        "place": report.place,
+        "q": overview.query,
+        "seal": overview.seal,
+    }
+    hidden = "".join(
+        f'<input type="hidden" name="{key}" value="{escape(value)}">'
+        for key, value in fields.items()
+    )
+    # By its id the button of the same watch is found again when the script exchanges the table.
+    button = f'<button id="release:{_id(report.name)}:{_id(report.place)}">Release {report.held:,} deletions</button>'
+    return f'<form method="post" action="release">{hidden}{button}</form>'
+
+
+def _recent(overview: Overview) -> str:
+    if not overview.recent:
+        return '<p class="empty">There are none of the watches that run.</p>'
+    head = '<th scope="col">Time, UTC</th><th scope="col">Change</th><th scope="col">Path</th><th scope="col" class="number">Size</th>'
+    rows = "".join(_change(change, overview.at) for change in overview.recent)
+    return f'<table><thead><tr>{head}<th scope="col">Watch</th></tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _change(change: Recent, now: float) -> str:
+    old = f' <span class="dim">← {_text(change.old_path)}</span>' if change.old_path else ""
+    return (
+        f"<tr><td>{_time(change.at, now)}</td>"
+        f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td><td class="path">{_text(change.path)}{old}</td>'
+        f'<td class="number">{human_size(change.size)}</td><td>{_text(change.watch)}</td></tr>'
+    )
+
+
+def _time(at: float, now: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return f'<time datetime="{moment.isoformat()}">{human_time(moment, datetime.fromtimestamp(now, UTC))}</time>'
+
+
+def _id(text: str) -> str:
+    return quote(text, safe="", errors="replace")
+
+
+def _number(is_number: bool) -> str:  # noqa: FBT001 - of a column
+    return ' class="number"' if is_number else ""
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
