@@ -26,7 +26,7 @@ from harness import cpu_s, make_files, memory_mib, peak_mib, run_bare, run_serve
 
 from watcher.config.schema import parse_spec
 from watcher.delivery.outbox import Outbox
-from watcher.model import Change, ChangeType, Entry, Identity, Step
+from watcher.model import Change, ChangeSet, ChangeType, Entry, Identity
 from watcher.state.sqlite.directory import StateDirectory
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
             )
             for start in range(0, count, STEP_CHANGES):
                 outbox.commit(
-                    Step(
+                    ChangeSet(
                         changes=[
                             _change(number)
                             for number in range(start, min(count, start + STEP_CHANGES))

@@ -80,7 +80,7 @@ def is_below(url: str, endpoint: str) -> bool:
     return host == domain or (host.endswith(f".{domain}") and literal_address(domain) is None)
 
 
-def is_privileged(address: str) -> bool:
+def is_metadata_address(address: str) -> bool:
     """Tell whether an IP address is link-local, or one at which a cloud tells its machines their secrets; False for a name.
 
     An IPv6 address that a translator or a tunnel makes an IPv4 address of is privileged if that one is.

@@ -110,13 +110,13 @@ class Change:
 
 
 @dataclass(slots=True)
-class Step:
+class ChangeSet:
     """What one comparison found: what to commit to the index, and what to say about it."""
 
     delta: Delta = field(default_factory=Delta)
     changes: list[Change] = field(default_factory=list)
 
-    def add(self, other: Step) -> None:
+    def add(self, other: ChangeSet) -> None:
         """Append another step, whose paths are not in this one."""
         self.delta.upserts += other.delta.upserts
         self.delta.deletes += other.delta.deletes

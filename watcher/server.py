@@ -17,7 +17,7 @@ from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.addresses import is_loopback
 from watcher.errors import StateError
 from watcher.limits import file_descriptors as descriptors
-from watcher.limits.fair_queue import Turns, in_thread
+from watcher.limits.fair_queue import FairQueue, run_in_thread
 from watcher.rpc.eventing import Delivery, Eventing, add_eventing
 from watcher.rpc.health import Health
 from watcher.rpc.interceptor import METADATA_BYTES, CallBounds
@@ -27,15 +27,15 @@ from watcher.sources.factory import Sources
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.telemetry.readiness import Readiness
 from watcher.telemetry.tracing import configure_traces
-from watcher.watch.acknowledgements import Receipts
-from watcher.watch.registry import Watches
+from watcher.watch.acknowledgements import Acknowledgements
+from watcher.watch.registry import WatchRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from watcher.security.certificates import Pem
-    from watcher.security.reloading import Reloaded
+    from watcher.security.reloading import ReloadingFiles
     from watcher.settings import ServerSettings
 
 SERVICE = "generic.Eventing"
@@ -124,18 +124,18 @@ class Server:
         state = self._exits.enter_context(StateDirectory(settings.state_directory))
         sources = Sources(settings.state_directory)
         self._exits.callback(sources.close)
-        turns = Turns()
-        self.watches = Watches(settings, state, sources, turns)
+        fair_queue = FairQueue()
+        self.watches = WatchRegistry(settings, state, sources, fair_queue)
         self._exits.push_async_callback(self.watches.close)
-        eventing = Eventing(self.watches, policy, settings, turns)
+        eventing = Eventing(self.watches, policy, settings, fair_queue)
         server = grpc.aio.server(
             interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings))
         )
-        receipts = Receipts(self.watches, turns)
+        acknowledgements = Acknowledgements(self.watches, fair_queue)
         health = Health(("", SERVICE))
         readiness = Readiness(state.probe, lambda: sources.is_deaf, health.tell)
         add_eventing(eventing, server)
-        watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(receipts, policy), server)
+        watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(acknowledgements, policy), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         own = (
             watcher_pb2.DESCRIPTOR.services_by_name["Delivery"],
@@ -150,14 +150,14 @@ class Server:
             # Opened first and so closed last: probes are answered while streams end.
             from watcher.web.endpoint import HttpEndpoint, ack_routes, probe_routes  # noqa: PLC0415 - aiohttp takes most of a second, which `dev` need not wait
             from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - likewise
-            from watcher.web.status_page import Site  # noqa: PLC0415 - likewise
+            from watcher.web.status_page import StatusPage  # noqa: PLC0415 - likewise
 
-            shown = Site(self.watches, eventing, policy, readiness).routes()
+            shown = StatusPage(self.watches, eventing, policy, readiness).routes()
             probed = probe_routes(
                 WatchCollector(self.watches, eventing, readiness, files), readiness
             )
             http = HttpEndpoint(
-                settings.http_listen, [*shown, *probed, *ack_routes(receipts, policy)]
+                settings.http_listen, [*shown, *probed, *ack_routes(acknowledgements, policy)]
             )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
@@ -182,7 +182,7 @@ class Server:
 
     async def _make_policy(self) -> Policy:
         """Read the lists and the token file. An allowed directory that does not answer is waited for, and that is told."""
-        making = asyncio.ensure_future(in_thread(partial(Policy, self._settings)))
+        making = asyncio.ensure_future(run_in_thread(partial(Policy, self._settings)))
         done, _ = await asyncio.wait([making], timeout=PATIENCE_S)
         if not done:
             hint = "is the volume of each --allow-directory mounted, and its server there?"
@@ -212,7 +212,7 @@ async def serve(settings: ServerSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     descriptors.raise_limit()
-    loop.set_exception_handler(descriptors.Complaints())
+    loop.set_exception_handler(descriptors.LoopExceptionHandler())
     end_traces = configure_traces()
     async with Server(settings):
         await stopping.wait()
@@ -241,7 +241,7 @@ async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None
             structlog.get_logger("watcher").exception("server.failed")
 
 
-async def _reload(files: Sequence[Reloaded[Any]], eventing: Eventing) -> None:
+async def _reload(files: Sequence[ReloadingFiles[Any]], eventing: Eventing) -> None:
     """Look whether files have changed; the streams of tokens that are gone are ended."""
     news = [await asyncio.to_thread(file.refresh) for file in files]
     if any(news):

@@ -60,3 +60,18 @@ class ServerSettings:
     max_token_entries: int = 20_000_000
     max_token_journal_bytes: int = 1 << 30
     max_config_bytes: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """What the server grants a watch.
+
+    Attributes:
+        journal_cap: Unconfirmed changes at which it stops looking.
+        window_s: Seconds after which a written event is confirmed.
+        retention_s: Seconds for which a confirmed event can be replayed.
+    """
+
+    journal_cap: int
+    window_s: float
+    retention_s: float = 0.0

@@ -86,7 +86,7 @@ def test_bucket_that_goes_away(
     with pytest.raises(NotFoundError):
         read(source)
     with pytest.raises(UnavailableError, match="no such bucket"):
-        source.look([b"a"])
+        source.inspect([b"a"])
 
 
 @pytest.mark.parametrize("s3_server", ["seaweedfs", "rclone_server"], indirect=True)

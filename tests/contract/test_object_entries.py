@@ -44,7 +44,7 @@ with_versions = with_classes = pytest.mark.parametrize(
 def only(source: BucketSource) -> Entry:
     """Return the one entry that there is, as it was listed, once HEAD has said the same of all but the time."""
     (listed,) = read(source)
-    (looked,) = source.look([listed.path]).entries
+    (looked,) = source.inspect([listed.path]).entries
     assert looked == listed._replace(mtime_ns=looked.mtime_ns)
     return listed
 
@@ -66,7 +66,7 @@ def test_times_of_list_and_head(
     """HEAD has whole seconds: the time of LIST, or with rclone that at which the put began."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")
     source = open_source(s3_server, BucketSpec(bucket))
-    ((listed,), (looked,)) = read(source), source.look([b"a"]).entries
+    ((listed,), (looked,)) = read(source), source.inspect([b"a"]).entries
     late_ns = listed.mtime_ns - looked.mtime_ns
     assert looked.mtime_ns % SECOND_NS == 0
     assert 0 <= late_ns < 60 * SECOND_NS if s3_server.name == "rclone" else late_ns == 0
@@ -152,7 +152,7 @@ def test_changes_between_two_scans(
         b"d/rewritten": 1,
     }
     assert all(before[path].etag != after[path].etag for path in differing)
-    assert source.confirm_gone(sorted(before)) == [b"d/deleted", b"e/deleted"]
+    assert source.confirm_deleted(sorted(before)) == [b"d/deleted", b"e/deleted"]
 
 
 def test_same_bytes_put_again(
@@ -177,7 +177,7 @@ def test_look_tells_what_is_gone(
     for key in ("there", "deleted"):
         client.put_object(Bucket=bucket, Key=key, Body=b"x")
     client.delete_object(Bucket=bucket, Key="deleted")
-    looks = open_source(s3_server, BucketSpec(bucket)).look([b"there", b"deleted", b"never"])
+    looks = open_source(s3_server, BucketSpec(bucket)).inspect([b"there", b"deleted", b"never"])
     assert (paths(looks.entries), looks.gone) == ([b"there"], [b"deleted", b"never"])
 
 
@@ -196,7 +196,7 @@ def test_versions(
 
     marker = client.delete_object(Bucket=bucket, Key="a")["VersionId"]
     assert read(source) == []
-    assert source.look([b"a"]).gone == source.confirm_gone([b"a"]) == [b"a"]
+    assert source.inspect([b"a"]).gone == source.confirm_deleted([b"a"]) == [b"a"]
 
     client.delete_object(Bucket=bucket, Key="a", VersionId=marker)
     assert only(source) == entry
@@ -210,7 +210,7 @@ def test_versions(
     assert only(source).size == 4
     client.delete_object(Bucket=bucket, Key="a")
     assert read(source) == []
-    assert source.confirm_gone([b"a"]) == [b"a"]
+    assert source.confirm_deleted([b"a"]) == [b"a"]
 
 
 @with_classes

@@ -15,7 +15,7 @@ from watcher.errors import UnavailableError
 from watcher.sources.s3 import objects as s3_objects
 from watcher.sources.s3 import source as bucket_source
 from watcher.sources.s3.scan import CONFIRMED_KEYS
-from watcher.sources.s3.strategy import Way
+from watcher.sources.s3.strategy import Mode
 from watcher.spec import BucketSpec
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def assert_listed(
                 read(open_source(s3_server, BucketSpec(bucket, list_workers=1)))
             ) == sorted(expected)
             source = open_source(s3_server, BucketSpec(bucket))
-            for _ in Way:
+            for _ in Mode:
                 assert {entry.path for entry in read(source)} == set(expected)
 
     return assert_it
@@ -155,13 +155,13 @@ def test_awkward_keys_arrive_exactly(
     expected = sorted(rewritten.get(key, key).encode() for key in kept)
     source = open_source(s3_server, BucketSpec(bucket))
     assert paths(read(source)) == expected
-    looks = source.look(expected)
+    looks = source.inspect(expected)
     assert (paths(looks.entries), looks.gone) == (expected, [])
     assert_listed(expected)
     for path in expected:
         client.delete_object(Bucket=bucket, Key=path.decode())
     assert read(source) == []
-    assert source.look(expected).gone == expected
+    assert source.inspect(expected).gone == expected
 
 
 def test_refused_keys(s3_server: S3Server, bucket: str) -> None:
@@ -201,8 +201,8 @@ def test_keys_around_slash_go_one_by_one(
         client.delete_object(Bucket=bucket, Key=key)
         left.remove(key.encode())
         assert paths(read(source)) == left
-        assert source.confirm_gone([key.encode()]) == [key.encode()]
-        assert source.confirm_gone(left) == []
+        assert source.confirm_deleted([key.encode()]) == [key.encode()]
+        assert source.confirm_deleted(left) == []
 
 
 @with_folders
@@ -215,7 +215,7 @@ def test_folder_that_is_deleted_is_gone(
     assert paths(read(source)) == [b"f/", b"f/x"]
     client.delete_object(Bucket=bucket, Key="f/")
     assert paths(read(source)) == [b"f/x"]
-    assert source.confirm_gone([b"f/"]) == [b"f/"]
+    assert source.confirm_deleted([b"f/"]) == [b"f/"]
 
 
 def test_listing_that_ends_early(
@@ -229,9 +229,9 @@ def test_listing_that_ends_early(
     set_pages(1)
     assert paths(read(source)) == [b"f/"]
     missing = [key.encode() for key in inside]
-    assert source.confirm_gone(missing[:10]) == []
+    assert source.confirm_deleted(missing[:10]) == []
     with pytest.raises(UnavailableError, match="lacks keys that are there"):
-        source.confirm_gone(missing)
+        source.confirm_deleted(missing)
 
 
 @pytest.mark.parametrize("prefix", ["in/", "in", "plus+", "a b", "é", "x&y"])

@@ -20,7 +20,7 @@ from support.s3.keys import Order
 from support.s3.pages import StartAfter
 from support.s3.simulated import run_store
 from support.wiring import FallibleOutbox, PowerFailure
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
 from watcher.filters.path_filter import PathFilter
@@ -32,14 +32,14 @@ from watcher.sources.s3 import objects as s3_objects
 from watcher.sources.s3 import strategy as s3_plan
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Filter, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
     from support.s3.simulated import Store as Bucket
-    from watcher.sources.s3.key_ranges import Question
+    from watcher.sources.s3.key_ranges import PageRequest
     from watcher.sources.s3.pages import Page
 
     Operation: TypeAlias = tuple[str, str, int]
@@ -77,7 +77,7 @@ interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_s
 class SmallPages(BucketSource):
     """The source, with pages of a few keys."""
 
-    def _list(self, question: Question, *, max_keys: int, delimiter: str = "") -> Page:
+    def _list(self, question: PageRequest, *, max_keys: int, delimiter: str = "") -> Page:
         return super()._list(question, max_keys=min(max_keys, PAGE_KEYS), delimiter=delimiter)
 
 
@@ -123,7 +123,7 @@ class Polling(RuleBasedStateMachine):
         """
         if self.is_up:
             return
-        self.store = Store(Path(self._directory.name, "state.db"))
+        self.store = WatchStore(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.outbox = FallibleOutbox(
             Spec(self._spec),
@@ -132,9 +132,9 @@ class Polling(RuleBasedStateMachine):
             clock=lambda: 0.0,
             committed=lambda: None,
         )
-        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, self.tracker, self.outbox, lambda _count: None
+            self.source, self.store.index, self.detector, self.outbox, lambda _count: None
         )
         self.is_up = True
 
@@ -206,9 +206,9 @@ class Polling(RuleBasedStateMachine):
         for operation in operations:
             self._do(operation)
         self._start()
-        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
-        self.tracker.appearance = lambda _path: Appearance.NEW
+        self.detector.appearance = lambda _path: Appearance.NEW
         self._told = self._wanted()
 
     @rule(operations=st.lists(operations, min_size=1, max_size=4))
@@ -274,8 +274,8 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(s3_answers, "RETRY_AFTER_MAX_S", 0.0)
     monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
     monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
-    monkeypatch.setattr(s3_ranges, "WORTHWHILE", 1)
-    monkeypatch.setattr(s3_plan, "WORTHWHILE", 1)
+    monkeypatch.setattr(s3_ranges, "MIN_PAGES_TO_SPLIT", 1)
+    monkeypatch.setattr(s3_plan, "MIN_PAGES_TO_SPLIT", 1)
     order, start_after = request.param
     with run_store(order=order, start_after=start_after) as store:
         yield store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from watcher.changes.detector import Tracker
+from watcher.changes.detector import ChangeDetector
 from watcher.model import Change, ChangeType, Entry, Row
 
 NAMES = [b"%c" % letter for letter in b"abcdefgh"]
@@ -63,8 +63,8 @@ def test_moves_replayed_are_the_mapping(
     }
     rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
     ids = iter(range(100, 200))
-    tracker = Tracker(types, lambda entry: Row(next(ids), entry))
-    step = tracker.moved(
+    detector = ChangeDetector(types, lambda entry: Row(next(ids), entry))
+    step = detector.moved(
         [(rows[old], entry_of(new, files[old])) for old, new in moves.items()], rows
     )
     expected = {path: content for path, content in files.items() if path not in moves} | {
@@ -91,9 +91,9 @@ def test_seen_and_gone_replayed_are_the_difference(
         for number, (path, content) in enumerate(old.items())
     }
     ids = iter(range(100, 200))
-    tracker = Tracker(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
-    step = tracker.gone([row for path, row in rows.items() if path not in new])
-    step.add(tracker.seen(rows, [entry_of(path, content) for path, content in new.items()]))
+    detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
+    step = detector.gone([row for path, row in rows.items() if path not in new])
+    step.add(detector.seen(rows, [entry_of(path, content) for path, content in new.items()]))
     assert replay(old, step.changes) == new
     assert len(step.changes) == len(
         [path for path in old.keys() | new.keys() if old.get(path) != new.get(path)]

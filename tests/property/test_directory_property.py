@@ -27,21 +27,21 @@ from hypothesis.stateful import (
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
 from support.examples import examples
 from support.wiring import FallibleOutbox, PowerFailure
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType, Entry
 from watcher.sources.directory import inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec, Mode, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from watcher.model import Step
+    from watcher.model import ChangeSet
     from watcher.sources.directory.inotify import Inotify
-    from watcher.sources.protocol import Looks
+    from watcher.sources.protocol import Inspection
 
     Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
     Operation: TypeAlias = tuple[str, int, bytes]
@@ -66,18 +66,18 @@ class JumpySource(DirectorySource):
         super().watch(prefix, directory)
         self.happen()
 
-    def look(self, paths: Sequence[bytes]) -> Looks:
+    def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``DirectorySource``."""
         self.happen()
-        return super().look(paths)
+        return super().inspect(paths)
 
 
 class StrictOutbox(FallibleOutbox):
     """The outbox, with a look at each step: whether it changes anything."""
 
-    before: Callable[[Step], None] = staticmethod(lambda _step: None)
+    before: Callable[[ChangeSet], None] = staticmethod(lambda _step: None)
 
-    def commit(self, step: Step) -> None:
+    def commit(self, step: ChangeSet) -> None:
         """See ``Outbox``."""
         self.before(step)
         super().commit(step)
@@ -125,7 +125,7 @@ class Watching(RuleBasedStateMachine):
         spec = DirectorySpec(
             os.fsdecode(self._disk.root[:-1]), settle_s=self._settle_s, mode=self._mode
         )
-        self.store = Store(self._state())
+        self.store = WatchStore(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
             spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s
@@ -133,9 +133,9 @@ class Watching(RuleBasedStateMachine):
         self.outbox = StrictOutbox(
             Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
         )
-        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, self.tracker, self.outbox, lambda _count: None
+            self.source, self.store.index, self.detector, self.outbox, lambda _count: None
         )
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
@@ -155,11 +155,11 @@ class Watching(RuleBasedStateMachine):
             self._do(operation)
             self._hear()
 
-    def _before_commit(self, step: Step) -> None:
+    def _before_commit(self, step: ChangeSet) -> None:
         self._intrude()
         self._check_changes(step)
 
-    def _check_changes(self, step: Step) -> None:
+    def _check_changes(self, step: ChangeSet) -> None:
         """Make sure that nothing is told of a file that is as it was last told."""
         paths = [
             path
@@ -267,9 +267,9 @@ class Watching(RuleBasedStateMachine):
         for operation in data.draw(st.lists(operations(self._kinds), max_size=4)):
             self._disk.perform(operation)
         self._start()
-        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
-        self.tracker.appearance = lambda _path: Appearance.NEW
+        self.detector.appearance = lambda _path: Appearance.NEW
         self.replica = Replica(self._disk.files())
         self._compare(self._disk.files())
 

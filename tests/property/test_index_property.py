@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.memory_source import MemoryFiles
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
-from watcher.sources.directory.renames import PendingMoves
-from watcher.sources.protocol import Batch, EntryBatch, Move, Observation, Subtree
+from watcher.sources.directory.renames import PendingRenames
+from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ class Place(MemoryFiles):
 
     def __init__(self) -> None:
         super().__init__()
-        self.moves = PendingMoves(0.0)
+        self.moves = PendingRenames(0.0)
         self.random: Random | None = None
         self.disturbance = Disturbance()
         self._version = 0
@@ -96,7 +96,7 @@ class Place(MemoryFiles):
             new = path + old[len(old_path) :]
             self.files[new] = self.files.pop(old)._replace(path=new)
         self.hinted |= {old_path, path} if not is_directory else set()
-        self.moves.add(Move(old_path, path))
+        self.moves.add(Rename(old_path, path))
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
         """See ``base.Source``; the disturbance is over afterwards."""
@@ -108,7 +108,7 @@ class Place(MemoryFiles):
         """See ``base.Source``."""
         yield from self.moves.take()
         hinted, self.hinted = self.hinted, set()
-        yield self.look(sorted(hinted))
+        yield self.inspect(sorted(hinted))
 
 
 class Reading:
@@ -146,7 +146,7 @@ class Reading:
         if unread is not None:
             self.unread.append(unread)
 
-    def second(self, missing: int) -> Reading | None:
+    def verification_scan(self, missing: int) -> Reading | None:
         """Return a reading in peace, where another one is wanted."""
         return Reading(self._place, self.prefix, Disturbance()) if missing > 2 else None
 
@@ -195,13 +195,13 @@ class Watching(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._directory = tempfile.TemporaryDirectory()
-        self._stores: list[Store] = []
+        self._stores: list[WatchStore] = []
         self.place = Place()
         self.start()
 
     def start(self) -> None:
         """Begin anew on the state file; what was begun before is left as a crash leaves it."""
-        store = Store(Path(self._directory.name, "state.db"))
+        store = WatchStore(Path(self._directory.name, "state.db"))
         store._db.execute("PRAGMA synchronous = OFF")
         self._stores.append(store)
         self.store = store
@@ -212,9 +212,9 @@ class Watching(RuleBasedStateMachine):
             clock=lambda: 0.0,
             committed=lambda: None,
         )
-        self.tracker = Tracker(frozenset(ChangeType), store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
         self.reconciler = Reconciler(
-            self.place, store.index, self.tracker, outbox, lambda _count: None
+            self.place, store.index, self.detector, outbox, lambda _count: None
         )
 
     def teardown(self) -> None:
@@ -228,9 +228,9 @@ class Watching(RuleBasedStateMachine):
         """Record what is there; the client is told of it by other means."""
         for path in sorted(standing):
             self.place.write(path, in_place=False)
-        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
-        self.tracker.appearance = lambda _path: Appearance.NEW
+        self.detector.appearance = lambda _path: Appearance.NEW
         self.replica = Replica(self.place.files)
 
     @rule(path=paths, in_place=st.booleans())

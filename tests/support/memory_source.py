@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.sources.protocol import Looks
+from watcher.sources.protocol import Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class MemoryFiles:
     mode = "notify"
     degraded = ""
     scan_interval_s = 1.0
-    identity = ""
+    volume_id = ""
     cost = None
     requests = 0
 
@@ -41,15 +41,15 @@ class MemoryFiles:
         """See ``base.Source``."""
         return None
 
-    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
         """See ``base.Source``."""
         self.hinted |= doubts.keys()
 
-    def look(self, paths: Sequence[bytes]) -> Looks:
+    def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``base.Source``."""
         there = [self.files[path] for path in paths if path in self.files]
-        return Looks(there, [path for path in paths if path not in self.files])
+        return Inspection(there, [path for path in paths if path not in self.files])
 
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``base.Source``."""
-        return self.look(paths).gone
+        return self.inspect(paths).gone

@@ -7,12 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from support.memory_source import MemoryFiles
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class MemoryScan:
                 meanwhile()
         self.unread += place.unread
 
-    def second(self, missing: int) -> MemoryScan | None:
+    def verification_scan(self, missing: int) -> MemoryScan | None:
         """Return another reading, if the place wants more than so many missing entries to be looked for twice."""
         return MemoryScan(self._place, self.prefix) if missing > self._place.believed else None
 
@@ -119,8 +119,8 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.place = MemoryPlace()
-        self.store = Store(path)
-        self.tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        self.store = WatchStore(path)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
             self.store,
@@ -130,7 +130,7 @@ class Bench:
         )
         self.interrupt_at: int | None = None
         self.reconciler = Reconciler(
-            self.place, self.store.index, self.tracker, outbox, self._checkpoint
+            self.place, self.store.index, self.detector, outbox, self._checkpoint
         )
         self._told = 0
 
@@ -146,9 +146,9 @@ class Bench:
     def baseline(self, *paths: bytes) -> None:
         """Make files and record them silently."""
         self.place.put(*paths)
-        self.tracker.appearance = lambda _path: Appearance.ADOPTED
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
-        self.tracker.appearance = lambda _path: Appearance.NEW
+        self.detector.appearance = lambda _path: Appearance.NEW
         assert self.told() == ""
 
     def apply(self, *observations: Observation) -> str:

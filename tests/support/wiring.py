@@ -16,7 +16,7 @@ from watcher.spec import DirectorySpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from watcher.model import Step
+    from watcher.model import ChangeSet
     from watcher.spec import Spec
 
 JOIN_DEADLINE_S = 10.0
@@ -35,7 +35,7 @@ class FallibleOutbox(Outbox):
 
     commits_left: int | None = None
 
-    def commit(self, step: Step) -> None:
+    def commit(self, step: ChangeSet) -> None:
         """See ``Outbox``.
 
         Raises:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.addresses import is_below, is_loopback, is_privileged, literal_address, normal_endpoint
+from watcher.addresses import (
+    is_below,
+    is_loopback,
+    is_metadata_address,
+    literal_address,
+    normal_endpoint,
+)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,7 @@ def test_requests_stay_below_their_endpoint(url: str, endpoint: str, *, expected
 )
 def test_privileged_addresses(address: str, *, expected: bool) -> None:
     """What is link-local or a cloud's own is told, in every spelling and behind every translator; a name is no address."""
-    assert is_privileged(address) is expected
+    assert is_metadata_address(address) is expected
 
 
 @pytest.mark.parametrize(

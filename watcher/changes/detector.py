@@ -1,4 +1,4 @@
-"""The tracker: entries and index rows in, changes out. Pure: it reads no place, no store and no clock.
+"""The detector: entries and index rows in, changes out. Pure: it reads no place, no store and no clock.
 
 ``modified`` means that size, mtime, inode or etag differ, compared by "differs" and never by "newer". A difference in ctime alone is
 ``modified`` too, since content may have been replaced with its mtime restored, unless a live hint spoke of attributes only; then, as for
@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from watcher.model import Change, ChangeType, Entry, Row, Step
+from watcher.model import Change, ChangeSet, ChangeType, Entry, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Appearance(Enum):
     """It was created: report it."""
     EXISTING = auto()
     """It was there before the watch: report it as existing."""
-    ADOPTED = auto()
+    IGNORED_EXISTING = auto()
     """It was there before the watch: only record it."""
 
 
@@ -58,7 +58,7 @@ def difference(row: Row, entry: Entry) -> Difference:
     return Difference.SILENT if old.ctime_ns == entry.ctime_ns else Difference.CTIME
 
 
-class Tracker:
+class ChangeDetector:
     """Compares observations with the index for one watch.
 
     Args:
@@ -80,7 +80,7 @@ class Tracker:
         entries: Iterable[Entry],
         *,
         attributes_only: Collection[bytes] = (),
-    ) -> Step:
+    ) -> ChangeSet:
         """Return what is different about entries that are there.
 
         Args:
@@ -88,7 +88,7 @@ class Tracker:
             entries: What is there; of two with one path the last counts.
             attributes_only: Paths whose hints spoke of attributes only.
         """
-        step = Step()
+        step = ChangeSet()
         for entry in {entry.path: entry for entry in entries}.values():
             row = rows.get(entry.path)
             if row is None:
@@ -97,15 +97,15 @@ class Tracker:
                 self._differ(row, entry, step, silent=entry.path in attributes_only)
         return step
 
-    def gone(self, rows: Iterable[Row]) -> Step:
+    def gone(self, rows: Iterable[Row]) -> ChangeSet:
         """Return the deletion of rows whose paths are no longer there."""
-        step = Step()
+        step = ChangeSet()
         for row in rows:
             step.delta.deletes.append(row)
             self._report(step, Change(ChangeType.DELETED, row.entry))
         return step
 
-    def moved(self, pairs: Sequence[tuple[Row, Entry]], rows: Mapping[bytes, Row]) -> Step:
+    def moved(self, pairs: Sequence[tuple[Row, Entry]], rows: Mapping[bytes, Row]) -> ChangeSet:
         """Return what paired renames changed; each row's entry was found again under a new path.
 
         The changes are ordered so that no entry is reported to take a path before the entry that was there has left it. Where
@@ -115,7 +115,7 @@ class Tracker:
             pairs: Former rows and the entries that they have become; no path twice on either side.
             rows: The rows of the new paths, where they have one.
         """
-        step = Step()
+        step = ChangeSet()
         leaving = {row.entry.path: entry.path for row, entry in pairs}
         arriving = {entry.path: (row, entry) for row, entry in pairs}
         for row, entry in _in_order(pairs, leaving):
@@ -130,21 +130,21 @@ class Tracker:
             self._report_move(row, entry, step, replaces=path in rows and path not in leaving)
         return step
 
-    def _appear(self, entry: Entry, step: Step) -> None:
+    def _appear(self, entry: Entry, step: ChangeSet) -> None:
         appearance = self.appearance(entry.path)
         self._put(None, entry, step)
-        if appearance is not Appearance.ADOPTED:
+        if appearance is not Appearance.IGNORED_EXISTING:
             self._report(
                 step, Change(ChangeType.CREATED, entry, existing=appearance is Appearance.EXISTING)
             )
 
-    def _differ(self, row: Row, entry: Entry, step: Step, *, silent: bool) -> None:
+    def _differ(self, row: Row, entry: Entry, step: ChangeSet, *, silent: bool) -> None:
         kind = difference(row, entry)
         self._put(row, entry, step)
         if kind is Difference.CONTENT or (kind is Difference.CTIME and not silent):
             self._report(step, Change(ChangeType.MODIFIED, entry))
 
-    def _report_move(self, row: Row, entry: Entry, step: Step, *, replaces: bool) -> None:
+    def _report_move(self, row: Row, entry: Entry, step: ChangeSet, *, replaces: bool) -> None:
         if ChangeType.MOVED in self._events:
             self._report(step, Change(ChangeType.MOVED, entry, old_path=row.entry.path))
             if (row.entry.size, row.entry.mtime_ns) != (entry.size, entry.mtime_ns):
@@ -156,14 +156,14 @@ class Tracker:
                 step, Change(ChangeType.MODIFIED if replaces else ChangeType.CREATED, entry)
             )
 
-    def _put(self, row: Row | None, entry: Entry, step: Step) -> None:
+    def _put(self, row: Row | None, entry: Entry, step: ChangeSet) -> None:
         if row is None:
             step.delta.created += 1
             step.delta.upserts.append(self._new_row(entry))
         else:
             step.delta.upserts.append(Row(row.id, entry))
 
-    def _report(self, step: Step, change: Change) -> None:
+    def _report(self, step: ChangeSet, change: Change) -> None:
         if change.type in self._events:
             step.changes.append(change)
 

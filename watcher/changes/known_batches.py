@@ -15,7 +15,7 @@ RANGES_MAX = 64
 """A batch whose rows have ids in more pieces is not remembered, since there may be 10,000 batches."""
 
 
-class KnownBatches:
+class UnchangedBatches:
     """The batches of a running scan and of the one before it, by digest, as ranges of row ids.
 
     Args:
@@ -43,7 +43,7 @@ class KnownBatches:
         if digest and len(ranges) <= RANGES_MAX and not self._is_given_up:
             self.batches[digest] = ranges
 
-    def give_up(self) -> None:
+    def invalidate(self) -> None:
         """Recall and remember nothing in this scan."""
         self._is_given_up = True
         self._former = {}

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.bitmap import Bitmap
 from watcher.changes.detector import Difference, difference
-from watcher.changes.known_batches import KnownBatches, as_ranges
-from watcher.model import Delta, Step
-from watcher.sources.protocol import BATCH_ENTRIES, LinksMoved, Looks, Moves, Subtree
+from watcher.changes.known_batches import UnchangedBatches, as_ranges
+from watcher.model import ChangeSet, Delta
+from watcher.sources.protocol import BATCH_ENTRIES, Inspection, LinksChanged, Renames, Subtree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from watcher.changes.detector import Tracker
+    from watcher.changes.detector import ChangeDetector
     from watcher.delivery.outbox import Outbox
     from watcher.model import Entry, Rescan, Row
-    from watcher.sources.protocol import Batch, Move, Observation, Scan, Source
+    from watcher.sources.protocol import Batch, Observation, Rename, Scan, Source
     from watcher.state.index import Index
 
 HOLD_ENTRIES = 100
@@ -56,7 +56,7 @@ class Reconciler:
     Args:
         source: Reads the place.
         index: Its rows.
-        tracker: Tells what is a change.
+        detector: Tells what is a change.
         outbox: Commits.
         checkpoint: Called between batches of a scan with the entries met so far; raises ``Interrupted`` to leave the scan.
 
@@ -68,17 +68,17 @@ class Reconciler:
         self,
         source: Source,
         index: Index,
-        tracker: Tracker,
+        detector: ChangeDetector,
         outbox: Outbox,
         checkpoint: Callable[[int], None],
     ) -> None:
         self._source = source
         self._index = index
-        self._tracker = tracker
+        self._detector = detector
         self._outbox = outbox
         self._checkpoint = checkpoint
         self._seen: list[Bitmap] = []
-        self._known: list[KnownBatches] = []
+        self._known: list[UnchangedBatches] = []
         self._batches: Mapping[bytes, Sequence[range]] = {}
         self._is_held = False
         self.rescan_reason: Rescan | None = None
@@ -92,18 +92,18 @@ class Reconciler:
             Interrupted: See ``checkpoint``.
         """
         match observation:
-            case Looks():
+            case Inspection():
                 self._apply_looks(observation)
-            case Moves():
+            case Renames():
                 self._apply_moves(observation.moves)
             case Subtree(prefix=b"", reason=reason):
                 self.rescan_reason = reason
             case Subtree(prefix=prefix):
                 self._reconcile(self._source.scan(prefix), with_hints=False)
-            case LinksMoved():
+            case LinksChanged():
                 links = self._index.links()
                 for start in range(0, len(links), BATCH_ENTRIES):
-                    self._apply_looks(self._source.look(links[start : start + BATCH_ENTRIES]))
+                    self._apply_looks(self._source.inspect(links[start : start + BATCH_ENTRIES]))
 
     def scan(self, *, is_baseline: bool) -> ScanResult:
         """Read the whole place and compare it with the index.
@@ -132,20 +132,24 @@ class Reconciler:
             StateError: The state cannot be written.
         """
         for page in self._index.rows_under(b""):
-            self._commit(Step(Delta(deletes=[row for row in page if not admits(row.entry.path)])))
+            self._commit(
+                ChangeSet(Delta(deletes=[row for row in page if not admits(row.entry.path)]))
+            )
 
-    # Looks and moves
+    # Inspection and moves
 
-    def _apply_looks(self, looks: Looks) -> None:
+    def _apply_looks(self, looks: Inspection) -> None:
         rows = self._index.rows([entry.path for entry in looks.entries] + looks.gone)
-        step = self._tracker.gone([rows[path] for path in looks.gone if path in rows])
+        step = self._detector.gone([rows[path] for path in looks.gone if path in rows])
         entries = (
-            self._undoubted(looks.entries, rows, looks.doubts) if looks.doubts else looks.entries
+            self._defer_ctime_only(looks.entries, rows, looks.doubts)
+            if looks.doubts
+            else looks.entries
         )
-        step.add(self._tracker.seen(rows, entries, attributes_only=looks.attributes_only))
+        step.add(self._detector.seen(rows, entries, attributes_only=looks.attributes_only))
         self._commit(step)
 
-    def _apply_moves(self, moves: Sequence[Move]) -> None:
+    def _apply_moves(self, moves: Sequence[Rename]) -> None:
         if not moves[0].is_directory:
             self._move_files(moves)
             return
@@ -157,10 +161,11 @@ class Reconciler:
             self.apply(Subtree(move.old_path))
             self.apply(Subtree(move.path))
 
-    def _move_files(self, moves: Sequence[Move]) -> None:
+    def _move_files(self, moves: Sequence[Rename]) -> None:
         rows = self._index.rows([move.old_path for move in moves] + [move.path for move in moves])
         found = {
-            entry.path: entry for entry in self._source.look([move.path for move in moves]).entries
+            entry.path: entry
+            for entry in self._source.inspect([move.path for move in moves]).entries
         }
         pairs: list[tuple[Row, Entry]] = []
         doubtful: list[bytes] = []
@@ -171,30 +176,34 @@ class Reconciler:
                 pairs.append((row, entry))
             else:
                 doubtful += [move.old_path, move.path]
-        self._commit(self._tracker.moved(pairs, rows))
-        self._source.hint(dict.fromkeys(path for path in doubtful if path in rows or path in found))
+        self._commit(self._detector.moved(pairs, rows))
+        self._source.recheck(
+            dict.fromkeys(path for path in doubtful if path in rows or path in found)
+        )
 
     # Scans
 
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
         with self._bitmap() as seen, self._remembering() as known:
-            count = self._meet(scan, seen, known, with_hints=with_hints)
-            if (second := scan.second(self._index.entries - len(seen))) is not None:
-                self._meet(second, seen, known, with_hints=with_hints)
-            return count, self._sweep(scan, seen)
+            count = self._compare_scan(scan, seen, known, with_hints=with_hints)
+            if (second := scan.verification_scan(self._index.entries - len(seen))) is not None:
+                self._compare_scan(second, seen, known, with_hints=with_hints)
+            return count, self._delete_missing(scan, seen)
 
-    def _meet(self, scan: Scan, seen: Bitmap, known: KnownBatches, *, with_hints: bool) -> int:
+    def _compare_scan(
+        self, scan: Scan, seen: Bitmap, known: UnchangedBatches, *, with_hints: bool
+    ) -> int:
         """Compare what a scan yields, and return how many entries it has."""
         count = 0
         for batch in scan:
-            count += self._take(batch, seen, known) + len(batch.unsettled)
+            count += self._compare_batch(batch, seen, known) + len(batch.unsettled)
             self._checkpoint(count)
             if with_hints:
                 for observation in self._source.observe():
                     self.apply(observation)
         return count
 
-    def _take(self, batch: Batch, seen: Bitmap, known: KnownBatches) -> int:
+    def _compare_batch(self, batch: Batch, seen: Bitmap, known: UnchangedBatches) -> int:
         """Compare a batch with its rows and return how many entries it has."""
         if size := known.size_of_kept(batch.digest):
             return size
@@ -207,17 +216,19 @@ class Reconciler:
         entries = batch.entries
         met, rows, differing = self._index.met(entries)
         if any(row.id in seen for row in rows.values()):
-            known.give_up()
+            known.invalidate()
         seen.add(met)
         if batch.unsettled:
             seen.add(row.id for row in self._index.rows(batch.unsettled).values())
-        step = self._tracker.seen(rows, self._undoubted(differing, rows, dict.fromkeys(rows)))
+        step = self._detector.seen(
+            rows, self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
+        )
         self._write(step)
         if batch.digest:
             known.keep(batch.digest, as_ranges({*met, *(row.id for row in step.delta.upserts)}))
         return len(entries)
 
-    def _undoubted(
+    def _defer_ctime_only(
         self, entries: list[Entry], rows: Mapping[bytes, Row], doubts: Mapping[bytes, int | None]
     ) -> list[Entry]:
         """Put off entries that no notification spoke of and of which nothing but the change time differs; return the others.
@@ -242,10 +253,10 @@ class Reconciler:
         if not doubtful:
             return entries
         waiting: dict[bytes, int | None] = {entry.path: entry.ctime_ns for entry in doubtful}
-        self._source.hint(waiting)
+        self._source.recheck(waiting)
         return [entry for entry in entries if entry.path not in waiting]
 
-    def _sweep(self, scan: Scan, seen: Bitmap) -> int:
+    def _delete_missing(self, scan: Scan, seen: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
         unread = tuple(scan.unread)
         if not scan.prefix:
@@ -255,7 +266,7 @@ class Reconciler:
             is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
                 # What a source finds to be untrue now is no loss that somebody should be asked about.
-                self._source.confirm_gone(next(self._unmet(scan.prefix, seen, unread)))
+                self._source.confirm_deleted(next(self._unmet(scan.prefix, seen, unread)))
                 self._is_held = True
                 return missing
             self._is_held = False
@@ -276,28 +287,28 @@ class Reconciler:
                 yield unmet
 
     def _delete(self, paths: Sequence[bytes]) -> None:
-        gone = self._source.confirm_gone(paths)
+        gone = self._source.confirm_deleted(paths)
         rows = self._index.rows(gone)
-        self._write(self._tracker.gone(rows.values()))
+        self._write(self._detector.gone(rows.values()))
 
-    def _commit(self, step: Step) -> None:
+    def _commit(self, step: ChangeSet) -> None:
         """Commit what another reading than that of a batch found: rows are no longer as the batches said."""
         if step.delta.upserts or step.delta.deletes:
             self._batches = {}
             for known in self._known:
-                known.give_up()
+                known.invalidate()
         self._write(step)
 
-    def _write(self, step: Step) -> None:
+    def _write(self, step: ChangeSet) -> None:
         self._outbox.commit(step)
         for seen in self._seen:
             seen.add(row.id for row in step.delta.upserts)
             seen.remove(row.id for row in step.delta.deletes)
 
     @contextmanager
-    def _remembering(self) -> Iterator[KnownBatches]:
+    def _remembering(self) -> Iterator[UnchangedBatches]:
         """Provide what the last scan remembered, and what this one remembers for the next if it is completed."""
-        known, self._batches = KnownBatches(self._batches), {}
+        known, self._batches = UnchangedBatches(self._batches), {}
         self._known.append(known)
         try:
             yield known

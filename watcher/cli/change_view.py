@@ -12,7 +12,7 @@ import msgspec
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class ChangeView:
     """One change.
 
     Attributes:
@@ -47,7 +47,7 @@ class Notice:
         return {f"WATCHER_{name}": value.replace("\0", "\ufffd") for name, value in values.items()}
 
 
-def read_notices(payload: bytes) -> list[Notice]:
+def read_notices(payload: bytes) -> list[ChangeView]:
     """Return the changes of a payload, in order.
 
     Args:
@@ -66,12 +66,12 @@ def read_notices(payload: bytes) -> list[Notice]:
     return [_notice(event, msgspec.json.encode(event)) for event in events]
 
 
-def _notice(event: dict[str, Any], data: bytes) -> Notice:
+def _notice(event: dict[str, Any], data: bytes) -> ChangeView:
     if "Records" in event:
         return _notice_of_record(event["Records"][0], data)
     flat = event["data"] if "specversion" in event else event
     path = os.fsdecode(b64decode(flat["path_b64"])) if flat["path_b64"] else flat["path"]
-    return Notice(
+    return ChangeView(
         id=flat["id"],
         type=flat["type"],
         path=path,
@@ -83,10 +83,10 @@ def _notice(event: dict[str, Any], data: bytes) -> Notice:
     )
 
 
-def _notice_of_record(record: dict[str, Any], data: bytes) -> Notice:
+def _notice_of_record(record: dict[str, Any], data: bytes) -> ChangeView:
     """Return the change of an S3 record, which does not tell created from modified."""
     thing = record["s3"]["object"]
-    return Notice(
+    return ChangeView(
         id=record["responseElements"]["x-amz-request-id"],
         type="created" if record["eventName"].startswith("ObjectCreated") else "deleted",
         path=unquote_plus(thing["key"], errors="surrogateescape"),

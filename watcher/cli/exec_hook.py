@@ -14,14 +14,14 @@ from watcher.cli.output import complain
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-    from watcher.cli.change_view import Notice
+    from watcher.cli.change_view import ChangeView
 
 _STDERR = 2
 STOP_GRACE_S = 0.5
 """How long a command that runs at the end may take to end."""
 
 
-async def run_command(command: str, notice: Notice, *, quiet_stdout: bool) -> None:
+async def run_command(command: str, notice: ChangeView, *, quiet_stdout: bool) -> None:
     """Run a command through the shell and wait for it; a failure is told on standard error.
 
     Args:

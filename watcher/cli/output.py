@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from watcher.cli.change_view import Notice
+    from watcher.cli.change_view import ChangeView
 
 _STDOUT = 1
 COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "moved": "cyan"}
@@ -44,7 +44,7 @@ class Output:
         if self.is_readable:
             self.console.print(printable(text), style="dim", markup=False)
 
-    async def show(self, payload: bytes, notices: list[Notice]) -> None:
+    async def show(self, payload: bytes, notices: list[ChangeView]) -> None:
         """Print a payload as one line of JSON, or a line for each of its changes.
 
         Raises:
@@ -70,7 +70,7 @@ def complain(*lines: str) -> None:
     sys.stderr.flush()
 
 
-def readable(notice: Notice) -> Text:
+def readable(notice: ChangeView) -> Text:
     """Return a change as a line: local time, type, size, path."""
     from rich.text import Text  # noqa: PLC0415 - as above
 

@@ -23,7 +23,7 @@ TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusSnapshot:
     """How things stand.
 
     Attributes:
@@ -106,7 +106,7 @@ def status(
         print_board(read())
 
 
-def _either(token: str) -> Callable[[], Standing]:
+def _either(token: str) -> Callable[[], StatusSnapshot]:
     """Return what asks the server of this machine, or else reads the default state directory, and say which."""
     url, path = default_http_server(), default_state_directory()
     try:
@@ -118,7 +118,7 @@ def _either(token: str) -> Callable[[], Standing]:
     return partial(_from_server, url, token)
 
 
-def _from_server(url: str, token: str) -> Standing:
+def _from_server(url: str, token: str) -> StatusSnapshot:
     """Return what a server says of the watches that run.
 
     Raises:
@@ -153,7 +153,7 @@ def _from_server(url: str, token: str) -> Standing:
                     hint="use 127.0.0.1 or localhost",
                 )
             document = msgspec.json.decode(answer.read(), type=dict[str, Any])
-            standing = Standing(document, [*document["watches"], *document.get("idle", ())])
+            standing = StatusSnapshot(document, [*document["watches"], *document.get("idle", ())])
         finally:
             connection.close()
     except OSError as error:
@@ -167,7 +167,7 @@ def _from_server(url: str, token: str) -> Standing:
     return standing
 
 
-def _from_files(directory: Path) -> Standing:
+def _from_files(directory: Path) -> StatusSnapshot:
     """Return what the state files say, whether or not a server uses them; nothing is changed.
 
     Raises:
@@ -185,7 +185,7 @@ def _from_files(directory: Path) -> Standing:
             hint="name it with --state",
         ) from error
     watches = [_report(read_summary(file)) for file in files]
-    return Standing({"watches": watches}, watches)
+    return StatusSnapshot({"watches": watches}, watches)
 
 
 def _report(summary: Mapping[str, str | float]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from watcher.formatting import human_age, human_rate, human_time, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from watcher.cli.status import Standing
+    from watcher.cli.status import StatusSnapshot
 
 PERIOD_S = 1.0
 SHOWN_CHANGES = 10
@@ -54,7 +54,7 @@ _LONG = ("PLACE", "NOTE")
 _HEAD = {column.title: Text(column.title, style="bold") for column in _COLUMNS}
 
 
-def print_board(standing: Standing) -> None:
+def print_board(standing: StatusSnapshot) -> None:
     """Print the watches as a table, below what keeps the server from its work; nothing is cut."""
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -66,7 +66,7 @@ def print_board(standing: Standing) -> None:
     console.print(*lines, sep="\n", soft_wrap=True)
 
 
-def follow_board(read: Callable[[], Standing]) -> None:
+def follow_board(read: Callable[[], StatusSnapshot]) -> None:
     """Show the watches and the newest changes, again every second, until Ctrl-C; a server that is away meanwhile is waited for.
 
     Args:
@@ -92,7 +92,7 @@ def follow_board(read: Callable[[], Standing]) -> None:
         return
 
 
-def _board(standing: Standing, console: Console) -> RenderableType:
+def _board(standing: StatusSnapshot, console: Console) -> RenderableType:
     """Return what fits the screen: watches in trouble first, and changes below."""
     problem = (
         _wrapped(Text(printable(standing.problem), style="red"), console)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
 from typing import NamedTuple
 
-from watcher.delivery.position import Position, RemindingPosition
+from watcher.delivery.position import AckPosition, StreamPosition
 
 
-class Listener(NamedTuple):
+class Subscriber(NamedTuple):
     """How a stream is reached; see ``Audience.join``."""
 
     tell: Callable[[], None]
@@ -21,17 +21,17 @@ class Audience:
     """The connected streams of a watch.
 
     Args:
-        told_seq: Everything up to it may have been written in an earlier run.
+        delivered_before_seq: Everything up to it may have been written in an earlier run.
         ack_timeout_s: After so many seconds without an acknowledgement an event is written again; None where time confirms.
 
     Attributes:
         ack_timeout_s: The same.
     """
 
-    def __init__(self, told_seq: int = 0, ack_timeout_s: float | None = None) -> None:
+    def __init__(self, delivered_before_seq: int = 0, ack_timeout_s: float | None = None) -> None:
         self._lock = threading.Lock()
-        self._listeners: dict[Position, Listener] = {}
-        self._told_seq = told_seq
+        self._listeners: dict[StreamPosition, Subscriber] = {}
+        self._told_seq = delivered_before_seq
         self.ack_timeout_s = ack_timeout_s
         self._written = 0
         self._rewritten = 0
@@ -41,7 +41,9 @@ class Audience:
         """Return how many streams are connected."""
         return len(self._listeners)
 
-    def join(self, seq: int, tell: Callable[[], None], dismiss: Callable[[], None]) -> Position:
+    def join(
+        self, seq: int, tell: Callable[[], None], dismiss: Callable[[], None]
+    ) -> StreamPosition:
         """Connect a stream that begins after a sequence number.
 
         Args:
@@ -50,17 +52,19 @@ class Audience:
             dismiss: Called likewise when the stream is to end.
         """
         with self._lock:
-            told_seq = max((position.written_seq for position in self._listeners), default=0)
-            self._told_seq = max(self._told_seq, told_seq)
-            position = (
-                Position(seq, self._told_seq)
-                if self.ack_timeout_s is None
-                else RemindingPosition(seq, self._told_seq, self.ack_timeout_s)
+            delivered_before_seq = max(
+                (position.written_seq for position in self._listeners), default=0
             )
-            self._listeners[position] = Listener(tell, dismiss)
+            self._told_seq = max(self._told_seq, delivered_before_seq)
+            position = (
+                StreamPosition(seq, self._told_seq)
+                if self.ack_timeout_s is None
+                else AckPosition(seq, self._told_seq, self.ack_timeout_s)
+            )
+            self._listeners[position] = Subscriber(tell, dismiss)
         return position
 
-    def leave(self, position: Position) -> None:
+    def leave(self, position: StreamPosition) -> None:
         """Disconnect a stream; its position no longer counts."""
         with self._lock:
             if self._listeners.pop(position, None) is not None:

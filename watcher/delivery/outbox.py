@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from watcher.delivery.payload_cache import Newest, Tail
+from watcher.delivery.payload_cache import Newest, PayloadCache
 from watcher.delivery.renderer import Renderer
 from watcher.model import Delta, Payload
 from watcher.spec import Format
@@ -18,9 +18,9 @@ from watcher.telemetry.recent_changes import RecentChanges
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from watcher.model import Change, Step
+    from watcher.model import Change, ChangeSet
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import Store
+    from watcher.state.sqlite.store import WatchStore
 
 
 PORTION_BYTES = 1024 * 1024
@@ -45,7 +45,7 @@ class Outbox:
     def __init__(
         self,
         spec: Spec,
-        store: Store,
+        store: WatchStore,
         *,
         time_ns: Callable[[], int],
         clock: Callable[[], float],
@@ -61,7 +61,7 @@ class Outbox:
         self._committed = committed
         self._pending = self._taken_over(spec)
         self._seal_at_s = clock() + spec.batch.max_wait_s if self._pending else None
-        self._tail = Tail(store.next_seq - 1 - len(self._pending))
+        self._tail = PayloadCache(store.next_seq - 1 - len(self._pending))
 
     def _taken_over(self, spec: Spec) -> list[Payload]:
         """Return the events that wait since an earlier run; those of another format leave at once, in an envelope of their own."""
@@ -77,7 +77,7 @@ class Outbox:
         self._store.set_meta(format=spec.format.value)
         return waiting
 
-    def commit(self, step: Step) -> None:
+    def commit(self, step: ChangeSet) -> None:
         """Make a step durable and hand its changes on.
 
         Raises:
@@ -112,7 +112,7 @@ class Outbox:
         return self._seal_at_s
 
     def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return payloads after a sequence number, in order, from memory or from the state file; see ``Store.read``."""
+        """Return payloads after a sequence number, in order, from memory or from the state file; see ``WatchStore.read``."""
         payloads = self._tail.after(seq, limit=limit, max_bytes=max_bytes)
         return (
             self._store.read(seq, limit=limit, max_bytes=max_bytes)

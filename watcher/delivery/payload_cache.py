@@ -23,7 +23,7 @@ ROOM_BYTES = 32 * 1024 * 1024
 """What all tails of a process hold at most."""
 
 
-class Room:
+class CacheBudget:
     """What several tails share: their lock, and how much they hold together.
 
     Args:
@@ -34,9 +34,9 @@ class Room:
         self.lock = threading.Lock()
         self._max_bytes = max_bytes
         self._size_bytes = 0
-        self._sizes_bytes: dict[Tail, int] = {}
+        self._sizes_bytes: dict[PayloadCache, int] = {}
 
-    def note(self, tail: Tail, size_bytes: int) -> None:
+    def note(self, tail: PayloadCache, size_bytes: int) -> None:
         """Note how much a tail that has changed holds now, and make room; call it with the lock."""
         self._size_bytes += size_bytes - self._sizes_bytes.pop(tail, 0)
         if size_bytes:
@@ -47,7 +47,7 @@ class Room:
             stalest.empty()
 
 
-_ROOM = Room(ROOM_BYTES)
+_ROOM = CacheBudget(ROOM_BYTES)
 
 
 class Newest:
@@ -79,7 +79,7 @@ class Newest:
             yield payload
 
 
-class Tail:
+class PayloadCache:
     """A window on the end of a journal, open for as long as somebody reads. Safe between threads.
 
     Args:
@@ -87,7 +87,7 @@ class Tail:
         room: Shared with other tails.
     """
 
-    def __init__(self, seq: int, room: Room = _ROOM) -> None:
+    def __init__(self, seq: int, room: CacheBudget = _ROOM) -> None:
         self._room = room
         self._floor = seq
         self._size_bytes = 0

@@ -26,12 +26,12 @@ RUNS = 1024
 """A stream that has written in more runs than these, of which nobody has acknowledged all, gives all of them the same time anew."""
 
 
-class Position:
+class StreamPosition:
     """How far one stream has come. Written by the stream, read and rewound by others.
 
     Args:
         seq: The stream begins after this sequence number.
-        told_seq: Everything up to it may have been written to some stream before.
+        delivered_before_seq: Everything up to it may have been written to some stream before.
 
     Attributes:
         written_seq: The last sequence number that was written.
@@ -39,11 +39,11 @@ class Position:
         rewritten: Those among them that were not the first ones with their changes.
     """
 
-    def __init__(self, seq: int, told_seq: int = 0) -> None:
+    def __init__(self, seq: int, delivered_before_seq: int = 0) -> None:
         self.written_seq = seq
         self.written = 0
         self.rewritten = 0
-        self._told_seq = told_seq
+        self._told_seq = delivered_before_seq
         self._confirmed_seq = seq
         self._lock = threading.Lock()
         self._marks: deque[tuple[float, int]] = deque()
@@ -104,12 +104,12 @@ class Position:
         with self._lock:
             return self._blocked(now_s)
 
-    def overdue(self, now_s: float) -> range:  # noqa: ARG002 - time confirms
+    def due_for_redelivery(self, now_s: float) -> range:  # noqa: ARG002 - time confirms
         """Return the sequence numbers of which payloads are to be written again now; empty for none."""
         return range(0)
 
-    def put_back(self, seqs: range) -> None:
-        """Have what was overdue be so still, since it will not be written yet."""
+    def requeue(self, seqs: range) -> None:
+        """Have what was due_for_redelivery be so still, since it will not be written yet."""
 
     def due_in_s(self, now_s: float) -> float | None:  # noqa: ARG002 - likewise
         """Return in how many seconds the next will be; None if none will."""
@@ -155,26 +155,26 @@ class Run(NamedTuple):
     seq: int
 
 
-class RemindingPosition(Position):
+class AckPosition(StreamPosition):
     """How far a stream has come whose events are acknowledged one by one: those that are not are written again.
 
     It remembers no payloads, but runs of them: which of a run are not acknowledged when their time has come, the journal knows.
 
     Args:
         seq: The stream begins after this sequence number.
-        told_seq: Everything up to it may have been written to some stream before.
+        delivered_before_seq: Everything up to it may have been written to some stream before.
         timeout_s: So long after it was written a payload is due again, and not later than a ``GRAINS``th of that afterwards.
     """
 
-    def __init__(self, seq: int, told_seq: int, timeout_s: float) -> None:
-        super().__init__(seq, told_seq)
+    def __init__(self, seq: int, delivered_before_seq: int, timeout_s: float) -> None:
+        super().__init__(seq, delivered_before_seq)
         self._timeout_s = timeout_s
         self._grain_s = timeout_s / GRAINS
         self._runs: deque[Run] = deque()
         self._noted_seq = seq
         self._reminded_seq = seq
 
-    def overdue(self, now_s: float) -> range:
+    def due_for_redelivery(self, now_s: float) -> range:
         """Return where payloads are to be written again now that are not confirmed; they are forgotten here."""
         with self._lock:
             if len(self._runs) > RUNS:
@@ -188,8 +188,8 @@ class RemindingPosition(Position):
             self._reminded_seq = run.after_seq
             return range(run.after_seq + 1, run.seq + 1)
 
-    def put_back(self, seqs: range) -> None:
-        """Have what was overdue be so still, since it will not be written yet."""
+    def requeue(self, seqs: range) -> None:
+        """Have what was due_for_redelivery be so still, since it will not be written yet."""
         if seqs:
             with self._lock:
                 self._runs.appendleft(Run(-math.inf, -math.inf, seqs.start - 1, seqs.stop - 1))

@@ -1,4 +1,4 @@
-"""The courier of one watch: brings its journal to the streams, and decides what is confirmed. The side of a watch that streams see.
+"""The publisher of one watch: brings its journal to the streams, and decides what is confirmed. The side of a watch that streams see.
 
 Streams come and go from other threads than the watch's: they read payloads, and leave a position behind by which time confirms; or,
 with ``confirm: ack``, somebody says of each payload that it has arrived.
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from watcher.delivery.audience import Audience
     from watcher.delivery.outbox import Outbox
-    from watcher.delivery.position import Position
+    from watcher.delivery.position import StreamPosition
     from watcher.model import Payload
-    from watcher.state.sqlite.store import Store
-    from watcher.telemetry.status import Limits
+    from watcher.settings import WatchLimits
+    from watcher.state.sqlite.store import WatchStore
 
 CONFIRM_INTERVAL_S = 1.0
 EXPIRE_INTERVAL_S = 60.0
 
 
-class Courier:
+class Publisher:
     """What is said about one place, on its way. Safe between threads.
 
     Args:
@@ -39,10 +39,10 @@ class Courier:
 
     def __init__(
         self,
-        store: Store,
+        store: WatchStore,
         outbox: Outbox,
         audience: Audience,
-        limits: Limits,
+        limits: WatchLimits,
         wake: Callable[[], None],
     ) -> None:
         self._store = store
@@ -93,7 +93,7 @@ class Courier:
 
     def join(
         self, listener: Callable[[], None], dismiss: Callable[[], None] = lambda: None
-    ) -> Position:
+    ) -> StreamPosition:
         """Connect a stream.
 
         Args:
@@ -107,7 +107,7 @@ class Courier:
         self._outbox.remember()
         return position
 
-    def leave(self, position: Position) -> None:
+    def leave(self, position: StreamPosition) -> None:
         """Disconnect a stream; its position no longer counts."""
         self._audience.leave(position)
         if not self._audience:

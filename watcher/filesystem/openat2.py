@@ -79,7 +79,7 @@ def open_beneath(directory: int, path: bytes, flags: int, *, follow: bool) -> in
     return _open_and_ask(directory, path, flags, follow=follow)
 
 
-def open_here(path: bytes, flags: int, *, directory: int | None = None) -> int:
+def open_no_magiclinks(path: bytes, flags: int, *, directory: int | None = None) -> int:
     """Open what is at a path, over links wherever they lead, but to nothing that only another process has mounted.
 
     Args:
@@ -88,7 +88,7 @@ def open_here(path: bytes, flags: int, *, directory: int | None = None) -> int:
         directory: Its descriptor; None for the working directory.
 
     Returns:
-        A descriptor, which the caller closes, and of which ``place_of`` tells the truth.
+        A descriptor, which the caller closes, and of which ``current_path`` tells the truth.
 
     Raises:
         OSError: As open(2) has it; ELOOP where a magic link would have to be followed.
@@ -105,18 +105,18 @@ def open_here(path: bytes, flags: int, *, directory: int | None = None) -> int:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def name_of(fd: int) -> bytes:
+def proc_fd_path(fd: int) -> bytes:
     """Return a path that leads to what a descriptor stands for, whatever its own path leads to by now."""
     return b"/proc/self/fd/%d" % fd
 
 
-def place_of(fd: int) -> bytes:
+def current_path(fd: int) -> bytes:
     """Return the path at which a descriptor's file or directory is now, free of links.
 
     Raises:
         OSError: The kernel does not tell.
     """
-    return os.readlink(name_of(fd))
+    return os.readlink(proc_fd_path(fd))
 
 
 def _openat2(directory: int | None, path: bytes, flags: int, resolve: int) -> int:
@@ -139,20 +139,20 @@ def _how(flags: int, resolve: int) -> _OpenHow:
 
 def _open_and_ask(directory: int, path: bytes, flags: int, *, follow: bool) -> int:
     # O_PATH touches nothing, wherever it is: no pipe waits, no device begins to do something.
-    fd = open_here(path, flags | os.O_PATH, directory=directory)
+    fd = open_no_magiclinks(path, flags | os.O_PATH, directory=directory)
     try:
         if not _is_beneath(fd, directory, path, follow=follow):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-        return os.dup(fd) if flags & os.O_PATH else os.open(name_of(fd), flags | os.O_CLOEXEC)
+        return os.dup(fd) if flags & os.O_PATH else os.open(proc_fd_path(fd), flags | os.O_CLOEXEC)
     finally:
         os.close(fd)
 
 
 def _is_beneath(fd: int, directory: int, path: bytes, *, follow: bool) -> bool:
     while True:
-        above, place = place_of(directory), place_of(fd)
+        above, place = current_path(directory), current_path(fd)
         # Else the directory itself is being renamed, and the answers are not of one moment.
-        if above == place_of(directory):
+        if above == current_path(directory):
             break
     is_below = (place + b"/").startswith(above.rstrip(b"/") + b"/")
     return is_below and (follow or place == os.path.normpath(os.path.join(above, path)))

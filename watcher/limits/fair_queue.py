@@ -19,7 +19,7 @@ AT_ONCE = 2
 """Costly things done at once, of all principals: to parse a hostile configuration takes a good part of a second."""
 
 
-class Turns:
+class FairQueue:
     """Has one costly thing done at a time for each principal."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Turns:
             yield
 
 
-async def in_thread(
+async def run_in_thread(
     act: Callable[[], Result], undo: Callable[[Result], object] = lambda _: None
 ) -> Result:
     """Do something in a thread and return when it is over, also when the task is cancelled meanwhile: the thread cannot be.

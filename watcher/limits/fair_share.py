@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 
-class Crowd:
+class FairShare:
     """How much each of several holders keeps. Safe between threads.
 
     Args:
@@ -18,7 +18,7 @@ class Crowd:
         self._counts: dict[object, int] = {}
         self._total = 0
 
-    def bears(self, holder: object, count: int) -> bool:
+    def admit(self, holder: object, count: int) -> bool:
         """Note how much one holder keeps now, and tell whether it may: unless all keep too much, and this one more than its part.
 
         Args:

@@ -34,7 +34,7 @@ def share(part: float) -> int:
     return int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * part)
 
 
-class Complaints:
+class LoopExceptionHandler:
     """Takes what an event loop has to complain of: of descriptors that are used up it would tell a hundred times a second."""
 
     def __init__(self) -> None:

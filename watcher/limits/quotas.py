@@ -1,7 +1,7 @@
 """What the watches of one principal may hold together: how many they are, their index rows, the bytes of their journals.
 
 Every watch counts whose state is kept, whether it runs or not. When they hold more together than they may, those that hold more than
-their equal part of it have to stop growing; the others go on. So one that grows without end does not hold up its neighbours, and all
+their equal part of it have to stop growing; the usage_by_watch go on. So one that grows without end does not hold up its neighbours, and all
 together hold at most twice the limit. Knows no gRPC and no database.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from watcher.settings import ServerSettings
 
 
-class Holding(Protocol):
+class Usage(Protocol):
     """What one watch holds now."""
 
     @property
@@ -40,8 +40,8 @@ class Holding(Protocol):
         """When the first of them was committed, seconds since the epoch."""
 
 
-class Held(NamedTuple):
-    """What a watch that does not run holds; see ``Holding``."""
+class StoredUsage(NamedTuple):
+    """What a watch that does not run holds; see ``Usage``."""
 
     entries: int = 0
     journal_bytes: int = 0
@@ -50,21 +50,21 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class QuotaShare:
     """The part of one running watch in what its principal may hold. Read by the thread of the watch.
 
     Attributes:
         place: What the watch watches.
         holding: What it holds.
-        others: What the watches of its principal hold, its own included; others change it.
+        usage_by_watch: What the watches of its principal hold, its own included; usage_by_watch change it.
         entries_at_start: What it held when it began to run.
         max_entries: What they may hold together.
         max_journal_bytes: Likewise.
     """
 
     place: str
-    holding: Holding
-    others: Mapping[Identity, Holding]
+    holding: Usage
+    usage_by_watch: Mapping[Identity, Usage]
     entries_at_start: int
     max_entries: int
     max_journal_bytes: int
@@ -91,14 +91,14 @@ class Share:
         return sum(holding.journal_bytes for holding in self._all()) > limit
 
     def _part(self, limit: float) -> float:
-        return limit / len(self.others)
+        return limit / len(self.usage_by_watch)
 
-    def _all(self) -> Iterable[Holding]:
+    def _all(self) -> Iterable[Usage]:
         # Copied in one step, since watches come and go meanwhile.
-        return tuple(self.others.values())
+        return tuple(self.usage_by_watch.values())
 
 
-class Ledger:
+class Quotas:
     """What every watch holds of which there is state.
 
     Args:
@@ -106,9 +106,9 @@ class Ledger:
         held: What is there at the start.
     """
 
-    def __init__(self, settings: ServerSettings, held: Mapping[Identity, Held]) -> None:
+    def __init__(self, settings: ServerSettings, held: Mapping[Identity, StoredUsage]) -> None:
         self._settings = settings
-        self._holdings: defaultdict[str, dict[Identity, Holding]] = defaultdict(dict)
+        self._holdings: defaultdict[str, dict[Identity, Usage]] = defaultdict(dict)
         for identity, holding in held.items():
             self._holdings[identity.principal][identity] = holding
 
@@ -125,14 +125,14 @@ class Ledger:
             message = f"the server keeps the state of {limit} watches for this token, and no more"
             hint = "use the names of earlier event sources again, or start the server with a higher --max-token-watches"
             raise LimitError(message, place=identity.place, hint=hint)
-        holdings[identity] = Held()
+        holdings[identity] = StoredUsage()
         return True
 
-    def open(self, identity: Identity, holding: Holding) -> Share:
+    def open(self, identity: Identity, holding: Usage) -> QuotaShare:
         """Note that a watch runs, and return its share."""
         holdings, settings = self._holdings[identity.principal], self._settings
         holdings[identity] = holding
-        return Share(
+        return QuotaShare(
             identity.place,
             holding,
             holdings,
@@ -145,10 +145,11 @@ class Ledger:
         """Note that a watch runs no longer."""
         holding = self._holdings[identity.principal][identity]
         self.hold(
-            identity, Held(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at)
+            identity,
+            StoredUsage(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at),
         )
 
-    def hold(self, identity: Identity, held: Held) -> None:
+    def hold(self, identity: Identity, held: StoredUsage) -> None:
         """Note what a watch holds that does not run."""
         self._holdings[identity.principal][identity] = held
 
@@ -156,12 +157,14 @@ class Ledger:
         """Return all of them."""
         return [identity for of_principal in self._holdings.values() for identity in of_principal]
 
-    def idle(self) -> dict[Identity, Held]:
+    def idle(self) -> dict[Identity, StoredUsage]:
         """Return what those hold that do not run."""
         holdings = [
             holding for of_principal in self._holdings.values() for holding in of_principal.items()
         ]
-        return {identity: holding for identity, holding in holdings if isinstance(holding, Held)}
+        return {
+            identity: holding for identity, holding in holdings if isinstance(holding, StoredUsage)
+        }
 
     def forget(self, identity: Identity) -> None:
         """Note that the state of a watch is gone."""

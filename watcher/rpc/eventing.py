@@ -30,7 +30,7 @@ from watcher.errors import (
     UnavailableError,
     WatcherError,
 )
-from watcher.limits.fair_queue import in_thread
+from watcher.limits.fair_queue import run_in_thread
 from watcher.model import Identity
 from watcher.rpc.streams import Call, Streams
 from watcher.telemetry.tracing import span
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
-    from watcher.delivery.position import Position
-    from watcher.limits.fair_queue import Turns
+    from watcher.delivery.position import StreamPosition
+    from watcher.limits.fair_queue import FairQueue
     from watcher.model import Payload
     from watcher.rpc.streams import Stream
     from watcher.security.policy import Policy
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
-    from watcher.watch.acknowledgements import Receipts
-    from watcher.watch.registry import Watches
+    from watcher.watch.acknowledgements import Acknowledgements
+    from watcher.watch.registry import WatchRegistry
     from watcher.watch.watch import Watch
 
     Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, generic_pb2.Event]
@@ -78,7 +78,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         watches: The running watches.
         policy: Who may watch what.
         settings: Limits.
-        turns: In which configurations are parsed.
+        fair_queue: In which configurations are parsed.
 
     Attributes:
         streams: The open ones.
@@ -86,14 +86,18 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     """
 
     def __init__(
-        self, watches: Watches, policy: Policy, settings: ServerSettings, turns: Turns
+        self,
+        watches: WatchRegistry,
+        policy: Policy,
+        settings: ServerSettings,
+        fair_queue: FairQueue,
     ) -> None:
         self.streams = Streams(policy, settings)
         self.errors: Counter[str] = Counter()
         self._watches = watches
         self._policy = policy
         self._settings = settings
-        self._turns = turns
+        self._fair_queue = fair_queue
         self._log = structlog.get_logger("watcher")
 
     async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
@@ -150,15 +154,22 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             identity, spec, Call(stream.changed.set), dismiss
         )
         log = self._log.bind(**identity.labels, peer=context.peer())
-        log.info("stream.opened", streams=watch.courier.streams, after_seq=position.written_seq)
+        log.info("stream.opened", streams=watch.publisher.streams, after_seq=position.written_seq)
         try:
             await self._send(request.name, context, watch, position, stream.changed)
         finally:
             self._watches.leave(identity, watch, position)
-            log.info("stream.closed", streams=watch.courier.streams, after_seq=position.written_seq)
+            log.info(
+                "stream.closed", streams=watch.publisher.streams, after_seq=position.written_seq
+            )
 
     async def _send(
-        self, name: str, context: Context, watch: Watch, position: Position, changed: asyncio.Event
+        self,
+        name: str,
+        context: Context,
+        watch: Watch,
+        position: StreamPosition,
+        changed: asyncio.Event,
     ) -> None:
         """Write payloads for as long as the stream lasts, also while the first scan still runs: it may wait for them to be delivered."""
         is_announced = False
@@ -187,14 +198,14 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         name: str,
         context: Context,
         watch: Watch,
-        position: Position,
+        position: StreamPosition,
         payloads: Sequence[Payload],
     ) -> bool:
         """Write payloads, but for those that are acknowledged meanwhile; return whether there were any others."""
         written = 0
         now_s = time.monotonic()
         for payload in payloads:
-            if watch.courier.is_acknowledged(payload.seq):
+            if watch.publisher.is_acknowledged(payload.seq):
                 position.skip(payload.seq)
                 continue
             written += 1
@@ -205,7 +216,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             position.end_write(payload.seq, now_s)
         return written > 0
 
-    async def _read(self, watch: Watch, position: Position) -> Sequence[Payload]:
+    async def _read(self, watch: Watch, position: StreamPosition) -> Sequence[Payload]:
         """Return what is to be written next, the payloads that are due again first; nothing when there is nothing now.
 
         Raises:
@@ -217,19 +228,19 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             watch.fail(error)
             raise
 
-    async def _read_journal(self, watch: Watch, position: Position) -> Sequence[Payload]:
+    async def _read_journal(self, watch: Watch, position: StreamPosition) -> Sequence[Payload]:
         seq = position.resume()
-        if (due := position.overdue(time.monotonic())) and watch.is_running:
+        if (due := position.due_for_redelivery(time.monotonic())) and watch.is_running:
             read = partial(
-                watch.courier.unconfirmed, due, limit=READ_PAYLOADS, max_bytes=READ_BYTES
+                watch.publisher.unconfirmed, due, limit=READ_PAYLOADS, max_bytes=READ_BYTES
             )
             if payloads := await asyncio.to_thread(read):
-                position.put_back(range(payloads[-1].seq + 1, due.stop))
+                position.requeue(range(payloads[-1].seq + 1, due.stop))
                 return payloads
-        held = watch.courier.payloads_in_memory(seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        held = watch.publisher.payloads_in_memory(seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
         if held is None and watch.is_running:
             held = await asyncio.to_thread(
-                watch.courier.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES
+                watch.publisher.payloads, seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES
             )
         return held or ()
 
@@ -245,8 +256,8 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise LimitError(
                 message, hint="shorten it, or start the server with a higher --max-config-bytes"
             )
-        async with self._turns.of(principal):
-            spec = await in_thread(lambda: parse_spec(request.config))
+        async with self._fair_queue.of(principal):
+            spec = await run_in_thread(lambda: parse_spec(request.config))
         return self._policy.check(spec, principal)
 
 
@@ -254,12 +265,12 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
     """Serves ``proto/watcher.proto``.
 
     Args:
-        receipts: Acknowledges and replays.
+        acknowledgements: Acknowledges and replays.
         policy: Who is who.
     """
 
-    def __init__(self, receipts: Receipts, policy: Policy) -> None:
-        self._receipts = receipts
+    def __init__(self, acknowledgements: Acknowledgements, policy: Policy) -> None:
+        self._acknowledgements = acknowledgements
         self._policy = policy
 
     async def Acknowledge(  # type: ignore[override]  # noqa: N802 - the contract's name; mypy takes a coroutine for no Awaitable
@@ -272,7 +283,7 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
         """Confirm events by id."""
         try:
             principal = self._policy.principal(_authorization(context))
-            unknown = await self._receipts.acknowledge(principal, request.ids)
+            unknown = await self._acknowledgements.acknowledge(principal, request.ids)
         except WatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return watcher_pb2.AcknowledgeResponse(unknown_ids=unknown)
@@ -290,7 +301,7 @@ class Delivery(watcher_pb2_grpc.DeliveryServicer):
                 raise ConfigError("it does not say since when", hint="set seq or time")
             seq = request.seq if since == "seq" else None
             time_s = None if since == "seq" else request.time.ToNanoseconds() / 1e9
-            identity, seqs = await self._receipts.replay(
+            identity, seqs = await self._acknowledgements.replay(
                 principal, request.name, place=request.place, seq=seq, time_s=time_s
             )
         except WatcherError as error:

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from watcher.addresses import is_privileged, normal_endpoint
+from watcher.addresses import is_metadata_address, normal_endpoint
 from watcher.errors import DeniedError, StateError
 from watcher.filesystem.paths import real_path
 from watcher.spec import DirectorySpec
@@ -37,7 +37,7 @@ class _Rule(NamedTuple):
     given: str
 
 
-class Rules:
+class AllowList:
     """The lists of one server.
 
     Args:
@@ -59,7 +59,7 @@ class Rules:
         """Whether there is no entry, so that anything may be watched."""
         return not self._all()
 
-    def refuse_strangers(self, names: Sequence[str]) -> None:
+    def check_principals(self, names: Sequence[str]) -> None:
         """Make sure that each entry is for somebody who exists, since one for a name that is misspelt allows nothing to anyone.
 
         Args:
@@ -111,7 +111,7 @@ class Rules:
         if (
             endpoint is not None
             and not is_listed
-            and (not self.is_empty or is_privileged(urlsplit(endpoint).hostname or ""))
+            and (not self.is_empty or is_metadata_address(urlsplit(endpoint).hostname or ""))
         ):
             raise DeniedError(
                 "this server does not allow the endpoint",

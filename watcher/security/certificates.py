@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
-from watcher.security.reloading import Reloaded
+from watcher.security.reloading import ReloadingFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Pem(NamedTuple):
     authorities: bytes | None = None
 
 
-class CertificateFiles(Reloaded[Pem]):
+class CertificateFiles(ReloadingFiles[Pem]):
     """Key, certificate and authorities as their files have them.
 
     Args:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.errors import UnauthenticatedError
-from watcher.security.allow_list import Rules
+from watcher.security.allow_list import AllowList
 from watcher.security.tokens import TokenFile
 
 if TYPE_CHECKING:
     from watcher.settings import ServerSettings
     from watcher.spec import Spec
 
-NOBODY = ""
+ANONYMOUS = ""
 """The principal of clients where no tokens are asked for."""
 
 
@@ -34,8 +34,8 @@ class Policy:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.tokens = TokenFile(settings.token_file) if settings.token_file else None
-        self._rules = Rules(settings)
-        self._rules.refuse_strangers([name for name, _ in self.tokens.value] if self.tokens else [])
+        self._rules = AllowList(settings)
+        self._rules.check_principals([name for name, _ in self.tokens.value] if self.tokens else [])
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +49,7 @@ class Policy:
             UnauthenticatedError: Tokens are asked for and this is none of them.
         """
         if self.tokens is None:
-            return NOBODY
+            return ANONYMOUS
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError(
@@ -63,8 +63,8 @@ class Policy:
             )
         return owner
 
-    def check(self, spec: Spec, principal: str = NOBODY) -> Spec:
-        """Return a spec that keeps to what a principal may watch; see ``Rules.admit``.
+    def check(self, spec: Spec, principal: str = ANONYMOUS) -> Spec:
+        """Return a spec that keeps to what a principal may watch; see ``AllowList.admit``.
 
         Raises:
             DeniedError: It may not be watched.

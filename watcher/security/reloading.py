@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-class Reloaded(Generic[Value]):
+class ReloadingFiles(Generic[Value]):
     """A value that follows its files.
 
     What counts is their content, so it does not matter how they are replaced: in place, by a rename, or, as in a Secret of Kubernetes,
@@ -48,7 +48,7 @@ class Reloaded(Generic[Value]):
         )
 
     @property
-    def is_outdated(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether the files, as they were last seen, cannot be used, so that the value is from former ones."""
         return bool(self._problem)
 

@@ -6,14 +6,14 @@ import hmac
 from typing import TYPE_CHECKING
 
 from watcher.errors import StateError
-from watcher.security.reloading import Reloaded
+from watcher.security.reloading import ReloadingFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
-class TokenFile(Reloaded[list[tuple[str, bytes]]]):
+class TokenFile(ReloadingFiles[list[tuple[str, bytes]]]):
     """The tokens of a file; a name may have several, so that one can take the place of another without haste.
 
     Args:

@@ -62,7 +62,7 @@ class Scan(Protocol):
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of about ``BATCH_ENTRIES`` entries; may be none."""
 
-    def second(self, missing: int) -> Scan | None:
+    def verification_scan(self, missing: int) -> Scan | None:
         """Return another reading, to be taken in too before it is believed that so many entries are gone; None when none is needed.
 
         Args:
@@ -71,7 +71,7 @@ class Scan(Protocol):
 
 
 @dataclass(slots=True)
-class Looks:
+class Inspection:
     """Single paths that were looked at because of a hint.
 
     Attributes:
@@ -88,7 +88,7 @@ class Looks:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Rename:
     """A rename that the kernel paired: from ``old_path`` to ``path``, of a file, or of a directory (both end in ``/``)."""
 
     old_path: bytes
@@ -101,10 +101,10 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class Renames:
     """Renames that happened one after the other: of files, or of one directory."""
 
-    moves: Sequence[Move]
+    moves: Sequence[Rename]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Subtree:
 
 
 @dataclass(frozen=True, slots=True)
-class LinksMoved:
+class LinksChanged:
     """Symbolic links may lead elsewhere now: every entry that is reached through one must be looked at again."""
 
 
-Observation = Looks | Moves | Subtree | LinksMoved
+Observation = Inspection | Renames | Subtree | LinksChanged
 
 
 class Source(Protocol):
@@ -151,7 +151,7 @@ class Source(Protocol):
         """What the scans cost, once one is completed; None where they are free."""
 
     @property
-    def identity(self) -> str:
+    def volume_id(self) -> str:
         """What must be the same when the place is opened again for the index to speak of the same place; may be empty."""
 
     def open(self, wake: Callable[[], None]) -> None:
@@ -184,21 +184,21 @@ class Source(Protocol):
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` will have something without a further ``wake``; None for never."""
 
-    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
         """Have ``observe`` look at paths once they are quiet.
 
         Args:
-            doubts: The paths, each with its change time where nothing else about it has changed; ``Looks.doubts`` gives it back.
+            doubts: The paths, each with its change time where nothing else about it has changed; ``Inspection.doubts`` gives it back.
         """
 
-    def look(self, paths: Sequence[bytes]) -> Looks:
+    def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """Look at single paths now; those that cannot be looked at are in neither list.
 
         Raises:
             UnavailableError: The place cannot be read now.
         """
 
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """Return those of the paths, which a completed scan did not meet, at which nothing is for certain.
 
         Raises:

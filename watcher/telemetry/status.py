@@ -130,18 +130,3 @@ class Totals:
         self.written += other.written
         self.rewritten += other.rewritten
         self.blocked_s += other.blocked_s
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the server grants a watch.
-
-    Attributes:
-        journal_cap: Unconfirmed changes at which it stops looking.
-        window_s: Seconds after which a written event is confirmed.
-        retention_s: Seconds for which a confirmed event can be replayed.
-    """
-
-    journal_cap: int
-    window_s: float
-    retention_s: float = 0.0

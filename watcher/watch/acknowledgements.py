@@ -13,10 +13,10 @@ from watcher.errors import ConfigError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from watcher.delivery.publisher import Courier
-    from watcher.limits.fair_queue import Turns
+    from watcher.delivery.publisher import Publisher
+    from watcher.limits.fair_queue import FairQueue
     from watcher.model import Identity
-    from watcher.watch.registry import Watches
+    from watcher.watch.registry import WatchRegistry
 
 Item = TypeVar("Item")
 
@@ -27,7 +27,7 @@ _ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})(?:-[0-9]{1,18})?", re.ASCII)
 """Of an event, and of a batch: the watch's own part, the first sequence number, the last of a batch."""
 
 
-class Gathering(Generic[Item]):
+class Coalescer(Generic[Item]):
     """Hands what several callers bring at the same time to a slow function in one go.
 
     Args:
@@ -39,7 +39,7 @@ class Gathering(Generic[Item]):
         self._lock = asyncio.Lock()
         self._waiting: list[Item] = []
 
-    async def bring(self, items: Sequence[Item]) -> None:
+    async def submit(self, items: Sequence[Item]) -> None:
         """Return when the items were taken, with those of others; raises what the function raises, to each of them."""
         waiting = self._waiting
         waiting += items
@@ -52,18 +52,18 @@ class Gathering(Generic[Item]):
             waiting.clear()
 
 
-class Receipts:
+class Acknowledgements:
     """Acknowledges and replays the events of one server.
 
     Args:
         watches: Whose events they are.
-        turns: In which events are sent again.
+        fair_queue: In which events are sent again.
     """
 
-    def __init__(self, watches: Watches, turns: Turns) -> None:
+    def __init__(self, watches: WatchRegistry, fair_queue: FairQueue) -> None:
         self._watches = watches
-        self._turns = turns
-        self._gatherings: WeakKeyDictionary[Courier, Gathering[int]] = WeakKeyDictionary()
+        self._fair_queue = fair_queue
+        self._gatherings: WeakKeyDictionary[Publisher, Coalescer[int]] = WeakKeyDictionary()
 
     async def acknowledge(self, principal: str, ids: Sequence[str]) -> list[str]:
         """Confirm payloads by their ids, or by the id of any event in them; those that are confirmed already stay so.
@@ -79,29 +79,29 @@ class Receipts:
             ConfigError: A watch confirms its events by time.
             StateError: The state cannot be written.
         """
-        couriers = {
-            watch.courier.uid: watch.courier
+        publishers = {
+            watch.publisher.uid: watch.publisher
             for identity, watch in self._watches.running()
             if identity.principal == principal
         }
-        seqs: dict[Courier, list[int]] = defaultdict(list)
+        seqs: dict[Publisher, list[int]] = defaultdict(list)
         unknown: list[str] = []
         for event_id in ids:
             parts = _ID.fullmatch(event_id)
-            courier = couriers.get(parts[1]) if parts else None
-            if parts is None or courier is None or not courier.has_said(int(parts[2])):
+            publisher = publishers.get(parts[1]) if parts else None
+            if parts is None or publisher is None or not publisher.has_said(int(parts[2])):
                 unknown.append(event_id)
-            elif not courier.waits_for_acknowledgements:
+            elif not publisher.waits_for_acknowledgements:
                 raise ConfigError(
                     "its event source confirms events by time",
                     place=event_id,
                     hint="set confirm: ack there",
                 )
             else:
-                seqs[courier].append(int(parts[2]))
+                seqs[publisher].append(int(parts[2]))
         gathered = [
-            self._gatherings.setdefault(courier, Gathering(courier.acknowledge)).bring(each)
-            for courier, each in seqs.items()
+            self._gatherings.setdefault(publisher, Coalescer(publisher.acknowledge)).submit(each)
+            for publisher, each in seqs.items()
         ]
         await asyncio.gather(*gathered)
         return unknown
@@ -154,5 +154,5 @@ class Receipts:
                 hint="say which by --place",
             )
         (identity,) = found
-        async with self._turns.of(principal):
+        async with self._fair_queue.of(principal):
             return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import Store
+    from watcher.state.sqlite.store import WatchStore
 
 USED_INTERVAL_S = 86_400.0
 
@@ -33,7 +33,7 @@ class Baseline:
         is_complete: The first scan of all is over: what happens from now on is reported.
     """
 
-    def __init__(self, spec: Spec, store: Store) -> None:
+    def __init__(self, spec: Spec, store: WatchStore) -> None:
         self.is_complete = False
         self._spec = spec
         self._store = store
@@ -70,7 +70,9 @@ class Baseline:
     def appearance(self) -> Callable[[bytes], Appearance]:
         """Return what it means that an entry has no row, while a scan runs."""
         before = (
-            Appearance.EXISTING if self._spec.existing is Existing.REPORT else Appearance.ADOPTED
+            Appearance.EXISTING
+            if self._spec.existing is Existing.REPORT
+            else Appearance.IGNORED_EXISTING
         )
         if not self.is_complete:
             return lambda _path: before

@@ -11,17 +11,18 @@ from weakref import WeakValueDictionary
 import structlog
 
 from watcher.errors import ConflictError, LimitError, StateError, UnavailableError
-from watcher.limits.fair_queue import in_thread
-from watcher.limits.quotas import Held, Ledger
-from watcher.state.sqlite.store import Store
-from watcher.telemetry.status import Limits, Totals
+from watcher.limits.fair_queue import run_in_thread
+from watcher.limits.quotas import Quotas, StoredUsage
+from watcher.settings import WatchLimits
+from watcher.state.sqlite.store import WatchStore
+from watcher.telemetry.status import Totals
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from watcher.delivery.position import Position
-    from watcher.limits.fair_queue import Turns
+    from watcher.delivery.position import StreamPosition
+    from watcher.limits.fair_queue import FairQueue
     from watcher.model import Identity
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
@@ -35,31 +36,35 @@ CLOSE_TIMEOUT_S = 2.0
 """How long all watches may take to stop when the server does."""
 
 
-class Watches:
+class WatchRegistry:
     """The watches of one server.
 
     Args:
-        settings: Limits and times.
+        settings: WatchLimits and times.
         state: Where the state files are.
         sources: Makes the sources.
-        turns: In which watches are made, since their globs may be costly.
+        fair_queue: In which watches are made, since their globs may be costly.
 
     Raises:
         StateError: The state directory cannot be read.
     """
 
     def __init__(
-        self, settings: ServerSettings, state: StateDirectory, sources: Sources, turns: Turns
+        self,
+        settings: ServerSettings,
+        state: StateDirectory,
+        sources: Sources,
+        fair_queue: FairQueue,
     ) -> None:
         self._settings = settings
         self._state = state
         self._sources = sources
-        self._turns = turns
+        self._fair_queue = fair_queue
         self._running: dict[Identity, Watch] = {}
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
-        self._ledger = Ledger(
+        self._quotas = Quotas(
             settings, {identity: _held(summary) for identity, summary in state.summaries().items()}
         )
         self._ended = Totals()
@@ -72,9 +77,9 @@ class Watches:
         """Return the watches that run, with their identities."""
         return list(self._running.items())
 
-    def idle(self) -> dict[Identity, Held]:
+    def idle(self) -> dict[Identity, StoredUsage]:
         """Return what the watches hold of which there is only the state."""
-        return self._ledger.idle()
+        return self._quotas.idle()
 
     def totals(self) -> Totals:
         """Return what all watches have counted since the start of the server, also those that have ended."""
@@ -95,7 +100,7 @@ class Watches:
         spec: Spec,
         listener: Callable[[], None],
         dismiss: Callable[[], None] = lambda: None,
-    ) -> tuple[Watch, Position]:
+    ) -> tuple[Watch, StreamPosition]:
         """Connect a stream to the watch of an identity, starting it if need be.
 
         Args:
@@ -119,7 +124,7 @@ class Watches:
                 # Clients come back every few seconds. It stays as it is for the idle timeout, and is tried again only then.
                 raise watch.failure.with_traceback(None)
             if watch is not None and not (watch.is_running and watch.spec == spec):
-                if watch.is_running and watch.courier.streams:
+                if watch.is_running and watch.publisher.streams:
                     message = f"{identity.name!r} is already streamed with another configuration"
                     raise ConflictError(
                         message,
@@ -131,17 +136,17 @@ class Watches:
             if watch is None:
                 watch = await self._start(identity, spec)
             self._idle_since_s.pop(identity, None)
-            return watch, watch.courier.join(listener, dismiss)
+            return watch, watch.publisher.join(listener, dismiss)
 
-    def leave(self, identity: Identity, watch: Watch, position: Position) -> None:
+    def leave(self, identity: Identity, watch: Watch, position: StreamPosition) -> None:
         """Disconnect a stream."""
-        watch.courier.leave(position)
-        if not watch.courier.streams and self._running.get(identity) is watch:
+        watch.publisher.leave(position)
+        if not watch.publisher.streams and self._running.get(identity) is watch:
             self._idle_since_s[identity] = time.monotonic()
 
     def known(self) -> list[Identity]:
         """Return the identities of all watches, running or not."""
-        return self._ledger.known()
+        return self._quotas.known()
 
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
@@ -152,9 +157,9 @@ class Watches:
         async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and watch.is_running:
-                return await asyncio.to_thread(watch.courier.replay, seq=seq, time_s=time_s)
+                return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
             seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
-            self._ledger.hold(
+            self._quotas.hold(
                 identity, _held(await asyncio.to_thread(self._state.summary, identity))
             )
             return seqs
@@ -172,8 +177,10 @@ class Watches:
         try:
             async with self._lock(identity):
                 watch = self._running.get(identity)
-                if watch is not None and not watch.courier.streams:
-                    self._log.info("watch.idle", **identity.labels, unconfirmed=watch.courier.depth)
+                if watch is not None and not watch.publisher.streams:
+                    self._log.info(
+                        "watch.idle", **identity.labels, unconfirmed=watch.publisher.depth
+                    )
                     with suppress(UnavailableError):
                         # A later round finds it stopped.
                         await self._stop(identity, watch)
@@ -222,30 +229,30 @@ class Watches:
             if store.is_new and watch.failure is not None:
                 # A place that is not there, or not allowed, leaves nothing behind.
                 await asyncio.to_thread(self._state.remove, identity)
-                self._ledger.forget(identity)
+                self._quotas.forget(identity)
             raise
         self._idle_since_s[identity] = time.monotonic()
         return watch
 
-    async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, Store]:
+    async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, WatchStore]:
         """Return a watch that is still to be started, and its state."""
         settings = self._settings
         self._check_open()
         store = await self._open(identity)
-        limits = Limits(
+        limits = WatchLimits(
             settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s
         )
-        share = self._ledger.open(identity, store)
+        share = self._quotas.open(identity, store)
         try:
-            async with self._turns.of(identity.principal):
-                watch = await in_thread(
+            async with self._fair_queue.of(identity.principal):
+                watch = await run_in_thread(
                     lambda: Watch(spec, self._sources.make, store, limits, share, identity)
                 )
             # It may have taken a while.
             self._check_open()
         except BaseException:
             store.close()
-            self._ledger.close(identity)
+            self._quotas.close(identity)
             raise
         return watch, store
 
@@ -253,14 +260,14 @@ class Watches:
         if self._is_closing:
             raise UnavailableError("the server is shutting down", hint="connect again")
 
-    async def _open(self, identity: Identity) -> Store:
-        is_new = self._ledger.admit(identity)
+    async def _open(self, identity: Identity) -> WatchStore:
+        is_new = self._quotas.admit(identity)
         try:
             # What is opened must not stay open for nobody, nor be opened by another before it is closed.
-            return await in_thread(lambda: self._state.open(identity), Store.close)
+            return await run_in_thread(lambda: self._state.open(identity), WatchStore.close)
         except StateError:
             if is_new:
-                self._ledger.forget(identity)
+                self._quotas.forget(identity)
             raise
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
@@ -271,13 +278,13 @@ class Watches:
             )
         if self._running.pop(identity, None) is not None:
             self._ended.add(watch.totals)
-            self._ledger.close(identity)
+            self._quotas.close(identity)
         self._idle_since_s.pop(identity, None)
 
 
-def _held(summary: Mapping[str, str | float]) -> Held:
+def _held(summary: Mapping[str, str | float]) -> StoredUsage:
     depth = int(summary["next_seq"]) - 1 - int(summary["cursor"])
-    return Held(
+    return StoredUsage(
         int(summary["entries"]),
         int(summary["journal_bytes"]),
         depth,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
-    from watcher.limits.quotas import Held
+    from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity
     from watcher.watch.watch import Watch
 
@@ -74,7 +74,7 @@ class WatchReport:
 def report_watch(identity: Identity, watch: Watch) -> WatchReport:
     """Return what a running watch tells of itself."""
     status, now = watch.status, time.time()
-    oldest_at = watch.courier.oldest_at
+    oldest_at = watch.publisher.oldest_at
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -83,11 +83,11 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         mode=status.mode,
         entries=watch.entries,
         since=status.since,
-        unconfirmed=watch.courier.depth,
+        unconfirmed=watch.publisher.depth,
         lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
         rate=watch.recent.per_second(time.monotonic()),
         next_seq=watch.next_seq,
-        streams=watch.courier.streams,
+        streams=watch.publisher.streams,
         events=watch.by_type,
         scans=status.scans.count,
         scan_s=status.scan_s,
@@ -103,7 +103,7 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
     )
 
 
-def report_idle(identity: Identity, held: Held) -> WatchReport:
+def report_idle(identity: Identity, held: StoredUsage) -> WatchReport:
     """Return what is known of a watch that does not run, for want of streams."""
     return WatchReport(
         name=identity.name,

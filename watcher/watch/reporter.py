@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROGRESS_INTERVAL_S = 5.0
 
 
-class Chronicle:
+class StatusReporter:
     """See above.
 
     Args:

@@ -1,6 +1,6 @@
 """A watch: one running spec, with a thread of its own that reads the place, keeps the index and writes the journal.
 
-The thread alone touches source, tracker and index; streams come and go from other threads, and deal with its courier. The thread sleeps
+The thread alone touches source, detector and index; streams come and go from other threads, and deal with its publisher. The thread sleeps
 until a hint, a timer or a stream wakes it.
 
 States:  starting ─→ scanning ⇄ watching        the place is read
@@ -17,30 +17,30 @@ from collections import Counter
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.audience import Audience
 from watcher.delivery.outbox import Outbox
-from watcher.delivery.publisher import Courier
+from watcher.delivery.publisher import Publisher
 from watcher.errors import DeniedError, LimitError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
 from watcher.spec import Confirm
 from watcher.telemetry.status import State, Totals
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
-from watcher.watch.reporter import Chronicle
+from watcher.watch.reporter import StatusReporter
 from watcher.watch.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watcher.limits.quotas import Share
+    from watcher.limits.quotas import QuotaShare
     from watcher.model import Identity
+    from watcher.settings import WatchLimits
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import Store
+    from watcher.state.sqlite.store import WatchStore
     from watcher.telemetry.recent_changes import RecentChanges
-    from watcher.telemetry.status import Limits
 
 PAUSE_S = 1.0
 """So long it sleeps when nothing is due."""
@@ -64,7 +64,7 @@ class Watch:
         identity: For log and traces.
 
     Attributes:
-        courier: What streams see of it.
+        publisher: What streams see of it.
         status: What it is doing.
         opened: Done when the place was found, or failed with the reason why not.
         ended: Done when the thread has let go of everything.
@@ -74,9 +74,9 @@ class Watch:
         self,
         spec: Spec,
         make_source: Callable[[Spec, Callable[[], bool]], Source],
-        store: Store,
-        limits: Limits,
-        share: Share,
+        store: WatchStore,
+        limits: WatchLimits,
+        share: QuotaShare,
         identity: Identity,
     ) -> None:
         self.spec = spec
@@ -89,8 +89,8 @@ class Watch:
         self._store = store
         self._limits = limits
         self._share = share
-        self._chronicle = Chronicle(identity)
-        self.status = self._chronicle.status
+        self._reporter = StatusReporter(identity)
+        self.status = self._reporter.status
         self._wake = threading.Event()
         self._is_released = threading.Event()
         self._stop = threading.Event()
@@ -101,10 +101,10 @@ class Watch:
         self._outbox = Outbox(
             spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell
         )
-        self.courier = Courier(store, self._outbox, self._audience, limits, self._wake.set)
-        self._tracker = Tracker(spec.events, store.index.new_row)
+        self.publisher = Publisher(store, self._outbox, self._audience, limits, self._wake.set)
+        self._detector = ChangeDetector(spec.events, store.index.new_row)
         self._reconciler = Reconciler(
-            self._source, store.index, self._tracker, self._outbox, self._checkpoint
+            self._source, store.index, self._detector, self._outbox, self._checkpoint
         )
         self._thread = threading.Thread(
             target=self._run, name=f"watch {identity.name}", daemon=True
@@ -166,7 +166,7 @@ class Watch:
         """What keeps events from being confirmed when the journal is full."""
         return (
             "nobody acknowledges"
-            if self.courier.waits_for_acknowledgements
+            if self.publisher.waits_for_acknowledgements
             else "the client reads too slowly, or not at all"
         )
 
@@ -193,7 +193,7 @@ class Watch:
     @property
     def totals(self) -> Totals:
         """What it has counted since its start."""
-        status, courier = self.status, self.courier
+        status, publisher = self.status, self.publisher
         return Totals(
             events=Counter(self.by_type),
             rescans=status.rescans.copy(),
@@ -202,9 +202,9 @@ class Watch:
             holds=status.holds,
             held_at=status.held_at,
             requests=self._source.requests,
-            written=courier.written,
-            rewritten=courier.rewritten,
-            blocked_s=courier.blocked_s,
+            written=publisher.written,
+            rewritten=publisher.rewritten,
+            blocked_s=publisher.blocked_s,
         )
 
     # The thread
@@ -221,7 +221,7 @@ class Watch:
         except WatcherError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, streams must end and the log must tell
-            self._chronicle.crash()
+            self._reporter.crash()
             failure = UnavailableError(
                 "the watch failed", place=self.spec.where.place, hint="see the server's log"
             )
@@ -234,7 +234,7 @@ class Watch:
     def _fail(self, error: WatcherError) -> None:
         self._failure = error
         is_starting = not self.opened.done()
-        self._chronicle.fail(error, is_told=is_starting)
+        self._reporter.fail(error, is_told=is_starting)
         if is_starting:
             self.opened.set_exception(error)
 
@@ -242,11 +242,11 @@ class Watch:
         trouble = None
         try:
             self._source.close()
-            self.courier.confirm()
+            self.publisher.confirm()
         except WatcherError as error:
             trouble = error
         finally:
-            self._chronicle.close(trouble)
+            self._reporter.close(trouble)
             self._store.close()
             if not self.opened.done():
                 self.opened.set_exception(
@@ -259,7 +259,7 @@ class Watch:
     def _turn(self) -> None:
         """Do all that is due, then sleep until something may be."""
         self._wake.clear()
-        self.courier.confirm_if_due()
+        self.publisher.confirm_if_due()
         self._outbox.seal()
         if self.status.state is State.UNAVAILABLE:
             # Its source is closed, so it comes back by opening it, also when the journal is full meanwhile.
@@ -267,8 +267,8 @@ class Watch:
                 self._look()
         elif self._is_full():
             self._pause()
-            if streams := self.courier.dismiss_stalled():
-                self._chronicle.dismiss(streams)
+            if streams := self.publisher.dismiss_stalled():
+                self._reporter.dismiss(streams)
         else:
             self._look()
         self._wake.wait(self._sleep_s())
@@ -286,7 +286,7 @@ class Watch:
                     self._request_scan(Rescan.RELEASED)
             if self._schedule.is_due(time.monotonic()):
                 self._scan()
-                self._chronicle.enter(State.WATCHING)
+                self._reporter.enter(State.WATCHING)
         except (UnavailableError, NotFoundError, DeniedError) as error:
             self._on_unavailable(error)
         except Interrupted:
@@ -297,7 +297,7 @@ class Watch:
         if self.status.state is State.PAUSED:
             self._request_scan(Rescan.JOURNAL_FULL)
         if self.is_baselined:
-            self._chronicle.enter(State.WATCHING)
+            self._reporter.enter(State.WATCHING)
             self._observe()
 
     def _observe(self) -> None:
@@ -320,36 +320,36 @@ class Watch:
 
     def _scan(self) -> None:
         reason, is_baseline = self._schedule.begin(), not self.is_baselined
-        self._tracker.appearance = self._baseline.appearance()
-        self._chronicle.begin_scan(reason)
+        self._detector.appearance = self._baseline.appearance()
+        self._reporter.begin_scan(reason)
         try:
             with span("scan", watch=self._name, place=self.spec.where.place, reason=reason):
                 result = self._reconciler.scan(is_baseline=is_baseline)
         finally:
-            self._tracker.appearance = lambda _path: Appearance.NEW
-        self._baseline.record(self._source.identity, in_use=bool(self.courier.streams))
+            self._detector.appearance = lambda _path: Appearance.NEW
+        self._baseline.record(self._source.volume_id, in_use=bool(self.publisher.streams))
         self._note_degraded()
         interval_s = self._source.scan_interval_s
         if result.held:
             interval_s = min(interval_s, self.spec.where.poll_interval_s)
-        self._chronicle.end_scan(result, self._store.entries, interval_s)
+        self._reporter.end_scan(result, self._store.entries, interval_s)
         if self._source.cost is not None and self.status.scans.count == 1:
-            self._chronicle.bill(self._source.cost, result.entries)
+            self._reporter.bill(self._source.cost, result.entries)
         if is_baseline:
-            self._chronicle.baseline(result)
+            self._reporter.baseline(result)
             self._baseline.is_complete = True
             self._audience.tell()
         self._schedule.succeed(time.monotonic(), interval_s)
 
     def _checkpoint(self, scanned: int) -> None:
-        self._chronicle.progress(scanned)
+        self._reporter.progress(scanned)
         self._share.check_entries()
         if self._stop.is_set() or self._is_full():
             raise Interrupted
-        self.courier.confirm_if_due()
+        self.publisher.confirm_if_due()
 
     def _pause(self) -> None:
-        self._chronicle.pause(self._store.depth, self.blockage)
+        self._reporter.pause(self._store.depth, self.blockage)
 
     def _is_full(self) -> bool:
         depth, cap = self._store.depth, self._limits.journal_cap
@@ -367,7 +367,7 @@ class Watch:
                 times.append(due_in_s)
         if (seal_s := self._outbox.seal_due_s()) is not None:
             times.append(seal_s - now_s)
-        if (due_in_s := self.courier.due_in_s()) is not None:
+        if (due_in_s := self.publisher.due_in_s()) is not None:
             times.append(due_in_s)
         return max(0.0, min(times, default=PAUSE_S))
 
@@ -377,24 +377,24 @@ class Watch:
         """Open the place and make sure that it is the one that the index speaks of."""
         self._source.open(self._wake.set)
         try:
-            self._baseline.check(self._source.identity)
+            self._baseline.check(self._source.volume_id)
         except UnavailableError:
             self._source.close()
             raise
         if self.status.state is State.STARTING:
             self._baseline.resume(self._reconciler.drop)
         self._schedule.request()
-        self._chronicle.open(self._source.mode, self._store.entries)
+        self._reporter.open(self._source.mode, self._store.entries)
         if self._source.degraded:
             # Whether all is well again, a scan must show.
             self._note_degraded()
 
     def _note_degraded(self) -> None:
-        if self._chronicle.degrade(self._source.degraded):
+        if self._reporter.degrade(self._source.degraded):
             # From now on it is the scans that find what is not notified.
             self._schedule.expedite(time.monotonic(), self._source.scan_interval_s)
 
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()
-        self._chronicle.miss(error, self._schedule.backoff_s)
+        self._reporter.miss(error, self._schedule.backoff_s)
         self._schedule.fail(time.monotonic())

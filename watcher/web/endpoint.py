@@ -20,7 +20,7 @@ from watcher.errors import (
     WatcherError,
 )
 from watcher.limits import file_descriptors as descriptors
-from watcher.web.host_guard import IS_LOCAL, guarded
+from watcher.web.host_guard import IS_LOCAL, reject_foreign_host
 from watcher.web.metrics import render_metrics
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from watcher.security.policy import Policy
     from watcher.telemetry.readiness import Readiness
-    from watcher.watch.acknowledgements import Receipts
+    from watcher.watch.acknowledgements import Acknowledgements
 
 BODY_BYTES = 128 * 1024
 HEADERS = 32
@@ -138,20 +138,20 @@ def probe_routes(metrics: Collector, readiness: Readiness) -> list[web.RouteDef]
     return [web.get("/metrics", render), web.get("/healthz", healthy), web.get("/readyz", ready)]
 
 
-def ack_routes(receipts: Receipts, policy: Policy) -> list[web.RouteDef]:
+def ack_routes(acknowledgements: Acknowledgements, policy: Policy) -> list[web.RouteDef]:
     """Return ``/ack``."""
 
     async def acknowledge(request: web.Request) -> web.Response:
         """Confirm events by ``{"id": …}`` or ``{"ids": […]}``; 200 if all are known, 404 with those that are not."""
         principal = policy.principal(request.headers.get("Authorization"))
         ids = _ids(await request.read())
-        unknown = await receipts.acknowledge(principal, ids)
+        unknown = await acknowledgements.acknowledge(principal, ids)
         return web.json_response(
             {"acknowledged": len(ids) - len(unknown), "unknown": unknown},
             status=404 if unknown else 200,
         )
 
-    return [web.post("/ack", guarded(acknowledge, policy))]
+    return [web.post("/ack", reject_foreign_host(acknowledge, policy))]
 
 
 def _probed(problem: str) -> web.Response:

@@ -22,7 +22,7 @@ IS_LOCAL = web.AppKey("is_local", bool)
 """Whether only this machine reaches the port."""
 
 
-def guarded(handler: Handler, policy: Policy) -> Handler:
+def reject_foreign_host(handler: Handler, policy: Policy) -> Handler:
     """Return a handler that answers 421 to a stranger's name, where only this machine reaches the port and no token is asked for."""
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from watcher.rpc.eventing import Eventing
-    from watcher.security.reloading import Reloaded
+    from watcher.security.reloading import ReloadingFiles
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.status import Histogram, Totals
-    from watcher.watch.registry import Watches
+    from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
 
 
@@ -48,10 +48,10 @@ class WatchCollector(Collector):
 
     def __init__(
         self,
-        watches: Watches,
+        watches: WatchRegistry,
         eventing: Eventing,
         readiness: Readiness,
-        files: Sequence[Reloaded[Any]],
+        files: Sequence[ReloadingFiles[Any]],
     ) -> None:
         self._watches = watches
         self._eventing = eventing
@@ -134,7 +134,7 @@ class WatchCollector(Collector):
             labels=["kind"],
         )
         for file in self._files:
-            outdated.add_metric([file.kind], file.is_outdated)
+            outdated.add_metric([file.kind], file.is_stale)
         yield outdated
 
     def _counters(self, totals: Totals) -> Iterator[Metric]:

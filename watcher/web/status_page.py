@@ -23,7 +23,7 @@ from watcher import __version__
 from watcher.errors import ConfigError, DeniedError, NotFoundError
 from watcher.telemetry.recent_changes import newest_changes
 from watcher.watch.report import report_idle, report_watch
-from watcher.web.host_guard import guarded
+from watcher.web.host_guard import reject_foreign_host
 from watcher.web.html import ASSETS, Overview, asset, render_page
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from watcher.security.policy import Policy
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.recent_changes import Recent
-    from watcher.watch.registry import Watches
+    from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
     from watcher.watch.watch import Watch
 
@@ -52,7 +52,7 @@ class _Release(msgspec.Struct):
     q: str = ""
 
 
-class Site:
+class StatusPage:
     """Serves ``/``, ``/status.json`` and ``/release``.
 
     Args:
@@ -63,7 +63,7 @@ class Site:
     """
 
     def __init__(
-        self, watches: Watches, eventing: Eventing, policy: Policy, readiness: Readiness
+        self, watches: WatchRegistry, eventing: Eventing, policy: Policy, readiness: Readiness
     ) -> None:
         self._watches = watches
         self._eventing = eventing
@@ -79,8 +79,11 @@ class Site:
             f"/{name}": self._asset for name in ASSETS
         }
         return [
-            *(web.get(path, guarded(handler, self._policy)) for path, handler in shown.items()),
-            web.post("/release", guarded(self._release, self._policy)),
+            *(
+                web.get(path, reject_foreign_host(handler, self._policy))
+                for path, handler in shown.items()
+            ),
+            web.post("/release", reject_foreign_host(self._release, self._policy)),
         ]
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import HOLD_ENTRIES, Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
-from watcher.sources.protocol import LinksMoved, Looks, Move, Moves, Subtree
+from watcher.sources.protocol import Inspection, LinksChanged, Rename, Renames, Subtree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ def test_what_a_scan_says_of_a_difference(
     assert bench.scan() == expected
     is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
     assert bench.place.hinted == ({b"f"} if is_doubtful else set())
-    assert bench.apply(bench.place.look([b"f"])) == ("modified f" if is_doubtful else "")
+    assert bench.apply(bench.place.inspect([b"f"])) == ("modified f" if is_doubtful else "")
     assert bench.scan() == ""
 
 
@@ -96,7 +96,7 @@ def test_batches_are_forgotten_when_rows_have_changed_since(
         bench.interrupt_at = None
         assert bench.told() == "modified a"
     else:
-        assert bench.apply(bench.place.look([b"a"])) == "modified a"
+        assert bench.apply(bench.place.inspect([b"a"])) == "modified a"
     bench.place.files[b"a"] = former
     assert bench.scan() == "modified a"
 
@@ -119,9 +119,9 @@ def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_bef
     bench.place.mode = "notify"
     for ctime_ns, before in [(2, None), (3, 2)]:
         bench.place.put(b"f", ctime_ns=ctime_ns)
-        assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": before})) == ""
+        assert bench.apply(Inspection([bench.place.files[b"f"]], doubts={b"f": before})) == ""
         assert bench.place.hinted == {b"f"}
-    assert bench.apply(Looks([bench.place.files[b"f"]], doubts={b"f": 3})) == "modified f"
+    assert bench.apply(Inspection([bench.place.files[b"f"]], doubts={b"f": 3})) == "modified f"
 
 
 def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
@@ -133,9 +133,9 @@ def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) ->
         bench.place.put(path, inode=77, mtime_ns=9, etag="x" if path == b"a" else "y")
     del bench.place.files[b"c"]
     bench.place.put(b"d", etag="x", is_link=True)
-    assert bench.apply(LinksMoved()) == "deleted c, modified b"
+    assert bench.apply(LinksChanged()) == "deleted c, modified b"
     assert bench.scan() == "created d"
-    assert bench.apply(LinksMoved()) == ""
+    assert bench.apply(LinksChanged()) == ""
 
 
 def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
@@ -145,7 +145,7 @@ def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
     bench.baseline()
     for path in paths[::700]:
         bench.place.put(path, size=2)
-    assert bench.apply(LinksMoved()) == "modified 0000, modified 0700, modified 1400"
+    assert bench.apply(LinksChanged()) == "modified 0000, modified 0700, modified 1400"
 
 
 def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
@@ -166,7 +166,7 @@ def test_what_is_being_written_is_neither_told_nor_gone(bench: Bench) -> None:
     assert bench.reconciler.scan(is_baseline=False).held == 0
     assert bench.told() == ""
     bench.place.unsettled = set()
-    assert bench.apply(bench.place.look([b"old", b"new"])) == "modified old, created new"
+    assert bench.apply(bench.place.inspect([b"old", b"new"])) == "modified old, created new"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.Monke
     bench.baseline(*many(200))
     files, bench.place.files = bench.place.files, {}
     with monkeypatch.context() as patch:
-        patch.setattr(bench.place, "confirm_gone", find_all_there)
+        patch.setattr(bench.place, "confirm_deleted", find_all_there)
         for _ in range(3):
             with pytest.raises(UnavailableError, match="200 are there"):
                 bench.reconciler.scan(is_baseline=False)
@@ -308,7 +308,7 @@ def test_a_rename_while_a_scan_runs_is_a_rename(
 
     def rename() -> None:
         bench.place.rename(old_path, path)
-        bench.place.ready.append(Moves([Move(old_path, path)]))
+        bench.place.ready.append(Renames([Rename(old_path, path)]))
 
     bench.place.meanwhile = rename
     assert bench.scan() == expected
@@ -324,7 +324,7 @@ def test_what_comes_and_goes_while_a_scan_runs_is_told_once(bench: Bench) -> Non
         for path in (b"0001", b"0011"):
             del bench.place.files[path]
         bench.place.put(b"0000new", b"9999new")
-        bench.place.ready.append(bench.place.look([b"0001", b"0011", b"0000new", b"9999new"]))
+        bench.place.ready.append(bench.place.inspect([b"0001", b"0011", b"0000new", b"9999new"]))
 
     bench.place.meanwhile = change
     assert (
@@ -372,9 +372,9 @@ def test_a_rename_is_believed_if_the_inode_agrees(
     bench.baseline(*standing)
     bench.place.put(b"a", **values)
     bench.place.rename(b"a", b"b")
-    assert bench.apply(Moves([Move(b"a", b"b")])) == expected
+    assert bench.apply(Renames([Rename(b"a", b"b")])) == expected
     assert bench.place.hinted & {b"a", b"b"} >= hinted
-    assert bench.apply(bench.place.look(sorted(bench.place.hinted))) in (
+    assert bench.apply(bench.place.inspect(sorted(bench.place.hinted))) in (
         "",
         "deleted a, created b",
         "created b",
@@ -391,8 +391,8 @@ def test_dropped_entries_leave_silently(bench: Bench) -> None:
 
 def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
     """What is there at the first scan is recorded silently or told as existing, and what comes later is new."""
-    bench.tracker.appearance = lambda path: (
-        Appearance.EXISTING if path == b"a" else Appearance.ADOPTED
+    bench.detector.appearance = lambda path: (
+        Appearance.EXISTING if path == b"a" else Appearance.IGNORED_EXISTING
     )
     bench.place.put(b"a", b"b")
     result = bench.reconciler.scan(is_baseline=True)

@@ -11,9 +11,9 @@ from watcher.delivery import outbox
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
 from watcher.errors import StateError
-from watcher.model import Change, ChangeType, Delta, Entry, Payload, Step
+from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, Payload
 from watcher.spec import Batch, DirectorySpec, Format, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +31,13 @@ class Bench:
         self.now_s = 100.0
         self.told = 0
         self._path = path
-        self.store = Store(path)
+        self.store = WatchStore(path)
         self.outbox = self.start(ALONE)
 
     def start(self, batch: Batch, format_: Format = Format.FLAT) -> Outbox:
         """Begin anew on the same file, as after a crash."""
         self.store.close()
-        self.store = Store(self._path)
+        self.store = WatchStore(self._path)
         spec = Spec(DirectorySpec("/data"), batch=batch, format=format_)
         self.outbox = Outbox(
             spec, self.store, time_ns=lambda: 0, clock=lambda: self.now_s, committed=self._tell
@@ -53,7 +53,7 @@ class Bench:
         entries = [Entry(name.encode(), 1, 1) for name in names]
         rows = [self.store.index.new_row(entry) for entry in entries]
         self.outbox.commit(
-            Step(
+            ChangeSet(
                 Delta(rows, created=len(rows)),
                 [Change(ChangeType.CREATED, entry) for entry in entries],
             )
@@ -238,9 +238,9 @@ def test_nothing_is_remembered_for_nobody(bench: Bench) -> None:
 def test_a_silent_step_reaches_the_index_only(bench: Bench) -> None:
     """A step without changes is committed without a number and without a word; an empty one is not even that."""
     before = bench.store._db.connection.total_changes
-    bench.outbox.commit(Step())
+    bench.outbox.commit(ChangeSet())
     assert bench.store._db.connection.total_changes == before
-    bench.outbox.commit(Step(Delta([bench.store.index.new_row(Entry(b"a", 1, 1))], created=1)))
+    bench.outbox.commit(ChangeSet(Delta([bench.store.index.new_row(Entry(b"a", 1, 1))], created=1)))
     assert (bench.store.entries, bench.store.next_seq, bench.told, bench.outbox.by_type) == (
         1,
         1,

@@ -10,7 +10,7 @@ import pytest
 
 from support.files import fill, happening
 from watcher.filesystem import openat2 as beneath
-from watcher.filesystem.openat2 import open_beneath, open_here, place_of
+from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def place(root: int, path: str, flags: int = os.O_PATH, *, follow: bool = True) 
         return errno.errorcode[error.errno or 0]
     try:
         assert not os.get_inheritable(fd)
-        return os.path.relpath(place_of(fd), place_of(root)).decode()
+        return os.path.relpath(current_path(fd), current_path(root)).decode()
     finally:
         os.close(fd)
 
@@ -115,7 +115,7 @@ def test_links_of_processes_lead_nowhere(root: int, request: pytest.FixtureReque
     assert place(root, "magic/g") == ("ELOOP" if is_told else "d/g")
     if is_told:
         with pytest.raises(OSError, match="Too many levels"):
-            open_here(b"magic", os.O_PATH, directory=root)
+            open_no_magiclinks(b"magic", os.O_PATH, directory=root)
 
 
 def test_what_is_opened_can_be_used(root: int) -> None:

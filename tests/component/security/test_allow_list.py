@@ -9,7 +9,7 @@ import pytest
 
 from support.wiring import find
 from watcher.errors import DeniedError, StateError
-from watcher.security.allow_list import Rules
+from watcher.security.allow_list import AllowList
 from watcher.settings import ServerSettings
 from watcher.spec import BucketSpec, DirectorySpec, Spec
 
@@ -25,7 +25,7 @@ def admits(
 ) -> bool:
     """Tell whether a place may be watched."""
     try:
-        find(Rules(settings).admit(Spec(where), principal))
+        find(AllowList(settings).admit(Spec(where), principal))
     except DeniedError:
         return False
     return True
@@ -92,7 +92,7 @@ def test_one_entry_closes_all_lists(field: str) -> None:
     """As soon as one list has an entry, even for one principal, what is on no list is denied to everyone."""
     entry = {field: ("name=http://x",)}
     settings: ServerSettings = replace(ServerSettings(), **entry)  # type: ignore[arg-type]  # each has the same type
-    assert not Rules(settings).is_empty
+    assert not AllowList(settings).is_empty
     assert not any(
         admits(settings, where)
         for where in (DirectorySpec("/"), BucketSpec("bucket"), BucketSpec("bucket", profile="p"))
@@ -113,13 +113,13 @@ def test_one_entry_closes_all_lists(field: str) -> None:
 )
 def test_paths_are_not_taken_for_names(entry: str, name: str) -> None:
     """A path that begins with a slash or a dot is one, whatever it holds; else a name ends at the first equals sign."""
-    rules = Rules(ServerSettings(allow_directories=(entry,)))
-    rules.refuse_strangers(["a", "n/s"])
+    rules = AllowList(ServerSettings(allow_directories=(entry,)))
+    rules.check_principals(["a", "n/s"])
     if name:
         with pytest.raises(StateError, match=f"no '{name}'"):
-            rules.refuse_strangers(["other"])
+            rules.check_principals(["other"])
     else:
-        rules.refuse_strangers([])
+        rules.check_principals([])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_paths_are_not_taken_for_names(entry: str, name: str) -> None:
 def test_an_entry_is_right_or_refused(lists: dict[str, Any], text: str) -> None:
     """An entry that cannot be understood stops the server, and the error repeats flag and entry."""
     with pytest.raises(StateError, match=text):
-        Rules(ServerSettings(**lists))
+        AllowList(ServerSettings(**lists))
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,10 @@ def test_a_spec_carries_what_it_must_keep_to(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "alias").symlink_to("real")
     spec = Spec(DirectorySpec(str(tmp_path / "real")))
-    rules = Rules(ServerSettings(allow_directories=(str(tmp_path / "alias"), "a=/a", "b=/b")))
+    rules = AllowList(ServerSettings(allow_directories=(str(tmp_path / "alias"), "a=/a", "b=/b")))
     (tmp_path / "alias").unlink()
     (tmp_path / "alias").symlink_to("/")
     admitted = rules.admit(spec, "a").where
     assert isinstance(admitted, DirectorySpec)
     assert admitted.within == (str(tmp_path / "real"), "/a")
-    assert Rules(ServerSettings()).admit(spec, "a") is spec
+    assert AllowList(ServerSettings()).admit(spec, "a") is spec

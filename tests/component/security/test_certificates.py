@@ -49,10 +49,10 @@ def test_a_new_pair_takes_over(files: CertificateFiles, authority: Authority, pa
     """Key and certificate are taken together: between the replacements of the one and of the other the former pair holds."""
     former, new = files.value, authority.issue("new")
     pair.key.write_bytes(new.key.read_bytes())
-    assert (files.refresh(), files.is_outdated) == (False, True)
+    assert (files.refresh(), files.is_stale) == (False, True)
     assert files.value is former
     pair.certificate.write_bytes(new.certificate.read_bytes())
-    assert (files.refresh(), files.is_outdated) == (True, False)
+    assert (files.refresh(), files.is_stale) == (True, False)
     assert (files.value.key, files.value.chain) == (
         new.key.read_bytes(),
         new.certificate.read_bytes(),

@@ -8,7 +8,7 @@ import pytest
 
 from support.wiring import find
 from watcher.errors import DeniedError, StateError, UnauthenticatedError, WatcherError
-from watcher.security.policy import NOBODY, Policy
+from watcher.security.policy import ANONYMOUS, Policy
 from watcher.settings import ServerSettings
 from watcher.spec import BucketSpec, DirectorySpec, Spec
 
@@ -36,7 +36,7 @@ def tokens(path: Path, text: str) -> Policy:
 @pytest.mark.parametrize("authorization", [None, "", "Bearer secret", "Basic x"])
 def test_without_tokens_everyone_is_nobody(authorization: str | None) -> None:
     """A server without a token file asks for none and makes no difference between its clients."""
-    assert Policy(ServerSettings()).principal(authorization) == NOBODY
+    assert Policy(ServerSettings()).principal(authorization) == ANONYMOUS
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,9 @@ def test_a_broken_file_changes_nothing(path: Path, text: str | None) -> None:
             write(path, text)
         for _ in range(2):
             assert not tokens.refresh()
-            assert tokens.is_outdated
+            assert tokens.is_stale
         assert owners(tokens) == ["alice", "bob", "bob", None]
         write(path, mended)
         assert tokens.refresh() is (mended != good)
-        assert not tokens.is_outdated
+        assert not tokens.is_stale
     assert owners(tokens) == ["alice", None, None, None]

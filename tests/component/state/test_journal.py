@@ -12,7 +12,7 @@ from watcher.errors import StateError
 from watcher.model import Delta, Payload
 from watcher.state.sqlite import store as store_module
 from watcher.state.sqlite.database import schema_parts
-from watcher.state.sqlite.store import Store, read_summary
+from watcher.state.sqlite.store import WatchStore, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,33 +41,35 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+def store(tmp_path: Path, clock: Clock) -> Iterator[WatchStore]:
     """Open a state file with payloads of the changes 1, 2, 3 to 5, and 6; the second was committed 10 s after the first, and so on."""
-    with closing(Store(tmp_path / "state.db")) as store:
+    with closing(WatchStore(tmp_path / "state.db")) as store:
         for seq, changes in ((1, 1), (2, 1), (5, 3), (6, 1)):
             store.commit(Delta(), [Payload(seq, b"%d" % seq)], changes=changes)
             clock.now_s += 10
         yield store
 
 
-def seqs(store: Store) -> list[int]:
+def seqs(store: WatchStore) -> list[int]:
     """Return the payloads that are kept."""
     return [payload.seq for payload in store.read(0, limit=100, max_bytes=1 << 20)]
 
 
-def oldest_at(store: Store) -> float | None:
+def oldest_at(store: WatchStore) -> float | None:
     """Return since when the first payload waits that is not confirmed."""
     return store.oldest_at
 
 
-def unconfirmed(store: Store, seqs: range, limit: int = 100, max_bytes: int = 100) -> list[int]:
+def unconfirmed(
+    store: WatchStore, seqs: range, limit: int = 100, max_bytes: int = 100
+) -> list[int]:
     """Return the payloads in a range that are not confirmed."""
     return [
         payload.seq for payload in store.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)
     ]
 
 
-def state(store: Store) -> tuple[int, set[int], list[int]]:
+def state(store: WatchStore) -> tuple[int, set[int], list[int]]:
     """Return the cursor, what is acknowledged beyond it, and the payloads that are kept."""
     return store.cursor, store.acknowledged, seqs(store)
 
@@ -87,7 +89,7 @@ def state(store: Store) -> tuple[int, set[int], list[int]]:
     ],
 )
 def test_acknowledgements_in_any_order(
-    store: Store, acknowledged: list[int], expected: object
+    store: WatchStore, acknowledged: list[int], expected: object
 ) -> None:
     """Each confirms the payload that its change is in; the cursor stands before the first that is not; one by one or together."""
     store.acknowledge(acknowledged)
@@ -97,7 +99,7 @@ def test_acknowledgements_in_any_order(
     assert state(store) == expected
 
 
-def test_since_when_the_oldest_waits(store: Store) -> None:
+def test_since_when_the_oldest_waits(store: WatchStore) -> None:
     """It is the time of the first payload that is not confirmed: by time, by acknowledgement, taken back, and after the file was opened."""
     assert oldest_at(store) == 1000.0
     store.confirm(1, keep_s=KEEP_S)
@@ -112,15 +114,15 @@ def test_since_when_the_oldest_waits(store: Store) -> None:
     store.commit(Delta(), [Payload(7, b"7"), Payload(8, b"8")], changes=2)
     assert oldest_at(store) == 1040.0
     store.close()
-    with closing(Store(store.path)) as again:
+    with closing(WatchStore(store.path)) as again:
         assert oldest_at(again) == 1040.0
 
 
-def test_acknowledgements_are_durable(store: Store) -> None:
+def test_acknowledgements_are_durable(store: WatchStore) -> None:
     """What is acknowledged is so after the file was opened again, and what is not is still there to be sent."""
     store.acknowledge([2, 6])
     store.close()
-    with closing(Store(store.path)) as again:
+    with closing(WatchStore(store.path)) as again:
         assert state(again) == (0, {2, 6}, [1, 2, 5, 6])
         assert unconfirmed(again, range(1, 8)) == [1, 5]
         again.acknowledge([1])
@@ -141,7 +143,7 @@ def test_acknowledgements_are_durable(store: Store) -> None:
     ],
 )
 def test_what_is_not_confirmed_is_read(
-    store: Store, seqs: range, limit: int, max_bytes: int, expected: list[int]
+    store: WatchStore, seqs: range, limit: int, max_bytes: int, expected: list[int]
 ) -> None:
     """Of a range the payloads are read that end in it and are not confirmed, as many as are asked for."""
     store.confirm(1, keep_s=KEEP_S)
@@ -149,7 +151,7 @@ def test_what_is_not_confirmed_is_read(
 
 
 def test_an_acknowledgement_that_fails_changes_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: WatchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the file cannot be written, nothing counts as acknowledged."""
 
@@ -162,7 +164,7 @@ def test_an_acknowledgement_that_fails_changes_nothing(
     assert state(store) == (0, set(), [1, 2, 5, 6])
 
 
-def test_what_is_confirmed_is_kept_for_its_time(store: Store, clock: Clock) -> None:
+def test_what_is_confirmed_is_kept_for_its_time(store: WatchStore, clock: Clock) -> None:
     """A confirmed payload is dropped when it is older than it is to be kept; one that is not confirmed never is."""
     store.confirm(5, keep_s=KEEP_S)
     assert state(store) == (5, set(), [1, 2, 5, 6])
@@ -174,7 +176,9 @@ def test_what_is_confirmed_is_kept_for_its_time(store: Store, clock: Clock) -> N
     assert state(store) == (5, set(), [6])
 
 
-def test_a_clock_that_jumps_drops_nothing_that_is_not_confirmed(store: Store, clock: Clock) -> None:
+def test_a_clock_that_jumps_drops_nothing_that_is_not_confirmed(
+    store: WatchStore, clock: Clock
+) -> None:
     """Whatever the wall clock says, what is not confirmed stays; one that goes back keeps more."""
     clock.now_s = 1e10
     store.confirm(1, keep_s=KEEP_S)
@@ -187,12 +191,12 @@ def test_a_clock_that_jumps_drops_nothing_that_is_not_confirmed(store: Store, cl
 @pytest.mark.parametrize(
     ("seq", "cursor"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (6, 5), (7, 6), (100, 6)]
 )
-def test_rewinding_to_a_number(store: Store, seq: int, cursor: int) -> None:
+def test_rewinding_to_a_number(store: WatchStore, seq: int, cursor: int) -> None:
     """From the payload that has a change on, everything is unconfirmed again."""
     store.confirm(6, keep_s=KEEP_S)
     assert (store.rewind(seq=seq), store.cursor) == (cursor, cursor)
     store.close()
-    with closing(Store(store.path)) as again:
+    with closing(WatchStore(store.path)) as again:
         assert state(again) == (cursor, set(), [1, 2, 5, 6])
 
 
@@ -200,13 +204,13 @@ def test_rewinding_to_a_number(store: Store, seq: int, cursor: int) -> None:
     ("time_s", "cursor"),
     [(0.0, 0), (1000.0, 0), (1000.1, 1), (1020.0, 2), (1030.0, 5), (1031.0, 6)],
 )
-def test_rewinding_to_a_time(store: Store, time_s: float, cursor: int) -> None:
+def test_rewinding_to_a_time(store: WatchStore, time_s: float, cursor: int) -> None:
     """From what was committed at a time on, everything is unconfirmed again."""
     store.confirm(6, keep_s=KEEP_S)
     assert store.rewind(time_s=time_s) == cursor
 
 
-def test_rewinding_as_far_as_there_is_something(store: Store, clock: Clock) -> None:
+def test_rewinding_as_far_as_there_is_something(store: WatchStore, clock: Clock) -> None:
     """What was dropped does not come back, and what is not confirmed is where it was."""
     assert store.rewind(seq=3) == 0
     store.confirm(2)
@@ -218,7 +222,7 @@ def test_rewinding_as_far_as_there_is_something(store: Store, clock: Clock) -> N
     assert (store.rewind(seq=1), seqs(store)) == (4, [5, 6])
 
 
-def test_rewinding_takes_acknowledgements_back(store: Store) -> None:
+def test_rewinding_takes_acknowledgements_back(store: WatchStore) -> None:
     """What was acknowledged beyond the cursor is unconfirmed again too, from where it is rewound to."""
     store.acknowledge([1, 5, 6], keep_s=KEEP_S)
     assert state(store) == (1, {5, 6}, [1, 2, 5, 6])
@@ -236,7 +240,7 @@ def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
         db.execute("INSERT INTO journal VALUES (4, 'four')")
         db.execute("UPDATE counters SET next_seq = 5, cursor = 3")
         db.execute("PRAGMA user_version = 1")
-    with closing(Store(path)) as store:
+    with closing(WatchStore(path)) as store:
         assert state(store) == (3, set(), [4])
         store.acknowledge([4], keep_s=KEEP_S)
         assert state(store) == (4, set(), [])
@@ -245,7 +249,7 @@ def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
 def test_unconfirmed_bytes_are_counted(tmp_path: Path) -> None:
     """The bytes behind the cursor are known through every way to confirm and to take back, and when the file is opened again."""
     path = tmp_path / "bytes.db"
-    with closing(Store(path)) as store:
+    with closing(WatchStore(path)) as store:
         for seq in range(1, 6):
             store.commit(Delta(), [Payload(seq, b"x" * 10**seq)], changes=1)
         counted = [store.journal_bytes]
@@ -259,5 +263,5 @@ def test_unconfirmed_bytes_are_counted(tmp_path: Path) -> None:
             act()
             counted.append(store.journal_bytes)
     assert counted == [111_110, 111_100, 111_100, 110_000, 111_100, 100_000]
-    with closing(Store(path)) as store:
+    with closing(WatchStore(path)) as store:
         assert store.journal_bytes == read_summary(path)["journal_bytes"] == 100_000

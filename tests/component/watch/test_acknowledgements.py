@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from watcher.watch.acknowledgements import Gathering
+from watcher.watch.acknowledgements import Coalescer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +26,16 @@ def test_what_comes_meanwhile_is_taken_together() -> None:
         taken.append(list(items))
 
     async def bring_all() -> None:
-        gathering = Gathering(take)
-        first = asyncio.create_task(gathering.bring([0, 1]))
+        gathering = Coalescer(take)
+        first = asyncio.create_task(gathering.submit([0, 1]))
         await asyncio.sleep(0)
-        others = [asyncio.create_task(gathering.bring([number])) for number in (2, 3, 4)]
+        others = [asyncio.create_task(gathering.submit([number])) for number in (2, 3, 4)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in (first, *others))
         may_take.set()
         await asyncio.gather(first, *others)
         assert taken == [[0, 1], [2, 3, 4]]
-        await gathering.bring([5])
+        await gathering.submit([5])
 
     asyncio.run(bring_all())
     assert taken == [[0, 1], [2, 3, 4], [5]]
@@ -52,11 +52,11 @@ def test_a_failure_is_told_to_all_whom_it_concerns() -> None:
         taken.extend(items)
 
     async def bring_all() -> None:
-        gathering = Gathering(take)
+        gathering = Coalescer(take)
         with pytest.raises(OSError, match="no"):
-            await gathering.bring([1])
+            await gathering.submit([1])
         results = await asyncio.gather(
-            gathering.bring([2]), gathering.bring([3]), return_exceptions=True
+            gathering.submit([2]), gathering.submit([3]), return_exceptions=True
         )
         assert [type(result) for result in results] == [OSError, type(None)]
 

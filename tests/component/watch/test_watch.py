@@ -9,13 +9,12 @@ import pytest
 
 from support.memory_source import MemoryFiles
 from watcher.errors import LimitError, StateError, UnavailableError
-from watcher.limits.quotas import Ledger
+from watcher.limits.quotas import Quotas
 from watcher.model import Entry, Identity
-from watcher.settings import ServerSettings
+from watcher.settings import ServerSettings, WatchLimits
 from watcher.sources.protocol import Batch, EntryBatch, Observation
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import Store
-from watcher.telemetry.status import Limits
+from watcher.state.sqlite.store import WatchStore
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ DEADLINE_S = 30.0
 
 def make(directory: Path, place: BreakingPlace) -> Watch:
     """Make the watch of a place, with a journal that is soon full."""
-    store = Store(directory / "state.db")
-    limits = Limits(journal_cap=10, window_s=0.0)
+    store = WatchStore(directory / "state.db")
+    limits = WatchLimits(journal_cap=10, window_s=0.0)
     identity = Identity("", "test", "file:///data")
-    share = Ledger(ServerSettings(), {}).open(identity, store)
+    share = Quotas(ServerSettings(), {}).open(identity, store)
     return Watch(
         Spec(DirectorySpec("/data")),
         lambda _spec, _should_stop: place,
@@ -83,15 +82,15 @@ class BreakingPlace(MemoryFiles):
         assert self.is_open
         yield EntryBatch(list(self.files.values()))
 
-    def second(self, missing: int) -> None:
+    def verification_scan(self, missing: int) -> None:
         """See ``base.Scan``."""
 
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``base.Source``."""
         self.confirmations += 1
         if self.confirmations == 2:
             raise UnavailableError("it broke off")
-        return super().confirm_gone(paths)
+        return super().confirm_deleted(paths)
 
 
 def test_a_watch_without_a_thread_has_failed(
@@ -109,21 +108,21 @@ def test_a_watch_without_a_thread_has_failed(
     watch.ended.result(0)
     assert not watch.is_running
     with pytest.raises(StateError):
-        watch.courier.acknowledge([1])
+        watch.publisher.acknowledge([1])
 
 
 def test_an_unavailable_place_is_opened_again_before_it_is_read(tmp_path: Path) -> None:
     """A place that goes away while the journal is full is opened again before its next reading, and all its changes are told."""
     place, told = BreakingPlace(), threading.Event()
     watch = make(tmp_path, place)
-    position = watch.courier.join(told.set)
+    position = watch.publisher.join(told.set)
     watch.start()
     try:
         assert told.wait(DEADLINE_S)  # the first scan is over
         place.files = dict(list(place.files.items())[DELETED:])
         while position.written_seq < DELETED:
             told.clear()
-            payloads = watch.courier.payloads(position.written_seq, limit=100, max_bytes=1 << 20)
+            payloads = watch.publisher.payloads(position.written_seq, limit=100, max_bytes=1 << 20)
             assert payloads or told.wait(DEADLINE_S)
             assert watch.failure is None
             for payload in payloads:

@@ -13,7 +13,7 @@ from support.client import wait_until
 from support.replaying import read_files, replay
 from support.writer import DIRECTORIES, WRITER
 from system.crashes.trace import Replay, is_complete, launcher
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) ->
     if not files:
         assert not sent_seq
         return False
-    with closing(Store(files[0], shared_memory=shared_memory)) as store:
+    with closing(WatchStore(files[0], shared_memory=shared_memory)) as store:
         assert store.cursor <= sent_seq < store.next_seq
         journal = store.read(store.cursor, limit=10 * CHANGES, max_bytes=2**30)
         assert [payload.seq for payload in journal] == list(range(store.cursor + 1, store.next_seq))

@@ -1,4 +1,4 @@
-"""Decides whether the tracker says what happened, all of it and in order; it must not import a store or a source."""
+"""Decides whether the detector says what happened, all of it and in order; it must not import a store or a source."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from watcher.changes.detector import Appearance, Difference, Tracker, difference
-from watcher.model import ChangeType, Entry, Row, Step
+from watcher.changes.detector import Appearance, ChangeDetector, Difference, difference
+from watcher.model import ChangeSet, ChangeType, Entry, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ KEY = Entry(b"f", size=1, mtime_ns=10, etag="aa", is_link=True)
 """The key of a ConfigMap, whose etag is a digest."""
 
 
-def new_tracker(events: Iterable[ChangeType] = ChangeType) -> Tracker:
-    """Return a tracker that numbers new rows from 100 on."""
+def new_detector(events: Iterable[ChangeType] = ChangeType) -> ChangeDetector:
+    """Return a detector that numbers new rows from 100 on."""
     ids = iter(range(100, 1000))
-    return Tracker(frozenset(events), lambda entry: Row(next(ids), entry))
+    return ChangeDetector(frozenset(events), lambda entry: Row(next(ids), entry))
 
 
-def told(step: Step) -> list[tuple[ChangeType, bytes, bytes | None]]:
+def told(step: ChangeSet) -> list[tuple[ChangeType, bytes, bytes | None]]:
     """Return what a step says."""
     return [(change.type, change.entry.path, change.old_path) for change in step.changes]
 
@@ -76,7 +76,7 @@ def test_a_hint_of_attributes_silences_only_those(
 ) -> None:
     """A chmod that a hint spoke of updates the row and is not told; any other difference is, whatever the hint said."""
     row = Row(1, FILE)
-    step = new_tracker().seen(
+    step = new_detector().seen(
         {b"f": row}, [entry], attributes_only={b"f"} if attributes_only else set()
     )
     assert told(step) == expected
@@ -85,29 +85,29 @@ def test_a_hint_of_attributes_silences_only_those(
 
 @pytest.mark.parametrize(
     ("appearance", "expected"),
-    [(Appearance.NEW, [False]), (Appearance.EXISTING, [True]), (Appearance.ADOPTED, [])],
+    [(Appearance.NEW, [False]), (Appearance.EXISTING, [True]), (Appearance.IGNORED_EXISTING, [])],
 )
 def test_what_has_no_row_appears(appearance: Appearance, expected: list[bool]) -> None:
     """An entry without a row gets one, and is told as created, as existing, or not at all."""
-    tracker = new_tracker()
-    tracker.appearance = lambda _path: appearance
-    step = tracker.seen({}, [FILE])
+    detector = new_detector()
+    detector.appearance = lambda _path: appearance
+    step = detector.seen({}, [FILE])
     assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE)], 1)
     assert [change.existing for change in step.changes] == expected
 
 
 def test_of_two_observations_the_last_counts() -> None:
     """A path that is met twice in one batch has one row and one change, of its later state."""
-    step = new_tracker().seen({}, [FILE, FILE._replace(size=2)])
+    step = new_detector().seen({}, [FILE, FILE._replace(size=2)])
     assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE._replace(size=2))], 1)
     assert [change.entry.size for change in step.changes] == [2]
 
 
 def test_only_the_events_asked_for_are_told() -> None:
     """A change that nobody asked for still reaches the index."""
-    tracker = new_tracker([DELETED])
-    step = tracker.seen({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
-    step.add(tracker.gone([Row(3, file(b"h", 3))]))
+    detector = new_detector([DELETED])
+    step = detector.seen({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
+    step.add(detector.gone([Row(3, file(b"h", 3))]))
     assert told(step) == [(DELETED, b"h", None)]
     assert (len(step.delta.upserts), step.delta.created, len(step.delta.deletes)) == (2, 1, 1)
 
@@ -131,7 +131,7 @@ def test_moves_are_told_in_order(moves: str, standing: str, expected: str) -> No
     pairs = [move.encode().split(b">") for move in moves.split()]
     rows = {old: Row(number, file(old, number)) for number, (old, _) in enumerate(pairs)}
     rows |= {path.encode(): Row(50, file(path.encode(), 50)) for path in standing}
-    step = new_tracker().moved(
+    step = new_detector().moved(
         [(rows[old], file(new, rows[old].entry.inode)) for old, new in pairs], rows
     )
     said = sorted(expected.split(", ")) if "modified" in expected else expected.split(", ")
@@ -143,7 +143,7 @@ def test_moves_are_told_in_order(moves: str, standing: str, expected: str) -> No
     assert_index(step, rows.values(), {new: rows[old].entry.inode for old, new in pairs})
 
 
-def assert_index(step: Step, rows: Iterable[Row], moved: dict[bytes, int]) -> None:
+def assert_index(step: ChangeSet, rows: Iterable[Row], moved: dict[bytes, int]) -> None:
     """Check that a delta, applied to rows, gives one row for each path that was moved to, and an id to no two of them."""
     by_path = {row.entry.path: row for row in rows}
     assert step.delta.created == len(
@@ -173,13 +173,13 @@ def test_who_asks_for_no_moves_learns_what_is_where(
 ) -> None:
     """Without ``moved`` a rename is told as the end of one path and the beginning, or new content, of another."""
     rows = {b"a": Row(1, file(b"a", 1))} | ({b"b": Row(2, file(b"b", 2))} if standing else {})
-    assert told(new_tracker(events).moved([(rows[b"a"], file(b"b", 1))], rows)) == expected
+    assert told(new_detector(events).moved([(rows[b"a"], file(b"b", 1))], rows)) == expected
 
 
 def test_a_move_with_new_content_is_both() -> None:
     """A file that was written to and renamed is told as moved and then as modified, with its new size."""
     row, entry = Row(1, file(b"a", 1)), file(b"b", 1)._replace(size=5)
-    assert told(new_tracker().moved([(row, entry)], {b"a": row})) == [
+    assert told(new_detector().moved([(row, entry)], {b"a": row})) == [
         (MOVED, b"b", b"a"),
         (MODIFIED, b"b", None),
     ]

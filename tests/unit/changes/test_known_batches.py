@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from watcher.changes.known_batches import RANGES_MAX, KnownBatches, as_ranges
+from watcher.changes.known_batches import RANGES_MAX, UnchangedBatches, as_ranges
 
 
 def test_a_batch_is_known_for_one_scan() -> None:
     """What a scan kept is found in the next one, and in the one after only if it was kept again."""
-    first = KnownBatches({})
+    first = UnchangedBatches({})
     first.keep(b"a", [range(3)])
     first.keep(b"", [range(9)])
-    second = KnownBatches(first.batches)
+    second = UnchangedBatches(first.batches)
     assert (second.find(b"a"), second.find(b"b"), second.find(b"")) == ([range(3)], (), ())
-    assert KnownBatches(second.batches).find(b"a") == ()
+    assert UnchangedBatches(second.batches).find(b"a") == ()
     assert (first.size_of_kept(b"a"), second.size_of_kept(b"a")) == (3, 0)
 
 
 def test_giving_up_forgets_both_scans() -> None:
     """After giving up nothing is recalled or remembered, whatever is kept later."""
-    known = KnownBatches({b"a": [range(3)]})
+    known = UnchangedBatches({b"a": [range(3)]})
     known.keep(b"b", [range(3)])
-    known.give_up()
+    known.invalidate()
     known.keep(b"c", [range(3)])
     assert (known.find(b"a"), known.batches) == ((), {})
 
 
 def test_scattered_rows_are_not_worth_it() -> None:
     """A batch whose rows are in too many pieces is not remembered, so that memory stays small."""
-    known = KnownBatches({})
+    known = UnchangedBatches({})
     known.keep(b"some", as_ranges(range(0, 2 * RANGES_MAX, 2)))
     known.keep(b"more", as_ranges(range(0, 2 * RANGES_MAX + 2, 2)))
     assert set(known.batches) == {b"some"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from watcher.cli.change_view import Notice
+from watcher.cli.change_view import ChangeView
 from watcher.cli.check import _by_line
 from watcher.cli.output import complain, readable
 
 if TYPE_CHECKING:
     import pytest
 
-NOTICE = Notice(
+NOTICE = ChangeView(
     "uid-1", "moved", "b.txt", "a.txt", "file:///b.txt", 6, "2026-01-31T12:00:03.123456789Z", b"{}"
 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from watcher.cli.status import Standing
+from watcher.cli.status import StatusSnapshot
 from watcher.cli.status_table import _board, print_board
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ COLUMNS = [
 
 def standing(
     *watches: Mapping[str, Any], recent: Sequence[Mapping[str, Any]] = (), problem: str = ""
-) -> Standing:
+) -> StatusSnapshot:
     """Return how things stand, as a server tells it."""
-    return Standing({"watches": watches, "recent": recent, "problem": problem}, watches)
+    return StatusSnapshot({"watches": watches, "recent": recent, "problem": problem}, watches)
 
 
-def show(shown: Standing, width: int, height: int = 24) -> list[str]:
+def show(shown: StatusSnapshot, width: int, height: int = 24) -> list[str]:
     """Return what ``status --watch`` shows on a terminal, line by line; it fits."""
     console = Console(
         file=StringIO(), force_terminal=True, color_system=None, width=width, height=height

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.delivery.payload_cache import TAIL_BYTES, TAIL_PAYLOADS, Newest, Room, Tail
+from watcher.delivery.payload_cache import (
+    TAIL_BYTES,
+    TAIL_PAYLOADS,
+    CacheBudget,
+    Newest,
+    PayloadCache,
+)
 from watcher.model import Payload
 
 
-def opened(seq: int, room: Room | None = None) -> Tail:
+def opened(seq: int, room: CacheBudget | None = None) -> PayloadCache:
     """Return a tail for which somebody reads."""
-    tail = Tail(seq, room or Room(2 * TAIL_BYTES))
+    tail = PayloadCache(seq, room or CacheBudget(2 * TAIL_BYTES))
     tail.open()
     return tail
 
 
-def seqs(tail: Tail, seq: int, limit: int = 10, max_bytes: int = 1 << 30) -> list[int] | None:
+def seqs(
+    tail: PayloadCache, seq: int, limit: int = 10, max_bytes: int = 1 << 30
+) -> list[int] | None:
     """Return the sequence numbers after one, or None."""
     payloads = tail.after(seq, limit=limit, max_bytes=max_bytes)
     return None if payloads is None else [payload.seq for payload in payloads]
@@ -111,7 +119,7 @@ def test_a_reading_is_bounded(max_bytes: int, expected: list[int]) -> None:
 
 def test_a_closed_tail_holds_nothing() -> None:
     """Before it is opened and after it was closed a tail holds nothing, and takes nothing that was added for absent."""
-    tail = Tail(0)
+    tail = PayloadCache(0)
     tail.extend(payloads(1, 2))
     assert (seqs(tail, 1), seqs(tail, 2)) == (None, [])
     tail.open()
@@ -124,7 +132,7 @@ def test_a_closed_tail_holds_nothing() -> None:
 
 def test_the_stalest_tail_makes_room() -> None:
     """When tails hold too much together, the one is emptied that has not grown for the longest time, and goes on from there."""
-    room = Room(30)
+    room = CacheBudget(30)
     first, second, third = opened(0, room), opened(0, room), opened(0, room)
     first.extend(payloads(1, size_bytes=10))
     second.extend(payloads(1, size_bytes=10))
@@ -137,7 +145,7 @@ def test_the_stalest_tail_makes_room() -> None:
 
 def test_a_closed_tail_leaves_its_room() -> None:
     """What a tail held before it was closed is there for others."""
-    room = Room(20)
+    room = CacheBudget(20)
     first, second = opened(0, room), opened(0, room)
     for seq in (1, 2, 3):
         first.extend(payloads(seq, size_bytes=10))

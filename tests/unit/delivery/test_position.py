@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from watcher.delivery.position import BLOCKED_S, GRAIN_S, GRAINS, RUNS, Position, RemindingPosition
+from watcher.delivery.position import BLOCKED_S, GRAIN_S, GRAINS, RUNS, AckPosition, StreamPosition
 
 WINDOW_S = 30.0
 
 
-def write(position: Position, seq: int, at_s: float, took_s: float = 0.0) -> None:
+def write(position: StreamPosition, seq: int, at_s: float, took_s: float = 0.0) -> None:
     """Write one payload."""
     position.begin_write(at_s)
     position.end_write(seq, at_s + took_s)
@@ -20,7 +20,7 @@ def write(position: Position, seq: int, at_s: float, took_s: float = 0.0) -> Non
 
 def test_nothing_is_confirmed_before_its_window() -> None:
     """An event counts as delivered once its window is over, at most one grain later."""
-    position = Position(5)
+    position = StreamPosition(5)
     assert (position.written_seq, position.confirmed_seq(0.0, WINDOW_S)) == (5, 5)
     write(position, 6, 100.1)
     assert position.written_seq == 6
@@ -30,7 +30,7 @@ def test_nothing_is_confirmed_before_its_window() -> None:
 
 def test_blocked_seconds() -> None:
     """A write that takes longer than a busy moment counts, as long as it took, also while it still goes on; others do not."""
-    position = Position(0)
+    position = StreamPosition(0)
     write(position, 1, 0.0, took_s=BLOCKED_S)
     assert position.blocked_s(10.0) == 0.0
     write(position, 2, 10.0, took_s=5.0)
@@ -43,7 +43,7 @@ def test_blocked_seconds() -> None:
 
 def test_each_event_has_its_own_window() -> None:
     """Of events written at different times each is confirmed in its turn, and time alone never confirms what was not written."""
-    position = Position(0)
+    position = StreamPosition(0)
     for seq, at_s in ((1, 0.0), (2, 10.0), (3, 20.0)):
         write(position, seq, at_s)
     confirmed = {
@@ -55,7 +55,7 @@ def test_each_event_has_its_own_window() -> None:
 
 def test_writes_close_together_share_a_mark() -> None:
     """A busy stream costs a bounded number of marks, and none of its events is confirmed before its own window."""
-    position = Position(0)
+    position = StreamPosition(0)
     for seq in range(1, 10_001):
         write(position, seq, seq / 1000)
     assert len(position._marks) <= 10 / GRAIN_S + 1
@@ -66,7 +66,7 @@ def test_writes_close_together_share_a_mark() -> None:
 
 def test_a_blocked_write_confirms_nothing() -> None:
     """While a write is blocked by flow control the client does not read, so what was sent before may wait in front of it."""
-    position = Position(0)
+    position = StreamPosition(0)
     write(position, 1, 0.0)
     position.begin_write(10.0)
     assert position.confirmed_seq(100.0, WINDOW_S) == 0
@@ -78,7 +78,7 @@ def test_a_blocked_write_confirms_nothing() -> None:
 @pytest.mark.parametrize(("took_s", "confirmed"), [(BLOCKED_S, 1), (BLOCKED_S + 0.1, 0)])
 def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
     """A write that took a moment changes nothing for those before it; one that took longer begins their window anew."""
-    position = Position(0)
+    position = StreamPosition(0)
     write(position, 1, 0.0)
     write(position, 2, 20.0, took_s)
     assert position.confirmed_seq(WINDOW_S, WINDOW_S) == confirmed
@@ -86,7 +86,7 @@ def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
 
 def test_a_first_write_may_block() -> None:
     """A write that blocks with nothing before it has the window of its own end."""
-    position = Position(0)
+    position = StreamPosition(0)
     write(position, 1, 0.0, took_s=50.0)
     assert position.confirmed_seq(50.0 + WINDOW_S - 0.01, WINDOW_S) == 0
     assert position.confirmed_seq(50.0 + WINDOW_S, WINDOW_S) == 1
@@ -94,7 +94,7 @@ def test_a_first_write_may_block() -> None:
 
 def test_what_was_told_before_is_counted() -> None:
     """Payloads that may have been written to another stream count as written again, those that are new do not."""
-    position = Position(3, told_seq=5)
+    position = StreamPosition(3, delivered_before_seq=5)
     for seq in (4, 5, 6):
         write(position, seq, 0.0)
     assert (position.written, position.rewritten) == (3, 2)
@@ -102,7 +102,7 @@ def test_what_was_told_before_is_counted() -> None:
 
 def test_a_stream_is_rewound_between_two_writes() -> None:
     """A stream goes on where it is rewound to, with what it is writing written; what it confirmed no longer counts, nor its marks."""
-    position = Position(0)
+    position = StreamPosition(0)
     for seq in (1, 2):
         write(position, seq, 0.0)
     assert position.confirmed_seq(100.0, WINDOW_S) == 2
@@ -121,7 +121,7 @@ def test_a_stream_is_rewound_between_two_writes() -> None:
 
 def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
     """A stream is stalled when one write has taken a whole window, and not when it is idle, however long."""
-    position = Position(0)
+    position = StreamPosition(0)
     assert not position.is_stalled(1e9, WINDOW_S)
     position.begin_write(10.0)
     assert [position.is_stalled(now_s, WINDOW_S) for now_s in (10.0, 40.0, 40.1)] == [
@@ -135,35 +135,35 @@ def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
 
 def test_what_is_written_is_due_again() -> None:
     """Each payload is due its timeout after it was written, and forgotten until it is written again."""
-    position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
-    assert (position.due_in_s(0.0), position.overdue(100.0)) == (None, range(0))
+    position = AckPosition(0, delivered_before_seq=0, timeout_s=10.0)
+    assert (position.due_in_s(0.0), position.due_for_redelivery(100.0)) == (None, range(0))
     for seq in range(1, 301):
         write(position, seq, 1.0)
     write(position, 1000, 5.0)
-    assert (position.due_in_s(4.0), position.overdue(10.9)) == (7.0, range(0))
-    assert position.overdue(11.0) == range(1, 301)
-    position.put_back(range(256, 301))
-    assert (position.due_in_s(11.0), position.overdue(11.0)) == (0.0, range(256, 301))
-    position.put_back(range(301, 301))
+    assert (position.due_in_s(4.0), position.due_for_redelivery(10.9)) == (7.0, range(0))
+    assert position.due_for_redelivery(11.0) == range(1, 301)
+    position.requeue(range(256, 301))
+    assert (position.due_in_s(11.0), position.due_for_redelivery(11.0)) == (0.0, range(256, 301))
+    position.requeue(range(301, 301))
     assert (position.due_in_s(11.0), position.due_in_s(20.0)) == (4.0, 0.0)
     write(position, 299, 12.0)
     assert (position.written_seq, position.rewritten) == (1000, 1)
-    assert position.overdue(22.0) == range(301, 1001)
-    assert position.overdue(22.0) == range(256, 300)
+    assert position.due_for_redelivery(22.0) == range(301, 1001)
+    assert position.due_for_redelivery(22.0) == range(256, 300)
 
 
 def test_a_rewound_stream_forgets_what_was_due() -> None:
     """What is written again from the start is not due for its first writing as well, and is due for its second."""
-    position = RemindingPosition(0, told_seq=0, timeout_s=10.0)
+    position = AckPosition(0, delivered_before_seq=0, timeout_s=10.0)
     write(position, 1, 0.0)
     position.rewind(0)
-    assert (position.resume(), position.overdue(1000.0)) == (0, range(0))
+    assert (position.resume(), position.due_for_redelivery(1000.0)) == (0, range(0))
     write(position, 1, 1000.0)
-    assert position.overdue(1010.0) == range(1, 2)
+    assert position.due_for_redelivery(1010.0) == range(1, 2)
 
 
-@pytest.mark.parametrize("position", [Position(0), RemindingPosition(0, 0, timeout_s=10.0)])
-def test_what_is_passed_over_leads_nowhere_back(position: Position) -> None:
+@pytest.mark.parametrize("position", [StreamPosition(0), AckPosition(0, 0, timeout_s=10.0)])
+def test_what_is_passed_over_leads_nowhere_back(position: StreamPosition) -> None:
     """A payload that is due again, and acknowledged before it is written, does not take the stream back to where it stands."""
     for seq in (1, 2, 3):
         write(position, seq, 0.0)
@@ -175,7 +175,7 @@ def test_what_is_passed_over_leads_nowhere_back(position: Position) -> None:
 
 def test_many_writes_are_few_runs() -> None:
     """What a stream remembers of what nobody acknowledges depends on the time it took, and not on how much it was."""
-    position = RemindingPosition(0, 0, timeout_s=100.0)
+    position = AckPosition(0, 0, timeout_s=100.0)
     for seq in range(1, 100_001):
         write(position, seq, seq / 1000)
     assert len(position._runs) <= GRAINS + 1
@@ -183,28 +183,28 @@ def test_many_writes_are_few_runs() -> None:
 
 def test_runs_without_end_begin_anew() -> None:
     """A stream that has written one payload at a time for long remembers a bounded number of runs, and forgets no payload."""
-    position = RemindingPosition(0, 0, timeout_s=1e6)
+    position = AckPosition(0, 0, timeout_s=1e6)
     for seq in range(1, RUNS + 2):
         write(position, seq, seq * 1e4)
     now_s = RUNS * 1e4 + 1e4
-    assert (position.overdue(now_s), len(position._runs)) == (range(0), 1)
+    assert (position.due_for_redelivery(now_s), len(position._runs)) == (range(0), 1)
     assert position.due_in_s(now_s) == 1e6
-    assert position.overdue(now_s + 1e6) == range(1, RUNS + 2)
+    assert position.due_for_redelivery(now_s + 1e6) == range(1, RUNS + 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_each_payload_comes_again_in_its_own_time(seed: int) -> None:
     """Whatever comes in between, one that is not acknowledged is written each timeout: never before, and hardly later."""
     chance, now_s, timeout_s, last_seq = random.Random(seed), 0.0, 10.0, 0  # noqa: S311 - histories, no secrets
-    position = RemindingPosition(0, 0, timeout_s)
+    position = AckPosition(0, 0, timeout_s)
     waiting: set[int] = set()
     written_s: dict[int, list[float]] = {}
     for _ in range(5000):
         now_s += chance.choice([0.001, 0.01, 0.1])
-        if due := position.overdue(now_s):
+        if due := position.due_for_redelivery(now_s):
             found = sorted(waiting & {*due})[: chance.randint(1, 5)]
             if found:
-                position.put_back(range(found[-1] + 1, due.stop))
+                position.requeue(range(found[-1] + 1, due.stop))
         else:
             found = [*range(last_seq + 1, last_seq + 1 + chance.choice([0, 0, 0, 0, 0, 1, 8]))]
             last_seq += len(found)

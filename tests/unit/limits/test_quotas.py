@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from watcher.errors import LimitError
-from watcher.limits.quotas import Held, Ledger, Share
+from watcher.limits.quotas import Quotas, QuotaShare, StoredUsage
 from watcher.model import Identity
 from watcher.settings import ServerSettings
 
@@ -29,32 +29,32 @@ def identity(name: str, principal: str = "team") -> Identity:
     return Identity(principal, name, f"file:///{name}")
 
 
-def opened(ledger: Ledger, *names: str) -> tuple[list[Growing], list[Share]]:
+def opened(quotas: Quotas, *names: str) -> tuple[list[Growing], list[QuotaShare]]:
     """Open watches, and return what they hold and their shares."""
     holdings = [Growing() for _ in names]
     for name in names:
-        ledger.admit(identity(name))
+        quotas.admit(identity(name))
     return holdings, [
-        ledger.open(identity(name), holding) for name, holding in zip(names, holdings, strict=True)
+        quotas.open(identity(name), holding) for name, holding in zip(names, holdings, strict=True)
     ]
 
 
 def test_watches_are_counted_by_principal() -> None:
-    """One watch too many of a principal is refused, whether the others run or not; one that is known, or of another, is let in."""
-    ledger = Ledger(SETTINGS, {identity(name): Held() for name in "abc"})
+    """One watch too many of a principal is refused, whether the usage_by_watch run or not; one that is known, or of another, is let in."""
+    quotas = Quotas(SETTINGS, {identity(name): StoredUsage() for name in "abc"})
     with pytest.raises(LimitError, match="--max-token-watches"):
-        ledger.admit(identity("d"))
-    assert not ledger.admit(identity("a"))
-    assert ledger.admit(identity("d", "others"))
-    ledger.forget(identity("c"))
-    assert ledger.admit(identity("d"))
+        quotas.admit(identity("d"))
+    assert not quotas.admit(identity("a"))
+    assert quotas.admit(identity("d", "usage_by_watch"))
+    quotas.forget(identity("c"))
+    assert quotas.admit(identity("d"))
     with pytest.raises(LimitError):
-        ledger.admit(identity("c"))
+        quotas.admit(identity("c"))
 
 
 def test_the_large_one_must_not_grow() -> None:
-    """When there are too many entries those that have more than their part are told to stop, and the others go on."""
-    (large, small), (of_large, of_small) = opened(Ledger(SETTINGS, {}), "large", "small")
+    """When there are too many entries those that have more than their part are told to stop, and the usage_by_watch go on."""
+    (large, small), (of_large, of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
     large.entries, small.entries = 85, 5
     of_large.check_entries()
     small.entries = 45
@@ -64,24 +64,28 @@ def test_the_large_one_must_not_grow() -> None:
 
 
 def test_what_does_not_run_counts() -> None:
-    """Entries of a watch that has stopped, now or before the start, count, and those of others do not."""
-    ledger = Ledger(
-        SETTINGS, {identity("stored"): Held(40, 0), identity("stored", "others"): Held(1000, 0)}
+    """Entries of a watch that has stopped, now or before the start, count, and those of usage_by_watch do not."""
+    quotas = Quotas(
+        SETTINGS,
+        {
+            identity("stored"): StoredUsage(40, 0),
+            identity("stored", "usage_by_watch"): StoredUsage(1000, 0),
+        },
     )
-    (stopped, running), (_, share) = opened(ledger, "stopped", "running")
+    (stopped, running), (_, share) = opened(quotas, "stopped", "running")
     stopped.entries, running.entries = 10, 41
     with pytest.raises(LimitError):
         share.check_entries()
     stopped.entries = 9
-    ledger.close(identity("stopped"))
+    quotas.close(identity("stopped"))
     stopped.entries = 1000
     share.check_entries()
 
 
 def test_what_does_not_grow_may_stay() -> None:
     """A watch that begins with too many entries, because the limit is lower now, is stopped only when it gets more."""
-    ledger, large = Ledger(SETTINGS, {identity("large"): Held(100, 0)}), Growing(100)
-    share = ledger.open(identity("large"), large)
+    quotas, large = Quotas(SETTINGS, {identity("large"): StoredUsage(100, 0)}), Growing(100)
+    share = quotas.open(identity("large"), large)
     share.check_entries()
     large.entries += 1
     with pytest.raises(LimitError):
@@ -90,7 +94,7 @@ def test_what_does_not_grow_may_stay() -> None:
 
 def test_journals_are_full_together() -> None:
     """The bytes of journals are bounded together; only that of a watch with more than its part is full, and until half has drained."""
-    (large, small), (of_large, of_small) = opened(Ledger(SETTINGS, {}), "large", "small")
+    (large, small), (of_large, of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
     large.journal_bytes, small.journal_bytes = 700, 200
     assert not of_large.is_journal_full(1.0)
     small.journal_bytes = 201

@@ -8,19 +8,19 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from watcher.limits.fair_share import Crowd
+from watcher.limits.fair_share import FairShare
 from watcher.model import Rescan
 from watcher.sources.directory import inotify
-from watcher.sources.directory.renames import PendingMoves
+from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.directory.settle import Settle
-from watcher.sources.protocol import Move
+from watcher.sources.protocol import Rename
 
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
 
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.directory.tree import Tree
-    from watcher.sources.directory.watch_table import DirectoryWatches
+    from watcher.sources.directory.watch_table import WatchTable
     from watcher.spec import DirectorySpec
 
 HINTS_MAX = 100_000
@@ -38,7 +38,7 @@ MOVE_GRACE_S = 0.05
 _NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 
 
-_CROWD = Crowd(ALL_HINTS_MAX)
+_CROWD = FairShare(ALL_HINTS_MAX)
 
 
 class Hints:
@@ -48,7 +48,7 @@ class Hints:
         spec: Says whether subdirectories count, and how long a path settles.
         path_filter: Which paths count.
         tree: Knows the links.
-        crowd: Those of other trees.
+        fair_share: Those of other trees.
 
     Attributes:
         settle: Single paths.
@@ -60,10 +60,14 @@ class Hints:
     """
 
     def __init__(
-        self, spec: DirectorySpec, path_filter: PathFilter, tree: Tree, crowd: Crowd = _CROWD
+        self,
+        spec: DirectorySpec,
+        path_filter: PathFilter,
+        tree: Tree,
+        fair_share: FairShare = _CROWD,
     ) -> None:
         self.settle = Settle(spec.settle_s)
-        self.moves = PendingMoves(MOVE_GRACE_S)
+        self.moves = PendingRenames(MOVE_GRACE_S)
         self.trees: dict[bytes, float] = {}
         self.links_due_s = 0.0
         self.unread: set[bytes] = set()
@@ -71,7 +75,7 @@ class Hints:
         self._spec = spec
         self._filter = path_filter
         self._tree = tree
-        self._crowd = crowd
+        self._fair_share = fair_share
         self._crowded_until_s = 0.0
 
     def due_s(self, *, has_links: bool) -> float:
@@ -101,7 +105,7 @@ class Hints:
         self.moves.clear()
         self.rescan_reason = reason
 
-    def advance(self, watches: DirectoryWatches | None, now_s: float) -> None:
+    def advance(self, watches: WatchTable | None, now_s: float) -> None:
         """Take in what has been heard, and what the time that has passed means."""
         self.hear(watches, now_s)
         for lost in self.moves.expire(now_s):
@@ -111,7 +115,7 @@ class Hints:
             self._crowded_until_s = 0.0
             self.rescan(Rescan.MANY_HINTS)
 
-    def hear(self, watches: DirectoryWatches | None, now_s: float) -> None:
+    def hear(self, watches: WatchTable | None, now_s: float) -> None:
         """Turn the notifications that have come so far into hints."""
         if watches is None:
             return
@@ -127,7 +131,7 @@ class Hints:
     def _keep_bounds(self, now_s: float) -> None:
         """Where too many paths wait, drop them for a scan of the whole tree, which waits as long as they would have."""
         count = len(self.settle) + len(self.trees)
-        if count > HINTS_MAX or not self._crowd.bears(self, count):
+        if count > HINTS_MAX or not self._fair_share.admit(self, count):
             self._drop()
             # Not put off again, or a tree that is always crowded would never be scanned.
             self._crowded_until_s = self._crowded_until_s or now_s + self._spec.settle_s
@@ -135,9 +139,9 @@ class Hints:
     def _drop(self) -> None:
         self.settle.clear()
         self.trees.clear()
-        self._crowd.bears(self, 0)
+        self._fair_share.admit(self, 0)
 
-    def _on_event(self, event: InotifyEvent, watches: DirectoryWatches, now_s: float) -> None:
+    def _on_event(self, event: InotifyEvent, watches: WatchTable, now_s: float) -> None:
         prefix = watches.prefix(event.wd)
         if prefix is None:
             return
@@ -186,7 +190,7 @@ class Hints:
         if not is_admitted:
             return
         if old_path is not None and self._filter.admits(old_path):
-            self.moves.add(Move(old_path, path))
+            self.moves.add(Rename(old_path, path))
             # Whatever becomes of the pair (two files may have changed places), the old name is looked at as well.
             self.settle.unsettled(old_path, now_s)
         self.settle.ready(path, now_s)
@@ -205,14 +209,14 @@ class Hints:
         is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (
             was_link or not is_admitted
         )
-        is_link = is_new and self._tree.linked_directory(path) is not None
+        is_link = is_new and self._tree.directory_link(path) is not None
         if was_link or is_link:
             self.trees[path + b"/"] = now_s
         # What was a link may be a file now.
         return is_link
 
     def _on_directory(
-        self, event: InotifyEvent, watches: DirectoryWatches, prefix: bytes, now_s: float
+        self, event: InotifyEvent, watches: WatchTable, prefix: bytes, now_s: float
     ) -> None:
         if not self._spec.recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
             return
@@ -235,7 +239,7 @@ class Hints:
         return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
 
     def _on_directory_moved_to(
-        self, cookie: int, watches: DirectoryWatches, prefix: bytes, now_s: float
+        self, cookie: int, watches: WatchTable, prefix: bytes, now_s: float
     ) -> None:
         old_prefix = self.moves.arrive(cookie)
         if not self._filter.admits_directory(prefix[:-1]):
@@ -245,9 +249,9 @@ class Hints:
             self.trees[prefix] = now_s
         else:
             # What waits to be looked at below the old name is found by the scan of the new one, which follows the move.
-            self.moves.add(Move(old_prefix, prefix))
+            self.moves.add(Rename(old_prefix, prefix))
 
-    def _on_moved_out(self, watches: DirectoryWatches | None, path: bytes, now_s: float) -> None:
+    def _on_moved_out(self, watches: WatchTable | None, path: bytes, now_s: float) -> None:
         """Handle the first half of a rename whose second half never came: it left the tree."""
         if not path.endswith(b"/"):
             return

@@ -25,7 +25,7 @@ from watchdog.observers.inotify_c import (
     inotify_add_watch,
 )
 
-from watcher.limits.fair_share import Crowd
+from watcher.limits.fair_share import FairShare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -57,7 +57,7 @@ _MASK = Mask(
     | InotifyConstants.IN_ONLYDIR | InotifyConstants.IN_DONT_FOLLOW | InotifyConstants.IN_EXCL_UNLINK
 )  # fmt: skip
 
-_CROWD = Crowd(ALL_INBOX_EVENTS)
+_CROWD = FairShare(ALL_INBOX_EVENTS)
 
 
 class Inbox(WatchCallback):
@@ -65,12 +65,12 @@ class Inbox(WatchCallback):
 
     Args:
         wake: Called from the reading thread when an event has come; returns at once.
-        crowd: Other inboxes.
+        fair_share: Other inboxes.
     """
 
-    def __init__(self, wake: Callable[[], None], crowd: Crowd = _CROWD) -> None:
+    def __init__(self, wake: Callable[[], None], fair_share: FairShare = _CROWD) -> None:
         self._wake = wake
-        self._crowd = crowd
+        self._fair_share = fair_share
         self._is_closed = False
         self._lock = threading.Lock()
         self._events: list[InotifyEvent] = []
@@ -81,7 +81,7 @@ class Inbox(WatchCallback):
         with self._lock:
             events, self._events = self._events, []
             overflowed, self._overflowed = self._overflowed, False
-            self._crowd.bears(self, 0)
+            self._fair_share.admit(self, 0)
         return events, overflowed
 
     def close(self) -> None:
@@ -104,10 +104,10 @@ class Inbox(WatchCallback):
                 self._overflowed = True
                 new = new[:room]
             events += new
-            if not self._crowd.bears(self, len(events)):
+            if not self._fair_share.admit(self, len(events)):
                 self._overflowed = True
                 events.clear()
-                self._crowd.bears(self, 0)
+                self._fair_share.admit(self, 0)
         if is_first:
             # For those that follow the thread is awake, or about to be.
             self._wake()
@@ -138,9 +138,9 @@ class Inotify(InotifyFD):
                     for event in run:
                         self.handle_event(event)
                 else:
-                    self._hand_over(wd, list(run))
+                    self._attach_raw_body(wd, list(run))
 
-    def _hand_over(self, wd: WatchDescriptor, run: list[InotifyEvent]) -> None:
+    def _attach_raw_body(self, wd: WatchDescriptor, run: list[InotifyEvent]) -> None:
         with self._lock:
             watch = self._watch_for_wd.get(wd)
             inboxes = (

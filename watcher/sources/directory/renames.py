@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-from watcher.sources.protocol import Move, Moves
+from watcher.sources.protocol import Rename, Renames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class PendingMoves:
+class PendingRenames:
     """The renames that were heard of and not yet taken; a directory's path ends in ``/``.
 
     Args:
@@ -22,7 +22,7 @@ class PendingMoves:
         self._grace_s = grace_s
         self._left: dict[int, tuple[bytes, float]] = {}
         self._numbers = count()
-        self._moves: dict[int, Move] = {}
+        self._moves: dict[int, Rename] = {}
         self._by_path: dict[bytes, int] = {}
 
     def leave(self, cookie: int, path: bytes, now_s: float) -> None:
@@ -34,7 +34,7 @@ class PendingMoves:
         path, _ = self._left.pop(cookie, (None, 0.0))
         return path
 
-    def add(self, move: Move) -> None:
+    def add(self, move: Rename) -> None:
         """Note a whole rename. A file that is renamed again before anyone looked has moved once, from its first name to its last."""
         if move.is_directory:
             # What moves with it is found under its new name; nothing before can be merged with anything after.
@@ -43,28 +43,28 @@ class PendingMoves:
             return
         former = self._by_path.pop(move.old_path, None)
         if former is not None:
-            move = Move(self._moves.pop(former).old_path, move.path)
+            move = Rename(self._moves.pop(former).old_path, move.path)
         if move.old_path != move.path:
             number = next(self._numbers)
             self._moves[number] = move
             self._by_path[move.path] = number
 
-    def take(self) -> Iterator[Moves]:
+    def take(self) -> Iterator[Renames]:
         """Remove and yield the renames in order: a directory's alone, those of files between two directories' together."""
         moves = list(self._moves.values())
         self._moves.clear()
         self._by_path.clear()
-        files: list[Move] = []
+        files: list[Rename] = []
         for move in moves:
             if not move.is_directory:
                 files.append(move)
                 continue
             if files:
-                yield Moves(files)
+                yield Renames(files)
                 files = []
-            yield Moves([move])
+            yield Renames([move])
         if files:
-            yield Moves(files)
+            yield Renames(files)
 
     def expire(self, now_s: float) -> list[bytes]:
         """Remove and return the paths that were left longer ago than the grace, to a place outside."""

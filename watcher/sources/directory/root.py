@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.mounts import Mount, mount_of
-from watcher.filesystem.openat2 import name_of, open_beneath, open_here, place_of
+from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks, proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Root:
         try:
             root = self._open_root()
             try:
-                os.scandir(name_of(root)).close()
+                os.scandir(proc_fd_path(root)).close()
                 found = os.fstat(root)
                 # Of what was opened: by its path another file system could have come or gone since.
-                mount = mount_of(os.fsdecode(name_of(root)))
+                mount = mount_of(os.fsdecode(proc_fd_path(root)))
             finally:
                 os.close(root)
         except PermissionError as error:
@@ -125,9 +125,9 @@ class Root:
         """
         if self._spec.within is None:
             return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
-        fd = open_here(path, flags, directory=directory)
+        fd = open_no_magiclinks(path, flags, directory=directory)
         try:
-            self._check_allowed(os.fsdecode(place_of(fd)))
+            self._check_allowed(os.fsdecode(current_path(fd)))
         except BaseException:
             os.close(fd)
             raise
@@ -155,7 +155,7 @@ class Root:
             OSError: It was just moved out of the tree.
         """
         with self.held() as root:
-            above, place = (place_of(fd).rstrip(b"/") + b"/" for fd in (root, directory))
+            above, place = (current_path(fd).rstrip(b"/") + b"/" for fd in (root, directory))
         if not place.startswith(above):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), place)
         return place[len(above) :]

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.errors import ConfigError, UnavailableError
-from watcher.filesystem.openat2 import name_of
+from watcher.filesystem.openat2 import proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
 from watcher.sources.directory import inotify
 from watcher.sources.directory.hints import Hints
 from watcher.sources.directory.tree import Tree
-from watcher.sources.directory.watch_table import DirectoryWatches
+from watcher.sources.directory.watch_table import WatchTable
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Batch,
     EntryBatch,
-    LinksMoved,
-    Looks,
+    Inspection,
+    LinksChanged,
     Observation,
     Subtree,
 )
@@ -69,7 +69,7 @@ class DirectoryScan:
         yield self._batch(met, since_ns)
         source.scanned(self)
 
-    def second(self, missing: int) -> None:
+    def verification_scan(self, missing: int) -> None:
         """Return None."""
 
     def _batch(self, entries: list[Entry], since_ns: int) -> Batch:
@@ -110,7 +110,7 @@ class DirectorySource:
         self._clock = clock
         self._state = state
         self._hints = Hints(spec, path_filter, self.tree)
-        self._watches: DirectoryWatches | None = None
+        self._watches: WatchTable | None = None
         self._unnotified = ""
         self._has_links = False
         self._root_due_s = 0.0
@@ -130,10 +130,10 @@ class DirectorySource:
             if self.tree.subpaths
             else ""
         )
-        strays = self.tree.strays
+        links_outside = self.tree.links_outside
         stray = (
-            f"links that lead out of what the server allows are left out, such as {os.fsdecode(min(strays))!r}"
-            if strays
+            f"links that lead out of what the server allows are left out, such as {os.fsdecode(min(links_outside))!r}"
+            if links_outside
             else ""
         )
         return "; ".join(reason for reason in (self._unnotified, unread, subpath, stray) if reason)
@@ -145,7 +145,7 @@ class DirectorySource:
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
-    def identity(self) -> str:
+    def volume_id(self) -> str:
         """Which file system holds the place, in words that stay the same when it is mounted again."""
         return self.tree.root.mount.identity if self.tree.root.mount else ""
 
@@ -164,7 +164,7 @@ class DirectorySource:
         ):
             return
         try:
-            self._watches = DirectoryWatches(self._notifications(), inotify.Inbox(wake))
+            self._watches = WatchTable(self._notifications(), inotify.Inbox(wake))
         except OSError as error:
             self._unnotified = f"no notifications, polling instead: {error.strerror}"
             return
@@ -215,7 +215,7 @@ class DirectorySource:
             return
         try:
             # With a dot, since links are not followed, and the name of a descriptor is one.
-            self._watches.add(prefix, name_of(directory) + b"/.")
+            self._watches.add(prefix, proc_fd_path(directory) + b"/.")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
                 self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
@@ -245,7 +245,7 @@ class DirectorySource:
 
     # Hints
 
-    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
         """See ``base.Source.hint``."""
         now_s = self._clock()
         for path, ctime_ns in doubts.items():
@@ -270,9 +270,9 @@ class DirectorySource:
             return
         yield from self._ready(now_s)
 
-    def look(self, paths: Sequence[bytes]) -> Looks:
+    def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``base.Source.look``."""
-        looks = Looks()
+        looks = Inspection()
         with self.tree.root.held():
             for path in paths:
                 try:
@@ -283,17 +283,17 @@ class DirectorySource:
                     looks.entries.append(entry)
                     continue
                 looks.gone.append(path)
-                if self.tree.linked_directory(path) is not None:
+                if self.tree.directory_link(path) is not None:
                     self._hints.trees[path + b"/"] = self._clock()
         self.note_links(looks.entries)
         if looks.gone:
             self.tree.root.check()
         return looks
 
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """See ``base.Source.confirm_gone``; what is there after all was renamed while the scan ran, and is hinted."""
-        looks = self.look(paths)
-        self.hint(dict.fromkeys(entry.path for entry in looks.entries))
+    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """See ``base.Source.confirm_deleted``; what is there after all was renamed while the scan ran, and is hinted."""
+        looks = self.inspect(paths)
+        self.recheck(dict.fromkeys(entry.path for entry in looks.entries))
         return looks.gone
 
     def _ready(self, now_s: float) -> Iterator[Observation]:
@@ -308,10 +308,10 @@ class DirectorySource:
                 yield Subtree(prefix)
         if self._has_links and hints.links_due_s <= now_s:
             hints.links_due_s = now_s + self._spec.poll_interval_s
-            yield LinksMoved()
+            yield LinksChanged()
         while taken := hints.settle.take(now_s, BATCH_ENTRIES):
             since_ns = time.time_ns()
-            looks = self.look([path for path, _ in taken])
+            looks = self.inspect([path for path, _ in taken])
             looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
             looks.doubts = {path: hint.ctime_ns for path, hint in taken if not hint.is_notified}
             if self._watches is None:

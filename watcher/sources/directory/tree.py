@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError
 from watcher.filesystem.mounts import subpath_mounts
-from watcher.filesystem.openat2 import name_of, open_beneath
+from watcher.filesystem.openat2 import open_beneath, proc_fd_path
 from watcher.model import Entry
 from watcher.sources.directory.root import Root
 from watcher.sources.protocol import BATCH_ENTRIES
@@ -71,8 +71,8 @@ class Tree:
         root: The directory itself.
         links: Links to directories that were met and lead inside, by their prefix.
         subpaths: Where Kubernetes mounted parts of volumes with ``subPath``, at the root or below it.
-        projections: Prefixes of the volumes met that Kubernetes writes: ConfigMaps, Secrets, downward API, projected volumes.
-        strays: Links to files met that lead out of what the server allows; they are no entries.
+        projected_volumes: Prefixes of the volumes met that Kubernetes writes: ConfigMaps, Secrets, downward API, projected volumes.
+        links_outside: Links to files met that lead out of what the server allows; they are no entries.
     """
 
     def __init__(self, spec: DirectorySpec, path_filter: PathFilter) -> None:
@@ -81,8 +81,8 @@ class Tree:
         self.root = Root(spec)
         self.links: dict[bytes, LinkedDirectory] = {}
         self.subpaths: list[str] = []
-        self.projections: set[bytes] = set()
-        self.strays: set[bytes] = set()
+        self.projected_volumes: set[bytes] = set()
+        self.links_outside: set[bytes] = set()
 
     def open(self) -> None:
         """Find the root and remember which directory it is.
@@ -92,7 +92,7 @@ class Tree:
         """
         self.root.open()
         self.subpaths = [mount.point for mount in subpath_mounts(self._spec.path)]
-        for met in (self.projections, self.links, self.strays):
+        for met in (self.projected_volumes, self.links, self.links_outside):
             met.clear()
 
     def find_projection(self, prefix: bytes) -> None:
@@ -101,15 +101,15 @@ class Tree:
             with self.root.directory(prefix) as directory:
                 os.readlink(b"..data", dir_fd=directory)
         except OSError:
-            self.projections.discard(prefix)
+            self.projected_volumes.discard(prefix)
         else:
-            self.projections.add(prefix)
+            self.projected_volumes.add(prefix)
 
     def is_readable(self, prefix: bytes) -> bool:
         """Tell whether the directory at a prefix is there, and may be read and searched."""
         try:
             with self.root.directory(prefix) as directory:
-                return os.access(name_of(directory), os.R_OK | os.X_OK, effective_ids=True)
+                return os.access(proc_fd_path(directory), os.R_OK | os.X_OK, effective_ids=True)
         except OSError:
             return False
 
@@ -125,7 +125,7 @@ class Tree:
         return self._find(path) or self._find(path)
 
     def _find(self, path: bytes) -> Entry | None:
-        self.strays.discard(path)
+        self.links_outside.discard(path)
         parent, _, name = path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
@@ -147,7 +147,7 @@ class Tree:
                 raise
         return None
 
-    def linked_directory(self, path: bytes) -> LinkedDirectory | None:
+    def directory_link(self, path: bytes) -> LinkedDirectory | None:
         """Return the directory inside the root that a symbolic link at ``path`` leads to, and remember it; None for anything else."""
         prefix = path + b"/"
         self.links.pop(prefix, None)
@@ -177,7 +177,7 @@ class Tree:
         Raises:
             WatcherError: As ``Root.held``.
         """
-        self.strays = {path for path in self.strays if not path.startswith(prefix)}
+        self.links_outside = {path for path in self.links_outside if not path.startswith(prefix)}
         with self.root.held() as root:
             try:
                 with self.root.directory(prefix) as directory:
@@ -222,7 +222,7 @@ class Tree:
             while entries := self._take(items, directory, step, steps, links):
                 yield entries
         # Links come last, when it is known whether Kubernetes writes this directory; a listing during a swap may leave ``..data`` out.
-        if links or step.prefix in self.projections:
+        if links or step.prefix in self.projected_volumes:
             self.find_projection(step.prefix)
         if entries := [
             entry
@@ -289,7 +289,7 @@ class Tree:
         self, directory: int, path: bytes, step: _Step, steps: list[_Step], unread: list[bytes]
     ) -> Entry | None:
         """Return the entry of a link to a file, or put the directory that it leads to on the list."""
-        linked = self.linked_directory(path)
+        linked = self.directory_link(path)
         if linked is not None:
             target = linked.target
             is_loop = (
@@ -330,7 +330,7 @@ class Tree:
                 else os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             )
         except DeniedError:
-            self.strays.add(path)
+            self.links_outside.add(path)
             raise FileNotFoundError(
                 errno.ENOENT, "leads out of what may be looked at", path
             ) from None
@@ -348,7 +348,7 @@ class Tree:
     ) -> Entry:
         if not projected or found.st_size > DIGEST_MAX_BYTES:
             return observed(path, found, is_link=is_link)
-        with open(name_of(fd), "rb") as file:
+        with open(proc_fd_path(fd), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)
 
@@ -358,7 +358,7 @@ class Tree:
         Raises:
             OSError: The key has vanished meanwhile, so nothing can be told.
         """
-        for prefix in self.projections:
+        for prefix in self.projected_volumes:
             if not path.startswith(prefix) or path == prefix:
                 continue
             key = path[len(prefix) :].split(b"/", 1)[0]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from watcher.sources.directory.inotify import Inbox, Inotify
 
 
-class DirectoryWatches:
+class WatchTable:
     """The watches of one tree, by descriptor and by prefix. For one thread.
 
     Attributes:

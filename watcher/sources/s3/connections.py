@@ -20,7 +20,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
-from watcher.addresses import is_privileged, literal_address
+from watcher.addresses import is_metadata_address, literal_address
 from watcher.errors import DeniedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _refuse_privileged(host: str, connected: socket.socket) -> socket.socket:
         DeniedError: It is closed then.
     """
     address = connected.getpeername()[0]
-    if is_privileged(address) and literal_address(host.strip("[]")) is None:
+    if is_metadata_address(address) and literal_address(host.strip("[]")) is None:
         connected.close()
         message = f"it leads to {address}, where machines and clouds keep what is theirs"
         raise DeniedError(

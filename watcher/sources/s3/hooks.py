@@ -38,15 +38,15 @@ def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[floa
     # An error with status 200 and a page that is torn stay with the SDK, which tries again as after a 500.
     if check := getattr(handlers, "_handle_200_error", None):
         events.unregister("before-parse.s3.*", check)
-    events.register("before-parse.s3.ListObjectsV2", _withhold)
+    events.register("before-parse.s3.ListObjectsV2", _skip_sdk_parsing)
     # What is registered for all operations comes after what is for one.
-    events.register("before-parse.s3", _spare)
-    events.register("after-call.s3.ListObjectsV2", _hand_over)
-    events.register_first("needs-retry.s3", partial(_heed, slow_down, attempts))
+    events.register("before-parse.s3", _drop_unsafe_body)
+    events.register("after-call.s3.ListObjectsV2", _attach_raw_body)
+    events.register_first("needs-retry.s3", partial(_on_slow_down, slow_down, attempts))
     events.register_first("needs-retry.s3", _give_up)
 
 
-def _heed(
+def _on_slow_down(
     slow_down: Callable[[float], None],
     most_attempts: int,
     response: tuple[AWSResponse, object] | None,
@@ -70,7 +70,7 @@ def _give_up(caught_exception: Exception | None, **_: object) -> bool | None:
     return None if find_own(caught_exception) is None else False
 
 
-def _withhold(response_dict: dict[str, Any], **_: object) -> None:
+def _skip_sdk_parsing(response_dict: dict[str, Any], **_: object) -> None:
     if response_dict["status_code"] == HTTPStatus.OK:
         if is_failure(response_dict["body"]):
             response_dict["status_code"] = HTTPStatus.INTERNAL_SERVER_ERROR.value
@@ -78,12 +78,12 @@ def _withhold(response_dict: dict[str, Any], **_: object) -> None:
             response_dict["body"] = b""
 
 
-def _spare(response_dict: dict[str, Any], **_: object) -> None:
+def _drop_unsafe_body(response_dict: dict[str, Any], **_: object) -> None:
     """Keep from the SDK what costs too much to read; it goes by the status then, as for all that it cannot read."""
     body = response_dict["body"]
     if len(body) > SDK_MAX_BYTES or not is_plain(body):
         response_dict["body"] = b""
 
 
-def _hand_over(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:
+def _attach_raw_body(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:
     parsed["Body"] = http_response.content

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from watcher.sources.s3.objects import ObjectBatch, ObjectReader
     from watcher.sources.s3.pages import Page
 
-END = b"\xff"
+MAX_KEY = b"\xff"
 """Greater than any key, since no UTF-8 has this byte: where the last part ends, and the key that is met when there is none."""
 
-WORTHWHILE = 4
-"""A part is split only where so many landmarks are ahead in it: about so many pages."""
+MIN_PAGES_TO_SPLIT = 4
+"""A part is split only where so many split_keys are ahead in it: about so many pages."""
 OPENINGS_MAX = 100_000
 """So many pages of a part may come out of order, or have no keys."""
 _BLIND_PAGES = 2
 _CLASS_ENDS = ((b"09", ord("9")), (b"AZ", ord("Z")), (b"az", ord("z")))
 
 
-class DisorderError(Exception):
+class UnorderedListingError(Exception):
     """The listing cannot be read in parts; its text says why."""
 
 
-class Question(NamedTuple):
+class PageRequest(NamedTuple):
     """What to ask for the next page of a part.
 
     Attributes:
@@ -54,7 +54,7 @@ class Question(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class KeyRange:
     """Some of the keys of a listing: those with a prefix, greater than ``after`` and not greater than ``until``.
 
     Attributes:
@@ -64,10 +64,10 @@ class Part:
         until: See above.
         is_asked: A page is on its way.
         token: For the next page.
-        first: The first key that it met; ``END`` when there is none; None while that is not known.
+        first: The first key that it met; ``MAX_KEY`` when there is none; None while that is not known.
         first_on_page: The first key of the last page.
         last: The greatest key that was met, ``after`` before any was.
-        beyond: The first key that it met beyond ``until``; ``END`` when there is none; None while that is not known.
+        beyond: The first key that it met beyond ``until``; ``MAX_KEY`` when there is none; None while that is not known.
         rest: The objects from ``beyond`` on, and how to read them.
         is_joined: Its right seam is good.
         is_dropped: The part on its left has taken it over.
@@ -78,7 +78,7 @@ class Part:
     prefix: str
     batches: Batches
     after: bytes = b""
-    until: bytes = END
+    until: bytes = MAX_KEY
     is_asked: bool = False
     token: str | None = None
     first: bytes | None = None
@@ -92,23 +92,23 @@ class Part:
     openings: set[int] = field(default_factory=set)
 
     @property
-    def question(self) -> Question:
+    def question(self) -> PageRequest:
         """What to ask next."""
-        return Question(self.prefix, self.after.decode(), self.token)
+        return PageRequest(self.prefix, self.after.decode(), self.token)
 
 
-class Listing:
+class RangeListing:
     """One listing in progress. Ask it for a part whose next page is to be fetched, and give it the page.
 
     Args:
         place: For messages.
         prefixes: One part for each, to begin with.
         path_filter: Which keys count.
-        landmarks: Keys at which parts may be split, ascending, about a page from each other; without them none is.
+        split_keys: Keys at which parts may be split, ascending, about a page from each other; without them none is.
 
     Attributes:
         keys: How many were met.
-        landmarks: The last keys of its own batches, by part; for the listing after this one.
+        split_keys: The last keys of its own batches, by part; for the listing after this one.
         disorder: Why the keys are not in ascending order; empty while they are.
     """
 
@@ -118,15 +118,15 @@ class Listing:
         prefixes: Sequence[str],
         path_filter: PathFilter,
         *,
-        landmarks: Sequence[bytes] = (),
+        split_keys: Sequence[bytes] = (),
     ) -> None:
         self.keys = 0
-        self.landmarks: list[bytes] = []
+        self.split_keys: list[bytes] = []
         self.disorder = ""
         self._place = place
         self._filter = path_filter
-        self._landmarks = landmarks
-        self._parts = [Part(prefix, Batches(path_filter)) for prefix in prefixes]
+        self._landmarks = split_keys
+        self._parts = [KeyRange(prefix, Batches(path_filter)) for prefix in prefixes]
         self._pages = 0
         self._guesses = 0
 
@@ -146,7 +146,7 @@ class Listing:
         """Whether every key was met that the listing has."""
         return all(part.is_joined for part in self._parts)
 
-    def next_part(self) -> Part | None:
+    def next_part(self) -> KeyRange | None:
         """Return a part whose next page is to be fetched now, and note that it is; None when there is none."""
         part = (
             next((part for part in self._parts if not part.is_asked and part.beyond is None), None)
@@ -156,12 +156,12 @@ class Listing:
             part.is_asked = True
         return part
 
-    def take(self, part: Part, page: Page) -> list[ObjectBatch]:
+    def take(self, part: KeyRange, page: Page) -> list[ObjectBatch]:
         """Take in the page that was fetched for a part and return the batches that are complete with it.
 
         Raises:
             UnavailableError: The page cannot be believed.
-            DisorderError: The listing cannot be read in parts.
+            UnorderedListingError: The listing cannot be read in parts.
         """
         part.is_asked = False
         if part.is_dropped:
@@ -182,16 +182,16 @@ class Listing:
             disorder: Which.
 
         Raises:
-            DisorderError: The listing is read in parts, and must not be.
+            UnorderedListingError: The listing is read in parts, and must not be.
         """
         self.disorder = self.disorder or disorder
         if self._landmarks:
-            raise DisorderError(disorder)
+            raise UnorderedListingError(disorder)
 
     # One part
 
     def _add(
-        self, part: Part, objects: Sequence[bytes], reader: ObjectReader
+        self, part: KeyRange, objects: Sequence[bytes], reader: ObjectReader
     ) -> Iterator[ObjectBatch]:
         if objects:
             first, last = reader.key(objects[0]), reader.key(objects[-1])
@@ -210,10 +210,10 @@ class Listing:
         elif part.token is not None:
             self._note_opening(part, part.token.encode())
         if part.token is None and part.beyond is None:
-            part.beyond = END
-            part.first = part.first or END
+            part.beyond = MAX_KEY
+            part.first = part.first or MAX_KEY
 
-    def _check_order(self, part: Part, first: bytes, last: bytes) -> None:
+    def _check_order(self, part: KeyRange, first: bytes, last: bytes) -> None:
         if part.last < first <= last:
             return
         self.note_disorder(
@@ -223,14 +223,14 @@ class Listing:
         )
         self._note_opening(part, first)
 
-    def _note_opening(self, part: Part, opening: bytes) -> None:
+    def _note_opening(self, part: KeyRange, opening: bytes) -> None:
         """Recognise a chain of pages that is a circle, or has no end; none can be such while its keys ascend."""
         if hash(opening) in part.openings or len(part.openings) == OPENINGS_MAX:
             raise distrust("it runs in a circle, or without end", self._place)
         part.openings.add(hash(opening))
 
     def _note(self, batch: ObjectBatch) -> ObjectBatch:
-        self.landmarks.append(batch.last_key)
+        self.split_keys.append(batch.last_key)
         self.keys += len(batch)
         return batch
 
@@ -241,7 +241,7 @@ class Listing:
         index = 0
         while index < len(self._parts):
             part = self._parts[index]
-            right = self._parts[index + 1] if part.until != END else None
+            right = self._parts[index + 1] if part.until != MAX_KEY else None
             if part.is_joined or part.beyond is None or (right is not None and right.first is None):
                 index += 1
             elif right is None or part.beyond == right.first:
@@ -250,9 +250,9 @@ class Listing:
             else:
                 yield from self._take_over(part, right)
 
-    def _take_over(self, part: Part, right: Part) -> Iterator[ObjectBatch]:
+    def _take_over(self, part: KeyRange, right: KeyRange) -> Iterator[ObjectBatch]:
         if part.rest is None:
-            raise DisorderError(
+            raise UnorderedListingError(
                 f"there are keys from {right.first!r} on, and no more after {part.last!r}"
             )
         right.is_dropped = True
@@ -261,7 +261,7 @@ class Listing:
         part.last, part.until, part.beyond, part.rest = part.until, right.until, None, None
         yield from self._add(part, objects, reader)
 
-    def _split(self) -> Part | None:
+    def _split(self) -> KeyRange | None:
         """Split the longest part in two, and return the second half."""
         if not self._landmarks:
             return None
@@ -272,31 +272,31 @@ class Listing:
         )
         if part is None:
             return None
-        if high - low >= WORTHWHILE:
+        if high - low >= MIN_PAGES_TO_SPLIT:
             return self._cut(part, self._landmarks[(low + high) // 2])
         for part in self._parts:
             if (
                 part.beyond is None
                 and part.blind_pages >= _BLIND_PAGES
-                and self._guesses < WORTHWHILE + self._pages // WORTHWHILE
+                and self._guesses < MIN_PAGES_TO_SPLIT + self._pages // MIN_PAGES_TO_SPLIT
             ):
-                cut = guess_split(part.first_on_page, part.last, part.until)
+                cut = estimate_split(part.first_on_page, part.last, part.until)
                 if cut is not None:
                     self._guesses += 1
                     return self._cut(part, cut)
         return None
 
-    def _span(self, part: Part) -> tuple[int, int]:
+    def _span(self, part: KeyRange) -> tuple[int, int]:
         return bisect_right(self._landmarks, part.last), bisect_left(self._landmarks, part.until)
 
-    def _cut(self, part: Part, key: bytes) -> Part:
-        right = Part(part.prefix, Batches(self._filter), after=key, until=part.until, last=key)
+    def _cut(self, part: KeyRange, key: bytes) -> KeyRange:
+        right = KeyRange(part.prefix, Batches(self._filter), after=key, until=part.until, last=key)
         part.until = key
         self._parts.insert(self._parts.index(part) + 1, right)
         return right
 
 
-def guess_split(first: bytes, last: bytes, until: bytes) -> bytes | None:
+def estimate_split(first: bytes, last: bytes, until: bytes) -> bytes | None:
     """Return a key that may have as many keys before it as after it, in the part of a listing of which nothing is known.
 
     Names count: the character in which the first and the last key of a page differ, and those before it, go on to the end of their kind

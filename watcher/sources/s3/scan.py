@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from watcher.errors import WatcherError
-from watcher.sources.s3.key_ranges import WORTHWHILE, DisorderError, Listing, Question
-from watcher.sources.s3.strategy import Way
+from watcher.sources.s3.key_ranges import (
+    MIN_PAGES_TO_SPLIT,
+    PageRequest,
+    RangeListing,
+    UnorderedListingError,
+)
+from watcher.sources.s3.strategy import Mode
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
@@ -17,11 +22,11 @@ if TYPE_CHECKING:
 
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.protocol import Batch
-    from watcher.sources.s3.key_ranges import Part
+    from watcher.sources.s3.key_ranges import KeyRange
     from watcher.sources.s3.objects import ObjectBatch
     from watcher.sources.s3.pages import Page
-    from watcher.sources.s3.strategy import Plan
-    from watcher.sources.s3.throttle import Throttle
+    from watcher.sources.s3.strategy import ListingStrategy
+    from watcher.sources.s3.throttle import ConcurrencyLimit
     from watcher.spec import BucketSpec
 
 CONFIRMED_KEYS = 100
@@ -46,10 +51,10 @@ class Lister(NamedTuple):
 
     spec: BucketSpec
     path_filter: PathFilter
-    fetch: Callable[[Question, str], Page]
+    fetch: Callable[[PageRequest, str], Page]
     should_stop: Callable[[], bool]
-    plan: Plan
-    throttle: Throttle
+    plan: ListingStrategy
+    throttle: ConcurrencyLimit
 
 
 class BucketScan:
@@ -75,7 +80,7 @@ class BucketScan:
         self._lister = lister
         self._completed = completed
         self._former = former
-        self._way = Way.CHAIN
+        self._way = Mode.SEQUENTIAL
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of objects that follow each other; an object that changes meanwhile may come twice.
@@ -87,10 +92,10 @@ class BucketScan:
             DeniedError: The store refuses.
             UnavailableError: A page could not be read or believed, or the watch is to stop.
         """
-        self._way = self._lister.plan.choose_way() if self._former is None else Way.CHAIN
-        if self._way is Way.PREFIXES:
+        self._way = self._lister.plan.choose_way() if self._former is None else Mode.SEQUENTIAL
+        if self._way is Mode.BY_PREFIX:
             yield from self._read_prefixes()
-        elif self._way is Way.PARTS:
+        elif self._way is Mode.PARALLEL:
             yield from self._read_parts()
         else:
             yield from self._read_chain()
@@ -98,25 +103,25 @@ class BucketScan:
             self._lister.plan.note_failed()
         self._completed(self.keys)
 
-    def second(self, missing: int) -> BucketScan | None:
+    def verification_scan(self, missing: int) -> BucketScan | None:
         """Return a listing in one chain, where this one was read otherwise and lacks more keys than are asked for one by one."""
         is_few = missing <= CONFIRMED_KEYS
         self._lister.plan.note_missing(is_few=is_few)
-        if self._way is Way.CHAIN or is_few:
+        if self._way is Mode.SEQUENTIAL or is_few:
             return None
         return BucketScan(self._lister, self._completed, former=self)
 
     def _read_chain(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
         """Read page by page, from the first pages on where they are there already."""
-        self._way = Way.CHAIN
+        self._way = Mode.SEQUENTIAL
         yield from self._read(self._make_listing([self._lister.spec.prefix]), pages)
 
     def _read_parts(self) -> Iterator[Batch]:
         """Read in parts, and if that cannot be done all over again in a chain."""
         plan, spec = self._lister.plan, self._lister.spec
         try:
-            yield from self._read(self._make_listing([spec.prefix], landmarks=plan.landmarks))
-        except DisorderError as error:
+            yield from self._read(self._make_listing([spec.prefix], split_keys=plan.split_keys))
+        except UnorderedListingError as error:
             structlog.get_logger("watcher").warning(
                 "scan.in_one_chain", place=spec.place, reason=f"{error!s:.500}"
             )
@@ -144,9 +149,9 @@ class BucketScan:
     def _read_ahead(self) -> list[Page]:
         """Return so many first pages of the chain as a large prefix has."""
         prefix = self._lister.spec.prefix
-        pages = [self._lister.fetch(Question(prefix, "", None), "")]
-        while len(pages) < WORTHWHILE and (token := pages[-1].next_token) is not None:
-            pages.append(self._lister.fetch(Question(prefix, "", token), ""))
+        pages = [self._lister.fetch(PageRequest(prefix, "", None), "")]
+        while len(pages) < MIN_PAGES_TO_SPLIT and (token := pages[-1].next_token) is not None:
+            pages.append(self._lister.fetch(PageRequest(prefix, "", token), ""))
         return pages
 
     def _find_prefixes(self, keys: Sequence[bytes]) -> tuple[list[Page], list[str]]:
@@ -162,7 +167,7 @@ class BucketScan:
         pages, passed = [], []
         prefix = self._lister.spec.prefix
         for _ in range(LEVELS_MAX):
-            page = self._lister.fetch(Question(prefix, "", None), "/")
+            page = self._lister.fetch(PageRequest(prefix, "", None), "/")
             large = {
                 found
                 for found in page.prefixes
@@ -181,12 +186,14 @@ class BucketScan:
             prefix = page.prefixes[0]
         return [], []
 
-    def _make_listing(self, prefixes: Sequence[str], *, landmarks: Sequence[bytes] = ()) -> Listing:
-        return Listing(
-            self._lister.spec.place, prefixes, self._lister.path_filter, landmarks=landmarks
+    def _make_listing(
+        self, prefixes: Sequence[str], *, split_keys: Sequence[bytes] = ()
+    ) -> RangeListing:
+        return RangeListing(
+            self._lister.spec.place, prefixes, self._lister.path_filter, split_keys=split_keys
         )
 
-    def _read(self, listing: Listing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
+    def _read(self, listing: RangeListing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
         """Read a listing to its end.
 
         Args:
@@ -194,7 +201,7 @@ class BucketScan:
             pages: Its first pages, where they are there already.
 
         Raises:
-            DisorderError: It cannot be read in parts.
+            UnorderedListingError: It cannot be read in parts.
         """
         batches = listing.start(pages)
         throttle = self._lister.throttle
@@ -208,15 +215,15 @@ class BucketScan:
                         listing.note_disorder(f"keys before {batch.last_key!r} do not ascend")
                 if listing.is_complete:
                     break
-                throttle.bear(is_awaited=not workers.has_answer)
+                throttle.on_response(was_waiting=not workers.has_answer)
                 batches = self._take(workers, listing)
         self.keys = listing.keys
         self._lister.plan.note_completed(self._way, listing)
 
-    def _fetch(self, part: Part) -> Page:
+    def _fetch(self, part: KeyRange) -> Page:
         return self._lister.fetch(part.question, "")
 
-    def _take(self, workers: Workers[Part, Page], listing: Listing) -> list[ObjectBatch]:
+    def _take(self, workers: Workers[KeyRange, Page], listing: RangeListing) -> list[ObjectBatch]:
         """Wait for the next page, of whatever part, and return the batches that are complete with it."""
         part, answer = workers.take()
         try:
@@ -225,6 +232,6 @@ class BucketScan:
             if part.is_dropped:
                 return []
             if part.question.start_after and part.question.token is None:
-                raise DisorderError(f"StartAfter is not answered: {error}") from error
+                raise UnorderedListingError(f"StartAfter is not answered: {error}") from error
             raise
         return listing.take(part, page)

@@ -16,14 +16,14 @@ from botocore.exceptions import ClientError
 
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
-from watcher.sources.protocol import BATCH_ENTRIES, Looks
+from watcher.sources.protocol import BATCH_ENTRIES, Inspection
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.errors import has_expired, translated
-from watcher.sources.s3.key_ranges import Question
+from watcher.sources.s3.key_ranges import PageRequest
 from watcher.sources.s3.pages import read_head, read_page
 from watcher.sources.s3.scan import CONFIRMED_KEYS, BucketScan, Lister
-from watcher.sources.s3.strategy import Plan
-from watcher.sources.s3.throttle import Throttle
+from watcher.sources.s3.strategy import ListingStrategy
+from watcher.sources.s3.throttle import ConcurrencyLimit
 from watcher.sources.s3.workers import STOP_POLL_S, Workers
 from watcher.spec import Mode
 
@@ -64,7 +64,7 @@ class BucketSource:
         cost: What the scans cost, by the last one.
     """
 
-    identity = ""
+    volume_id = ""
 
     def __init__(
         self, spec: BucketSpec, path_filter: PathFilter, *, should_stop: Callable[[], bool]
@@ -84,8 +84,8 @@ class BucketSource:
         self._should_stop = should_stop
         self._client: S3Client | None = None
         self._lock = threading.Lock()
-        plan = Plan(spec.list_workers, time.monotonic)
-        self._throttle = Throttle(plan.workers, time.monotonic)
+        plan = ListingStrategy(spec.list_workers, time.monotonic)
+        self._throttle = ConcurrencyLimit(plan.workers, time.monotonic)
         self._lister = Lister(spec, path_filter, self._fetch, should_stop, plan, self._throttle)
 
     @property
@@ -138,7 +138,7 @@ class BucketSource:
             self._lister, lambda keys: self._completed(keys, self.requests - requests_before)
         )
 
-    def hint(self, doubts: Mapping[bytes, int | None]) -> None:
+    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
         """Do nothing: the next scan looks at everything."""
 
     def observe(self) -> Sequence[Observation]:
@@ -149,7 +149,7 @@ class BucketSource:
         """Return None: there will be no hints."""
         return None
 
-    def look(self, paths: Sequence[bytes]) -> Looks:
+    def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """Look at single keys by HEAD, to confirm that they are gone.
 
         What is there comes with the last-modified of HEAD: whole seconds, where the listing of some stores has fractions.
@@ -157,7 +157,7 @@ class BucketSource:
         Raises:
             UnavailableError: A key cannot be looked at now, for whatever reason.
         """
-        looks = Looks()
+        looks = Inspection()
         with self._unavailable_instead():
             for path in paths:
                 entry = self._look_at(path)
@@ -169,7 +169,7 @@ class BucketSource:
                 self._list_one(self._spec.prefix)
         return looks
 
-    def confirm_gone(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """Ask for keys that a complete listing did not have: for each of ``CONFIRMED_KEYS``, for some of more.
 
         Stores and proxies are known that answer a listing with less than there is, and say that it is all.
@@ -199,7 +199,7 @@ class BucketSource:
             while waiting or workers.busy:
                 while waiting and workers.busy < self._throttle.limit:
                     workers.put(waiting.pop())
-                self._throttle.bear(is_awaited=not workers.has_answer)
+                self._throttle.on_response(was_waiting=not workers.has_answer)
                 path, is_there = workers.take()
                 if is_there.result():
                     present.add(path)
@@ -230,7 +230,7 @@ class BucketSource:
         return self._list_keys(path.decode(), max_keys=BATCH_ENTRIES)
 
     def _list_keys(self, prefix: str, *, max_keys: int) -> set[bytes]:
-        page = self._list(Question(prefix, "", None), max_keys=max_keys)
+        page = self._list(PageRequest(prefix, "", None), max_keys=max_keys)
         return {entry.path for entry in page.reader.read(page.objects)}
 
     @contextmanager
@@ -248,11 +248,11 @@ class BucketSource:
         """
         return self._list_keys(prefix, max_keys=1)
 
-    def _fetch(self, question: Question, delimiter: str) -> Page:
+    def _fetch(self, question: PageRequest, delimiter: str) -> Page:
         """Return a page for a scan; called from any thread."""
         return self._list(question, max_keys=BATCH_ENTRIES, delimiter=delimiter)
 
-    def _list(self, question: Question, *, max_keys: int, delimiter: str = "") -> Page:
+    def _list(self, question: PageRequest, *, max_keys: int, delimiter: str = "") -> Page:
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._spec.bucket,
             "Prefix": question.prefix,

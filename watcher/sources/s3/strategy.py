@@ -1,7 +1,7 @@
 """Decides how a bucket is listed the next time, by what the listings before it have shown. Pure.
 
 Only a listing that was read in one chain shows that a store keeps its keys in order; S3 says that it does, its relatives do not always.
-After that, and for a day, listings are split at their own landmarks. A store of another order, or one that has not shown its order yet,
+After that, and for a day, listings are split at their own split_keys. A store of another order, or one that has not shown its order yet,
 can still be listed by its common prefixes, for which no order is needed.
 """
 
@@ -10,33 +10,33 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.sources.s3.key_ranges import WORTHWHILE
+from watcher.sources.s3.key_ranges import MIN_PAGES_TO_SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from watcher.sources.s3.key_ranges import Listing
+    from watcher.sources.s3.key_ranges import RangeListing
 
 AUTO_WORKERS = 16
 """Pages of 50 ms each then arrive as fast as one core can compare them."""
-PROOF_S = 86_400.0
+ORDER_TRUSTED_S = 86_400.0
 """How long it is believed that a store keeps its keys in order. What is listed in parts and missed for whatever reason is found then."""
-STRIKES = 3
+MAX_FAILURES = 3
 """After so many listings that could not be read in parts none is tried before the order is shown again."""
 
 
-class Way(StrEnum):
+class Mode(StrEnum):
     """How to read a listing."""
 
-    CHAIN = "chain"
+    SEQUENTIAL = "chain"
     """Page by page."""
-    PREFIXES = "prefixes"
+    BY_PREFIX = "prefixes"
     """Each common prefix by itself."""
-    PARTS = "parts"
-    """Split at landmarks."""
+    PARALLEL = "parts"
+    """Split at split_keys."""
 
 
-class Plan:
+class ListingStrategy:
     """What is known of a bucket and its store.
 
     Args:
@@ -45,13 +45,13 @@ class Plan:
 
     Attributes:
         workers: How many pages may be fetched at once.
-        landmarks: Of the last listing, ascending.
+        split_keys: Of the last listing, ascending.
         disorder: Why the keys are not in ascending order; empty as long as they were. Once it is not, no listing is read in parts again.
     """
 
     def __init__(self, workers: int | None, clock: Callable[[], float]) -> None:
         self.workers = workers or AUTO_WORKERS
-        self.landmarks: Sequence[bytes] = ()
+        self.split_keys: Sequence[bytes] = ()
         self.disorder = ""
         self._clock = clock
         self._proven_s: float | None = None
@@ -60,28 +60,28 @@ class Plan:
         self._strikes = 0
         self._is_shrinking = False
 
-    def choose_way(self) -> Way:
+    def choose_way(self) -> Mode:
         """Return how to read the next listing; where the order is to be shown anew, what failed before is forgotten."""
         if self.workers == 1:
-            return Way.CHAIN
+            return Mode.SEQUENTIAL
         if self._is_first or self.disorder:
-            return Way.PREFIXES if self._has_prefixes else Way.CHAIN
-        if self._proven_s is None or self._clock() - self._proven_s > PROOF_S:
+            return Mode.BY_PREFIX if self._has_prefixes else Mode.SEQUENTIAL
+        if self._proven_s is None or self._clock() - self._proven_s > ORDER_TRUSTED_S:
             self._strikes = 0
-            return Way.CHAIN
-        is_useful = len(self.landmarks) > WORTHWHILE and not self._is_shrinking
-        return Way.PARTS if is_useful and self._strikes < STRIKES else Way.CHAIN
+            return Mode.SEQUENTIAL
+        is_useful = len(self.split_keys) > MIN_PAGES_TO_SPLIT and not self._is_shrinking
+        return Mode.PARALLEL if is_useful and self._strikes < MAX_FAILURES else Mode.SEQUENTIAL
 
     def note_no_prefixes(self) -> None:
         """Note that there are no common prefixes which are worth to be listed by themselves."""
         self._has_prefixes = False
 
-    def note_completed(self, way: Way, listing: Listing) -> None:
+    def note_completed(self, way: Mode, listing: RangeListing) -> None:
         """Learn from a listing that was read to its end."""
         self._is_first = False
-        self.landmarks = sorted(listing.landmarks)
+        self.split_keys = sorted(listing.split_keys)
         self.disorder = self.disorder or listing.disorder
-        if way is Way.CHAIN and self._strikes < STRIKES:
+        if way is Mode.SEQUENTIAL and self._strikes < MAX_FAILURES:
             self._proven_s = self._clock()
 
     def note_missing(self, *, is_few: bool) -> None:

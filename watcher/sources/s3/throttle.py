@@ -13,7 +13,7 @@ ROUND_S = 1.0
 """Answers that ask for less within this time are to requests that were sent at once, and count as one."""
 
 
-class Throttle:
+class ConcurrencyLimit:
     """How many requests may be on their way at once. Thread-safe.
 
     What the store has made less grows again by one for each so many answers as are allowed at once.
@@ -51,15 +51,15 @@ class Throttle:
             if now_s - self._slowed_s > ROUND_S:
                 self._slowed_s, self._allowed, self._borne = now_s, max(1, self.limit // 2), 0
 
-    def bear(self, *, is_awaited: bool) -> None:
+    def on_response(self, *, was_waiting: bool) -> None:
         """Note that an answer is taken.
 
         Args:
-            is_awaited: It is not there yet: more requests at once would be of use. Else fewer would do.
+            was_waiting: It is not there yet: more requests at once would be of use. Else fewer would do.
         """
         with self._lock:
             self._wanted = (
-                min(self._wanted + 1, self._most) if is_awaited else max(self._wanted - 1, 1)
+                min(self._wanted + 1, self._most) if was_waiting else max(self._wanted - 1, 1)
             )
             self._borne += 1
             if self._borne >= self._allowed:

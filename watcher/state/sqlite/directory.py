@@ -15,7 +15,7 @@ from watcher.errors import StateError
 from watcher.filesystem.mounts import mount_of
 from watcher.model import Identity
 from watcher.state.sqlite.database import is_damaged, set_aside
-from watcher.state.sqlite.store import Store, read_summary
+from watcher.state.sqlite.store import WatchStore, read_summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ class StateDirectory:
         self.path = path
         self._lock_fd = -1
         self._shared_memory = True
-        self._opened: dict[Path, Store] = {}
+        self._opened: dict[Path, WatchStore] = {}
         self._log = structlog.get_logger("watcher").bind(state=str(path))
 
     def __enter__(self) -> Self:
@@ -105,7 +105,7 @@ class StateDirectory:
                 message, place=str(self.path), hint="make room there, or make it writable"
             ) from error
 
-    def open(self, identity: Identity) -> Store:
+    def open(self, identity: Identity) -> WatchStore:
         """Open the state of an identity; a damaged file is set aside, which is logged, and a new one begun.
 
         To look for damage would be to read all of the file; what is not seen here shows when it is read, and counts at the next opening.
@@ -118,12 +118,12 @@ class StateDirectory:
         if former is not None and former.found_damage:
             self._set_aside(path, "it was found damaged when it was last used")
         try:
-            store = Store(path, shared_memory=self._shared_memory)
+            store = WatchStore(path, shared_memory=self._shared_memory)
         except StateError as error:
             if not is_damaged(error):
                 raise
             self._set_aside(path, str(error))
-            store = Store(path, shared_memory=self._shared_memory)
+            store = WatchStore(path, shared_memory=self._shared_memory)
         self._opened[path] = store
         try:
             store.set_meta(
@@ -174,7 +174,7 @@ class StateDirectory:
         _remove(path)
 
     def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Take back confirmations in the state of a watch that does not run; see ``Store.rewind``.
+        """Take back confirmations in the state of a watch that does not run; see ``WatchStore.rewind``.
 
         Returns:
             The sequence numbers that are no longer confirmed.
@@ -183,7 +183,7 @@ class StateDirectory:
             StateError: The file cannot be used.
         """
         with closing(
-            Store(self.path / (identity.digest + _SUFFIX), shared_memory=self._shared_memory)
+            WatchStore(self.path / (identity.digest + _SUFFIX), shared_memory=self._shared_memory)
         ) as store:
             before = store.cursor
             return range(store.rewind(seq=seq, time_s=time_s) + 1, before + 1)
@@ -198,7 +198,7 @@ class StateDirectory:
             if in_use_s - path.stat().st_mtime < KEEP_S:
                 continue
             try:
-                store = Store(path, shared_memory=self._shared_memory)
+                store = WatchStore(path, shared_memory=self._shared_memory)
                 used_at, place = float(store.meta("used_at") or 0), store.meta("place")
                 store.close()
             except StateError:

@@ -23,7 +23,7 @@ _OLDEST = "SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1"
 _BYTES_BETWEEN = "SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?"
 
 
-class Store:
+class WatchStore:
     """The state file of one watch.
 
     Every method may raise ``StateError`` when the file cannot be read or written; then the store is of no further use.

@@ -14,7 +14,7 @@ import pytest
 from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
 from support.files import fill
-from watcher.limits.fair_share import Crowd
+from watcher.limits.fair_share import FairShare
 from watcher.sources.directory import inotify
 from watcher.sources.directory.inotify import INBOX_EVENTS, Inbox, Inotify
 
@@ -140,8 +140,8 @@ def test_an_inbox_is_bounded(run: int) -> None:
 
 def test_inboxes_are_bounded_together() -> None:
     """When all hold too many, one that holds more than its part drops them, which is told; what is taken or closed leaves its room."""
-    crowd = Crowd(100)
-    large, small, other = (Inbox(lambda: None, crowd) for _ in range(3))
+    fair_share = FairShare(100)
+    large, small, other = (Inbox(lambda: None, fair_share) for _ in range(3))
     large.put([event(number) for number in range(60)])
     small.put([event(number) for number in range(30)])
     large.put([event(number) for number in range(60, 90)])

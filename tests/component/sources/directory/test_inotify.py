@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.files import fill
-from watcher.changes.detector import Tracker
+from watcher.changes.detector import ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType, Rescan
 from watcher.sources.directory import inotify
 from watcher.sources.directory.source import DirectorySource
-from watcher.sources.protocol import LinksMoved, Looks, Subtree
+from watcher.sources.protocol import Inspection, LinksChanged, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,13 +51,13 @@ class Bench:
         self.source = DirectorySource(
             spec, PathFilter(path_filter), lambda: notifications, clock=lambda: self._now_s
         )
-        self.store = Store(root.parent / "state.db")
+        self.store = WatchStore(root.parent / "state.db")
         outbox = Outbox(
             Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
         )
-        tracker = Tracker(frozenset(ChangeType), self.store.index.new_row)
+        detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, tracker, outbox, lambda _count: None
+            self.source, self.store.index, detector, outbox, lambda _count: None
         )
         self.source.open(self.woken.set)
         self.reconciler.scan(is_baseline=True)
@@ -236,7 +236,7 @@ def test_a_swap_is_noticed_from_the_start(watch: Callable[..., Bench]) -> None:
     (bench.root / "..data_tmp").symlink_to("..2")
     (bench.root / "..data_tmp").replace(bench.root / "..data")
     bench.barrier()
-    assert any(isinstance(observation, LinksMoved) for observation in bench.observe(0.001))
+    assert any(isinstance(observation, LinksChanged) for observation in bench.observe(0.001))
     assert bench.new() == ["modified b"]
 
 
@@ -263,7 +263,7 @@ def test_a_polled_file_waits_while_it_grows(watch: Callable[..., Bench]) -> None
     observed = [
         entry
         for each in bench.observe(SETTLE_S + 1)
-        if isinstance(each, Looks)
+        if isinstance(each, Inspection)
         for entry in each.entries
     ]
     assert observed == []

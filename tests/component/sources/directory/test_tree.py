@@ -19,7 +19,7 @@ from watcher.filters.path_filter import PathFilter
 from watcher.model import Delta, Entry
 from watcher.sources.directory.tree import LINK_HOPS, Tree, observed
 from watcher.spec import DirectorySpec, Filter
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,16 +208,16 @@ def test_links_out_of_what_is_allowed_tell_nothing(root: Path) -> None:
     fill(root.parent, "more/b", "root-like/c", "root/like>../root-like/c")
     tree = open_tree(root, within=(str(root), str(root.parent / "more")))
     assert read(tree) == ["a", "also", "in"]
-    assert tree.strays == {b"out", b"etc", b"d/deep", b"like"}
+    assert tree.links_outside == {b"out", b"etc", b"d/deep", b"like"}
     assert tree.entry(b"out") is None
     (root / "out").unlink()
     (root / "out").symlink_to("a")
     assert tree.entry(b"out") is not None
-    assert tree.strays == {b"etc", b"d/deep", b"like"}
+    assert tree.links_outside == {b"etc", b"d/deep", b"like"}
     assert read(tree, b"d/") == []
     (root / "d/deep").unlink()
     read(tree, b"d/")
-    assert tree.strays == {b"etc", b"like"}
+    assert tree.links_outside == {b"etc", b"like"}
 
 
 def test_a_root_outside_of_what_is_allowed_is_denied(root: Path) -> None:
@@ -431,7 +431,7 @@ def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
     )
     far = observed(b"far", found)
     assert late is not None
-    with closing(Store(root.parent / "state.db")) as store:
+    with closing(WatchStore(root.parent / "state.db")) as store:
         store.commit(Delta([store.index.new_row(late), store.index.new_row(far)], created=2))
         assert {path: row.entry for path, row in store.index.rows([b"late", b"far"]).items()} == {
             b"late": late,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from watcher.sources.directory.inotify import Inbox, Inotify
-from watcher.sources.directory.watch_table import DirectoryWatches
+from watcher.sources.directory.watch_table import WatchTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Map:
 
     def __init__(self, root: Path, notifications: Inotify) -> None:
         self.root = root
-        self.watches = DirectoryWatches(notifications, Inbox(lambda: None))
+        self.watches = WatchTable(notifications, Inbox(lambda: None))
 
     def add(self, *prefixes: str) -> list[int]:
         """Make directories, watch them and return their descriptors."""

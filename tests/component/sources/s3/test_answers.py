@@ -190,7 +190,7 @@ def test_look_infers_nothing_from_a_failure(answer: Answer, open_source: OpenSou
     with run_stub([PROBE, answer]) as stub:
         source = open_source(server_of(stub), SPEC)
         with pytest.raises(UnavailableError):
-            source.look([b"a"])
+            source.inspect([b"a"])
 
 
 def test_requests_carry_what_the_spec_says(open_source: OpenSource) -> None:
@@ -203,8 +203,8 @@ def test_requests_carry_what_the_spec_says(open_source: OpenSource) -> None:
                 replace(SPEC, request_payer=payer, addressing_style=AddressingStyle.PATH),
             )
             assert paths(read(source)) == [b"a", b"b", b"c"]
-            assert paths(source.look([b"a"]).entries) == [b"a"]
-            assert source.confirm_gone([b"b"]) == []
+            assert paths(source.inspect([b"a"]).entries) == [b"a"]
+            assert source.confirm_deleted([b"b"]) == []
         assert len(stub.requests) == 5
         for request in stub.requests:
             assert request.get("x-amz-request-payer") == expected

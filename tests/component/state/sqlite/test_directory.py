@@ -15,7 +15,7 @@ import pytest
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Identity, Payload
 from watcher.state.sqlite.directory import KEEP_S, StateDirectory, state_files
-from watcher.state.sqlite.store import Store
+from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,7 +175,7 @@ def test_a_busy_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("watcher.state.sqlite.database._WAIT_S", 0.05)
     path = tmp_path / "state.db"
     with (
-        closing(Store(path)) as store,
+        closing(WatchStore(path)) as store,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")

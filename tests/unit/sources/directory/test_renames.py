@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.sources.directory.renames import PendingMoves
-from watcher.sources.protocol import Move
+from watcher.sources.directory.renames import PendingRenames
+from watcher.sources.protocol import Rename
 
 
 @pytest.fixture
-def pending() -> PendingMoves:
+def pending() -> PendingRenames:
     """Return renames whose first halves wait for one second."""
-    return PendingMoves(1.0)
+    return PendingRenames(1.0)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def pending() -> PendingMoves:
         ("a>d/a d/>e/ e/a>b", ["a>d/a", "d/>e/", "e/a>b"]),
     ],
 )
-def test_renames_in_a_row(pending: PendingMoves, moves: str, expected: list[str]) -> None:
+def test_renames_in_a_row(pending: PendingRenames, moves: str, expected: list[str]) -> None:
     """A file renamed twice has moved once, but never across the rename of a directory, whose order matters."""
     for move in moves.encode().split():
-        pending.add(Move(*move.split(b">")))
+        pending.add(Rename(*move.split(b">")))
     taken = [
         b" ".join(move.old_path + b">" + move.path for move in moves.moves).decode()
         for moves in pending.take()
@@ -43,7 +43,7 @@ def test_renames_in_a_row(pending: PendingMoves, moves: str, expected: list[str]
     assert list(pending.take()) == []
 
 
-def test_halves_find_each_other_by_cookie(pending: PendingMoves) -> None:
+def test_halves_find_each_other_by_cookie(pending: PendingRenames) -> None:
     """A second half gets the path of its own first half, once; one from outside gets none."""
     pending.leave(1, b"a", 0.0)
     pending.leave(2, b"b/", 0.0)
@@ -51,7 +51,7 @@ def test_halves_find_each_other_by_cookie(pending: PendingMoves) -> None:
     assert (pending.due_s(), pending.expire(9.0)) == (None, [])
 
 
-def test_a_half_alone_has_left(pending: PendingMoves) -> None:
+def test_a_half_alone_has_left(pending: PendingRenames) -> None:
     """A first half whose second does not come within the grace is given back, once, and the others go on waiting."""
     pending.leave(1, b"a", 0.0)
     pending.leave(2, b"b", 0.5)
@@ -59,7 +59,7 @@ def test_a_half_alone_has_left(pending: PendingMoves) -> None:
     assert pending.expire(0.9) == []
     assert pending.expire(1.0) == [b"a"]
     assert (pending.arrive(1), pending.due_s()) == (None, 1.5)
-    pending.add(Move(b"x", b"y"))
+    pending.add(Rename(b"x", b"y"))
     pending.clear()
     assert (pending.due_s(), list(pending.take())) == (None, [])
 
@@ -78,8 +78,8 @@ class CountedPath(bytes):
     __hash__ = bytes.__hash__
 
 
-def test_many_renames_cost_no_more_each(pending: PendingMoves) -> None:
+def test_many_renames_cost_no_more_each(pending: PendingRenames) -> None:
     """A burst of renames is taken in with work in proportion to their number."""
     for number in range(2000):
-        pending.add(Move(CountedPath(b"%d.tmp" % number), CountedPath(b"%d" % number)))
+        pending.add(Rename(CountedPath(b"%d.tmp" % number), CountedPath(b"%d" % number)))
     assert CountedPath.comparisons < 20 * 2000

@@ -14,12 +14,12 @@ from watcher.filters.path_filter import PathFilter
 from watcher.sources.s3 import key_ranges as s3_ranges
 from watcher.sources.s3 import objects as s3_objects
 from watcher.sources.s3.key_ranges import (
-    END,
-    DisorderError,
-    Listing,
-    Question,
+    MAX_KEY,
+    PageRequest,
+    RangeListing,
+    UnorderedListingError,
     common_start,
-    guess_split,
+    estimate_split,
 )
 from watcher.sources.s3.objects import ObjectReader
 from watcher.sources.s3.pages import Page
@@ -41,7 +41,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two keys make a batch, and one landmark a part that is worth to be split."""
     monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
     monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
-    monkeypatch.setattr(s3_ranges, "WORTHWHILE", 1)
+    monkeypatch.setattr(s3_ranges, "MIN_PAGES_TO_SPLIT", 1)
 
 
 def found(key: str) -> bytes:
@@ -61,9 +61,9 @@ class Shelf:
     def __init__(self, present: set[str], misses: int = 0) -> None:
         self.keys = present
         self.misses = misses
-        self.asked: list[Question] = []
+        self.asked: list[PageRequest] = []
 
-    def answer(self, question: Question) -> Page:
+    def answer(self, question: PageRequest) -> Page:
         """Return a page; a token is the key after which the next page begins."""
         self.asked.append(question)
         present = sorted(key for key in self.keys if key.startswith(question.prefix))
@@ -78,8 +78,8 @@ class Shelf:
 
 
 def read(
-    listing: Listing,
-    answer: Callable[[Question], Page],
+    listing: RangeListing,
+    answer: Callable[[PageRequest], Page],
     choose: Callable[[int], int],
     workers: int = 4,
 ) -> list[str]:
@@ -92,7 +92,7 @@ def read(
         workers: So many questions are asked at once.
     """
     met: list[str] = []
-    on_their_way: list[tuple[s3_ranges.Part, Page]] = []
+    on_their_way: list[tuple[s3_ranges.KeyRange, Page]] = []
     while not listing.is_complete:
         while len(on_their_way) < workers and (part := listing.next_part()) is not None:
             on_their_way.append((part, answer(part.question)))
@@ -108,10 +108,10 @@ def last(count: int) -> int:
 
 
 def landmarks_of(present: set[str]) -> list[bytes]:
-    """Return the landmarks of a listing in one chain."""
-    listing = Listing("s3://landing/", [""], EVERYTHING)
+    """Return the split_keys of a listing in one chain."""
+    listing = RangeListing("s3://landing/", [""], EVERYTHING)
     assert read(listing, Shelf(present).answer, last) == sorted(present)
-    return sorted(listing.landmarks)
+    return sorted(listing.split_keys)
 
 
 @given(present=keys, workers=st.integers(1, 6), chance=st.randoms(use_true_random=False))
@@ -119,7 +119,7 @@ def test_parts_make_a_whole(present: set[str], workers: int, chance: object) -> 
     """Every key is met exactly once, whatever the order in which the answers come, for hardly more requests than in one chain."""
     shelf, listing = (
         Shelf(present),
-        Listing("s3://landing/", [""], EVERYTHING, landmarks=landmarks_of(present) or [b"x"]),
+        RangeListing("s3://landing/", [""], EVERYTHING, split_keys=landmarks_of(present) or [b"x"]),
     )
     met = read(listing, shelf.answer, chance.randrange, workers)  # type: ignore[attr-defined]  # hypothesis has a type of its own
     assert sorted(met) == sorted(present)
@@ -137,10 +137,10 @@ def test_keys_that_stay_are_met(
     present: set[str], changes: list[tuple[int, set[str], set[str]]], chance: object
 ) -> None:
     """Whatever comes and goes between two answers, what was there all the time is met; or the listing says that it cannot be read so."""
-    landmarks = landmarks_of(present) or [b"x"]
+    split_keys = landmarks_of(present) or [b"x"]
     shelf, stay = Shelf(set(present)), present.difference(*(gone for _, _, gone in changes))
 
-    def answer(question: Question) -> Page:
+    def answer(question: PageRequest) -> Page:
         for number, come, gone in changes:
             if number == len(shelf.asked):
                 shelf.keys = (shelf.keys | come) - (gone & present)
@@ -148,29 +148,29 @@ def test_keys_that_stay_are_met(
 
     try:
         met = read(
-            Listing("s3://landing/", [""], EVERYTHING, landmarks=landmarks),
+            RangeListing("s3://landing/", [""], EVERYTHING, split_keys=split_keys),
             answer,
             chance.randrange,  # type: ignore[attr-defined]
         )
-    except DisorderError:
+    except UnorderedListingError:
         return
     assert stay <= set(met)
 
 
 @given(
     present=keys,
-    landmarks=st.sets(names, min_size=1),
+    split_keys=st.sets(names, min_size=1),
     misses=st.integers(-5, 5),
     chance=st.randoms(use_true_random=False),
 )
 def test_start_after_may_be_wrong(
-    present: set[str], landmarks: set[bytes], misses: int, chance: object
+    present: set[str], split_keys: set[bytes], misses: int, chance: object
 ) -> None:
     """Where a store begins too early or too late after StartAfter, every key is met all the same, or the listing says that it cannot be."""
-    listing = Listing("s3://landing/", [""], EVERYTHING, landmarks=sorted(landmarks))
+    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=sorted(split_keys))
     try:
         met = read(listing, Shelf(present, misses).answer, chance.randrange)  # type: ignore[attr-defined]
-    except DisorderError:
+    except UnorderedListingError:
         assert misses
         return
     assert set(met) == present
@@ -180,7 +180,7 @@ def test_start_after_may_be_wrong(
 def test_prefixes_need_no_order(present: set[str], chance: object) -> None:
     """Prefixes that are listed side by side give every key of theirs, and each once, in whatever order the store keeps them."""
 
-    def answer(question: Question) -> Page:
+    def answer(question: PageRequest) -> Page:
         names = [key for key in present if key.startswith(question.prefix)]
         start = int(question.token or 0)
         return Page(
@@ -191,7 +191,7 @@ def test_prefixes_need_no_order(present: set[str], chance: object) -> None:
         )
 
     met: list[str] = []
-    listing = Listing("s3://landing/", ["a", "b", "/"], EVERYTHING)
+    listing = RangeListing("s3://landing/", ["a", "b", "/"], EVERYTHING)
     while not listing.is_complete:
         part = listing.next_part()
         assert part is not None
@@ -208,7 +208,7 @@ def test_parts_that_grow_are_split_again() -> None:
     """Keys of which no landmark tells are read by several all the same: the names tell where to split."""
     old = {f"day-1/{number:04}" for number in range(30)}
     shelf = Shelf(old | {f"day-2/{number:04}" for number in range(900)})
-    listing = Listing("s3://landing/", [""], EVERYTHING, landmarks=landmarks_of(old))
+    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=landmarks_of(old))
     assert sorted(read(listing, shelf.answer, lambda _count: 0)) == sorted(shelf.keys)
     starts = [
         question.start_after
@@ -245,7 +245,7 @@ def pages(*told: str) -> Iterator[Page]:
 )
 def test_circles_are_noticed(answers: Sequence[str]) -> None:
     """A chain of pages that leads back to where it was ends with an error and not never."""
-    listing = Listing("s3://landing/", [""], EVERYTHING)
+    listing = RangeListing("s3://landing/", [""], EVERYTHING)
     *former, closing = pages(*answers)
     listing.start(former)
     with pytest.raises(UnavailableError, match="circle"):
@@ -262,7 +262,7 @@ def test_a_listing_without_end_is_noticed(
 ) -> None:
     """A chain of pages that have no keys, or come out of order, ends with an error after so many of them."""
     monkeypatch.setattr(s3_ranges, "OPENINGS_MAX", 3)
-    listing = Listing("s3://landing/", [""], EVERYTHING)
+    listing = RangeListing("s3://landing/", [""], EVERYTHING)
     *former, closing = pages(*answers)
     listing.start(former)
     with pytest.raises(UnavailableError, match="without end"):
@@ -272,40 +272,40 @@ def test_a_listing_without_end_is_noticed(
 @pytest.mark.parametrize("answers", [["1 b a"], ["1 a c", "2 b d"], ["1 a b", "2 b c"]])
 def test_disorder_is_noticed(answers: Sequence[str]) -> None:
     """Keys that do not ascend, within a page or from page to page, are told; and end a listing that is read in parts."""
-    listing = Listing("s3://landing/", [""], EVERYTHING)
+    listing = RangeListing("s3://landing/", [""], EVERYTHING)
     listing.start([*pages(*answers)])
     assert "comes after" in listing.disorder
-    listing = Listing("s3://landing/", [""], EVERYTHING, landmarks=[b"m"])
+    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=[b"m"])
     *former, disordered = pages(*answers)
     listing.start(former)
-    with pytest.raises(DisorderError, match="comes after"):
+    with pytest.raises(UnorderedListingError, match="comes after"):
         listing.start([disordered])
 
 
 @pytest.mark.parametrize(
     ("first", "last_key", "until", "expected"),
     [
-        (b"part-04000", b"part-04999", END, b"part-5"),
+        (b"part-04000", b"part-04999", MAX_KEY, b"part-5"),
         (b"part-04000", b"part-04999", b"part-05", None),
         (b"part-04000", b"part-04999", b"part-5", b"part-07"),
-        (b"log/a", b"log/c", END, b"loq"),
+        (b"log/a", b"log/c", MAX_KEY, b"loq"),
         (b"log/a", b"log/c", b"loh", b"log/o"),
-        (b"log/2026/zzz", b"log/2026/zzz", END, None),
-        (b"", b"", END, None),
-        (b"A", b"Z", END, None),
+        (b"log/2026/zzz", b"log/2026/zzz", MAX_KEY, None),
+        (b"", b"", MAX_KEY, None),
+        (b"A", b"Z", MAX_KEY, None),
     ],
 )
 def test_guesses(first: bytes, last_key: bytes, until: bytes, expected: bytes | None) -> None:
     """A guess is half-way to the end of the digits or letters, at the coarsest place that is still ahead."""
-    assert guess_split(first, last_key, until) == expected
+    assert estimate_split(first, last_key, until) == expected
 
 
-@given(first=names, last_key=names, until=names | st.just(END))
+@given(first=names, last_key=names, until=names | st.just(MAX_KEY))
 @settings(max_examples=300)
 def test_a_guess_is_a_key_between(first: bytes, last_key: bytes, until: bytes) -> None:
     """A guess lies in what is still to be read, and can be sent."""
     first, last_key = sorted([first, last_key])
-    cut = guess_split(first, last_key, until)
+    cut = estimate_split(first, last_key, until)
     if cut is not None:
         assert last_key < cut < until
         assert cut.decode()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.sources.s3.throttle import RETRY_AFTER_MAX_S, ROUND_S, Throttle
+from watcher.sources.s3.throttle import RETRY_AFTER_MAX_S, ROUND_S, ConcurrencyLimit
 
 MOST = 16
 LONG_S = 1000.0
@@ -18,12 +18,12 @@ class Bench:
 
     def __init__(self, most: int = MOST, limit: int = 1) -> None:
         self.now_s = 0.0
-        self.throttle = Throttle(most, lambda: self.now_s)
-        self.bear(limit - 1)
+        self.throttle = ConcurrencyLimit(most, lambda: self.now_s)
+        self.on_response(limit - 1)
 
-    def bear(self, answers: int, *, is_awaited: bool = True) -> list[int]:
+    def on_response(self, answers: int, *, was_waiting: bool = True) -> list[int]:
         """Take so many answers and return the limit after each."""
-        return [self._bear(is_awaited=is_awaited) for _ in range(answers)]
+        return [self._bear(was_waiting=was_waiting) for _ in range(answers)]
 
     def slow_down(self, *, at_s: float, retry_after_s: float = 0.0) -> int:
         """Have the store ask for less at a time and return the limit."""
@@ -31,8 +31,8 @@ class Bench:
         self.throttle.slow_down(retry_after_s)
         return self.throttle.limit
 
-    def _bear(self, *, is_awaited: bool) -> int:
-        self.throttle.bear(is_awaited=is_awaited)
+    def _bear(self, *, was_waiting: bool) -> int:
+        self.throttle.on_response(was_waiting=was_waiting)
         return self.throttle.limit
 
 
@@ -44,15 +44,15 @@ def test_it_grows_while_answers_are_awaited(most: int, limits: list[int]) -> Non
     """It begins with one request and adds one for each answer that had to be waited for, up to the most that are allowed."""
     bench = Bench(most)
     assert (bench.throttle.limit, bench.throttle.wait_s) == (1, 0.0)
-    assert bench.bear(len(limits)) == limits
+    assert bench.on_response(len(limits)) == limits
 
 
 def test_it_shrinks_while_answers_lie_ready() -> None:
     """Each answer that was there already takes one request away, down to one; the next that is awaited brings one back."""
     bench = Bench(4)
-    assert bench.bear(100)[-1] == 4
-    assert bench.bear(5, is_awaited=False) == [3, 2, 1, 1, 1]
-    assert bench.bear(2) == [2, 3]
+    assert bench.on_response(100)[-1] == 4
+    assert bench.on_response(5, was_waiting=False) == [3, 2, 1, 1, 1]
+    assert bench.on_response(2) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -76,29 +76,29 @@ def test_it_recovers_by_one_per_round() -> None:
     """After the store asked for less, one request more is tried whenever as many answers came as may be on their way."""
     bench = Bench(8, limit=8)
     assert bench.slow_down(at_s=0.0) == 4
-    assert bench.bear(4) == [4, 4, 4, 5]
-    assert bench.bear(5) == [5, 5, 5, 5, 6]
-    assert bench.bear(6 + 7 + 8)[-1] == 8
-    assert bench.bear(20) == [8] * 20
+    assert bench.on_response(4) == [4, 4, 4, 5]
+    assert bench.on_response(5) == [5, 5, 5, 5, 6]
+    assert bench.on_response(6 + 7 + 8)[-1] == 8
+    assert bench.on_response(20) == [8] * 20
 
 
 def test_a_recovery_begins_anew() -> None:
     """Answers from before the store asked for less do not count towards the recovery after it; those of the same round do."""
     bench = Bench(8, limit=8)
     bench.slow_down(at_s=0.0)
-    assert bench.bear(3) == [4, 4, 4]
+    assert bench.on_response(3) == [4, 4, 4]
     assert bench.slow_down(at_s=ROUND_S) == 4
     assert bench.slow_down(at_s=2 * ROUND_S) == 2
-    assert bench.bear(2) == [2, 3]
+    assert bench.on_response(2) == [2, 3]
 
 
 def test_what_keeps_us_busy_is_heeded_after_a_recovery() -> None:
     """A store that bears more again gets no more than are of use."""
     bench = Bench(limit=4)
     bench.slow_down(at_s=0.0)
-    bench.bear(100, is_awaited=False)
+    bench.on_response(100, was_waiting=False)
     assert bench.throttle.limit == 1
-    assert bench.bear(3) == [2, 3, 4]
+    assert bench.on_response(3) == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_it_stays_within_its_bounds(most: int, steps: list[bool | tuple[float, f
     for step in steps:
         former, former_wait_s = throttle.limit, throttle.wait_s
         if isinstance(step, bool):
-            throttle.bear(is_awaited=step)
+            throttle.on_response(was_waiting=step)
             assert former - (not step) <= throttle.limit <= former + 1
             assert throttle.wait_s == former_wait_s
         else:

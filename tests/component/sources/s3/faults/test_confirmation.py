@@ -21,7 +21,7 @@ from component.sources.s3.faults.watched import (
 from support.s3.faults import Fault, always, at
 from support.s3.simulated import Kind
 from watcher.errors import UnavailableError
-from watcher.sources.s3.strategy import STRIKES
+from watcher.sources.s3.strategy import MAX_FAILURES
 
 if TYPE_CHECKING:
     from component.sources.s3.faults.watched import Begin, Question
@@ -32,7 +32,7 @@ def test_keys_that_only_the_parts_lack(store: Bucket, begin: Begin) -> None:
     """Many keys that a listing in parts lacks are looked for in one chain before they are told as deleted; soon parts are not tried."""
     watched = begin()
     hidden = {key: store._table.get(key) for key in SOME}
-    for _ in range(STRIKES):
+    for _ in range(MAX_FAILURES):
         begun: list[Question] = []
 
         def show(number: int, begun: list[Question] = begun) -> None:
@@ -141,7 +141,7 @@ def test_an_empty_listing_is_not_believed_blindly(store: Bucket, begin: Begin) -
         with suppress(UnavailableError):
             watched.scan()
     with pytest.raises(UnavailableError, match=r"the listing is empty.*allow s3:GetObject"):
-        watched.source.confirm_gone([b"in/0042"])
+        watched.source.confirm_deleted([b"in/0042"])
     assert watched.told == []
 
 

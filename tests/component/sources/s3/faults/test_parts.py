@@ -19,7 +19,7 @@ from component.sources.s3.faults.watched import (
 from support.s3.faults import Fault
 from support.s3.pages import StartAfter
 from watcher.errors import UnavailableError
-from watcher.sources.s3.strategy import STRIKES
+from watcher.sources.s3.strategy import MAX_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -67,7 +67,7 @@ def assert_read_in_one_chain(
 def test_start_after_is_rejected(store: Bucket, begin: Begin) -> None:
     """A store that does not take StartAfter is read in one chain, at once and with a warning; soon it is not tried any more."""
     watched = begin()
-    for number in range(STRIKES):
+    for number in range(MAX_FAILURES):
         store.put(f"in/{number}-new")
         with capture_logs() as log:
             watched.scan()
@@ -77,7 +77,7 @@ def test_start_after_is_rejected(store: Bucket, begin: Begin) -> None:
     assert not any(map(begins_part, watched.asked))
     assert (log, watched.told) == (
         [],
-        [("created", f"in/{number}-new") for number in range(STRIKES)],
+        [("created", f"in/{number}-new") for number in range(MAX_FAILURES)],
     )
 
 
@@ -108,14 +108,14 @@ def test_start_after_is_not_what_it_should_be(store: Bucket, begin: Begin) -> No
     names += ["in/!0", "in/!1"]
     store.put_many(*names)
     watched = begin()
-    for number in range(STRIKES):
+    for number in range(MAX_FAILURES):
         assert set(watched.list_keys()) == set(names)
         store.put(f"in/{number}-new")
         store.delete(names.pop(3))
         watched.scan()
         names.append(f"in/{number}-new")
     assert any("start-after=" in request.target for request in lists(store))
-    created = [("created", f"in/{number}-new") for number in range(STRIKES)]
+    created = [("created", f"in/{number}-new") for number in range(MAX_FAILURES)]
     assert watched.told == [
         *created,
         *(("deleted", name) for name in ("in/00-a/3", "in/00-a/4", "in/00-a/5")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from support.s3.simulated import Kind
-from watcher.changes.detector import Appearance, Tracker
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.s3.simulated import Request
     from support.s3.simulated import Store as Bucket
     from watcher.sources.s3.source import BucketSource
-    from watcher.state.sqlite.store import Store
+    from watcher.state.sqlite.store import WatchStore
 
     Question: TypeAlias = dict[str, str]
     IsMeant: TypeAlias = Callable[[Question], bool]
@@ -52,18 +52,18 @@ class Watched:
         state: Where the index is.
     """
 
-    def __init__(self, store: Bucket, source: BucketSource, state: Store) -> None:
+    def __init__(self, store: Bucket, source: BucketSource, state: WatchStore) -> None:
         self._store = store
         self.source = source
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
         outbox = Outbox(spec, state, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
-        tracker = Tracker(frozenset(ChangeType), state.index.new_row)
-        self._reconciler = Reconciler(source, state.index, tracker, outbox, lambda _count: None)
+        detector = ChangeDetector(frozenset(ChangeType), state.index.new_row)
+        self._reconciler = Reconciler(source, state.index, detector, outbox, lambda _count: None)
         self._since = 0
-        tracker.appearance = lambda _path: Appearance.ADOPTED
+        detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self._reconciler.scan(is_baseline=True)
-        tracker.appearance = lambda _path: Appearance.NEW
+        detector.appearance = lambda _path: Appearance.NEW
 
     def scan(self) -> None:
         """List the bucket once and compare it with the index."""

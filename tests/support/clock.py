@@ -1,0 +1,31 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from watcher.clock import NS_PER_S, Clock
+
+
+class FakeClock(Clock):
+    """Starts at a fixed time; ``advance`` moves both its readings.
+
+    Attributes:
+        now_s: What ``monotonic`` returns.
+        now_ns: What ``wall_ns`` returns.
+    """
+
+    def __init__(self, now_s: float = 1000.0, now_ns: int = 1_700_000_000 * NS_PER_S) -> None:
+        self.now_s = now_s
+        self.now_ns = now_ns
+
+    def monotonic(self) -> float:
+        """Return ``now_s``."""
+        return self.now_s
+
+    def wall_ns(self) -> int:
+        """Return ``now_ns``."""
+        return self.now_ns
+
+    def advance(self, seconds: float) -> None:
+        """Let this much time pass."""
+        self.now_s += seconds
+        self.now_ns += round(seconds * NS_PER_S)

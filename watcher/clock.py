@@ -1,0 +1,21 @@
+"""The one clock. Whatever needs the time is given one, so that tests can set it."""
+
+import time
+
+NS_PER_S = 1_000_000_000
+
+
+class Clock:
+    """The time of this machine; made once by the composition root and passed down."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for intervals and deadlines."""
+        return time.monotonic()
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since the epoch, for payloads, state files and people."""
+        return time.time_ns()
+
+    def wall(self) -> float:
+        """Return seconds since the epoch."""
+        return self.wall_ns() / NS_PER_S
