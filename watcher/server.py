@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.addresses import is_loopback
+from watcher.clock import Clock
 from watcher.errors import StateError
 from watcher.limits import file_descriptors as descriptors
 from watcher.limits.fair_queue import FairQueue, run_in_thread
@@ -124,8 +125,9 @@ class Server:
         state = self._exits.enter_context(StateDirectory(settings.state_directory))
         sources = Sources(settings.state_directory)
         self._exits.callback(sources.close)
+        clock = Clock()
         fair_queue = FairQueue()
-        self.watches = WatchRegistry(settings, state, sources, fair_queue)
+        self.watches = WatchRegistry(settings, state, sources, fair_queue, clock)
         self._exits.push_async_callback(self.watches.close)
         eventing = Eventing(self.watches, policy, settings, fair_queue)
         server = grpc.aio.server(
@@ -152,9 +154,9 @@ class Server:
             from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - likewise
             from watcher.web.status_page import StatusPage  # noqa: PLC0415 - likewise
 
-            shown = StatusPage(self.watches, eventing, policy, readiness).routes()
+            shown = StatusPage(self.watches, eventing, policy, readiness, clock).routes()
             probed = probe_routes(
-                WatchCollector(self.watches, eventing, readiness, files), readiness
+                WatchCollector(self.watches, eventing, readiness, files, clock), readiness
             )
             http = HttpEndpoint(
                 settings.http_listen, [*shown, *probed, *ack_routes(acknowledgements, policy)]

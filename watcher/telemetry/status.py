@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
@@ -73,9 +72,9 @@ class Status:
         rescans: Scans out of turn since the start, by reason.
     """
 
-    started_at: float = field(default_factory=time.time)
+    started_at: float
+    since: float
     state: State = State.STARTING
-    since: float = field(default_factory=time.time)
     mode: str = ""
     degraded: str = ""
     error: str = ""

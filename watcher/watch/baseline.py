@@ -5,7 +5,6 @@ It stands in the state file, so that a watch goes on where an earlier run ended,
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance
@@ -16,6 +15,7 @@ from watcher.watch.admission import admission, admission_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from watcher.clock import Clock
     from watcher.spec import Spec
     from watcher.state.sqlite.store import WatchStore
 
@@ -28,15 +28,17 @@ class Baseline:
     Args:
         spec: What is watched.
         store: Where it stands.
+        clock: The time.
 
     Attributes:
         is_complete: The first scan of all is over: what happens from now on is reported.
     """
 
-    def __init__(self, spec: Spec, store: WatchStore) -> None:
+    def __init__(self, spec: Spec, store: WatchStore, clock: Clock) -> None:
         self.is_complete = False
         self._spec = spec
         self._store = store
+        self._clock = clock
 
     def check(self, identity: str) -> None:
         """Make sure that the index is about the file system that is there now.
@@ -89,8 +91,11 @@ class Baseline:
             StateError: It cannot be written.
         """
         facts = {"baselined": "1", "filter": admission_text(self._spec), "identity": identity}
-        if in_use and time.time() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
-            facts["used_at"] = str(int(time.time()))
+        if (
+            in_use
+            and self._clock.wall() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S
+        ):
+            facts["used_at"] = str(int(self._clock.wall()))
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
         if news:
             self._store.set_meta(**news)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -21,6 +20,7 @@ from watcher.watch.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from watcher.clock import Clock
     from watcher.delivery.position import StreamPosition
     from watcher.limits.fair_queue import FairQueue
     from watcher.model import Identity
@@ -44,6 +44,7 @@ class WatchRegistry:
         state: Where the state files are.
         sources: Makes the sources.
         fair_queue: In which watches are made, since their globs may be costly.
+        clock: The time.
 
     Raises:
         StateError: The state directory cannot be read.
@@ -55,11 +56,13 @@ class WatchRegistry:
         state: StateDirectory,
         sources: Sources,
         fair_queue: FairQueue,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._state = state
         self._sources = sources
         self._fair_queue = fair_queue
+        self._clock = clock
         self._running: dict[Identity, Watch] = {}
         self._idle_since_s: dict[Identity, float] = {}
         # A lock lives as long as somebody holds it or waits for it.
@@ -142,7 +145,7 @@ class WatchRegistry:
         """Disconnect a stream."""
         watch.publisher.leave(position)
         if not watch.publisher.streams and self._running.get(identity) is watch:
-            self._idle_since_s[identity] = time.monotonic()
+            self._idle_since_s[identity] = self._clock.monotonic()
 
     def known(self) -> list[Identity]:
         """Return the identities of all watches, running or not."""
@@ -166,7 +169,7 @@ class WatchRegistry:
 
     async def end_idle(self) -> None:
         """Begin to stop the watches that no stream has used for the idle timeout; one may be busy with a place that does not answer."""
-        latest_s = time.monotonic() - self._settings.idle_timeout_s
+        latest_s = self._clock.monotonic() - self._settings.idle_timeout_s
         for identity in [
             identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s
         ]:
@@ -224,14 +227,14 @@ class WatchRegistry:
             await asyncio.shield(opened)
         except BaseException:
             # If it does not stop in time, it is found with those that are idle.
-            self._idle_since_s[identity] = time.monotonic()
+            self._idle_since_s[identity] = self._clock.monotonic()
             await self._stop(identity, watch)
             if store.is_new and watch.failure is not None:
                 # A place that is not there, or not allowed, leaves nothing behind.
                 await asyncio.to_thread(self._state.remove, identity)
                 self._quotas.forget(identity)
             raise
-        self._idle_since_s[identity] = time.monotonic()
+        self._idle_since_s[identity] = self._clock.monotonic()
         return watch
 
     async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, WatchStore]:
@@ -246,7 +249,9 @@ class WatchRegistry:
         try:
             async with self._fair_queue.of(identity.principal):
                 watch = await run_in_thread(
-                    lambda: Watch(spec, self._sources.make, store, limits, share, identity)
+                    lambda: Watch(
+                        spec, self._sources.make, store, limits, share, identity, self._clock
+                    )
                 )
             # It may have taken a while.
             self._check_open()

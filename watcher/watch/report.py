@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
+    from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity
     from watcher.watch.watch import Watch
@@ -71,9 +71,9 @@ class WatchReport:
     note: str = ""
 
 
-def report_watch(identity: Identity, watch: Watch) -> WatchReport:
+def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
     """Return what a running watch tells of itself."""
-    status, now = watch.status, time.time()
+    status, now = watch.status, clock.wall()
     oldest_at = watch.publisher.oldest_at
     return WatchReport(
         name=identity.name,
@@ -85,7 +85,7 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
         since=status.since,
         unconfirmed=watch.publisher.depth,
         lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
-        rate=watch.recent.per_second(time.monotonic()),
+        rate=watch.recent.per_second(clock.monotonic()),
         next_seq=watch.next_seq,
         streams=watch.publisher.streams,
         events=watch.by_type,
@@ -103,7 +103,7 @@ def report_watch(identity: Identity, watch: Watch) -> WatchReport:
     )
 
 
-def report_idle(identity: Identity, held: StoredUsage) -> WatchReport:
+def report_idle(identity: Identity, held: StoredUsage, clock: Clock) -> WatchReport:
     """Return what is known of a watch that does not run, for want of streams."""
     return WatchReport(
         name=identity.name,
@@ -112,7 +112,7 @@ def report_idle(identity: Identity, held: StoredUsage) -> WatchReport:
         state="idle",
         entries=held.entries,
         unconfirmed=held.depth,
-        lag_s=0.0 if held.oldest_at is None else max(0.0, time.time() - held.oldest_at),
+        lag_s=0.0 if held.oldest_at is None else max(0.0, clock.wall() - held.oldest_at),
         note=f"{held.depth:,} events wait for a stream" if held.depth else "",
     )
 

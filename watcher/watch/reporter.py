@@ -5,7 +5,6 @@ Written by the thread of the watch; the status is read by any.
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from watcher.telemetry.status import State, Status
 
 if TYPE_CHECKING:
     from watcher.changes.reconciler import ScanResult
+    from watcher.clock import Clock
     from watcher.errors import WatcherError
     from watcher.model import Identity
     from watcher.sources.cost import Cost
@@ -27,13 +27,15 @@ class StatusReporter:
 
     Args:
         identity: Of the watch.
+        clock: The time.
 
     Attributes:
         status: What the watch is doing.
     """
 
-    def __init__(self, identity: Identity) -> None:
-        self.status = Status()
+    def __init__(self, identity: Identity, clock: Clock) -> None:
+        self._clock = clock
+        self.status = Status(started_at=clock.wall(), since=clock.wall())
         self._log = structlog.get_logger("watcher").bind(**identity.labels)
         self._warned = ""
         self._progress_due_s = 0.0
@@ -41,7 +43,7 @@ class StatusReporter:
     def enter(self, state: State) -> None:
         """Note what the watch does from now on."""
         if self.status.state is not state:
-            self.status.state, self.status.since = state, time.time()
+            self.status.state, self.status.since = state, self._clock.wall()
 
     def open(self, mode: str, entries: int) -> None:
         """Tell that the place was found; when it is found again, a scan has to show that it can be read."""
@@ -75,13 +77,13 @@ class StatusReporter:
             self.enter(State.SCANNING)
         if reason:
             self._log.info("scan.out_of_turn", reason=reason)
-        self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+        self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
 
     def progress(self, scanned: int) -> None:
         """Tell how many entries a scan has met, now and then."""
         self.status.scanned = scanned
-        if scanned and time.monotonic() >= self._progress_due_s:
-            self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+        if scanned and self._clock.monotonic() >= self._progress_due_s:
+            self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
             self._log.info("scan.progress", entries=scanned)
 
     def end_scan(self, result: ScanResult, entries: int, next_scan_s: float) -> None:
@@ -94,7 +96,7 @@ class StatusReporter:
         """
         status = self.status
         status.scans.observe(result.duration_s)
-        status.scan_s, status.scanned_at = result.duration_s, time.time()
+        status.scan_s, status.scanned_at = result.duration_s, self._clock.wall()
         if status.error:
             status.error = ""
             self._log.info("watch.available")

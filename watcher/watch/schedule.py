@@ -1,55 +1,71 @@
-"""When a watch reads its whole place: at intervals, out of turn for a reason, and ever more rarely while it fails.
-
-Pure, but for its dice: time is a parameter, in seconds of one monotonic clock.
-"""
+"""When a watch scans its place: at intervals, at once for a reason, ever more rarely while it fails."""
 
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watcher.clock import Clock
 
 BACKOFF_MIN_S = 1.0
+"""Longest wait before an unavailable place is tried again, after its first failure."""
+
 BACKOFF_MAX_S = 60.0
-"""How long an unavailable place is left alone before the next try: doubled from the one to the other, with jitter."""
+"""Longest wait after many failures; each failure doubles the wait up to this."""
 
 JITTER = 0.1
+"""Fraction by which scan intervals vary, so that watches that start together drift apart."""
 
 
 class Schedule:
-    """When the next scan of one watch is due; the first is at once.
+    """The due time of one watch's next scan, or of the next try to open its place.
+
+    A new schedule is due at once.
+
+    Args:
+        clock: The time.
 
     Attributes:
-        due_s: That time; of a place that is unavailable, when it is tried again.
-        backoff_s: At most so long a place that becomes unavailable now is left alone.
+        due_s: When the scan or the try is due, on the monotonic clock.
+        backoff_s: Longest wait after the next failure, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.due_s = 0.0
         self.backoff_s = BACKOFF_MIN_S
+        self._clock = clock
         self._reason = ""
 
-    def is_due(self, now_s: float) -> bool:
-        """Tell whether it is time."""
-        return now_s >= self.due_s
+    def is_due(self) -> bool:
+        """Return whether the due time has come."""
+        return self._clock.monotonic() >= self.due_s
 
     def begin(self) -> str:
-        """Note that the scan begins, and return why it came out of turn; empty when it did not."""
+        """Start a scan and return why it is out of turn; empty for a regular one."""
         reason, self._reason = self._reason, ""
         return reason
 
     def request(self, reason: str = "") -> None:
-        """Have the next scan come at once, which is out of turn if there is a reason."""
+        """Make the next scan due at once.
+
+        Args:
+            reason: Why it is out of turn; empty keeps the reason of an earlier request.
+        """
         self.due_s, self._reason = 0.0, reason or self._reason
 
-    def expedite(self, now_s: float, interval_s: float) -> None:
-        """Have the next scan come no later than after an interval."""
-        self.due_s = min(self.due_s, now_s + interval_s)
+    def expedite(self, interval_s: float) -> None:
+        """Make the next scan due after an interval from now at the latest."""
+        self.due_s = min(self.due_s, self._clock.monotonic() + interval_s)
 
-    def succeed(self, now_s: float, interval_s: float) -> None:
-        """Note that a scan was completed, and when the next one is due: watches that started together do not go on together."""
+    def succeed(self, interval_s: float) -> None:
+        """Record a completed scan: the next one is due after the interval, give or take ``JITTER``."""
         self.backoff_s = BACKOFF_MIN_S
-        self.due_s = now_s + interval_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
+        jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
+        self.due_s = self._clock.monotonic() + interval_s * jitter
 
-    def fail(self, now_s: float) -> None:
-        """Note that the place cannot be read."""
-        self.due_s = now_s + self.backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - likewise
+    def fail(self) -> None:
+        """Record a failure to read the place: the next try is due after the backoff, which doubles."""
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
+        self.due_s = self._clock.monotonic() + self.backoff_s * jitter
         self.backoff_s = min(self.backoff_s * 2, BACKOFF_MAX_S)

@@ -12,7 +12,6 @@ States:  starting ─→ scanning ⇄ watching        the place is read
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from watcher.watch.schedule import Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from watcher.clock import Clock
     from watcher.limits.quotas import QuotaShare
     from watcher.model import Identity
     from watcher.settings import WatchLimits
@@ -62,6 +62,7 @@ class Watch:
         limits: What the server grants.
         share: What it grants this one among the watches of its principal.
         identity: For log and traces.
+        clock: The time.
 
     Attributes:
         publisher: What streams see of it.
@@ -78,18 +79,20 @@ class Watch:
         limits: WatchLimits,
         share: QuotaShare,
         identity: Identity,
+        clock: Clock,
     ) -> None:
         self.spec = spec
         self.opened: Future[None] = Future()
         self.ended: Future[None] = Future()
         # Who waits for it no longer must not be able to cancel it.
         self.ended.set_running_or_notify_cancel()
-        self._baseline = Baseline(spec, store)
+        self._baseline = Baseline(spec, store, clock)
+        self._clock = clock
         self._name = identity.name
         self._store = store
         self._limits = limits
         self._share = share
-        self._reporter = StatusReporter(identity)
+        self._reporter = StatusReporter(identity, clock)
         self.status = self._reporter.status
         self._wake = threading.Event()
         self._is_released = threading.Event()
@@ -99,7 +102,7 @@ class Watch:
             store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None
         )
         self._outbox = Outbox(
-            spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=self._audience.tell
+            spec, store, time_ns=clock.wall_ns, clock=clock.monotonic, committed=self._audience.tell
         )
         self.publisher = Publisher(store, self._outbox, self._audience, limits, self._wake.set)
         self._detector = ChangeDetector(spec.events, store.index.new_row)
@@ -110,7 +113,7 @@ class Watch:
             target=self._run, name=f"watch {identity.name}", daemon=True
         )
         self._failure: WatcherError | None = None
-        self._schedule = Schedule()
+        self._schedule = Schedule(clock)
         self._changed_at_s = 0.0
 
     # For streams and the registry, from any thread
@@ -263,7 +266,7 @@ class Watch:
         self._outbox.seal()
         if self.status.state is State.UNAVAILABLE:
             # Its source is closed, so it comes back by opening it, also when the journal is full meanwhile.
-            if self._schedule.is_due(time.monotonic()):
+            if self._schedule.is_due():
                 self._look()
         elif self._is_full():
             self._pause()
@@ -284,7 +287,7 @@ class Watch:
                 self._is_released.clear()
                 if self.status.held:
                     self._request_scan(Rescan.RELEASED)
-            if self._schedule.is_due(time.monotonic()):
+            if self._schedule.is_due():
                 self._scan()
                 self._reporter.enter(State.WATCHING)
         except (UnavailableError, NotFoundError, DeniedError) as error:
@@ -302,13 +305,13 @@ class Watch:
 
     def _observe(self) -> None:
         next_seq = self._store.next_seq
-        if (wait_s := self._changed_at_s + GROUP_WAIT_S - time.monotonic()) > 0:
+        if (wait_s := self._changed_at_s + GROUP_WAIT_S - self._clock.monotonic()) > 0:
             self._stop.wait(wait_s)
         for observation in self._source.observe():
             self._reconciler.apply(observation)
             self._checkpoint(0)
         if self._store.next_seq > next_seq:
-            self._changed_at_s = time.monotonic()
+            self._changed_at_s = self._clock.monotonic()
         self._note_degraded()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = None
@@ -339,7 +342,7 @@ class Watch:
             self._reporter.baseline(result)
             self._baseline.is_complete = True
             self._audience.tell()
-        self._schedule.succeed(time.monotonic(), interval_s)
+        self._schedule.succeed(interval_s)
 
     def _checkpoint(self, scanned: int) -> None:
         self._reporter.progress(scanned)
@@ -358,7 +361,7 @@ class Watch:
         return depth >= cap or self._share.is_journal_full(1.0)
 
     def _sleep_s(self) -> float:
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic()
         times = []
         if self.status.state is not State.PAUSED:
             times.append(self._schedule.due_s - now_s)
@@ -392,9 +395,9 @@ class Watch:
     def _note_degraded(self) -> None:
         if self._reporter.degrade(self._source.degraded):
             # From now on it is the scans that find what is not notified.
-            self._schedule.expedite(time.monotonic(), self._source.scan_interval_s)
+            self._schedule.expedite(self._source.scan_interval_s)
 
     def _on_unavailable(self, error: WatcherError) -> None:
         self._source.close()
         self._reporter.miss(error, self._schedule.backoff_s)
-        self._schedule.fail(time.monotonic())
+        self._schedule.fail()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from watcher.clock import Clock
     from watcher.rpc.eventing import Eventing
     from watcher.security.reloading import ReloadingFiles
     from watcher.telemetry.readiness import Readiness
@@ -44,6 +45,7 @@ class WatchCollector(Collector):
         eventing: Knows the streams.
         readiness: Knows whether the server can do its work.
         files: What the server follows.
+        clock: The time.
     """
 
     def __init__(
@@ -52,16 +54,21 @@ class WatchCollector(Collector):
         eventing: Eventing,
         readiness: Readiness,
         files: Sequence[ReloadingFiles[Any]],
+        clock: Clock,
     ) -> None:
         self._watches = watches
         self._eventing = eventing
         self._readiness = readiness
         self._files = files
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of now."""
         yield from self._gauges(
-            [report_watch(identity, watch) for identity, watch in self._watches.running()]
+            [
+                report_watch(identity, watch, self._clock)
+                for identity, watch in self._watches.running()
+            ]
         )
         yield from self._counters(self._watches.totals())
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-import time
 from base64 import b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
@@ -29,6 +28,7 @@ from watcher.web.html import ASSETS, Overview, asset, render_page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from watcher.clock import Clock
     from watcher.model import Identity
     from watcher.rpc.eventing import Eventing
     from watcher.security.policy import Policy
@@ -60,15 +60,22 @@ class StatusPage:
         eventing: Counts the streams.
         policy: Who may see what.
         readiness: Whether the server can do its work.
+        clock: The time.
     """
 
     def __init__(
-        self, watches: WatchRegistry, eventing: Eventing, policy: Policy, readiness: Readiness
+        self,
+        watches: WatchRegistry,
+        eventing: Eventing,
+        policy: Policy,
+        readiness: Readiness,
+        clock: Clock,
     ) -> None:
         self._watches = watches
         self._eventing = eventing
         self._policy = policy
         self._readiness = readiness
+        self._clock = clock
         self._secret = secrets.token_bytes()
         self._sending = asyncio.Semaphore(ANSWERS)
         self._log = structlog.get_logger("watcher")
@@ -95,12 +102,12 @@ class StatusPage:
     def _render(self, principal: str, query: str) -> web.Response:
         running = self._running(principal)
         overview = Overview(
-            reports=[*_reports(running), *self._idle(principal)],
+            reports=[*self._reports(running), *self._idle(principal)],
             recent=_recent(running),
             problem=self._readiness.problem,
             query=query,
             seal=self._seal(principal),
-            at=time.time(),
+            at=self._clock.wall(),
         )
         # A name may hold half a surrogate pair, which is no text.
         return web.Response(
@@ -120,7 +127,7 @@ class StatusPage:
             "problem": self._readiness.problem,
             "streams": self._eventing.streams.of(principal),
             # In a twentieth of the time of dataclasses.asdict. It does not write the JSON, though: half a surrogate pair is no text to it.
-            "watches": msgspec.to_builtins(_reports(running)),
+            "watches": msgspec.to_builtins(self._reports(running)),
             "idle": msgspec.to_builtins(self._idle(principal)),
             "recent": msgspec.to_builtins(_recent(running)),
         }
@@ -165,9 +172,12 @@ class StatusPage:
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
         return [each for each in self._watches.running() if each[0].principal == principal]
 
+    def _reports(self, running: list[tuple[Identity, Watch]]) -> list[WatchReport]:
+        return [report_watch(identity, watch, self._clock) for identity, watch in running]
+
     def _idle(self, principal: str) -> list[WatchReport]:
         return [
-            report_idle(identity, held)
+            report_idle(identity, held, self._clock)
             for identity, held in self._watches.idle().items()
             if identity.principal == principal
         ]
@@ -189,10 +199,6 @@ class StatusPage:
 
     def _seal(self, principal: str) -> str:
         return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
-
-
-def _reports(running: list[tuple[Identity, Watch]]) -> list[WatchReport]:
-    return [report_watch(identity, watch) for identity, watch in running]
 
 
 def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.memory_source import MemoryFiles
+from watcher.clock import Clock
 from watcher.errors import LimitError, StateError, UnavailableError
 from watcher.limits.quotas import Quotas
 from watcher.model import Entry, Identity
@@ -40,6 +41,7 @@ def make(directory: Path, place: BreakingPlace) -> Watch:
         limits,
         share,
         identity,
+        Clock(),
     )
 
 

@@ -1,59 +1,63 @@
-"""When the next scan is due; time is a number."""
+"""The due times of scans and retries."""
 
 from __future__ import annotations
 
 import pytest
 
+from support.clock import FakeClock
 from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S, JITTER, Schedule
 
-NOW_S = 1000.0
 INTERVAL_S = 30.0
 TRIES = 50
 
 
 @pytest.fixture
-def schedule() -> Schedule:
-    """Return the schedule of a place that has been read, and whose next scan is far away."""
-    schedule = Schedule()
-    assert schedule.is_due(0.0)
-    schedule.succeed(NOW_S, INTERVAL_S)
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def schedule(clock: FakeClock) -> Schedule:
+    """Return a schedule whose first scan, due at once, has succeeded."""
+    schedule = Schedule(clock)
+    assert schedule.is_due()
+    schedule.succeed(INTERVAL_S)
     return schedule
 
 
-def test_the_next_scan_comes_after_the_interval_or_so(schedule: Schedule) -> None:
-    """Watches that are read together are not read together for ever."""
+def test_the_next_scan_is_due_after_the_interval_with_jitter(
+    schedule: Schedule, clock: FakeClock
+) -> None:
     due_s = set()
     for _ in range(TRIES):
-        schedule.succeed(NOW_S, INTERVAL_S)
-        assert abs(schedule.due_s - NOW_S - INTERVAL_S) <= INTERVAL_S * JITTER
+        schedule.succeed(INTERVAL_S)
+        assert abs(schedule.due_s - clock.monotonic() - INTERVAL_S) <= INTERVAL_S * JITTER
         due_s.add(schedule.due_s)
     assert len(due_s) > 1
-    assert not schedule.is_due(NOW_S)
-    assert schedule.is_due(NOW_S + 2 * INTERVAL_S)
+    assert not schedule.is_due()
+    clock.advance(2 * INTERVAL_S)
+    assert schedule.is_due()
 
 
-def test_a_reason_is_told_once(schedule: Schedule) -> None:
-    """A scan that is asked for comes at once and out of turn; one that has no reason of its own keeps that of the one before it."""
+def test_a_requested_scan_is_due_at_once_and_returns_its_reason_once(schedule: Schedule) -> None:
     schedule.request("notifications were lost")
     schedule.request()
-    assert schedule.is_due(NOW_S)
+    assert schedule.is_due()
     assert [schedule.begin(), schedule.begin()] == ["notifications were lost", ""]
 
 
-def test_a_scan_is_expedited_and_never_put_off(schedule: Schedule) -> None:
-    """An interval that has become shorter counts from now; one that is longer than what is left does not."""
-    schedule.expedite(NOW_S, 1.0)
-    schedule.expedite(NOW_S, 2.0)
-    assert schedule.due_s == NOW_S + 1.0
+def test_a_scan_is_expedited_and_never_put_off(schedule: Schedule, clock: FakeClock) -> None:
+    schedule.expedite(1.0)
+    schedule.expedite(2.0)
+    assert schedule.due_s == clock.monotonic() + 1.0
 
 
-def test_what_fails_is_tried_ever_more_rarely(schedule: Schedule) -> None:
-    """The time between two tries doubles up to a minute, is never the same for all, and is short again after a success."""
+def test_retries_back_off_with_jitter_until_a_success(schedule: Schedule, clock: FakeClock) -> None:
     backoff_s = BACKOFF_MIN_S
     for _ in range(TRIES):
-        schedule.fail(NOW_S)
-        assert backoff_s / 2 <= schedule.due_s - NOW_S <= backoff_s
+        schedule.fail()
+        assert backoff_s / 2 <= schedule.due_s - clock.monotonic() <= backoff_s
         backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
     assert schedule.backoff_s == BACKOFF_MAX_S
-    schedule.succeed(NOW_S, INTERVAL_S)
+    schedule.succeed(INTERVAL_S)
     assert schedule.backoff_s == BACKOFF_MIN_S
