@@ -69,8 +69,6 @@ class DirectorySpec:
         rescan_interval_s: Seconds between two safety scans when notified.
         settle_s: Seconds without a write after which a file that is still open counts as ready.
         follow_symlinks: Links to files count as the file, links to directories inside the root are followed.
-        within: Directories, free of links, that it must lie in, and the files that links lead to; None allows any. Never configured: the
-            server's rules say so.
     """
 
     path: str
@@ -80,7 +78,6 @@ class DirectorySpec:
     rescan_interval_s: float = 900.0
     settle_s: float = 0.5
     follow_symlinks: bool = True
-    within: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> SourceKind:
@@ -191,3 +188,17 @@ class Spec:
     batch: Batch = field(default_factory=Batch)
     confirm: Confirm = Confirm.TIME
     ack_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedSpec:
+    """A spec that a principal may run.
+
+    Attributes:
+        spec: What to watch.
+        within: Directories, free of links, that may be read; a directory must lie in one of them,
+            and so must every file that a link leads to. None allows any.
+    """
+
+    spec: Spec
+    within: tuple[str, ...] | None

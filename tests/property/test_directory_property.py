@@ -128,7 +128,11 @@ class Watching(RuleBasedStateMachine):
         self.store = WatchStore(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
-            spec, PathFilter(FILTER), lambda: self._notifications, clock=lambda: self._now_s
+            spec,
+            PathFilter(FILTER),
+            lambda: self._notifications,
+            within=None,
+            clock=lambda: self._now_s,
         )
         self.outbox = StrictOutbox(
             Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from watcher.model import ChangeSet
-    from watcher.spec import Spec
+    from watcher.spec import AuthorizedSpec
 
 JOIN_DEADLINE_S = 10.0
 
@@ -48,15 +48,16 @@ class FallibleOutbox(Outbox):
         super().commit(step)
 
 
-def find(spec: Spec) -> None:
-    """Find the directory of a spec that was admitted, if it has one, as far as that is there.
+def find(authorized: AuthorizedSpec) -> None:
+    """Open the directory that a principal may watch, if it is one and exists.
 
     Raises:
         DeniedError: It is not where it may be.
     """
-    if isinstance(spec.where, DirectorySpec):
+    where = authorized.spec.where
+    if isinstance(where, DirectorySpec):
         with suppress(NotFoundError):
-            Root(spec.where).open()
+            Root(where, within=authorized.within).open()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from watcher.filesystem.mounts import mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.sources.factory import Sources
-from watcher.spec import BucketSpec, DirectorySpec, Filter, Mode
+from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,8 @@ def _opened(spec: Spec) -> Iterator[Source]:
         replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
     )
     sources = Sources()
-    source = sources.make(replace(spec, where=where, filter=Filter()), should_stop=lambda: False)
+    unfiltered = replace(spec, where=where, filter=Filter())
+    source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:
         source.open(lambda: None)
         yield source

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from watcher.rpc.streams import Stream
     from watcher.security.policy import Policy
     from watcher.settings import ServerSettings
-    from watcher.spec import Spec
+    from watcher.spec import AuthorizedSpec
     from watcher.watch.acknowledgements import Acknowledgements
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.watch import Watch
@@ -144,14 +144,15 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 "the request cannot be decoded",
                 hint="send a generic.EventSource as proto/generic.proto has it",
             )
-        spec = await self._parse(request, stream.principal)
+        authorized = await self._parse(request, stream.principal)
+        spec = authorized.spec
         identity = Identity(stream.principal, spec.id or request.name, spec.where.place)
         dismissal = UnavailableError(
             "the client does not read, and holds up others", hint="read faster, and connect again"
         )
         dismiss = Call(partial(stream.end, dismissal))
         watch, position = await self._watches.join(
-            identity, spec, Call(stream.changed.set), dismiss
+            identity, authorized, Call(stream.changed.set), dismiss
         )
         log = self._log.bind(**identity.labels, peer=context.peer())
         log.info("stream.opened", streams=watch.publisher.streams, after_seq=position.written_seq)
@@ -244,7 +245,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             )
         return held or ()
 
-    async def _parse(self, request: generic_pb2.EventSource, principal: str) -> Spec:
+    async def _parse(self, request: generic_pb2.EventSource, principal: str) -> AuthorizedSpec:
         if not request.name:
             raise ConfigError("the event source has no name", hint="set EventSource.name")
         if len(request.name) > NAME_CHARS:
@@ -258,7 +259,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             )
         async with self._fair_queue.of(principal):
             spec = await run_in_thread(lambda: parse_spec(request.config))
-        return self._policy.check(spec, principal)
+        return self._policy.authorize(spec, principal)
 
 
 class Delivery(watcher_pb2_grpc.DeliveryServicer):

@@ -1,13 +1,13 @@
-"""What may be watched: the operator's lists, for everyone or for one principal. Knows specs and settings; nothing of tokens or gRPC.
+"""Decides which places a principal may watch, by the operator's lists.
 
-An entry of a list is ``VALUE`` or ``NAME=VALUE``. The second counts for the principal of that name only, beside the first. As soon as
-there is one entry, what no entry names is denied.
+An entry of a list is ``VALUE``, which allows the value to everyone, or ``NAME=VALUE``, which allows
+it to the principal of that name. One entry in any list closes all lists: what no entry names is
+denied.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -15,22 +15,28 @@ from urllib.parse import urlsplit
 from watcher.addresses import is_metadata_address, normal_endpoint
 from watcher.errors import DeniedError, StateError
 from watcher.filesystem.paths import real_path
-from watcher.spec import DirectorySpec
+from watcher.spec import AuthorizedSpec, DirectorySpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from watcher.settings import ServerSettings
     from watcher.spec import BucketSpec, Spec
 
 _NAMED = re.compile(r"(?P<name>[^=/.:][^=:]*|)=(?P<value>.*)", re.DOTALL)
-"""A principal's entry. Paths that begin with a slash or a dot, URLs and ARNs are none, whatever they hold."""
+"""An entry for one principal, which no URL, ARN or path that begins with / or . can be."""
 
 _ARN = "arn:"
 
 
 class _Rule(NamedTuple):
-    """An entry of a list: whom it is for, empty for everyone; what it allows; and how it was given, for an error."""
+    """An entry of a list.
+
+    Attributes:
+        principal: The principal that it is for; empty for everyone.
+        value: What it allows, in normal form.
+        given: Flag and entry as the operator wrote them, for errors.
+    """
 
     principal: str
     value: str
@@ -38,10 +44,10 @@ class _Rule(NamedTuple):
 
 
 class AllowList:
-    """The lists of one server.
+    """The allow lists of one server.
 
     Args:
-        settings: The lists as they were given. Links in the directories are resolved now, once.
+        settings: The lists as they were given; links in the directories are resolved once, here.
 
     Raises:
         StateError: An entry cannot be understood.
@@ -56,88 +62,83 @@ class AllowList:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no entry, so that anything may be watched."""
-        return not self._all()
+        """Whether no list has an entry, so that any place may be watched."""
+        return not any(self._rules())
 
     def check_principals(self, names: Sequence[str]) -> None:
-        """Make sure that each entry is for somebody who exists, since one for a name that is misspelt allows nothing to anyone.
+        """Check that the principal of every entry exists: a misspelt name allows nothing.
 
         Args:
-            names: The principals.
+            names: All principals.
 
         Raises:
-            StateError: An entry is for somebody else.
+            StateError: An entry is for another name.
         """
-        for rule in self._all():
+        for rule in self._rules():
             if rule.principal and rule.principal not in names:
-                hint = "add the token, or correct the name; a directory with = in its path is written ./a=b"
-                raise StateError(
-                    f"the token file has no {rule.principal!r}", place=rule.given, hint=hint
-                )
+                message = f"the token file has no {rule.principal!r}"
+                hint = "add its token or correct the name; a directory with = in its path is ./a=b"
+                raise StateError(message, place=rule.given, hint=hint)
 
-    def admit(self, spec: Spec, principal: str) -> Spec:
-        """Return a spec that keeps to what a principal may watch.
+    def authorize(self, spec: Spec, principal: str) -> AuthorizedSpec:
+        """Return a spec with the directories that a principal may read.
 
-        A directory is not looked at here: a volume that does not answer would hold up everyone. Its source judges what it has opened.
+        No directory is opened here: one on a volume that does not answer would block every client.
+        Its source compares what it has opened with ``within``.
 
         Raises:
-            DeniedError: An entry that is needed is on none of the lists.
+            DeniedError: A bucket, endpoint, role or profile is on no list of the principal, or no
+                directory at all is.
         """
-        where = spec.where
-        if isinstance(where, DirectorySpec):
-            return (
-                spec
-                if self.is_empty
-                else replace(spec, where=self._admit_directory(where, principal))
-            )
-        self._admit_bucket(where, principal)
-        return spec
+        if isinstance(spec.where, DirectorySpec):
+            return AuthorizedSpec(spec, self._within(spec.where, principal))
+        self._check_bucket(spec.where, principal)
+        return AuthorizedSpec(spec, within=None)
 
-    def _admit_directory(self, where: DirectorySpec, principal: str) -> DirectorySpec:
+    def _within(self, where: DirectorySpec, principal: str) -> tuple[str, ...] | None:
+        """Return the directories that a principal may read; None for any."""
+        if self.is_empty:
+            return None
         within = _values(self._directories, principal)
         if not within:
-            raise DeniedError(
-                "this server does not allow the directory",
-                place=where.place,
-                hint="ask for it with --allow-directory",
-            )
-        return replace(where, within=within)
+            raise _denied("directory", where.place)
+        return within
 
-    def _admit_bucket(self, where: BucketSpec, principal: str) -> None:
-        place, endpoint = where.place, where.endpoint_url
-        is_listed = endpoint is not None and normal_endpoint(endpoint) in _values(
-            self._endpoints, principal
-        )
-        if (
-            endpoint is not None
-            and not is_listed
-            and (not self.is_empty or is_metadata_address(urlsplit(endpoint).hostname or ""))
-        ):
-            raise DeniedError(
-                "this server does not allow the endpoint",
-                place=place,
-                hint="ask for it with --allow-endpoint",
-            )
+    def _check_bucket(self, where: BucketSpec, principal: str) -> None:
+        if where.endpoint_url is not None:
+            self._check_endpoint(where.endpoint_url, where.place, principal)
         if self.is_empty:
             return
-        for asked, globs, what in (
-            (where.bucket, _globs_for(where.bucket, _values(self._buckets, principal)), "bucket"),
+        buckets = _globs_for(where.bucket, _values(self._buckets, principal))
+        for asked, globs, kind in (
+            (where.bucket, buckets, "bucket"),
             (where.role_arn, _values(self._roles, principal), "role"),
             (where.profile, _values(self._profiles, principal), "profile"),
         ):
             if asked is not None and not any(fnmatchcase(asked, glob) for glob in globs):
-                raise DeniedError(
-                    f"this server does not allow the {what}",
-                    place=place,
-                    hint=f"ask for it with --allow-{what}",
-                )
+                raise _denied(kind, where.place)
 
-    def _all(self) -> tuple[_Rule, ...]:
-        return (*self._directories, *self._buckets, *self._endpoints, *self._roles, *self._profiles)
+    def _check_endpoint(self, url: str, place: str, principal: str) -> None:
+        """Check an endpoint; without lists any is allowed but link-local and metadata addresses."""
+        if normal_endpoint(url) in _values(self._endpoints, principal):
+            return
+        if not self.is_empty or is_metadata_address(urlsplit(url).hostname or ""):
+            raise _denied("endpoint", place)
+
+    def _rules(self) -> Iterator[_Rule]:
+        yield from self._directories
+        yield from self._buckets
+        yield from self._endpoints
+        yield from self._roles
+        yield from self._profiles
 
 
 def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tuple[_Rule, ...]:
-    """Return the rules of a list, their values as ``normal`` makes them."""
+    """Return the rules of a list, with their values in normal form.
+
+    Raises:
+        StateError: An entry cannot be understood.
+    """
     rules = []
     for entry in entries:
         given = f"{flag} {entry}"
@@ -145,7 +146,7 @@ def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tu
         name, value = (named["name"].strip(), named["value"].strip()) if named else ("", entry)
         if not value or (named and not name):
             raise StateError(
-                "an entry is a value, or name=value for the token of that name", place=given
+                "an entry is VALUE, or NAME=VALUE for the token of that name", place=given
             )
         try:
             rules.append(_Rule(name, normal(value), given))
@@ -155,9 +156,14 @@ def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tu
 
 
 def _globs_for(bucket: str, globs: Sequence[str]) -> Sequence[str]:
-    """Return those globs that may speak of a bucket: of an ARN, which names region and account before the rest, only those of ARNs."""
+    """Return the globs for a bucket: for an ARN, which has region and account, those of ARNs."""
     return [glob for glob in globs if glob.startswith(_ARN)] if bucket.startswith(_ARN) else globs
 
 
 def _values(rules: Sequence[_Rule], principal: str) -> tuple[str, ...]:
     return tuple(rule.value for rule in rules if rule.principal in {"", principal})
+
+
+def _denied(kind: str, place: str) -> DeniedError:
+    hint = f"ask for it with --allow-{kind}"
+    return DeniedError(f"this server does not allow the {kind}", place=place, hint=hint)

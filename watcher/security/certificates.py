@@ -1,4 +1,4 @@
-"""The files of TLS: whether key and certificate belong together, and which authorities vouch for clients. Knows nothing of gRPC."""
+"""Reads the files of TLS, and has OpenSSL check them before a listener gets them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Pem(NamedTuple):
-    """What a server shows, and whom it lets in.
+    """The contents of the files, in PEM.
 
     Attributes:
-        key: Private key.
-        chain: Its certificate, and those that lead from it to an authority.
-        authorities: Whose clients are let in; None for everyone.
+        key: Private key of the server.
+        chain: Its certificate, then the certificates that lead from it to an authority.
+        authorities: Authorities whose clients are accepted; None if none need a certificate.
     """
 
     key: bytes
@@ -29,7 +29,7 @@ class Pem(NamedTuple):
 
 
 class CertificateFiles(ReloadingFiles[Pem]):
-    """Key, certificate and authorities as their files have them.
+    """Key, certificate chain and client authorities, as their files have them.
 
     Args:
         key: PEM file, without a password.
@@ -37,7 +37,7 @@ class CertificateFiles(ReloadingFiles[Pem]):
         authorities: PEM file; None to ask clients for no certificate.
 
     Raises:
-        StateError: A file cannot be read, is no PEM, or key and certificate do not belong together.
+        StateError: A file cannot be read or is no PEM, or the key is not the certificate's.
     """
 
     def __init__(self, key: Path, chain: Path, authorities: Path | None) -> None:
@@ -46,10 +46,15 @@ class CertificateFiles(ReloadingFiles[Pem]):
 
 
 def _checked(contents: Sequence[bytes], file: str) -> Pem:
-    """Return the contents once OpenSSL could use them; whether a certificate has expired is for clients to judge."""
+    """Return the contents if OpenSSL can use them. Clients judge whether a certificate has expired.
+
+    Raises:
+        StateError: OpenSSL cannot use them.
+    """
     pem = Pem(*contents)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # It takes names of files only, and those on disk may be others by now. Without an empty password it would ask the terminal for one.
+    # load_cert_chain takes file names only, and the files on disk may have changed since they were
+    # read. Without the empty password OpenSSL would ask the terminal for one.
     try:
         with os.fdopen(os.memfd_create("certificate"), "wb") as memory:
             memory.write(pem.key + b"\n" + pem.chain)
@@ -64,9 +69,8 @@ def _checked(contents: Sequence[bytes], file: str) -> Pem:
         if pem.authorities is not None:
             context.load_verify_locations(cadata=pem.authorities.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
+        hint = "give them to --tls-client-ca as PEM"
         raise StateError(
-            "the authorities for clients cannot be used",
-            place=file,
-            hint="give them to --tls-client-ca as PEM",
+            "the authorities for clients cannot be used", place=file, hint=hint
         ) from error
     return pem

@@ -1,7 +1,4 @@
-"""Who may watch what: tokens say who it is, ``rules.py`` what is allowed.
-
-Knows specs and settings; nothing of gRPC.
-"""
+"""Decides who a client is and whether that principal may watch a place."""
 
 from __future__ import annotations
 
@@ -13,60 +10,58 @@ from watcher.security.tokens import TokenFile
 
 if TYPE_CHECKING:
     from watcher.settings import ServerSettings
-    from watcher.spec import Spec
+    from watcher.spec import AuthorizedSpec, Spec
 
 ANONYMOUS = ""
-"""The principal of clients where no tokens are asked for."""
+"""The principal of every client of a server without a token file."""
 
 
 class Policy:
-    """The rules of one server.
+    """The tokens and allow lists of one server.
 
     Args:
         settings: The lists and the token file.
 
     Attributes:
-        tokens: The token file; None where no tokens are asked for.
+        tokens: The token file; None if the server asks for no token.
 
     Raises:
-        StateError: The token file or a list cannot be read or understood.
+        StateError: The token file or an entry of a list cannot be read or understood.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.tokens = TokenFile(settings.token_file) if settings.token_file else None
-        self._rules = AllowList(settings)
-        self._rules.check_principals([name for name, _ in self.tokens.value] if self.tokens else [])
+        self._allow_list = AllowList(settings)
+        names = [name for name, _ in self.tokens.value] if self.tokens else []
+        self._allow_list.check_principals(names)
 
     @property
     def is_open(self) -> bool:
         """Whether any place may be watched."""
-        return self._rules.is_empty
+        return self._allow_list.is_empty
 
     def principal(self, authorization: str | None) -> str:
-        """Return the name that belongs to a client's ``authorization`` metadata.
+        """Return the principal of a client's ``authorization`` metadata.
 
         Raises:
-            UnauthenticatedError: Tokens are asked for and this is none of them.
+            UnauthenticatedError: The server asks for a token, and this is none of its tokens.
         """
         if self.tokens is None:
             return ANONYMOUS
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError(
-                "no token",
-                hint="send metadata authorization: Bearer <token> (authSecret in an EventSource)",
-            )
+            hint = "send metadata authorization: Bearer <token> (authSecret in an EventSource)"
+            raise UnauthenticatedError("no token", hint=hint)
         owner = self.tokens.owner(token.strip())
         if owner is None:
-            raise UnauthenticatedError(
-                "unknown token", hint="check authSecret against the server's token file"
-            )
+            hint = "check authSecret against the server's token file"
+            raise UnauthenticatedError("unknown token", hint=hint)
         return owner
 
-    def check(self, spec: Spec, principal: str = ANONYMOUS) -> Spec:
-        """Return a spec that keeps to what a principal may watch; see ``AllowList.admit``.
+    def authorize(self, spec: Spec, principal: str = ANONYMOUS) -> AuthorizedSpec:
+        """Return a spec with the directories that a principal may read (``AllowList.authorize``).
 
         Raises:
-            DeniedError: It may not be watched.
+            DeniedError: The principal may not watch the place.
         """
-        return self._rules.admit(spec, principal)
+        return self._allow_list.authorize(spec, principal)

@@ -1,4 +1,4 @@
-"""Values that are made from files, and made anew when the files change. What the files mean is not known here."""
+"""Keeps a value that is made from files, and makes it again when their content changes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Value = TypeVar("Value")
 
 
 class ReloadingFiles(Generic[Value]):
-    """A value that follows its files.
+    """A value that follows its files. ``refresh`` is for one thread; any thread may read ``value``.
 
-    What counts is their content, so it does not matter how they are replaced: in place, by a rename, or, as in a Secret of Kubernetes,
-    by a link to the directory that they are in.
+    Content is compared, not time or inode, so files may be replaced in any way: in place, by a
+    rename, or by a link to their directory, as Kubernetes does with a Secret.
 
     Args:
         kind: What the files hold, for log and metrics.
         paths: The files.
-        make: Turns their contents, in the same order, into the value; raises ``StateError`` where it cannot.
+        make: Makes the value from their contents, in the same order; raises StateError.
 
     Attributes:
         kind: What the files hold.
@@ -49,11 +49,14 @@ class ReloadingFiles(Generic[Value]):
 
     @property
     def is_stale(self) -> bool:
-        """Whether the files, as they were last seen, cannot be used, so that the value is from former ones."""
+        """Whether the files cannot be used as they are now; the value is from former contents."""
         return bool(self._problem)
 
     def refresh(self) -> bool:
-        """Look at the files, and tell whether the value is a new one; what cannot be used is logged once, and changes nothing."""
+        """Read the files again and return whether the value is new.
+
+        Contents that cannot be used are logged once and leave the value as it is.
+        """
         try:
             contents = self._read()
             if contents == self._contents:
@@ -62,11 +65,8 @@ class ReloadingFiles(Generic[Value]):
             self.value = self._make(contents)
         except StateError as error:
             if str(error) != self._problem:
-                self._log.error(
-                    "files.unusable",
-                    error=str(error),
-                    hint="what they held before goes on to be used",
-                )
+                hint = "correct the files; their former content stays in use"
+                self._log.error("files.unusable", error=str(error), hint=hint)
             self._problem = str(error)
             return False
         self._contents, self._problem = contents, ""

@@ -1,4 +1,4 @@
-"""The token file: lines of ``name:token``, and whose a token is. Knows nothing of what a name may do."""
+"""Reads the token file, lines of ``name:token``, and finds the owner of a token."""
 
 from __future__ import annotations
 
@@ -14,27 +14,32 @@ if TYPE_CHECKING:
 
 
 class TokenFile(ReloadingFiles[list[tuple[str, bytes]]]):
-    """The tokens of a file; a name may have several, so that one can take the place of another without haste.
+    """The names and tokens of a file; a name may have several tokens while one is replaced.
 
     Args:
-        path: The file; blank lines and those that begin with ``#`` say nothing.
+        path: The file; blank lines and lines that begin with ``#`` are ignored.
 
     Raises:
-        StateError: It cannot be read, holds no token, or a line is not of the form.
+        StateError: The file cannot be read, has no token, or has a line of another form.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__("tokens", [path], lambda contents: _tokens(contents, str(path)))
 
     def owner(self, token: str) -> str | None:
-        """Return the name that a token belongs to; None if it is none of them."""
+        """Return the name that a token belongs to; None for an unknown token."""
         shown = token.encode("utf-8", "replace")
-        # All are compared, so that the time taken does not tell which came close.
+        # Every token is compared, in constant time: the time taken must not reveal a near miss.
         matching = [name for name, known in self.value if hmac.compare_digest(known, shown)]
         return matching[0] if matching else None
 
 
 def _tokens(contents: Sequence[bytes], file: str) -> list[tuple[str, bytes]]:
+    """Return the names and tokens of the one file.
+
+    Raises:
+        StateError: It is not UTF-8, has no token, or has a line of another form.
+    """
     (content,) = contents
     try:
         lines = content.decode().splitlines()
@@ -50,7 +55,6 @@ def _tokens(contents: Sequence[bytes], file: str) -> list[tuple[str, bytes]]:
             raise StateError("not of the form name:token", place=f"{file}, line {number}")
         tokens.append((name.strip(), token.strip().encode()))
     if not tokens:
-        raise StateError(
-            "the token file holds no token", place=file, hint="write lines of name:token"
-        )
+        hint = "write lines of name:token"
+        raise StateError("the token file holds no token", place=file, hint=hint)
     return tokens

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.sources.protocol import Source
-    from watcher.spec import Spec
+    from watcher.spec import AuthorizedSpec
 
 
 class Sources:
@@ -30,16 +30,23 @@ class Sources:
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
 
-    def make(self, spec: Spec, should_stop: Callable[[], bool]) -> Source:
+    def make(self, authorized: AuthorizedSpec, should_stop: Callable[[], bool]) -> Source:
         """Return a source for a spec, not yet opened.
 
         Args:
-            spec: What to read.
+            authorized: What to read, and the directories that it must keep to.
             should_stop: Asked between requests of a long reading.
         """
+        spec = authorized.spec
         path_filter = PathFilter(spec.filter)
         if isinstance(spec.where, DirectorySpec):
-            return DirectorySource(spec.where, path_filter, self._notifications, state=self._state)
+            return DirectorySource(
+                spec.where,
+                path_filter,
+                self._notifications,
+                within=authorized.within,
+                state=self._state,
+            )
         from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
 
         return BucketSource(spec.where, path_filter, should_stop=should_stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
-    from watcher.spec import Spec
+    from watcher.spec import AuthorizedSpec
     from watcher.state.sqlite.directory import StateDirectory
 
 STOP_TIMEOUT_S = 10.0
@@ -100,7 +101,7 @@ class WatchRegistry:
     async def join(
         self,
         identity: Identity,
-        spec: Spec,
+        authorized: AuthorizedSpec,
         listener: Callable[[], None],
         dismiss: Callable[[], None] = lambda: None,
     ) -> tuple[Watch, StreamPosition]:
@@ -108,7 +109,8 @@ class WatchRegistry:
 
         Args:
             identity: Names the watch.
-            spec: What it must be running.
+            authorized: What it must be running. Only its spec is compared: the principal, which is part
+                of the identity, decides the rest.
             listener: See ``Courier.join``.
             dismiss: Likewise.
 
@@ -121,6 +123,7 @@ class WatchRegistry:
             LimitError: There are too many watches, or this one has outgrown what it may hold.
             StateError: The state cannot be used.
         """
+        spec = authorized.spec
         async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and watch.spec == spec and isinstance(watch.failure, LimitError):
@@ -137,7 +140,7 @@ class WatchRegistry:
                 await self._stop(identity, watch)
                 watch = None
             if watch is None:
-                watch = await self._start(identity, spec)
+                watch = await self._start(identity, authorized)
             self._idle_since_s.pop(identity, None)
             return watch, watch.publisher.join(listener, dismiss)
 
@@ -204,7 +207,7 @@ class WatchRegistry:
     def _lock(self, identity: Identity) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
 
-    async def _start(self, identity: Identity, spec: Spec) -> Watch:
+    async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
         running = len(self._running) + self._making
         if running >= self._settings.max_watches:
             message = f"the server runs {running} watches, and no more"
@@ -215,7 +218,7 @@ class WatchRegistry:
             )
         self._making += 1
         try:
-            watch, store = await self._make(identity, spec)
+            watch, store = await self._make(identity, authorized)
         finally:
             self._making -= 1
         self._running[identity] = watch
@@ -237,7 +240,9 @@ class WatchRegistry:
         self._idle_since_s[identity] = self._clock.monotonic()
         return watch
 
-    async def _make(self, identity: Identity, spec: Spec) -> tuple[Watch, WatchStore]:
+    async def _make(
+        self, identity: Identity, authorized: AuthorizedSpec
+    ) -> tuple[Watch, WatchStore]:
         """Return a watch that is still to be started, and its state."""
         settings = self._settings
         self._check_open()
@@ -246,11 +251,12 @@ class WatchRegistry:
             settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s
         )
         share = self._quotas.open(identity, store)
+        make_source = partial(self._sources.make, authorized)
         try:
             async with self._fair_queue.of(identity.principal):
                 watch = await run_in_thread(
                     lambda: Watch(
-                        spec, self._sources.make, store, limits, share, identity, self._clock
+                        authorized.spec, make_source, store, limits, share, identity, self._clock
                     )
                 )
             # It may have taken a while.

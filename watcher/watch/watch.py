@@ -57,7 +57,7 @@ class Watch:
 
     Args:
         spec: What to watch.
-        make_source: Makes what reads it, from the spec and what tells a long reading to stop; opened and closed by the watch.
+        make_source: Makes the source, from what tells a long reading to stop; the watch opens and closes it.
         store: Its state; closed by the watch.
         limits: What the server grants.
         share: What it grants this one among the watches of its principal.
@@ -74,7 +74,7 @@ class Watch:
     def __init__(  # noqa: PLR0913, PLR0917 - all that a watch is made of
         self,
         spec: Spec,
-        make_source: Callable[[Spec, Callable[[], bool]], Source],
+        make_source: Callable[[Callable[[], bool]], Source],
         store: WatchStore,
         limits: WatchLimits,
         share: QuotaShare,
@@ -97,7 +97,7 @@ class Watch:
         self._wake = threading.Event()
         self._is_released = threading.Event()
         self._stop = threading.Event()
-        self._source = make_source(spec, self._stop.is_set)
+        self._source = make_source(self._stop.is_set)
         self._audience = Audience(
             store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None
         )

@@ -1,8 +1,6 @@
-"""Decides whether key, certificate and authorities can be used before they are; OpenSSL is the real one."""
+"""Key, certificate and authorities are checked by the real OpenSSL before they are used."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -16,37 +14,30 @@ from support.certificates import Authority, Pair
 from watcher.errors import StateError
 from watcher.security.certificates import CertificateFiles
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Make an authority."""
     return Authority(tmp_path)
 
 
 @pytest.fixture
 def pair(authority: Authority) -> Pair:
-    """Make a certificate and its key."""
     return authority.issue("server")
 
 
 @pytest.fixture
 def files(authority: Authority, pair: Pair) -> CertificateFiles:
-    """Return what follows them."""
     return CertificateFiles(pair.key, pair.certificate, authority.certificate)
 
 
 def encrypted(key: bytes) -> bytes:
-    """Return a key behind a password."""
     return load_pem_private_key(key, None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
     )
 
 
 def test_a_new_pair_takes_over(files: CertificateFiles, authority: Authority, pair: Pair) -> None:
-    """Key and certificate are taken together: between the replacements of the one and of the other the former pair holds."""
+    """While only one of the two has been replaced, the former pair stays in use."""
     former, new = files.value, authority.issue("new")
     pair.key.write_bytes(new.key.read_bytes())
     assert (files.refresh(), files.is_stale) == (False, True)
@@ -64,10 +55,10 @@ def test_a_new_pair_takes_over(files: CertificateFiles, authority: Authority, pa
     "content", [b"", b"no PEM", b"\xff", b"-----BEGIN CERTIFICATE-----\nAAAA\n"]
 )
 @pytest.mark.parametrize("part", ["key", "certificate", "authority"])
-def test_what_is_no_pem_is_refused(
+def test_a_file_that_is_no_pem_is_refused(
     files: CertificateFiles, authority: Authority, pair: Pair, part: str, content: bytes
 ) -> None:
-    """A file that was cut or is something else stops a start, and changes nothing later."""
+    """It stops the server from starting, and changes nothing once the server runs."""
     former = files.value
     path = {"key": pair.key, "certificate": pair.certificate, "authority": authority.certificate}[
         part
@@ -80,7 +71,6 @@ def test_what_is_no_pem_is_refused(
 
 
 def test_a_key_behind_a_password_is_refused(pair: Pair) -> None:
-    """Nobody is asked for a password."""
     pair.key.write_bytes(encrypted(pair.key.read_bytes()))
     with pytest.raises(StateError, match="without a password"):
         CertificateFiles(pair.key, pair.certificate, None)

@@ -1,21 +1,17 @@
-"""Decides whose a token is, through changes of the file however it is replaced; names of the file are those that a Secret has."""
-
-from __future__ import annotations
+"""The owners of tokens, through changes of the file in every way in which files are replaced."""
 
 import hmac
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from watcher.errors import StateError
 from watcher.security.tokens import TokenFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file as an editor does: by a rename."""
+    """Replace a file by a rename, as editors do."""
     new = path.with_suffix(".new")
     new.write_text(text, encoding="utf-8")
     new.rename(path)
@@ -23,24 +19,35 @@ def write(path: Path, text: str) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return a file with a token of alice and two of bob."""
     path = tmp_path / "tokens"
     path.write_text("alice:one\nbob:two\nbob:three\n", encoding="utf-8")
     return path
 
 
 def owners(tokens: TokenFile) -> list[str | None]:
-    """Return whose the tokens are that appear in these tests."""
     return [tokens.owner(token) for token in ("one", "two", "three", "four")]
 
 
-def test_a_name_has_several_tokens(path: Path) -> None:
-    """Each token of a name belongs to it, so that one can take the place of another without haste."""
+def test_a_name_may_have_several_tokens(path: Path) -> None:
     assert owners(TokenFile(path)) == ["alice", "bob", "bob", None]
 
 
-def test_all_tokens_are_compared(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever token is shown, each known one is compared with it, and in a time that does not tell how much of it is right."""
+@pytest.mark.parametrize(
+    "text", ["", "# only\n", "no colon", "name:", ":token", "good:one\nbad\n", "name:\udcff", None]
+)
+def test_a_file_that_is_not_right_is_refused(path: Path, text: str | None) -> None:
+    """A server must not start, and admit everyone, with a broken or missing token file."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(StateError, match="cannot be read" if text is None else "token"):
+        TokenFile(path)
+
+
+def test_all_tokens_are_compared_in_constant_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(known: bytes, shown: bytes) -> bool:
@@ -59,7 +66,6 @@ def test_all_tokens_are_compared(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_file_that_is_replaced_is_followed(path: Path) -> None:
-    """Tokens come and go with the file; a file that says the same is no news."""
     tokens = TokenFile(path)
     assert not tokens.refresh()
     write(path, "alice:one\nbob:three\ncarol:four\n")
@@ -72,7 +78,7 @@ def test_a_file_that_is_replaced_is_followed(path: Path) -> None:
 
 
 def test_a_secret_of_kubernetes_is_followed(tmp_path: Path) -> None:
-    """The swap of the link ..data replaces the tokens, also when size and time of the file are the same."""
+    """The link ..data is swapped; size and time of the file may stay the same."""
     for version in ("one", "two"):
         (tmp_path / f"..{version}").mkdir()
         (tmp_path / f"..{version}" / "tokens").write_text(f"alice:{version}\n", encoding="utf-8")
@@ -87,7 +93,7 @@ def test_a_secret_of_kubernetes_is_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "no colon\n", "carol:four\nbad\n", None])
 def test_a_broken_file_changes_nothing(path: Path, text: str | None) -> None:
-    """With a file that is broken or gone the former tokens hold, and it shows, until the file is as it was or is good again."""
+    """The former tokens hold, and ``is_stale`` shows it, until the file is good again."""
     tokens = TokenFile(path)
     good = path.read_text(encoding="utf-8")
     for mended in (good, "alice:one\n"):

@@ -36,7 +36,7 @@ def make(directory: Path, place: BreakingPlace) -> Watch:
     share = Quotas(ServerSettings(), {}).open(identity, store)
     return Watch(
         Spec(DirectorySpec("/data")),
-        lambda _spec, _should_stop: place,
+        lambda _should_stop: place,
         store,
         limits,
         share,

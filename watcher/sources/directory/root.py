@@ -16,7 +16,7 @@ from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magic
 from watcher.filesystem.paths import is_inside, real_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from watcher.spec import DirectorySpec
 
@@ -27,15 +27,17 @@ class Root:
     """The root of a tree. For one thread.
 
     Args:
-        spec: Says where it is, what it must lie in, and whether links in it are followed.
+        spec: Says where it is, and whether links in it are followed.
+        within: Directories, free of links, that may be read; None allows any.
 
     Attributes:
         mount: The mount that holds it; None where that is unknown.
     """
 
-    def __init__(self, spec: DirectorySpec) -> None:
+    def __init__(self, spec: DirectorySpec, *, within: Sequence[str] | None) -> None:
         self.mount: Mount | None = None
         self._spec = spec
+        self._within = within
         self._path = os.fsencode(spec.path)
         self._fd: int | None = None
         self._identity = (-1, -1)
@@ -123,7 +125,7 @@ class Root:
             DeniedError: It is elsewhere.
             OSError: It cannot be opened.
         """
-        if self._spec.within is None:
+        if self._within is None:
             return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
         fd = open_no_magiclinks(path, flags, directory=directory)
         try:
@@ -169,8 +171,9 @@ class Root:
             raise
 
     def _check_allowed(self, place: str) -> None:
-        within = self._spec.within
-        if within is not None and not any(is_inside(place, allowed) for allowed in within):
+        if self._within is not None and not any(
+            is_inside(place, allowed) for allowed in self._within
+        ):
             raise DeniedError(
                 "this server does not allow the directory",
                 place=self._spec.place,

@@ -87,15 +87,17 @@ class DirectorySource:
         path_filter: Which entries count; excluded directories are not read and not watched.
         notifications: Gives the process's inotify descriptor, or raises OSError where there is none to be had.
         clock: Monotonic seconds.
+        within: Directories, free of links, that may be read; None allows any.
         state: Where the server keeps its state, of which every event would cause the next.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a source is made of
         self,
         spec: DirectorySpec,
         path_filter: PathFilter,
         notifications: Callable[[], inotify.Inotify],
         *,
+        within: Sequence[str] | None,
         clock: Callable[[], float] = time.monotonic,
         state: Path | None = None,
     ) -> None:
@@ -103,7 +105,7 @@ class DirectorySource:
         self.cost = None
         self.requests = 0
         self.mode = Mode.POLL.value
-        self.tree = Tree(spec, path_filter)
+        self.tree = Tree(spec, path_filter, within=within)
         self._spec = spec
         self._filter = path_filter
         self._notifications = notifications

@@ -25,7 +25,7 @@ from watcher.sources.directory.root import Root
 from watcher.sources.protocol import BATCH_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from watcher.filters.path_filter import PathFilter
     from watcher.spec import DirectorySpec
@@ -75,10 +75,12 @@ class Tree:
         links_outside: Links to files met that lead out of what the server allows; they are no entries.
     """
 
-    def __init__(self, spec: DirectorySpec, path_filter: PathFilter) -> None:
+    def __init__(
+        self, spec: DirectorySpec, path_filter: PathFilter, *, within: Sequence[str] | None
+    ) -> None:
         self._spec = spec
         self._filter = path_filter
-        self.root = Root(spec)
+        self.root = Root(spec, within=within)
         self.links: dict[bytes, LinkedDirectory] = {}
         self.subpaths: list[str] = []
         self.projected_volumes: set[bytes] = set()

@@ -25,7 +25,9 @@ MOST = 1000
 def make_hints(tmp_path: Path) -> Callable[[FairShare], Hints]:
     """Return what makes the hints of a tree."""
     spec, path_filter = DirectorySpec(str(tmp_path), settle_s=SETTLE_S), PathFilter(Filter())
-    return lambda fair_share: Hints(spec, path_filter, Tree(spec, path_filter), fair_share)
+    return lambda fair_share: Hints(
+        spec, path_filter, Tree(spec, path_filter, within=None), fair_share
+    )
 
 
 def grow(hints: Hints, count: int, now_s: float = 0.0) -> int:

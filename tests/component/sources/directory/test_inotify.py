@@ -49,7 +49,11 @@ class Bench:
         self._now_s = 0.0
         spec = DirectorySpec(str(root), settle_s=SETTLE_S, **options)
         self.source = DirectorySource(
-            spec, PathFilter(path_filter), lambda: notifications, clock=lambda: self._now_s
+            spec,
+            PathFilter(path_filter),
+            lambda: notifications,
+            within=None,
+            clock=lambda: self._now_s,
         )
         self.store = WatchStore(root.parent / "state.db")
         outbox = Outbox(

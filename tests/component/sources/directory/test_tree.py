@@ -50,10 +50,13 @@ def open_tree(
     *,
     exclude: tuple[str, ...] = (),
     include: tuple[str, ...] = (),
+    within: tuple[str, ...] | None = None,
     **where: Any,  # noqa: ANN401 - those of a spec
 ) -> Tree:
     """Open a directory as a tree."""
-    tree = Tree(DirectorySpec(str(root), **where), PathFilter(Filter(include, exclude)))
+    tree = Tree(
+        DirectorySpec(str(root), **where), PathFilter(Filter(include, exclude)), within=within
+    )
     tree.open()
     return tree
 

@@ -1,0 +1,146 @@
+"""Buckets, endpoints, roles and profiles that the operator's lists allow, and to whom."""
+
+import pytest
+
+from watcher.errors import DeniedError, StateError
+from watcher.security.allow_list import AllowList
+from watcher.settings import ServerSettings
+from watcher.spec import AuthorizedSpec, BucketSpec, Spec
+
+ROLE = "arn:aws:iam::123456789012:role/team/reader"
+ACCESS_POINT = "arn:aws:s3:eu-west-9:123456789012:accesspoint/orders-in"
+LISTS = ServerSettings(allow_buckets=("landing", "team-*"), allow_endpoints=("http://minio:9000/",))
+NAMED = ServerSettings(
+    allow_buckets=("orders=orders-*",),
+    allow_endpoints=("http://minio:9000", "orders=HTTP://Store/"),
+    allow_roles=(f"orders={ROLE}",),
+    allow_profiles=("orders=audit-?",),
+)
+
+
+def allows(settings: ServerSettings, where: BucketSpec, principal: str = "") -> bool:
+    spec = Spec(where)
+    try:
+        authorized = AllowList(settings).authorize(spec, principal)
+    except DeniedError:
+        return False
+    assert authorized == AuthorizedSpec(spec, within=None)
+    return True
+
+
+@pytest.mark.parametrize(
+    "where", [BucketSpec("landing"), BucketSpec("team-a", endpoint_url="http://minio:9000")]
+)
+def test_what_is_listed_may_be_watched(where: BucketSpec) -> None:
+    assert allows(LISTS, where)
+
+
+@pytest.mark.parametrize(
+    ("where", "hint"),
+    [
+        (BucketSpec("landing2"), "--allow-bucket"),
+        (BucketSpec("Landing"), "--allow-bucket"),
+        (BucketSpec("landing", endpoint_url="http://minio:9001"), "--allow-endpoint"),
+        (BucketSpec("landing", endpoint_url="http://minio.evil:9000"), "--allow-endpoint"),
+        (BucketSpec("landing", role_arn=ROLE), "--allow-role"),
+        (BucketSpec("landing", profile="audit"), "--allow-profile"),
+    ],
+)
+def test_what_is_not_listed_is_denied_with_the_flag_that_would_allow_it(
+    where: BucketSpec, hint: str
+) -> None:
+    with pytest.raises(DeniedError, match=hint):
+        AllowList(LISTS).authorize(Spec(where), "")
+
+
+@pytest.mark.parametrize(
+    ("where", "principals"),
+    [
+        (BucketSpec("orders-in"), {"orders"}),
+        (BucketSpec("orders-in", endpoint_url="http://minio:9000"), {"orders"}),
+        (BucketSpec("orders-in", endpoint_url="http://store:80"), {"orders"}),
+        (BucketSpec("orders-in", endpoint_url="https://store"), set()),
+        (BucketSpec("orders-in", role_arn=ROLE), {"orders"}),
+        (BucketSpec("orders-in", role_arn=f"{ROLE}-admin"), set()),
+        (BucketSpec("orders-in", profile="audit-1"), {"orders"}),
+        (BucketSpec("orders-in", profile="default"), set()),
+    ],
+)
+def test_an_entry_with_a_name_is_for_that_principal_alone(
+    where: BucketSpec, principals: set[str]
+) -> None:
+    assert {name for name in ("", "orders", "billing") if allows(NAMED, where, name)} == principals
+
+
+@pytest.mark.parametrize(
+    ("glob", "bucket", "expected"),
+    [
+        ("*", ACCESS_POINT, False),
+        ("*/orders-in", ACCESS_POINT, False),
+        ("[a]rn:*", ACCESS_POINT, False),
+        ("arn:*", ACCESS_POINT, True),
+        ("arn:aws:s3:*:123456789012:accesspoint/orders-*", ACCESS_POINT, True),
+        ("arn:aws:s3:*:210987654321:accesspoint/orders-*", ACCESS_POINT, False),
+        ("*", "orders-in", True),
+        ("*-in", "orders-in", True),
+    ],
+)
+def test_only_a_glob_of_arns_allows_an_access_point(
+    glob: str, bucket: str, *, expected: bool
+) -> None:
+    """An ARN can be of any account, so a glob of bucket names must not allow it."""
+    assert allows(ServerSettings(allow_buckets=(glob,)), BucketSpec(bucket)) is expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_open_to"),
+    [
+        ("http://169.254.169.254", False),
+        ("http://[::ffff:a9fe:a9fe]:80", False),
+        ("http://[fd00:ec2::254]", False),
+        ("http://2852039166:80", False),
+        ("http://0xa9fea9fe", False),
+        ("http://0251.0376.0251.0376", False),
+        ("http://169.254.43518", False),
+        ("http://[64:ff9b::a9fe:a9fe]", False),
+        ("http://10.0.0.1", True),
+    ],
+)
+def test_metadata_addresses_must_be_listed(endpoint: str, *, is_open_to: bool) -> None:
+    """A server without lists denies them too, and one that lists the address allows it."""
+    where = BucketSpec("bucket", endpoint_url=endpoint)
+    assert allows(ServerSettings(), where) is is_open_to
+    assert allows(ServerSettings(allow_buckets=("*",), allow_endpoints=(endpoint + "/",)), where)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("10.0.0.1", True),
+        ("10.1", True),
+        ("[::ffff:10.0.0.1]", True),
+        ("10.2", False),
+        ("[64:ff9b::a00:1]", False),
+    ],
+)
+def test_an_address_is_listed_in_each_of_its_spellings(host: str, *, expected: bool) -> None:
+    settings = ServerSettings(allow_buckets=("*",), allow_endpoints=("http://0xa000001:9000",))
+    assert allows(settings, BucketSpec("bucket", endpoint_url=f"http://{host}:9000")) is expected
+
+
+@pytest.mark.parametrize(
+    ("lists", "text"),
+    [
+        ({"allow_directories": ("=/data",)}, "--allow-directory =/data: an entry is"),
+        ({"allow_directories": ("orders=",)}, "--allow-directory orders=: an entry is"),
+        ({"allow_buckets": ("",)}, "--allow-bucket : an entry is"),
+        ({"allow_endpoints": ("minio:9000",)}, "--allow-endpoint minio:9000: must be http"),
+        ({"allow_endpoints": ("orders=http://a:b@minio",)}, "--allow-endpoint .*: must be http"),
+        ({"allow_endpoints": ("http://minio?a=b",)}, "--allow-endpoint .*: must be http"),
+    ],
+)
+def test_an_entry_that_cannot_be_understood_is_repeated_with_its_flag(
+    lists: dict[str, tuple[str, ...]], text: str
+) -> None:
+    with pytest.raises(StateError, match=text):
+        AllowList(ServerSettings(**lists))  # type: ignore[arg-type]  # all five have this type
