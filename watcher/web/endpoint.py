@@ -1,14 +1,12 @@
-"""The HTTP port: listens, tells errors, and serves what needs no watch of its own to be shown: metrics, probes, acknowledgements."""
+"""The HTTP port: listens, limits connections and requests, and turns errors into answers."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from watcher.addresses import is_loopback
 from watcher.errors import (
@@ -19,79 +17,76 @@ from watcher.errors import (
     UnauthenticatedError,
     WatcherError,
 )
-from watcher.limits import file_descriptors as descriptors
-from watcher.web.host_guard import IS_LOCAL, reject_foreign_host
-from watcher.web.metrics import render_metrics
+from watcher.limits import file_descriptors
+from watcher.web.host_guard import IS_LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp.typedefs import Handler
-    from prometheus_client.registry import Collector
 
-    from watcher.security.policy import Policy
-    from watcher.telemetry.readiness import Readiness
-    from watcher.watch.acknowledgements import Acknowledgements
+MAX_BODY_BYTES = 128 * 1024
+"""Maximum size of a request body in bytes; room for about 5,000 event ids."""
 
-BODY_BYTES = 128 * 1024
-HEADERS = 32
-"""So many a request may have, of 8 KiB each at most; browsers and proxies send about twenty."""
+MAX_HEADERS = 32
+"""Maximum number of request headers, each of 8 KiB at most; browsers and proxies send about 20."""
 
-CONNECTIONS = 1000
-"""Open at once, if there are descriptors for them. Who connects beyond that takes the place of the one that has been there longest, so that
-a probe is always answered."""
-REQUEST_S = 30
-"""For so long a connection may be without a whole request, and a request without its whole body."""
+MAX_CONNECTIONS = 1000
+"""Maximum number of open connections, if the descriptor limit allows it.
+
+A new connection beyond it replaces the oldest one, so that a probe is always answered.
+"""
+
+REQUEST_TIMEOUT_S = 30
+"""Seconds that a connection may take to send a complete head, and a request its complete body."""
+
 _STATUS = {ConfigError: 400, DeniedError: 403, NotFoundError: 404, StateError: 503}
 
 _HEADERS = {
-    # Nothing from elsewhere, nothing inline: a file name that is markup stays text even if it were not escaped.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    # No foreign and no inline content: a file name with markup would not run even if unescaped.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 
-_ACK_HINT = 'send {"id": "…"} or {"ids": ["…"]}, as JSON'
-
-
-class _Acknowledgement(msgspec.Struct):
-    id: str = ""
-    ids: list[str] = []
-
 
 class HttpEndpoint:
-    """Serves routes.
+    """An HTTP server for a list of routes.
 
     Args:
         listen: ``host:port``; port 0 takes a free one.
-        routes: What is served.
+        routes: The paths and their handlers.
     """
 
     def __init__(self, listen: str, routes: Iterable[web.RouteDef]) -> None:
         self._listen = listen
-        app = web.Application(client_max_size=BODY_BYTES, middlewares=[_tell_errors])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
         app[IS_LOCAL] = is_loopback(listen.rpartition(":")[0])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(routes)
-        # What it calls keep-alive is counted from the start of a connection, too, until the headers of a request are there.
+        # aiohttp counts keepalive_timeout from the start of a connection too, until the head of
+        # the first request is complete.
         self._runner = web.AppRunner(
             app,
             access_log=None,
             handle_signals=False,
             shutdown_timeout=1.0,
-            keepalive_timeout=REQUEST_S,
-            max_headers=HEADERS,
+            keepalive_timeout=REQUEST_TIMEOUT_S,
+            max_headers=MAX_HEADERS,
         )
         self._listener: asyncio.Server | None = None
-        self._most = min(CONNECTIONS, descriptors.share(descriptors.HTTP_SHARE))
+        self._max_connections = min(
+            MAX_CONNECTIONS, file_descriptors.share(file_descriptors.HTTP_SHARE)
+        )
 
     async def start(self) -> str:
-        """Listen, and return the address with the port that was really taken.
+        """Listen, and return the address with the port that was bound.
 
         Raises:
-            StateError: It cannot listen there.
+            StateError: The address cannot be bound.
         """
         host, _, port = self._listen.rpartition(":")
         await self._runner.setup()
@@ -105,64 +100,27 @@ class HttpEndpoint:
         return f"{host}:{self._listener.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening and close all connections."""
         if self._listener is not None:
             self._listener.close()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:
-        """Return what serves one more connection; the oldest ones make room for it."""
+        """Return the protocol of a new connection, after aborting the oldest ones beyond the limit."""
         server = self._runner.server
-        assert server is not None  # noqa: S101 - it is there from setup to cleanup
-        for oldest in server.connections[: 1 - self._most]:
-            # Not closed but cut off: it may be one that does not read its answer.
+        assert server is not None  # noqa: S101 - set from setup to cleanup
+        for oldest in server.connections[: 1 - self._max_connections]:
+            # Aborted, not closed: its client may not be reading the answer.
             if oldest.transport is not None:
                 oldest.transport.abort()
         return server()
 
 
-def probe_routes(metrics: Collector, readiness: Readiness) -> list[web.RouteDef]:
-    """Return ``/metrics``, ``/healthz`` and ``/readyz``, which tell nothing of a place and ask for no token."""
-
-    async def render(_: web.Request) -> web.Response:
-        return web.Response(
-            body=render_metrics(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
-
-    async def healthy(_: web.Request) -> web.Response:
-        return _probed(readiness.problem if readiness.is_broken else "")
-
-    async def ready(_: web.Request) -> web.Response:
-        return _probed(readiness.problem)
-
-    return [web.get("/metrics", render), web.get("/healthz", healthy), web.get("/readyz", ready)]
-
-
-def ack_routes(acknowledgements: Acknowledgements, policy: Policy) -> list[web.RouteDef]:
-    """Return ``/ack``."""
-
-    async def acknowledge(request: web.Request) -> web.Response:
-        """Confirm events by ``{"id": …}`` or ``{"ids": […]}``; 200 if all are known, 404 with those that are not."""
-        principal = policy.principal(request.headers.get("Authorization"))
-        ids = _ids(await request.read())
-        unknown = await acknowledgements.acknowledge(principal, ids)
-        return web.json_response(
-            {"acknowledged": len(ids) - len(unknown), "unknown": unknown},
-            status=404 if unknown else 200,
-        )
-
-    return [web.post("/ack", reject_foreign_host(acknowledge, policy))]
-
-
-def _probed(problem: str) -> web.Response:
-    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
-
-
 @web.middleware
-async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Have a handler begin with the whole body, and turn our errors into a status and one line."""
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Read the whole body, call the handler, and answer errors with a status and one line."""
     try:
-        async with asyncio.timeout(REQUEST_S):
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
             await request.read()
         return await handler(request)
     except UnauthenticatedError as error:
@@ -170,19 +128,19 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except WatcherError as error:
         return web.json_response({"error": str(error)}, status=_STATUS[type(error)])
     except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        return web.json_response({"error": "the body did not come, or not in time"}, status=408)
+        return web.json_response({"error": "the request body is incomplete"}, status=408)
     except web.HTTPException:
         raise
-    except Exception:  # noqa: BLE001 - whatever it is, the client gets a status and the log the trace
+    except Exception:  # noqa: BLE001 - any bug: a status for the client, the traceback for the log
         structlog.get_logger("watcher").exception("http.failed", path=request.path)
         return web.json_response({"error": "the request failed; see the server's log"}, status=500)
 
 
 def _ask_for_token(request: web.Request, error: UnauthenticatedError) -> web.Response:
-    """Have a browser ask its user for the token, but only when a page is opened.
+    """Answer 401, which makes a browser ask for the token, or 403 to a script of the page.
 
-    A script would wait for the user, who may be away. It is not told 401 either: for that the browser forgets the token, which may be good
-    again soon.
+    A script must not wait for a user who may be away, and a 401 would make the browser forget the
+    token, which may become valid again.
     """
     if "X-Requested-With" in request.headers:
         return web.json_response({"error": str(error)}, status=403)
@@ -195,22 +153,5 @@ def _ask_for_token(request: web.Request, error: UnauthenticatedError) -> web.Res
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
     if "Upgrade" in request.headers:
-        # There is nothing to upgrade to, and what follows may be no HTTP.
+        # No upgrade is offered, and the bytes that follow may not be HTTP (RFC 9110, 7.8).
         response.force_close()
-
-
-def _ids(body: bytes) -> list[str]:
-    """Return the ids in the body of an acknowledgement.
-
-    Raises:
-        ConfigError: There are none.
-    """
-    try:
-        shown = msgspec.json.decode(body, type=_Acknowledgement)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        # The last two are for text that is not UTF-8, and for what is nested without end.
-        raise ConfigError(f"not an acknowledgement: {error}", hint=_ACK_HINT) from error
-    ids = [*([shown.id] if shown.id else []), *shown.ids]
-    if not ids:
-        raise ConfigError("an acknowledgement names no event", hint=_ACK_HINT)
-    return ids

@@ -1,7 +1,8 @@
-"""Under which names the HTTP port answers, where nothing but its address keeps out strangers.
+"""Rejects requests under a foreign host name, where loopback is the only protection (DNS rebinding).
 
-A page from anywhere can have its own name resolved to 127.0.0.1 (DNS rebinding). A browser that shows it then lets its scripts read there
-what this machine alone may see, but tells the server the name, as the Host. Nobody can have an IP address or ``localhost`` resolved so.
+A web page from anywhere can resolve its own name to 127.0.0.1. The browser then lets its scripts
+read this port, but sends the page's name in the Host header. IP addresses and ``localhost`` cannot
+be resolved that way.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from watcher.security.policy import Policy
 
 IS_LOCAL = web.AppKey("is_local", bool)
-"""Whether only this machine reaches the port."""
+"""True if the port listens on loopback only."""
+
+_MESSAGE = (
+    "this host name is not allowed; use 127.0.0.1 or localhost, "
+    "or start the server with --token-file"
+)
 
 
 def reject_foreign_host(handler: Handler, policy: Policy) -> Handler:
-    """Return a handler that answers 421 to a stranger's name, where only this machine reaches the port and no token is asked for."""
+    """Return a handler that answers 421 to a foreign host name on a loopback port without tokens."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if (
@@ -31,15 +37,14 @@ def reject_foreign_host(handler: Handler, policy: Policy) -> Handler:
             and request.app[IS_LOCAL]
             and not _is_own(request.headers.get("Host", ""))
         ):
-            message = "the server does not go by this name; use 127.0.0.1 or localhost, or start it with --token-file"
-            return web.json_response({"error": message}, status=421)
+            return web.json_response({"error": _MESSAGE}, status=421)
         return await handler(request)
 
     return handle
 
 
 def _is_own(host: str) -> bool:
-    """Tell whether a Host, with or without a port, is one that no stranger can have."""
+    """Return whether a Host header, with or without a port, is an IP address or ``localhost``."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

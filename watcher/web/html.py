@@ -1,4 +1,4 @@
-"""Renders the operator's page from reports. Names, places and paths are hostile: all that is put in is escaped. Pure."""
+"""Renders the status page from reports. Names, places and paths are hostile: all are escaped."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from watcher.watch.report import WatchReport
 
 SHOWN_WATCHES = 100
-"""The page shows so many; the others are found by their name, or in ``/status.json``."""
+"""Number of watches on the page; a search or ``/status.json`` shows the others."""
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
-"""What the page refers to, with its content type."""
+"""Files that the page refers to, with their content types."""
 
 _BADGES = {
     "watching": "good",
@@ -44,27 +44,27 @@ _TYPES = {"created": "good", "modified": "wait", "deleted": "bad"}
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What one page shows.
+    """Content of one page.
 
     Attributes:
-        reports: The watches that whoever looks may see.
-        recent: Their newest changes, the newest first.
-        problem: What keeps the server from its work, or empty.
-        query: Only watches are shown that have this in their name or place.
-        seal: Shows that a form comes from this page.
-        at: When things are so, seconds since the epoch.
+        reports: The watches of the principal.
+        recent: Their newest changes, newest first.
+        problem: Why the server cannot do its work; empty if it can.
+        query: Text that the name or place of a shown watch must contain, in any case.
+        csrf_token: Proves that a form comes from this page.
+        generated_at: Time of the reports, seconds since the epoch.
     """
 
     reports: Sequence[WatchReport]
     recent: Sequence[Recent]
     problem: str
     query: str
-    seal: str
-    at: float
+    csrf_token: str
+    generated_at: float
 
 
 def asset(name: str) -> str:
-    """Return the text of a file that belongs to the page; it must be there."""
+    """Return the text of a file in ``assets/``."""
     return files("watcher.web").joinpath("assets", name).read_text(encoding="utf-8")
 
 
@@ -77,14 +77,14 @@ def render_page(overview: Overview) -> str:
         for report in reports
         if overview.query.casefold() in f"{report.name}\n{report.place}".casefold()
     ]
-    # Trouble comes first.
+    # Watches with errors first, then those with notes.
     found.sort(key=lambda report: (not report.error, not report.note, report.name, report.place))
     return Template(asset("page.html")).substitute(
         title=f"{f'{troubled} in trouble · ' if troubled else ''}watcher",
         health=f'<span class="badge bad">{_text(overview.problem)}</span>'
         if overview.problem
         else '<span class="badge good">ready</span>',
-        at=_time(overview.at, overview.at),
+        generated_at=_time(overview.generated_at, overview.generated_at),
         query=_text(overview.query),
         tallies=_tallies(reports, troubled),
         watches=_watches(found, overview),
@@ -101,7 +101,7 @@ def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:
         "Entries": f"{sum(r.entries for r in reports):,}",
         "Changes": human_rate(sum(r.rate for r in reports)),
         "Unconfirmed": f"{sum(r.unconfirmed for r in reports):,}",
-        "Oldest of them": human_age(max((r.lag_s for r in reports), default=0.0)),
+        "Oldest unconfirmed": human_age(max((r.lag_s for r in reports), default=0.0)),
     }
     return "".join(
         f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in tallies.items()
@@ -110,7 +110,10 @@ def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:
 
 def _watches(found: Sequence[WatchReport], overview: Overview) -> str:
     if not overview.reports:
-        return '<p class="empty">There are no watches here. One begins with the first stream of its event source.</p>'
+        return (
+            '<p class="empty">No watches. A watch starts with the first stream of its event source.'
+            "</p>"
+        )
     if not found:
         return f'<p class="empty">No watch has “{_text(overview.query)}” in its name or place.</p>'
     columns = ("Watch", "State", "Entries", "Changes", "Unconfirmed", "Last scan", "Streams")
@@ -120,21 +123,26 @@ def _watches(found: Sequence[WatchReport], overview: Overview) -> str:
     )
     rows = "".join(_rows(report, overview) for report in found[:SHOWN_WATCHES])
     left = len(found) - SHOWN_WATCHES
-    rest = (
-        f'{left:,} more: search for them, or see <a id="rest" href="status.json">status.json</a>.'
+    more = (
+        f'<p class="more">{left:,} more watches: search by name or place, or see '
+        '<a id="rest" href="status.json">status.json</a>.</p>'
+        if left > 0
+        else ""
     )
-    return f"<table><thead><tr>{head}</tr></thead>{rows}</table>" + (
-        f'<p class="more">{rest}</p>' if left > 0 else ""
-    )
+    return f"<table><thead><tr>{head}</tr></thead>{rows}</table>{more}"
 
 
 def _rows(report: WatchReport, overview: Overview) -> str:
     lag = f"<small>for {human_age(report.lag_s)}</small>" if report.unconfirmed else ""
     cells = (
-        f'<td class="watch"><span class="name">{_text(report.name)}</span> <span class="place">{_text(report.place)}</span></td>'
-        f'<td>{_state(report, overview.at)}</td><td class="number">{report.entries:,}</td>'
-        f'<td class="number">{human_rate(report.rate)}</td><td class="number">{report.unconfirmed:,}{lag}</td>'
-        f'<td>{_last_scan(report, overview.at)}</td><td class="number">{_streams(report)}</td>'
+        f'<td class="watch"><span class="name">{_text(report.name)}</span> '
+        f'<span class="place">{_text(report.place)}</span></td>'
+        f"<td>{_state(report, overview.generated_at)}</td>"
+        f'<td class="number">{report.entries:,}</td>'
+        f'<td class="number">{human_rate(report.rate)}</td>'
+        f'<td class="number">{report.unconfirmed:,}{lag}</td>'
+        f"<td>{_last_scan(report, overview.generated_at)}</td>"
+        f'<td class="number">{_streams(report)}</td>'
     )
     release = _release(report, overview) if report.held else ""
     kind = "note bad" if report.error else "note"
@@ -147,10 +155,11 @@ def _rows(report: WatchReport, overview: Overview) -> str:
 
 
 def _state(report: WatchReport, now: float) -> str:
-    doing = f"{report.scanned:,} entries" if report.state == "scanning" else _text(report.mode)
-    lasting = f"for {human_age(now - report.since)}" if report.since else ""
-    details = " · ".join(filter(None, (doing, lasting)))
-    return f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span><small>{details}</small>'
+    detail = f"{report.scanned:,} entries" if report.state == "scanning" else _text(report.mode)
+    age = f"for {human_age(now - report.since)}" if report.since else ""
+    details = " · ".join(filter(None, (detail, age)))
+    badge = f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span>'
+    return f"{badge}<small>{details}</small>"
 
 
 def _streams(report: WatchReport) -> str:
@@ -160,7 +169,8 @@ def _streams(report: WatchReport) -> str:
 def _last_scan(report: WatchReport, now: float) -> str:
     if not report.scanned_at:
         return "none yet"
-    return f"{human_age(now - report.scanned_at)} ago<small>took {human_duration(report.scan_s)}</small>"
+    age, duration = human_age(now - report.scanned_at), human_duration(report.scan_s)
+    return f"{age} ago<small>took {duration}</small>"
 
 
 def _release(report: WatchReport, overview: Overview) -> str:
@@ -168,44 +178,50 @@ def _release(report: WatchReport, overview: Overview) -> str:
         "name": report.name,
         "place": report.place,
         "q": overview.query,
-        "seal": overview.seal,
+        "csrf_token": overview.csrf_token,
     }
     hidden = "".join(
         f'<input type="hidden" name="{key}" value="{escape(value)}">'
         for key, value in fields.items()
     )
-    # By its id the button of the same watch is found again when the script exchanges the table.
-    button = f'<button id="release:{_id(report.name)}:{_id(report.place)}">Release {report.held:,} deletions</button>'
+    # The id lets the script give the focus back to the same button after it replaced the table.
+    button = (
+        f'<button id="release:{_id(report.name)}:{_id(report.place)}">'
+        f"Release {report.held:,} deletions</button>"
+    )
     return f'<form method="post" action="release">{hidden}{button}</form>'
 
 
 def _recent(overview: Overview) -> str:
     if not overview.recent:
-        return '<p class="empty">There are none of the watches that run.</p>'
-    head = '<th scope="col">Time, UTC</th><th scope="col">Change</th><th scope="col">Path</th><th scope="col" class="number">Size</th>'
-    rows = "".join(_change(change, overview.at) for change in overview.recent)
-    return f'<table><thead><tr>{head}<th scope="col">Watch</th></tr></thead><tbody>{rows}</tbody></table>'
+        return '<p class="empty">Running watches have no recent changes.</p>'
+    columns = ("Time, UTC", "Change", "Path", "Size", "Watch")
+    head = "".join(f'<th scope="col"{_number(column == "Size")}>{column}</th>' for column in columns)
+    rows = "".join(_change(change, overview.generated_at) for change in overview.recent)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _change(change: Recent, now: float) -> str:
     old = f' <span class="dim">← {_text(change.old_path)}</span>' if change.old_path else ""
     return (
         f"<tr><td>{_time(change.at, now)}</td>"
-        f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td><td class="path">{_text(change.path)}{old}</td>'
+        f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td>'
+        f'<td class="path">{_text(change.path)}{old}</td>'
         f'<td class="number">{human_size(change.size)}</td><td>{_text(change.watch)}</td></tr>'
     )
 
 
 def _time(at: float, now: float) -> str:
     moment = datetime.fromtimestamp(at, UTC)
-    return f'<time datetime="{moment.isoformat()}">{human_time(moment, datetime.fromtimestamp(now, UTC))}</time>'
+    text = human_time(moment, datetime.fromtimestamp(now, UTC))
+    return f'<time datetime="{moment.isoformat()}">{text}</time>'
 
 
 def _id(text: str) -> str:
     return quote(text, safe="", errors="replace")
 
 
-def _number(is_number: bool) -> str:  # noqa: FBT001 - of a column
+def _number(is_number: bool) -> str:  # noqa: FBT001 - a private helper with one argument
     return ' class="number"' if is_number else ""
 
 

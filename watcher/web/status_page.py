@@ -1,8 +1,9 @@
-"""What the HTTP port shows of the watches, to those who may see them: the operator's page, its JSON, and the button that releases.
+"""The status page, its JSON and its release button, for the principal of the request only.
 
-Paths are sensitive, so where tokens are asked for everything here asks for one, and shows the watches of its name alone. A browser
-sends it as the password of HTTP Basic, under any user name; because it does so with every request, whoever has made it send one, a form
-must show that it comes from our page. JSON needs no such seal: no page of another origin can send it.
+Paths are sensitive: with a token file, every request needs a token. A browser sends it as the
+password of HTTP Basic, with any user name, and sends it again with each request, including those
+that other sites provoke (CSRF). A form must therefore carry a token that only this page knows.
+JSON needs none: no page of another origin can send it without a CORS preflight.
 """
 
 from __future__ import annotations
@@ -39,28 +40,34 @@ if TYPE_CHECKING:
     from watcher.watch.watch import Watch
 
 SHOWN_CHANGES = 50
-ANSWERS, ANSWER_S = 16, 10.0
-"""With thousands of watches an answer has megabytes: so many are on their way at once, and each for so many seconds at most."""
+"""Number of recent changes in an answer."""
 
-FORM_FIELDS = 10
+MAX_ANSWERS = 16
+"""Number of answers sent at once; with thousands of watches one has megabytes."""
+
+SEND_TIMEOUT_S = 10.0
+"""Seconds that a client may take to receive an answer."""
+
+MAX_FORM_FIELDS = 10
+"""Maximum number of fields in a form; the page sends four."""
 
 
 class _Release(msgspec.Struct):
     name: str
     place: str = ""
-    seal: str = ""
+    csrf_token: str = ""
     q: str = ""
 
 
 class StatusPage:
-    """Serves ``/``, ``/status.json`` and ``/release``.
+    """Serves ``/``, ``/status.json``, ``/release`` and the assets of the page.
 
     Args:
-        watches: What is shown.
+        watches: The watches to show and to release.
         eventing: Counts the streams.
-        policy: Who may see what.
+        policy: Maps a token to its principal.
         readiness: Whether the server can do its work.
-        clock: The time.
+        clock: Time of the page.
     """
 
     def __init__(
@@ -77,11 +84,11 @@ class StatusPage:
         self._readiness = readiness
         self._clock = clock
         self._secret = secrets.token_bytes()
-        self._sending = asyncio.Semaphore(ANSWERS)
+        self._sending = asyncio.Semaphore(MAX_ANSWERS)
         self._log = structlog.get_logger("watcher")
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is served."""
+        """Return the routes."""
         shown = {"/": self._page, "/status.json": self._status} | {
             f"/{name}": self._asset for name in ASSETS
         }
@@ -106,10 +113,10 @@ class StatusPage:
             recent=_recent(running),
             problem=self._readiness.problem,
             query=query,
-            seal=self._seal(principal),
-            at=self._clock.wall(),
+            csrf_token=self._csrf_token(principal),
+            generated_at=self._clock.wall(),
         )
-        # A name may hold half a surrogate pair, which is no text.
+        # A name may hold a lone surrogate, which UTF-8 cannot encode.
         return web.Response(
             body=render_page(overview).encode("utf-8", "replace"),
             content_type="text/html",
@@ -122,11 +129,12 @@ class StatusPage:
 
     def _document(self, principal: str) -> web.Response:
         running = self._running(principal)
+        # to_builtins takes a twentieth of the time of dataclasses.asdict. The JSON is written by
+        # the json module, because msgspec rejects lone surrogates, which a name may hold.
         document = {
             "version": __version__,
             "problem": self._readiness.problem,
             "streams": self._eventing.streams.of(principal),
-            # In a twentieth of the time of dataclasses.asdict. It does not write the JSON, though: half a surrogate pair is no text to it.
             "watches": msgspec.to_builtins(self._reports(running)),
             "idle": msgspec.to_builtins(self._idle(principal)),
             "recent": msgspec.to_builtins(_recent(running)),
@@ -138,35 +146,48 @@ class StatusPage:
         return web.Response(text=asset(name), content_type=ASSETS[name])
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Have held deletions looked at now; the form is led back to the page, JSON is answered with their number."""
+        """Scan now for held deletions; redirect a form to the page, answer JSON with their number."""
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
-        wanted = _wanted(await request.read(), request.content_type)
+        release = _parse_release(await request.read(), request.content_type)
         if is_form and not hmac.compare_digest(
-            wanted.seal.encode(), self._seal(principal).encode()
+            release.csrf_token.encode(), self._csrf_token(principal).encode()
         ):
-            raise DeniedError("the form is not of this page", hint="load the page again")
-        found = [
-            each
-            for each in self._running(principal)
-            if each[0].name == wanted.name and wanted.place in {"", each[0].place}
-        ]
-        if not found:
-            raise NotFoundError(f"no watch {wanted.name!r} runs", place=wanted.place)
-        if len(found) > 1:
-            raise ConfigError(f"{wanted.name!r} watches several places", hint="say which: place")
-        ((identity, watch),) = found
-        released = watch.release()
-        if released:
+            raise DeniedError("the form's CSRF token is not valid", hint="reload the page")
+        identity, watch = self._find(principal, release)
+        deletions = watch.release()
+        if deletions:
             self._log.info(
-                "scan.released", **identity.labels, deletions=released, peer=request.remote
+                "scan.released", **identity.labels, deletions=deletions, peer=request.remote
             )
         if is_form:
-            raise web.HTTPSeeOther(f"./?{urlencode({'q': wanted.q})}" if wanted.q else "./")
-        return web.json_response({"released": released})
+            raise web.HTTPSeeOther(f"./?{urlencode({'q': release.q})}" if release.q else "./")
+        return web.json_response({"released": deletions})
+
+    def _find(self, principal: str, release: _Release) -> tuple[Identity, Watch]:
+        """Return the only running watch that a request names.
+
+        Raises:
+            NotFoundError: No running watch of the principal has that name and place.
+            ConfigError: Several have that name, and the request names no place.
+        """
+        found = [
+            (identity, watch)
+            for identity, watch in self._running(principal)
+            if identity.name == release.name and release.place in {"", identity.place}
+        ]
+        if not found:
+            raise NotFoundError(f"no watch {release.name!r} is running", place=release.place)
+        if len(found) > 1:
+            raise ConfigError(f"{release.name!r} watches several places", hint='add "place"')
+        return found[0]
 
     def _principal(self, request: web.Request) -> str:
-        """Return who asks; raises ``UnauthenticatedError``."""
+        """Return the principal of a request.
+
+        Raises:
+            UnauthenticatedError: A token is required, and the request has none or an unknown one.
+        """
         return self._policy.principal(_authorization(request.headers.get("Authorization")))
 
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
@@ -177,19 +198,19 @@ class StatusPage:
 
     def _idle(self, principal: str) -> list[WatchReport]:
         return [
-            report_idle(identity, held, self._clock)
-            for identity, held in self._watches.idle().items()
+            report_idle(identity, stored, self._clock)
+            for identity, stored in self._watches.idle().items()
             if identity.principal == principal
         ]
 
     async def _send(
         self, request: web.Request, make: Callable[[], web.Response]
     ) -> web.StreamResponse:
-        """Make an answer that may be large, and send it; cut off who does not take it."""
+        """Make and send a large answer; abort the connection of a client that does not read it."""
         async with self._sending:
             response = make()
             try:
-                async with asyncio.timeout(ANSWER_S):
+                async with asyncio.timeout(SEND_TIMEOUT_S):
                     await response.prepare(request)
                     await response.write_eof()
             except TimeoutError:
@@ -197,7 +218,7 @@ class StatusPage:
                     request.transport.abort()
         return response
 
-    def _seal(self, principal: str) -> str:
+    def _csrf_token(self, principal: str) -> str:
         return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
 
 
@@ -207,36 +228,37 @@ def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
     )
 
 
-def _authorization(shown: str | None) -> str | None:
-    """Return what a tool or a browser shows, as a bearer token; what cannot be read stays as it is."""
-    scheme, _, value = (shown or "").partition(" ")
+def _authorization(header: str | None) -> str | None:
+    """Return an Authorization header with HTTP Basic turned into a bearer token of its password."""
+    scheme, _, value = (header or "").partition(" ")
     if scheme.lower() != "basic":
-        return shown
+        return header
     try:
         return f"Bearer {b64decode(value, validate=True).decode().partition(':')[2]}"
     except ValueError:
-        return shown
+        return header
 
 
-def _wanted(body: bytes, content_type: str) -> _Release:
-    """Return what is to be released.
+def _parse_release(body: bytes, content_type: str) -> _Release:
+    """Return the release request in a body.
 
     Raises:
-        ConfigError: It does not say so.
+        ConfigError: The body is neither JSON nor a form, or has no name.
     """
     try:
         if content_type == "application/json":
             return msgspec.json.decode(body, type=_Release)
         if content_type == "application/x-www-form-urlencoded":
-            # In UTF-8, whatever charset it names: some of those that Python knows take minutes.
+            # UTF-8 whatever charset the request names: decoding with some of them takes minutes.
             return msgspec.convert(
-                dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS)), _Release
+                dict(parse_qsl(body.decode(), max_num_fields=MAX_FORM_FIELDS)), _Release
             )
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"it does not say what to release: {error}",
-            hint='send {"name": "…"}, and "place" if there are several',
+            f"not a release request: {error}",
+            hint='send {"name": "…"}, with "place" if the name has several watches',
         ) from error
     raise ConfigError(
-        f"not JSON, but {content_type}", hint='send {"name": "…"} as application/json'
+        f"the content type {content_type} is not supported",
+        hint='send {"name": "…"} as application/json',
     )
