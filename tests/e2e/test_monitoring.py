@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from support.client import Contract
     from support.server import ServerProcess
 
-ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\|", re.MULTILINE)
+ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\| (.+) \|$", re.MULTILINE)
+HELP = re.compile(r"^# HELP (watcher_\w+) (.+)$", re.MULTILINE)
 FAMILY = re.compile(r"^# TYPE (watcher_\w+) (\w+)$", re.MULTILINE)
 SAMPLE = re.compile(r"^(watcher_\w+)\{(.+)\} ", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="')
@@ -70,10 +71,11 @@ def metrics(
 
 
 def test_the_manual_has_every_metric(metrics: Metrics) -> None:
-    """Names, types and labels in the README's table are those of a running server."""
+    """Names, types, labels and meanings in the README's table are those of a running server."""
     rows = ROW.findall((PROJECT / "README.md").read_text(encoding="utf-8"))
-    assert {name: kind for name, kind, _ in rows} == metrics.families
-    assert {name: labels for name, _, labels in rows if name in metrics.labels} == metrics.labels
+    assert {name: kind for name, kind, *_ in rows} == metrics.families
+    assert {name: meaning for name, *_, meaning in rows} == dict(HELP.findall(metrics.text))
+    assert {name: labels for name, _, labels, _ in rows if name in metrics.labels} == metrics.labels
     assert metrics.labels.keys() >= {
         "watcher_events_total",
         "watcher_place_errors_total",

@@ -139,7 +139,10 @@ def test_a_strangers_name(server: ServerProcess, host: str) -> None:
         ("/release", b"{}"),
     ):
         status, text, _ = ask(server, path, {"Host": host}, body)
-        assert (status, "use 127.0.0.1 or localhost, or start it with --token-file" in text) == (
+        assert (
+            status,
+            "use 127.0.0.1 or localhost, or start the server with --token-file" in text,
+        ) == (
             421,
             True,
         )
@@ -168,18 +171,18 @@ def test_where_names_are_free(
         ({}, b'{"name": "x"}', 401, "no token"),
         (
             basic("first"),
-            urlencode({"name": "mine", "seal": "forged"}).encode(),
+            urlencode({"name": "mine", "csrf_token": "forged"}).encode(),
             403,
-            "not of this page",
+            "CSRF token",
         ),
-        (basic("first"), urlencode({"name": "mine"}).encode(), 403, "not of this page"),
+        (basic("first"), urlencode({"name": "mine"}).encode(), 403, "CSRF token"),
         (
             basic("first") | {"Content-Type": "text/plain"},
             b'{"name": "mine"}',
             400,
             "application/json",
         ),
-        (basic("first") | JSON, b"{}", 400, "does not say what to release"),
+        (basic("first") | JSON, b"{}", 400, "not a release request"),
         (basic("second") | JSON, b'{"name": "mine"}', 404, "no watch"),
         (basic("first") | JSON, b'{"name": "mine"}', 200, '"released": 0'),
     ],

@@ -17,7 +17,8 @@ from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, StateError, UnauthenticatedError
 from watcher.security.policy import Policy
 from watcher.settings import ServerSettings
-from watcher.web.endpoint import BODY_BYTES, _ids
+from watcher.web.acknowledge import parse_ids
+from watcher.web.endpoint import MAX_BODY_BYTES
 
 DEPTH = 100_000
 ids = st.lists(st.text(max_size=8) | st.just("6f1d0c9b8a7e6d5c-42"), max_size=4)
@@ -49,11 +50,11 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 @example(b'{"id": "\xff"}')
 @example(b'{"id": "\\ud800"}')
 @example(b'{"id": 1e999}')
-@example(b'{"ids": [' + b'"",' * (BODY_BYTES // 3) + b'""]}')
+@example(b'{"ids": [' + b'"",' * (MAX_BODY_BYTES // 3) + b'""]}')
 def test_any_acknowledgement_is_read_or_refused(body: bytes) -> None:
     """The body of an acknowledgement gives at least one id, each of them text, or an error that says what is expected."""
     try:
-        found = _ids(body)
+        found = parse_ids(body)
     except ConfigError as error:
         line = str(error)
         assert "acknowledgement" in line

@@ -106,7 +106,7 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection, after aborting the oldest ones beyond the limit."""
+        """Return the protocol of a new connection; abort the oldest ones beyond the limit."""
         server = self._runner.server
         assert server is not None  # noqa: S101 - set from setup to cleanup
         for oldest in server.connections[: 1 - self._max_connections]:

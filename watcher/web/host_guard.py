@@ -1,4 +1,4 @@
-"""Rejects requests under a foreign host name, where loopback is the only protection (DNS rebinding).
+"""Rejects foreign host names where loopback is the only protection (DNS rebinding).
 
 A web page from anywhere can resolve its own name to 127.0.0.1. The browser then lets its scripts
 read this port, but sends the page's name in the Host header. IP addresses and ``localhost`` cannot
@@ -29,7 +29,7 @@ _MESSAGE = (
 
 
 def reject_foreign_host(handler: Handler, policy: Policy) -> Handler:
-    """Return a handler that answers 421 to a foreign host name on a loopback port without tokens."""
+    """Return a handler that answers 421 to foreign host names on a loopback port without tokens."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if (

@@ -196,7 +196,9 @@ def _recent(overview: Overview) -> str:
     if not overview.recent:
         return '<p class="empty">Running watches have no recent changes.</p>'
     columns = ("Time, UTC", "Change", "Path", "Size", "Watch")
-    head = "".join(f'<th scope="col"{_number(column == "Size")}>{column}</th>' for column in columns)
+    head = "".join(
+        f'<th scope="col"{_number(column == "Size")}>{column}</th>' for column in columns
+    )
     rows = "".join(_change(change, overview.generated_at) for change in overview.recent)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 

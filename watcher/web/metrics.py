@@ -1,4 +1,4 @@
-"""Prometheus metrics, collected from the watches at each scrape. No label holds a path or a place."""
+"""Prometheus metrics, collected from the watches at each scrape; no label holds a path."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class WatchCollector(Collector):
         )
         outdated = GaugeMetricFamily(
             "watcher_outdated_files",
-            "1 if a file has changed and cannot be used, so that its previous content stays in use.",
+            "1 if the new content of a file cannot be used and the previous stays in use, else 0.",
             labels=["kind"],
         )
         for file in self._files:
@@ -138,12 +138,12 @@ def _watches(reports: Sequence[WatchReport]) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "watcher_oldest_unconfirmed_age_seconds",
-        "Age of the oldest unconfirmed event of running watches; 0 without one.",
+        "Age of the oldest unconfirmed event of running watches in seconds; 0 without one.",
         max((r.lag_s for r in reports), default=0.0),
     )
     yield GaugeMetricFamily(
         "watcher_scan_age_seconds",
-        "Longest time since the last completed scan, or else the start, of a running watch.",
+        "Longest time in seconds since the last completed scan, or the start, of a running watch.",
         max((r.scan_age_s for r in reports if r.state != State.STOPPED), default=0.0),
     )
     yield GaugeMetricFamily(
@@ -208,7 +208,7 @@ def _counters(totals: Totals) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "watcher_blocked_write_seconds",
-        "Time during which flow control of slow clients kept streams from writing.",
+        "Seconds during which flow control of slow clients kept streams from writing.",
         totals.blocked_s,
     )
 
@@ -233,5 +233,8 @@ def _scans(scans: Histogram) -> Metric:
     bounds = [*(f"{bound:g}" for bound in SCAN_BOUNDS_S), "+Inf"]
     buckets = list(zip(bounds, accumulate(scans.counts), strict=True))
     return HistogramMetricFamily(
-        "watcher_scan_duration_seconds", "Duration of completed scans.", buckets, scans.sum_s
+        "watcher_scan_duration_seconds",
+        "Duration of completed scans in seconds.",
+        buckets,
+        scans.sum_s,
     )

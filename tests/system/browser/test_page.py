@@ -81,7 +81,8 @@ def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
     try:
         wait_until(
             lambda: (
-                signed_in.text("#stale") == "The server does not answer. This is what it said last."
+                signed_in.text("#stale")
+                == "The server does not answer. The page shows the last answer."
             ),
             "the page says so",
         )
@@ -97,7 +98,7 @@ def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
 def test_a_token_that_is_taken_back(
     start_server: Callable[..., ServerProcess], page: Page, tmp_path: Path
 ) -> None:
-    """The page says that the token is no longer good, without the browser asking for another, and goes on when it is good again."""
+    """The page says that the token is invalid, the browser does not ask for another, and a valid token resumes it."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"team:{TOKEN}\n")
     server = start_server("--token-file", str(tokens))
@@ -105,7 +106,7 @@ def test_a_token_that_is_taken_back(
     page.open(server.http.replace("://", f"://anyone:{TOKEN}@"))
     tokens.write_text("team:an0ther\n")
     wait_until(
-        lambda: page.text("#stale").startswith("The token is no longer good: "), "the page says so"
+        lambda: page.text("#stale").startswith("The token is no longer valid: "), "the page says so"
     )
     tokens.write_text(f"team:{TOKEN}\n")
     wait_until(lambda: page.evaluate("stale.hidden"), "the page moves again")
@@ -120,7 +121,7 @@ def test_a_token_that_is_taken_back(
             "'', {status: 503, statusText: 'Service Unavailable'}",
             "The server answers with an error, 503 Service Unavailable.",
         ),
-        ("'<p>of another version'", "What the server shows does not fit this page: load it again."),
+        ("'<p>of another version'", "The answer does not fit this page: reload it."),
     ],
 )
 def test_answers_that_are_not_the_page(
@@ -132,7 +133,8 @@ def test_answers_that_are_not_the_page(
         f"window.send = window.fetch; window.fetch = async () => new Response({answer});"
     )
     wait_until(
-        lambda: signed_in.text("#stale") == f"{text} This is what it said last.", "the page says so"
+        lambda: signed_in.text("#stale") == f"{text} The page shows the last answer.",
+        "the page says so",
     )
     signed_in.evaluate("window.fetch = window.send")
     wait_until(lambda: signed_in.evaluate("stale.hidden"), "the page moves again")
