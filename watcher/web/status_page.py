@@ -146,7 +146,7 @@ class StatusPage:
         return web.Response(text=asset(name), content_type=ASSETS[name])
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Start the scan that held deletions wait for; answer a form with the page, JSON with JSON."""
+        """Start the scan that confirms held deletions; answer a form by a redirect to the page."""
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
         release = _parse_release(await request.read(), request.content_type)
