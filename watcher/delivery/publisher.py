@@ -183,6 +183,10 @@ class Publisher:
 
     # For the watch's thread
 
+    def notify(self) -> None:
+        """Wake all streams."""
+        self._audience.tell()
+
     def due_in_s(self) -> float | None:
         """Return in how many seconds there may be something to confirm or to tidy; None when nothing waits for that."""
         is_awaited = not self.waits_for_acknowledgements and self._store.depth and self._audience

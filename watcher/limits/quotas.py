@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from watcher.settings import ServerSettings
 
 
+RESUME_SHARE = 0.5
+"""A journal that was full has room again at this share of what is allowed."""
+
+
 class Usage(Protocol):
     """What one watch holds now."""
 
@@ -60,6 +64,7 @@ class QuotaShare:
         entries_at_start: What it held when it began to run.
         max_entries: What they may hold together.
         max_journal_bytes: Likewise.
+        journal_cap: Changes in the journal of this one.
     """
 
     place: str
@@ -68,6 +73,7 @@ class QuotaShare:
     entries_at_start: int
     max_entries: int
     max_journal_bytes: int
+    journal_cap: int
 
     def check_entries(self) -> None:
         """Make sure that the index may go on to grow; one that does not grow may stay as large as it is.
@@ -83,9 +89,19 @@ class QuotaShare:
             hint = "narrow its include, exclude or prefix, or start the server with a higher --max-token-entries"
             raise LimitError(message, place=self.place, hint=hint)
 
-    def is_journal_full(self, part: float) -> bool:
-        """Tell whether more bytes wait than a part of what is allowed, and many of them are this watch's."""
-        limit = self.max_journal_bytes * part
+    def is_journal_full(self, *, was_full: bool) -> bool:
+        """Return whether the watch has to stop reading until its journal has drained.
+
+        A journal is full at its own limit of changes, or when the journals of the principal have
+        reached theirs of bytes and this one has more than its equal part.
+
+        Args:
+            was_full: It is full until it is down to ``RESUME_SHARE`` of what is allowed.
+        """
+        depth = self.holding.depth
+        if depth > self.journal_cap * RESUME_SHARE if was_full else depth >= self.journal_cap:
+            return True
+        limit = self.max_journal_bytes * (RESUME_SHARE if was_full else 1.0)
         if self.holding.journal_bytes <= self._part(limit):
             return False
         return sum(holding.journal_bytes for holding in self._all()) > limit
@@ -139,6 +155,7 @@ class Quotas:
             holding.entries,
             settings.max_token_entries,
             settings.max_token_journal_bytes,
+            settings.journal_cap,
         )
 
     def close(self, identity: Identity) -> None:

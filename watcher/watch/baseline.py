@@ -1,16 +1,19 @@
-"""What the index of a watch speaks of: which file system, through which filter, and whether a first scan of all has been completed.
+"""What the index of a watch is about: which volume, through which filter, and since which scan.
 
-It stands in the state file, so that a watch goes on where an earlier run ended, and does not take other files for changed ones.
+Kept in the state file, so that a watch continues where an earlier run ended, and takes neither the
+files of another volume nor those of a wider filter for changes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
-from watcher.spec import Existing
-from watcher.watch.admission import admission, admission_text
+from watcher.filters.path_filter import PathFilter
+from watcher.spec import DirectorySpec, Existing, Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,18 +23,19 @@ if TYPE_CHECKING:
     from watcher.state.sqlite.store import WatchStore
 
 USED_INTERVAL_S = 86_400.0
+"""Seconds between two writes of ``used_at``, which keeps a state in use from being removed."""
 
 
 class Baseline:
-    """See above. For the thread of the watch, but for its attribute.
+    """The record of what the index is about; for the thread of the watch.
 
     Args:
         spec: What is watched.
-        store: Where it stands.
+        store: Keeps the record.
         clock: The time.
 
     Attributes:
-        is_complete: The first scan of all is over: what happens from now on is reported.
+        is_complete: The baseline scan is over: changes are reported. Any thread may read it.
     """
 
     def __init__(self, spec: Spec, store: WatchStore, clock: Clock) -> None:
@@ -39,63 +43,89 @@ class Baseline:
         self._spec = spec
         self._store = store
         self._clock = clock
+        self._filter = _filter_text(spec)
 
-    def check(self, identity: str) -> None:
-        """Make sure that the index is about the file system that is there now.
+    def check(self, volume_id: str) -> None:
+        """Make sure that the index is about the volume that is there now.
 
         Args:
-            identity: Of that file system; empty where it has none.
+            volume_id: That volume; empty where it has no identifier.
 
         Raises:
-            UnavailableError: It is about another one.
+            UnavailableError: The index is about another volume.
+            StateError: The record cannot be read.
         """
         known = self._store.meta("identity")
-        if known and identity and known != identity:
-            hint = "mount the volume again, or set another id: to watch what is there now"
+        if known and volume_id and known != volume_id:
             raise UnavailableError(
-                f"the file system was {known} and is now {identity}",
+                f"the file system was {known} and is now {volume_id}",
                 place=self._spec.where.place,
-                hint=hint,
+                hint="mount the volume again, or set another id: to watch what is there now",
             )
 
     def resume(self, drop: Callable[[Callable[[bytes], bool]], None]) -> None:
-        """Take up the index of an earlier run.
+        """Continue with the index of an earlier run.
 
         Args:
-            drop: Takes out silently what this spec's filter no longer admits.
+            drop: Called with the filter of the spec where it has changed; removes from the index,
+                without reporting them, the paths that it does not admit.
+
+        Raises:
+            StateError: The record cannot be read.
         """
         self.is_complete = self._store.meta("baselined") is not None
-        # Without a first scan it is not known what filter the rows have come through, if there are any.
-        if self._store.entries and self._store.meta("filter") != admission_text(self._spec):
-            drop(admission(admission_text(self._spec)))
+        # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
+        if self._store.entries and self._store.meta("filter") != self._filter:
+            drop(_admits(self._filter))
 
     def appearance(self) -> Callable[[bytes], Appearance]:
-        """Return what it means that an entry has no row, while a scan runs."""
-        before = (
+        """Return how a scan takes an entry without a row, by its path.
+
+        Raises:
+            StateError: The record cannot be read.
+        """
+        existing = (
             Appearance.EXISTING
             if self._spec.existing is Existing.REPORT
             else Appearance.IGNORED_EXISTING
         )
         if not self.is_complete:
-            return lambda _path: before
+            return lambda _path: existing
         former = self._store.meta("filter")
-        if former is None or former == admission_text(self._spec):
+        if former is None or former == self._filter:
             return lambda _path: Appearance.NEW
-        admitted = admission(former)
-        return lambda path: Appearance.NEW if admitted(path) else before
+        was_admitted = _admits(former)
+        return lambda path: Appearance.NEW if was_admitted(path) else existing
 
-    def record(self, identity: str, *, in_use: bool) -> None:
-        """Note what the index speaks of after a scan; an unchanged one writes nothing, but once a day that the state is in use.
+    def record(self, volume_id: str, *, in_use: bool) -> None:
+        """Write down what the index is about after a scan, where that has changed.
+
+        Args:
+            volume_id: The volume that was scanned; empty where it has no identifier.
+            in_use: A stream is connected, which is recorded once in ``USED_INTERVAL_S``.
 
         Raises:
-            StateError: It cannot be written.
+            StateError: The record cannot be read or written.
         """
-        facts = {"baselined": "1", "filter": admission_text(self._spec), "identity": identity}
-        if (
-            in_use
-            and self._clock.wall() - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S
-        ):
-            facts["used_at"] = str(int(self._clock.wall()))
+        facts = {"baselined": "1", "filter": self._filter, "identity": volume_id}
+        now_s = self._clock.wall()
+        if in_use and now_s - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
+            facts["used_at"] = str(int(now_s))
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
         if news:
             self._store.set_meta(**news)
+
+
+def _filter_text(spec: Spec) -> str:
+    """Return what decides about paths in a spec, as JSON: equal texts admit the same paths."""
+    recursive = not isinstance(spec.where, DirectorySpec) or spec.where.recursive
+    return msgspec.json.encode(
+        {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": recursive}
+    ).decode()
+
+
+def _admits(text: str) -> Callable[[bytes], bool]:
+    """Return the function that ``_filter_text`` describes: whether a path is admitted."""
+    values = msgspec.json.decode(text)
+    admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
+    return admits if values["recursive"] else lambda path: b"/" not in path and admits(path)

@@ -1,6 +1,6 @@
-"""What a watch tells of itself: its status, and one line of the log at each turn. Decides nothing but what has been told already.
+"""The status of a watch and its log lines; it follows the lifecycle and decides nothing.
 
-Written by the thread of the watch; the status is read by any.
+Runs in the thread of the watch; any thread may read the status.
 """
 
 from __future__ import annotations
@@ -11,22 +11,31 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.telemetry.status import State, Status
+from watcher.watch.lifecycle import (
+    Ended,
+    JournalFull,
+    Opened,
+    ReadFailed,
+    ScanCompleted,
+    ScanStarted,
+)
 
 if TYPE_CHECKING:
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
     from watcher.errors import WatcherError
-    from watcher.model import Identity
-    from watcher.sources.cost import Cost
+    from watcher.model import Identity, Rescan
+    from watcher.watch.lifecycle import Trigger
 
 PROGRESS_INTERVAL_S = 5.0
+"""Seconds between two log lines about the progress of one scan."""
 
 
 class StatusReporter:
-    """See above.
+    """Keeps the status of one watch, and logs when it changes.
 
     Args:
-        identity: Of the watch.
+        identity: The watch, as it is named in the log.
         clock: The time.
 
     Attributes:
@@ -34,145 +43,141 @@ class StatusReporter:
     """
 
     def __init__(self, identity: Identity, clock: Clock) -> None:
-        self._clock = clock
         self.status = Status(started_at=clock.wall(), since=clock.wall())
+        self._clock = clock
         self._log = structlog.get_logger("watcher").bind(**identity.labels)
-        self._warned = ""
+        self._logged_degradation = ""
         self._progress_due_s = 0.0
 
-    def enter(self, state: State) -> None:
-        """Note what the watch does from now on."""
-        if self.status.state is not state:
+    def on_transition(self, former: State, state: State, trigger: Trigger) -> None:
+        """Record and log what moved the watch; see ``Lifecycle``."""
+        match trigger:
+            case Opened():
+                self._opened(trigger, is_first=former is State.STARTING)
+            case ScanStarted():
+                self._scan_started(trigger)
+            case ScanCompleted():
+                self._scan_completed(trigger)
+            case JournalFull() if former is not State.PAUSED:
+                self._log.warning(
+                    "watch.paused", unconfirmed=trigger.unconfirmed, hint=trigger.hint
+                )
+            case ReadFailed():
+                self._read_failed(trigger)
+            case Ended():
+                self._ended(trigger)
+            case _:
+                pass
+        if state is not former:
             self.status.state, self.status.since = state, self._clock.wall()
 
-    def open(self, mode: str, entries: int) -> None:
-        """Tell that the place was found; when it is found again, a scan has to show that it can be read."""
-        self.status.mode = mode
-        if self.status.state is State.STARTING:
-            self._log.info("watch.opened", mode=mode, entries=entries)
+    def _opened(self, opened: Opened, *, is_first: bool) -> None:
+        self.status.mode = opened.mode
+        if is_first:
+            self._log.info("watch.opened", mode=opened.mode, entries=opened.entries)
 
-    def pause(self, unconfirmed: int, why: str) -> None:
-        """Tell that the journal is full."""
-        if self.status.state is not State.PAUSED:
-            self._log.warning("watch.paused", unconfirmed=unconfirmed, hint=why)
-        self.enter(State.PAUSED)
+    def _scan_started(self, scan: ScanStarted) -> None:
+        if scan.reason:
+            self._log.info("scan.out_of_turn", reason=scan.reason)
+        self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
 
-    def dismiss(self, streams: int) -> None:
-        """Tell that streams were ended."""
+    def _scan_completed(self, scan: ScanCompleted) -> None:
+        status, result = self.status, scan.result
+        status.scans.observe(result.duration_s)
+        status.scan_s, status.scanned_at = result.duration_s, self._clock.wall()
+        if status.error:
+            status.error = ""
+            self._log.info("watch.available")
+        self._record_held(result, scan.entries, scan.next_scan_s)
+        if scan.cost is not None and status.scans.count == 1:
+            self._log.info("watch.cost", entries=result.entries, **asdict(scan.cost))
+        if scan.is_baseline:
+            self._log.info(
+                "watch.baselined",
+                entries=result.entries,
+                mode=status.mode,
+                seconds=round(result.duration_s, 3),
+            )
+
+    def _record_held(self, result: ScanResult, entries: int, next_scan_s: float) -> None:
+        status = self.status
+        if result.held:
+            status.holds, status.held_at = status.holds + 1, status.scanned_at
+            self._log.warning(
+                "scan.held",
+                deletions=result.held,
+                entries=entries,
+                next_scan_s=round(next_scan_s, 1),
+                hint="the next scan reports them if it agrees; "
+                "if they should not be gone, bring the entries back before it",
+            )
+        elif status.held:
+            self._log.info("scan.hold_ended", held=status.held, entries=entries)
+        status.held = result.held
+
+    def _read_failed(self, failure: ReadFailed) -> None:
+        error = str(failure.error)
+        if self.status.error != error:
+            self._log.warning("watch.unavailable", error=error, retry_s=round(failure.retry_s, 1))
+        self._count(failure.error)
+
+    def _ended(self, ended: Ended) -> None:
+        self.status.held = 0
+        if ended.error is not None:
+            self._log.warning("watch.close", error=str(ended.error))
+
+    # What happens between two transitions
+
+    def request_rescan(self, reason: Rescan) -> None:
+        """Count a scan that was requested out of turn."""
+        self.status.rescans[reason] += 1
+
+    def progress(self, scanned: int) -> None:
+        """Record how many entries the running scan has met, and log it at intervals."""
+        self.status.scanned = scanned
+        if scanned and self._clock.monotonic() >= self._progress_due_s:
+            self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
+            self._log.info("scan.progress", entries=scanned)
+
+    def degrade(self, reason: str) -> None:
+        """Record why the watch notices less than its spec asks for.
+
+        Each reason is logged once until the degradation ends, and so is the end.
+
+        Args:
+            reason: Why; empty when nothing is amiss.
+        """
+        former, self.status.degraded = self.status.degraded, reason
+        if not reason:
+            self._logged_degradation = ""
+            if former:
+                self._log.info("watch.restored")
+        elif reason != self._logged_degradation:
+            self._logged_degradation = reason
+            self._log.warning("watch.degraded", reason=reason)
+
+    def disconnect(self, streams: int) -> None:
+        """Log that the watch has ended streams of clients that do not read."""
         self._log.warning(
             "stream.dismissed",
             streams=streams,
             hint="their clients did not read, and held up others",
         )
 
-    # Scans
-
-    def begin_scan(self, reason: str) -> None:
-        """Tell that a scan begins; a place that is unavailable stays so until one has shown that all of it can be read.
-
-        Args:
-            reason: Why it is out of turn; empty when it is not.
-        """
-        if self.status.state is not State.UNAVAILABLE:
-            self.enter(State.SCANNING)
-        if reason:
-            self._log.info("scan.out_of_turn", reason=reason)
-        self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
-
-    def progress(self, scanned: int) -> None:
-        """Tell how many entries a scan has met, now and then."""
-        self.status.scanned = scanned
-        if scanned and self._clock.monotonic() >= self._progress_due_s:
-            self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
-            self._log.info("scan.progress", entries=scanned)
-
-    def end_scan(self, result: ScanResult, entries: int, next_scan_s: float) -> None:
-        """Tell what a scan has found.
-
-        Args:
-            result: That.
-            entries: In the index by now.
-            next_scan_s: In so many seconds the next one comes.
-        """
-        status = self.status
-        status.scans.observe(result.duration_s)
-        status.scan_s, status.scanned_at = result.duration_s, self._clock.wall()
-        if status.error:
-            status.error = ""
-            self._log.info("watch.available")
-        if result.held:
-            status.holds, status.held_at = status.holds + 1, status.scanned_at
-            hint = "the next scan reports them if it agrees; if they should not be gone, bring the entries back before it"
-            self._log.warning(
-                "scan.held",
-                deletions=result.held,
-                entries=entries,
-                next_scan_s=round(next_scan_s, 1),
-                hint=hint,
-            )
-        elif status.held:
-            self._log.info("scan.hold_ended", held=status.held, entries=entries)
-        status.held = result.held
-
-    def baseline(self, result: ScanResult) -> None:
-        """Tell that the first scan is over."""
-        self._log.info(
-            "watch.baselined",
-            entries=result.entries,
-            mode=self.status.mode,
-            seconds=round(result.duration_s, 3),
-        )
-
-    def bill(self, cost: Cost, entries: int) -> None:
-        """Tell what scans cost."""
-        self._log.info("watch.cost", entries=entries, **asdict(cost))
-
-    # Trouble
-
-    def degrade(self, reason: str) -> bool:
-        """Tell why less is noticed than was asked for, and when all is noticed again, once each; return whether the reason is a new one.
-
-        Args:
-            reason: That; empty where there is none.
-        """
-        former, self.status.degraded = self.status.degraded, reason
-        if not reason:
-            self._warned = ""
-            if former:
-                self._log.info("watch.restored")
-        elif reason != self._warned:
-            self._warned = reason
-            self._log.warning("watch.degraded", reason=reason)
-        return reason not in {"", former}
-
-    def miss(self, error: WatcherError, retry_s: float) -> None:
-        """Tell that the place cannot be read, once for each reason, and that it is tried again."""
-        if self.status.error != str(error):
-            self._log.warning("watch.unavailable", error=str(error), retry_s=round(retry_s, 1))
-        self._count(error)
-        self.enter(State.UNAVAILABLE)
-
-    def fail(self, error: WatcherError, *, is_told: bool) -> None:
-        """Tell why the watch has failed.
+    def fail(self, error: WatcherError, *, is_reported: bool) -> None:
+        """Record why the watch has failed.
 
         Args:
             error: Why.
-            is_told: Whoever has started it learns of it, so that the log need not have it.
+            is_reported: The caller that started the watch gets the error, so it is not logged.
         """
         self._count(error)
-        if not is_told:
+        if not is_reported:
             self._log.error("watch.stopped", error=str(error))
 
     def crash(self) -> None:
-        """Have the traceback of an error that nobody has thought of in the log."""
+        """Log the traceback of the exception being handled, which no code expected."""
         self._log.exception("watch.failed")
-
-    def close(self, error: WatcherError | None) -> None:
-        """Tell that the watch has ended, and what went wrong with that."""
-        self.enter(State.STOPPED)
-        self.status.held = 0
-        if error is not None:
-            self._log.warning("watch.close", error=str(error))
 
     def _count(self, error: WatcherError) -> None:
         self.status.error = str(error)

@@ -1,4 +1,4 @@
-"""When a watch scans its place: at intervals, at once for a reason, ever more rarely while it fails."""
+"""When a watch scans: at intervals, at once for a reason, ever more rarely while scans fail."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Schedule:
         self.due_s = min(self.due_s, self._clock.monotonic() + interval_s)
 
     def succeed(self, interval_s: float) -> None:
-        """Record a completed scan: the next one is due after the interval, give or take ``JITTER``."""
+        """Record a completed scan: the next one is due after the interval, with jitter."""
         self.backoff_s = BACKOFF_MIN_S
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
         self.due_s = self._clock.monotonic() + interval_s * jitter
 
     def fail(self) -> None:
-        """Record a failure to read the place: the next try is due after the backoff, which doubles."""
+        """Record a failed scan: the next try is due after the backoff, which doubles."""
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
         self.due_s = self._clock.monotonic() + self.backoff_s * jitter
         self.backoff_s = min(self.backoff_s * 2, BACKOFF_MAX_S)

@@ -33,7 +33,7 @@ def make(directory: Path, place: BreakingPlace) -> Watch:
     store = WatchStore(directory / "state.db")
     limits = WatchLimits(journal_cap=10, window_s=0.0)
     identity = Identity("", "test", "file:///data")
-    share = Quotas(ServerSettings(), {}).open(identity, store)
+    share = Quotas(ServerSettings(journal_cap=10), {}).open(identity, store)
     return Watch(
         Spec(DirectorySpec("/data")),
         lambda _should_stop: place,

@@ -96,12 +96,12 @@ def test_journals_are_full_together() -> None:
     """The bytes of journals are bounded together; only that of a watch with more than its part is full, and until half has drained."""
     (large, small), (of_large, of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
     large.journal_bytes, small.journal_bytes = 700, 200
-    assert not of_large.is_journal_full(1.0)
+    assert not of_large.is_journal_full(was_full=False)
     small.journal_bytes = 201
-    assert of_large.is_journal_full(1.0)
-    assert not of_small.is_journal_full(1.0)
+    assert of_large.is_journal_full(was_full=False)
+    assert not of_small.is_journal_full(was_full=False)
     large.journal_bytes = 300
-    assert not of_large.is_journal_full(1.0)
-    assert of_large.is_journal_full(0.5)
+    assert not of_large.is_journal_full(was_full=False)
+    assert of_large.is_journal_full(was_full=True)
     large.journal_bytes = 225
-    assert not of_large.is_journal_full(0.5)
+    assert not of_large.is_journal_full(was_full=True)

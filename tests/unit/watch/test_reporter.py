@@ -1,0 +1,174 @@
+"""The status of a watch and its log lines, transition by transition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from support.clock import FakeClock
+from watcher.changes.reconciler import ScanResult
+from watcher.errors import DeniedError, UnavailableError
+from watcher.model import Identity, Rescan
+from watcher.sources.cost import Cost
+from watcher.telemetry.status import State
+from watcher.watch.lifecycle import (
+    Ended,
+    JournalFull,
+    Lifecycle,
+    Opened,
+    ReadFailed,
+    Resumed,
+    ScanCompleted,
+    ScanStarted,
+)
+from watcher.watch.reporter import PROGRESS_INTERVAL_S, StatusReporter
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def log() -> Iterator[list[EventDict]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def reporter(clock: FakeClock, log: list[EventDict]) -> StatusReporter:
+    assert log == []
+    return StatusReporter(Identity("", "orders", "file:///data"), clock)
+
+
+@pytest.fixture
+def lifecycle(reporter: StatusReporter) -> Lifecycle:
+    """Return the lifecycle of a watch whose place has been opened."""
+    lifecycle = Lifecycle(reporter.on_transition)
+    lifecycle.apply(Opened("notify", 3))
+    return lifecycle
+
+
+def names(log: list[EventDict]) -> list[str]:
+    return [line["event"] for line in log]
+
+
+def completed(
+    *, entries: int = 3, held: int = 0, is_baseline: bool = False, cost: Cost | None = None
+) -> ScanCompleted:
+    return ScanCompleted(
+        result=ScanResult(entries, held, 0.5),
+        is_baseline=is_baseline,
+        entries=entries,
+        next_scan_s=60.0,
+        cost=cost,
+    )
+
+
+def test_a_start(
+    lifecycle: Lifecycle, reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
+) -> None:
+    """The state and the time since when follow the lifecycle; what is free of cost logs none."""
+    cost = Cost(60.0, 1, 43_200, 43_200, 0.216)
+    clock.advance(2.0)
+    lifecycle.apply(ScanStarted(""))
+    lifecycle.apply(completed(is_baseline=True, cost=cost))
+    lifecycle.apply(ScanStarted("released"))
+    lifecycle.apply(completed(cost=cost))
+    status = reporter.status
+    assert (status.state, status.mode, status.scans.count) == (State.WATCHING, "notify", 2)
+    assert (status.since, status.scanned_at) == (clock.wall(), clock.wall())
+    assert status.started_at == clock.wall() - 2.0
+    opened, cost_line, baselined, rescan = log
+    assert opened == {
+        "event": "watch.opened",
+        "log_level": "info",
+        "watch": "orders",
+        "place": "file:///data",
+        "mode": "notify",
+        "entries": 3,
+    }
+    assert (cost_line["event"], cost_line["requests_per_month"]) == ("watch.cost", 43_200)
+    assert (baselined["event"], baselined["seconds"]) == ("watch.baselined", 0.5)
+    assert (rescan["event"], rescan["reason"]) == ("scan.out_of_turn", "released")
+
+
+def test_a_place_that_goes_and_comes_back(
+    lifecycle: Lifecycle, reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
+) -> None:
+    """Each error is counted, and logged if it is another one; only a completed scan ends it."""
+    lifecycle.apply(Resumed())
+    for error in (UnavailableError("gone"), UnavailableError("gone"), DeniedError("locked")):
+        lifecycle.apply(ReadFailed(error, 1.0))
+    since_s = clock.wall()
+    clock.advance(1.0)
+    lifecycle.apply(Opened("poll", 3))
+    lifecycle.apply(ScanStarted(""))
+    status = reporter.status
+    assert (status.state, status.since, status.mode) == (State.UNAVAILABLE, since_s, "poll")
+    assert (status.error, status.errors) == ("locked", {"unavailable": 2, "denied": 1})
+    lifecycle.apply(completed())
+    assert (status.state, status.error) == (State.WATCHING, "")
+    assert names(log) == ["watch.opened", *["watch.unavailable"] * 2, "watch.available"]
+
+
+def test_a_full_journal_is_logged_once(lifecycle: Lifecycle, log: list[EventDict]) -> None:
+    for _ in range(3):
+        lifecycle.apply(JournalFull(100, "nobody acknowledges"))
+    assert names(log) == ["watch.opened", "watch.paused"]
+    assert (log[-1]["unconfirmed"], log[-1]["hint"]) == (100, "nobody acknowledges")
+
+
+def test_held_deletions(
+    lifecycle: Lifecycle, reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
+) -> None:
+    status = reporter.status
+    lifecycle.apply(ScanStarted(""))
+    lifecycle.apply(completed(held=200))
+    assert (status.held, status.holds, status.held_at) == (200, 1, clock.wall())
+    assert (log[-1]["event"], log[-1]["deletions"]) == ("scan.held", 200)
+    lifecycle.apply(ScanStarted(""))
+    lifecycle.apply(completed())
+    assert (status.held, status.holds) == (0, 1)
+    assert (log[-1]["event"], log[-1]["held"]) == ("scan.hold_ended", 200)
+    lifecycle.apply(ScanStarted(""))
+    lifecycle.apply(completed(held=200))
+    lifecycle.apply(Ended(UnavailableError("the volume hangs")))
+    assert (status.state, status.held) == (State.STOPPED, 0)
+    assert log[-1]["event"] == "watch.close"
+
+
+def test_progress_is_logged_at_intervals(
+    lifecycle: Lifecycle, reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
+) -> None:
+    lifecycle.apply(ScanStarted(""))
+    for scanned in (1000, 2000, 3000):
+        reporter.progress(scanned)
+        clock.advance(PROGRESS_INTERVAL_S / 2)
+    assert reporter.status.scanned == 3000
+    assert [line["entries"] for line in log if line["event"] == "scan.progress"] == [3000]
+
+
+def test_a_degradation_is_logged_once_until_it_ends(
+    reporter: StatusReporter, log: list[EventDict]
+) -> None:
+    for reason in ("no watches left", "no watches left", "", "", "no watches left"):
+        reporter.degrade(reason)
+        assert reporter.status.degraded == reason
+    assert names(log) == ["watch.degraded", "watch.restored", "watch.degraded"]
+
+
+def test_failures_and_requested_scans_are_counted(
+    reporter: StatusReporter, log: list[EventDict]
+) -> None:
+    """A failure that the caller of the watch gets is not logged as well."""
+    reporter.fail(DeniedError("locked"), is_reported=True)
+    assert log == []
+    reporter.fail(DeniedError("locked"), is_reported=False)
+    assert [(line["event"], line["error"]) for line in log] == [("watch.stopped", "locked")]
+    reporter.request_rescan(Rescan.RELEASED)
+    assert reporter.status.errors == {"denied": 2}
+    assert reporter.status.rescans == {"released": 1}

@@ -1,0 +1,299 @@
+"""What a watch does, one turn at a time: it opens its place, reads hints, scans, and waits.
+
+Belongs to one thread, but never sleeps for long in it: a turn returns how long there is nothing to
+do. ``lifecycle.py`` says what a turn may do in which state.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.reconciler import Interrupted, Reconciler
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.model import Rescan
+from watcher.telemetry.tracing import span
+from watcher.watch.baseline import Baseline
+from watcher.watch.lifecycle import (
+    Ended,
+    JournalFull,
+    Lifecycle,
+    Opened,
+    ReadFailed,
+    Resumed,
+    ScanCompleted,
+    ScanStarted,
+)
+from watcher.watch.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watcher.changes.reconciler import ScanResult
+    from watcher.clock import Clock
+    from watcher.delivery.outbox import Outbox
+    from watcher.delivery.publisher import Publisher
+    from watcher.limits.quotas import QuotaShare
+    from watcher.model import Identity
+    from watcher.sources.protocol import Source
+    from watcher.spec import Spec
+    from watcher.state.sqlite.store import WatchStore
+    from watcher.watch.reporter import StatusReporter
+
+PAUSE_S = 1.0
+"""Longest time in seconds that a turn asks to wait for when nothing is due."""
+
+GROUP_COMMIT_S = 0.005
+"""Group-commit window in seconds: after a commit, wait this long for more changes.
+
+A commit costs as much as a hundred changes. A single change is never delayed.
+"""
+
+
+class WatchRunner:
+    """Reads one place, keeps its index and writes its journal, one turn at a time.
+
+    Args:
+        spec: What to watch.
+        identity: The watch, as it is named in traces.
+        source: Reads the place; opened and closed here.
+        store: The state of the watch; closed here.
+        outbox: Writes the journal.
+        publisher: Confirms what streams have written.
+        reporter: Follows the lifecycle.
+        share: What the watch may hold.
+        clock: The time.
+        wake: Called from any thread when a turn may have something to do before it is due.
+        stop: Set when the watch is to end: a turn then returns soon.
+
+    Attributes:
+        held: Deletions that wait for a second scan to agree.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that a turn deals with
+        self,
+        *,
+        spec: Spec,
+        identity: Identity,
+        source: Source,
+        store: WatchStore,
+        outbox: Outbox,
+        publisher: Publisher,
+        reporter: StatusReporter,
+        share: QuotaShare,
+        clock: Clock,
+        wake: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        self.held = 0
+        self._spec = spec
+        self._name = identity.name
+        self._source = source
+        self._store = store
+        self._outbox = outbox
+        self._publisher = publisher
+        self._reporter = reporter
+        self._share = share
+        self._clock = clock
+        self._wake = wake
+        self._stop = stop
+        self._is_released = threading.Event()
+        self._lifecycle = Lifecycle(reporter.on_transition)
+        self._schedule = Schedule(clock)
+        self._baseline = Baseline(spec, store, clock)
+        self._detector = ChangeDetector(spec.events, store.index.new_row)
+        self._reconciler = Reconciler(source, store.index, self._detector, outbox, self._checkpoint)
+        self._degradation = ""
+        self._committed_at_s = 0.0
+
+    # From any thread
+
+    def release(self) -> int:
+        """Have the next turn scan again if deletions are held, and return how many there are."""
+        self._is_released.set()
+        return self.held
+
+    @property
+    def is_baselined(self) -> bool:
+        """Whether the baseline scan is over: what happens from now on is reported."""
+        return self._baseline.is_complete
+
+    @property
+    def blockage(self) -> str:
+        """What keeps events from being confirmed when the journal is full."""
+        return (
+            "nobody acknowledges"
+            if self._publisher.waits_for_acknowledgements
+            else "the client reads too slowly, or not at all"
+        )
+
+    # From the thread of the watch
+
+    def open(self) -> None:
+        """Open the place and make sure that the index is about it.
+
+        Raises:
+            NotFoundError: There is no such place.
+            DeniedError: The place may not be read.
+            UnavailableError: The place cannot be reached now, or is another volume.
+            ConfigError: The server's own state is in there.
+            StateError: The state cannot be used.
+        """
+        self._source.open(self._wake)
+        try:
+            self._baseline.check(self._source.volume_id)
+        except UnavailableError:
+            self._source.close()
+            raise
+        if self._lifecycle.is_starting:
+            self._baseline.resume(self._reconciler.drop)
+        self._schedule.request()
+        self._lifecycle.apply(Opened(self._source.mode, self._store.entries))
+        if self._source.degraded:
+            # That nothing is amiss any more, only a scan can show.
+            self._check_degradation()
+
+    def turn(self) -> float:
+        """Do what is due, and return how many seconds there is nothing to do unless woken.
+
+        Raises:
+            LimitError: The index has outgrown the quota of its principal.
+            ConfigError: The server's own state is in the place.
+            StateError: The state cannot be used.
+        """
+        self._publisher.confirm_if_due()
+        self._outbox.seal()
+        if self._lifecycle.must_reopen:
+            # Even with a full journal: the scan that follows finds out whether it has room.
+            if self._schedule.is_due():
+                self._read()
+        elif self._share.is_journal_full(was_full=self._lifecycle.is_paused):
+            self._pause()
+            if streams := self._publisher.dismiss_stalled():
+                self._reporter.disconnect(streams)
+        else:
+            self._read()
+        return self._idle_s()
+
+    def close(self) -> None:
+        """Close the place, confirm what has been written, and close the state."""
+        trouble = None
+        try:
+            self._source.close()
+            self._publisher.confirm()
+        except WatcherError as error:
+            trouble = error
+        finally:
+            self.held = 0
+            self._lifecycle.apply(Ended(trouble))
+            self._store.close()
+
+    def _idle_s(self) -> float:
+        now_s = self._clock.monotonic()
+        due_in_s: list[float | None] = [self._publisher.due_in_s()]
+        if (seal_s := self._outbox.seal_due_s()) is not None:
+            due_in_s.append(seal_s - now_s)
+        if not self._lifecycle.is_paused:
+            due_in_s.append(self._schedule.due_s - now_s)
+        if self._lifecycle.awaits_hints:
+            due_in_s.append(self._source.due_in_s())
+        return max(0.0, min((each for each in due_in_s if each is not None), default=PAUSE_S))
+
+    def _read(self) -> None:
+        """Open the place again or read its hints, and scan it when that is due."""
+        try:
+            if self._lifecycle.must_reopen:
+                self.open()
+            else:
+                self._resume()
+            if self._is_released.is_set():
+                self._is_released.clear()
+                if self.held:
+                    self._request_scan(Rescan.RELEASED)
+            if self._schedule.is_due():
+                self._scan()
+        except (UnavailableError, NotFoundError, DeniedError) as error:
+            self._source.close()
+            self._lifecycle.apply(ReadFailed(error, self._schedule.backoff_s))
+            self._schedule.fail()
+        except Interrupted:
+            if not self._stop.is_set():
+                self._pause()
+
+    def _resume(self) -> None:
+        if self._lifecycle.is_paused:
+            self._request_scan(Rescan.JOURNAL_FULL)
+        if self.is_baselined:
+            self._lifecycle.apply(Resumed())
+            self._observe()
+
+    def _observe(self) -> None:
+        next_seq = self._store.next_seq
+        wait_s = self._committed_at_s + GROUP_COMMIT_S - self._clock.monotonic()
+        if wait_s > 0:
+            self._stop.wait(wait_s)
+        for observation in self._source.observe():
+            self._reconciler.apply(observation)
+            self._checkpoint(0)
+        if self._store.next_seq > next_seq:
+            self._committed_at_s = self._clock.monotonic()
+        self._check_degradation()
+        if reason := self._reconciler.rescan_reason:
+            self._reconciler.rescan_reason = None
+            self._request_scan(reason)
+
+    def _scan(self) -> None:
+        reason, is_baseline = self._schedule.begin(), not self.is_baselined
+        self._lifecycle.apply(ScanStarted(reason))
+        result = self._reconcile(reason, is_baseline=is_baseline)
+        self.held = result.held
+        self._baseline.record(self._source.volume_id, in_use=bool(self._publisher.streams))
+        self._check_degradation()
+        interval_s = self._source.scan_interval_s
+        if result.held:
+            interval_s = min(interval_s, self._spec.where.poll_interval_s)
+        self._schedule.succeed(interval_s)
+        self._lifecycle.apply(
+            ScanCompleted(
+                result=result,
+                is_baseline=is_baseline,
+                entries=self._store.entries,
+                next_scan_s=interval_s,
+                cost=self._source.cost,
+            )
+        )
+        if is_baseline:
+            self._baseline.is_complete = True
+            self._publisher.notify()
+
+    def _reconcile(self, reason: str, *, is_baseline: bool) -> ScanResult:
+        self._detector.appearance = self._baseline.appearance()
+        try:
+            with span("scan", watch=self._name, place=self._spec.where.place, reason=reason):
+                return self._reconciler.scan(is_baseline=is_baseline)
+        finally:
+            self._detector.appearance = lambda _path: Appearance.NEW
+
+    def _checkpoint(self, scanned: int) -> None:
+        """Leave a reading by ``Interrupted`` if the watch must stop or its journal is full."""
+        self._reporter.progress(scanned)
+        self._share.check_entries()
+        is_full = self._share.is_journal_full(was_full=self._lifecycle.is_paused)
+        if self._stop.is_set() or is_full:
+            raise Interrupted
+        self._publisher.confirm_if_due()
+
+    def _request_scan(self, reason: Rescan) -> None:
+        self._schedule.request(reason)
+        self._reporter.request_rescan(reason)
+
+    def _check_degradation(self) -> None:
+        former, self._degradation = self._degradation, self._source.degraded
+        self._reporter.degrade(self._degradation)
+        if self._degradation not in {"", former}:
+            # What is no longer notified, the scans have to find.
+            self._schedule.expedite(self._source.scan_interval_s)
+
+    def _pause(self) -> None:
+        self._lifecycle.apply(JournalFull(self._store.depth, self.blockage))
