@@ -60,9 +60,17 @@ cluster: $(READY) ## judge deploy/ and examples/ (API_SERVER=1 asks a Kubernetes
 browser: $(READY) ## look at the status page in Chromium (installs a Debian package; pictures in build/pictures)
 	@.ci/browser $(BIN)/python $(ARGS)
 
+.PHONY: pictures
+pictures: $(READY) ## take the pictures of docs/images again
+	@PICTURES=docs/images .ci/browser $(BIN)/python -k pictures
+
 .PHONY: rules
 rules: ## check and test the Prometheus rules (installs a Debian package)
 	@.ci/monitoring
+
+.PHONY: workflows
+workflows: $(READY) ## check .github/workflows (installs a Debian package and Go)
+	@.ci/workflows $(BIN)/python
 
 .PHONY: check
 check: $(READY) ## check style, format, types, the direction of imports and the Dockerfile

@@ -1,0 +1,122 @@
+"""The documents are true: links lead somewhere, examples are accepted, tables agree with the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from support.project import PROJECT
+from unit.documents.test_examples import specs_of
+from watcher.config.schema import parse_spec
+from watcher.spec import Spec
+
+SCHEMA = json.loads((PROJECT / "watcher/payload.schema.json").read_bytes())
+PAGES = sorted(
+    page
+    for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*.md"))
+    if page.name != "CHANGELOG.md"
+)
+LINK = re.compile(r"\]\(([^)]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SMALLEST: dict[str, dict[str, Any]] = {
+    "s3.request_budget": {"s3": {"bucket": "landing", "poll_interval": "auto"}},
+    "directory": {"directory": {"path": "/data/in"}},
+    "s3": {"s3": {"bucket": "landing"}},
+    "batch.max_wait": {"directory": "/data/in", "batch": {"max_events": 2}},
+    "ack_timeout": {"directory": "/data/in", "confirm": "ack"},
+}
+
+
+def text_of(page: str) -> str:
+    """Return a page of docs/."""
+    return (PROJECT / "docs" / page).read_text(encoding="utf-8")
+
+
+def fenced(language: str) -> list[str]:
+    """Return what all pages fence as one language."""
+    return [
+        text
+        for page in PAGES
+        for kind, text in FENCED.findall(page.read_text(encoding="utf-8"))
+        if kind == language
+    ]
+
+
+def rows(page: str, first_header: str) -> list[list[str]]:
+    """Return the cells of the table of a page that begins with a header cell."""
+    table = text_of(page).partition(f"\n| {first_header} |")[2].partition("\n\n")[0]
+    return [
+        [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+        for line in table.splitlines()[2:]
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as the usual renderers make them."""
+    return {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in HEADING.findall(page.read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file or a directory of the project, and every anchor a heading."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in link:
+            target, _, anchor = link.partition("#")
+            file = page.parent / target if target else page
+            assert file.exists(), link
+            assert not anchor or anchor in anchors(file), link
+
+
+def test_every_page_is_in_the_readme() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert [page for page in PAGES if page.parent.name == "docs" and page.name not in readme] == []
+
+
+@pytest.mark.parametrize("text", fenced("yaml"))
+def test_yaml_is_valid(text: str) -> None:
+    """A configuration or an EventSource that is copied from a page works."""
+    if "apiVersion" in text:
+        assert specs_of(yaml.safe_load(text)).keys()
+    else:
+        assert isinstance(parse_spec(text.encode()), Spec)
+
+
+def with_key(key: str, value: str | None) -> Spec:
+    """Return the spec of the smallest configuration in which a key may stand, with the key, or without it where the value is None."""
+    place, _, inner = key.partition(".")
+    config = dict(SMALLEST.get(key) or SMALLEST.get(place) or SMALLEST["directory"])
+    if value is not None:
+        read = yaml.safe_load(value)
+        config[place] = {**config.get(place, {}), inner: read} if inner else read
+    return parse_spec(json.dumps(config).encode())
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "example"),
+    [(row[0], row[1], row[3]) for row in rows("configuration.md", "key | default")],
+)
+def test_the_table_of_keys_is_true(key: str, default: str, example: str) -> None:
+    """Every example is accepted and is not the default, and every default is what one gets without the key."""
+    changed = with_key(key, example)
+    if default:
+        plain = with_key(key, None)
+        assert with_key(key, default) == plain
+        assert changed != plain
+
+
+def test_the_table_of_the_payload_is_complete() -> None:
+    """The page explains the keys of the schema, in their order, and its example is a payload."""
+    assert [row[0] for row in rows("payload.md", "key | value")] == list(SCHEMA["properties"])
+    (example,) = map(json.loads, fenced("json"))
+    assert list(example) == list(SCHEMA["properties"])
+    Draft202012Validator(SCHEMA).validate(example)
