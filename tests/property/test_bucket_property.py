@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from support.clock import FakeClock
 from support.examples import examples
 from support.s3.faults import Fault
 from support.s3.keys import Order
@@ -134,7 +135,12 @@ class Polling(RuleBasedStateMachine):
         )
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, self.detector, self.outbox, lambda _count: None
+            self.source,
+            self.store.index,
+            self.detector,
+            self.outbox,
+            lambda _count: None,
+            FakeClock(),
         )
         self.is_up = True
 

@@ -64,7 +64,7 @@ def test_moves_replayed_are_the_mapping(
     rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
     ids = iter(range(100, 200))
     detector = ChangeDetector(types, lambda entry: Row(next(ids), entry))
-    step = detector.moved(
+    step = detector.move(
         [(rows[old], entry_of(new, files[old])) for old, new in moves.items()], rows
     )
     expected = {path: content for path, content in files.items() if path not in moves} | {
@@ -92,8 +92,8 @@ def test_seen_and_gone_replayed_are_the_difference(
     }
     ids = iter(range(100, 200))
     detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
-    step = detector.gone([row for path, row in rows.items() if path not in new])
-    step.add(detector.seen(rows, [entry_of(path, content) for path, content in new.items()]))
+    step = detector.delete([row for path, row in rows.items() if path not in new])
+    step.add(detector.compare(rows, [entry_of(path, content) for path, content in new.items()]))
     assert replay(old, step.changes) == new
     assert len(step.changes) == len(
         [path for path in old.keys() | new.keys() if old.get(path) != new.get(path)]

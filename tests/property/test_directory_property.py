@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
+from support.clock import DiskClock
 from support.examples import examples
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
@@ -99,7 +100,7 @@ class Watching(RuleBasedStateMachine):
         self._kinds = kinds
         self._directory = tempfile.TemporaryDirectory()
         self._disk = Disk(os.path.realpath(os.fsencode(self._directory.name)) + b"/")
-        self._now_s = 0.0
+        self._clock = DiskClock()
         self._settle_s = 0.0
         self._intrusions: list[Operation | None] = []
         self._barriers = 0
@@ -128,18 +129,19 @@ class Watching(RuleBasedStateMachine):
         self.store = WatchStore(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
-            spec,
-            PathFilter(FILTER),
-            lambda: self._notifications,
-            within=None,
-            clock=lambda: self._now_s,
+            spec, PathFilter(FILTER), lambda: self._notifications, self._clock, within=None
         )
         self.outbox = StrictOutbox(
             Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
         )
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, self.detector, self.outbox, lambda _count: None
+            self.source,
+            self.store.index,
+            self.detector,
+            self.outbox,
+            lambda _count: None,
+            self._clock,
         )
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
@@ -204,11 +206,11 @@ class Watching(RuleBasedStateMachine):
 
     def _hear(self) -> None:
         """Wait until the kernel has told everything that happened so far: it keeps the order, so a last event shows it."""
-        if not self.is_up or self.source._watches is None or b"" not in self.source._watches:
+        if not self.is_up or self.source._events is None or b"" not in self.source._events.watches:
             return
         self._barriers += 1
         name = b".barrier%d" % self._barriers
-        inbox = self.source._watches.inbox
+        inbox = self.source._events.watches.inbox
         os.close(os.open(self._disk.root + name, os.O_WRONLY | os.O_CREAT))
         os.unlink(self._disk.root + name)  # noqa: PTH108 - a path in bytes
         end_s = time.monotonic() + DEADLINE_S
@@ -235,7 +237,7 @@ class Watching(RuleBasedStateMachine):
         """Let time pass until nothing waits any more."""
         self._hear()
         for _ in range(LEAPS):
-            self._now_s += CAP_S
+            self._clock.advance(CAP_S)
             self._observe()
 
     def _compare(self, files: dict[bytes, Version]) -> None:
@@ -291,7 +293,7 @@ class Watching(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.01, 0.1, 6.0, 61.0, CAP_S]))
     def pass_time(self, seconds: float) -> None:
         """Let time pass."""
-        self._now_s += seconds
+        self._clock.advance(seconds)
 
     @precondition(lambda self: self.is_up)
     @rule(
@@ -303,7 +305,7 @@ class Watching(RuleBasedStateMachine):
         """Take in what was heard, or the first part of it, while more happens or power fails."""
         intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=4))
         self._hear()
-        inbox = self.source._watches.inbox if self.source._watches else None
+        inbox = self.source._events.watches.inbox if self.source._events else None
         late = []
         if inbox is not None:
             with inbox._lock:
@@ -326,14 +328,14 @@ class Watching(RuleBasedStateMachine):
         with self._disturbed(intrusions, commits):
             self.reconciler.scan(is_baseline=False)
 
-    @precondition(lambda self: self.is_up and self.source._watches)
+    @precondition(lambda self: self.is_up and self.source._events)
     @rule(data=st.data(), start=st.integers(0, 20), count=st.integers(1, 20))
     def lose(self, data: st.DataObject, start: int, count: int) -> None:
         """Do some things to files and lose some of what was heard, as a full queue does."""
         self.operate(data)
         self._hear()
-        assert self.source._watches is not None
-        inbox = self.source._watches.inbox
+        assert self.source._events is not None
+        inbox = self.source._events.watches.inbox
         with inbox._lock:
             start %= len(inbox._events) or 1
             del inbox._events[start : start + count]

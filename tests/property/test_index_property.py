@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from support.clock import FakeClock
 from support.memory_source import MemoryFiles
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
@@ -60,7 +61,7 @@ class Place(MemoryFiles):
 
     def __init__(self) -> None:
         super().__init__()
-        self.moves = PendingRenames(0.0)
+        self.renames = PendingRenames(0.0)
         self.random: Random | None = None
         self.disturbance = Disturbance()
         self._version = 0
@@ -72,12 +73,12 @@ class Place(MemoryFiles):
         self.files[path] = Entry(
             path, self._version, mtime_ns=self._version, ctime_ns=self._version, inode=inode
         )
-        self.hinted.add(path)
+        self.rechecked.add(path)
 
     def remove(self, path: bytes) -> None:
         """Remove a file if it is there."""
         self.files.pop(path, None)
-        self.hinted.add(path)
+        self.rechecked.add(path)
 
     def rename(self, old_path: bytes, path: bytes) -> None:
         """Rename a file, or a directory and all below it, if it is there and the new name is free or a file."""
@@ -95,8 +96,8 @@ class Place(MemoryFiles):
         for old in renamed:
             new = path + old[len(old_path) :]
             self.files[new] = self.files.pop(old)._replace(path=new)
-        self.hinted |= {old_path, path} if not is_directory else set()
-        self.moves.add(Rename(old_path, path))
+        self.rechecked |= {old_path, path} if not is_directory else set()
+        self.renames.add(Rename(old_path, path))
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
         """See ``base.Source``; the disturbance is over afterwards."""
@@ -106,9 +107,9 @@ class Place(MemoryFiles):
 
     def observe(self) -> Iterator[Observation]:
         """See ``base.Source``."""
-        yield from self.moves.take()
-        hinted, self.hinted = self.hinted, set()
-        yield self.inspect(sorted(hinted))
+        yield from self.renames.take()
+        rechecked, self.rechecked = self.rechecked, set()
+        yield self.inspect(sorted(rechecked))
 
 
 class Reading:
@@ -214,7 +215,12 @@ class Watching(RuleBasedStateMachine):
         )
         self.detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
         self.reconciler = Reconciler(
-            self.place, store.index, self.detector, outbox, lambda _count: None
+            self.place,
+            store.index,
+            self.detector,
+            outbox,
+            lambda _count: None,
+            FakeClock(),
         )
 
     def teardown(self) -> None:
@@ -256,8 +262,8 @@ class Watching(RuleBasedStateMachine):
     @rule()
     def lose_hints(self) -> None:
         """Lose what was heard and not yet looked at."""
-        self.place.hinted.clear()
-        self.place.moves.clear()
+        self.place.rechecked.clear()
+        self.place.renames.clear()
 
     @rule()
     def observe(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from watcher.clock import NS_PER_S, Clock
 
 
@@ -29,3 +31,17 @@ class FakeClock(Clock):
         """Let this much time pass."""
         self.now_s += seconds
         self.now_ns += round(seconds * NS_PER_S)
+
+
+class DiskClock(FakeClock):
+    """A fake clock with the wall time of the disk, with which the times of files are compared.
+
+    Attributes:
+        ahead_s: Seconds by which the wall time is ahead of the disk's.
+    """
+
+    ahead_s = 0.0
+
+    def wall_ns(self) -> int:
+        """Return the present time."""
+        return time.time_ns() + round(self.ahead_s * NS_PER_S)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from watcher.sources.protocol import Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from watcher.model import Entry
 
@@ -17,7 +17,7 @@ class MemoryFiles:
 
     Attributes:
         files: What is there.
-        hinted: Paths that the reconciler wants looked at again; see ``Source.hint``.
+        rechecked: Paths that the reconciler wants inspected again.
     """
 
     mode = "notify"
@@ -29,27 +29,30 @@ class MemoryFiles:
 
     def __init__(self) -> None:
         self.files: dict[bytes, Entry] = {}
-        self.hinted: set[bytes] = set()
+        self.rechecked: set[bytes] = set()
 
     def open(self, wake: Callable[[], None]) -> None:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
 
     def close(self) -> None:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
 
     def due_in_s(self) -> float | None:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
         return None
 
-    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
-        """See ``base.Source``."""
-        self.hinted |= doubts.keys()
+    def recheck(
+        self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
+    ) -> None:
+        """See ``protocol.Source``."""
+        del expected_ctime_ns
+        self.rechecked |= set(paths)
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
         there = [self.files[path] for path in paths if path in self.files]
         return Inspection(there, [path for path in paths if path not in self.files])
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
         return self.inspect(paths).gone

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING
 
+from support.clock import FakeClock
 from support.memory_source import MemoryFiles
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Interrupted, Reconciler
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MemoryBatch:
-    """Some entries, with a note that they were read; see ``base.Batch``."""
+    """Some entries, with a note that they were read; see ``protocol.Batch``."""
 
     def __init__(self, place: MemoryPlace, entries: list[Entry]) -> None:
         self.unsettled = [entry.path for entry in entries if entry.path in place.unsettled]
@@ -32,13 +33,13 @@ class MemoryBatch:
 
     @property
     def entries(self) -> list[Entry]:
-        """See ``base.Batch``."""
+        """See ``protocol.Batch``."""
         self._place.read.append(b"".join(entry.path for entry in self._entries).decode())
         return self._entries
 
 
 class MemoryScan:
-    """A reading of a place in memory, three entries at a time; see ``base.Scan``."""
+    """A reading of a place in memory, three entries at a time; see ``protocol.Scan``."""
 
     def __init__(self, place: MemoryPlace, prefix: bytes) -> None:
         self.prefix = prefix
@@ -71,7 +72,7 @@ class MemoryScan:
 
 
 class MemoryPlace(MemoryFiles):
-    """A source that reads a dictionary; see ``base.Source``."""
+    """A source that reads a dictionary; see ``protocol.Source``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,12 +105,12 @@ class MemoryPlace(MemoryFiles):
             self.files[new] = self.files.pop(old)._replace(path=new)
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> MemoryScan:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
         del settled_only
         return MemoryScan(self, prefix)
 
     def observe(self) -> Iterator[Observation]:
-        """See ``base.Source``."""
+        """See ``protocol.Source``."""
         while self.ready:
             yield self.ready.popleft()
 
@@ -130,7 +131,12 @@ class Bench:
         )
         self.interrupt_at: int | None = None
         self.reconciler = Reconciler(
-            self.place, self.store.index, self.detector, outbox, self._checkpoint
+            self.place,
+            self.store.index,
+            self.detector,
+            outbox,
+            self._checkpoint,
+            FakeClock(),
         )
         self._told = 0
 

@@ -1,4 +1,4 @@
-"""A set of small integers at one bit each: the rows that a scan has met, 10 million in 1.25 MB. Pure."""
+"""A set of small integers at one bit each: 10 million rows of a scan take 1.25 MB. Pure."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SPARE_BYTES = 1024
+"""Bytes added beyond the number that makes the bitmap grow, so that it grows rarely."""
 
 
 class Bitmap:
     """A set of integers from 0 on.
 
     Args:
-        size: What is below this has room; the rest makes itself some.
+        size: Numbers below this have room from the start.
     """
 
     def __init__(self, size: int) -> None:
         self._bytes = bytearray((size >> 3) + 1)
 
     def __contains__(self, number: int) -> bool:
-        """Tell whether a number is in the set."""
+        """Return whether a number is in the set."""
         index = number >> 3
         return index < len(self._bytes) and bool(self._bytes[index] >> (number & 7) & 1)
 
     def __len__(self) -> int:
-        """Count the numbers in the set."""
+        """Return how many numbers are in the set; reads all of it."""
         return int.from_bytes(self._bytes, "little").bit_count()
 
     def add(self, numbers: Iterable[int]) -> None:
-        """Put numbers into the set."""
+        """Add numbers."""
         for number in numbers:
             index = number >> 3
             if index >= len(self._bytes):
@@ -38,13 +39,13 @@ class Bitmap:
             self._bytes[index] |= 1 << (number & 7)
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Take numbers out of the set; those that are not in it are passed over."""
+        """Remove numbers; those that are not in the set are ignored."""
         for number in numbers:
             if number >> 3 < len(self._bytes):
                 self._bytes[number >> 3] &= ~(1 << (number & 7))
 
     def add_range(self, numbers: range) -> None:
-        """Put neighbouring numbers into the set, whole bytes at once."""
+        """Add consecutive numbers, whole bytes at once."""
         first, end, others = _whole_bytes(numbers)
         if end > len(self._bytes):
             self._grow(end)
@@ -52,7 +53,7 @@ class Bitmap:
         self.add(others)
 
     def overlaps(self, numbers: range) -> bool:
-        """Tell whether any of neighbouring numbers is in the set."""
+        """Return whether any of consecutive numbers is in the set."""
         first, end, others = _whole_bytes(numbers)
         return any(self._bytes[first:end]) or any(number in self for number in others)
 
@@ -61,7 +62,7 @@ class Bitmap:
 
 
 def _whole_bytes(numbers: range) -> tuple[int, int, Iterable[int]]:
-    """Return the first of the bytes that neighbouring numbers fill, the one after the last, and the numbers that fill none."""
+    """Return the bytes that a range fills, as the first and the end, and its other numbers."""
     first, end = (numbers.start + 7) >> 3, numbers.stop >> 3
     if first >= end:
         return 0, 0, numbers

@@ -1,8 +1,9 @@
-"""The detector: entries and index rows in, changes out. Pure: it reads no place, no store and no clock.
+"""The detector: entries and rows of the index in, changes out. Pure.
 
-``modified`` means that size, mtime, inode or etag differ, compared by "differs" and never by "newer". A difference in ctime alone is
-``modified`` too, since content may have been replaced with its mtime restored, unless a live hint spoke of attributes only; then, as for
-a storage class, the index is updated and nothing is said.
+An entry is ``modified`` if its size, mtime, inode or etag differs from its row; timestamps are
+compared for equality, never for order. A different ctime alone is ``modified`` too, since content
+may have been replaced and its mtime restored, unless a notification named nothing but attributes.
+In that case, and for a different storage class, the index is updated silently.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Appearance(Enum):
-    """What it means that an entry is there and has no row."""
+    """The meaning of an entry that has no row."""
 
     NEW = auto()
     """It was created: report it."""
     EXISTING = auto()
-    """It was there before the watch: report it as existing."""
+    """It is older than the watch: report it as existing."""
     IGNORED_EXISTING = auto()
-    """It was there before the watch: only record it."""
+    """It is older than the watch: only record it."""
 
 
 class Difference(Enum):
-    """How an entry relates to its row."""
+    """How an entry differs from its row."""
 
     NONE = auto()
     SILENT = auto()
@@ -42,12 +43,9 @@ def difference(row: Row, entry: Entry) -> Difference:
     if old == entry:
         return Difference.NONE
     if old.etag and entry.is_link:
-        # A link whose target carries a digest (a ConfigMap's key): the file is replaced at every update, its content may be the same.
-        return (
-            Difference.SILENT
-            if (old.size, old.etag) == (entry.size, entry.etag)
-            else Difference.CONTENT
-        )
+        # The key of a ConfigMap: each update replaces the file, perhaps with the same content.
+        is_same = (old.size, old.etag) == (entry.size, entry.etag)
+        return Difference.SILENT if is_same else Difference.CONTENT
     if (old.size, old.mtime_ns, old.inode, old.etag) != (
         entry.size,
         entry.mtime_ns,
@@ -63,10 +61,10 @@ class ChangeDetector:
 
     Args:
         events: The change types to report.
-        new_row: Makes a row for an entry that has none (``Store.new_row``).
+        new_row: Makes a row for an entry that has none (``Index.new_row``).
 
     Attributes:
-        appearance: What it means that a path is there and has no row; the watch replaces it while its first scan runs.
+        appearance: The meaning of a path without a row; replaced while the first scan runs.
     """
 
     def __init__(self, events: Collection[ChangeType], new_row: Callable[[Entry], Row]) -> None:
@@ -74,104 +72,104 @@ class ChangeDetector:
         self._new_row = new_row
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
 
-    def seen(
+    def compare(
         self,
         rows: Mapping[bytes, Row],
         entries: Iterable[Entry],
         *,
         attributes_only: Collection[bytes] = (),
     ) -> ChangeSet:
-        """Return what is different about entries that are there.
+        """Return how entries differ from their rows.
 
         Args:
-            rows: The rows of those entries that have one.
-            entries: What is there; of two with one path the last counts.
-            attributes_only: Paths whose hints spoke of attributes only.
+            rows: The rows of the entries that have one.
+            entries: The entries; of two with one path the last counts.
+            attributes_only: Paths whose notifications named nothing but attributes.
         """
-        step = ChangeSet()
+        found = ChangeSet()
         for entry in {entry.path: entry for entry in entries}.values():
             row = rows.get(entry.path)
             if row is None:
-                self._appear(entry, step)
+                self._appear(entry, found)
             elif row.entry != entry:
-                self._differ(row, entry, step, silent=entry.path in attributes_only)
-        return step
+                self._differ(row, entry, found, silent=entry.path in attributes_only)
+        return found
 
-    def gone(self, rows: Iterable[Row]) -> ChangeSet:
-        """Return the deletion of rows whose paths are no longer there."""
-        step = ChangeSet()
+    def delete(self, rows: Iterable[Row]) -> ChangeSet:
+        """Return the deletion of rows at whose paths nothing is any more."""
+        found = ChangeSet()
         for row in rows:
-            step.delta.deletes.append(row)
-            self._report(step, Change(ChangeType.DELETED, row.entry))
-        return step
+            found.delta.deletes.append(row)
+            self._report(found, Change(ChangeType.DELETED, row.entry))
+        return found
 
-    def moved(self, pairs: Sequence[tuple[Row, Entry]], rows: Mapping[bytes, Row]) -> ChangeSet:
-        """Return what paired renames changed; each row's entry was found again under a new path.
+    def move(self, pairs: Sequence[tuple[Row, Entry]], rows: Mapping[bytes, Row]) -> ChangeSet:
+        """Return the changes of paired renames.
 
-        The changes are ordered so that no entry is reported to take a path before the entry that was there has left it. Where
-        entries changed places there is no such order: each of these paths is reported as modified.
+        No change takes a path before the entry that was there has left it. Where entries exchanged
+        their paths there is no such order: each of these paths is reported as modified.
 
         Args:
-            pairs: Former rows and the entries that they have become; no path twice on either side.
+            pairs: Rows under their old paths, each with its entry under the new path; no path
+                occurs twice on either side.
             rows: The rows of the new paths, where they have one.
         """
-        step = ChangeSet()
+        found = ChangeSet()
         leaving = {row.entry.path: entry.path for row, entry in pairs}
         arriving = {entry.path: (row, entry) for row, entry in pairs}
         for row, entry in _in_order(pairs, leaving):
             old_path, path = row.entry.path, entry.path
             if _is_exchanged(path, leaving):
-                step.delta.upserts.append(Row(rows[path].id, entry))
-                self._report(step, Change(ChangeType.MODIFIED, entry))
+                found.delta.upserts.append(Row(rows[path].id, entry))
+                self._report(found, Change(ChangeType.MODIFIED, entry))
                 continue
             if old_path not in arriving:
-                step.delta.deletes.append(row)
-            self._put(rows.get(path), entry, step)
-            self._report_move(row, entry, step, replaces=path in rows and path not in leaving)
-        return step
+                found.delta.deletes.append(row)
+            self._put(rows.get(path), entry, found)
+            self._report_move(row, entry, found, replaces=path in rows and path not in leaving)
+        return found
 
-    def _appear(self, entry: Entry, step: ChangeSet) -> None:
+    def _appear(self, entry: Entry, found: ChangeSet) -> None:
         appearance = self.appearance(entry.path)
-        self._put(None, entry, step)
+        self._put(None, entry, found)
         if appearance is not Appearance.IGNORED_EXISTING:
-            self._report(
-                step, Change(ChangeType.CREATED, entry, existing=appearance is Appearance.EXISTING)
-            )
+            existing = appearance is Appearance.EXISTING
+            self._report(found, Change(ChangeType.CREATED, entry, existing=existing))
 
-    def _differ(self, row: Row, entry: Entry, step: ChangeSet, *, silent: bool) -> None:
+    def _differ(self, row: Row, entry: Entry, found: ChangeSet, *, silent: bool) -> None:
         kind = difference(row, entry)
-        self._put(row, entry, step)
+        self._put(row, entry, found)
         if kind is Difference.CONTENT or (kind is Difference.CTIME and not silent):
-            self._report(step, Change(ChangeType.MODIFIED, entry))
+            self._report(found, Change(ChangeType.MODIFIED, entry))
 
-    def _report_move(self, row: Row, entry: Entry, step: ChangeSet, *, replaces: bool) -> None:
+    def _report_move(self, row: Row, entry: Entry, found: ChangeSet, *, replaces: bool) -> None:
         if ChangeType.MOVED in self._events:
-            self._report(step, Change(ChangeType.MOVED, entry, old_path=row.entry.path))
+            self._report(found, Change(ChangeType.MOVED, entry, old_path=row.entry.path))
             if (row.entry.size, row.entry.mtime_ns) != (entry.size, entry.mtime_ns):
-                self._report(step, Change(ChangeType.MODIFIED, entry))
+                self._report(found, Change(ChangeType.MODIFIED, entry))
         else:
-            # Who does not ask for moves still learns that one path is gone and another has new content.
-            self._report(step, Change(ChangeType.DELETED, row.entry))
+            # Without ``moved``: one path is gone, and another has new content.
+            self._report(found, Change(ChangeType.DELETED, row.entry))
             self._report(
-                step, Change(ChangeType.MODIFIED if replaces else ChangeType.CREATED, entry)
+                found, Change(ChangeType.MODIFIED if replaces else ChangeType.CREATED, entry)
             )
 
-    def _put(self, row: Row | None, entry: Entry, step: ChangeSet) -> None:
+    def _put(self, row: Row | None, entry: Entry, found: ChangeSet) -> None:
         if row is None:
-            step.delta.created += 1
-            step.delta.upserts.append(self._new_row(entry))
+            found.delta.created += 1
+            found.delta.upserts.append(self._new_row(entry))
         else:
-            step.delta.upserts.append(Row(row.id, entry))
+            found.delta.upserts.append(Row(row.id, entry))
 
-    def _report(self, step: ChangeSet, change: Change) -> None:
+    def _report(self, found: ChangeSet, change: Change) -> None:
         if change.type in self._events:
-            step.changes.append(change)
+            found.changes.append(change)
 
 
 def _in_order(
     pairs: Sequence[tuple[Row, Entry]], leaving: Mapping[bytes, bytes]
 ) -> list[tuple[Row, Entry]]:
-    """Order moves so that a path is left before it is taken."""
+    """Order renames so that a path is left before it is taken."""
     by_old = {row.entry.path: (row, entry) for row, entry in pairs}
     ordered: list[tuple[Row, Entry]] = []
     placed: set[bytes] = set()
@@ -187,7 +185,7 @@ def _in_order(
 
 
 def _is_exchanged(path: bytes, leaving: Mapping[bytes, bytes]) -> bool:
-    """Tell whether the entry at ``path`` went, over any number of renames, to where ``path``'s new entry came from."""
+    """Return whether a path is on a cycle of renames, so that its old and new entry changed places."""
     start, seen = path, set()
     while path in leaving and path not in seen:
         seen.add(path)

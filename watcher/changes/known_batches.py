@@ -1,7 +1,8 @@
-"""Which rows of the index the batches of a scan stand for, so that a batch that comes again unchanged need not be read. Pure.
+"""Remembers the rows of a scan's batches, so that an unchanged batch need not be read again. Pure.
 
-It is safe only while the rows are as the batches said. So a scan remembers its own batches and recalls those of the scan before it; one
-that is left half-way leaves nothing behind, nor does one in which an entry came twice and was not the same.
+This is correct only while the rows are as the batches say. So a scan remembers its own batches and
+finds those of the scan before it. An incomplete scan leaves nothing behind, nor does one in which
+an entry occurred twice with different values.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 RANGES_MAX = 64
-"""A batch whose rows have ids in more pieces is not remembered, since there may be 10,000 batches."""
+"""Maximum number of id ranges of a remembered batch; bounds the memory of 10,000 batches."""
 
 
 class UnchangedBatches:
@@ -22,36 +23,36 @@ class UnchangedBatches:
         former: ``batches`` of the scan before.
 
     Attributes:
-        batches: Those of this scan.
+        batches: The batches of this scan.
     """
 
     def __init__(self, former: Mapping[bytes, Sequence[range]]) -> None:
         self.batches: dict[bytes, Sequence[range]] = {}
         self._former = former
-        self._is_given_up = False
+        self._is_invalid = False
 
     def find(self, digest: bytes) -> Sequence[range]:
-        """Return the rows of a batch that was in the former scan as well; empty where it was not, or has none."""
+        """Return the rows of a batch that the former scan had too; empty if it had not."""
         return self._former.get(digest, ())
 
-    def size_of_kept(self, digest: bytes) -> int:
-        """Return how many rows a batch has that came in this scan before; 0 for one that did not."""
+    def kept_rows(self, digest: bytes) -> int:
+        """Return the number of rows of a batch that this scan had before; 0 if it had not."""
         return sum(map(len, self.batches.get(digest, ())))
 
     def keep(self, digest: bytes, ranges: Sequence[range]) -> None:
-        """Remember a batch of this scan by its rows; one with an empty digest cannot come again."""
-        if digest and len(ranges) <= RANGES_MAX and not self._is_given_up:
+        """Remember a batch of this scan by its rows, unless its digest is empty."""
+        if digest and len(ranges) <= RANGES_MAX and not self._is_invalid:
             self.batches[digest] = ranges
 
     def invalidate(self) -> None:
-        """Recall and remember nothing in this scan."""
-        self._is_given_up = True
+        """Neither find nor remember any batch in the rest of this scan."""
+        self._is_invalid = True
         self._former = {}
         self.batches.clear()
 
 
 def as_ranges(ids: Iterable[int]) -> list[range]:
-    """Return ids in ascending order as ranges, each as long as can be."""
+    """Return ids as the fewest ranges, in ascending order."""
     ranges: list[range] = []
     for id_ in sorted(ids):
         if ranges and ranges[-1].stop == id_:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
+from watcher.clock import Clock
 from watcher.filesystem.mounts import mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
@@ -94,7 +95,7 @@ def _opened(spec: Spec) -> Iterator[Source]:
     where = (
         replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
     )
-    sources = Sources()
+    sources = Sources(Clock())
     unfiltered = replace(spec, where=where, filter=Filter())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:

@@ -1,13 +1,15 @@
-"""Opens what lies beneath a directory that is held by its descriptor, and nothing else. Knows nothing of trees, entries or rules.
+"""Opens paths beneath a directory that is held by its descriptor, and none outside.
 
-A path that was checked may lead elsewhere when it is used: a directory gives way to a link, a link turns. So nothing here is checked
-before it is opened. The kernel itself keeps beneath (openat2(2) with RESOLVE_BENEATH); where it cannot, what was opened is asked where it
-is (proc_pid_fd(5)): without openat2 (Linux before 5.6, or a seccomp profile of that time), and for absolute links, which that flag
-refuses even where they lead inside.
+A path that was checked may lead elsewhere when it is used: a directory may be replaced by a link, a
+link may get another target. So nothing is checked before it is opened. The kernel itself confines
+the lookup (openat2(2) with RESOLVE_BENEATH). Where it cannot, the path of the opened descriptor is
+checked (proc_pid_fd(5)): without openat2 (Linux before 5.6, or a seccomp profile of that time), and
+for absolute links, which that flag refuses even if they lead inside.
 
-That answer is a path among the mounts of whoever has the file: ``/proc/7/root/data`` would be at ``/data``, if process 7 has mounts of its
-own. So no link of that kind, a *magic* one, is followed before the question (RESOLVE_NO_MAGICLINKS); without openat2, what is on none of
-our own mounts counts as reached by one.
+That path is relative to the mounts of the process that made them: ``/proc/7/root/data`` would have
+the path ``/data`` if process 7 has mounts of its own. So such *magic links* are not followed
+(RESOLVE_NO_MAGICLINKS); without openat2, a file on no mount of this process is taken for one that
+was reached by a magic link.
 """
 
 from __future__ import annotations
@@ -20,18 +22,18 @@ from functools import cache
 from watcher.filesystem.mounts import is_mounted_here
 
 _AT_FDCWD = -100
-"""In place of a descriptor: relative paths begin in the working directory."""
+"""A descriptor number that stands for the working directory."""
 
 _SYS_OPENAT2 = 437
-"""The same number on all of the kernel's architectures; neither Python nor the C library has a name for it."""
+"""Equal on all architectures; neither Python nor the C library has a name for it."""
 
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08
 
 _MISSING = frozenset({errno.ENOSYS, errno.EPERM})
-"""There is no openat2, or seccomp forbids it."""
+"""Errors if there is no openat2, or seccomp forbids it."""
 
 _UNDECIDED = _MISSING | {errno.EAGAIN, errno.EXDEV}
-"""Or a rename ran beside ``..``; a link is absolute, or leads outside."""
+"""Also errors if a rename ran beside ``..``, or a link is absolute or leads outside."""
 
 
 class _OpenHow(ctypes.Structure):
@@ -51,19 +53,20 @@ _syscall.argtypes = (
 
 
 def open_beneath(directory: int, path: bytes, flags: int, *, follow: bool) -> int:
-    """Open what is at a path beneath a directory.
+    """Open a path beneath a directory.
 
     Args:
         directory: Descriptor of the directory.
-        path: Relative to it; empty for the directory itself.
-        flags: Of open(2), O_RDONLY or O_PATH among them.
-        follow: Whether symbolic links may be followed, as long as they lead to what is beneath.
+        path: Relative path; empty for the directory itself.
+        flags: Flags of open(2), with O_RDONLY or O_PATH.
+        follow: Whether symbolic links may be followed, to targets beneath the directory.
 
     Returns:
         A descriptor, which the caller closes.
 
     Raises:
-        OSError: As open(2) has it; EXDEV where the path leads outside, ELOOP or EXDEV where it leads over a link and must not.
+        OSError: See open(2); EXDEV if the path leads outside, ELOOP or EXDEV if it contains a link
+            that must not be followed.
     """
     path = path or b"."
     try:
@@ -76,22 +79,22 @@ def open_beneath(directory: int, path: bytes, flags: int, *, follow: bool) -> in
     except OSError as error:
         if error.errno not in _UNDECIDED:
             raise
-    return _open_and_ask(directory, path, flags, follow=follow)
+    return _open_and_check(directory, path, flags, follow=follow)
 
 
 def open_no_magiclinks(path: bytes, flags: int, *, directory: int | None = None) -> int:
-    """Open what is at a path, over links wherever they lead, but to nothing that only another process has mounted.
+    """Open a path, following all links but those to mounts of other processes.
 
     Args:
-        path: Absolute, or relative to the directory.
-        flags: Of open(2), O_PATH among them.
-        directory: Its descriptor; None for the working directory.
+        path: Absolute, or relative to ``directory``.
+        flags: Flags of open(2), with O_PATH.
+        directory: Descriptor of a directory; None for the working directory.
 
     Returns:
-        A descriptor, which the caller closes, and of which ``current_path`` tells the truth.
+        A descriptor, which the caller closes; its ``current_path`` is one of this process.
 
     Raises:
-        OSError: As open(2) has it; ELOOP where a magic link would have to be followed.
+        OSError: See open(2); ELOOP if a magic link would have to be followed.
     """
     try:
         return _openat2(directory, path, flags, _RESOLVE_NO_MAGICLINKS)
@@ -106,24 +109,24 @@ def open_no_magiclinks(path: bytes, flags: int, *, directory: int | None = None)
 
 
 def proc_fd_path(fd: int) -> bytes:
-    """Return a path that leads to what a descriptor stands for, whatever its own path leads to by now."""
+    """Return a path that leads to a descriptor's file, even if that was renamed or replaced."""
     return b"/proc/self/fd/%d" % fd
 
 
 def current_path(fd: int) -> bytes:
-    """Return the path at which a descriptor's file or directory is now, free of links.
+    """Return the present path of a descriptor's file, without links.
 
     Raises:
-        OSError: The kernel does not tell.
+        OSError: ``/proc`` cannot be read.
     """
     return os.readlink(proc_fd_path(fd))
 
 
 def _openat2(directory: int | None, path: bytes, flags: int, resolve: int) -> int:
-    """Open as openat2(2) does.
+    """Call openat2(2); a directory of None is the working directory.
 
     Raises:
-        OSError: Likewise.
+        OSError: See openat2(2).
     """
     start, how = _AT_FDCWD if directory is None else directory, _how(flags | os.O_CLOEXEC, resolve)
     while (fd := int(_syscall(_SYS_OPENAT2, start, path, how, _HOW_BYTES))) < 0:
@@ -137,8 +140,8 @@ def _how(flags: int, resolve: int) -> _OpenHow:
     return _OpenHow(flags, 0, resolve)
 
 
-def _open_and_ask(directory: int, path: bytes, flags: int, *, follow: bool) -> int:
-    # O_PATH touches nothing, wherever it is: no pipe waits, no device begins to do something.
+def _open_and_check(directory: int, path: bytes, flags: int, *, follow: bool) -> int:
+    # O_PATH has no effect on the file: no pipe blocks, no device is started.
     fd = open_no_magiclinks(path, flags | os.O_PATH, directory=directory)
     try:
         if not _is_beneath(fd, directory, path, follow=follow):
@@ -150,9 +153,9 @@ def _open_and_ask(directory: int, path: bytes, flags: int, *, follow: bool) -> i
 
 def _is_beneath(fd: int, directory: int, path: bytes, *, follow: bool) -> bool:
     while True:
-        above, place = current_path(directory), current_path(fd)
-        # Else the directory itself is being renamed, and the answers are not of one moment.
+        above, found = current_path(directory), current_path(fd)
+        # Otherwise the directory itself was renamed between the two calls.
         if above == current_path(directory):
             break
-    is_below = (place + b"/").startswith(above.rstrip(b"/") + b"/")
-    return is_below and (follow or place == os.path.normpath(os.path.join(above, path)))
+    is_below = (found + b"/").startswith(above.rstrip(b"/") + b"/")
+    return is_below and (follow or found == os.path.normpath(os.path.join(above, path)))

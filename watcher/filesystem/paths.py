@@ -1,4 +1,4 @@
-"""Compares and resolves absolute paths. What it says of links holds for a moment: for longer there is ``sources/beneath.py``."""
+"""Compares and resolves absolute paths. Links may change right after: to open, use ``openat2``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 
 
 def real_path(path: str) -> str:
-    """Return a path without its links, as far as it exists.
+    """Return a path with its links resolved, as far as it exists.
 
-    Unlike ``os.path.realpath`` it does not fail where a link is removed while it is looked at: the path is as it is written then.
+    Unlike ``os.path.realpath`` it does not fail when a link is removed meanwhile; then the path is
+    returned unresolved.
     """
     try:
         return os.path.realpath(path)
     except OSError:
-        return os.path.abspath(path)  # noqa: PTH100 - pathlib would be no clearer
+        return os.path.abspath(path)  # noqa: PTH100 - Path.absolute does not normalise
 
 
 def is_inside(path: str, directory: str) -> bool:
-    """Tell whether an absolute path is a directory or lies below it; nothing is resolved."""
+    """Return whether an absolute path is a directory or lies below it; links are not resolved."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")

@@ -1,1 +1,6 @@
-"""The adapters that read places: a directory (``directory.py``) or a bucket (``bucket.py``), behind one protocol (``base.py``)."""
+"""Reads places: directories (``directory/``) and S3 buckets (``s3/``), behind one port.
+
+``protocol`` is that port; ``factory`` makes the source of a spec and owns what all sources of the
+process share. A source reports what is there, and where something may have changed; it never
+compares with the index. It belongs to the thread of its watch.
+"""

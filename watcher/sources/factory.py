@@ -1,4 +1,4 @@
-"""Makes the source for a spec, and owns what all sources of the process share: the inotify descriptor."""
+"""Makes the source of a spec, and owns the inotify descriptor that all sources share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from watcher.clock import Clock
     from watcher.sources.protocol import Source
     from watcher.spec import AuthorizedSpec
 
 
 class Sources:
-    """The sources of one server. Safe between threads.
+    """The sources of one server. Thread-safe.
 
     Args:
-        state: Where the server keeps its state, which no source reads; None where there is none.
+        clock: The time.
+        state: The server's state directory, which no source may watch; None if there is none.
     """
 
-    def __init__(self, state: Path | None = None) -> None:
+    def __init__(self, clock: Clock, state: Path | None = None) -> None:
+        self._clock = clock
         self._state = state
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
@@ -35,7 +38,7 @@ class Sources:
 
         Args:
             authorized: What to read, and the directories that it must keep to.
-            should_stop: Asked between requests of a long reading.
+            should_stop: Asked between the requests of a scan; True ends it.
         """
         spec = authorized.spec
         path_filter = PathFilter(spec.filter)
@@ -44,15 +47,16 @@ class Sources:
                 spec.where,
                 path_filter,
                 self._notifications,
+                self._clock,
                 within=authorized.within,
                 state=self._state,
             )
-        from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes a third of a second, which directories need not wait
+        from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes 0.3 s
 
         return BucketSource(spec.where, path_filter, should_stop=should_stop)
 
     def close(self) -> None:
-        """Let go of what is shared; every source must be closed before."""
+        """Close the inotify descriptor; every source must be closed before."""
         with self._lock:
             notifications, self._inotify = self._inotify, None
         if notifications is not None:
@@ -61,13 +65,13 @@ class Sources:
 
     @property
     def descriptors(self) -> int:
-        """Watch descriptors of the kernel that are in use."""
+        """Number of watch descriptors of the kernel in use."""
         notifications = self._inotify
         return 0 if notifications is None else len(notifications)
 
     @property
     def is_deaf(self) -> bool:
-        """Whether notifications are wanted, and the thread that reads them has ended."""
+        """Whether notifications are in use, but the thread that reads them has ended."""
         notifications = self._inotify
         return notifications is not None and not notifications.is_alive()
 

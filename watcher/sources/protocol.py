@@ -1,8 +1,8 @@
-"""What a source offers to the watch that runs it: full scans, and observations where something may have changed.
+"""The port of a source: full scans, and observations of the paths that may have changed.
 
-A source reads; it never compares with the index and never decides what is a change. It runs in the thread of its watch: no call
-needs to be thread-safe except ``wake`` as it is passed to ``open``. A place that cannot be read *now* is an ``UnavailableError``,
-never an empty scan.
+A source reads; it never compares with the index and never decides what is a change. It runs in the
+thread of its watch: no method needs to be thread-safe except the ``wake`` that ``open`` is given.
+A place that cannot be read now is an ``UnavailableError``, never an empty scan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from watcher.sources.cost import Cost
 
 BATCH_ENTRIES = 1000
-"""About how many entries a scan hands over at once."""
+"""Approximate number of entries in a batch of a scan, and of paths in an inspection."""
 
 
 class Batch(Protocol):
@@ -25,15 +25,15 @@ class Batch(Protocol):
 
     @property
     def entries(self) -> list[Entry]:
-        """What is there, in any order; may be read only when it is asked for, and raises what the iteration of the scan does."""
+        """The entries, in any order; may be read on access, which raises what the scan raises."""
 
     @property
     def unsettled(self) -> Sequence[bytes]:
-        """Paths that are there but are still being written: not gone, and not to be reported yet."""
+        """Paths of files that are still being written: neither gone nor to be reported yet."""
 
     @property
     def digest(self) -> bytes:
-        """Two batches of one source with the same digest have the same entries; empty where that cannot be told."""
+        """Equal for two batches of one source only if their entries are equal; empty if unknown."""
 
 
 @dataclass(slots=True)
@@ -46,73 +46,77 @@ class EntryBatch:
 
 
 class Scan(Protocol):
-    """One reading of a place, or of the subtree ``prefix``; iterate it once, to the end.
+    """One reading of a place or of the subtree ``prefix``; iterated once, to the end.
 
-    Iteration raises ``UnavailableError`` (or ``NotFoundError``, ``DeniedError``) when the reading cannot be completed; then
-    nothing may be inferred from what was not seen.
+    Iteration raises ``UnavailableError``, ``NotFoundError`` or ``DeniedError`` when the reading
+    cannot be completed; then the absence of an entry proves nothing.
 
     Attributes:
-        prefix: Only paths that begin with this were read: empty for everything, else it ends in ``/``.
-        unread: Prefixes that could not be read; complete after the iteration. Entries under them are not gone.
+        prefix: The part that is read: empty for the whole place, else it ends in ``/``.
+        unread: Prefixes and paths that could not be read, complete after the iteration. Entries
+            under them are not gone.
     """
 
     prefix: bytes
     unread: list[bytes]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches of about ``BATCH_ENTRIES`` entries; may be none."""
+        """Yield batches of about ``BATCH_ENTRIES`` entries; there may be none."""
 
     def verification_scan(self, missing: int) -> Scan | None:
-        """Return another reading, to be taken in too before it is believed that so many entries are gone; None when none is needed.
+        """Return a second scan that must confirm so many missing entries; None if none is needed.
 
         Args:
-            missing: How many entries of the whole index the scan, which is completed, did not meet.
+            missing: Number of entries in the whole index that this completed scan did not yield.
         """
 
 
 @dataclass(slots=True)
 class Inspection:
-    """Single paths that were looked at because of a hint.
+    """The present state of single paths.
 
     Attributes:
-        entries: What is there.
-        gone: Paths at which nothing is.
-        attributes_only: Those of ``entries`` whose hints spoke of attributes (chmod, chown, links) only.
-        doubts: Those of ``entries`` which no notification spoke of, with what ``Source.hint`` was given for them.
+        entries: The files found.
+        gone: Paths at which there is no file.
+        attributes_only: Paths among ``entries`` whose notifications named nothing but attributes
+            (chmod, chown, link count).
+        expected_ctime_ns: Paths that no notification named, each with the change time (ns since
+            the epoch) that ``Source.recheck`` was given for it, or None.
     """
 
     entries: list[Entry] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
     attributes_only: set[bytes] = field(default_factory=set)
-    doubts: dict[bytes, int | None] = field(default_factory=dict)
+    expected_ctime_ns: Mapping[bytes, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """A rename that the kernel paired: from ``old_path`` to ``path``, of a file, or of a directory (both end in ``/``)."""
+    """A rename paired by the kernel, of a file or of a directory (then both paths end in ``/``)."""
 
     old_path: bytes
     path: bytes
 
     @property
     def is_directory(self) -> bool:
-        """Whether a directory was renamed, with all below it."""
+        """Whether a directory was renamed, with everything below it."""
         return self.path.endswith(b"/")
 
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """Renames that happened one after the other: of files, or of one directory."""
+    """Consecutive renames, in order: of files, or of one directory."""
 
-    moves: Sequence[Rename]
+    renames: Sequence[Rename]
 
 
 @dataclass(frozen=True, slots=True)
 class Subtree:
-    """A subtree to be scanned and compared as a whole; ``prefix`` ends in ``/``, or is empty for the whole place.
+    """A subtree to be scanned and compared as a whole.
 
     Attributes:
-        reason: Why; None where it is nothing out of the ordinary.
+        prefix: Ends in ``/``; empty for the whole place.
+        reason: The reason to scan the whole place; None for a part of it.
     """
 
     prefix: bytes
@@ -121,7 +125,7 @@ class Subtree:
 
 @dataclass(frozen=True, slots=True)
 class LinksChanged:
-    """Symbolic links may lead elsewhere now: every entry that is reached through one must be looked at again."""
+    """Symbolic links may have new targets: every entry reached through one must be inspected."""
 
 
 Observation = Inspection | Renames | Subtree | LinksChanged
@@ -132,7 +136,7 @@ class Source(Protocol):
 
     Attributes:
         mode: How changes are noticed: ``notify`` or ``poll``.
-        requests: LIST requests sent since the source was made, repeated ones too; 0 where none are.
+        requests: LIST requests sent since the source was made, with retries; 0 for a directory.
     """
 
     mode: str
@@ -140,7 +144,7 @@ class Source(Protocol):
 
     @property
     def degraded(self) -> str:
-        """Why less is noticed than was asked for; empty when nothing is amiss."""
+        """Why changes are noticed later than configured, or not at all; empty if they are not."""
 
     @property
     def scan_interval_s(self) -> float:
@@ -148,14 +152,14 @@ class Source(Protocol):
 
     @property
     def cost(self) -> Cost | None:
-        """What the scans cost, once one is completed; None where they are free."""
+        """Cost of the scans, once one is completed; None where they are free."""
 
     @property
     def volume_id(self) -> str:
-        """What must be the same when the place is opened again for the index to speak of the same place; may be empty."""
+        """Identity of the volume, equal whenever the same one is opened again; empty if unknown."""
 
     def open(self, wake: Callable[[], None]) -> None:
-        """Check that the place is there and begin to gather hints.
+        """Find the place and start to collect hints.
 
         Args:
             wake: Called from any thread when ``observe`` has something new; returns at once.
@@ -164,42 +168,47 @@ class Source(Protocol):
             NotFoundError: There is no such place.
             DeniedError: The place may not be read.
             UnavailableError: The place cannot be reached now.
-            ConfigError: The server's own state is in there.
+            ConfigError: The place contains the server's own state.
         """
 
     def close(self) -> None:
-        """Let go of everything; may be called twice and without ``open``."""
+        """Release everything; may be called twice and without ``open``."""
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Scan:
-        """Return a reading of the place or a subtree, to be iterated.
+        """Return a scan of the place or of a subtree, to be iterated.
 
         Args:
             prefix: Empty, or a directory's path with a trailing ``/``.
-            settled_only: Put what is still being written into ``Batch.unsettled``, and hint it for later.
+            settled_only: Put files that are still being written into ``Batch.unsettled``, and
+                recheck them later.
         """
 
     def observe(self) -> Iterable[Observation]:
-        """Yield what hints have made ready, in order; empty when nothing is."""
+        """Yield the observations that are due, in order; none if nothing is."""
 
     def due_in_s(self) -> float | None:
-        """Return the seconds until ``observe`` will have something without a further ``wake``; None for never."""
+        """Return the seconds until ``observe`` has something without a ``wake``; None for never."""
 
-    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
-        """Have ``observe`` look at paths once they are quiet.
+    def recheck(
+        self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
+    ) -> None:
+        """Have ``observe`` inspect paths again once nobody has written to them for a while.
 
         Args:
-            doubts: The paths, each with its change time where nothing else about it has changed; ``Inspection.doubts`` gives it back.
+            paths: The paths.
+            expected_ctime_ns: Change times (ns since the epoch) of those paths that differ from
+                the index in nothing else; ``Inspection.expected_ctime_ns`` returns them.
         """
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
-        """Look at single paths now; those that cannot be looked at are in neither list.
+        """Inspect single paths now; a path that cannot be inspected is left out of the result.
 
         Raises:
             UnavailableError: The place cannot be read now.
         """
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """Return those of the paths, which a completed scan did not meet, at which nothing is for certain.
+        """Return the paths at which there is certainly nothing, of those that a scan did not yield.
 
         Raises:
             UnavailableError: The place cannot be read now.

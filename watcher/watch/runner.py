@@ -103,7 +103,9 @@ class WatchRunner:
         self._schedule = Schedule(clock)
         self._baseline = Baseline(spec, store, clock)
         self._detector = ChangeDetector(spec.events, store.index.new_row)
-        self._reconciler = Reconciler(source, store.index, self._detector, outbox, self._checkpoint)
+        self._reconciler = Reconciler(
+            source, store.index, self._detector, outbox, self._checkpoint, clock
+        )
         self._degradation = ""
         self._committed_at_s = 0.0
 

@@ -61,7 +61,7 @@ def test_what_a_scan_says_of_a_difference(
     bench.place.put(b"f", **values)
     assert bench.scan() == expected
     is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
-    assert bench.place.hinted == ({b"f"} if is_doubtful else set())
+    assert bench.place.rechecked == ({b"f"} if is_doubtful else set())
     assert bench.apply(bench.place.inspect([b"f"])) == ("modified f" if is_doubtful else "")
     assert bench.scan() == ""
 
@@ -119,9 +119,15 @@ def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_bef
     bench.place.mode = "notify"
     for ctime_ns, before in [(2, None), (3, 2)]:
         bench.place.put(b"f", ctime_ns=ctime_ns)
-        assert bench.apply(Inspection([bench.place.files[b"f"]], doubts={b"f": before})) == ""
-        assert bench.place.hinted == {b"f"}
-    assert bench.apply(Inspection([bench.place.files[b"f"]], doubts={b"f": 3})) == "modified f"
+        assert (
+            bench.apply(Inspection([bench.place.files[b"f"]], expected_ctime_ns={b"f": before}))
+            == ""
+        )
+        assert bench.place.rechecked == {b"f"}
+    assert (
+        bench.apply(Inspection([bench.place.files[b"f"]], expected_ctime_ns={b"f": 3}))
+        == "modified f"
+    )
 
 
 def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
@@ -373,8 +379,8 @@ def test_a_rename_is_believed_if_the_inode_agrees(
     bench.place.put(b"a", **values)
     bench.place.rename(b"a", b"b")
     assert bench.apply(Renames([Rename(b"a", b"b")])) == expected
-    assert bench.place.hinted & {b"a", b"b"} >= hinted
-    assert bench.apply(bench.place.inspect(sorted(bench.place.hinted))) in (
+    assert bench.place.rechecked & {b"a", b"b"} >= hinted
+    assert bench.apply(bench.place.inspect(sorted(bench.place.rechecked))) in (
         "",
         "deleted a, created b",
         "created b",

@@ -76,7 +76,7 @@ def test_a_hint_of_attributes_silences_only_those(
 ) -> None:
     """A chmod that a hint spoke of updates the row and is not told; any other difference is, whatever the hint said."""
     row = Row(1, FILE)
-    step = new_detector().seen(
+    step = new_detector().compare(
         {b"f": row}, [entry], attributes_only={b"f"} if attributes_only else set()
     )
     assert told(step) == expected
@@ -91,14 +91,14 @@ def test_what_has_no_row_appears(appearance: Appearance, expected: list[bool]) -
     """An entry without a row gets one, and is told as created, as existing, or not at all."""
     detector = new_detector()
     detector.appearance = lambda _path: appearance
-    step = detector.seen({}, [FILE])
+    step = detector.compare({}, [FILE])
     assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE)], 1)
     assert [change.existing for change in step.changes] == expected
 
 
 def test_of_two_observations_the_last_counts() -> None:
     """A path that is met twice in one batch has one row and one change, of its later state."""
-    step = new_detector().seen({}, [FILE, FILE._replace(size=2)])
+    step = new_detector().compare({}, [FILE, FILE._replace(size=2)])
     assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE._replace(size=2))], 1)
     assert [change.entry.size for change in step.changes] == [2]
 
@@ -106,8 +106,8 @@ def test_of_two_observations_the_last_counts() -> None:
 def test_only_the_events_asked_for_are_told() -> None:
     """A change that nobody asked for still reaches the index."""
     detector = new_detector([DELETED])
-    step = detector.seen({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
-    step.add(detector.gone([Row(3, file(b"h", 3))]))
+    step = detector.compare({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
+    step.add(detector.delete([Row(3, file(b"h", 3))]))
     assert told(step) == [(DELETED, b"h", None)]
     assert (len(step.delta.upserts), step.delta.created, len(step.delta.deletes)) == (2, 1, 1)
 
@@ -131,7 +131,7 @@ def test_moves_are_told_in_order(moves: str, standing: str, expected: str) -> No
     pairs = [move.encode().split(b">") for move in moves.split()]
     rows = {old: Row(number, file(old, number)) for number, (old, _) in enumerate(pairs)}
     rows |= {path.encode(): Row(50, file(path.encode(), 50)) for path in standing}
-    step = new_detector().moved(
+    step = new_detector().move(
         [(rows[old], file(new, rows[old].entry.inode)) for old, new in pairs], rows
     )
     said = sorted(expected.split(", ")) if "modified" in expected else expected.split(", ")
@@ -173,13 +173,13 @@ def test_who_asks_for_no_moves_learns_what_is_where(
 ) -> None:
     """Without ``moved`` a rename is told as the end of one path and the beginning, or new content, of another."""
     rows = {b"a": Row(1, file(b"a", 1))} | ({b"b": Row(2, file(b"b", 2))} if standing else {})
-    assert told(new_detector(events).moved([(rows[b"a"], file(b"b", 1))], rows)) == expected
+    assert told(new_detector(events).move([(rows[b"a"], file(b"b", 1))], rows)) == expected
 
 
 def test_a_move_with_new_content_is_both() -> None:
     """A file that was written to and renamed is told as moved and then as modified, with its new size."""
     row, entry = Row(1, file(b"a", 1)), file(b"b", 1)._replace(size=5)
-    assert told(new_detector().moved([(row, entry)], {b"a": row})) == [
+    assert told(new_detector().move([(row, entry)], {b"a": row})) == [
         (MOVED, b"b", b"a"),
         (MODIFIED, b"b", None),
     ]

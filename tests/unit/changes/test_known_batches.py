@@ -13,7 +13,7 @@ def test_a_batch_is_known_for_one_scan() -> None:
     second = UnchangedBatches(first.batches)
     assert (second.find(b"a"), second.find(b"b"), second.find(b"")) == ([range(3)], (), ())
     assert UnchangedBatches(second.batches).find(b"a") == ()
-    assert (first.size_of_kept(b"a"), second.size_of_kept(b"a")) == (3, 0)
+    assert (first.kept_rows(b"a"), second.kept_rows(b"a")) == (3, 0)
 
 
 def test_giving_up_forgets_both_scans() -> None:

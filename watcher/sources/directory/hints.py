@@ -1,270 +1,231 @@
-"""Turns the kernel's events in a tree into what is to be looked at, and when. Reads no entries; never compares.
+"""The hints of one tree: what is to be inspected or scanned, and when. Pure: time is a parameter.
 
-Every doubt ends in the scan of a subtree: a directory that appeared or was renamed, one that left, an overflow.
+Every uncertainty ends in the scan of a subtree, or of the whole tree after an overflow. The queue
+is bounded: too many hints are replaced by one scan of the whole tree.
 """
 
 from __future__ import annotations
 
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.limits.fair_share import FairShare
 from watcher.model import Rescan
-from watcher.sources.directory import inotify
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.directory.settle import Settle
-from watcher.sources.protocol import Rename
+from watcher.sources.protocol import BATCH_ENTRIES, LinksChanged, Rename, Renames, Subtree
 
 if TYPE_CHECKING:
-    from watchdog.observers.inotify_c import InotifyEvent
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from watcher.filters.path_filter import PathFilter
-    from watcher.sources.directory.tree import Tree
-    from watcher.sources.directory.watch_table import WatchTable
+    from watcher.model import Entry
+    from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
 HINTS_MAX = 100_000
-"""Paths that may wait at once; above, the whole tree is scanned instead, once they have had the time to settle."""
+"""Maximum number of paths and subtrees that wait in one tree; above, the whole tree is scanned."""
 
 ALL_HINTS_MAX = 250_000
-"""Paths that may wait at once in all trees of a process: some 100 MB. Above, the same is done to those trees that have most of them."""
+"""The same for all trees of a process, about 100 MB; above, the trees with most are scanned."""
 
-HEARD_AT_ONCE = 1000
-"""After so many events it is looked whether too many paths wait."""
+RENAME_GRACE_S = 0.05
+"""Seconds for which the first half of a rename waits; the kernel queues the second right after."""
 
-MOVE_GRACE_S = 0.05
-"""How long the first half of a rename waits for the second; the kernel queues them one after the other."""
-
-_NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
+_ALL_TREES = FairShare(ALL_HINTS_MAX)
 
 
-_CROWD = FairShare(ALL_HINTS_MAX)
+@dataclass(frozen=True, slots=True)
+class DuePaths:
+    """Single paths that are to be inspected now, with what is known of each."""
+
+    hints: dict[bytes, Hint]
+
+    @property
+    def attributes_only(self) -> set[bytes]:
+        """Paths whose notifications named nothing but attributes."""
+        return {path for path, hint in self.hints.items() if hint.attributes_only}
+
+    @property
+    def expected_ctime_ns(self) -> dict[bytes, int | None]:
+        """Paths that no notification named, as ``Inspection.expected_ctime_ns``."""
+        return {
+            path: hint.expected_ctime_ns
+            for path, hint in self.hints.items()
+            if not hint.is_notified
+        }
 
 
-class Hints:
-    """What is to be looked at in one tree. For one thread; time is a parameter.
+Request = DuePaths | Renames | Subtree | LinksChanged
+
+
+class HintQueue:
+    """Collects hints and yields them as requests once they are due. For one thread.
 
     Args:
-        spec: Says whether subdirectories count, and how long a path settles.
-        path_filter: Which paths count.
-        tree: Knows the links.
-        fair_share: Those of other trees.
-
-    Attributes:
-        settle: Single paths.
-        moves: Renames.
-        trees: Subtrees, each with the time from which on it is to be scanned.
-        links_due_s: When everything that is reached through links is to be looked at.
-        unread: Prefixes that could not be read; they are scanned once their attributes change.
-        rescan_reason: Why the whole tree is to be scanned; None when it need not be.
+        spec: How long a path settles, and how often the targets of links are checked.
+        all_trees: What the trees of the process have in common: the bound on their hints.
     """
 
-    def __init__(
+    def __init__(self, spec: DirectorySpec, all_trees: FairShare = _ALL_TREES) -> None:
+        self._settle_s = spec.settle_s
+        self._link_interval_s = spec.poll_interval_s
+        self._all_trees = all_trees
+        self._paths = Settle(spec.settle_s)
+        self._renames = PendingRenames(RENAME_GRACE_S)
+        self._subtrees: dict[bytes, float] = {}
+        self._unread: set[bytes] = set()
+        self._has_links = False
+        self._links_due_s = 0.0
+        self._rescan_reason: Rescan | None = None
+        self._overfull_until_s: float | None = None
+
+    # Single paths
+
+    def add_written(self, path: bytes, now_s: float) -> None:
+        """Add a path that was written or vanished: inspected once it is quiet."""
+        self._paths.add_written(path, now_s)
+
+    def add_closed(self, path: bytes, now_s: float) -> None:
+        """Add a path that was closed by its writer or renamed into place: inspected at once."""
+        self._paths.add_closed(path, now_s)
+
+    def add_attributes(self, path: bytes, now_s: float) -> None:
+        """Add a path whose attributes changed: inspected at once."""
+        self._paths.add_attributes(path, now_s)
+
+    def recheck(
         self,
-        spec: DirectorySpec,
-        path_filter: PathFilter,
-        tree: Tree,
-        fair_share: FairShare = _CROWD,
+        paths: Iterable[bytes],
+        now_s: float,
+        expected_ctime_ns: Mapping[bytes, int] | None = None,
     ) -> None:
-        self.settle = Settle(spec.settle_s)
-        self.moves = PendingRenames(MOVE_GRACE_S)
-        self.trees: dict[bytes, float] = {}
-        self.links_due_s = 0.0
-        self.unread: set[bytes] = set()
-        self.rescan_reason: Rescan | None = None
-        self._spec = spec
-        self._filter = path_filter
-        self._tree = tree
-        self._fair_share = fair_share
-        self._crowded_until_s = 0.0
+        """Add paths that are to be inspected again once they are quiet; see ``Source.recheck``."""
+        expected = expected_ctime_ns or {}
+        for path in paths:
+            self._paths.add_recheck(path, now_s, expected.get(path))
 
-    def due_s(self, *, has_links: bool) -> float:
-        """Return when the next of them is to be looked at; infinity when there is none.
+    def waiting_among(self, paths: Iterable[bytes]) -> set[bytes]:
+        """Return those of the paths that wait because their content may be changing."""
+        return self._paths.waiting_among(paths)
 
-        Args:
-            has_links: Entries are reached through links.
-        """
-        times = [*self.trees.values()]
-        times += [
-            time_s for time_s in (self.settle.due_s(), self.moves.due_s()) if time_s is not None
-        ]
-        if has_links:
-            times.append(self.links_due_s)
-        if self._crowded_until_s:
-            times.append(self._crowded_until_s)
-        return min(times, default=float("inf"))
+    def put_back(self, path: bytes, hint: Hint, now_s: float) -> bool:
+        """Let a path that was due wait again; return whether it may, which a cap ends."""
+        return self._paths.put_back(path, hint, now_s)
+
+    # Renames
+
+    def add_rename_from(self, cookie: int, path: bytes, now_s: float) -> None:
+        """Add the first half of a rename; a directory's path ends in ``/``."""
+        self._renames.leave(cookie, path, now_s)
+
+    def pair_rename(self, cookie: int) -> bytes | None:
+        """Return the former path of what a second half names; None if it is from outside."""
+        return self._renames.arrive(cookie)
+
+    def add_rename(self, old_path: bytes, path: bytes) -> None:
+        """Add a whole rename."""
+        self._renames.add(Rename(old_path, path))
+
+    def expire_renames(self, now_s: float) -> list[bytes]:
+        """Remove and return the paths of what was renamed to a place outside the tree."""
+        return self._renames.expire(now_s)
+
+    # Subtrees, links and what cannot be read
+
+    def add_subtree(self, prefix: bytes, now_s: float) -> None:
+        """Add a directory that is to be scanned at once, with all below it."""
+        self._subtrees[prefix] = now_s
+
+    def add_vanished(self, prefix: bytes, now_s: float) -> None:
+        """Add a directory that left: its subtree is scanned once it had the time to come back."""
+        self._subtrees.setdefault(prefix, now_s + self._settle_s)
+
+    def note_links(self, entries: Iterable[Entry]) -> None:
+        """Check the targets of links from now on if there are any: changes there notify nobody."""
+        self._has_links = self._has_links or any(entry.is_link for entry in entries)
+
+    def check_links(self, now_s: float) -> None:
+        """Check the targets of links at once."""
+        self._links_due_s = now_s
+
+    @property
+    def unread(self) -> Collection[bytes]:
+        """Prefixes and paths that the last scans could not read."""
+        return self._unread
+
+    def set_unread(self, prefix: bytes, unread: Collection[bytes]) -> None:
+        """Replace what could not be read below a prefix, after a scan of it."""
+        self._unread = {path for path in self._unread if not path.startswith(prefix)} | set(unread)
+
+    # The whole tree
+
+    def rescan(self, reason: Rescan) -> None:
+        """Replace all hints by a scan of the whole tree, which finds by itself what they name."""
+        self._clear()
+        self._rescan_reason = reason
+
+    def enforce_limits(self, now_s: float) -> None:
+        """Replace too many hints by a scan of the whole tree, due when they would have been."""
+        count = len(self._paths) + len(self._subtrees)
+        if count > HINTS_MAX or not self._all_trees.admit(self, count):
+            self._clear_counted()
+            # Never put off, or a tree that is always overfull would not be scanned at all.
+            if self._overfull_until_s is None:
+                self._overfull_until_s = now_s + self._settle_s
 
     def clear(self) -> None:
-        """Drop everything."""
-        self.rescan(None)
-        self.unread.clear()
+        """Forget everything, except that there are links."""
+        self._clear()
+        self._rescan_reason = self._overfull_until_s = None
+        self._unread.clear()
 
-    def rescan(self, reason: Rescan | None) -> None:
-        """Drop what a scan of the whole tree finds by itself, and ask for one if there is a reason."""
-        self._drop()
-        self.moves.clear()
-        self.rescan_reason = reason
+    def _clear(self) -> None:
+        self._clear_counted()
+        self._renames.clear()
 
-    def advance(self, watches: WatchTable | None, now_s: float) -> None:
-        """Take in what has been heard, and what the time that has passed means."""
-        self.hear(watches, now_s)
-        for lost in self.moves.expire(now_s):
-            self._on_moved_out(watches, lost, now_s)
-        self._keep_bounds(now_s)
-        if self._crowded_until_s and now_s >= self._crowded_until_s:
-            self._crowded_until_s = 0.0
+    def _clear_counted(self) -> None:
+        self._paths.clear()
+        self._subtrees.clear()
+        self._all_trees.admit(self, 0)
+
+    # Output
+
+    def due_s(self) -> float:
+        """Return when the next request is due; infinity if nothing waits."""
+        times = [
+            *self._subtrees.values(),
+            self._paths.due_s(),
+            self._renames.due_s(),
+            self._overfull_until_s,
+            self._links_due_s if self._has_links else None,
+        ]
+        return min((time_s for time_s in times if time_s is not None), default=float("inf"))
+
+    def take(self, now_s: float) -> Iterator[Request]:
+        """Remove and yield what is due, in order; hints may be added meanwhile."""
+        self.enforce_limits(now_s)
+        if self._overfull_until_s is not None and now_s >= self._overfull_until_s:
+            self._overfull_until_s = None
             self.rescan(Rescan.MANY_HINTS)
-
-    def hear(self, watches: WatchTable | None, now_s: float) -> None:
-        """Turn the notifications that have come so far into hints."""
-        if watches is None:
+        if self._rescan_reason is not None:
+            reason, self._rescan_reason = self._rescan_reason, None
+            yield Subtree(b"", reason)
             return
-        events, overflowed = watches.inbox.take()
-        coming = iter(events)
-        while portion := list(islice(coming, HEARD_AT_ONCE)):
-            for event in portion:
-                self._on_event(event, watches, now_s)
-            self._keep_bounds(now_s)
-        if overflowed:
-            self.rescan(Rescan.NOTIFICATIONS_LOST)
+        yield from self._renames.take()
+        yield from self._take_subtrees(now_s)
+        if self._has_links and self._links_due_s <= now_s:
+            self._links_due_s = now_s + self._link_interval_s
+            yield LinksChanged()
+        while due := self._paths.take(now_s, BATCH_ENTRIES):
+            yield DuePaths(due)
 
-    def _keep_bounds(self, now_s: float) -> None:
-        """Where too many paths wait, drop them for a scan of the whole tree, which waits as long as they would have."""
-        count = len(self.settle) + len(self.trees)
-        if count > HINTS_MAX or not self._fair_share.admit(self, count):
-            self._drop()
-            # Not put off again, or a tree that is always crowded would never be scanned.
-            self._crowded_until_s = self._crowded_until_s or now_s + self._spec.settle_s
-
-    def _drop(self) -> None:
-        self.settle.clear()
-        self.trees.clear()
-        self._fair_share.admit(self, 0)
-
-    def _on_event(self, event: InotifyEvent, watches: WatchTable, now_s: float) -> None:
-        prefix = watches.prefix(event.wd)
-        if prefix is None:
-            return
-        if event.mask & inotify.IGNORED:
-            watches.forget(event.wd)
-        if not event.name:
-            if not prefix and event.mask & (
-                inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF
-            ):
-                self.rescan(Rescan.DIRECTORY_GONE)
-            return
-        path = prefix + event.name
-        # Inside Kubernetes' own directories nothing is reported under its own path, only through the links that lead there.
-        if not (prefix.startswith(b"..") or b"/.." in prefix):
-            if event.mask & inotify.ISDIR:
-                self._on_directory(event, watches, path + b"/", now_s)
-            else:
-                self._on_file(event, path, now_s)
-        for link in list(self._tree.links.values()):
-            # Below a link that leads upwards nothing is read, so nothing is told.
-            if path.startswith(link.target) and not link.prefix.startswith(link.target):
-                self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
-
-    def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
-        mask = event.mask
-        is_admitted = self._filter.admits(path)
-        if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
-            return
-        if mask & inotify.MOVED_FROM:
-            self.moves.leave(event.cookie, path, now_s)
-            if is_admitted:
-                self.settle.unsettled(path, now_s)
-        elif mask & inotify.MOVED_TO:
-            self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
-        elif not is_admitted:
-            return
-        elif mask & inotify.CLOSE_WRITE:
-            self.settle.ready(path, now_s)
-        elif mask & inotify.ATTRIB and not mask & inotify.MODIFY:
-            self.settle.attributes(path, now_s)
-        else:
-            self.settle.unsettled(path, now_s)
-
-    def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
-        old_path = self.moves.arrive(cookie)
-        if not is_admitted:
-            return
-        if old_path is not None and self._filter.admits(old_path):
-            self.moves.add(Rename(old_path, path))
-            # Whatever becomes of the pair (two files may have changed places), the old name is looked at as well.
-            self.settle.unsettled(old_path, now_s)
-        self.settle.ready(path, now_s)
-
-    def _on_link(
-        self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
-    ) -> bool:
-        """Handle an event on one of Kubernetes' own names, or on a link to a directory; tell whether it is one."""
-        if path.rpartition(b"/")[2].startswith(b".."):
-            self._tree.find_projection(path[: path.rfind(b"/") + 1])
-            self.links_due_s = now_s
-            self.trees.update(dict.fromkeys(self._tree.links, now_s))
-            return True
-        was_link = self._tree.links.pop(path + b"/", None) is not None
-        # Whether an admitted path is a link is found when it is looked at.
-        is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (
-            was_link or not is_admitted
-        )
-        is_link = is_new and self._tree.directory_link(path) is not None
-        if was_link or is_link:
-            self.trees[path + b"/"] = now_s
-        # What was a link may be a file now.
-        return is_link
-
-    def _on_directory(
-        self, event: InotifyEvent, watches: WatchTable, prefix: bytes, now_s: float
-    ) -> None:
-        if not self._spec.recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
-            return
-        mask = event.mask
-        if mask & inotify.MOVED_FROM:
-            self.moves.leave(event.cookie, prefix, now_s)
-        elif mask & inotify.MOVED_TO:
-            self._on_directory_moved_to(event.cookie, watches, prefix, now_s)
-        elif mask & inotify.CREATE:
-            # Already watched means already read after the watch was set, by the scan of a directory above it.
-            if prefix not in watches and self._filter.admits_directory(prefix[:-1]):
-                self.trees[prefix] = now_s
-        elif mask & inotify.DELETE:
-            self.trees.setdefault(prefix, now_s + self._spec.settle_s)
-        elif mask & inotify.ATTRIB and (prefix in self.unread or self._is_closed(prefix)):
-            self.trees[prefix] = now_s
-
-    def _is_closed(self, prefix: bytes) -> bool:
-        """Tell whether a directory that counts may no longer be read."""
-        return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
-
-    def _on_directory_moved_to(
-        self, cookie: int, watches: WatchTable, prefix: bytes, now_s: float
-    ) -> None:
-        old_prefix = self.moves.arrive(cookie)
-        if not self._filter.admits_directory(prefix[:-1]):
-            if old_prefix is not None:
-                self._on_moved_out(watches, old_prefix, now_s)
-        elif old_prefix is None:
-            self.trees[prefix] = now_s
-        else:
-            # What waits to be looked at below the old name is found by the scan of the new one, which follows the move.
-            self.moves.add(Rename(old_prefix, prefix))
-
-    def _on_moved_out(self, watches: WatchTable | None, path: bytes, now_s: float) -> None:
-        """Handle the first half of a rename whose second half never came: it left the tree."""
-        if not path.endswith(b"/"):
-            return
-        if watches is not None:
-            watches.drop(path)
-        self.trees.setdefault(path, now_s + self._spec.settle_s)
-
-    def _on_aliased(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
-        """Handle an event below a directory that is also reached through a link, for the path through the link."""
-        if event.mask & inotify.ISDIR:
-            self.trees[path + b"/"] = now_s
-        elif self._filter.admits(path):
-            if event.mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
-                self.settle.ready(path, now_s)
-            else:
-                self.settle.unsettled(path, now_s)
+    def _take_subtrees(self, now_s: float) -> Iterator[Subtree]:
+        scanned: bytes | None = None
+        for prefix in sorted(prefix for prefix, due_s in self._subtrees.items() if due_s <= now_s):
+            # The scan of an earlier one reads events, which may have dropped all that wait.
+            if self._subtrees.pop(prefix, None) is None:
+                continue
+            # Sorted, a directory comes right after the one above it, whose scan reads it too.
+            if scanned is None or not prefix.startswith(scanned):
+                scanned = prefix
+                yield Subtree(prefix)

@@ -1,8 +1,10 @@
-"""Notifications of the kernel, through watchdog's inotify layer. With ``directory.py``'s import of this, the only importer of watchdog.
+"""The kernel's notifications, through watchdog's inotify layer.
 
-watchdog's observers queue events without bound, drop what they cannot follow, and tell nobody of an overflow; its ``InotifyFD`` below
-them does neither: it reads, splits and hands over every event of the kernel. We plug in there: one descriptor for the whole process
-(a node has 128 for all pods of a user), and an inbox for each watched directory tree, which the tree's own thread empties in order.
+watchdog's public observers queue events without bound, drop what they cannot follow and report no
+overflow. ``InotifyFD`` below them does neither: it reads, splits and passes on every event. This
+module extends it: one descriptor for the whole process (the default limit is 128 for all processes
+of a user, which the pods of a node share), and for each watched tree an inbox, which the thread of
+its watch empties.
 """
 
 from __future__ import annotations
@@ -30,12 +32,11 @@ from watcher.limits.fair_share import FairShare
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-
 INBOX_EVENTS = 65_536
-"""Events that wait in an inbox before it overflows; the kernel's own queue holds 16,384 by default."""
+"""Maximum number of events in an inbox; the kernel's own queue holds 16,384 by default."""
 
 ALL_INBOX_EVENTS = 500_000
-"""Events that wait in all inboxes of a process, some 100 MB, before those overflow that hold most of them."""
+"""The same for all inboxes of a process, about 100 MB; above, the fullest inboxes overflow."""
 
 CREATE = InotifyConstants.IN_CREATE
 MODIFY = InotifyConstants.IN_MODIFY
@@ -51,117 +52,131 @@ IGNORED = InotifyConstants.IN_IGNORED
 ISDIR = InotifyConstants.IN_ISDIR
 _OVERFLOW = InotifyConstants.IN_Q_OVERFLOW
 
-# Without open and close-nowrite: our own scans would notify us of themselves. EXCL_UNLINK: nothing of files that have no name any more.
+# No open and close-nowrite events, which scans would cause. EXCL_UNLINK: none of unlinked files.
 _MASK = Mask(
-    CREATE | MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE | DELETE_SELF | MOVE_SELF
-    | InotifyConstants.IN_ONLYDIR | InotifyConstants.IN_DONT_FOLLOW | InotifyConstants.IN_EXCL_UNLINK
-)  # fmt: skip
+    CREATE
+    | MODIFY
+    | ATTRIB
+    | CLOSE_WRITE
+    | MOVED_FROM
+    | MOVED_TO
+    | DELETE
+    | DELETE_SELF
+    | MOVE_SELF
+    | InotifyConstants.IN_ONLYDIR
+    | InotifyConstants.IN_DONT_FOLLOW
+    | InotifyConstants.IN_EXCL_UNLINK
+)
 
-_CROWD = FairShare(ALL_INBOX_EVENTS)
+_ALL_INBOXES = FairShare(ALL_INBOX_EVENTS)
 
 
 class Inbox(WatchCallback):
-    """The events of one directory tree, in the kernel's order, until its thread takes them. Safe between two threads.
+    """The events of one tree, in the kernel's order, until its thread takes them. Thread-safe.
 
     Args:
-        wake: Called from the reading thread when an event has come; returns at once.
-        fair_share: Other inboxes.
+        wake: Called from the reading thread when an event has arrived; returns at once.
+        all_inboxes: The common bound on the inboxes of the process.
     """
 
-    def __init__(self, wake: Callable[[], None], fair_share: FairShare = _CROWD) -> None:
+    def __init__(self, wake: Callable[[], None], all_inboxes: FairShare = _ALL_INBOXES) -> None:
         self._wake = wake
-        self._fair_share = fair_share
+        self._all_inboxes = all_inboxes
         self._is_closed = False
         self._lock = threading.Lock()
         self._events: list[InotifyEvent] = []
         self._overflowed = False
 
     def take(self) -> tuple[list[InotifyEvent], bool]:
-        """Remove and return the events, and whether others were lost since the last call."""
+        """Remove and return the events, and whether any were lost since the last call."""
         with self._lock:
             events, self._events = self._events, []
             overflowed, self._overflowed = self._overflowed, False
-            self._fair_share.admit(self, 0)
+            self._all_inboxes.admit(self, 0)
         return events, overflowed
 
     def close(self) -> None:
-        """Drop what is there, and what is still on its way."""
+        """Drop all events, also those that arrive later."""
         with self._lock:
             self._is_closed = True
         self.take()
 
     def put(self, run: list[InotifyEvent]) -> None:
-        """Keep events that came one after the other; called by the reading thread."""
+        """Add consecutive events; called by the reading thread."""
         with self._lock:
             if self._is_closed:
                 return
             events = self._events
             is_first = not events
-            # The kernel merges what repeats as long as it waits there.
+            # As the kernel does with equal consecutive events in its own queue.
             new = run[1:] if events and events[-1] == run[0] else run
             room = INBOX_EVENTS - len(events)
             if len(new) > room:
                 self._overflowed = True
                 new = new[:room]
             events += new
-            if not self._fair_share.admit(self, len(events)):
+            if not self._all_inboxes.admit(self, len(events)):
                 self._overflowed = True
                 events.clear()
-                self._fair_share.admit(self, 0)
+                self._all_inboxes.admit(self, 0)
         if is_first:
-            # For those that follow the thread is awake, or about to be.
+            # For later events the thread is awake or about to be.
             self._wake()
 
     def on_event(self, event: InotifyEvent) -> None:
-        """Keep an event; called by the reading thread."""
+        """Add an event; called by the reading thread."""
         self.put([event])
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        """Keep the end of a watch, in its order among the events; called by the reading thread."""
+        """Add the end of a watch, in its order among the events; called by the reading thread."""
         self.on_event(InotifyEvent(wd, IGNORED, 0, b""))
 
     def on_queue_overflow(self) -> None:
-        """Note that the kernel dropped events; called by the reading thread."""
+        """Mark events as lost by the kernel; called by the reading thread."""
         with self._lock:
             self._overflowed = True
         self._wake()
 
 
 class Inotify(InotifyFD):
-    """The inotify descriptor of the process and the thread that reads it."""
+    """The inotify descriptor of the process, and the thread that reads it."""
 
     def run(self) -> None:
-        """Hand over what the kernel tells, a run of one directory's events at a time: for a hundred who watch it as soon as for one."""
+        """Pass on the kernel's events, consecutive ones of a directory at once.
+
+        So a hundred inboxes of one directory cost this thread little more than one.
+        """
         while self.should_keep_running():
-            for wd, run in groupby(self.read_events(), _heard_of):
+            for wd, run in groupby(self.read_events(), _watch_of):
                 if wd is None:
                     for event in run:
                         self.handle_event(event)
                 else:
-                    self._attach_raw_body(wd, list(run))
+                    self._put(wd, list(run))
 
-    def _attach_raw_body(self, wd: WatchDescriptor, run: list[InotifyEvent]) -> None:
+    def _put(self, wd: WatchDescriptor, run: list[InotifyEvent]) -> None:
         with self._lock:
             watch = self._watch_for_wd.get(wd)
             inboxes = (
                 [cast("Inbox", callback) for callback in watch.callbacks.values()] if watch else []
             )
-        # Outside of the lock, since those who are woken may want to watch and unwatch.
+        # Outside the lock: a woken thread may watch and unwatch at once.
         for inbox in inboxes:
             inbox.put(run)
 
     def watch(self, path: bytes, inbox: Inbox) -> int:
-        """Watch one directory, not what is below it; watching it again changes nothing.
+        """Watch one directory, without its subdirectories; a second call changes nothing.
 
         Args:
-            path: Of a directory; a symbolic link is not followed.
-            inbox: Gets its events from now on.
+            path: Path of the directory; a symbolic link is not followed.
+            inbox: Receives its events from now on.
 
         Returns:
-            The watch descriptor: the same for the same directory, never used again for another.
+            The watch descriptor: the same for the same directory, never reused for another.
 
         Raises:
-            OSError: As inotify_add_watch(2): ENOSPC at the limit of watches, EACCES, ENOENT, ENOTDIR.
+            OSError: See inotify_add_watch(2): ENOSPC at the limit of watches, EACCES, ENOENT,
+                ENOTDIR.
         """
         with self._lock:
             wd = inotify_add_watch(self._inotify_fd, path, _MASK)
@@ -173,19 +188,19 @@ class Inotify(InotifyFD):
             return wd
 
     def __len__(self) -> int:
-        """Return how many directories are watched."""
+        """Return the number of watched directories."""
         return len(self._watch_for_wd)
 
     def unwatch(self, wds: Collection[int], inbox: Inbox) -> None:
-        """Stop watching; descriptors that ended on their own are passed over."""
-        ours = CallbackId(id(inbox))
+        """Stop watching for an inbox; descriptors that the kernel has ended are ignored."""
+        callback_id = CallbackId(id(inbox))
         with self._lock:
             for wd in map(WatchDescriptor, wds):
                 watch = self._watch_for_wd.get(wd)
-                if watch is not None and ours in watch.callbacks:
-                    self._remove_callback(wd, ours)
+                if watch is not None and callback_id in watch.callbacks:
+                    self._remove_callback(wd, callback_id)
 
 
-def _heard_of(event: InotifyEvent) -> WatchDescriptor | None:
-    """Return the watch whose directory an event is about; None when it is about the watch itself, or about all."""
+def _watch_of(event: InotifyEvent) -> WatchDescriptor | None:
+    """Return the watch of an event; None if the event ends the watch or concerns all watches."""
     return None if event.mask & (IGNORED | _OVERFLOW) else event.wd

@@ -1,7 +1,4 @@
-"""The directory that is watched: which one it is, and that it is this one, and inside of what is allowed, whenever something in it is read.
-
-Reads no entries.
-"""
+"""The watched directory itself: checks its identity, and the allow list, whenever it is read."""
 
 from __future__ import annotations
 
@@ -20,6 +17,9 @@ if TYPE_CHECKING:
 
     from watcher.spec import DirectorySpec
 
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV})
+"""Errors that mean: nothing is there, or only the target of a link that must not be followed."""
+
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
 
@@ -27,11 +27,11 @@ class Root:
     """The root of a tree. For one thread.
 
     Args:
-        spec: Says where it is, and whether links in it are followed.
+        spec: Its path, and whether links in it are followed.
         within: Directories, free of links, that may be read; None allows any.
 
     Attributes:
-        mount: The mount that holds it; None where that is unknown.
+        mount: The mount that holds it, found by ``open``; None if unknown.
     """
 
     def __init__(self, spec: DirectorySpec, *, within: Sequence[str] | None) -> None:
@@ -56,7 +56,7 @@ class Root:
             try:
                 os.scandir(proc_fd_path(root)).close()
                 found = os.fstat(root)
-                # Of what was opened: by its path another file system could have come or gone since.
+                # By the descriptor: a file system may have been mounted at the path since.
                 mount = mount_of(os.fsdecode(proc_fd_path(root)))
             finally:
                 os.close(root)
@@ -73,7 +73,7 @@ class Root:
             ) from error
         except OSError as error:
             if error.errno == errno.ELOOP:
-                message = "its links lead in a circle, or to what another process has mounted"
+                message = "its links form a loop, or lead to a mount of another process"
                 raise NotFoundError(
                     message, place=place, hint="name the directory itself"
                 ) from error
@@ -81,22 +81,22 @@ class Root:
         self._identity, self.mount = (found.st_dev, found.st_ino), mount
 
     def check(self) -> None:
-        """Make sure that the root is still the directory that was opened.
+        """Check that the root is still the directory that was opened.
 
         Raises:
             UnavailableError: It is gone, or another directory or file system is in its place.
-            DeniedError: It has been moved out of what the server allows.
+            DeniedError: It was moved out of what the server allows.
         """
         os.close(self._reopen_root())
 
     @contextmanager
     def held(self) -> Iterator[int]:
-        """Provide the descriptor of the root, and stay with it to the end of the block, whatever its path leads to by then.
+        """Provide a descriptor of the root, the same one for nested calls.
 
-        It is held no longer than it is read: a volume could not be unmounted before.
+        It is closed at the end of the outermost block, so that the volume can be unmounted.
 
         Raises:
-            WatcherError: As ``check``.
+            WatcherError: See ``check``.
         """
         if self._fd is not None:
             yield self._fd
@@ -111,19 +111,19 @@ class Root:
     def open_allowed(
         self, path: bytes, flags: int = os.O_PATH, *, directory: int | None = None
     ) -> int:
-        """Open what is at a path, over links wherever they lead, if it is where the server allows clients to look.
+        """Open a path, following all links, if the result lies in what the server allows.
 
         Args:
-            path: Absolute, or relative to the directory.
-            flags: Of open(2), O_PATH among them.
-            directory: Its descriptor.
+            path: Absolute, or relative to ``directory``.
+            flags: Flags of open(2), with O_PATH.
+            directory: Descriptor of a directory; None for the working directory.
 
         Returns:
             A descriptor, which the caller closes.
 
         Raises:
-            DeniedError: It is elsewhere.
-            OSError: It cannot be opened.
+            DeniedError: The result lies elsewhere.
+            OSError: The path cannot be opened.
         """
         if self._within is None:
             return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
@@ -137,11 +137,11 @@ class Root:
 
     @contextmanager
     def directory(self, prefix: bytes, flags: int = _DIRECTORY) -> Iterator[int]:
-        """Provide a directory of the tree, and nothing that a link outside leads to.
+        """Provide a descriptor of a directory in the tree, never of one outside.
 
         Raises:
-            OSError: It cannot be opened.
-            WatcherError: As ``held``.
+            OSError: It cannot be opened; EXDEV if a link leads outside.
+            WatcherError: See ``held``.
         """
         with self.held() as root:
             fd = open_beneath(root, prefix, flags, follow=self._spec.follow_symlinks)
@@ -151,29 +151,28 @@ class Root:
                 os.close(fd)
 
     def prefix(self, directory: int) -> bytes:
-        """Return where a directory of the tree is, as a prefix free of links.
+        """Return the present link-free prefix of a directory in the tree, given its descriptor.
 
         Raises:
-            OSError: It was just moved out of the tree.
+            OSError: ESTALE: it has just been moved out of the tree.
         """
         with self.held() as root:
-            above, place = (current_path(fd).rstrip(b"/") + b"/" for fd in (root, directory))
-        if not place.startswith(above):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), place)
-        return place[len(above) :]
+            above, path = (current_path(fd).rstrip(b"/") + b"/" for fd in (root, directory))
+        if not path.startswith(above):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+        return path[len(above) :]
 
     def _open_root(self) -> int:
         try:
             return self.open_allowed(self._path, _DIRECTORY)
         except OSError:
-            # What there is outside of what is allowed is nobody's business, and neither is what there is not.
+            # Do not reveal whether paths outside the allow list exist.
             self._check_allowed(real_path(self._spec.path))
             raise
 
-    def _check_allowed(self, place: str) -> None:
-        if self._within is not None and not any(
-            is_inside(place, allowed) for allowed in self._within
-        ):
+    def _check_allowed(self, path: str) -> None:
+        within = self._within
+        if within is not None and not any(is_inside(path, allowed) for allowed in within):
             raise DeniedError(
                 "this server does not allow the directory",
                 place=self._spec.place,

@@ -1,51 +1,45 @@
-"""The directory source: reads a tree, and turns hints that are ready into observations. Never compares with the index.
+"""The directory source: scans a tree, and inspects the paths that its hints make due.
 
-Events are taken in the kernel's order by the watch's own thread, and become hints in ``hints.py``. A directory is watched before it is
-read: what happens before is read, what happens after is hinted.
+Everything but ``Inbox.put`` runs in the thread of the watch. What the kernel notifies becomes hints
+in ``events``; when a hint is due is decided in ``hints``.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import time
 from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.clock import NS_PER_S
 from watcher.errors import ConfigError, UnavailableError
-from watcher.filesystem.openat2 import proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
-from watcher.sources.directory import inotify
-from watcher.sources.directory.hints import Hints
+from watcher.sources.directory.events import EventReader
+from watcher.sources.directory.hints import DuePaths, HintQueue
+from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.watch_table import WatchTable
-from watcher.sources.protocol import (
-    BATCH_ENTRIES,
-    Batch,
-    EntryBatch,
-    Inspection,
-    LinksChanged,
-    Observation,
-    Subtree,
-)
+from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Inspection, Observation
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
-    from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
 ROOT_CHECK_S = 5.0
-"""How often the root is looked at: no notification tells that something was mounted over it."""
+"""Seconds between two checks of the root: nothing notifies that a volume was mounted over it."""
+
+_WATCH_LIMIT = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENOMEM})
 
 
 class DirectoryScan:
-    """One reading of the tree or of a subtree; see ``base.Scan``."""
+    """One reading of the tree or of a subtree; see ``protocol.Scan``."""
 
     def __init__(self, source: DirectorySource, prefix: bytes, *, settled_only: bool) -> None:
         self.prefix = prefix
@@ -54,51 +48,55 @@ class DirectoryScan:
         self._settled_only = settled_only
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches of entries; the root is checked before and after, so a tree that vanished meanwhile is not an empty one."""
+        """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
         source = self._source
-        met: list[Entry] = []
-        since_ns = time.time_ns()
-        for entries in source.tree.walk(self.prefix, source.watch, self.unread):
-            met += entries
-            if len(met) >= BATCH_ENTRIES:
-                yield self._batch(met, since_ns)
-                met, since_ns = [], time.time_ns()
+        entries: list[Entry] = []
+        begun_ns = source.clock.wall_ns()
+        for found in source.tree.walk(self.prefix, source.watch, self.unread):
+            entries += found
+            if len(entries) >= BATCH_ENTRIES:
+                yield self._batch(entries, begun_ns)
+                entries, begun_ns = [], source.clock.wall_ns()
         source.tree.root.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        yield self._batch(met, since_ns)
-        source.scanned(self)
+        yield self._batch(entries, begun_ns)
+        source.end_scan(self)
 
     def verification_scan(self, missing: int) -> None:
-        """Return None."""
+        """Return None: the missing paths are inspected one by one."""
 
-    def _batch(self, entries: list[Entry], since_ns: int) -> Batch:
-        self._source.note_links(entries)
-        return (
-            self._source.settled(entries, since_ns) if self._settled_only else EntryBatch(entries)
-        )
+    def _batch(self, entries: list[Entry], begun_ns: int) -> Batch:
+        return self._source.batch(entries, begun_ns, settled_only=self._settled_only)
 
 
 class DirectorySource:
-    """Reads a directory; see ``base.Source``.
+    """Reads a directory; see ``protocol.Source``.
 
     Args:
         spec: What to watch.
-        path_filter: Which entries count; excluded directories are not read and not watched.
-        notifications: Gives the process's inotify descriptor, or raises OSError where there is none to be had.
-        clock: Monotonic seconds.
+        path_filter: Which paths count; excluded directories are neither read nor watched.
+        notifications: Returns the process's inotify descriptor; raises OSError if there is none.
+        clock: The time.
         within: Directories, free of links, that may be read; None allows any.
-        state: Where the server keeps its state, of which every event would cause the next.
+        state: The server's state directory, which must not be watched: each event would cause the
+            next.
+
+    Attributes:
+        place: Canonical URI.
+        mode: ``notify`` or ``poll``, decided by ``open``.
+        tree: The files below the directory.
+        clock: The time.
     """
 
     def __init__(  # noqa: PLR0913 - all that a source is made of
         self,
         spec: DirectorySpec,
         path_filter: PathFilter,
-        notifications: Callable[[], inotify.Inotify],
+        notifications: Callable[[], Inotify],
+        clock: Clock,
         *,
         within: Sequence[str] | None,
-        clock: Callable[[], float] = time.monotonic,
         state: Path | None = None,
     ) -> None:
         self.place = spec.place
@@ -106,80 +104,79 @@ class DirectorySource:
         self.requests = 0
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter, within=within)
+        self.clock = clock
         self._spec = spec
+        self._settle_ns = int(spec.settle_s * NS_PER_S)
         self._filter = path_filter
         self._notifications = notifications
-        self._clock = clock
         self._state = state
-        self._hints = Hints(spec, path_filter, self.tree)
-        self._watches: WatchTable | None = None
+        self._hints = HintQueue(spec)
+        self._events: EventReader | None = None
         self._unnotified = ""
-        self._has_links = False
         self._root_due_s = 0.0
-        self._warned_of_subpaths = False
+        self._is_subpath_logged = False
 
     @property
     def degraded(self) -> str:
-        """Why less is noticed than was asked for; empty when nothing is amiss."""
-        prefixes = self._hints.unread
-        unread = (
-            f"{len(prefixes)} paths cannot be read, such as {os.fsdecode(min(prefixes))!r}"
-            if prefixes
-            else ""
-        )
-        subpath = (
-            f"mounted with subPath, so not kept up to date: {', '.join(map(repr, self.tree.subpaths))}"
-            if self.tree.subpaths
-            else ""
-        )
-        links_outside = self.tree.links_outside
-        stray = (
-            f"links that lead out of what the server allows are left out, such as {os.fsdecode(min(links_outside))!r}"
-            if links_outside
-            else ""
-        )
-        return "; ".join(reason for reason in (self._unnotified, unread, subpath, stray) if reason)
+        """Why changes are noticed later than configured, or not at all; empty if they are not."""
+        reasons = [self._unnotified]
+        if unread := self._hints.unread:
+            reasons.append(
+                f"{len(unread)} paths cannot be read, such as {os.fsdecode(min(unread))!r}"
+            )
+        if subpaths := self.tree.subpaths:
+            points = ", ".join(map(repr, subpaths))
+            reasons.append(f"mounted with subPath, so not kept up to date: {points}")
+        if outside := self.tree.links_outside:
+            example = os.fsdecode(min(outside))
+            reasons.append(
+                f"links that lead out of what the server allows are left out, such as {example!r}"
+            )
+        return "; ".join(filter(None, reasons))
 
     @property
     def scan_interval_s(self) -> float:
-        """Seconds between two full scans: long while everything is notified."""
+        """Seconds between two full scans: the longer interval if everything is notified."""
         is_notified = self.mode == Mode.NOTIFY and not self._unnotified and not self._hints.unread
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
     def volume_id(self) -> str:
-        """Which file system holds the place, in words that stay the same when it is mounted again."""
+        """Identity of the file system that holds the place; empty if unknown."""
         return self.tree.root.mount.identity if self.tree.root.mount else ""
 
     def open(self, wake: Callable[[], None]) -> None:
-        """See ``base.Source.open``."""
+        """See ``protocol.Source.open``."""
         self.close()
         self.tree.open()
-        if self._state is not None:
-            self._refuse_state(real_path(str(self._state)), real_path(self._spec.path))
-        self._warn_of_subpaths()
+        self._check_state_outside()
+        self._log_subpaths()
         self.mode, self._unnotified = Mode.POLL.value, ""
+        mount = self.tree.root.mount
         if self._spec.mode is Mode.POLL or (
-            self._spec.mode is Mode.AUTO
-            and self.tree.root.mount is not None
-            and not self.tree.root.mount.notifies
+            self._spec.mode is Mode.AUTO and mount is not None and not mount.notifies
         ):
             return
         try:
-            self._watches = WatchTable(self._notifications(), inotify.Inbox(wake))
+            watches = WatchTable(self._notifications(), Inbox(wake))
         except OSError as error:
             self._unnotified = f"no notifications, polling instead: {error.strerror}"
             return
+        self._events = EventReader(self._spec, self._filter, self.tree, self._hints, watches)
         self.mode = Mode.NOTIFY.value
 
     def close(self) -> None:
-        """See ``base.Source.close``."""
-        if self._watches is not None:
-            self._watches.close()
-            self._watches = None
+        """See ``protocol.Source.close``."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
         self._hints.clear()
 
-    def _refuse_state(self, state: str, root: str) -> None:
+    def _check_state_outside(self) -> None:
+        """Raise ConfigError if the server's state lies in what is watched."""
+        if self._state is None:
+            return
+        state, root = real_path(str(self._state)), real_path(self._spec.path)
         if not is_inside(state, root):
             return
         relative = os.path.relpath(state, root)
@@ -189,10 +186,10 @@ class DirectorySource:
             hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
             raise ConfigError("the server keeps its state in there", place=self.place, hint=hint)
 
-    def _warn_of_subpaths(self) -> None:
-        """Warn once of mounts in which changes of a ConfigMap or Secret never appear."""
-        if self.tree.subpaths and not self._warned_of_subpaths:
-            self._warned_of_subpaths = True
+    def _log_subpaths(self) -> None:
+        """Log once the mounts in which changes of a ConfigMap or Secret never appear."""
+        if self.tree.subpaths and not self._is_subpath_logged:
+            self._is_subpath_logged = True
             hint = "mount the whole volume: Kubernetes does not update what is mounted with subPath"
             structlog.get_logger("watcher").warning(
                 "watch.subpath", place=self.place, mounts=self.tree.subpaths, hint=hint
@@ -201,80 +198,76 @@ class DirectorySource:
     # Scans
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> DirectoryScan:
-        """See ``base.Source.scan``."""
+        """See ``protocol.Source.scan``."""
         return DirectoryScan(self, prefix, settled_only=settled_only)
 
-    def scanned(self, scan: DirectoryScan) -> None:
-        """Note the end of a scan: what it could not read is read again once its attributes change."""
-        hints = self._hints
-        hints.unread = {
-            prefix for prefix in hints.unread if not prefix.startswith(scan.prefix)
-        } | set(scan.unread)
+    def end_scan(self, scan: DirectoryScan) -> None:
+        """Record what a completed scan could not read."""
+        self._hints.set_unread(scan.prefix, scan.unread)
 
     def watch(self, prefix: bytes, directory: int) -> None:
-        """Watch a directory that is about to be read, by the descriptor that it will be read from."""
-        if self._watches is None:
+        """Watch a directory that is about to be read, by the descriptor it will be read from."""
+        if self._events is None:
             return
         try:
-            # With a dot, since links are not followed, and the name of a descriptor is one.
-            self._watches.add(prefix, proc_fd_path(directory) + b"/.")
+            self._events.watch(prefix, directory)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENOMEM):
-                self._unnotified = "the limit of watches is reached, polling instead; raise fs.inotify.max_user_watches"
+            if error.errno in _WATCH_LIMIT:
+                self._unnotified = (
+                    "the limit of watches is reached, polling instead; "
+                    "raise fs.inotify.max_user_watches"
+                )
 
-    def note_links(self, entries: list[Entry]) -> None:
-        """Remember that there are links: their targets notify nobody, so they are looked at from time to time."""
-        self._has_links = self._has_links or any(entry.is_link for entry in entries)
-
-    def settled(self, entries: list[Entry], since_ns: int) -> Batch:
-        """Part what a scan met into what can be reported and what is still being written; that is hinted for later.
+    def batch(self, entries: list[Entry], begun_ns: int, *, settled_only: bool) -> Batch:
+        """Return a batch of a scan, in which files that are still being written are apart.
 
         Args:
-            entries: What was met.
-            since_ns: When their reading began: what was quiet by then was quiet when it was met.
+            entries: The entries that were read.
+            begun_ns: Wall time when their reading began: quiet by then means quiet when read.
+            settled_only: Set apart and recheck files that are still being written.
         """
-        now_s, now_ns = self._clock(), time.time_ns()
-        # What was written before it was met has been heard of: that is told once, by the look that answers the hint.
-        self._hints.hear(self._watches, now_s)
-        quiet_ns, settle = since_ns - int(self._spec.settle_s * 1e9), self._hints.settle
-        fresh = [e.path for e in entries if _is_between(e, quiet_ns, now_ns) or e.path in settle]
-        for path in fresh:
-            settle.doubt(path, now_s)
+        self._hints.note_links(entries)
+        if not settled_only:
+            return EntryBatch(entries)
+        now_s, now_ns = self.clock.monotonic(), self.clock.wall_ns()
+        # A write before the reading has been notified: it is reported once, through its hint.
+        self._read_events(now_s)
+        waiting = self._hints.waiting_among(entry.path for entry in entries)
+        quiet_ns = begun_ns - self._settle_ns
+        fresh = [e.path for e in entries if e.path in waiting or _is_fresh(e, quiet_ns, now_ns)]
         if not fresh:
             return EntryBatch(entries)
-        waiting = set(fresh)
-        return EntryBatch([entry for entry in entries if entry.path not in waiting], fresh)
+        self._hints.recheck(fresh, now_s)
+        unsettled = set(fresh)
+        return EntryBatch([entry for entry in entries if entry.path not in unsettled], fresh)
 
     # Hints
 
-    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
-        """See ``base.Source.hint``."""
-        now_s = self._clock()
-        for path, ctime_ns in doubts.items():
-            self._hints.settle.doubt(path, now_s, ctime_ns)
+    def recheck(
+        self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
+    ) -> None:
+        """See ``protocol.Source.recheck``."""
+        self._hints.recheck(paths, self.clock.monotonic(), expected_ctime_ns)
 
     def due_in_s(self) -> float:
-        """See ``base.Source.due_in_s``."""
-        return max(
-            0.0, min(self._root_due_s, self._hints.due_s(has_links=self._has_links)) - self._clock()
-        )
+        """See ``protocol.Source.due_in_s``."""
+        return max(0.0, min(self._root_due_s, self._hints.due_s()) - self.clock.monotonic())
 
     def observe(self) -> Iterator[Observation]:
-        """See ``base.Source.observe``."""
-        now_s = self._clock()
+        """See ``protocol.Source.observe``."""
+        now_s = self.clock.monotonic()
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
             self.tree.root.check()
-        self._hints.advance(self._watches, now_s)
-        if reason := self._hints.rescan_reason:
-            self._hints.rescan_reason = None
-            yield Subtree(b"", reason)
-            return
-        yield from self._ready(now_s)
+        self._read_events(now_s)
+        if self._events is not None:
+            self._events.expire_renames(now_s)
+        for request in self._hints.take(now_s):
+            yield self._inspect_due(request, now_s) if isinstance(request, DuePaths) else request
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
-        """See ``base.Source.look``."""
-        looks = Inspection()
+        """See ``protocol.Source.inspect``."""
+        inspection = Inspection()
         with self.tree.root.held():
             for path in paths:
                 try:
@@ -282,60 +275,46 @@ class DirectorySource:
                 except OSError:
                     continue
                 if entry is not None:
-                    looks.entries.append(entry)
+                    inspection.entries.append(entry)
                     continue
-                looks.gone.append(path)
+                inspection.gone.append(path)
                 if self.tree.directory_link(path) is not None:
-                    self._hints.trees[path + b"/"] = self._clock()
-        self.note_links(looks.entries)
-        if looks.gone:
+                    self._hints.add_subtree(path + b"/", self.clock.monotonic())
+        self._hints.note_links(inspection.entries)
+        if inspection.gone:
             self.tree.root.check()
-        return looks
+        return inspection
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
-        """See ``base.Source.confirm_deleted``; what is there after all was renamed while the scan ran, and is hinted."""
-        looks = self.inspect(paths)
-        self.recheck(dict.fromkeys(entry.path for entry in looks.entries))
-        return looks.gone
+        """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.
 
-    def _ready(self, now_s: float) -> Iterator[Observation]:
-        hints = self._hints
-        yield from hints.moves.take()
-        scanned: bytes | None = None
-        for prefix in sorted(prefix for prefix, due_s in hints.trees.items() if due_s <= now_s):
-            del hints.trees[prefix]
-            # In this order a directory comes right after the one that holds it, whose scan reads it too.
-            if scanned is None or not prefix.startswith(scanned):
-                scanned = prefix
-                yield Subtree(prefix)
-        if self._has_links and hints.links_due_s <= now_s:
-            hints.links_due_s = now_s + self._spec.poll_interval_s
-            yield LinksChanged()
-        while taken := hints.settle.take(now_s, BATCH_ENTRIES):
-            since_ns = time.time_ns()
-            looks = self.inspect([path for path, _ in taken])
-            looks.attributes_only = {path for path, hint in taken if hint.attributes_only}
-            looks.doubts = {path: hint.ctime_ns for path, hint in taken if not hint.is_notified}
-            if self._watches is None:
-                looks.entries = self._quiet(looks.entries, dict(taken), now_s, since_ns)
-            yield looks
+        It was renamed or created while the scan ran.
+        """
+        inspection = self.inspect(paths)
+        self.recheck(entry.path for entry in inspection.entries)
+        return inspection.gone
 
-    def _quiet(
-        self, entries: list[Entry], hints: dict[bytes, Hint], now_s: float, since_ns: int
-    ) -> list[Entry]:
-        """Return the entries that nobody is writing: without notifications only their times tell. The others wait once more."""
-        now_ns = time.time_ns()
-        quiet_ns = since_ns - int(self._spec.settle_s * 1e9)
-        return [
-            entry
-            for entry in entries
-            if not (
-                _is_between(entry, quiet_ns, now_ns)
-                and self._hints.settle.again(entry.path, hints[entry.path], now_s)
-            )
-        ]
+    def _read_events(self, now_s: float) -> None:
+        if self._events is not None:
+            self._events.read(now_s)
+
+    def _inspect_due(self, due: DuePaths, now_s: float) -> Inspection:
+        begun_ns = self.clock.wall_ns()
+        inspection = self.inspect(list(due.hints))
+        inspection.attributes_only = due.attributes_only
+        inspection.expected_ctime_ns = due.expected_ctime_ns
+        if self._events is None:
+            # Without notifications only the times of a file show that it is being written.
+            now_ns, quiet_ns = self.clock.wall_ns(), begun_ns - self._settle_ns
+            inspection.entries = [
+                entry
+                for entry in inspection.entries
+                if not _is_fresh(entry, quiet_ns, now_ns)
+                or not self._hints.put_back(entry.path, due.hints[entry.path], now_s)
+            ]
+        return inspection
 
 
-def _is_between(entry: Entry, quiet_ns: int, now_ns: int) -> bool:
-    """Tell whether a file was written since ``quiet_ns``; times in the future come from other clocks, and nothing can be told from them."""
+def _is_fresh(entry: Entry, quiet_ns: int, now_ns: int) -> bool:
+    """Return whether a file changed since ``quiet_ns``; a time in the future proves nothing."""
     return quiet_ns < entry.ctime_ns <= now_ns or quiet_ns < entry.mtime_ns <= now_ns

@@ -1,7 +1,8 @@
-"""Which directory of a tree each watch descriptor of the kernel stands for. Decides nothing about events.
+"""Maps the kernel's watch descriptors to the directories of a tree.
 
-A renamed directory keeps its descriptor, which stands for its former name until the scan of the new one adds it again: what is heard
-in between is looked at where nothing is any more, and that scan finds what it was about.
+A renamed directory keeps its descriptor, which stands for its former name until the scan under the
+new name adds it again. Events in between lead to paths at which nothing is any more; that scan
+finds what they were about.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class WatchTable:
     """The watches of one tree, by descriptor and by prefix. For one thread.
 
     Attributes:
-        inbox: Where the events of all of them arrive.
+        inbox: Receives the events of all of them.
     """
 
     def __init__(self, notifications: Inotify, inbox: Inbox) -> None:
@@ -26,28 +27,28 @@ class WatchTable:
         self._wds: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        """Return how many directories are watched."""
+        """Return the number of watched directories."""
         return len(self._prefixes)
 
     def __contains__(self, prefix: bytes) -> bool:
-        """Tell whether the directory at a prefix is watched."""
+        """Return whether the directory at a prefix is watched."""
         return prefix in self._wds
 
     def prefix(self, wd: int) -> bytes | None:
-        """Return the prefix that a descriptor stands for now; None when it is not ours any more."""
+        """Return the prefix that a descriptor stands for; None if it is not of this tree."""
         return self._prefixes.get(wd)
 
-    def add(self, prefix: bytes, full: bytes) -> None:
-        """Watch the directory at a prefix, whichever directory that is by now.
+    def add(self, prefix: bytes, path: bytes) -> None:
+        """Watch the directory at a prefix, which may have replaced another one.
 
         Args:
-            prefix: What its events will be told under.
-            full: A path that leads to it.
+            prefix: Prefix of the paths of its events.
+            path: A path at which the kernel finds it.
 
         Raises:
             OSError: See ``Inotify.watch``.
         """
-        wd = self._notifications.watch(full, self.inbox)
+        wd = self._notifications.watch(path, self.inbox)
         former = self._wds.get(prefix)
         if former is not None and former != wd:
             self._release([former])
@@ -61,13 +62,13 @@ class WatchTable:
         self._wds[prefix] = wd
 
     def forget(self, wd: int) -> None:
-        """Drop a descriptor that the kernel has ended."""
+        """Remove a descriptor that the kernel has ended."""
         prefix = self._prefixes.pop(wd, None)
         if prefix is not None and self._wds.get(prefix) == wd:
             del self._wds[prefix]
 
     def drop(self, prefix: bytes) -> None:
-        """Stop watching a directory and all below it."""
+        """Stop watching a directory and everything below it."""
         self._release([wd for below, wd in self._wds.items() if below.startswith(prefix)])
 
     def close(self) -> None:

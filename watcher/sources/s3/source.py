@@ -28,7 +28,7 @@ from watcher.sources.s3.workers import STOP_POLL_S, Workers
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
@@ -138,7 +138,9 @@ class BucketSource:
             self._lister, lambda keys: self._completed(keys, self.requests - requests_before)
         )
 
-    def recheck(self, doubts: Mapping[bytes, int | None]) -> None:
+    def recheck(
+        self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
+    ) -> None:
         """Do nothing: the next scan looks at everything."""
 
     def observe(self) -> Sequence[Observation]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.clock import DiskClock
 from support.files import fill
 from watcher.changes.detector import ChangeDetector
 from watcher.changes.reconciler import Reconciler
@@ -46,14 +47,10 @@ class Bench:
     ) -> None:
         self.root = root
         self.woken = threading.Event()
-        self._now_s = 0.0
+        self.clock = DiskClock()
         spec = DirectorySpec(str(root), settle_s=SETTLE_S, **options)
         self.source = DirectorySource(
-            spec,
-            PathFilter(path_filter),
-            lambda: notifications,
-            within=None,
-            clock=lambda: self._now_s,
+            spec, PathFilter(path_filter), lambda: notifications, self.clock, within=None
         )
         self.store = WatchStore(root.parent / "state.db")
         outbox = Outbox(
@@ -61,7 +58,7 @@ class Bench:
         )
         detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
-            self.source, self.store.index, detector, outbox, lambda _count: None
+            self.source, self.store.index, detector, outbox, lambda _count: None, self.clock
         )
         self.source.open(self.woken.set)
         self.reconciler.scan(is_baseline=True)
@@ -69,8 +66,8 @@ class Bench:
 
     def barrier(self) -> None:
         """Wait until everything that happened so far is in the inbox: the kernel keeps the order, so a last event shows it."""
-        assert self.source._watches is not None
-        inbox = self.source._watches.inbox
+        assert self.source._events is not None
+        inbox = self.source._events.watches.inbox
         (self.root / "..barrier").touch()
         end_s = time.monotonic() + DEADLINE_S
         while not any(
@@ -83,7 +80,7 @@ class Bench:
 
     def observe(self, after_s: float) -> list[object]:
         """Let time pass, apply what the source observes, and return it."""
-        self._now_s += after_s
+        self.clock.advance(after_s)
         seen: list[object] = []
         for observation in self.source.observe():
             seen.append(observation)
@@ -247,10 +244,10 @@ def test_a_swap_is_noticed_from_the_start(watch: Callable[..., Bench]) -> None:
 def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
     """When the kernel dropped events the whole tree is to be scanned, and hints that waited are dropped with them."""
     bench = watch("a")
-    assert bench.source._watches is not None
+    assert bench.source._events is not None
     (bench.root / "b").touch()
     bench.barrier()
-    bench.source._watches.inbox.on_queue_overflow()
+    bench.source._events.watches.inbox.on_queue_overflow()
     assert bench.observe(0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
     assert bench.reconciler.rescan_reason
     assert bench.observe(2 * SETTLE_S) == []
@@ -290,16 +287,13 @@ def test_slow_reading_makes_no_file_quiet(
 ) -> None:
     """A file that was just written when a scan met it still counts as being written, however long the scan took to say so."""
     bench = watch(mode=Mode.POLL)
-    delay_ns, walk = 0, bench.source.tree.walk
+    walk = bench.source.tree.walk
 
     def slow(*args: Any) -> Iterator[list[Entry]]:  # noqa: ANN401 - those of Tree.walk
-        nonlocal delay_ns
         for entries in walk(*args):
-            delay_ns += 2 * int(SETTLE_S * 1e9)
+            bench.clock.ahead_s += 2 * SETTLE_S
             yield entries
 
-    clock_ns = time.time_ns
     monkeypatch.setattr(bench.source.tree, "walk", slow)
-    monkeypatch.setattr(time, "time_ns", lambda: clock_ns() + delay_ns)
     (bench.root / "a").touch()
     assert [list(batch.unsettled) for batch in bench.source.scan()] == [[b"a"]]

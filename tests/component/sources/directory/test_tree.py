@@ -17,7 +17,9 @@ from support.files import fill, happening, unprivileged
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filters.path_filter import PathFilter
 from watcher.model import Delta, Entry
-from watcher.sources.directory.tree import LINK_HOPS, Tree, observed
+from watcher.sources.directory.entries import make_entry
+from watcher.sources.directory.tree import Tree
+from watcher.sources.directory.walk import LINK_HOPS
 from watcher.spec import DirectorySpec, Filter
 from watcher.state.sqlite.store import WatchStore
 
@@ -299,7 +301,7 @@ def test_a_config_map_is_its_keys(root: Path, prefix: str) -> None:
     keys = {key: f"{prefix}{key}".encode() for key in ("a", "b", "n/c")}
     before = {key: tree.entry(path) for key, path in keys.items()}
     write_volume(volume, "2026_2", {"a": "one", "b": "TWO", "n/c": "three", "d": "new"})
-    tree.find_projection(prefix.encode())
+    tree.projected_volumes.detect(prefix.encode())
     after = {key: tree.entry(path) for key, path in keys.items()}
     assert read(tree) == sorted([*(os.fsdecode(path) for path in keys.values()), f"{prefix}d"])
     assert all(entry is not None and entry.is_link for entry in (*before.values(), *after.values()))
@@ -432,7 +434,7 @@ def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
     found = os.stat_result(
         (0o100644, (1 << 64) - 1, 1, 1, 0, 0, 3, 0, 0, 0), {"st_mtime_ns": 7, "st_ctime_ns": 7}
     )
-    far = observed(b"far", found)
+    far = make_entry(b"far", found)
     assert late is not None
     with closing(WatchStore(root.parent / "state.db")) as store:
         store.commit(Delta([store.index.new_row(late), store.index.new_row(far)], created=2))

@@ -36,7 +36,7 @@ def test_renames_in_a_row(pending: PendingRenames, moves: str, expected: list[st
     for move in moves.encode().split():
         pending.add(Rename(*move.split(b">")))
     taken = [
-        b" ".join(move.old_path + b">" + move.path for move in moves.moves).decode()
+        b" ".join(move.old_path + b">" + move.path for move in moves.renames).decode()
         for moves in pending.take()
     ]
     assert taken == expected

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from watcher.sources.directory.settle import CAP_MIN_S, MIN_PLACES, Settle
+from watcher.sources.directory.settle import CAP_MIN_S, MIN_QUEUE_PLACES, Settle
 
 LIMIT = 100
 
@@ -19,13 +19,13 @@ def settle() -> Settle:
 
 def taken(settle: Settle, now_s: float) -> list[bytes]:
     """Return the paths that are ready."""
-    return [path for path, _ in settle.take(now_s, LIMIT)]
+    return list(settle.take(now_s, LIMIT))
 
 
 def test_a_written_path_waits_until_quiet(settle: Settle) -> None:
     """Each write puts a path off by the settle time, and it is ready that long after the last."""
     for now_s in (0.0, 0.5, 1.4):
-        settle.unsettled(b"a", now_s)
+        settle.add_written(b"a", now_s)
         assert taken(settle, now_s) == []
     assert settle.due_s() == 2.4
     assert taken(settle, 2.3) == []
@@ -46,19 +46,19 @@ def test_a_path_that_is_never_quiet_is_ready_at_a_capped_interval(
     for tick in range(int(3 * cap_s / tick_s)):
         if settle.take(tick * tick_s, LIMIT):
             times.append(tick * tick_s)
-        settle.unsettled(b"a", tick * tick_s)
+        settle.add_written(b"a", tick * tick_s)
     assert all(later - earlier <= cap_s + tick_s for earlier, later in pairwise([0.0, *times]))
     assert len(times) >= (2 if settle_s else 100)
 
 
 def test_a_closed_path_is_ready_at_once(settle: Settle) -> None:
     """What was closed or renamed into place waits no longer, and its former place in the queue counts for nothing."""
-    settle.unsettled(b"a", 0.0)
-    settle.ready(b"a", 0.2)
+    settle.add_written(b"a", 0.0)
+    settle.add_closed(b"a", 0.2)
     assert taken(settle, 0.2) == [b"a"]
     assert settle.due_s() is None
-    settle.ready(b"b", 0.3)
-    settle.unsettled(b"b", 0.3)
+    settle.add_closed(b"b", 0.3)
+    settle.add_written(b"b", 0.3)
     assert settle.due_s() == 1.3
 
 
@@ -66,16 +66,16 @@ def test_a_closed_path_is_ready_at_once(settle: Settle) -> None:
     ("calls", "attributes_only", "due_s"),
     [
         (["attributes"], True, 0.0),
-        (["attributes", "doubt"], True, 1.0),
-        (["doubt", "attributes"], True, 1.0),
-        (["doubt", "doubt"], False, 1.0),
-        (["doubt", "unsettled"], False, 1.0),
-        (["doubt", "ready", "doubt"], False, 0.0),
+        (["attributes", "recheck"], True, 1.0),
+        (["recheck", "attributes"], True, 1.0),
+        (["recheck", "recheck"], False, 1.0),
+        (["recheck", "written"], False, 1.0),
+        (["recheck", "closed", "recheck"], False, 0.0),
         (["attributes", "attributes"], True, 0.0),
-        (["unsettled", "attributes"], False, 1.0),
-        (["attributes", "unsettled"], False, 1.0),
-        (["attributes", "ready"], False, 0.0),
-        (["ready", "attributes"], False, 0.0),
+        (["written", "attributes"], False, 1.0),
+        (["attributes", "written"], False, 1.0),
+        (["attributes", "closed"], False, 0.0),
+        (["closed", "attributes"], False, 0.0),
     ],
 )
 def test_attributes_weigh_least(
@@ -83,27 +83,27 @@ def test_attributes_weigh_least(
 ) -> None:
     """Attributes alone are looked at once; as soon as content may have changed too, that decides."""
     for call in calls:
-        getattr(settle, call)(b"a", 0.0)
+        getattr(settle, f"add_{call}")(b"a", 0.0)
     assert settle.due_s() == due_s
-    assert (b"a" in settle) is (set(calls) != {"attributes"})
-    assert [(path, hint.attributes_only) for path, hint in settle.take(9, LIMIT)] == [
+    assert settle.waiting_among([b"a", b"b"]) == ({b"a"} if set(calls) != {"attributes"} else set())
+    assert [(path, hint.attributes_only) for path, hint in settle.take(9, LIMIT).items()] == [
         (b"a", attributes_only)
     ]
 
 
 def test_a_limit_leaves_the_rest(settle: Settle) -> None:
     """Paths are taken in the order in which they became ready, no more than asked for."""
-    settle.unsettled(b"late", 0.0)
-    settle.ready(b"first", 0.1)
-    settle.ready(b"second", 0.2)
-    assert [path for path, _ in settle.take(5.0, 2)] == [b"first", b"second"]
+    settle.add_written(b"late", 0.0)
+    settle.add_closed(b"first", 0.1)
+    settle.add_closed(b"second", 0.2)
+    assert list(settle.take(5.0, 2)) == [b"first", b"second"]
     assert taken(settle, 5.0) == [b"late"]
 
 
 def test_a_busy_path_has_one_place(settle: Settle) -> None:
     """However often a path is written to, the queue does not grow; nothing is left after clear."""
     for tick in range(1000):
-        settle.unsettled(b"a", tick / 1000)
+        settle.add_written(b"a", tick / 1000)
     assert len(settle._queue) == 1
     settle.clear()
     assert (len(settle), settle.due_s()) == (0, None)
@@ -113,8 +113,8 @@ def test_a_path_that_is_closed_often_has_few_places() -> None:
     """A file that is opened, written and closed again and again leaves no trail of outdated places behind."""
     settle = Settle(3600.0)
     for tick in range(1000):
-        settle.unsettled(b"a", tick)
-        settle.ready(b"a", tick)
+        settle.add_written(b"a", tick)
+        settle.add_closed(b"a", tick)
         assert taken(settle, tick) == [b"a"]
     assert len(settle._queue) < 100
 
@@ -123,12 +123,12 @@ def test_places_out_of_date_do_not_pile_up() -> None:
     """Paths that begin to wait and are ready, again and again, leave no more places in the queue than others have."""
     settle = Settle(60.0)
     for number in range(10):
-        settle.unsettled(b"waits %d" % number, 0.0)
-    for number in range(20 * MIN_PLACES):
-        settle.unsettled(b"%d" % (number % 50), number / 1e6)
-        settle.ready(b"%d" % (number % 50), number / 1e6)
+        settle.add_written(b"waits %d" % number, 0.0)
+    for number in range(20 * MIN_QUEUE_PLACES):
+        settle.add_written(b"%d" % (number % 50), number / 1e6)
+        settle.add_closed(b"%d" % (number % 50), number / 1e6)
         if number % 50 == 0:
             settle.take(number / 1e6, LIMIT)
-    assert len(settle._queue) <= 2 * MIN_PLACES
+    assert len(settle._queue) <= 2 * MIN_QUEUE_PLACES
     assert len(taken(settle, 1.0)) <= 50
     assert sorted(taken(settle, 60.0)) == [b"waits %d" % number for number in range(10)]

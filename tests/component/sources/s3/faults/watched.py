@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from support.clock import FakeClock
 from support.s3.simulated import Kind
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
@@ -59,7 +60,9 @@ class Watched:
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
         outbox = Outbox(spec, state, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
         detector = ChangeDetector(frozenset(ChangeType), state.index.new_row)
-        self._reconciler = Reconciler(source, state.index, detector, outbox, lambda _count: None)
+        self._reconciler = Reconciler(
+            source, state.index, detector, outbox, lambda _count: None, FakeClock()
+        )
         self._since = 0
         detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self._reconciler.scan(is_baseline=True)

@@ -1,0 +1,67 @@
+"""Keeps what running scans have met: rows of the index, and batches that the next one may skip.
+
+Scans nest: a hint that is applied between two batches of a scan may scan a subtree. Pure.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watcher.changes.bitmap import Bitmap
+from watcher.changes.known_batches import UnchangedBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from watcher.model import Delta
+
+
+@dataclass(frozen=True, slots=True)
+class RunningScan:
+    """A scan that is not completed.
+
+    Attributes:
+        met: Ids of the rows that it has met, and of those written while it runs.
+        known: The batches that it need not read.
+    """
+
+    met: Bitmap
+    known: UnchangedBatches
+
+
+class RunningScans:
+    """The scans of one watch that are running, the outermost first."""
+
+    def __init__(self) -> None:
+        self._running: list[RunningScan] = []
+        self._batches: Mapping[bytes, Sequence[range]] = {}
+
+    @contextmanager
+    def begin(self, id_limit: int) -> Iterator[RunningScan]:
+        """Provide a new scan; if the block raises, it leaves no batches to the next one.
+
+        Args:
+            id_limit: Row ids are below this.
+        """
+        scan = RunningScan(Bitmap(id_limit), UnchangedBatches(self._batches))
+        self._batches = {}
+        self._running.append(scan)
+        try:
+            yield scan
+        finally:
+            self._running.pop()
+        self._batches = scan.known.batches
+
+    def record(self, delta: Delta) -> None:
+        """Mark rows that were written as met by all running scans, and deleted ones as not met."""
+        for scan in self._running:
+            scan.met.add(row.id for row in delta.upserts)
+            scan.met.remove(row.id for row in delta.deletes)
+
+    def invalidate_batches(self) -> None:
+        """Forget all batches: rows have changed otherwise than by the reading of a batch."""
+        self._batches = {}
+        for scan in self._running:
+            scan.known.invalidate()

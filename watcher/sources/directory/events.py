@@ -1,0 +1,205 @@
+"""Turns the kernel's events in one tree into hints. Reads no entries and compares nothing.
+
+inotify(7) describes the events. A directory is watched before it is read: what happened before is
+read, what happens afterwards is notified.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from watcher.filesystem.openat2 import proc_fd_path
+from watcher.model import Rescan
+from watcher.sources.directory import inotify
+
+if TYPE_CHECKING:
+    from watchdog.observers.inotify_c import InotifyEvent
+
+    from watcher.filters.path_filter import PathFilter
+    from watcher.sources.directory.hints import HintQueue
+    from watcher.sources.directory.tree import Tree
+    from watcher.sources.directory.watch_table import WatchTable
+    from watcher.spec import DirectorySpec
+
+EVENTS_PER_CHECK = 1000
+"""Events after which the limits on waiting hints are enforced."""
+
+_NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
+_ROOT_GONE = inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF
+
+
+class EventReader:
+    """Takes the events of one tree from its inbox and adds hints. For one thread.
+
+    Args:
+        spec: Whether subdirectories count.
+        path_filter: Which paths count.
+        tree: The links and the projected volumes of the tree.
+        hints: The hints that it adds to.
+        watches: The watches of the tree, and the inbox of their events; closed with this.
+    """
+
+    def __init__(
+        self,
+        spec: DirectorySpec,
+        path_filter: PathFilter,
+        tree: Tree,
+        hints: HintQueue,
+        watches: WatchTable,
+    ) -> None:
+        self._is_recursive = spec.recursive
+        self._filter = path_filter
+        self._tree = tree
+        self._hints = hints
+        self.watches = watches
+
+    def watch(self, prefix: bytes, directory: int) -> None:
+        """Watch the directory at a prefix, by a descriptor of it.
+
+        Raises:
+            OSError: See ``Inotify.watch``.
+        """
+        # The path of a descriptor is a link, which inotify does not follow without the dot.
+        self.watches.add(prefix, proc_fd_path(directory) + b"/.")
+
+    def close(self) -> None:
+        """Stop watching, and drop the events that wait."""
+        self.watches.close()
+
+    def read(self, now_s: float) -> None:
+        """Turn the events that have arrived into hints."""
+        events, overflowed = self.watches.inbox.take()
+        remaining = iter(events)
+        while portion := list(islice(remaining, EVENTS_PER_CHECK)):
+            for event in portion:
+                self._on_event(event, now_s)
+            self._hints.enforce_limits(now_s)
+        if overflowed:
+            self._hints.rescan(Rescan.NOTIFICATIONS_LOST)
+
+    def expire_renames(self, now_s: float) -> None:
+        """Take paths whose rename has no second half for moved to a place outside the tree."""
+        for path in self._hints.expire_renames(now_s):
+            if path.endswith(b"/"):
+                self._on_moved_out(path, now_s)
+
+    def _on_event(self, event: InotifyEvent, now_s: float) -> None:
+        prefix = self.watches.prefix(event.wd)
+        if prefix is None:
+            return
+        if event.mask & inotify.IGNORED:
+            self.watches.forget(event.wd)
+        if not event.name:
+            if not prefix and event.mask & _ROOT_GONE:
+                self._hints.rescan(Rescan.DIRECTORY_GONE)
+            return
+        path = prefix + event.name
+        # Files in Kubernetes' own directories are reported only through the links to them.
+        if not (prefix.startswith(b"..") or b"/.." in prefix):
+            if event.mask & inotify.ISDIR:
+                self._on_directory(event, path + b"/", now_s)
+            else:
+                self._on_file(event, path, now_s)
+        for link in list(self._tree.links.values()):
+            # Nothing is read, so nothing is reported, below a link that leads upwards.
+            if path.startswith(link.target) and not link.prefix.startswith(link.target):
+                self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
+
+    def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+        mask, hints = event.mask, self._hints
+        is_admitted = self._filter.admits(path)
+        if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
+            return
+        if mask & inotify.MOVED_FROM:
+            hints.add_rename_from(event.cookie, path, now_s)
+            if is_admitted:
+                hints.add_written(path, now_s)
+        elif mask & inotify.MOVED_TO:
+            self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
+        elif not is_admitted:
+            return
+        elif mask & inotify.CLOSE_WRITE:
+            hints.add_closed(path, now_s)
+        elif mask & inotify.ATTRIB and not mask & inotify.MODIFY:
+            hints.add_attributes(path, now_s)
+        else:
+            hints.add_written(path, now_s)
+
+    def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
+        old_path = self._hints.pair_rename(cookie)
+        if not is_admitted:
+            return
+        if old_path is not None and self._filter.admits(old_path):
+            self._hints.add_rename(old_path, path)
+            # The old name is inspected in any case: two files may have exchanged their names.
+            self._hints.add_written(old_path, now_s)
+        self._hints.add_closed(path, now_s)
+
+    def _on_link(
+        self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
+    ) -> bool:
+        """Handle an event of a ``..`` name or of a link to a directory; return whether it was."""
+        hints, tree = self._hints, self._tree
+        if path.rpartition(b"/")[2].startswith(b".."):
+            tree.projected_volumes.detect(path[: path.rfind(b"/") + 1])
+            hints.check_links(now_s)
+            for prefix in tree.links:
+                hints.add_subtree(prefix, now_s)
+            return True
+        was_link = tree.links.pop(path + b"/", None) is not None
+        # An admitted path is inspected anyway, which detects a link.
+        is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (
+            was_link or not is_admitted
+        )
+        is_link = is_new and tree.directory_link(path) is not None
+        if was_link or is_link:
+            hints.add_subtree(path + b"/", now_s)
+        # A former link may be a file now.
+        return is_link
+
+    def _on_directory(self, event: InotifyEvent, prefix: bytes, now_s: float) -> None:
+        if not self._is_recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
+            return
+        mask, hints = event.mask, self._hints
+        if mask & inotify.MOVED_FROM:
+            hints.add_rename_from(event.cookie, prefix, now_s)
+        elif mask & inotify.MOVED_TO:
+            self._on_directory_moved_to(event.cookie, prefix, now_s)
+        elif mask & inotify.CREATE:
+            # A watched directory was read after its watch was set, by a scan from above.
+            if prefix not in self.watches and self._filter.admits_directory(prefix[:-1]):
+                hints.add_subtree(prefix, now_s)
+        elif mask & inotify.DELETE:
+            hints.add_vanished(prefix, now_s)
+        elif mask & inotify.ATTRIB and (prefix in hints.unread or self._is_closed(prefix)):
+            hints.add_subtree(prefix, now_s)
+
+    def _is_closed(self, prefix: bytes) -> bool:
+        """Return whether an admitted directory may no longer be read."""
+        return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
+
+    def _on_directory_moved_to(self, cookie: int, prefix: bytes, now_s: float) -> None:
+        old_prefix = self._hints.pair_rename(cookie)
+        if not self._filter.admits_directory(prefix[:-1]):
+            if old_prefix is not None:
+                self._on_moved_out(old_prefix, now_s)
+        elif old_prefix is None:
+            self._hints.add_subtree(prefix, now_s)
+        else:
+            # The scan of the new name follows, and finds what still waits under the old one.
+            self._hints.add_rename(old_prefix, prefix)
+
+    def _on_moved_out(self, prefix: bytes, now_s: float) -> None:
+        self.watches.drop(prefix)
+        self._hints.add_vanished(prefix, now_s)
+
+    def _on_aliased(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+        """Handle an event in a directory that a link leads to, for the path through the link."""
+        if event.mask & inotify.ISDIR:
+            self._hints.add_subtree(path + b"/", now_s)
+        elif self._filter.admits(path):
+            if event.mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
+                self._hints.add_closed(path, now_s)
+            else:
+                self._hints.add_written(path, now_s)

@@ -1,0 +1,183 @@
+"""Walks a directory tree: reads its directories one after the other, each beneath the root.
+
+The directories still to be read are a list, not a recursion, so a tree may have any depth.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watcher.filesystem.openat2 import open_beneath
+from watcher.sources.directory.entries import make_entry
+from watcher.sources.directory.root import ABSENT
+from watcher.sources.protocol import BATCH_ENTRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from watcher.filters.path_filter import PathFilter
+    from watcher.model import Entry
+    from watcher.sources.directory.tree import Tree
+    from watcher.spec import DirectorySpec
+
+LINK_HOPS = 4
+"""Maximum number of links to directories that are followed within one path."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unvisited:
+    """A directory that is still to be read.
+
+    Attributes:
+        prefix: The path by which the walk came.
+        real: The same directory without links in its path.
+        hops: Targets of the links to directories on the way.
+        is_projected: It lies below a key of a projected volume.
+    """
+
+    prefix: bytes
+    real: bytes
+    hops: tuple[bytes, ...] = ()
+    is_projected: bool = False
+
+
+class Walk:
+    """One walk of a tree; see ``Tree.walk``. For one thread."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        spec: DirectorySpec,
+        path_filter: PathFilter,
+        enter: Callable[[bytes, int], None],
+        unread: list[bytes],
+    ) -> None:
+        self._tree = tree
+        self._volumes = tree.projected_volumes
+        self._follows_links = spec.follow_symlinks
+        self._is_recursive = spec.recursive
+        self._filter = path_filter
+        self._enter = enter
+        self._unread = unread
+        self._unvisited: list[_Unvisited] = []
+
+    def run(self, prefix: bytes) -> Iterator[list[Entry]]:
+        """Yield the entries below a prefix, in lists that are not empty.
+
+        Raises:
+            WatcherError: See ``Root.held``.
+        """
+        with self._tree.root.held() as root:
+            self._begin(prefix)
+            while self._unvisited:
+                current = self._unvisited.pop()
+                flags = os.O_RDONLY | os.O_DIRECTORY
+                try:
+                    directory = open_beneath(
+                        root, current.prefix, flags, follow=self._follows_links
+                    )
+                    try:
+                        self._enter(current.real, directory)
+                        yield from self._read(directory, current)
+                    finally:
+                        os.close(directory)
+                except OSError as error:
+                    if error.errno not in ABSENT or not current.prefix:
+                        self._unread.append(current.prefix)
+
+    def _begin(self, prefix: bytes) -> None:
+        root = self._tree.root
+        try:
+            with root.directory(prefix) as directory:
+                real = root.prefix(directory)
+            is_projected = self._volumes.has_key(prefix)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self._unread.append(prefix)
+            return
+        if prefix == real:
+            self._unvisited.append(_Unvisited(prefix, real, is_projected=is_projected))
+        elif not prefix.startswith(real):  # else a link leads upwards, below which nothing is read
+            self._unvisited.append(_Unvisited(prefix, real, (real,), is_projected))
+
+    def _read(self, directory: int, current: _Unvisited) -> Iterator[list[Entry]]:
+        """Yield the files of a directory; the directories in it are still to be read."""
+        links: list[bytes] = []
+        with os.scandir(directory) as items:
+            while entries := self._next_files(items, directory, current, links):
+                yield entries
+        # A listing during an update may lack ``..data``, so ask before links are visited.
+        if links or current.prefix in self._volumes:
+            self._volumes.detect(current.prefix)
+        found = (self._visit_link(directory, path, current) for path in links)
+        if entries := [entry for entry in found if entry is not None]:
+            yield entries
+
+    def _next_files(
+        self,
+        items: Iterator[os.DirEntry[str]],
+        directory: int,
+        current: _Unvisited,
+        links: list[bytes],
+    ) -> list[Entry]:
+        """Return the next files of a directory, none at its end; collect directories and links."""
+        prefix, admits, encode = current.prefix, self._filter.admits, os.fsencode
+        entries: list[Entry] = []
+        for item in items:
+            name = item.name
+            if name[:2] == "..":
+                if name == "..data":
+                    # Also before the first key is linked: later keys are notified one by one.
+                    self._volumes.detect(prefix)
+                continue
+            path = prefix + encode(name)
+            if item.is_file(follow_symlinks=False):
+                if not admits(path):
+                    continue
+                try:
+                    entry = (
+                        self._tree.open_file(directory, path, is_link=False, is_projected=True)
+                        if current.is_projected
+                        else make_entry(path, item.stat(follow_symlinks=False))
+                    )
+                except FileNotFoundError:
+                    continue
+                entries.append(entry)
+                if len(entries) == BATCH_ENTRIES:
+                    break
+            elif item.is_symlink():
+                links.append(path)
+            elif item.is_dir(follow_symlinks=False):
+                self._add_directory(path, current)
+        return entries
+
+    def _add_directory(self, path: bytes, above: _Unvisited) -> None:
+        if self._is_recursive and self._filter.admits_directory(path):
+            real = above.real + path[len(above.prefix) :] + b"/"
+            self._unvisited.append(_Unvisited(path + b"/", real, above.hops, above.is_projected))
+
+    def _visit_link(self, directory: int, path: bytes, current: _Unvisited) -> Entry | None:
+        """Return the entry of a link to a file, or visit the directory that it leads to later."""
+        link = self._tree.directory_link(path)
+        try:
+            if link is not None:
+                target, hops = link.target, current.hops
+                is_loop = (
+                    current.real.startswith(target) or target in hops or len(hops) >= LINK_HOPS
+                )
+                if not is_loop and self._filter.admits_directory(path):
+                    is_projected = current.is_projected or self._volumes.has_key(path)
+                    self._unvisited.append(
+                        _Unvisited(link.prefix, target, (*hops, target), is_projected)
+                    )
+            elif self._follows_links and self._filter.admits(path):
+                is_projected = self._volumes.has_key(path)
+                return self._tree.open_file(
+                    directory, path, is_link=True, is_projected=is_projected
+                )
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self._unread.append(path)
+        return None
