@@ -1,6 +1,6 @@
-"""What is costly is done in threads, a little at a time, and each principal's in turn: whoever brings much of it waits for himself.
+"""Runs CPU-heavy work in threads: at most two tasks at once and one per principal.
 
-asyncio has few threads, which all share, and one interpreter runs them all. Imports nothing of ours.
+One tenant cannot starve the others, although asyncio's few threads and the interpreter are shared.
 """
 
 from __future__ import annotations
@@ -15,37 +15,39 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-AT_ONCE = 2
-"""Costly things done at once, of all principals: to parse a hostile configuration takes a good part of a second."""
+MAX_TASKS = 2
+"""Tasks at once, of all principals: a hostile configuration takes most of a second to parse."""
 
 
 class FairQueue:
-    """Has one costly thing done at a time for each principal."""
+    """Admits tasks in the order of their arrival, one at a time per principal."""
 
     def __init__(self) -> None:
-        # A lock lives as long as somebody holds it or waits for it.
-        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._all = asyncio.Semaphore(AT_ONCE)
+        # A lock lives as long as a task holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks = asyncio.Semaphore(MAX_TASKS)
 
     @asynccontextmanager
-    async def of(self, principal: str) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts to the end of the block."""
-        async with self._own.setdefault(principal, asyncio.Lock()), self._all:
+    async def turn(self, principal: str) -> AsyncIterator[None]:
+        """Wait for the turn of a task of a principal; it lasts until the block ends."""
+        async with self._locks.setdefault(principal, asyncio.Lock()), self._tasks:
             yield
 
 
 async def run_in_thread(
     act: Callable[[], Result], undo: Callable[[Result], object] = lambda _: None
 ) -> Result:
-    """Do something in a thread and return when it is over, also when the task is cancelled meanwhile: the thread cannot be.
+    """Run a function in a thread and return its result, never before the function has ended.
+
+    A thread cannot be cancelled, so a cancelled task still waits for it.
 
     Args:
-        act: What to do.
-        undo: Called with what came of it when nobody wants that any more.
+        act: The function.
+        undo: Called with the result if the task was cancelled, so that nothing stays open.
 
     Raises:
         CancelledError: The task was cancelled.
-        Exception: Whatever ``act`` raises.
+        Exception: Any that ``act`` raises.
     """
     acting = asyncio.ensure_future(asyncio.to_thread(act))
     cancelled: asyncio.CancelledError | None = None

@@ -1,8 +1,8 @@
-"""Decides who may hold how many of the process's file descriptors, so that clients never take those that watches need. Imports no watcher.
+"""Divides the file descriptors of the process, so that clients never take those that watches need.
 
-A server at its limit must neither spin nor die. So it asks for all that the system lets it have, gives its two ports shares of them beyond
-which they turn connections away, and leaves the rest to state files, scans and inotify. Should these run out all the same, the watches
-that need one see an error like any other and try again.
+A server without descriptors must neither spin nor die. It raises its limit to the hard one, gives
+each port a share beyond which connections are refused, and leaves the rest to state files, scans
+and inotify. If they run out all the same, a watch that needs one sees an error and tries again.
 """
 
 from __future__ import annotations
@@ -17,36 +17,48 @@ if TYPE_CHECKING:
     import asyncio
 
 GRPC_SHARE = 5 / 8
-HTTP_SHARE = 1 / 4
+"""Share of the descriptors that connections to the gRPC port may take."""
 
-QUIET_S = 60.0
-"""Between two lines that say that there are no descriptors left."""
+HTTP_SHARE = 1 / 4
+"""Share of the descriptors that connections to the HTTP port may take."""
+
+LOG_INTERVAL_S = 60.0
+"""Seconds between two log lines about a lack of descriptors."""
 
 
 def raise_limit() -> None:
-    """Have as many descriptors as the system lets us: the usual 1,024 are there for select(), which is not used here."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise the soft limit of descriptors to the hard one.
+
+    The usual soft limit of 1,024 protects programs that use select(2); this one does not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def share(part: float) -> int:
-    """Return how many descriptors are a part of all."""
+    """Return a part of the descriptors of the process as their number."""
     return int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * part)
 
 
 class LoopExceptionHandler:
-    """Takes what an event loop has to complain of: of descriptors that are used up it would tell a hundred times a second."""
+    """Logs the errors of an event loop, but a lack of descriptors only once a minute.
+
+    A loop that cannot accept a connection tries again after a second, for each port and client, so
+    the default handler would log a traceback a hundred times a second.
+    """
 
     def __init__(self) -> None:
-        self._told_s = -QUIET_S
+        self._logged_at_s = -LOG_INTERVAL_S
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log it; a loop that cannot accept tries again after a second."""
+        """Log one error; see ``loop.set_exception_handler``."""
         if getattr(context.get("exception"), "errno", None) not in {errno.EMFILE, errno.ENFILE}:
             loop.default_exception_handler(context)
-        elif loop.time() >= self._told_s + QUIET_S:
-            self._told_s = loop.time()
-            hint = "raise the limit of open files (ulimit -n, LimitNOFILE), or let fewer clients connect"
+        elif loop.time() >= self._logged_at_s + LOG_INTERVAL_S:
+            self._logged_at_s = loop.time()
             structlog.get_logger("watcher").warning(
-                "server.exhausted", error="no descriptor is left for a new connection", hint=hint
+                "server.exhausted",
+                error="no descriptor is left for a new connection",
+                hint="raise the limit of open files (ulimit -n, LimitNOFILE), "
+                "or let fewer clients connect",
             )

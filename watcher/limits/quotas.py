@@ -1,8 +1,8 @@
-"""What the watches of one principal may hold together: how many they are, their index rows, the bytes of their journals.
+"""What the watches of one principal may occupy: their number, index rows and bytes of journal.
 
-Every watch counts whose state is kept, whether it runs or not. When they hold more together than they may, those that hold more than
-their equal part of it have to stop growing; the usage_by_watch go on. So one that grows without end does not hold up its neighbours, and all
-together hold at most twice the limit. Knows no gRPC and no database.
+Every watch counts whose state is kept, whether it runs or not. Above a limit, those watches have to
+stop growing that occupy more than their equal part of it; the others go on. So a watch that grows
+without end does not stop its neighbours, and all together occupy at most twice the limit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.settings import ServerSettings
 
-
 RESUME_SHARE = 0.5
-"""A journal that was full has room again at this share of what is allowed."""
+"""A journal that was full has room again when it is down to this share of its limit."""
 
 
 class Usage(Protocol):
-    """What one watch holds now."""
+    """What one watch occupies now; read without waiting for the disk, from any thread."""
 
     @property
     def entries(self) -> int:
@@ -33,19 +32,19 @@ class Usage(Protocol):
 
     @property
     def journal_bytes(self) -> int:
-        """Bytes of the payloads that are not confirmed."""
+        """Bytes of the unconfirmed payloads."""
 
     @property
     def depth(self) -> int:
-        """Changes that are not confirmed."""
+        """Unconfirmed changes."""
 
     @property
     def oldest_at(self) -> float | None:
-        """When the first of them was committed, seconds since the epoch."""
+        """When the first unconfirmed payload was committed, seconds since the epoch."""
 
 
 class StoredUsage(NamedTuple):
-    """What a watch that does not run holds; see ``Usage``."""
+    """What a watch occupies that does not run; see ``Usage``."""
 
     entries: int = 0
     journal_bytes: int = 0
@@ -55,20 +54,20 @@ class StoredUsage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QuotaShare:
-    """The part of one running watch in what its principal may hold. Read by the thread of the watch.
+    """The part of one running watch in the quota of its principal; for the thread of the watch.
 
     Attributes:
-        place: What the watch watches.
-        holding: What it holds.
-        usage_by_watch: What the watches of its principal hold, its own included; usage_by_watch change it.
-        entries_at_start: What it held when it began to run.
-        max_entries: What they may hold together.
-        max_journal_bytes: Likewise.
-        journal_cap: Changes in the journal of this one.
+        place: What is watched.
+        usage: What the watch occupies.
+        usage_by_watch: What each watch of the principal occupies, this one included; it changes.
+        entries_at_start: Index rows of the watch when it began to run.
+        max_entries: Index rows that the watches may have together.
+        max_journal_bytes: Bytes of unconfirmed payloads that they may have together.
+        journal_cap: Unconfirmed changes that this watch may have.
     """
 
     place: str
-    holding: Usage
+    usage: Usage
     usage_by_watch: Mapping[Identity, Usage]
     entries_at_start: int
     max_entries: int
@@ -76,113 +75,125 @@ class QuotaShare:
     journal_cap: int
 
     def check_entries(self) -> None:
-        """Make sure that the index may go on to grow; one that does not grow may stay as large as it is.
+        """Make sure that the index may grow; one that has not grown since the start may stay.
 
         Raises:
-            LimitError: There are too many entries, and many of them are this watch's.
+            LimitError: The indexes have too many entries, and this one more than its equal part.
         """
-        own = self.holding.entries
+        own = self.usage.entries
         if own <= max(self.entries_at_start, self._part(self.max_entries)):
             return
-        if sum(holding.entries for holding in self._all()) > self.max_entries:
-            message = f"the event sources of this token have more than {self.max_entries} files and objects, and this one has {own} of them"
-            hint = "narrow its include, exclude or prefix, or start the server with a higher --max-token-entries"
-            raise LimitError(message, place=self.place, hint=hint)
+        if sum(usage.entries for usage in self._all()) > self.max_entries:
+            raise LimitError(
+                f"the event sources of this token have more than {self.max_entries} "
+                f"files and objects, and this one has {own} of them",
+                place=self.place,
+                hint="narrow its include, exclude or prefix, "
+                "or start the server with a higher --max-token-entries",
+            )
 
     def is_journal_full(self, *, was_full: bool) -> bool:
         """Return whether the watch has to stop reading until its journal has drained.
 
         A journal is full at its own limit of changes, or when the journals of the principal have
-        reached theirs of bytes and this one has more than its equal part.
+        reached their limit of bytes and this one has more than its equal part.
 
         Args:
-            was_full: It is full until it is down to ``RESUME_SHARE`` of what is allowed.
+            was_full: It was full, and stays so until it is down to ``RESUME_SHARE`` of its limits.
         """
-        depth = self.holding.depth
+        depth = self.usage.depth
         if depth > self.journal_cap * RESUME_SHARE if was_full else depth >= self.journal_cap:
             return True
-        limit = self.max_journal_bytes * (RESUME_SHARE if was_full else 1.0)
-        if self.holding.journal_bytes <= self._part(limit):
+        limit_bytes = self.max_journal_bytes * (RESUME_SHARE if was_full else 1.0)
+        if self.usage.journal_bytes <= self._part(limit_bytes):
             return False
-        return sum(holding.journal_bytes for holding in self._all()) > limit
+        return sum(usage.journal_bytes for usage in self._all()) > limit_bytes
 
     def _part(self, limit: float) -> float:
         return limit / len(self.usage_by_watch)
 
     def _all(self) -> Iterable[Usage]:
-        # Copied in one step, since watches come and go meanwhile.
+        # Copied in one step, since watches come and go meanwhile on another thread.
         return tuple(self.usage_by_watch.values())
 
 
 class Quotas:
-    """What every watch holds of which there is state.
+    """What each watch occupies whose state is kept, by principal.
 
     Args:
-        settings: Limits.
-        held: What is there at the start.
+        settings: The limits.
+        stored: What is in the state directory at the start.
     """
 
-    def __init__(self, settings: ServerSettings, held: Mapping[Identity, StoredUsage]) -> None:
+    def __init__(self, settings: ServerSettings, stored: Mapping[Identity, StoredUsage]) -> None:
         self._settings = settings
-        self._holdings: defaultdict[str, dict[Identity, Usage]] = defaultdict(dict)
-        for identity, holding in held.items():
-            self._holdings[identity.principal][identity] = holding
+        self._usage: defaultdict[str, dict[Identity, Usage]] = defaultdict(dict)
+        for identity, usage in stored.items():
+            self._usage[identity.principal][identity] = usage
 
     def admit(self, identity: Identity) -> bool:
-        """Take in a watch that is to be opened, and tell whether it is a new one.
+        """Count a watch whose state is about to be opened, and return whether it is new.
 
         Raises:
-            LimitError: It is new, and there are as many as there may be.
+            LimitError: It is new, and its principal has as many as it may have.
         """
-        holdings, limit = self._holdings[identity.principal], self._settings.max_token_watches
-        if identity in holdings:
+        usage_by_watch = self._usage[identity.principal]
+        limit = self._settings.max_token_watches
+        if identity in usage_by_watch:
             return False
-        if len(holdings) >= limit:
-            message = f"the server keeps the state of {limit} watches for this token, and no more"
-            hint = "use the names of earlier event sources again, or start the server with a higher --max-token-watches"
-            raise LimitError(message, place=identity.place, hint=hint)
-        holdings[identity] = StoredUsage()
+        if len(usage_by_watch) >= limit:
+            raise LimitError(
+                f"the server keeps the state of {limit} watches for this token, and no more",
+                place=identity.place,
+                hint="use the names of earlier event sources again, "
+                "or start the server with a higher --max-token-watches",
+            )
+        usage_by_watch[identity] = StoredUsage()
         return True
 
-    def open(self, identity: Identity, holding: Usage) -> QuotaShare:
-        """Note that a watch runs, and return its share."""
-        holdings, settings = self._holdings[identity.principal], self._settings
-        holdings[identity] = holding
+    def open(self, identity: Identity, usage: Usage) -> QuotaShare:
+        """Record that a watch runs, and return its share.
+
+        Args:
+            identity: The watch.
+            usage: What it occupies, read whenever it counts.
+        """
+        usage_by_watch = self._usage[identity.principal]
+        usage_by_watch[identity] = usage
         return QuotaShare(
-            identity.place,
-            holding,
-            holdings,
-            holding.entries,
-            settings.max_token_entries,
-            settings.max_token_journal_bytes,
-            settings.journal_cap,
+            place=identity.place,
+            usage=usage,
+            usage_by_watch=usage_by_watch,
+            entries_at_start=usage.entries,
+            max_entries=self._settings.max_token_entries,
+            max_journal_bytes=self._settings.max_token_journal_bytes,
+            journal_cap=self._settings.journal_cap,
         )
 
     def close(self, identity: Identity) -> None:
-        """Note that a watch runs no longer."""
-        holding = self._holdings[identity.principal][identity]
-        self.hold(
-            identity,
-            StoredUsage(holding.entries, holding.journal_bytes, holding.depth, holding.oldest_at),
+        """Record that a watch has ended; it counts with what it occupies now."""
+        usage = self._usage[identity.principal][identity]
+        self.store(
+            identity, StoredUsage(usage.entries, usage.journal_bytes, usage.depth, usage.oldest_at)
         )
 
-    def hold(self, identity: Identity, held: StoredUsage) -> None:
-        """Note what a watch holds that does not run."""
-        self._holdings[identity.principal][identity] = held
-
-    def known(self) -> list[Identity]:
-        """Return all of them."""
-        return [identity for of_principal in self._holdings.values() for identity in of_principal]
-
-    def idle(self) -> dict[Identity, StoredUsage]:
-        """Return what those hold that do not run."""
-        holdings = [
-            holding for of_principal in self._holdings.values() for holding in of_principal.items()
-        ]
-        return {
-            identity: holding for identity, holding in holdings if isinstance(holding, StoredUsage)
-        }
+    def store(self, identity: Identity, usage: StoredUsage) -> None:
+        """Record what a watch occupies that does not run."""
+        self._usage[identity.principal][identity] = usage
 
     def forget(self, identity: Identity) -> None:
-        """Note that the state of a watch is gone."""
-        del self._holdings[identity.principal][identity]
+        """Record that the state of a watch was removed."""
+        del self._usage[identity.principal][identity]
+
+    def identities(self) -> list[Identity]:
+        """Return the watches whose state is kept, running or not."""
+        return [identity for usage_by_watch in self._usage.values() for identity in usage_by_watch]
+
+    def stored(self) -> dict[Identity, StoredUsage]:
+        """Return what the watches occupy that do not run."""
+        return {
+            identity: usage
+            for usage_by_watch in self._usage.values()
+            for identity, usage in usage_by_watch.items()
+            if isinstance(usage, StoredUsage)
+        }

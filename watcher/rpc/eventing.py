@@ -257,7 +257,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise LimitError(
                 message, hint="shorten it, or start the server with a higher --max-config-bytes"
             )
-        async with self._fair_queue.of(principal):
+        async with self._fair_queue.turn(principal):
             spec = await run_in_thread(lambda: parse_spec(request.config))
         return self._policy.authorize(spec, principal)
 

@@ -154,5 +154,5 @@ class Acknowledgements:
                 hint="say which by --place",
             )
         (identity,) = found
-        async with self._fair_queue.of(principal):
+        async with self._fair_queue.turn(principal):
             return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)

@@ -83,7 +83,7 @@ class WatchRegistry:
 
     def idle(self) -> dict[Identity, StoredUsage]:
         """Return what the watches hold of which there is only the state."""
-        return self._quotas.idle()
+        return self._quotas.stored()
 
     def totals(self) -> Totals:
         """Return what all watches have counted since the start of the server, also those that have ended."""
@@ -152,7 +152,7 @@ class WatchRegistry:
 
     def known(self) -> list[Identity]:
         """Return the identities of all watches, running or not."""
-        return self._quotas.known()
+        return self._quotas.identities()
 
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
@@ -165,7 +165,7 @@ class WatchRegistry:
             if watch is not None and watch.is_running:
                 return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
             seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
-            self._quotas.hold(
+            self._quotas.store(
                 identity, _held(await asyncio.to_thread(self._state.summary, identity))
             )
             return seqs
@@ -253,7 +253,7 @@ class WatchRegistry:
         share = self._quotas.open(identity, store)
         make_source = partial(self._sources.make, authorized)
         try:
-            async with self._fair_queue.of(identity.principal):
+            async with self._fair_queue.turn(identity.principal):
                 watch = await run_in_thread(
                     lambda: Watch(
                         authorized.spec, make_source, store, limits, share, identity, self._clock

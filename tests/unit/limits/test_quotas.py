@@ -1,4 +1,4 @@
-"""Decides who has to stop when the watches of one principal hold too much together."""
+"""Which watches have to stop growing when those of one principal occupy too much together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from watcher.limits.quotas import Quotas, QuotaShare, StoredUsage
 from watcher.model import Identity
 from watcher.settings import ServerSettings
 
-SETTINGS = ServerSettings(max_token_watches=3, max_token_entries=90, max_token_journal_bytes=900)
+SETTINGS = ServerSettings(
+    max_token_watches=3, max_token_entries=90, max_token_journal_bytes=900, journal_cap=10
+)
 
 
 @dataclass
-class Growing:
-    """What a watch holds."""
+class GrowingUsage:
+    """What a running watch occupies."""
 
     entries: int = 0
     journal_bytes: int = 0
@@ -25,52 +27,49 @@ class Growing:
 
 
 def identity(name: str, principal: str = "team") -> Identity:
-    """Return an identity."""
     return Identity(principal, name, f"file:///{name}")
 
 
-def opened(quotas: Quotas, *names: str) -> tuple[list[Growing], list[QuotaShare]]:
-    """Open watches, and return what they hold and their shares."""
-    holdings = [Growing() for _ in names]
+def opened(quotas: Quotas, *names: str) -> tuple[list[GrowingUsage], list[QuotaShare]]:
+    """Open watches, and return what each occupies and its share."""
+    usages = [GrowingUsage() for _ in names]
     for name in names:
         quotas.admit(identity(name))
-    return holdings, [
-        quotas.open(identity(name), holding) for name, holding in zip(names, holdings, strict=True)
+    return usages, [
+        quotas.open(identity(name), usage) for name, usage in zip(names, usages, strict=True)
     ]
 
 
 def test_watches_are_counted_by_principal() -> None:
-    """One watch too many of a principal is refused, whether the usage_by_watch run or not; one that is known, or of another, is let in."""
+    """One too many is refused, whether the others run or not; a known one is admitted."""
     quotas = Quotas(SETTINGS, {identity(name): StoredUsage() for name in "abc"})
     with pytest.raises(LimitError, match="--max-token-watches"):
         quotas.admit(identity("d"))
     assert not quotas.admit(identity("a"))
-    assert quotas.admit(identity("d", "usage_by_watch"))
+    assert quotas.admit(identity("d", "other"))
     quotas.forget(identity("c"))
     assert quotas.admit(identity("d"))
     with pytest.raises(LimitError):
         quotas.admit(identity("c"))
 
 
-def test_the_large_one_must_not_grow() -> None:
-    """When there are too many entries those that have more than their part are told to stop, and the usage_by_watch go on."""
-    (large, small), (of_large, of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
+def test_only_a_watch_above_its_part_must_not_grow() -> None:
+    (large, small), (share_of_large, share_of_small) = opened(
+        Quotas(SETTINGS, {}), "large", "small"
+    )
     large.entries, small.entries = 85, 5
-    of_large.check_entries()
+    share_of_large.check_entries()
     small.entries = 45
-    of_small.check_entries()
+    share_of_small.check_entries()
     with pytest.raises(LimitError, match=r"file:///large: .* 90 .* 85 .*--max-token-entries"):
-        of_large.check_entries()
+        share_of_large.check_entries()
 
 
-def test_what_does_not_run_counts() -> None:
-    """Entries of a watch that has stopped, now or before the start, count, and those of usage_by_watch do not."""
+def test_watches_that_do_not_run_count() -> None:
+    """Those that have ended, now or before the start, count; those of another principal do not."""
     quotas = Quotas(
         SETTINGS,
-        {
-            identity("stored"): StoredUsage(40, 0),
-            identity("stored", "usage_by_watch"): StoredUsage(1000, 0),
-        },
+        {identity("stored"): StoredUsage(40), identity("stored", "other"): StoredUsage(1000)},
     )
     (stopped, running), (_, share) = opened(quotas, "stopped", "running")
     stopped.entries, running.entries = 10, 41
@@ -80,11 +79,13 @@ def test_what_does_not_run_counts() -> None:
     quotas.close(identity("stopped"))
     stopped.entries = 1000
     share.check_entries()
+    assert quotas.stored()[identity("stopped")] == StoredUsage(9)
+    assert {each.name for each in quotas.identities()} == {"stored", "stopped", "running"}
 
 
-def test_what_does_not_grow_may_stay() -> None:
-    """A watch that begins with too many entries, because the limit is lower now, is stopped only when it gets more."""
-    quotas, large = Quotas(SETTINGS, {identity("large"): StoredUsage(100, 0)}), Growing(100)
+def test_an_index_that_does_not_grow_may_stay() -> None:
+    """A watch that starts above a limit that is lower now is stopped only when it grows."""
+    quotas, large = Quotas(SETTINGS, {identity("large"): StoredUsage(100)}), GrowingUsage(100)
     share = quotas.open(identity("large"), large)
     share.check_entries()
     large.entries += 1
@@ -92,16 +93,29 @@ def test_what_does_not_grow_may_stay() -> None:
         share.check_entries()
 
 
+def test_a_journal_is_full_until_half_has_drained() -> None:
+    (usage,), (share,) = opened(Quotas(SETTINGS, {}), "a")
+    full = {}
+    for usage.depth in (5, 6, 9, 10):
+        full[usage.depth] = (
+            share.is_journal_full(was_full=False),
+            share.is_journal_full(was_full=True),
+        )
+    assert full == {5: (False, False), 6: (False, True), 9: (False, True), 10: (True, True)}
+
+
 def test_journals_are_full_together() -> None:
-    """The bytes of journals are bounded together; only that of a watch with more than its part is full, and until half has drained."""
-    (large, small), (of_large, of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
+    """Only the journal of a watch above its part is full, until half of the bytes have drained."""
+    (large, small), (share_of_large, share_of_small) = opened(
+        Quotas(SETTINGS, {}), "large", "small"
+    )
     large.journal_bytes, small.journal_bytes = 700, 200
-    assert not of_large.is_journal_full(was_full=False)
+    assert not share_of_large.is_journal_full(was_full=False)
     small.journal_bytes = 201
-    assert of_large.is_journal_full(was_full=False)
-    assert not of_small.is_journal_full(was_full=False)
+    assert share_of_large.is_journal_full(was_full=False)
+    assert not share_of_small.is_journal_full(was_full=False)
     large.journal_bytes = 300
-    assert not of_large.is_journal_full(was_full=False)
-    assert of_large.is_journal_full(was_full=True)
+    assert not share_of_large.is_journal_full(was_full=False)
+    assert share_of_large.is_journal_full(was_full=True)
     large.journal_bytes = 225
-    assert not of_large.is_journal_full(was_full=True)
+    assert not share_of_large.is_journal_full(was_full=True)
