@@ -168,10 +168,10 @@ class Server:
             self._exits.push_async_callback(http.stop)
         await server.start()
         self._exits.push_async_callback(_drain, server, eventing, health, readiness)
-        await readiness.look()
+        await readiness.check()
         for act, interval_s in (
             (self.watches.end_idle, IDLE_CHECK_S),
-            (readiness.look, LOOK_INTERVAL_S),
+            (readiness.check, LOOK_INTERVAL_S),
             (partial(_reload, files, eventing), RELOAD_INTERVAL_S),
         ):
             self._exits.callback(asyncio.create_task(_repeat(act, interval_s)).cancel)

@@ -1,4 +1,4 @@
-"""How the process logs: structlog, as JSON lines in a container and readable on a terminal, always on standard error."""
+"""Logging of the process: structlog to standard error, as JSON lines or readable on a terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 FORMATS = ("auto", "json", "console")
-VALUE_CHARS = 8192
-"""What one value in a line may have; a traceback is one."""
+"""Values of ``--log-format``."""
+
+MAX_VALUE_CHARS = 8192
+"""Maximum length of one value in a log line, in characters; a traceback is one value."""
 
 
 def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = False) -> None:
@@ -25,8 +27,8 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
 
     Args:
         log_format: ``json``, ``console``, or ``auto``: console on a terminal.
-        verbose: Debug messages too.
-        quiet: Warnings and errors only.
+        verbose: Log debug messages too.
+        quiet: Log warnings and errors only.
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -38,27 +40,27 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # What libraries say comes in the same form.
-    of_libraries = logging.StreamHandler(sys.stderr)
-    of_libraries.setFormatter(
+    # Libraries use the logging module; their lines get the same form.
+    library_handler = logging.StreamHandler(sys.stderr)
+    library_handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *before],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     logging.basicConfig(
-        level=logging.ERROR if not verbose else logging.INFO, handlers=[of_libraries], force=True
+        level=logging.ERROR if not verbose else logging.INFO, handlers=[library_handler], force=True
     )
-    # Each handler of ours reports its own failures; gRPC adds a traceback for a health check that a stop cuts off.
+    # Every servicer logs its failures; gRPC adds tracebacks for health checks that a stop cuts off.
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
-    # It has a traceback for each client that speaks no HTTP, or goes.
+    # Logs a traceback for each client that sends no HTTP, or disconnects.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    # Our own lines say what its retries end in.
+    # Logs each retry; only their outcome matters, and the watch logs it.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
 
 
 def _processors(*, is_console: bool) -> Sequence[Processor]:
-    """Return what completes an event before it is rendered."""
+    """Return the processors that complete an event before it is rendered."""
     stamp = structlog.processors.TimeStamper(
         fmt="%H:%M:%S" if is_console else "iso", utc=not is_console
     )
@@ -72,22 +74,22 @@ def _processors(*, is_console: bool) -> Sequence[Processor]:
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
-    # Tracebacks are text already; a prettier one would also show the values of variables, tokens among them.
+    # Not a rich traceback: it would show the values of variables, tokens among them.
     return structlog.dev.ConsoleRenderer(
         pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
     )
 
 
 def _shorten(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Cut what is long: it has come from a client, a store or a file name."""
+    """Shorten long values: they come from clients, stores and file names."""
     for key, value in event.items():
-        if isinstance(value, str) and len(value) > VALUE_CHARS:
-            event[key] = f"{value[: VALUE_CHARS // 2]} … {value[-VALUE_CHARS // 2 :]}"
+        if isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
+            event[key] = f"{value[: MAX_VALUE_CHARS // 2]} … {value[-MAX_VALUE_CHARS // 2 :]}"
     return event
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Escape what could steer a terminal or forge a line; names of files and what clients send stand in events as they are."""
+    """Escape what could control a terminal or forge a line in names and in client input."""
     return {
         key: printable(value, kept="\n" * (key == "exception")) if isinstance(value, str) else value
         for key, value in event.items()

@@ -1,4 +1,7 @@
-"""Whether the server can do its work now: what ``/readyz`` and gRPC health say. Looked at beside the probes, which wait for no disk."""
+"""Whether the server can do its work now, as ``/readyz`` and gRPC health report it.
+
+Checked in the background, so that no probe waits for a disk.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +15,46 @@ from watcher.errors import StateError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S = 10.0
-"""It is told too when all threads are busy, for the look at the state directory needs one."""
+PROBE_TIMEOUT_S = 10.0
+"""Longest wait for the state directory, in seconds, before the server is not ready.
+
+It also passes when all threads of asyncio are busy, since the probe needs one.
+"""
 
 
 class Readiness:
-    """What keeps the server from its work.
+    """What keeps the server from its work; for the event loop.
 
     Args:
-        probe: Writes to the state directory; raises ``StateError`` when it cannot.
-        is_deaf: Tells whether notifications are wanted that nobody reads any more.
-        tell: Told whether the server is ready, whenever that has changed.
-        patience_s: For how long a look at the state directory may take.
+        probe: Writes to the state directory; raises ``StateError`` when that fails.
+        is_deaf: Returns whether the thread has ended that reads the kernel's notifications.
+        notify: Called with whether the server is ready, whenever that has changed.
+        timeout_s: Longest wait for ``probe``, in seconds.
 
     Attributes:
-        problem: What keeps it, in one line; empty when it is ready.
-        is_broken: Only a restart mends it.
+        problem: What keeps the server from its work, in one line; empty when it is ready.
+        is_broken: Only a restart helps.
     """
 
     def __init__(
         self,
         probe: Callable[[], None],
         is_deaf: Callable[[], bool],
-        tell: Callable[[bool], None],
-        patience_s: float = PATIENCE_S,
+        notify: Callable[[bool], None],
+        timeout_s: float = PROBE_TIMEOUT_S,
     ) -> None:
         self.problem = "starting"
         self.is_broken = False
         self._probe = probe
         self._is_deaf = is_deaf
-        self._tell = tell
-        self._patience_s = patience_s
+        self._notify = notify
+        self._timeout_s = timeout_s
         self._is_stopping = False
         self._probing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("watcher")
 
-    async def look(self) -> None:
-        """Look now, and tell what has changed; it takes little longer than the patience."""
+    async def check(self) -> None:
+        """Check now, and log and notify what has changed; takes little longer than the timeout."""
         problem = await self._state_problem()
         self.is_broken = self._is_deaf()
         if self.is_broken:
@@ -62,24 +68,24 @@ class Readiness:
         else:
             self._log.info("server.ready")
         self.problem = problem
-        self._tell(not problem)
+        self._notify(not problem)
 
     def stop(self) -> None:
-        """Say from now on that the server is stopping."""
+        """Report from now on that the server is shutting down."""
         self._is_stopping = True
         self.problem = "shutting down"
 
     async def _state_problem(self) -> str:
-        # A look that hangs is waited for again, and no second one is sent after it.
+        # A probe that hangs is awaited again: a second one would only occupy another thread.
         self._probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe))
-        await asyncio.wait({self._probing}, timeout=self._patience_s)
+        await asyncio.wait({self._probing}, timeout=self._timeout_s)
         if not self._probing.done():
-            return f"the state directory has not answered for {self._patience_s:g} s"
+            return f"the state directory has not answered for {self._timeout_s:g} s"
         probing, self._probing = self._probing, None
         try:
             probing.result()
         except StateError as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody can say that the state directory is well
-            return f"the state directory cannot be looked at: {error!r}"
+        except Exception as error:  # noqa: BLE001 - after any error the state may be unusable
+            return f"the state directory cannot be probed: {error!r}"
         return ""

@@ -1,4 +1,4 @@
-"""What a watch tells of itself, and what the server grants it: values, no behaviour."""
+"""The status of one watch, and the totals of many: values without behaviour."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SCAN_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-"""By these durations scans are told apart."""
+"""Upper bounds in seconds of the buckets by which scan durations are counted."""
 
 
 @dataclass(slots=True)
 class Histogram:
-    """How many scans took how long.
+    """The durations of scans, by bucket.
 
     Attributes:
-        counts: Scans that took no longer than each of ``SCAN_BOUNDS_S`` but longer than the one before it; last those above all of them.
+        counts: Scans in each bucket of ``SCAN_BOUNDS_S``, not cumulative; the last entry counts
+            those above all bounds.
         sum_s: Seconds that all of them took.
     """
 
@@ -25,51 +26,58 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of scans."""
         return sum(self.counts)
 
     def observe(self, duration_s: float) -> None:
-        """Count a scan."""
+        """Count one scan."""
         self.counts[bisect_left(SCAN_BOUNDS_S, duration_s)] += 1
         self.sum_s += duration_s
 
     def add(self, other: Histogram) -> None:
-        """Count what another has counted as well."""
+        """Add the scans of another histogram."""
         self.counts = [own + others for own, others in zip(self.counts, other.counts, strict=True)]
         self.sum_s += other.sum_s
 
 
 class State(StrEnum):
-    """What a watch is doing."""
+    """The state of a watch; the values are those of status, metrics and log."""
 
     STARTING = "starting"
+    """The place has not been read yet."""
     SCANNING = "scanning"
+    """A scan reads the whole place."""
     WATCHING = "watching"
+    """Hints are read as they come, until the next scan."""
     UNAVAILABLE = "unavailable"
+    """The place cannot be read now; it is tried again."""
     PAUSED = "paused"
+    """The journal is full, so nothing is read until it has drained."""
     STOPPED = "stopped"
+    """The thread of the watch has ended."""
 
 
 @dataclass(slots=True)
 class Status:
-    """What a watch tells of itself; written by its thread, read by any.
+    """What a watch is doing; written by its thread, read by any.
 
     Attributes:
-        started_at: When the watch began, seconds since the epoch.
+        started_at: When the watch was made, seconds since the epoch.
+        since: When it entered its state, seconds since the epoch.
         state: What it is doing.
-        since: When it began to, likewise.
         mode: ``notify`` or ``poll``; empty before the place was opened.
-        degraded: Why less is noticed than was asked for, or empty.
-        error: The last failure to read the place, until it has been read, or why the watch has stopped; or empty.
+        degraded: Why changes are noticed later than the spec asks for; empty when they are not.
+        error: The last failure to read the place, until it has been read again, or why the watch
+            has stopped; empty when neither is so.
         errors: Failures to read the place, and of the watch itself, since the start, by cause.
-        scanned: Entries met by the scan that runs.
-        scans: Scans completed since the start, by how long they took.
-        scan_s: Seconds that the last one took.
-        scanned_at: When it ended, seconds since the epoch; 0 before the first.
+        scanned: Entries met so far by the running scan.
+        scans: Scans completed since the start, by duration.
+        scan_s: Seconds that the last completed scan took.
+        scanned_at: When that scan ended, seconds since the epoch; 0 before the first.
         held: Deletions that wait for a second scan to agree.
-        holds: How often deletions had to wait, since the start.
-        held_at: When they last did, seconds since the epoch; 0 for never.
-        rescans: Scans out of turn since the start, by reason.
+        holds: Scans since the start whose deletions were held.
+        held_at: When deletions were last held, seconds since the epoch; 0 for never.
+        rescans: Scans requested out of turn since the start, by reason.
     """
 
     started_at: float
@@ -91,19 +99,19 @@ class Status:
 
 @dataclass(slots=True)
 class Totals:
-    """What has been counted since a start, of one watch or of several.
+    """What one watch, or several, have counted since their start.
 
     Attributes:
         events: Changes committed, by type.
-        rescans: Scans out of turn, by reason.
-        errors: Failures to read a place, by cause.
-        scans: Scans completed, by how long they took.
-        holds: How often mass deletions had to wait for a second scan.
-        held_at: When they last did, seconds since the epoch; 0 for never.
+        rescans: Scans requested out of turn, by reason.
+        errors: Failures to read a place, and of watches themselves, by cause.
+        scans: Scans completed, by duration.
+        holds: Scans whose deletions were held.
+        held_at: When deletions were last held, seconds since the epoch; 0 for never.
         requests: LIST requests sent.
         written: Payloads written to streams.
-        rewritten: Those among them that had been written before, or may have been.
-        blocked_s: Seconds in which flow control kept streams from writing.
+        rewritten: Payloads among them that may have been written before.
+        blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -118,7 +126,7 @@ class Totals:
     blocked_s: float = 0.0
 
     def add(self, other: Totals) -> None:
-        """Count what others have counted as well."""
+        """Add what other watches have counted."""
         self.events.update(other.events)
         self.rescans.update(other.rescans)
         self.errors.update(other.errors)
