@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import cpu_s, make_files, memory_mib, peak_mib, run_bare, run_server, status
 
+from watcher.clock import Clock
 from watcher.config.schema import parse_spec
 from watcher.delivery.outbox import Outbox
 from watcher.model import Change, ChangeSet, ChangeType, Entry, Identity
@@ -95,7 +96,7 @@ def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
     """
     spec = parse_spec(_config(root).encode())
     identities = [Identity("", _name(number), spec.where.place) for number in range(rounds)]
-    with StateDirectory(state) as directory:
+    with StateDirectory(state, Clock()) as directory:
         with closing(directory.open(identities[0])) as store:
             outbox = Outbox(
                 spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=lambda: None
@@ -110,7 +111,9 @@ def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
                     )
                 )
             store.set_meta(baselined="1")
-            payloads = [payload.data for payload in store.read(0, limit=count, max_bytes=1 << 40)]
+            payloads = [
+                payload.data for payload in store.journal.read(0, limit=count, max_bytes=1 << 40)
+            ]
         for identity in identities[1:]:
             shutil.copy(store.path, store.path.with_stem(identity.digest))
     assert len(payloads) == count

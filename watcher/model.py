@@ -1,4 +1,4 @@
-"""The values that all layers share: entries, changes and their kinds. Imports nothing but the standard library."""
+"""The values that all rooms share: entries, rows, changes, payloads and the identity of a watch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SourceKind(StrEnum):
 
 
 class Rescan(StrEnum):
-    """Why a whole place is scanned out of turn; the values are the ``reason`` in log and metrics."""
+    """Why a scan is requested before it is due; the values are the ``reason`` in log and metrics."""
 
     NOTIFICATIONS_LOST = "notifications_lost"
     MANY_HINTS = "many_hints"
@@ -38,19 +38,20 @@ class Rescan(StrEnum):
 
 
 class Entry(NamedTuple):
-    """One file or object as it was observed: the unit of a scan and a row of the index.
+    """One file or object as it was observed: the unit of a scan and the content of an index row.
 
-    A named tuple and not a dataclass, because a scan makes one of these for each of millions of files.
+    A named tuple because a scan makes one for each of millions of files, faster than a dataclass.
 
     Attributes:
-        path: Raw bytes: relative to the watched directory, or the object key in UTF-8. Never empty.
+        path: Raw bytes, never empty: relative to the watched directory, or the object key in UTF-8.
         size: Bytes.
         mtime_ns: Last modification, nanoseconds since the epoch.
         ctime_ns: Last change of the inode, nanoseconds since the epoch; 0 for an object.
         inode: Inode number; 0 for an object.
-        etag: Unquoted entity tag; empty for a file, but for a file whose content was read it is a digest of that.
+        etag: Entity tag of an object without quotes; a digest for a file whose content was read,
+            empty for any other file.
         storage_class: As the store names it; empty for a file.
-        is_link: The path itself is a symbolic link; the other values are those of its target.
+        is_link: Whether ``path`` is a symbolic link; the other values are those of its target.
     """
 
     path: bytes
@@ -64,7 +65,7 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the index: its bit number in a scan's bitmap, and the entry last reported."""
+    """One row of the index: the entry last committed, and its bit in the bitmap of a scan."""
 
     id: int
     entry: Entry
@@ -72,12 +73,12 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Delta:
-    """What one commit does to the index.
+    """What one commit changes in the index.
 
     Attributes:
         upserts: Rows to write.
-        deletes: Rows to drop; their paths are not among ``upserts``.
-        created: How many of ``upserts`` have no row yet.
+        deletes: Rows to delete; their paths are not among ``upserts``.
+        created: Number of ``upserts`` that have no row yet.
     """
 
     upserts: list[Row] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Delta:
 
 
 class Payload(NamedTuple):
-    """One row of the journal: the sequence number of its last change, and the bytes for the stream."""
+    """One message of the journal: the number of its last change, and the bytes to stream."""
 
     seq: int
     data: bytes
@@ -94,13 +95,13 @@ class Payload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The difference between an entry and the index.
+    """One difference between a place and its index.
 
     Attributes:
         type: What happened.
-        entry: What is there now; for ``deleted`` what was last known.
+        entry: The entry as it is now; for ``deleted`` as it was last committed.
         old_path: The former path of a ``moved`` entry, else None.
-        existing: The entry was there before the watch began.
+        existing: Whether the entry was there before the watch began.
     """
 
     type: ChangeType
@@ -111,13 +112,13 @@ class Change:
 
 @dataclass(slots=True)
 class ChangeSet:
-    """What one comparison found: what to commit to the index, and what to say about it."""
+    """The result of one comparison: what to commit to the index, and the changes to report."""
 
     delta: Delta = field(default_factory=Delta)
     changes: list[Change] = field(default_factory=list)
 
     def add(self, other: ChangeSet) -> None:
-        """Append another step, whose paths are not in this one."""
+        """Append another change set, which must have no path in common with this one."""
         self.delta.upserts += other.delta.upserts
         self.delta.deletes += other.delta.deletes
         self.delta.created += other.delta.created
@@ -125,11 +126,11 @@ class ChangeSet:
 
 
 class Identity(NamedTuple):
-    """What a watch is recognised by.
+    """What distinguishes a watch from all others, and names its state.
 
     Attributes:
-        principal: The name of the token that the client has shown; empty without tokens.
-        name: ``id`` from the configuration, or else the event's name.
+        principal: Name of the token of the client; empty without tokens.
+        name: ``id`` of the configuration, or else the event's name.
         place: Canonical URI.
     """
 
@@ -139,7 +140,7 @@ class Identity(NamedTuple):
 
     @property
     def labels(self) -> dict[str, str]:
-        """What tells it apart in the log; without tokens there is one principal only."""
+        """The fields of a log event about the watch; without tokens there is no ``principal``."""
         return {"watch": self.name, "place": self.place} | (
             {"principal": self.principal} if self.principal else {}
         )
@@ -151,7 +152,12 @@ class Identity(NamedTuple):
 
 
 def fitting(payloads: Iterable[Payload], max_bytes: int) -> list[Payload]:
-    """Return the first of some payloads: one in any case, and no more than have so many bytes together."""
+    """Return the first payloads up to a total size; the first one in any case.
+
+    Args:
+        payloads: Consumed up to the first that does not fit.
+        max_bytes: Maximum total size of the result if it has more than one payload.
+    """
     found: list[Payload] = []
     size_bytes = 0
     for payload in payloads:

@@ -122,8 +122,8 @@ class Server:
         settings = self._settings
         policy = await self._make_policy()
         _refuse_open_doors(settings, policy)
-        state = self._exits.enter_context(StateDirectory(settings.state_directory))
         clock = Clock()
+        state = self._exits.enter_context(StateDirectory(settings.state_directory, clock))
         sources = Sources(clock, settings.state_directory)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()

@@ -137,9 +137,7 @@ def scene(
         scene.payloads[damage] = stream.payloads[:]
     client.close()
     assert scene.server.stop() == 0
-    scene.files.update(
-        (str(read_summary(file)["name"]), file) for file in scene.server.state.glob("*.db")
-    )
+    scene.files.update((read_summary(file).name, file) for file in scene.server.state.glob("*.db"))
     for damage, spoil in DAMAGES.items():
         spoil(scene.files[damage])
     return scene._replace(server=start_server(directory=directory))

@@ -20,6 +20,7 @@ from support.s3.faults import Fault
 from support.s3.keys import Order
 from support.s3.pages import StartAfter
 from support.s3.simulated import run_store
+from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
@@ -33,7 +34,6 @@ from watcher.sources.s3 import objects as s3_objects
 from watcher.sources.s3 import strategy as s3_plan
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Filter, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ class Polling(RuleBasedStateMachine):
         """
         if self.is_up:
             return
-        self.store = WatchStore(Path(self._directory.name, "state.db"))
+        self.store = open_store(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.outbox = FallibleOutbox(
             Spec(self._spec),
@@ -195,7 +195,7 @@ class Polling(RuleBasedStateMachine):
 
     def _replay(self) -> None:
         """Apply what was told since; each event must make sense where it stands."""
-        for payload in self.store.read(self._seq, limit=10_000, max_bytes=1 << 30):
+        for payload in self.store.journal.read(self._seq, limit=10_000, max_bytes=1 << 30):
             event = json.loads(payload.data)
             self._seq += 1
             assert event["seq"] == self._seq
@@ -254,7 +254,7 @@ class Polling(RuleBasedStateMachine):
         self._scan()
         self._replay()
         assert self._told == self._wanted()
-        assert self.store.entries == len(self._told)
+        assert self.store.index.entries == len(self._told)
 
 
 STORES = [

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
 from support.clock import DiskClock
 from support.examples import examples
+from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
@@ -35,7 +36,6 @@ from watcher.model import ChangeType, Entry
 from watcher.sources.directory import inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec, Mode, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +126,7 @@ class Watching(RuleBasedStateMachine):
         spec = DirectorySpec(
             os.fsdecode(self._disk.root[:-1]), settle_s=self._settle_s, mode=self._mode
         )
-        self.store = WatchStore(self._state())
+        self.store = open_store(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
             spec, PathFilter(FILTER), lambda: self._notifications, self._clock, within=None
@@ -242,14 +242,14 @@ class Watching(RuleBasedStateMachine):
 
     def _compare(self, files: dict[bytes, Version]) -> None:
         """Replay what was told, and hold it against files and index."""
-        for payload in self.store.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
+        for payload in self.store.journal.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
-        assert self.replica.seq == self.store.next_seq - 1
+        assert self.replica.seq == self.store.journal.next_seq - 1
         index = {
             row.entry.path: row.entry for page in self.store.index.rows_under(b"") for row in page
         }
         assert self.replica.files.keys() == index.keys()
-        assert self.store.entries == len(index)
+        assert self.store.index.entries == len(index)
         told = {
             path: (*self.replica.files[path], entry.inode)
             for path, entry in index.items()

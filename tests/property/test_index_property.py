@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -15,21 +16,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
+from support.state import ENGINES, without_sync
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.errors import UnavailableError
-from watcher.model import ChangeType, Entry
+from watcher.model import ChangeType, Entry, Identity
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
 PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]
+IDENTITY = Identity("", "test", "file:///data")
 DIRECTORIES = [b"d/", b"d/e/", b"x/", b"y/", b"y/z/"]
 
 paths = st.sampled_from(PATHS)
@@ -191,20 +193,24 @@ def unescape(path: str) -> bytes:
 
 
 class Watching(RuleBasedStateMachine):
-    """A place, its index and a client of its stream."""
+    """A place, its index and a client of its stream, on one engine of state."""
+
+    engine_name: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
-        self._directory = tempfile.TemporaryDirectory()
-        self._stores: list[WatchStore] = []
+        self._closing = ExitStack()
+        directory = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
+        self._engine = self._closing.enter_context(
+            ENGINES[self.engine_name](directory, FakeClock())
+        )
         self.place = Place()
         self.start()
 
     def start(self) -> None:
         """Begin anew on the state file; what was begun before is left as a crash leaves it."""
-        store = WatchStore(Path(self._directory.name, "state.db"))
-        store._db.execute("PRAGMA synchronous = OFF")
-        self._stores.append(store)
+        store = self._closing.enter_context(closing(self._engine.open(IDENTITY)))
+        without_sync(store)
         self.store = store
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
@@ -225,9 +231,7 @@ class Watching(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Remove the state."""
-        for store in self._stores:
-            store.close()
-        self._directory.cleanup()
+        self._closing.close()
 
     @initialize(standing=st.sets(paths))
     def baseline(self, standing: set[bytes]) -> None:
@@ -320,11 +324,11 @@ class Watching(RuleBasedStateMachine):
         self.lose_hints()
         self.start()
 
-    @precondition(lambda self: self.store.depth > 0)
+    @precondition(lambda self: self.store.journal.depth > 0)
     @rule()
     def confirm(self) -> None:
         """Let the client confirm what it has."""
-        self.store.confirm(self.replica.seq)
+        self.store.journal.confirm(self.replica.seq)
 
     @rule()
     def compare(self) -> None:
@@ -332,17 +336,25 @@ class Watching(RuleBasedStateMachine):
         self.reconciler.scan(is_baseline=False)
         self.read_stream()
         assert self.replica.sizes == {path: entry.size for path, entry in self.place.files.items()}
-        assert self.store.entries == len(self.place.files)
+        assert self.store.index.entries == len(self.place.files)
         self.reconciler.scan(is_baseline=False)
-        assert self.store.next_seq == self.replica.seq + 1
+        assert self.store.journal.next_seq == self.replica.seq + 1
 
     @invariant()
     def read_stream(self) -> None:
         """Each event makes sense to a client that has believed those before it, and no number is left out."""
         if hasattr(self, "replica"):
-            for payload in self.store.read(self.replica.seq, limit=1000, max_bytes=1 << 30):
+            for payload in self.store.journal.read(self.replica.seq, limit=1000, max_bytes=1 << 30):
                 self.replica.take(payload.data)
 
 
-TestWatching = pytest.mark.filterwarnings("error")(Watching.TestCase)
-TestWatching.settings = settings(max_examples=80, stateful_step_count=30)
+class WatchingOnSqlite(Watching):
+    engine_name = "sqlite"
+
+
+TestWatchingOnSqlite = pytest.mark.filterwarnings("error")(WatchingOnSqlite.TestCase)
+TestWatchingOnSqlite.settings = settings(max_examples=80, stateful_step_count=30)
+
+
+def test_every_engine_is_watched() -> None:
+    assert {machine.engine_name for machine in Watching.__subclasses__()} == set(ENGINES)

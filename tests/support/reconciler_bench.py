@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
+from support.state import open_store
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.place = MemoryPlace()
-        self.store = WatchStore(path)
+        self.store = open_store(path)
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
@@ -165,8 +165,8 @@ class Bench:
 
     def told(self) -> str:
         """Return the changes since the last call."""
-        payloads = self.store.read(self._told, limit=10_000, max_bytes=1 << 30)
-        self._told = self.store.next_seq - 1
+        payloads = self.store.journal.read(self._told, limit=10_000, max_bytes=1 << 30)
+        self._told = self.store.journal.next_seq - 1
         events = [json.loads(payload.data) for payload in payloads]
         return ", ".join(
             " ".join(filter(None, [event["type"], event["old_path"], event["path"]]))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from watcher.delivery.outbox import Outbox
     from watcher.model import Entry, Rescan, Row
     from watcher.sources.protocol import Batch, Observation, Scan, Source
-    from watcher.state.index import Index
+    from watcher.state.port import Index
 
 HOLD_ENTRIES = 100
 """A scan that would delete at most this number of entries is never held."""
@@ -224,7 +224,7 @@ class Reconciler:
             known.keep(batch.digest, ranges)
             return sum(map(len, ranges))
         entries = batch.entries
-        ids, rows, differing = self._index.met(entries)
+        ids, rows, differing = self._index.compare(entries)
         if any(row.id in met for row in rows.values()):
             known.invalidate()
         met.add(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path  # noqa: TC003 - typer reads annotations
@@ -18,6 +18,8 @@ from watcher.errors import DeniedError, StateError, UnauthenticatedError, Unavai
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from watcher.state.port import Summary
 
 TIMEOUT_S = 5.0
 
@@ -188,14 +190,14 @@ def _from_files(directory: Path) -> StatusSnapshot:
     return StatusSnapshot({"watches": watches}, watches)
 
 
-def _report(summary: Mapping[str, str | float]) -> Mapping[str, Any]:
+def _report(summary: Summary) -> Mapping[str, Any]:
     """Return a state file's summary in the shape that a server gives its watches."""
-    unconfirmed = int(summary["next_seq"]) - 1 - int(summary["cursor"])
     return {
-        **summary,
+        **asdict(summary),
+        "oldest_at": summary.oldest_at or 0.0,
         "state": "offline",
         "mode": "",
-        "unconfirmed": unconfirmed,
+        "unconfirmed": summary.depth,
         "streams": 0,
         "error": "",
         "note": "",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from watcher.model import Change, ChangeSet
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
 
 
 PORTION_BYTES = 1024 * 1024
@@ -61,14 +61,14 @@ class Outbox:
         self._committed = committed
         self._pending = self._taken_over(spec)
         self._seal_at_s = clock() + spec.batch.max_wait_s if self._pending else None
-        self._tail = PayloadCache(store.next_seq - 1 - len(self._pending))
+        self._tail = PayloadCache(store.journal.next_seq - 1 - len(self._pending))
 
     def _taken_over(self, spec: Spec) -> list[Payload]:
         """Return the events that wait since an earlier run; those of another format leave at once, in an envelope of their own."""
         former = self._store.meta("format")
         if former == spec.format:
-            return self._store.pending()
-        waiting = self._store.pending()
+            return self._store.journal.pending()
+        waiting = self._store.journal.pending()
         if waiting and former is not None:
             renderer = Renderer(replace(spec, format=Format(former)), self._store.uid)
             payloads, cut = _cut(waiting, renderer, spec.batch.max_events, seal=True)
@@ -88,7 +88,7 @@ class Outbox:
                 self._store.commit(step.delta)
             return
         now_ns = self._time_ns()
-        first = self._store.next_seq
+        first = self._store.journal.next_seq
         events = (
             Payload(seq, self._renderer.event(change, seq, now_ns))
             for seq, change in enumerate(step.changes, start=first)
@@ -112,10 +112,10 @@ class Outbox:
         return self._seal_at_s
 
     def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return payloads after a sequence number, in order, from memory or from the state file; see ``WatchStore.read``."""
+        """Return payloads after a sequence number, in order, from memory or from the state file; see ``Journal.read``."""
         payloads = self._tail.after(seq, limit=limit, max_bytes=max_bytes)
         return (
-            self._store.read(seq, limit=limit, max_bytes=max_bytes)
+            self._store.journal.read(seq, limit=limit, max_bytes=max_bytes)
             if payloads is None
             else payloads
         )
@@ -140,7 +140,7 @@ class Outbox:
         *,
         seal: bool = False,
     ) -> None:
-        first = self._store.next_seq
+        first = self._store.journal.next_seq
         waiting, newest = self._pending.copy(), Newest(PORTION_BYTES)
         payloads = self._payloads(events, waiting, seal=seal or self._batch.max_wait_s == 0)
         self._store.commit(delta, newest.passing(payloads), waiting, changes=len(changes))

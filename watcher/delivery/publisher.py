@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from watcher.delivery.position import StreamPosition
     from watcher.model import Payload
     from watcher.settings import WatchLimits
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
 
 CONFIRM_INTERVAL_S = 1.0
 EXPIRE_INTERVAL_S = 60.0
@@ -62,7 +62,7 @@ class Publisher:
     @property
     def depth(self) -> int:
         """Changes in the journal from the first that is not confirmed on."""
-        return self._store.depth
+        return self._store.journal.depth
 
     @property
     def uid(self) -> str:
@@ -87,7 +87,7 @@ class Publisher:
     @property
     def oldest_at(self) -> float | None:
         """When the first payload that is not confirmed was committed, seconds since the epoch; None when all are."""
-        return self._store.oldest_at
+        return self._store.journal.oldest_at
 
     # For streams
 
@@ -103,7 +103,7 @@ class Publisher:
         Returns:
             The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
         """
-        position = self._audience.join(self._store.cursor, listener, dismiss)
+        position = self._audience.join(self._store.journal.cursor, listener, dismiss)
         self._outbox.remember()
         return position
 
@@ -134,17 +134,17 @@ class Publisher:
         Raises:
             StateError: The state cannot be read.
         """
-        return self._store.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)
+        return self._store.journal.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)
 
     def is_acknowledged(self, seq: int) -> bool:
         """Tell whether a payload is confirmed though one in front of it is not."""
-        return seq in self._store.acknowledged
+        return seq in self._store.journal.acknowledged
 
     # For consumers and operators; these wait for the disk
 
     def has_said(self, seq: int) -> bool:
         """Tell whether a sequence number has been used."""
-        return 0 < seq < self._store.next_seq
+        return 0 < seq < self._store.journal.next_seq
 
     @property
     def waits_for_acknowledgements(self) -> bool:
@@ -157,7 +157,7 @@ class Publisher:
         Raises:
             StateError: The state cannot be written.
         """
-        self._store.acknowledge(seqs, keep_s=self._limits.retention_s)
+        self._store.journal.acknowledge(seqs, keep_s=self._limits.retention_s)
         self._wake()
 
     def replay(self, *, seq: int | None = None, time_s: float | None = None) -> range:
@@ -174,8 +174,8 @@ class Publisher:
             StateError: The state cannot be written.
         """
         with self._confirming:
-            before = self._store.cursor
-            cursor = self._store.rewind(seq=seq, time_s=time_s)
+            before = self._store.journal.cursor
+            cursor = self._store.journal.rewind(seq=seq, time_s=time_s)
             if cursor < before:
                 self._audience.rewind(cursor)
         self._audience.tell()
@@ -189,7 +189,9 @@ class Publisher:
 
     def due_in_s(self) -> float | None:
         """Return in how many seconds there may be something to confirm or to tidy; None when nothing waits for that."""
-        is_awaited = not self.waits_for_acknowledgements and self._store.depth and self._audience
+        is_awaited = (
+            not self.waits_for_acknowledgements and self._store.journal.depth and self._audience
+        )
         return (
             max(0.0, self._confirm_due_s - time.monotonic())
             if is_awaited or self._store.is_untidy
@@ -218,10 +220,10 @@ class Publisher:
             with self._confirming:
                 confirmed = self._audience.confirmed_seq(now_s, self._limits.window_s)
                 if confirmed is not None:
-                    self._store.confirm(confirmed, keep_s=keep_s)
+                    self._store.journal.confirm(confirmed, keep_s=keep_s)
         if keep_s and now_s >= self._expire_due_s:
             self._expire_due_s = now_s + EXPIRE_INTERVAL_S
-            self._store.expire(keep_s)
+            self._store.journal.expire(keep_s)
         if self._store.is_untidy:
             self._store.tidy()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
 
 USED_INTERVAL_S = 86_400.0
 """Seconds between two writes of ``used_at``, which keeps a state in use from being removed."""
@@ -75,7 +75,7 @@ class Baseline:
         """
         self.is_complete = self._store.meta("baselined") is not None
         # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
-        if self._store.entries and self._store.meta("filter") != self._filter:
+        if self._store.index.entries and self._store.meta("filter") != self._filter:
             drop(_admits(self._filter))
 
     def appearance(self) -> Callable[[bytes], Appearance]:

@@ -14,12 +14,12 @@ from watcher.errors import ConflictError, LimitError, StateError, UnavailableErr
 from watcher.limits.fair_queue import run_in_thread
 from watcher.limits.quotas import Quotas, StoredUsage
 from watcher.settings import WatchLimits
-from watcher.state.sqlite.store import WatchStore
+from watcher.state.usage import LiveUsage
 from watcher.telemetry.status import Totals
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from watcher.clock import Clock
     from watcher.delivery.position import StreamPosition
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
     from watcher.spec import AuthorizedSpec
-    from watcher.state.sqlite.directory import StateDirectory
+    from watcher.state.port import StateEngine, Summary, WatchStore
 
 STOP_TIMEOUT_S = 10.0
 """How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
@@ -42,7 +42,7 @@ class WatchRegistry:
 
     Args:
         settings: WatchLimits and times.
-        state: Where the state files are.
+        state: The engine of state.
         sources: Makes the sources.
         fair_queue: In which watches are made, since their globs may be costly.
         clock: The time.
@@ -54,7 +54,7 @@ class WatchRegistry:
     def __init__(
         self,
         settings: ServerSettings,
-        state: StateDirectory,
+        state: StateEngine,
         sources: Sources,
         fair_queue: FairQueue,
         clock: Clock,
@@ -250,7 +250,7 @@ class WatchRegistry:
         limits = WatchLimits(
             settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s
         )
-        share = self._quotas.open(identity, store)
+        share = self._quotas.open(identity, LiveUsage(store))
         make_source = partial(self._sources.make, authorized)
         try:
             async with self._fair_queue.turn(identity.principal):
@@ -275,7 +275,7 @@ class WatchRegistry:
         is_new = self._quotas.admit(identity)
         try:
             # What is opened must not stay open for nobody, nor be opened by another before it is closed.
-            return await run_in_thread(lambda: self._state.open(identity), WatchStore.close)
+            return await run_in_thread(lambda: self._state.open(identity), _close)
         except StateError:
             if is_new:
                 self._quotas.forget(identity)
@@ -293,14 +293,12 @@ class WatchRegistry:
         self._idle_since_s.pop(identity, None)
 
 
-def _held(summary: Mapping[str, str | float]) -> StoredUsage:
-    depth = int(summary["next_seq"]) - 1 - int(summary["cursor"])
-    return StoredUsage(
-        int(summary["entries"]),
-        int(summary["journal_bytes"]),
-        depth,
-        float(summary["oldest_at"]) or None,
-    )
+def _close(store: WatchStore) -> None:
+    store.close()
+
+
+def _held(summary: Summary) -> StoredUsage:
+    return StoredUsage(summary.entries, summary.journal_bytes, summary.depth, summary.oldest_at)
 
 
 async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:

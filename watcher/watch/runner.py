@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
     from watcher.watch.reporter import StatusReporter
 
 PAUSE_S = 1.0
@@ -151,7 +151,7 @@ class WatchRunner:
         if self._lifecycle.is_starting:
             self._baseline.resume(self._reconciler.drop)
         self._schedule.request()
-        self._lifecycle.apply(Opened(self._source.mode, self._store.entries))
+        self._lifecycle.apply(Opened(self._source.mode, self._store.index.entries))
         if self._source.degraded:
             # That nothing is amiss any more, only a scan can show.
             self._check_degradation()
@@ -231,14 +231,14 @@ class WatchRunner:
             self._observe()
 
     def _observe(self) -> None:
-        next_seq = self._store.next_seq
+        next_seq = self._store.journal.next_seq
         wait_s = self._committed_at_s + GROUP_COMMIT_S - self._clock.monotonic()
         if wait_s > 0:
             self._stop.wait(wait_s)
         for observation in self._source.observe():
             self._reconciler.apply(observation)
             self._checkpoint(0)
-        if self._store.next_seq > next_seq:
+        if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
         self._check_degradation()
         if reason := self._reconciler.rescan_reason:
@@ -260,7 +260,7 @@ class WatchRunner:
             ScanCompleted(
                 result=result,
                 is_baseline=is_baseline,
-                entries=self._store.entries,
+                entries=self._store.index.entries,
                 next_scan_s=interval_s,
                 cost=self._source.cost,
             )
@@ -298,4 +298,4 @@ class WatchRunner:
             self._schedule.expedite(self._source.scan_interval_s)
 
     def _pause(self) -> None:
-        self._lifecycle.apply(JournalFull(self._store.depth, self.blockage))
+        self._lifecycle.apply(JournalFull(self._store.journal.depth, self.blockage))

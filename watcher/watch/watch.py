@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from watcher.settings import WatchLimits
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
     from watcher.telemetry.recent_changes import RecentChanges
 
 
@@ -78,7 +78,7 @@ class Watch:
         self.status = self._reporter.status
         self._source = make_source(self._stop.is_set)
         audience = Audience(
-            store.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None
+            store.journal.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None
         )
         self._outbox = Outbox(
             spec, store, time_ns=clock.wall_ns, clock=clock.monotonic, committed=audience.tell
@@ -160,12 +160,12 @@ class Watch:
     @property
     def entries(self) -> int:
         """Entries in the index."""
-        return self._store.entries
+        return self._store.index.entries
 
     @property
     def next_seq(self) -> int:
         """Sequence number that the next change gets."""
-        return self._store.next_seq
+        return self._store.journal.next_seq
 
     @property
     def by_type(self) -> dict[str, int]:

@@ -196,7 +196,7 @@ def test_the_loss_of_most_is_held_until_seen_twice(
     assert bench.told().count("deleted") == lost - held
     assert bench.reconciler.scan(is_baseline=False).held == 0
     assert bench.told().count("deleted") == held
-    assert bench.store.entries == entries - lost
+    assert bench.store.index.entries == entries - lost
 
 
 def test_many_are_looked_for_twice(bench: Bench) -> None:
@@ -392,7 +392,7 @@ def test_dropped_entries_leave_silently(bench: Bench) -> None:
     """Entries that are no longer wanted leave the index, on every page, without a word."""
     bench.baseline(*many(2500))
     bench.reconciler.drop(lambda path: path.endswith(b"7"))
-    assert (bench.told(), bench.store.entries) == ("", 250)
+    assert (bench.told(), bench.store.index.entries) == ("", 250)
 
 
 def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
@@ -402,4 +402,4 @@ def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
     )
     bench.place.put(b"a", b"b")
     result = bench.reconciler.scan(is_baseline=True)
-    assert (result.entries, bench.told(), bench.store.entries) == (2, "created a", 2)
+    assert (result.entries, bench.told(), bench.store.index.entries) == (2, "created a", 2)

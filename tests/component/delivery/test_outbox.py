@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.state import open_store
 from watcher.delivery import outbox
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
 from watcher.errors import StateError
 from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, Payload
 from watcher.spec import Batch, DirectorySpec, Format, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +31,13 @@ class Bench:
         self.now_s = 100.0
         self.told = 0
         self._path = path
-        self.store = WatchStore(path)
+        self.store = open_store(path)
         self.outbox = self.start(ALONE)
 
     def start(self, batch: Batch, format_: Format = Format.FLAT) -> Outbox:
         """Begin anew on the same file, as after a crash."""
         self.store.close()
-        self.store = WatchStore(self._path)
+        self.store = open_store(self._path)
         spec = Spec(DirectorySpec("/data"), batch=batch, format=format_)
         self.outbox = Outbox(
             spec, self.store, time_ns=lambda: 0, clock=lambda: self.now_s, committed=self._tell
@@ -61,8 +61,8 @@ class Bench:
 
     def sent(self) -> list[list[str]]:
         """Return the names in each payload of the journal, which memory and file agree upon."""
-        payloads = self.store.read(0, limit=1000, max_bytes=1 << 30)
-        floor = payloads[0].seq - 1 if payloads else self.store.next_seq - 1
+        payloads = self.store.journal.read(0, limit=1000, max_bytes=1 << 30)
+        floor = payloads[0].seq - 1 if payloads else self.store.journal.next_seq - 1
         in_memory = self.outbox.after_from_memory(floor, limit=1000, max_bytes=1 << 30)
         assert in_memory is None or in_memory == [
             payload for payload in payloads if payload.seq > floor
@@ -108,8 +108,8 @@ def test_payloads_are_cut_by_number(
     for step in steps:
         bench.change(*step)
     assert bench.sent() == [list(names) for names in expected]
-    assert bench.store.entries == sum(map(len, steps))
-    assert bench.store.depth == sum(map(len, steps))
+    assert bench.store.index.entries == sum(map(len, steps))
+    assert bench.store.journal.depth == sum(map(len, steps))
     assert bool(bench.told) is bool(expected)
 
 
@@ -127,7 +127,7 @@ def test_a_batch_leaves_when_its_time_has_come(bench: Bench) -> None:
     bench.outbox.seal()
     bench.outbox.seal(now=True)
     assert bench.sent() == [["a", "b"]]
-    assert (bench.outbox.seal_due_s(), bench.store.pending()) == (None, [])
+    assert (bench.outbox.seal_due_s(), bench.store.journal.pending()) == (None, [])
 
 
 def test_what_remains_of_a_full_batch_waits_anew(bench: Bench) -> None:
@@ -155,7 +155,7 @@ def test_a_waiting_batch_survives_a_crash(bench: Bench) -> None:
     assert bench.sent() == [["a", "b", "c"], ["d", "e"]]
     found = [
         event
-        for payload in bench.store.read(0, limit=9, max_bytes=1 << 20)
+        for payload in bench.store.journal.read(0, limit=9, max_bytes=1 << 20)
         for event in events(payload)
     ]
     assert [event["id"] for event in found] == [f"{uid}-{seq}" for seq in range(1, 6)]
@@ -190,7 +190,7 @@ def test_payloads_are_cut_by_size(bench: Bench) -> None:
     for start in range(0, 200, 50):
         bench.change(*names[start : start + 50])
     bench.outbox.seal(now=True)
-    payloads = bench.store.read(0, limit=99, max_bytes=1 << 30)
+    payloads = bench.store.journal.read(0, limit=99, max_bytes=1 << 30)
     assert len(payloads) > 1
     assert all(len(payload.data) <= MAX_PAYLOAD_BYTES for payload in payloads)
     assert [name for sent in bench.sent() for name in sent] == names
@@ -216,18 +216,18 @@ def test_a_large_step_is_rendered_in_portions(
     assert [len(sent) for sent in bench.sent()] == sizes
     assert [name for sent in bench.sent() for name in sent] == ["first", *names]
     assert bench.outbox.after_from_memory(0, limit=1, max_bytes=1) is None
-    seq = bench.store.next_seq - 3
-    assert bench.outbox.after_from_memory(seq, limit=9, max_bytes=1 << 20) == bench.store.read(
+    seq = bench.store.journal.next_seq - 3
+    assert bench.outbox.after_from_memory(
         seq, limit=9, max_bytes=1 << 20
-    )
+    ) == bench.store.journal.read(seq, limit=9, max_bytes=1 << 20)
 
 
 def test_nothing_is_remembered_for_nobody(bench: Bench) -> None:
     """Payloads are given from memory while somebody reads, and from the file alone when nobody does; they are the same."""
     bench.change("a")
-    assert bench.outbox.after_from_memory(0, limit=9, max_bytes=1 << 20) == bench.store.read(
+    assert bench.outbox.after_from_memory(
         0, limit=9, max_bytes=1 << 20
-    )
+    ) == bench.store.journal.read(0, limit=9, max_bytes=1 << 20)
     bench.outbox.forget()
     bench.change("b")
     assert bench.outbox.after_from_memory(0, limit=9, max_bytes=1 << 20) is None
@@ -241,7 +241,12 @@ def test_a_silent_step_reaches_the_index_only(bench: Bench) -> None:
     bench.outbox.commit(ChangeSet())
     assert bench.store._db.connection.total_changes == before
     bench.outbox.commit(ChangeSet(Delta([bench.store.index.new_row(Entry(b"a", 1, 1))], created=1)))
-    assert (bench.store.entries, bench.store.next_seq, bench.told, bench.outbox.by_type) == (
+    assert (
+        bench.store.index.entries,
+        bench.store.journal.next_seq,
+        bench.told,
+        bench.outbox.by_type,
+    ) == (
         1,
         1,
         0,
@@ -263,12 +268,16 @@ def test_a_commit_that_fails_is_as_if_it_had_not_been(bench: Bench, batch: Batch
     told, sent, numbers = (
         bench.told,
         bench.sent(),
-        (bench.store.next_seq, dict(bench.outbox.by_type)),
+        (bench.store.journal.next_seq, dict(bench.outbox.by_type)),
     )
     bench.store._db.execute("PRAGMA query_only = 1")
     with pytest.raises(StateError):
         bench.change(*"bc")
-    assert (bench.told, bench.sent(), (bench.store.next_seq, dict(bench.outbox.by_type))) == (
+    assert (
+        bench.told,
+        bench.sent(),
+        (bench.store.journal.next_seq, dict(bench.outbox.by_type)),
+    ) == (
         told,
         sent,
         numbers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.state import open_store
 from watcher.delivery import publisher as courier_module
 from watcher.delivery.audience import Audience
 from watcher.delivery.outbox import Outbox
@@ -15,7 +16,7 @@ from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Publisher
 from watcher.model import Change, ChangeSet, ChangeType, Entry
 from watcher.settings import WatchLimits
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.sqlite.store import WatchStore
+from watcher.state.port import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ class Bench:
     def in_memory(self) -> bool:
         """Tell whether the last payload is in memory."""
         return bool(
-            self.publisher.payloads_in_memory(self.store.next_seq - 2, limit=1, max_bytes=1)
+            self.publisher.payloads_in_memory(self.store.journal.next_seq - 2, limit=1, max_bytes=1)
         )
 
 
@@ -73,7 +74,7 @@ class Bench:
 def bench(tmp_path: Path, clock: Clock) -> Iterator[Bench]:
     """Return a bench on a fresh file."""
     del clock
-    with closing(WatchStore(tmp_path / "state.db")) as store:
+    with closing(open_store(tmp_path / "state.db")) as store:
         yield Bench(store)
 
 

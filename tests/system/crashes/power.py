@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from support.client import wait_until
 from support.replaying import read_files, replay
+from support.state import open_store
 from support.writer import DIRECTORIES, WRITER
 from system.crashes.trace import Replay, is_complete, launcher
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,20 +88,22 @@ def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) ->
     if not files:
         assert not sent_seq
         return False
-    with closing(WatchStore(files[0], shared_memory=shared_memory)) as store:
-        assert store.cursor <= sent_seq < store.next_seq
-        journal = store.read(store.cursor, limit=10 * CHANGES, max_bytes=2**30)
-        assert [payload.seq for payload in journal] == list(range(store.cursor + 1, store.next_seq))
+    with closing(open_store(files[0], shared_memory=shared_memory)) as store:
+        assert store.journal.cursor <= sent_seq < store.journal.next_seq
+        journal = store.journal.read(store.journal.cursor, limit=10 * CHANGES, max_bytes=2**30)
+        assert [payload.seq for payload in journal] == list(
+            range(store.journal.cursor + 1, store.journal.next_seq)
+        )
         assert [payload.data for payload in journal] == stream.payloads[
-            store.cursor : store.next_seq - 1
+            store.journal.cursor : store.journal.next_seq - 1
         ]
         index = {
             row.entry.path.decode(): row.entry.size
             for page in store.index.rows_under(b"")
             for row in page
         }
-        assert index == replay({}, stream.events[: store.next_seq - 1])
-        assert store.entries == len(index)
+        assert index == replay({}, stream.events[: store.journal.next_seq - 1])
+        assert store.index.entries == len(index)
     with closing(sqlite3.connect(files[0])) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     return True

@@ -111,10 +111,10 @@ class Crashes:
         (state,) = (self._directory / "state").glob("*.db")
 
         def is_confirmed() -> bool:
-            return int(read_summary(state)["cursor"]) >= seq
+            return read_summary(state).cursor >= seq
 
         wait_until(is_confirmed, f"{seq} is confirmed", LONG_S)
-        self._readers.confirmed(int(read_summary(state)["cursor"]))
+        self._readers.confirmed(read_summary(state).cursor)
 
 
 @pytest.mark.timeout(120 + 10 * ROUNDS)

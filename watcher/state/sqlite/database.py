@@ -1,7 +1,7 @@
-"""A state file as a database: opened and brought to the current schema, shared by threads, and set aside when it is damaged.
+"""A state file as a database: migrations, transactions, and what happens to a damaged file.
 
-The only importer of ``sqlite3``. WAL with ``synchronous=FULL`` makes a commit durable at the cost of one fsync
-(https://www.sqlite.org/pragma.html#pragma_synchronous).
+The only importer of ``sqlite3``. WAL with ``synchronous=FULL`` makes a commit durable at the cost
+of one fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-import time
 from contextlib import closing, contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -20,25 +19,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from watcher.clock import Clock
+
 FREE_BYTES = 1024 * 1024
 FREE_SHARE = 0.25
-"""A file gives back what is free in it when that is more than so many bytes and more than this share of it."""
+"""Free space that a file may keep: this many bytes, or this share of the file if that is more."""
 
 TIDY_BYTES = 16 * 1024 * 1024
-"""So much is given back at once: nobody else can use the file meanwhile."""
+"""Bytes that one ``tidy`` gives back at most: it keeps other threads out of the file meanwhile."""
 
 CACHE_BYTES = 8 * 1024 * 1024
-"""What the cache of one file takes at most, as long as it is in use."""
+"""Maximum size of the page cache of one file in use."""
 
 CACHES_BYTES = 48 * 1024 * 1024
-"""Where the caches of all files take so much, none grows: it uses its own pages again."""
+"""Total size of all page caches from which a cache reuses its pages instead of growing."""
 
 WAL_BYTES = 4 * 1024 * 1024
-"""What a WAL keeps on disk after a large transaction: as much as it takes anyway, until SQLite copies it to its file."""
+"""Size of the WAL kept after a large transaction: about that at which SQLite checkpoints anyway."""
+
+_SUFFIXES = ("-wal", "-shm", "-journal", "")
+"""Suffixes of a state file and its side files. The file comes last: side files that a crash leaves
+behind would be taken for those of a new file."""
 
 _WAIT_S = 10.0
-_RESTLESS = 2
+"""Seconds to wait for a lock that another process holds on a file."""
+
+_READ_WAIT_S = 1.0
+"""The same for a reader beside a server, which answers a person."""
+
+_IDLE_TIDIES = 2
+"""Calls of ``tidy`` after the last use at which the page cache is emptied."""
+
 _INCREMENTAL = 2
+"""Value of ``PRAGMA auto_vacuum`` in a file that can give back free pages."""
+
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _HINTS = {
     "SQLITE_FULL": "free space in the state directory",
@@ -51,28 +65,27 @@ _HINTS = {
 
 
 class Database:
-    """One connection, for the thread that writes and those that read; a lock keeps them apart.
+    """One connection shared by threads under a lock; opening it migrates the file.
+
+    Args:
+        path: The file; made if it is not there, in a directory that exists.
+        shared_memory: False on a network file system, where WAL cannot work: then the file has a
+            rollback journal and is locked for this process.
 
     Attributes:
         path: The file.
-        connection: SQLite's own.
-        found_damage: Something has failed because the file is damaged.
+        connection: SQLite's own connection.
+        found_damage: Whether an operation has failed because the file is damaged.
+
+    Raises:
+        StateError: The file cannot be opened, is damaged, or was written by a newer version.
     """
 
     def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
-        """Open the file, make it if it is not there, and bring it to the current schema.
-
-        Args:
-            path: The file; its directory must exist.
-            shared_memory: False on a network file system, where WAL cannot work: a rollback journal is used instead.
-
-        Raises:
-            StateError: It cannot be opened, is damaged, or was written by a newer version.
-        """
         self.path = path
         self.found_damage = False
         self._lock = threading.RLock()
-        self._unrest = 0
+        self._tidies_left = 0
         with self.guarded():
             self.connection = sqlite3.connect(
                 path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
@@ -89,18 +102,22 @@ class Database:
             self.connection.close()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute a statement; call it, and read what it returns, within ``guarded`` or ``transaction``."""
+        """Execute a statement; the call and the reading of its rows belong into ``guarded``."""
         return self.connection.execute(statement, values)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement with many values, likewise."""
+        """Execute a statement for each row of values, within ``transaction``."""
         self.connection.executemany(statement, rows)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Keep other threads out, and turn SQLite's errors into ``StateError``; it may be entered again within itself."""
+        """Keep other threads out and translate SQLite's errors; reentrant.
+
+        Raises:
+            StateError: A statement within has failed.
+        """
         with self._lock:
-            self._unrest = _RESTLESS
+            self._tidies_left = _IDLE_TIDIES
             try:
                 yield
             except sqlite3.Error as error:
@@ -115,7 +132,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make everything within durable, or nothing; guarded as well."""
+        """Commit everything within, or nothing if it raises; includes ``guarded``.
+
+        Raises:
+            StateError: A statement within, or the commit, has failed.
+        """
         with self.guarded():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -128,42 +149,43 @@ class Database:
 
     @property
     def is_untidy(self) -> bool:
-        """Whether ``tidy`` has something to do, now or when it is called again."""
-        return self._unrest > 0
+        """Whether ``tidy`` has work to do, now or at a later call."""
+        return self._tidies_left > 0
 
     def tidy(self) -> None:
-        """Give back what is free in the file, in portions, and the memory of the cache when nothing was done since the last call.
+        """Give back a portion of the free space, or the page cache of a file no longer in use.
 
         Raises:
             StateError: The file cannot be read or written.
         """
-        unrest = max(0, self._unrest - 1)
+        tidies_left = max(0, self._tidies_left - 1)
         with self.guarded():
             if self._has_free_pages():
                 self._shrink()
-                unrest = max(1, unrest)
-            elif not unrest:
+                tidies_left = max(1, tidies_left)
+            elif not tidies_left:
                 self._release_memory()
-            self._unrest = unrest
+            self._tidies_left = tidies_left
 
     def _has_free_pages(self) -> bool:
-        """Tell whether pages are to be given back; a file from before that was possible cannot, and uses them again."""
+        """Return whether pages should be given back; a file without ``auto_vacuum`` reuses them."""
         least = max(FREE_BYTES / self._pragma("page_size"), FREE_SHARE * self._pragma("page_count"))
         return (
             self._pragma("auto_vacuum") == _INCREMENTAL and self._pragma("freelist_count") > least
         )
 
     def _shrink(self) -> None:
-        # The library goes on after each page for a script alone.
+        # Only executescript() steps the pragma to its end; execute() frees a single page.
         self.connection.executescript(
             f"PRAGMA incremental_vacuum({TIDY_BYTES // self._pragma('page_size')})"
         )
-        # Only then the file ends where its pages do.
+        # The file is truncated by a checkpoint only.
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _release_memory(self) -> None:
-        """Empty the cache."""
-        # With the first page that it reads, SQLite takes memory for twenty, or for as many as the cache may have.
+        """Empty the page cache."""
+        # With the next page that it reads, SQLite allocates memory for twenty pages, or for as many
+        # as the cache may hold: so that page is read while this is one.
         self.execute("PRAGMA cache_size = 1")
         self.execute("PRAGMA shrink_memory")
         self._pragma("user_version")
@@ -175,7 +197,7 @@ class Database:
 
     def _prepare(self, *, shared_memory: bool) -> None:
         if not self._pragma("page_count"):
-            # Only now, before the first page is written, a file learns to give back others.
+            # Takes effect only before the first page is written.
             self.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if shared_memory:
             self.execute("PRAGMA journal_mode = WAL")
@@ -183,20 +205,20 @@ class Database:
             self.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.execute("PRAGMA journal_mode = TRUNCATE")
         self.execute("PRAGMA synchronous = FULL")
-        # Debian's SQLite would write zeros to all pages that become free: as much again as was said.
+        # Debian builds SQLite with secure_delete, which would write zeros to every page that
+        # becomes free: as many bytes as the journal that was confirmed.
         self.execute("PRAGMA secure_delete = FAST")
         self.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         self.execute(f"PRAGMA soft_heap_limit = {CACHES_BYTES}")
         version = self._pragma("user_version")
         parts = schema_parts()
         if version > len(parts):
-            message = f"state file has schema version {version}, this program knows {len(parts)}"
             raise StateError(
-                message,
+                f"state file has schema version {version}, this program knows {len(parts)}",
                 place=str(self.path),
                 hint="run the newer version, or move the file away to start afresh",
             )
-        # As scripts, whose statements are not kept for another time.
+        # A script's statements do not enter the connection's statement cache.
         for number, part in enumerate(parts[version:], start=version + 1):
             self.connection.executescript(
                 f"BEGIN IMMEDIATE; {part}; PRAGMA user_version = {number}; COMMIT"
@@ -205,39 +227,44 @@ class Database:
 
 
 @contextmanager
-def looking_at(path: Path) -> Iterator[sqlite3.Connection]:
-    """Provide a state file to read from, without changing it, also while a server uses it.
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a state file for reading, without changing it, also while a server uses it.
 
     Raises:
-        StateError: It cannot be read, or a server on a network file system has it for itself.
+        StateError: The file cannot be read, or a server on a network file system has locked it.
     """
-    # Without a WAL nobody writes; then SQLite is told so, or it would make a WAL of its own.
+    # Without a WAL file nobody writes. SQLite would then make one, unless the file is immutable.
     mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=1.0)
-        ) as connection:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_READ_WAIT_S)) as connection:
             yield connection
     except sqlite3.Error as error:
         raise StateError(f"state file cannot be read: {error}", place=str(path)) from error
 
 
 def is_damaged(error: StateError) -> bool:
-    """Tell whether the error says that the file itself is damaged, so that only setting it aside helps."""
+    """Return whether an error was raised because the file is damaged, so it must be set aside."""
     return getattr(error.__cause__, "sqlite_errorname", "").startswith(_DAMAGE)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged state file, with its side files, and return its new name."""
-    aside = path.with_suffix(f".damaged-{time.time_ns()}")
-    for suffix in ("-wal", "-shm", "-journal", ""):
+def set_aside(path: Path, clock: Clock) -> Path:
+    """Rename a damaged state file and its side files, and return its new path."""
+    aside = path.with_suffix(f".damaged-{clock.wall_ns()}")
+    for suffix in _SUFFIXES:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
     return aside
 
 
+def remove(path: Path) -> None:
+    """Remove a state file and its side files, if they are there."""
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def schema_parts() -> list[str]:
-    """Return the statements of each version of the schema, as scripts."""
+    """Return one script for each version of the schema, in order."""
     text = files("watcher.state.sqlite").joinpath("schema.sql").read_text(encoding="utf-8")
     return re.split(r"^-- version \d+$", text, flags=re.MULTILINE)[1:]

@@ -12,6 +12,7 @@ import pytest
 
 from support.clock import DiskClock
 from support.files import fill
+from support.state import open_store
 from watcher.changes.detector import ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
@@ -21,7 +22,6 @@ from watcher.sources.directory import inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.protocol import Inspection, LinksChanged, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ class Bench:
         self.source = DirectorySource(
             spec, PathFilter(path_filter), lambda: notifications, self.clock, within=None
         )
-        self.store = WatchStore(root.parent / "state.db")
+        self.store = open_store(root.parent / "state.db")
         outbox = Outbox(
             Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
         )
@@ -62,7 +62,7 @@ class Bench:
         )
         self.source.open(self.woken.set)
         self.reconciler.scan(is_baseline=True)
-        self._told = self.store.next_seq - 1
+        self._told = self.store.journal.next_seq - 1
 
     def barrier(self) -> None:
         """Wait until everything that happened so far is in the inbox: the kernel keeps the order, so a last event shows it."""
@@ -96,8 +96,8 @@ class Bench:
 
     def new(self) -> list[str]:
         """Return the changes since the last call, in the order of their text."""
-        payloads = self.store.read(self._told, limit=1000, max_bytes=1 << 30)
-        self._told = self.store.next_seq - 1
+        payloads = self.store.journal.read(self._told, limit=1000, max_bytes=1 << 30)
+        self._told = self.store.journal.next_seq - 1
         events = [json.loads(payload.data) for payload in payloads]
         return sorted(
             " ".join(filter(None, [event["type"], event["old_path"], event["path"]]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.files import fill, happening, unprivileged
+from support.state import open_store
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filters.path_filter import PathFilter
 from watcher.model import Delta, Entry
@@ -21,7 +22,6 @@ from watcher.sources.directory.entries import make_entry
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import LINK_HOPS
 from watcher.spec import DirectorySpec, Filter
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -436,7 +436,7 @@ def test_every_number_of_a_file_can_be_kept(root: Path) -> None:
     )
     far = make_entry(b"far", found)
     assert late is not None
-    with closing(WatchStore(root.parent / "state.db")) as store:
+    with closing(open_store(root.parent / "state.db")) as store:
         store.commit(Delta([store.index.new_row(late), store.index.new_row(far)], created=2))
         assert {path: row.entry for path, row in store.index.rows([b"late", b"far"]).items()} == {
             b"late": late,

@@ -1,31 +1,21 @@
-"""Decides whether a state file gives back the memory and the disk that it needs no more; its content is the store's business."""
+"""The database of a state file: memory and disk that are no longer needed are given back."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from watcher.state.sqlite.database import FREE_BYTES, TIDY_BYTES, WAL_BYTES, Database, schema_parts
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 LARGE_BYTES = 1 << 20
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Name a state file that does not exist yet."""
-    return tmp_path / "state.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    """Open a fresh file."""
     with closing(Database(path)) as db:
         yield db
 
@@ -46,7 +36,7 @@ def clear(db: Database, condition: str = "1") -> None:
 
 
 def tidy(db: Database) -> int:
-    """Tidy up for as long as there is something to do, and return how often there was."""
+    """Tidy until there is nothing left to do, and return the number of calls."""
     calls = 0
     while db.is_untidy:
         db.tidy()
@@ -55,15 +45,15 @@ def tidy(db: Database) -> int:
 
 
 def disk_bytes(path: Path) -> int:
-    """Return what the file takes, with its side files, but for what all connections share."""
+    """Return the size of the file and its side files, but for the shared memory."""
     return sum(
         file.stat().st_size for file in path.parent.iterdir() if not file.name.endswith("-shm")
     )
 
 
 @pytest.mark.parametrize("shared_memory", [True, False])
-def test_what_is_free_is_given_back(path: Path, *, shared_memory: bool) -> None:
-    """When what was large is deleted the file is small again, after as many portions as it takes; what is left in it is whole."""
+def test_free_pages_are_given_back(path: Path, *, shared_memory: bool) -> None:
+    """When large payloads are deleted the file shrinks, portion by portion; the rest is intact."""
     with closing(Database(path, shared_memory=shared_memory)) as db:
         fill(db, 50)
         clear(db, "seq NOT IN (1, 50)")
@@ -78,7 +68,7 @@ def test_what_is_free_is_given_back(path: Path, *, shared_memory: bool) -> None:
 
 
 def test_one_portion_at_a_time(db: Database, path: Path) -> None:
-    """Nobody waits for a large file to become small as a whole."""
+    """No thread waits until a large file has shrunk as a whole."""
     fill(db, 50)
     clear(db)
     before_bytes = path.stat().st_size
@@ -86,8 +76,8 @@ def test_one_portion_at_a_time(db: Database, path: Path) -> None:
     assert path.stat().st_size == pytest.approx(before_bytes - TIDY_BYTES, abs=LARGE_BYTES)
 
 
-def test_what_comes_and_goes_stays(db: Database, path: Path) -> None:
-    """A file in use keeps what is free if it is little, in bytes or beside what is not: the next events need it."""
+def test_a_little_free_space_is_kept(db: Database, path: Path) -> None:
+    """A file in use keeps few free pages, in bytes or in proportion: the next events need them."""
     fill(db, 10)
     clear(db, "seq = 5")
     kept_bytes = path.stat().st_size
@@ -99,7 +89,7 @@ def test_what_comes_and_goes_stays(db: Database, path: Path) -> None:
 
 
 def test_a_large_transaction_leaves_no_large_wal(db: Database, path: Path) -> None:
-    """The WAL of a burst is short again with one of the next commits."""
+    """The WAL of a burst is truncated by one of the next commits."""
     wal = path.with_name(path.name + "-wal")
     fill(db, 20)
     assert wal.stat().st_size > 20 * LARGE_BYTES
@@ -108,8 +98,8 @@ def test_a_large_transaction_leaves_no_large_wal(db: Database, path: Path) -> No
     assert wal.stat().st_size <= WAL_BYTES
 
 
-def test_what_is_deleted_is_not_written_again(db: Database, path: Path) -> None:
-    """To confirm much costs little: pages that become free are not overwritten, whatever SQLite was built to do."""
+def test_freed_pages_are_not_overwritten(db: Database, path: Path) -> None:
+    """Confirming costs no writes to the freed pages, whatever default SQLite was built with."""
     fill(db, 20)
     fill(db, 1, 100)
     clear(db)
@@ -117,19 +107,19 @@ def test_what_is_deleted_is_not_written_again(db: Database, path: Path) -> None:
 
 
 def test_memory_is_given_back_at_rest(db: Database) -> None:
-    """The cache is emptied when a file was not used between two calls, and only then; what is at rest has nothing more to do."""
-    said: list[str] = []
-    db.connection.set_trace_callback(said.append)
+    """The cache is emptied when a file was not used between two calls, and only then."""
+    statements: list[str] = []
+    db.connection.set_trace_callback(statements.append)
     for seq in (1, 2, 3):
         fill(db, 1, seq)
         db.tidy()
-    assert "PRAGMA shrink_memory" not in said
+    assert "PRAGMA shrink_memory" not in statements
     assert (db.is_untidy, tidy(db), db.is_untidy) == (True, 1, False)
-    assert said.count("PRAGMA shrink_memory") == 1
+    assert statements.count("PRAGMA shrink_memory") == 1
 
 
 def test_an_older_file_is_used_as_it_is(path: Path) -> None:
-    """A file from before pages were given back is taken over without being written anew; it has its free pages for what comes."""
+    """A file made without ``auto_vacuum`` is not rewritten; it reuses its free pages."""
     with closing(sqlite3.connect(path, isolation_level=None)) as former:
         former.execute("PRAGMA journal_mode = WAL")
         former.executescript(";".join(schema_parts()))
@@ -145,7 +135,7 @@ def test_an_older_file_is_used_as_it_is(path: Path) -> None:
 
 
 def test_opening_a_file_writes_nothing(path: Path) -> None:
-    """A file that needs nothing is the same, byte for byte, after it was opened and closed."""
+    """A current file is the same, byte for byte, after it was opened and closed."""
     Database(path).close()
     before = path.read_bytes()
     Database(path).close()

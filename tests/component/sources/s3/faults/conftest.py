@@ -14,6 +14,7 @@ from component.sources.s3.faults.watched import (
     Watched,
 )
 from support.s3.simulated import run_store
+from support.state import open_store
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.s3 import client as s3_client
 from watcher.sources.s3 import objects as s3_objects
@@ -21,7 +22,6 @@ from watcher.sources.s3 import scan as s3_scan
 from watcher.sources.s3 import source as bucket
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Filter
-from watcher.state.sqlite.store import WatchStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def begin(
         monkeypatch.setattr(module, "CONFIRMED_KEYS", CONFIRMED_KEYS)
     monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", PAGE_KEYS // 2)
     monkeypatch.setattr(s3_objects, "MOST_OBJECTS", PAGE_KEYS)
-    state = WatchStore(tmp_path / "state.db")
+    state = open_store(tmp_path / "state.db")
     sources: list[BucketSource] = []
 
     def begin_it(*, workers: int | None = None) -> Watched:

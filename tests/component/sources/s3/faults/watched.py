@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from support.s3.simulated import Request
     from support.s3.simulated import Store as Bucket
     from watcher.sources.s3.source import BucketSource
-    from watcher.state.sqlite.store import WatchStore
+    from watcher.state.port import WatchStore
 
     Question: TypeAlias = dict[str, str]
     IsMeant: TypeAlias = Callable[[Question], bool]
@@ -87,14 +87,14 @@ class Watched:
         """The changes so far, sorted: type and key."""
         events = [
             json.loads(payload.data)
-            for payload in self._state.read(0, limit=10_000, max_bytes=1 << 30)
+            for payload in self._state.journal.read(0, limit=10_000, max_bytes=1 << 30)
         ]
         return sorted((event["type"], event["path"]) for event in events)
 
     @property
     def entries(self) -> int:
         """How many keys the index has."""
-        return self._state.entries
+        return self._state.index.entries
 
     @property
     def asked(self) -> list[Question]:

@@ -1,0 +1,92 @@
+"""The index: rows found by path, range and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from support.state import add, indexed
+from watcher.model import Delta, Entry, Row
+from watcher.state.port import Comparison, WatchStore
+
+PATHS = sorted(
+    b"\x00|a|a\xff|a\xff\xff|a/|a/x|a/\xff|a0|b|\xff|\xff\x00|\xff\xff|\xff\xffz".split(b"|")
+)
+
+
+def test_an_upsert_keeps_its_row(store: WatchStore) -> None:
+    """A path keeps its id when its entry changes and loses it with its row."""
+    first, second = add(store, b"a", b"b")
+    newer = Entry(b"a", size=9, mtime_ns=9, is_link=True)
+    store.commit(Delta(upserts=[Row(first.id, newer)], deletes=[second]))
+    assert store.index.rows([b"a", b"b"]) == {b"a": Row(first.id, newer)}
+    assert (store.index.entries, store.index.links()) == (1, [b"a"])
+    assert add(store, b"b")[0].id not in (first.id, second.id)
+
+
+def test_ids_are_below_their_limit(store: WatchStore) -> None:
+    rows = add(store, b"a", b"b", b"c")
+    assert len({row.id for row in rows}) == 3
+    assert all(row.id < store.index.id_limit for row in rows)
+
+
+@pytest.mark.parametrize("prefix", [b"", *PATHS, b"c", b"a/\xff\xff"])
+def test_a_prefix_is_a_range(store: WatchStore, prefix: bytes) -> None:
+    """The rows under a prefix are exactly those whose path begins with these bytes, in order."""
+    add(store, *reversed(PATHS))
+    expected = [path for path in PATHS if path.startswith(prefix)]
+    assert [row.entry.path for page in store.index.rows_under(prefix) for row in page] == expected
+    assert indexed(store, prefix) == expected
+
+
+def test_rows_may_change_between_pages(store: WatchStore) -> None:
+    """A paged reading misses and repeats nothing when its pages are deleted and others come."""
+    paths = [b"p/%06d" % number for number in range(5000)]
+    add(store, *paths)
+    read, pages = [], 0
+    for page in store.index.rows_under(b"p/"):
+        read += [row.entry.path for row in page]
+        pages += 1
+        store.commit(Delta(deletes=page))
+        add(store, page[0].entry.path + b"-behind")
+    assert read == paths
+    assert store.index.entries == pages > 1
+
+
+def test_thousands_of_rows_are_found_at_once(store: WatchStore) -> None:
+    """A burst of renames looks up two paths each."""
+    paths = [b"%d" % number for number in range(100_000)]
+    add(store, *paths[:2])
+    assert set(store.index.rows(paths)) == set(paths[:2])
+
+
+def test_a_batch_is_compared(store: WatchStore) -> None:
+    """All rows of a batch are named; entries that differ or have no row come with what is known."""
+    same, other, _ = add(store, b"same", b"other", b"other than met")
+    changed, new = other.entry._replace(is_link=True), Entry(b"new", 1, 1)
+    assert store.index.compare([same.entry, changed, new]) == Comparison(
+        [same.id, other.id], {b"other": other}, [changed, new]
+    )
+    assert store.index.compare([]) == Comparison([], {}, [])
+
+
+@pytest.mark.parametrize("order", ["ascending", "rotated"])
+@pytest.mark.parametrize(
+    "batch",
+    [range(400, 500), range(0, 1000, 2), range(0, 1000, 100), range(950, 1050), range(2000, 2050)],
+    ids=["dense", "every second", "sparse", "beyond the end", "none of them"],
+)
+def test_a_batch_is_compared_however_it_lies(
+    store: WatchStore, batch: Sequence[int], order: str
+) -> None:
+    """Rows between those of a batch count for nothing, in whatever order and density it comes."""
+    rows = {row.entry.path: row for row in add(store, *(b"%04d" % n for n in range(1000)))}
+    entries = [Entry(b"%04d" % n, size=n % 3, mtime_ns=2) for n in batch]
+    if order == "rotated":
+        entries = entries[7:] + entries[:7]
+    known = [rows[entry.path] for entry in entries if entry.path in rows]
+    ids, differing_rows, differing = store.index.compare(entries)
+    assert sorted(ids) == sorted(row.id for row in known)
+    assert differing == [e for e in entries if e.path not in rows or e.size != 1]
+    assert differing_rows == {e.path: rows[e.path] for e in differing if e.path in rows}

@@ -1,0 +1,48 @@
+"""State for tests: one state file, or any engine of state behind its port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from watcher.clock import Clock
+from watcher.model import Delta, Entry, Row
+from watcher.state.port import StateEngine, WatchStore
+from watcher.state.sqlite.directory import StateDirectory
+from watcher.state.sqlite.store import SqliteStore
+
+EngineFactory = Callable[[Path, Clock], AbstractContextManager[StateEngine]]
+
+ENGINES: dict[str, EngineFactory] = {"sqlite": StateDirectory}
+"""Every engine of state by name, as ``factory(directory, clock)``; a directory keeps its state."""
+
+
+def open_store(
+    path: Path, clock: Clock | None = None, *, shared_memory: bool = True
+) -> SqliteStore:
+    """Open a state file, with the clock of this machine if none is given."""
+    return SqliteStore(path, clock or Clock(), shared_memory=shared_memory)
+
+
+def without_sync(store: WatchStore) -> None:
+    """Let an engine commit without waiting for the disk, where a test does not judge durability."""
+    if isinstance(store, SqliteStore):
+        store._db.execute("PRAGMA synchronous = OFF")
+
+
+def add(store: WatchStore, *paths: bytes) -> list[Row]:
+    """Put entries into the index without a change."""
+    rows = [store.index.new_row(Entry(path, size=1, mtime_ns=2)) for path in paths]
+    store.commit(Delta(upserts=rows, created=len(rows)))
+    return rows
+
+
+def indexed(store: WatchStore, prefix: bytes = b"") -> list[bytes]:
+    """Return the paths in the index."""
+    return [path for page in store.index.paths_under(prefix) for _, path in page]
+
+
+def journalled(store: WatchStore) -> list[int]:
+    """Return the sequence numbers of the payloads in the journal."""
+    return [payload.seq for payload in store.journal.read(0, limit=1000, max_bytes=1 << 20)]

@@ -1,0 +1,276 @@
+"""What the program may ask of an engine of state.
+
+An engine keeps the state of all watches. Each call is one durable step or one reading: no
+transaction and no cursor stays open between two calls, so an engine may use any connection for each
+of them. Durations are measured on the engine's own clock.
+
+Every method may raise ``StateError`` when the state cannot be read or written. Whether the last
+write took effect may then be unknown: close the store and open it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from watcher.model import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from watcher.model import Delta, Entry, Payload, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The counters of one watch, readable while the watch runs and afterwards.
+
+    Attributes:
+        name: Of the identity, as are ``place`` and ``principal``.
+        place: Canonical URI.
+        principal: Name of the token; empty without tokens.
+        entries: Rows in the index.
+        next_seq: Sequence number of the next change.
+        cursor: Last confirmed sequence number.
+        journal_bytes: Bytes of the unconfirmed payloads.
+        oldest_at: When the first unconfirmed payload was committed, seconds since the epoch; None
+            when all are confirmed.
+        used_at: When a stream last used the watch, seconds since the epoch; 0 when it is not known.
+    """
+
+    name: str
+    place: str
+    principal: str
+    entries: int
+    next_seq: int
+    cursor: int
+    journal_bytes: int
+    oldest_at: float | None
+    used_at: int
+
+    @property
+    def identity(self) -> Identity:
+        """Whose state it is."""
+        return Identity(self.principal, self.name, self.place)
+
+    @property
+    def depth(self) -> int:
+        """Unconfirmed changes."""
+        return self.next_seq - 1 - self.cursor
+
+
+class Comparison(NamedTuple):
+    """How a batch of a scan relates to the index.
+
+    Attributes:
+        ids: The ids of the rows of all entries of the batch.
+        rows: The rows that differ from their entries, by path.
+        differing: The entries that differ from their rows or have none, in the batch's order.
+    """
+
+    ids: list[int]
+    rows: dict[bytes, Row]
+    differing: list[Entry]
+
+
+class Index(Protocol):
+    """The rows of one watch, written by ``WatchStore.commit`` alone.
+
+    A row has a number of its own, below ``id_limit``. An id is never used for another path while
+    the store is open.
+    """
+
+    @property
+    def entries(self) -> int:
+        """Number of rows."""
+
+    @property
+    def id_limit(self) -> int:
+        """All ids are below this number."""
+
+    def new_row(self, entry: Entry) -> Row:
+        """Return a row with a fresh id for an entry that has none; nothing is written."""
+
+    def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
+        """Return the rows of those of the paths that are in the index, by path."""
+
+    def compare(self, entries: Sequence[Entry]) -> Comparison:
+        """Compare the entries of one batch with their rows; far cheaper than ``rows``."""
+
+    def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
+        """Yield the rows whose path begins with ``prefix`` (empty: all), in pages and in order.
+
+        Rows may be written between two pages; a row that is there all the time is yielded once.
+        """
+
+    def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield id and path of the rows of ``rows_under``; several times cheaper."""
+
+    def links(self) -> list[bytes]:
+        """Return the paths of the entries that are symbolic links."""
+
+
+class Journal(Protocol):
+    """The payloads of one watch from commit to confirmation; ``WatchStore.commit`` appends.
+
+    A payload has the sequence number of its last change. The cursor confirms everything up to it;
+    payloads beyond it may be acknowledged one by one. The attributes are read without waiting for
+    the disk, from any thread.
+    """
+
+    @property
+    def next_seq(self) -> int:
+        """Sequence number of the next change."""
+
+    @property
+    def cursor(self) -> int:
+        """Last confirmed sequence number: every change up to it is confirmed."""
+
+    @property
+    def acknowledged(self) -> AbstractSet[int]:
+        """Sequence numbers of the payloads beyond the cursor that are confirmed."""
+
+    @property
+    def depth(self) -> int:
+        """Changes beyond the cursor, including those that wait for their batch to fill."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the payloads beyond the cursor."""
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first payload beyond the cursor was committed, seconds since the epoch."""
+
+    def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads after a sequence number, in order.
+
+        Args:
+            after_seq: A sequence number, or 0.
+            limit: Maximum number of payloads.
+            max_bytes: Maximum size of all but the first, which is returned in any case.
+        """
+
+    def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads with these sequence numbers that are not confirmed, in order.
+
+        Args:
+            seqs: Sequence numbers, with step 1.
+            limit: Maximum number of payloads.
+            max_bytes: Maximum size of all but the first, which is returned in any case.
+        """
+
+    def pending(self) -> list[Payload]:
+        """Return the rendered events that wait for their batch to fill, in order."""
+
+    def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
+        """Move the cursor up to ``seq``; a number at or below the cursor does nothing.
+
+        Args:
+            seq: Last sequence number to confirm.
+            keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
+        """
+
+    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
+        """Confirm single payloads; the cursor moves up to the first that is not confirmed.
+
+        Args:
+            seqs: Sequence numbers of changes; each confirms the whole payload that holds it. A
+                number that is confirmed or unknown does nothing.
+            keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
+        """
+
+    def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
+        """Revoke confirmations, as far back as payloads are kept, and return the new cursor.
+
+        Args:
+            seq: Revoke from the payload that holds this change.
+            time_s: Revoke from the first payload committed at or after this time, in seconds since
+                the epoch; takes precedence over ``seq``.
+        """
+
+    def expire(self, keep_s: float) -> None:
+        """Drop the confirmed payloads that are older than ``keep_s`` seconds."""
+
+
+class WatchStore(Protocol):
+    """The state of one watch, open for that watch alone: meta data, an index and a journal."""
+
+    @property
+    def uid(self) -> str:
+        """Random, made with the state; the first part of every event id."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this opening has made the state."""
+
+    @property
+    def index(self) -> Index:
+        """What the place held when it was last read."""
+
+    @property
+    def journal(self) -> Journal:
+        """What was found and is not yet confirmed."""
+
+    def commit(
+        self,
+        delta: Delta,
+        payloads: Iterable[Payload] = (),
+        pending: Iterable[Payload] = (),
+        *,
+        changes: int = 0,
+    ) -> None:
+        """Make one step durable: the changes of the index and their payloads, in one transaction.
+
+        Args:
+            delta: Changes of the index.
+            payloads: Appended to the journal, in order, consumed one by one. A payload replaces the
+                pending events up to its sequence number.
+            pending: All rendered events that wait for their batch to fill after this step, in
+                order, above all of ``payloads``; consumed after them. Those already durable are
+                skipped.
+            changes: Number of sequence numbers used, beginning at ``journal.next_seq``.
+        """
+
+    def meta(self, key: str) -> str | None:
+        """Return the value that ``set_meta`` has kept, or None."""
+
+    def set_meta(self, **values: str | None) -> None:
+        """Keep values by key, all or none; None removes a key."""
+
+    @property
+    def is_untidy(self) -> bool:
+        """Whether ``tidy`` has work to do, now or at a later call."""
+
+    def tidy(self) -> None:
+        """Release memory and disk space that are no longer needed, in bounded portions."""
+
+    def close(self) -> None:
+        """Close the state; may be called twice."""
+
+
+class StateEngine(Protocol):
+    """The state of all watches of a server, by identity."""
+
+    def open(self, identity: Identity) -> WatchStore:
+        """Open the state of a watch for it alone, making it if there is none."""
+
+    def summaries(self) -> Mapping[Identity, Summary]:
+        """Return the summaries of all watches, but those that cannot be read."""
+
+    def summary(self, identity: Identity) -> Summary:
+        """Return the summary of one watch."""
+
+    def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Revoke confirmations of a watch that does not run, as ``Journal.rewind`` does.
+
+        Returns:
+            The sequence numbers that are no longer confirmed.
+        """
+
+    def remove(self, identity: Identity) -> None:
+        """Remove the state of a watch that does not run."""
+
+    def probe(self) -> None:
+        """Raise ``StateError`` unless state can be written now; leaves nothing behind."""

@@ -1,0 +1,233 @@
+"""The journal of one watch in its state file: payloads until they are confirmed, and the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from watcher.model import Payload, fitting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from watcher.clock import Clock
+    from watcher.state.sqlite.database import Database
+
+OLDEST = "SELECT committed_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1"
+"""Commit time of the first payload after a sequence number."""
+
+BYTES_BETWEEN = """
+    SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?
+"""
+"""Bytes of the payloads after one sequence number, up to another."""
+
+
+class Appended(NamedTuple):
+    """What an ``append`` adds to the journal once its transaction is committed.
+
+    Attributes:
+        next_seq: Sequence number of the next change.
+        size_bytes: Bytes of the payloads.
+        at: When they are committed, seconds since the epoch.
+    """
+
+    next_seq: int
+    size_bytes: int
+    at: float
+
+
+class SqliteJournal:
+    """The journal of one state file; implements ``port.Journal``.
+
+    Args:
+        db: The file.
+        clock: Its wall clock dates payloads.
+
+    Attributes:
+        next_seq: Sequence number of the next change.
+        cursor: Last confirmed sequence number.
+        acknowledged: Sequence numbers of the payloads beyond the cursor that are confirmed.
+        size_bytes: Bytes of the payloads beyond the cursor.
+        oldest_at: When the first payload beyond the cursor was committed, seconds since the epoch.
+
+    Raises:
+        StateError: The file cannot be read.
+    """
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        with db.guarded():
+            self.next_seq: int
+            self.cursor: int
+            self.next_seq, self.cursor = db.execute(
+                "SELECT next_seq, cursor FROM counters"
+            ).fetchone()
+            beyond = db.execute(
+                "SELECT seq FROM journal WHERE seq > ? AND is_acknowledged", (self.cursor,)
+            )
+            self.acknowledged = {seq for (seq,) in beyond.fetchall()}
+            self.size_bytes = self._bytes_between(self.cursor, self.next_seq)
+            self.oldest_at = self._oldest_at()
+
+    @property
+    def depth(self) -> int:
+        """Changes beyond the cursor, including those that wait for their batch to fill."""
+        return self.next_seq - 1 - self.cursor
+
+    # Appending, within a transaction of the store
+
+    def append(
+        self, payloads: Iterable[Payload], pending: Iterable[Payload], changes: int
+    ) -> Appended:
+        """Write payloads and pending events within the caller's transaction.
+
+        Args:
+            payloads: In order, consumed one by one; they replace pending events up to their
+                numbers.
+            pending: Events that wait for their batch, consumed after ``payloads``; those from
+                before ``next_seq`` are in the file already.
+            changes: Number of sequence numbers used.
+
+        Returns:
+            What ``accept`` takes once the transaction is committed.
+        """
+        now_s, last_seq, size_bytes = self._clock.wall(), 0, 0
+
+        def rows() -> Iterator[tuple[int, bytes, float]]:
+            nonlocal last_seq, size_bytes
+            for seq, data in payloads:
+                last_seq, size_bytes = seq, size_bytes + len(data)
+                yield seq, data, now_s
+
+        self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", rows())
+        if last_seq:
+            self._db.execute("DELETE FROM pending WHERE seq <= ?", (last_seq,))
+        if waiting := [event for event in pending if event.seq >= self.next_seq]:
+            self._db.executemany("INSERT INTO pending VALUES (?, ?)", waiting)
+        next_seq = self.next_seq + changes
+        self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
+        return Appended(next_seq, size_bytes, now_s)
+
+    def accept(self, appended: Appended) -> None:
+        """Count what was appended, after its transaction was committed."""
+        self.next_seq = appended.next_seq
+        self.size_bytes += appended.size_bytes
+        if appended.size_bytes and self.oldest_at is None:
+            self.oldest_at = appended.at
+
+    # Reading
+
+    def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the payloads after a sequence number, in order; see ``port.Journal``."""
+        return self._read("seq > ?", (after_seq,), limit, max_bytes)
+
+    def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
+        """Return the unconfirmed payloads of a range, in order; see ``port.Journal``."""
+        first = max(seqs.start, self.cursor + 1)
+        return self._read(
+            "seq >= ? AND seq < ? AND NOT is_acknowledged", (first, seqs.stop), limit, max_bytes
+        )
+
+    def pending(self) -> list[Payload]:
+        """Return the rendered events that wait for their batch to fill, in order."""
+        with self._db.guarded():
+            rows = self._db.execute("SELECT seq, event FROM pending ORDER BY seq").fetchall()
+        return [Payload._make(values) for values in rows]
+
+    # Confirming
+
+    def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
+        """Move the cursor up to ``seq``; drop confirmed payloads older than ``keep_s`` seconds."""
+        if seq <= self.cursor:
+            return
+        with self._db.guarded():
+            with self._db.transaction():
+                confirmed_bytes = self._advance(seq, keep_s)
+            self.size_bytes -= confirmed_bytes
+            self._set_cursor(seq)
+
+    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
+        """Confirm single payloads; up to the cursor, drop those older than ``keep_s`` seconds."""
+        with self._db.guarded():
+            cursor, acknowledged, confirmed_bytes = self.cursor, set(self.acknowledged), 0
+            with self._db.transaction():
+                found = {self._first("seq >= ?", seq) for seq in seqs if seq > cursor}
+                rows = {seq for seq in found if seq is not None} - acknowledged
+                self._db.executemany(
+                    "UPDATE journal SET is_acknowledged = 1 WHERE seq = ?", [(seq,) for seq in rows]
+                )
+                waiting = self._first("seq > ? AND NOT is_acknowledged", cursor)
+                reached = {seq for seq in acknowledged | rows if waiting is None or seq < waiting}
+                if reached:
+                    cursor = max(reached)
+                    confirmed_bytes = self._advance(cursor, keep_s)
+            self.acknowledged = (acknowledged | rows) - reached
+            self.size_bytes -= confirmed_bytes
+            self._set_cursor(cursor)
+
+    def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
+        """Revoke confirmations as far back as payloads are kept; return the new cursor."""
+        with self._db.guarded():
+            first = (
+                self._first("seq >= ?", seq)
+                if time_s is None
+                else self._first("committed_at >= ?", time_s)
+            )
+            if first is None or first > max(self.cursor, *self.acknowledged, 0):
+                return self.cursor
+            # A payload begins where the one before it ends. Of the first that is kept, only the
+            # last change is known.
+            (before,) = self._db.execute(
+                "SELECT max(seq) FROM journal WHERE seq < ?", (first,)
+            ).fetchone()
+            cursor = min(self.cursor, first - 1 if before is None else before)
+            with self._db.transaction():
+                self._db.execute("UPDATE counters SET cursor = ?", (cursor,))
+                self._db.execute("UPDATE journal SET is_acknowledged = 0 WHERE seq >= ?", (first,))
+            self.acknowledged = {kept for kept in self.acknowledged if kept < first}
+            self._set_cursor(cursor)
+            self.size_bytes = self._bytes_between(cursor, self.next_seq)
+            return cursor
+
+    def expire(self, keep_s: float) -> None:
+        """Drop the confirmed payloads that are older than ``keep_s`` seconds."""
+        with self._db.transaction():
+            self._drop(self.cursor, keep_s)
+
+    def _advance(self, seq: int, keep_s: float) -> int:
+        """Move the cursor in the file, and return the bytes of the payloads that it passes."""
+        passed_bytes = self._bytes_between(self.cursor, seq)
+        self._db.execute("UPDATE counters SET cursor = ?", (seq,))
+        self._drop(seq, keep_s)
+        return passed_bytes
+
+    def _drop(self, confirmed: int, keep_s: float) -> None:
+        kept = self._first("committed_at >= ?", self._clock.wall() - keep_s) if keep_s else None
+        end = confirmed + 1 if kept is None else min(confirmed + 1, kept)
+        self._db.execute("DELETE FROM journal WHERE seq < ?", (end,))
+
+    def _set_cursor(self, cursor: int) -> None:
+        self.cursor = cursor
+        self.oldest_at = self._oldest_at()
+
+    def _oldest_at(self) -> float | None:
+        row = self._db.execute(OLDEST, (self.cursor,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def _bytes_between(self, after_seq: int, last_seq: int) -> int:
+        (size_bytes,) = self._db.execute(BYTES_BETWEEN, (after_seq, last_seq)).fetchone()
+        return int(size_bytes)
+
+    def _first(self, condition: str, value: float | None) -> int | None:
+        """Return the sequence number of the first payload that meets a condition."""
+        query = f"SELECT seq FROM journal WHERE {condition} ORDER BY seq LIMIT 1"  # noqa: S608 - only constants
+        row = self._db.execute(query, (value,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _read(
+        self, condition: str, values: Sequence[int], limit: int, max_bytes: int
+    ) -> list[Payload]:
+        query = f"SELECT seq, payload FROM journal WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608 - only constants
+        with self._db.guarded():
+            rows = self._db.execute(query, (*values, limit))
+            return fitting(map(Payload._make, rows), max_bytes)
