@@ -28,7 +28,7 @@ class SourceKind(StrEnum):
 
 
 class Rescan(StrEnum):
-    """Why a scan is requested before it is due; the values are the ``reason`` in log and metrics."""
+    """Why a scan is started before it is due; the values are the ``reason`` in log and metrics."""
 
     NOTIFICATIONS_LOST = "notifications_lost"
     MANY_HINTS = "many_hints"

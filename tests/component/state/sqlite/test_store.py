@@ -21,7 +21,7 @@ from watcher.state.sqlite.store import SqliteStore, read_summary
 
 
 def test_a_rollback_journal_is_as_good(path: Path) -> None:
-    """Without shared memory no WAL is used, also in a file that had one; the content is the same."""
+    """Without shared memory no WAL is used, also in a file that had one."""
     with closing(open_store(path)) as store:
         add(store, b"a")
     with closing(open_store(path, shared_memory=False)) as store:
