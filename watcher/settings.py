@@ -34,7 +34,6 @@ class ServerSettings:
         max_token_watches: Watches of one principal whose state is kept, whether they run or not.
         max_token_entries: Files and objects in the indexes of one principal.
         max_token_journal_bytes: Bytes of unconfirmed payloads of one principal.
-        max_config_bytes: Bytes of one configuration.
     """
 
     listen: str = "127.0.0.1:8080"
@@ -59,7 +58,6 @@ class ServerSettings:
     max_token_watches: int = 1_000
     max_token_entries: int = 20_000_000
     max_token_journal_bytes: int = 1 << 30
-    max_config_bytes: int = 65_536
 
 
 @dataclass(frozen=True, slots=True)

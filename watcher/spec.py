@@ -1,6 +1,7 @@
-"""The spec: the validated configuration of one event source, as values. ``config.py`` makes it; nothing here reads or checks input.
+"""The spec: the validated configuration of one event source, as values.
 
-Two specs that are equal ask for the same thing, however their configurations were written; streams share a watch by this.
+Two specs are equal if their configurations ask for the same, however they were written. Streams
+with equal specs share a watch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """How changes in a directory are noticed."""
+    """How a directory is watched."""
 
     AUTO = "auto"
     NOTIFY = "notify"
@@ -28,7 +29,7 @@ class Mode(StrEnum):
 
 
 class AddressingStyle(StrEnum):
-    """Where the bucket name stands in a request to S3."""
+    """Where the bucket name is in a request to S3."""
 
     AUTO = "auto"
     PATH = "path"
@@ -36,7 +37,7 @@ class AddressingStyle(StrEnum):
 
 
 class Existing(StrEnum):
-    """What becomes of entries that are there when a watch starts for the first time."""
+    """What happens to entries that exist when a watch starts for the first time."""
 
     SKIP = "skip"
     REPORT = "report"
@@ -64,11 +65,12 @@ class DirectorySpec:
     Attributes:
         path: Absolute and normalised, symbolic links not resolved.
         recursive: Subdirectories too.
-        mode: Notifications, polling, or whichever works there.
+        mode: By notifications, by polling, or by notifications where they work.
         poll_interval_s: Seconds between two scans when polling.
         rescan_interval_s: Seconds between two safety scans when notified.
-        settle_s: Seconds without a write after which a file that is still open counts as ready.
-        follow_symlinks: Links to files count as the file, links to directories inside the root are followed.
+        settle_s: Seconds without a write after which a file that is still open counts as complete.
+        follow_symlinks: A link to a file counts as the file; links to directories inside the root
+            are followed.
     """
 
     path: str
@@ -81,12 +83,12 @@ class DirectorySpec:
 
     @property
     def kind(self) -> SourceKind:
-        """The adapter that reads this."""
+        """The adapter that reads it."""
         return SourceKind.DIRECTORY
 
     @property
     def place(self) -> str:
-        """The canonical URI, ``file:///data/in``, percent-encoded, without a trailing slash (but ``file:///`` for the root)."""
+        """The canonical URI, percent-encoded, ``file:///data/in`` (``file:///`` for the root)."""
         return "file://" + quote_from_bytes(os.fsencode(self.path))
 
 
@@ -96,16 +98,17 @@ class BucketSpec:
 
     Attributes:
         bucket: Its name, access point ARN or alias.
-        prefix: Keys begin with this; may be empty; a plain string prefix, not a directory.
-        region: AWS region; None leaves it to the standard chain.
-        endpoint_url: The store, without a trailing slash; None for AWS.
+        prefix: Keys begin with this text, which need not end at a slash; may be empty.
+        region: AWS region; None takes that of the environment.
+        endpoint_url: URL of the store, without a trailing slash; None for AWS.
         addressing_style: Where the bucket name goes.
         profile: Profile of the shared AWS configuration; None for the default.
         role_arn: Role to assume; None for none.
         request_payer: The requester pays.
-        poll_interval_s: Seconds between two listings; with a budget the fewest.
-        request_budget: LIST requests in 30 days that the interval is chosen for, see ``cost.py``; None for an interval that stays.
-        list_workers: How many listings at once; None lets the server choose.
+        poll_interval_s: Seconds between two listings; with a budget, the minimum.
+        request_budget: LIST requests in 30 days that the interval keeps to (``sources/cost``); None
+            for a fixed interval.
+        list_workers: Maximum number of pages fetched at once; None lets the server choose.
     """
 
     bucket: str
@@ -122,12 +125,12 @@ class BucketSpec:
 
     @property
     def kind(self) -> SourceKind:
-        """The adapter that reads this."""
+        """The adapter that reads it."""
         return SourceKind.S3
 
     @property
     def place(self) -> str:
-        """The canonical URI, ``s3://bucket/prefix``, percent-encoded, with ``?endpoint=`` where the store is not AWS."""
+        """The canonical URI, ``s3://bucket/prefix``, percent-encoded; ``?endpoint=`` if not AWS."""
         uri = f"s3://{self.bucket}/{quote_from_bytes(self.prefix.encode())}"
         return f"{uri}?endpoint={self.endpoint_url}" if self.endpoint_url else uri
 
@@ -137,7 +140,7 @@ class Filter:
     """Which entries count.
 
     Attributes:
-        include: Globs of which one must match; empty admits all. See ``patterns.py``.
+        include: Globs of which one must match, as ``PathFilter`` reads them; empty admits all.
         exclude: Globs of which none may match.
     """
 
@@ -147,11 +150,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How many changes go into one payload.
+    """How many events a payload has.
 
     Attributes:
-        max_events: At most this many; 1 makes payloads of single events without an envelope.
-        max_wait_s: A payload that is not full leaves after this many seconds.
+        max_events: Maximum number; 1 makes payloads of single events, without an envelope.
+        max_wait_s: Seconds after which a payload that is not full leaves.
     """
 
     max_events: int = 1
@@ -167,13 +170,13 @@ class Spec:
 
     Attributes:
         where: The directory or bucket.
-        id: Names the watch; None leaves it to the event name.
+        id: Name of the watch; None takes the name of the event source.
         filter: Which entries count.
         events: Which changes are reported.
-        existing: What becomes of entries found at the first start.
+        existing: What happens to entries found at the first start.
         format: The shape of a payload.
         metadata: Copied into every event; JSON values only.
-        batch: How many changes go into one payload.
+        batch: How many events a payload has.
         confirm: What confirms an event.
         ack_timeout_s: Seconds after which an event that is not acknowledged is written again.
     """

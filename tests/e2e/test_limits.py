@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from support.client import DEADLINE_S, wait_until
 from support.raw_http2 import RawClient, framed
+from watcher.config.document import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,15 +224,14 @@ def test_configurations(
     root: Path,
     name: str,
 ) -> None:
-    """A configuration beyond --max-config-bytes is refused and the flag named; the largest that there may be is taken."""
+    """The largest configuration is taken; the flag that once set its size is logged and ignored."""
     text = json.dumps(config(root))
-    client = connect(start_server("--max-config-bytes", str(len(text))))
-    client.watch(name, text)
-    exhausted(client, name, text + " ", "--max-config-bytes")
-    largest = connect(start_server())
-    largest.watch("n" * 1000, text.ljust(65_536))
-    exhausted(largest, name, text.ljust(65_537), "--max-config-bytes")
-    assert largest.refusal(name, text.ljust(128 * 1024)).code is StatusCode.RESOURCE_EXHAUSTED
+    server = start_server("--max-config-bytes", str(len(text)))
+    client = connect(server)
+    client.watch("n" * 1000, text.ljust(MAX_BYTES))
+    exhausted(client, name, text.ljust(MAX_BYTES + 1), f"at most {MAX_BYTES} are allowed")
+    assert client.refusal(name, text.ljust(128 * 1024)).code is StatusCode.RESOURCE_EXHAUSTED
+    assert [line["flag"] for line in server.lines("server.deprecated")] == ["--max-config-bytes"]
 
 
 def test_names(server: ServerProcess, client: Client, root: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
-from watcher.config.schema import MAX_BYTES, parse_spec
+from watcher.config.document import MAX_BYTES
+from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError
 from watcher.spec import Spec
 

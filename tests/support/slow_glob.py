@@ -1,10 +1,7 @@
-"""A matcher of globs that is obviously right, by the description in ``watcher/patterns.py``, and as slow as that makes it."""
-
-from __future__ import annotations
+"""A matcher of globs that is obviously right, by the description of ``PathFilter``, and slow."""
 
 
 def matches(pattern: str, path: bytes) -> bool:
-    """Match by trying everything, one component and one character at a time."""
     components = pattern.removeprefix("/").split("/")
     if "/" not in pattern.removesuffix("/"):
         components.insert(0, "**")
@@ -14,7 +11,6 @@ def matches(pattern: str, path: bytes) -> bool:
 
 
 def matches_components(pattern: list[str], names: list[str]) -> bool:
-    """Match a list of components."""
     if not pattern or not names:
         return not pattern and not names
     if pattern == ["**"]:
@@ -25,7 +21,6 @@ def matches_components(pattern: list[str], names: list[str]) -> bool:
 
 
 def matches_name(pattern: str, name: str) -> bool:
-    """Match one component."""
     if not pattern:
         return not name
     if pattern[0] == "*":
@@ -44,7 +39,6 @@ def matches_name(pattern: str, name: str) -> bool:
 
 
 def in_class(members: str, char: str) -> bool:
-    """Say whether a character is one of ``a-z_``."""
     if members[1:2] == "-" and len(members) > 2:
         return members[0] <= char <= members[2] or in_class(members[3:], char)
     return members != "" and (members[0] == char or in_class(members[1:], char))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from watcher.cli.defaults import DEFAULT_SERVER
+from watcher.config.durations import parse_duration
 
 
 def flag(*names: str, env: bool = True, **more: Any) -> Any:  # noqa: ANN401 - the types of typer.Option
@@ -42,8 +43,6 @@ def duration(text: str) -> float:
     Raises:
         BadParameter: It is none.
     """
-    from watcher.config.schema import parse_duration  # noqa: PLC0415 - brings yaml, for which --help need not wait
-
     try:
         return parse_duration(text)
     except ValueError as error:

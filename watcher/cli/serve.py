@@ -190,15 +190,14 @@ def serve(  # noqa: PLR0913 - each is a flag
         ),
     ] = 1 << 30,
     max_config_bytes: Annotated[
-        int,
+        int | None,
         flag(
             "--max-config-bytes",
             metavar="COUNT",
-            min=1,
-            max=65_536,
-            help="Length of one configuration.",
+            help="Has no effect; removed in 0.3.",
+            show_default=False,
         ),
-    ] = 65_536,
+    ] = None,
     log_format: Annotated[
         Literal["auto", "json", "console"],
         flag("--log-format", help="auto: console on a terminal."),
@@ -210,11 +209,18 @@ def serve(  # noqa: PLR0913 - each is a flag
     Without any --allow flag every place may be watched, but then it listens on loopback or a unix socket only.
     NAME= before a value allows it to the token of that name only.
     """
+    import structlog  # noqa: PLC0415 - likewise
+
     from watcher.server import serve as run_server  # noqa: PLC0415 - likewise
     from watcher.settings import ServerSettings  # noqa: PLC0415 - likewise
     from watcher.telemetry.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
 
     configure_logs(log_format, verbose=verbose)
+    if max_config_bytes is not None:
+        hint = "remove it: a configuration has at most 16 KiB"
+        structlog.get_logger("watcher").warning(
+            "server.deprecated", flag="--max-config-bytes", hint=hint
+        )
     settings = ServerSettings(
         listen=listen,
         state_directory=state or default_state_directory(),
@@ -238,6 +244,5 @@ def serve(  # noqa: PLR0913 - each is a flag
         max_token_watches=max_token_watches,
         max_token_entries=max_token_entries,
         max_token_journal_bytes=max_token_journal_bytes,
-        max_config_bytes=max_config_bytes,
     )
     asyncio.run(run_server(settings))

@@ -1,7 +1,7 @@
-"""Decides what a configuration may be made of: turns bytes into YAML nodes within strict limits. Knows no key; an importer of yaml.
+"""Turns bytes into YAML nodes that know their lines, within strict limits.
 
-JSON is read as the YAML that it is. Scalars are those of the YAML 1.2 core schema: ``on``, ``yes``, ``12:30``, ``1_000`` and
-``2026-01-31`` are strings, just as they were written.
+JSON is read as the YAML that it is. Scalars are those of the YAML 1.2 core schema: ``on``, ``yes``,
+``12:30``, ``1_000`` and ``2026-01-31`` are the strings that were written.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
+from watcher.config.problems import NOT_VALID, cut
 from watcher.errors import ConfigError
 
 if TYPE_CHECKING:
     from watcher.spec import Json
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 16 * 1024
+"""Maximum size of a configuration in bytes."""
+
 MAX_DEPTH = 16
-MAX_NODES = 4000
+"""Maximum depth to which values are nested: reading them recurses."""
+
+MAX_NODES = 2500
+"""Maximum number of keys and values: 20 µs each; lists and metadata at their limits have fewer."""
 
 EXAMPLE = 'such as "directory: /data/in"'
-NOT_VALID = "configuration is not valid"
-_QUOTE_GLOBS = ', put a pattern that begins with "*" in quotes'
+_QUOTE_GLOBS = ', put a glob that begins with "*" in quotes'
+_TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
 _MAX_DIGITS = 100
+"""Maximum length of an integer: int() is quadratic, and refuses thousands of digits."""
 
 _CORE_SCHEMA = {
     "null": re.compile(r"(?:~|null|Null|NULL)?"),
@@ -36,7 +43,7 @@ _CORE_SCHEMA = {
 
 
 class _Loader(yaml.SafeLoader):
-    """A composer of plain data: what could refer, instantiate or nest without end is refused before it is built."""
+    """Composes plain data; refuses anchors, tags and endless nesting before they are built."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -44,14 +51,20 @@ class _Loader(yaml.SafeLoader):
         self._nodes = 0
 
     def scan_to_next_token(self) -> None:
-        """Skip tabs too inside brackets and braces: YAML allows them there, and much JSON is indented by them."""
+        """Skip tabs too inside brackets and braces, where YAML allows and much JSON has them."""
         super().scan_to_next_token()
         while self.flow_level and self.peek() == "\t":
             self.forward()
             super().scan_to_next_token()
 
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """Refuse an opening bracket that is too deep, since the scanner reads many ahead."""
+        if self.flow_level >= MAX_DEPTH:
+            _refuse(self.line, _TOO_DEEP)
+        super().fetch_flow_collection_start(token)
+
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Return the name of the type of a scalar; quoted ones and block scalars are strings."""
+        """Return the type of a scalar; quoted and block scalars are strings."""
         plain = kind is yaml.ScalarNode and implicit[0]
         return next(
             (name for name, pattern in _CORE_SCHEMA.items() if plain and pattern.fullmatch(value)),
@@ -59,7 +72,7 @@ class _Loader(yaml.SafeLoader):
         )
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose the next node within the limits, and join the surrogate pairs by which JSON escapes characters."""
+        """Compose the next node within the limits, with the surrogate pairs of JSON joined."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line
         self._depth += 1
@@ -69,7 +82,7 @@ class _Loader(yaml.SafeLoader):
         if event.tag is not None:
             _refuse(line, "tags are not allowed")
         if self._depth > MAX_DEPTH:
-            _refuse(line, f"values are nested more than {MAX_DEPTH} deep")
+            _refuse(line, _TOO_DEEP)
         if self._nodes > MAX_NODES:
             _refuse(line, f"there are more than {MAX_NODES} values")
         node = super().compose_node(parent, index)
@@ -83,13 +96,16 @@ class _Loader(yaml.SafeLoader):
 
 
 def compose(data: bytes) -> yaml.MappingNode:
-    """Return the root node of the only document.
+    """Return the root of the only document.
+
+    Args:
+        data: YAML or JSON in UTF-8, with or without a byte order mark.
 
     Raises:
-        ConfigError: It is larger than ``MAX_BYTES``, is not UTF-8, YAML or a mapping, or holds what a configuration may not.
+        ConfigError: It is not UTF-8, YAML or a mapping, has an anchor or a tag, or exceeds a limit.
     """
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{NOT_VALID}: it has {len(data)} bytes, more than {MAX_BYTES}")
+        raise ConfigError(f"{NOT_VALID}: it has {len(data)} bytes, at most {MAX_BYTES} are allowed")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -119,8 +135,13 @@ def compose(data: bytes) -> yaml.MappingNode:
     return root
 
 
+def names(root: yaml.MappingNode) -> frozenset[str]:
+    """Return the names at the top level."""
+    return frozenset(name.value for name, _ in root.value if isinstance(name, yaml.ScalarNode))
+
+
 def _remedy(error: yaml.MarkedYAMLError) -> str:
-    """Return what to do about the two mistakes that are made most."""
+    """Return what to do about the two most frequent mistakes."""
     if error.context == "while scanning an alias":
         return _QUOTE_GLOBS
     return ", indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
@@ -134,7 +155,7 @@ def plain(node: yaml.Node) -> Json:
     """Return the value of a scalar.
 
     Raises:
-        ValueError: It is a number that JSON cannot carry everywhere.
+        ValueError: It is a number that not every reader of JSON takes.
     """
     text: str = node.value
     match node.tag:
@@ -159,15 +180,10 @@ def plain(node: yaml.Node) -> Json:
 
 
 def got(node: yaml.Node) -> str:
-    """Return what a problem says about the value that has it: a scalar is shown as it was written, but never the user of a URL."""
+    """Return a value as problems show it, `` (got "a")``; the user of a URL is left out."""
     if not isinstance(node, yaml.ScalarNode):
         return f" (got a {'list' if isinstance(node, yaml.SequenceNode) else 'mapping'})"
     before, at, after = node.value.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     text = cut(f"{scheme}//...@{after}" if at and slashes else node.value, 60)
     return f' (got "{text}")' if node.tag == "str" else f" (got {text or 'nothing'})"
-
-
-def cut(text: str, length: int) -> str:
-    """Return at most ``length`` characters of a text, the last three of them dots where it was longer."""
-    return text if len(text) <= length else text[: length - 3] + "..."

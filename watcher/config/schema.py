@@ -1,34 +1,40 @@
-"""Decides what the keys of a configuration mean, and makes its ``Spec``. Imports no yaml: see ``document.py``, ``reading.py``."""
+"""Declares every key of a configuration, beside the field of the spec that it fills."""
 
 from __future__ import annotations
 
-import posixpath
-import re
-from difflib import get_close_matches
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from watcher.addresses import literal_address, normal_endpoint
-from watcher.config.document import EXAMPLE, MAX_BYTES, MAX_DEPTH, MAX_NODES, compose
+from watcher.config.document import EXAMPLE, compose, names
 from watcher.config.fields import (
-    MAX_PROBLEMS,
+    Location,
     MismatchError,
-    Reader,
-    Reading,
-    boolean,
+    choice,
     duration,
-    integer,
+    flag,
     label,
-    mapping,
-    matching,
+    list_of,
     metadata,
-    one_of,
-    parse_duration,
-    scalar,
-    sequence,
-    text_of,
+    or_auto,
+    set_of,
+    text,
+    whole,
 )
-from watcher.filters.glob import searched_characters
-from watcher.filters.path_filter import check_pattern
+from watcher.config.places import (
+    BUCKET,
+    ENDPOINT,
+    PATH,
+    PATH_ALONE,
+    PREFIX,
+    REGION,
+    ROLE,
+    URI,
+    is_address,
+)
+from watcher.config.problems import Problems
+from watcher.config.sections import Key, Section
+from watcher.config.suggestions import KeyRow, suggestion
+from watcher.filters.glob import components_of
 from watcher.model import ChangeType
 from watcher.spec import (
     AddressingStyle,
@@ -44,33 +50,18 @@ from watcher.spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "parse_duration", "parse_spec"]
+MAX_GLOBS, MAX_GLOB_CHARS = 100, 200
+"""Maximum number of globs in a list, and of characters in each."""
 
-_IS_DIRECTORY = 'is a directory, write "directory:" in place of "s3:"'
-_MAX_PATTERN = 1000
-_MAX_PATTERNS = 1000
-_MAX_SEARCHED = 500
-"""Characters of the globs in a list that are searched for: for a path of 4,095 bytes they hold the interpreter for some 5 to 10 ms."""
+MAX_METADATA_BYTES = 4096
+"""Maximum size of the metadata, which every event repeats, in bytes of JSON."""
 
-_MAX_PATH_BYTES = 4095
-_MAX_PREFIX_BYTES = 1024
 _AUTO_POLL_MIN_S = 10.0
 _REQUEST_BUDGET = 300_000
-"""LIST requests in 30 days that ``poll_interval: auto`` keeps to by default: $1.50, and a small bucket every 10 seconds."""
-
-_MAX_PORT = 65535
-
-_ARN = r"arn:[a-z0-9-]+:s3[a-z-]*:[a-z0-9-]*:[0-9]{12}:(?:outpost[:/][A-Za-z0-9-]{1,63}[:/])?accesspoint[:/][A-Za-z0-9.-]{1,63}"
-_BUCKET_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{1,61}}[A-Za-z0-9]|{_ARN}")
-_S3_URI = re.compile(rf"s3://({_ARN}|[^/]*)(?:/(.*))?", re.DOTALL)
-_REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_ENDPOINT = re.compile(
-    r"(?P<origin>https?://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?)(?P<path>/[!-~]*)?",
-    re.IGNORECASE | re.ASCII,
-)
-_ROLE = re.compile(r"arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:[A-Za-z0-9]*:role/[!-~]{1,600}")
+"""LIST requests in 30 days that ``poll_interval: auto`` keeps to by default: $1.50, and a small
+bucket every 10 seconds."""
 
 
 def parse_spec(data: bytes) -> Spec:
@@ -80,221 +71,258 @@ def parse_spec(data: bytes) -> Spec:
         data: YAML or JSON in UTF-8, with or without a byte order mark.
 
     Raises:
-        ConfigError: It is not valid. One line names all problems (the first ``MAX_PROBLEMS``), each with line (from 1) and key.
+        ConfigError: It is not valid. One line reports all problems (the first ``MAX_PROBLEMS``),
+            each with its line, from 1, and its key.
     """
     root = compose(data)
-    reading = Reading()
-    spec = reading.value(root, "", root.start_mark.line, _SPEC)
-    if not isinstance(spec, Spec):
-        reading.fail()
+    problems = Problems()
+
+    def suggest(section: str, name: str) -> str:
+        return suggestion(tuple(keys()), names(root), section, name)
+
+    spec = Location(problems, suggest, root.start_mark.line).read(_TOP.read, root)
+    problems.check()
+    assert isinstance(spec, Spec)  # noqa: S101 - what the section makes where nothing is wrong
     return spec
 
 
-def _meant(name: str, fields: Mapping[str, Reader]) -> str:
-    """Return what to say of the key that was probably meant, if there is one."""
-    if close := get_close_matches(name[:60], fields, n=1):
-        return f', did you mean "{close[0]}"?'
-    homes = [
-        home
-        for home, inner in (("directory", _DIRECTORY), ("s3", _BUCKET), ("batch", _BATCH))
-        if name in inner
-    ]
-    if homes:
-        return f", it belongs under {' or '.join(homes)}"
-    return ", it belongs at the top level" if name in _TOP else ""
+def keys() -> Iterator[KeyRow]:
+    """Yield what the documents say about each key, in their order."""
+    yield from _rows(_TOP, "")
 
 
-def _workers(value: object) -> int | None:
-    if isinstance(value, str) and value != "auto":
-        raise MismatchError("must be auto or a whole number from 1 to 64")
-    return None if value == "auto" else integer(value, 1, 64)
+def _rows(section: Section, above: str) -> Iterator[KeyRow]:
+    for key in section.keys:
+        where = above + key.name
+        yield KeyRow(where, section.default(key), key.meaning, key.example, key.is_required)
+        if isinstance(key.kind, Section):
+            yield from _rows(key.kind, f"{where}.")
 
 
-def _glob(value: object) -> str:
-    pattern = text_of(value)
-    if len(pattern) > _MAX_PATTERN:
-        raise MismatchError(f"must have at most {_MAX_PATTERN} characters")
-    check_pattern(pattern)
+def _glob(pattern: str) -> str:
+    if len(pattern) > MAX_GLOB_CHARS:
+        raise MismatchError(f"has {len(pattern)} characters, at most {MAX_GLOB_CHARS} are allowed")
+    components_of(pattern)
     return pattern
 
 
-def _path(value: object) -> str:
-    path = text_of(value)
-    if path.startswith("s3://"):
-        raise MismatchError('is a bucket, write "s3:" in place of "directory:"')
-    if not path.startswith("/"):
-        raise MismatchError("must be absolute")
-    if "\0" in path or len(path.encode()) > _MAX_PATH_BYTES:
-        raise MismatchError(f"must have at most {_MAX_PATH_BYTES} bytes, and no NUL")
-    if ".." in path.split("/"):
-        raise MismatchError('must not go up by "..", since links make that ambiguous')
-    return posixpath.normpath("/" + path.lstrip("/"))
-
-
-def _bucket(value: object) -> str:
-    name = text_of(value)
-    if name.startswith("/"):
-        raise MismatchError(_IS_DIRECTORY)
-    if not _BUCKET_NAME.fullmatch(name):
-        raise MismatchError(
-            "must name a bucket (3 to 63 letters, digits, dots and hyphens, no slash) or be the ARN of an access point"
-        )
-    return name
-
-
-def _prefix(value: object) -> str:
-    prefix = text_of(value)
-    if len(prefix.encode()) > _MAX_PREFIX_BYTES:
-        raise MismatchError(f"must have at most {_MAX_PREFIX_BYTES} bytes")
-    return prefix
-
-
-def _short_bucket(value: object) -> BucketSpec:
-    text = text_of(value)
-    uri = _S3_URI.fullmatch(text)
-    if uri:
-        return BucketSpec(_bucket(uri[1]), _prefix(uri[2] or ""))
-    raise MismatchError(
-        _IS_DIRECTORY if text.startswith("/") else 'must be like "s3://bucket/prefix"'
-    )
-
-
-def _endpoint(value: object) -> str:
-    expected = 'must be http:// or https:// and a host, without user, query and fragment, such as "http://minio:9000"'
-    url = _ENDPOINT.fullmatch(text_of(value))
-    if not url or not 1 <= int(url["port"] or 1) <= _MAX_PORT:
-        raise MismatchError(expected)
-    try:
-        normal_endpoint(url[0])
-    except ValueError as error:
-        raise MismatchError(expected) from error
-    return url["origin"].lower() + (url["path"] or "").rstrip("/")
-
-
-def _check_directory(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if "path" not in values:
-        yield "", 'the key "path" is missing'
-    if values.get("mode") is Mode.POLL and "rescan_interval" in values:
+def _check_directory(
+    values: Mapping[str, Any], given: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    if values.get("mode") is Mode.POLL and "rescan_interval" in given:
         yield "rescan_interval", "has no effect with mode: poll, set poll_interval"
 
 
-def _check_bucket(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if "bucket" not in values:
-        yield "", 'the key "bucket" is missing'
-    if "request_budget" in values and values.get("poll_interval", 0.0) is not None:
+def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    is_auto = "poll_interval" in given and values.get("poll_interval") is None
+    if "request_budget" in given and not is_auto:
         yield "request_budget", "has no effect without poll_interval: auto"
-    url = _ENDPOINT.fullmatch(values.get("endpoint_url") or "")
-    if (
-        url
-        and values.get("addressing_style") is AddressingStyle.VIRTUAL
-        and literal_address(url["host"].strip("[]")) is not None
-    ):
-        yield (
-            "addressing_style",
-            "virtual needs an endpoint_url with a host name, not an IP address",
-        )
+    is_virtual = values.get("addressing_style") is AddressingStyle.VIRTUAL
+    if is_virtual and is_address(values.get("endpoint_url", "")):
+        message = "virtual needs an endpoint_url with a host name, not an IP address"
+        yield "addressing_style", message
 
 
-def _check_batch(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _check_batch(values: Mapping[str, Any], _given: Collection[str]) -> Iterator[tuple[str, str]]:
     if values.get("max_wait") and values.get("max_events", 1) == 1:
         yield "max_wait", "has no effect unless max_events is above 1"
 
 
-def _check_spec(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if "directory" in values and "s3" in values:
+def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    if "directory" in given and "s3" in given:
         yield "s3", "one event source watches either a directory or s3, not both"
-    elif "directory" not in values and "s3" not in values:
+    elif "directory" not in given and "s3" not in given:
         yield "", f"it must say what to watch, {EXAMPLE}"
-    events = values.get("events")
-    if events is not None and not events:
-        yield "events", "must name at least one type"
-    elif events and len(set(events)) < len(events):
-        yield "events", "names a type twice"
-    elif events == (ChangeType.MOVED,) and "s3" in values:
+    if values.get("events") == {ChangeType.MOVED} and "s3" in given:
         yield "events", "a bucket has no moved events"
-    if values.get("format") is Format.S3 and "directory" in values:
+    if values.get("format") is Format.S3 and "directory" in given:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
-    yield from _check_globs(values)
-    if "ack_timeout" in values and values.get("confirm") is not Confirm.ACK:
+    if "ack_timeout" in given and values.get("confirm") is not Confirm.ACK:
         yield "ack_timeout", "has no effect without confirm: ack"
 
 
-def _check_globs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("include", "exclude"):
-        characters = searched_characters(values.get(name) or ())
-        if characters > _MAX_SEARCHED:
-            yield (
-                name,
-                (
-                    f"has {characters} characters in globs with text between two * of a name, or with ** before more than the last name, "
-                    f"they may have {_MAX_SEARCHED}"
-                ),
-            )
-
-
 def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
-    if "poll_interval_s" in values and values["poll_interval_s"] is None:
-        values |= {
-            "poll_interval_s": _AUTO_POLL_MIN_S,
-            "request_budget": values.get("request_budget", _REQUEST_BUDGET),
-        }
+    if values.get("poll_interval_s", 0.0) is None:
+        values["poll_interval_s"] = _AUTO_POLL_MIN_S
+        values.setdefault("request_budget", _REQUEST_BUDGET)
     return BucketSpec(**values)
 
 
 def _make_spec(**values: Any) -> Spec:  # noqa: ANN401
     where = values.pop("directory", None) or values.pop("s3")
-    patterns = Filter(values.pop("include", ()), values.pop("exclude", ()))
-    return Spec(
-        where, filter=patterns, events=frozenset(values.pop("events", ChangeType)), **values
-    )
+    names = {field.name for field in fields(Filter)} & values.keys()
+    return Spec(where, filter=Filter(**{name: values.pop(name) for name in names}), **values)
 
 
-_DIRECTORY: dict[str, Reader] = {
-    "path": scalar(_path),
-    "recursive": scalar(boolean),
-    "mode": one_of(Mode),
-    "poll_interval": duration("100ms", "24h"),
-    "rescan_interval": duration("1s", "24h"),
-    "settle": duration("0s", "1m"),
-    "follow_symlinks": scalar(boolean),
-}
-_BUCKET: dict[str, Reader] = {
-    "bucket": scalar(_bucket),
-    "prefix": scalar(_prefix),
-    "region": matching(_REGION, 'a region such as "eu-west-1"'),
-    "endpoint_url": scalar(_endpoint),
-    "addressing_style": one_of(AddressingStyle),
-    "profile": scalar(label),
-    "role_arn": matching(
-        _ROLE, 'the ARN of a role, such as "arn:aws:iam::123456789012:role/reader"'
+_DIRECTORY = Section(
+    (DirectorySpec,),
+    (
+        Key("path", PATH, "Absolute path of the directory.", "/data/in", is_required=True),
+        Key("recursive", flag(), "Subdirectories too.", "false"),
+        Key(
+            "mode",
+            choice(Mode),
+            "`notify` uses notifications of the kernel, `poll` scans; `auto` uses notifications "
+            "where they work.",
+            "poll",
+        ),
+        Key(
+            "poll_interval", duration("100ms", "24h"), "Time between two scans when polling.", "1m"
+        ),
+        Key(
+            "rescan_interval",
+            duration("1s", "24h"),
+            "Time between two safety scans when notified.",
+            "1h",
+        ),
+        Key(
+            "settle",
+            duration("0s", "1m"),
+            "A file that is still open counts as complete when it was not written to for this "
+            "time.",
+            "5s",
+        ),
+        Key(
+            "follow_symlinks",
+            flag(),
+            "A link to a file counts as the file (see Security); links to directories are followed "
+            "inside the watched directory.",
+            "false",
+        ),
     ),
-    "request_payer": scalar(boolean),
-    "poll_interval": duration("1s", "24h", or_auto=True),
-    "request_budget": scalar(lambda value: integer(value, 1000, 10**9)),
-    "list_workers": scalar(_workers),
-}
-_BATCH: dict[str, Reader] = {
-    "max_events": scalar(lambda value: integer(value, 1, 1000)),
-    "max_wait": duration("0s", "5m"),
-}
-_TOP: dict[str, Reader] = {
-    "directory": mapping(
-        _DIRECTORY,
-        DirectorySpec,
-        _check_directory,
-        _meant,
-        short=scalar(lambda value: DirectorySpec(_path(value))),
+    DirectorySpec,
+    _check_directory,
+    short=PATH_ALONE,
+    short_name="a path",
+)
+
+_BUCKET = Section(
+    (BucketSpec,),
+    (
+        Key("bucket", BUCKET, "Name, alias or access point ARN.", "landing", is_required=True),
+        Key("prefix", PREFIX, "Only keys that begin with this text.", "in/"),
+        Key("region", REGION, "AWS region; without it, that of the environment.", "eu-west-1"),
+        Key("endpoint_url", ENDPOINT, "The store, if it is not Amazon S3.", "http://minio:9000"),
+        Key(
+            "addressing_style",
+            choice(AddressingStyle),
+            "Where the bucket name goes: `path`, `virtual` or `auto`.",
+            "path",
+        ),
+        Key("profile", label(), "Profile of the shared AWS configuration.", "audit"),
+        Key("role_arn", ROLE, "Role to assume.", "arn:aws:iam::123456789012:role/watcher"),
+        Key("request_payer", flag(), "The requester pays.", "true"),
+        Key(
+            "poll_interval",
+            or_auto(duration("1s", "24h")),
+            "Time between two listings; `auto`: from 10 s to 15 min, as the budget allows.",
+            "5m",
+        ),
+        Key(
+            "request_budget",
+            whole(1000, 10**9),
+            "With `poll_interval: auto`, LIST requests in 30 days to keep to.",
+            "1000000",
+            default=str(_REQUEST_BUDGET),
+        ),
+        Key(
+            "list_workers",
+            or_auto(whole(1, 64)),
+            "Pages of a large bucket's listing that may be fetched at once; `auto`: up to 16, as "
+            "needed.",
+            "4",
+        ),
     ),
-    "s3": mapping(_BUCKET, _make_bucket, _check_bucket, _meant, short=scalar(_short_bucket)),
-    "id": scalar(label),
-    "include": sequence(scalar(_glob), _MAX_PATTERNS),
-    "exclude": sequence(scalar(_glob), _MAX_PATTERNS),
-    "events": sequence(one_of(ChangeType), 10),
-    "existing": one_of(Existing),
-    "format": one_of(Format),
-    "metadata": metadata,
-    "batch": mapping(_BATCH, Batch, _check_batch, _meant),
-    "confirm": one_of(Confirm),
-    "ack_timeout": duration("1s", "24h"),
-}
-_SPEC = mapping(_TOP, _make_spec, _check_spec, _meant)
+    _make_bucket,
+    _check_bucket,
+    short=URI,
+    short_name="a URI",
+)
+
+_BATCH = Section(
+    (Batch,),
+    (
+        Key("max_events", whole(1, 1000), "Maximum number of events in one payload.", "100"),
+        Key(
+            "max_wait",
+            duration("0s", "5m"),
+            "A payload that is not full leaves after this time.",
+            "5s",
+        ),
+    ),
+    Batch,
+    _check_batch,
+)
+
+_GLOBS = list_of(text(_glob), MAX_GLOBS)
+
+_TOP = Section(
+    (Spec, Filter),
+    (
+        Key("directory", _DIRECTORY, "A path, or a mapping with the keys below.", "/data/in"),
+        Key("s3", _BUCKET, "A URI, or a mapping with the keys below.", "s3://landing/in/"),
+        Key(
+            "id",
+            label(),
+            "Names the watch; without it, the key under `generic` does. See State and identity.",
+            "orders",
+        ),
+        Key(
+            "include",
+            _GLOBS,
+            "Globs; one of them must match. Empty admits all.",
+            '["*.csv"]',
+        ),
+        Key(
+            "exclude",
+            _GLOBS,
+            "Globs; none of them may match. Excluded directories are not read.",
+            '["**/tmp/**"]',
+        ),
+        Key(
+            "events",
+            set_of(ChangeType),
+            "Which changes are reported.",
+            "[created, modified]",
+        ),
+        Key(
+            "existing",
+            choice(Existing),
+            "At the first start: `skip` reports nothing, `report` reports each entry as `created`.",
+            "report",
+        ),
+        Key(
+            "format",
+            choice(Format),
+            "Shape of the payload: `flat`, `cloudevents` or `s3`.",
+            "cloudevents",
+        ),
+        Key(
+            "metadata",
+            metadata(MAX_METADATA_BYTES),
+            "Copied into every event; at most 4 KiB as JSON.",
+            "{team: data}",
+        ),
+        Key(
+            "batch",
+            _BATCH,
+            "How many events a payload has; a mapping with the keys below.",
+            "{max_events: 100}",
+        ),
+        Key(
+            "confirm",
+            choice(Confirm),
+            "What confirms an event: `time` or `ack`, see Acknowledgements.",
+            "ack",
+        ),
+        Key(
+            "ack_timeout",
+            duration("1s", "24h"),
+            "With `confirm: ack`, an event that is not acknowledged is written again after this "
+            "time.",
+            "5m",
+        ),
+    ),
+    _make_spec,
+    _check_top,
+)

@@ -1,14 +1,13 @@
-"""Decides what a glob means: its components, the regular expression that matches it, and whether that has to search.
+"""Defines what a glob means: its components, and the regular expression that matches it.
 
-A path is a list of components cut at every ``/`` (so the key ``a//b`` has three, one of them empty). A pattern is one as well, in which
-``**`` stands for any number of components. It becomes a regular expression without backtracking: what lies between two stars is
-committed to where it is first found (an atomic group), which is exact for globs, because the star after it takes up the rest. What
-follows the last star of a component has a fixed length, and so its place is known.
+A path is a list of components, cut at every ``/`` (so the key ``a//b`` has three, one of them
+empty). A pattern is a list of components too, in which ``**`` stands for any number of them. Its
+regular expression does not backtrack: text between two stars is committed to where it is first
+found (an atomic group). That is exact for globs, because the star after it takes up the rest. Text
+after the last star of a component has a fixed length, so its position is known.
 
-What remains is to search: what lies between two stars is tried at each place of a path, which may take as many steps as the path and the
-pattern have characters, multiplied. Such globs are counted (see ``searched_characters``); all others take a path in one pass.
-
-Pure: imports nothing but the standard library.
+What remains is a search: text between two stars is tried at each position, which takes at most as
+many steps as the path has characters, times those of the pattern.
 """
 
 from __future__ import annotations
@@ -27,14 +26,16 @@ _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
 
 
 def components_of(pattern: str) -> list[str]:
-    """Return the components of a pattern in normal form: anchored at the root, no ``**`` twice in a row or before a final ``*``.
+    """Return the components of a pattern in normal form.
+
+    They are anchored at the root, with no ``**`` twice in a row or before a final ``*``.
 
     Raises:
-        ValueError: The pattern is empty, or a component is malformed; the text names it.
+        ValueError: The pattern is empty or malformed; the text continues the name of its key.
     """
     body = pattern.removeprefix("/")
     if not body:
-        raise ValueError(f'nothing is named by the pattern "{pattern}"')
+        raise ValueError('must name something, such as "*.csv"')
     names = body.removesuffix("/").split("/")
     if "/" not in pattern.removesuffix("/"):
         names.insert(0, DEEP)
@@ -43,57 +44,28 @@ def components_of(pattern: str) -> list[str]:
     components = [
         name for name, following in pairwise([*names, ""]) if not name == following == DEEP
     ]
-    try:
-        for component in components:
-            _segment(component)
-    except ValueError as error:
-        raise ValueError(f'{error} in the pattern "{pattern}"') from None
+    for component in components:
+        _segment(component)
     return components[:-1] if components[-2:] == [DEEP, "*"] else components
 
 
 def suffix_of(components: Sequence[str]) -> str | None:
-    """Return ``.csv`` for the pattern ``*.csv`` and nothing for any that is less plain."""
+    """Return ``.csv`` for the pattern ``*.csv``; None for a pattern of any other form."""
     *depth, name = components
     suffix = name.removeprefix("*")
     return suffix if depth == [DEEP] and suffix != name and _is_literal(suffix) else None
 
 
 def directory_of(components: Sequence[str]) -> str | None:
-    """Return ``tmp`` for the pattern ``tmp/``, which is ``**/tmp/**``, and nothing for any that is less plain."""
+    """Return ``tmp`` for ``tmp/``, which is ``**/tmp/**``; None for a pattern of any other form."""
     match components:
         case ["**", name, "**"] if _is_literal(name):
             return name
     return None
 
 
-def searched_characters(patterns: Iterable[str]) -> int:
-    """Return how many characters those of the patterns have that have to be searched for: what they cost, for each byte of a path.
-
-    These are patterns with something between two stars of a name (``*cache*``), and those with ``**`` before more than the last name
-    (``**/in/*.csv``, ``cache*/``); but ``tmp/``, which names a directory at any depth, is not searched for. They count in normal form,
-    ``cache*/`` as ``**/cache*/**``, since each takes its time however short it is.
-
-    Raises:
-        ValueError: A pattern is not a glob; the text names it.
-    """
-    return sum(
-        len("/".join(components))
-        for components in map(components_of, patterns)
-        if _is_searched(components)
-    )
-
-
-def _is_searched(components: Sequence[str]) -> bool:
-    """Return whether these components are matched by an ``expression`` that tries something at several places."""
-    if directory_of(components) is not None:
-        return False
-    _, *found = _blocks(components)
-    is_deep = len(found) > 1 or any(len(block) > 1 for block in found)
-    return is_deep or any(any(_between_stars(name)[1:-1]) for name in components)
-
-
 def expression(components: Sequence[str]) -> str:
-    """Return a regular expression, for ``fullmatch`` with DOTALL, of components in normal form."""
+    """Return the regular expression of components, for ``fullmatch`` with DOTALL."""
     first, *found = [[_segment(name) for name in block] for block in _blocks(components)]
     if not found:
         return "/".join(first)
@@ -105,7 +77,7 @@ def expression(components: Sequence[str]) -> str:
 
 
 def name_expression(components: Sequence[str]) -> str | None:
-    """Return what ``expression`` has after ``(?:.*/)?+`` for a pattern of the last name alone, at any depth; nothing for others."""
+    """Return the regular expression of the last name, for a pattern that is no more; else None."""
     *depth, name = components
     return _segment(name) if depth == [DEEP] and name != DEEP else None
 
@@ -115,7 +87,7 @@ def _is_literal(component: str) -> bool:
 
 
 def _blocks(components: Sequence[str]) -> list[list[str]]:
-    """Return components in normal form cut at each ``**``; only the first and the last block may be empty."""
+    """Return components cut at each ``**``; in normal form only the first and last can be empty."""
     blocks: list[list[str]] = [[]]
     for component in components:
         if component == DEEP:
@@ -130,7 +102,7 @@ def _below(segments: Sequence[str]) -> str:
 
 
 def _segment(component: str) -> str:
-    """Return a regular expression of one component, in which nothing can match a slash.
+    """Return the regular expression of one component, of which no part matches a slash.
 
     Raises:
         ValueError: A ``[`` is not closed, or a range runs backwards.
@@ -143,13 +115,13 @@ def _segment(component: str) -> str:
     head += "".join(f"(?>[^/]*?{_characters(run)})" for run in middle if run)
     if not tail:
         return head + "[^/]*+"
-    # What the head has taken is not there for the tail.
+    # The tail must not match characters that the head has matched.
     room = f"(?=[^/]{{{len(tail)}}})" if head else ""
     return f"{head}{room}[^/]*+(?<={_characters(tail)})"
 
 
 def _between_stars(component: str) -> list[list[str]]:
-    """Return the symbols of a component, each of which matches one character, cut at its stars."""
+    """Return the symbols of a component, of which each matches one character, cut at its stars."""
     runs: list[list[str]] = [[]]
     for symbol in _TOKEN.findall(component):
         if symbol == "*":
@@ -164,7 +136,7 @@ def _characters(run: Iterable[str]) -> str:
 
 
 def _character(symbol: str) -> str:
-    """Return the regular expression of a symbol: ``?``, ``[...]`` or a character.
+    """Return the regular expression of ``?``, ``[...]`` or a character.
 
     Raises:
         ValueError: A ``[`` is not closed, or a range runs backwards.
@@ -172,7 +144,9 @@ def _character(symbol: str) -> str:
     if symbol == "?":
         return "[^/]"
     if symbol == "[":
-        raise ValueError('a "[" is not closed before the next "/"')
+        raise ValueError(
+            'has a "[" that is not closed before the next "/", write "[[]" for a bracket'
+        )
     if len(symbol) == 1:
         return re.escape(symbol)
     if symbol.startswith("[!"):
@@ -181,14 +155,14 @@ def _character(symbol: str) -> str:
 
 
 def _ranges(members: str) -> Iterable[str]:
-    """Yield the ranges of a class, without the slash.
+    """Yield the ranges of a class; the slash is left out.
 
     Raises:
         ValueError: A range runs backwards.
     """
     for low, high in _RANGE.findall(members):
         if high and high < low:
-            raise ValueError(f'the range "{low}-{high}" runs backwards')
+            raise ValueError(f'has the range "{low}-{high}", which runs backwards')
         if low < "/" < high:
             yield f"{re.escape(low)}-.0-{re.escape(high)}"
         else:

@@ -1,14 +1,12 @@
-"""Decides which paths count: include and exclude globs, compiled once, matched in time that no pattern can blow up.
+"""Decides which paths count, by the include and exclude globs of one watch.
 
-Paths are bytes. They are decoded with ``surrogateescape``, so that ``?`` is one code point or one byte that is not UTF-8.
-
-Pure: imports nothing but the standard library, ``globs.py`` and ``spec.py``.
+Paths are bytes. They are decoded with ``surrogateescape``, so that ``?`` is one code point, or one
+byte that is not UTF-8.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING
 
 from watcher.filters.glob import (
@@ -21,52 +19,58 @@ from watcher.filters.glob import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from watcher.spec import Filter
 
-_LARGE = 4096
-"""Characters of a regular expression."""
-_COMPILING = threading.Lock()
-"""One at a time, for an expression takes ten times as much memory while it is compiled as it does afterwards."""
+_CHUNK_CHARS = 500
+"""Maximum characters of globs in one regular expression. A match holds the interpreter, with the
+worst globs and a path of 4,095 bytes for 6 ms; other threads can run before the next one."""
 
 _FEW = 2
-"""So many directories are found sooner by a regular expression than by cutting the path."""
+"""Directories that a regular expression finds sooner than cutting the path into names does."""
 
 
 class PathFilter:
-    """The include and exclude globs of one watch.
+    """The include and exclude globs of one watch, compiled.
 
-    - A pattern without a slash matches the last name at any depth; with one it matches the whole path. A leading slash only anchors.
-    - ``*`` and ``?`` match within a name, ``[a-z]`` and ``[!a-z]`` one character of it; ``[*]`` is a star. There is no other escape.
-    - ``**`` as a whole component matches any number of components, at the end of a pattern at least one: ``tmp/**`` is all below ``tmp``.
+    - A pattern without a slash matches the last name at any depth; with one it matches the whole
+    path. A leading slash only anchors.
+    - ``*`` and ``?`` match within a name, ``[a-z]`` and ``[!a-z]`` one character of it; ``[*]`` is
+    a star. There is no other escape.
+    - ``**`` as a whole component matches any number of components, at the end of a pattern at least
+    one: ``tmp/**`` is all below ``tmp``.
     - A trailing slash means everything below: ``tmp/`` is ``**/tmp/**``, ``/tmp/`` is ``tmp/**``.
     - Letters match in their case, and a leading dot is a character like others.
+
+    Args:
+        patterns: The globs.
+
+    Raises:
+        ValueError: A pattern is not a glob.
     """
 
     __slots__ = ("_exclude", "_include", "_subtrees")
 
     def __init__(self, patterns: Filter) -> None:
-        """Understand the globs.
-
-        Raises:
-            ValueError: A pattern is not a glob; the text names it.
-        """
         include = [components_of(pattern) for pattern in patterns.include]
         exclude = [components_of(pattern) for pattern in patterns.exclude]
+        subtrees = [components for components in exclude if components[-1] == DEEP]
         self._include = _AnyOf(include) if include else None
         self._exclude = _AnyOf(exclude) if exclude else None
-        subtrees = [components for components in exclude if components[-1] == DEEP]
         self._subtrees = _AnyOf(subtrees) if subtrees else None
 
     def admits(self, path: bytes) -> bool:
-        """Return whether the file or object at ``path`` counts: some include pattern matches, or there is none, and no exclude pattern."""
+        """Return whether the file or object at ``path`` counts.
+
+        It does if an include pattern matches it, or there is none, and no exclude pattern does.
+        """
         return (self._include is None or self._include.matches(path)) and (
             self._exclude is None or not self._exclude.matches(path)
         )
 
     def admits_directory(self, path: bytes) -> bool:
-        """Return whether anything below the directory ``path`` may count; False means that it need not be read.
+        """Return whether a path below a directory may count; if not, it need not be read.
 
         Args:
             path: Relative, with or without a trailing slash; empty for the root.
@@ -79,11 +83,11 @@ class PathFilter:
 class _AnyOf:
     """Patterns of which one must match.
 
-    The plain ones (``*.csv``, and ``tmp/`` where there are many) are compared as they are; all others become one regular expression, in
-    which those of the last name share the way to it.
+    Patterns of the form ``*.csv``, and many of the form ``tmp/``, are compared as bytes; all others
+    become regular expressions.
     """
 
-    __slots__ = ("_directories", "_regex", "_suffixes", "_waiting")
+    __slots__ = ("_directories", "_expressions", "_suffixes")
 
     def __init__(self, patterns: Iterable[Sequence[str]]) -> None:
         suffixes, directories = list[bytes](), set[str]()
@@ -100,8 +104,7 @@ class _AnyOf:
             directories.clear()
         self._suffixes = tuple(suffixes)
         self._directories = frozenset(directory.encode() for directory in directories)
-        self._waiting: Sequence[Sequence[str]] = others
-        self._regex: re.Pattern[str] | None = None
+        self._expressions = tuple(map(_compile, _chunks(others)))
 
     def matches(self, path: bytes) -> bool:
         """Return whether a pattern matches the whole of ``path``."""
@@ -112,41 +115,40 @@ class _AnyOf:
             names.pop()
             if not self._directories.isdisjoint(names):
                 return True
-        if self._waiting:
-            # Only now, in the thread that matches: a thousand patterns take a third of a second.
-            self._regex = _compile(self._waiting)
-            self._waiting = ()
-        return (
-            self._regex is not None
-            and self._regex.fullmatch(path.decode("utf-8", "surrogateescape")) is not None
-        )
+        if not self._expressions:
+            return False
+        text = path.decode("utf-8", "surrogateescape")
+        # A generator expression would cost as much as a match.
+        for regex in self._expressions:  # noqa: SIM110
+            if regex.fullmatch(text) is not None:
+                return True
+        return False
+
+
+def _chunks(patterns: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """Yield patterns in lists of at most ``_CHUNK_CHARS`` characters, or of one pattern."""
+    chunk: list[Sequence[str]] = []
+    chars = 0
+    for components in patterns:
+        length = len("/".join(components))
+        if chunk and chars + length > _CHUNK_CHARS:
+            yield chunk
+            chunk, chars = [], 0
+        chunk.append(components)
+        chars += length
+    if chunk:
+        yield chunk
 
 
 def _compile(patterns: Iterable[Sequence[str]]) -> re.Pattern[str]:
     """Return a regular expression for patterns of which one must match."""
-    names, paths = list[str](), list[str]()
+    names, alternatives = list[str](), list[str]()
     for components in patterns:
         if (name := name_expression(components)) is not None:
             names.append(name)
         else:
-            paths.append(expression(components))
-    return compile_any([f"(?:.*/)?+(?:{'|'.join(names)})", *paths] if names else paths)
-
-
-def compile_any(alternatives: Sequence[str]) -> re.Pattern[str]:
-    """Return a regular expression of which one alternative must match, kept by nobody else if it is large."""
-    with _COMPILING:
-        regex = re.compile("|".join(alternatives), re.DOTALL)
-    if len(regex.pattern) > _LARGE:
-        # re keeps the last 512 that were compiled: half a gigabyte, if all are large. A large one shall go with its watch.
-        re.purge()
-    return regex
-
-
-def check_pattern(pattern: str) -> None:
-    """Do nothing if the pattern is a glob; cheaper than to compile it.
-
-    Raises:
-        ValueError: It is not; the text names it.
-    """
-    components_of(pattern)
+            alternatives.append(expression(components))
+    if names:
+        # They share the way to the last name.
+        alternatives.insert(0, f"(?:.*/)?+(?:{'|'.join(names)})")
+    return re.compile("|".join(alternatives), re.DOTALL)

@@ -18,6 +18,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
+from watcher.config.document import MAX_BYTES
 from watcher.config.schema import parse_spec
 from watcher.errors import (
     ConfigError,
@@ -252,11 +253,9 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             raise ConfigError(
                 f"the event source's name has {len(request.name)} characters; up to {NAME_CHARS} are allowed"
             )
-        if len(request.config) > self._settings.max_config_bytes:
-            message = f"the configuration has {len(request.config)} bytes; up to {self._settings.max_config_bytes} are allowed"
-            raise LimitError(
-                message, hint="shorten it, or start the server with a higher --max-config-bytes"
-            )
+        if len(request.config) > MAX_BYTES:
+            message = f"the configuration has {len(request.config)} bytes, at most {MAX_BYTES} are allowed"
+            raise LimitError(message, hint="shorten it, or use several event sources")
         async with self._fair_queue.turn(principal):
             spec = await run_in_thread(lambda: parse_spec(request.config))
         return self._policy.authorize(spec, principal)

@@ -1,84 +1,79 @@
-"""Configurations that are bombs: what they cost is bounded, and who sends them waits for nobody but themselves."""
-
-from __future__ import annotations
+"""Configurations that are bombs: their cost is bounded, and only their senders wait."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from grpc import StatusCode
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+from support.client import Client
+from watcher.config.document import MAX_BYTES
+from watcher.config.schema import MAX_GLOB_CHARS, MAX_METADATA_BYTES
 
-    from support.client import Client
-
-    Abuse = Callable[[int], AbstractContextManager[None]]
+Abuse = Callable[[int], AbstractContextManager[None]]
 
 pytestmark = pytest.mark.timeout(900)
 
 MB = 1 << 20
-LARGEST = 64 * 1024
-"""A larger one is not looked at."""
 TIMES = 6
 LEVELS = "abcdefghijklmnop"
-
 BOMBS = {
     "aliases": "\n".join(
         f"{now}: &{now} [{', '.join([f'*{before}'] * 9)}]" for before, now in pairwise(LEVELS)
     ),
-    "anchors": "\n".join(f"k{number}: &a{number} x" for number in range(4000)),
-    "nesting of lists": "a: " + "[" * 60_000,
-    "nesting of mappings": "\n".join(" " * depth + "a:" for depth in range(350)),
-    "one scalar": "directory: " + "x" * (LARGEST - 20),
-    "a number": "directory: /\nid: " + "9" * 60_000,
-    "many keys": "\n".join(f"k{number}: 1" for number in range(6000)),
-    "many small values": f"metadata: [{','.join('1' for _ in range(30_000))}]",
+    "anchors": "\n".join(f"k{number}: &a{number} x" for number in range(1000)),
+    "nesting of lists": "a: " + "[" * 16_000,
+    "nesting of mappings": "\n".join(" " * depth + "a:" for depth in range(170)),
+    "one scalar": "directory: " + "x" * (MAX_BYTES - 20),
+    "a number": "directory: /\nid: " + "9" * 16_000,
+    "many keys": "\n".join(f"k{number}: 1" for number in range(1600)),
+    "many small values": f"metadata: [{','.join('1' for _ in range(8000))}]",
     "many problems": f"include: [{','.join(['{}'] * 1300)}]",
-    "many documents": "---\n" * 16_000,
-    "folded lines": "id: >\n" + " \n" * 30_000,
-    "escapes": 'id: "' + "\\x41" * 16_000 + '"',
-    "nothing but quotes": "'" * 60_000,
-    "directives": "%a\n" * 21_000,
+    "many documents": "---\n" * 4000,
+    "folded lines": "id: >\n" + " \n" * 8000,
+    "escapes": 'id: "' + "\\x41" * 4000 + '"',
+    "nothing but quotes": "'" * 16_000,
+    "directives": "%a\n" * 5400,
 }
-SEARCHED = {"levels": "*/a*a/a*a/" * 44, "names": "*a?[!b]" * 60, "depths": "**/*a/" * 80}
-"""As many characters of globs that must be searched for as a list may have, some less for what they end in."""
-PLAIN = "*a/" * 17
-PLAIN_GLOBS = 900
-WATCHES = 6
-DEPTH = 400
-FILES = 200
-LARGE_METADATA = {f"k{number}": "é" * 500 for number in range(50)}
+SEARCHED = {"levels": "*/a*a/a*a/", "names": "*a?[!b]", "depths": "**/*a/*a"}
+"""Pieces of globs that match much of a path before they fail."""
+GLOBS = 75
+WATCHES = 4
+DEPTH = 50
+FILES = 20
+METADATA = {f"k{number}": "é" * 190 for number in range(10)}
 
 
-# PyYAML takes some 100 times the size of its text for marks, tokens and nodes; two are parsed at once.
+# PyYAML takes some 100 times the size of its text; two configurations are parsed at once.
 @pytest.mark.parametrize("kind", BOMBS)
 def test_bombs(abuse: Abuse, client: Client, name: str, kind: str) -> None:
-    """A configuration that would be large, deep or slow to understand is refused, however often it comes."""
-    assert len(BOMBS[kind]) <= LARGEST
-    with abuse(32 * MB):
+    """A configuration that is large, deep or slow to read is refused, however often it comes."""
+    assert len(BOMBS[kind]) <= MAX_BYTES
+    with abuse(16 * MB):
         streams = [client.start(f"{name} {number}", BOMBS[kind]) for number in range(TIMES)]
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
 
 
-# What configuration and compiled patterns take: some 10 MB for each watch.
+# Configuration and regular expressions: a few MB for each watch.
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_globs(abuse: Abuse, client: Client, root: Path, name: str, kind: str) -> None:
-    """Globs that are as long and as many as a configuration takes let several watches find their files, and others theirs."""
+    """Watches with the longest lists of the worst globs find their files, and others theirs."""
     deep = root
     for _ in range(DEPTH):
-        deep /= "aaaa"
+        deep /= "a" * 60
         deep.mkdir()
-    exclude = [f"**/{SEARCHED[kind]}b/", *(f"{PLAIN}b{number}" for number in range(PLAIN_GLOBS))]
+    piece = SEARCHED[kind]
+    longest = (piece * MAX_GLOB_CHARS)[: (MAX_GLOB_CHARS - 6) // len(piece) * len(piece)]
+    exclude = [f"**/{longest}b{number}" for number in range(GLOBS)]
     configs = [
         json.dumps({"directory": str(root), "id": f"{name} {number}", "exclude": exclude})
         for number in range(WATCHES)
     ]
-    assert LARGEST * 0.8 < len(configs[0]) <= LARGEST
-    with abuse(96 * MB):
+    assert MAX_BYTES * 0.9 < len(configs[0]) <= MAX_BYTES
+    with abuse(48 * MB):
         streams = [client.watch(name, config) for config in configs]
         for number in range(FILES):
             (deep / f"{'a' * 200}{number}.csv").touch()
@@ -87,15 +82,15 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str, kind: str) -
             stream.cancel()
 
 
-# Each event has a copy of the metadata: those that wait in memory, or are on their way, are at most 4 MB for a stream.
+# Each event has a copy of the metadata.
 def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> None:
-    """Metadata of fifty kilobytes come with each of many events, and stay out of memory."""
-    with abuse(80 * MB):
-        stream = client.watch(
-            name,
-            json.dumps({"directory": str(root), "metadata": LARGE_METADATA}, ensure_ascii=False),
-        )
-        for number in range(FILES):
+    """The largest metadata come with each of many events, and stay out of memory."""
+    size = len(json.dumps(METADATA, ensure_ascii=False, separators=(",", ":")).encode())
+    assert MAX_METADATA_BYTES * 0.9 < size <= MAX_METADATA_BYTES
+    config = {"directory": str(root), "metadata": METADATA}
+    with abuse(16 * MB):
+        stream = client.watch(name, json.dumps(config, ensure_ascii=False))
+        for number in range(1000):
             (root / f"{number}").touch()
-        assert all(event["metadata"] == LARGE_METADATA for event in stream.wait_count(FILES))
+        assert all(event["metadata"] == METADATA for event in stream.wait_count(1000))
         stream.cancel()

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from support.project import PROJECT
 from unit.documents.test_examples import specs_of
-from watcher.config.schema import parse_spec
+from watcher.config.schema import keys, parse_spec
 from watcher.spec import Spec
 
 SCHEMA = json.loads((PROJECT / "watcher/payload.schema.json").read_bytes())
@@ -23,6 +23,7 @@ PAGES = sorted(
     if page.name != "CHANGELOG.md"
 )
 LINK = re.compile(r"\]\(([^)]+)\)")
+LINKED = re.compile(r"\[([^]]+)\]\([^)]+\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SMALLEST: dict[str, dict[str, Any]] = {
@@ -101,10 +102,16 @@ def with_key(key: str, value: str | None) -> Spec:
     return parse_spec(json.dumps(config).encode())
 
 
-@pytest.mark.parametrize(
-    ("key", "default", "example"),
-    [(row[0], row[1], row[3]) for row in rows("configuration.md", "key | default")],
-)
+def test_the_table_of_keys_is_that_of_the_schema() -> None:
+    """Path, default, meaning and example of each key are declared in the code, without links."""
+    expected = [[row.path, row.default, row.meaning, row.example] for row in keys()]
+    assert [
+        [LINKED.sub(r"\1", cell) for cell in row]
+        for row in rows("configuration.md", "key | default")
+    ] == [[cell.replace("`", "") for cell in row] for row in expected]
+
+
+@pytest.mark.parametrize(("key", "default", "example"), [row[:2] + row[3:4] for row in keys()])
 def test_the_table_of_keys_is_true(key: str, default: str, example: str) -> None:
     """Every example is accepted and is not the default, and every default is what one gets without the key."""
     changed = with_key(key, example)
