@@ -1,7 +1,7 @@
 """The errors of the project: one class for each answer that a client or an operator can get.
 
-Every error carries what is wrong, where, and what to do. An adapter translates the exceptions of its library into these with
-``raise ... from``; ``service.py`` holds the one table from these classes to gRPC statuses. This module imports nothing of ours.
+Every error carries what is wrong, where, and what to do. The adapter of a library translates its
+exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes to gRPC statuses.
 
     WatcherError
     ├── ConfigError            the configuration of an event source is not valid
@@ -19,17 +19,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 PLACE_MAX_BYTES, MESSAGE_MAX_BYTES, HINT_MAX_BYTES = 1000, 2500, 500
-"""What the parts of an error may take in a gRPC status: together 4 KiB, half of what every client accepts; it refuses what is longer."""
+"""Maximum size of the parts of an error in a gRPC status, encoded, in bytes.
+
+Together 4 KiB, half of what every client accepts; a client drops a call with a longer status.
+"""
 
 
 class WatcherError(Exception):
-    """A failure that is told to a person.
+    """A failure that a person reads.
 
     Attributes:
         message: What is wrong, in one sentence without a final full stop.
-        place: Where: a place URI, a file name or a config key; empty where the message says it already.
-        hint: What to do about it, in the imperative; empty where nothing can be done.
-        cause: The class of error in one word, for metrics.
+        place: Where: a place URI, a file name or a config key; empty if the message has it.
+        hint: What to do about it, in the imperative; empty if nothing can be done.
+        cause: The class of the error in one word, for metrics.
     """
 
     cause: ClassVar[str] = "failed"
@@ -41,7 +44,10 @@ class WatcherError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return the error as one line, ``place: message; hint``, control characters escaped; of a part that is long the beginning."""
+        """Return ``place: message; hint`` as one line.
+
+        Control characters are escaped, and long parts are cut at their maximum size.
+        """
         place, hint = _cut(self.place, PLACE_MAX_BYTES), _cut(self.hint, HINT_MAX_BYTES)
         line = _cut(self.message, MESSAGE_MAX_BYTES)
         line = f"{place}: {line}" if place else line
@@ -49,7 +55,7 @@ class WatcherError(Exception):
 
 
 def causes() -> list[str]:
-    """Return the causes that there are, in alphabetical order."""
+    """Return the causes of all classes, in alphabetical order."""
     kinds: list[type[WatcherError]] = [WatcherError, *WatcherError.__subclasses__()]
     return sorted({kind.cause for kind in kinds})
 
@@ -103,18 +109,22 @@ class StateError(WatcherError):
 
 
 def status_bytes(text: str) -> int:
-    """Return what a text takes in a gRPC status: there control characters are escaped, and all but printable ASCII is percent-encoded."""
+    """Return the size of a text in a gRPC status, in bytes.
+
+    Control characters are escaped, and all but printable ASCII is percent-encoded (PROTOCOL-HTTP2
+    of gRPC, "Status-Message").
+    """
     return sum(
         1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
         for char in _escape(text)
     )
 
 
-def _cut(text: str, most_bytes: int) -> str:
-    room = most_bytes
+def _cut(text: str, max_bytes: int) -> str:
+    left_bytes = max_bytes
     for index, char in enumerate(text):
-        room -= status_bytes(char)
-        if room < 0:
+        left_bytes -= status_bytes(char)
+        if left_bytes < 0:
             return f"{_escape(text[:index])}..."
     return _escape(text)
 

@@ -1,4 +1,4 @@
-"""Numbers and strange names as people read them, on a terminal or on a page. Pure."""
+"""Formats numbers, times and untrusted names for people, on a terminal or a page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ _UNITS_S = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def printable(text: str, *, kept: str = "") -> str:
-    """Return text that cannot steer a terminal or begin a line: control characters and bytes that are no text are escaped.
+    """Return text that can neither control a terminal nor begin a line.
+
+    Control characters, and bytes that are not UTF-8, are escaped.
 
     Args:
-        text: From anybody.
-        kept: Characters that stay as they are.
+        text: From any source.
+        kept: Characters that are not escaped.
     """
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii")
@@ -25,7 +27,7 @@ def printable(text: str, *, kept: str = "") -> str:
 
 
 def human_size(size_bytes: float) -> str:
-    """Return a size with three digits or so: ``6 B``, ``1.3 kB``, ``25.0 GB``."""
+    """Return a size with about three digits: ``6 B``, ``1.3 kB``, ``25.0 GB``."""
     if size_bytes < _THOUSAND:
         return f"{size_bytes} B"
     for unit in ("kB", "MB", "GB", "TB"):
@@ -36,27 +38,31 @@ def human_size(size_bytes: float) -> str:
 
 
 def human_duration(duration_s: float) -> str:
-    """Return a duration in its largest unit: ``12 ms``, ``1.5 s``, ``48 s``, ``5 min``, ``3 h``, ``2 d``."""
+    """Return a duration in its largest unit: ``12 ms``, ``1.5 s``, ``48 s``, ``5 min``, ``2 d``."""
     for unit_s, unit in _UNITS_S:
         if duration_s >= unit_s:
             return f"{duration_s // unit_s:.0f} {unit}"
     if duration_s < 1:
         return f"{max(0.0, duration_s) * 1000:.0f} ms"
-    return f"{duration_s:.1f} s" if duration_s < 10 else f"{duration_s:.0f} s"  # noqa: PLR2004 - two digits
+    two_digits_below_s = 10
+    return f"{duration_s:.1f} s" if duration_s < two_digits_below_s else f"{duration_s:.0f} s"
 
 
 def human_age(age_s: float) -> str:
-    """Return how long ago something was, in whole units: ``0 s``, ``48 s``, ``5 min``."""
+    """Return an age in whole units: ``0 s``, ``48 s``, ``5 min``; a negative one is ``0 s``."""
     return f"{max(0.0, age_s):.0f} s" if age_s < _UNITS_S[-1][0] else human_duration(age_s)
 
 
 def human_time(moment: datetime, now: datetime) -> str:
-    """Return the time of day, after the date if that is not today: ``12:00:03``, ``2026-01-31 12:00:03``."""
+    """Return a time of day, after its date unless that is today's.
+
+    ``12:00:03``, ``2026-01-31 12:00:03``.
+    """
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def human_rate(per_s: float) -> str:
-    """Return a rate in the unit that gives a number to read: ``0``, ``3/min``, ``12/s``."""
+    """Return a rate per second, or per minute where it is below one: ``0``, ``3/min``, ``12/s``."""
     if per_s < 1:
         return f"{per_s * 60:.0f}/min" if per_s else "0"
     return f"{per_s:,.0f}/s"

@@ -1,4 +1,4 @@
-"""The settings of a server, as values; ``cli.py`` makes them from flags and the environment. Pure."""
+"""The settings of a server, as values; ``cli/serve.py`` makes them from flags and the environment."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What ``watcher serve`` can be told.
+    """What ``watcher serve`` is started with.
 
     Attributes:
         listen: ``host:port`` or ``unix:/path``; port 0 takes a free one.
-        state_directory: Where state files are.
-        http_listen: ``host:port`` of metrics, health and status; None for none.
-        allow_directories: Directories that may be watched, with all below; ``name=directory`` counts for the token of that name only. With
-            all five lists empty, everything may be watched.
-        allow_buckets: Globs of bucket names, likewise.
-        allow_endpoints: Endpoint URLs, likewise.
-        allow_roles: Globs of ARNs of roles that may be assumed, likewise.
-        allow_profiles: Globs of profiles that may be used, likewise.
-        token_file: Lines of ``name:token``; None lets everyone in.
+        state_directory: Directory of the state files.
+        http_listen: ``host:port`` of metrics, probes and status; None for no HTTP port.
+        allow_directories: Directories that may be watched, with everything below;
+            ``name=directory`` is for the token of that name only. If all five lists are empty,
+            everything may be watched.
+        allow_buckets: Globs of bucket names, or ``name=glob``.
+        allow_endpoints: Endpoint URLs, or ``name=URL``.
+        allow_roles: Globs of ARNs of roles that may be assumed, or ``name=glob``.
+        allow_profiles: Globs of AWS profiles that may be used, or ``name=glob``.
+        token_file: File with lines of ``name:token``; None if clients need no token.
         tls_cert: PEM file of the server's certificate chain.
         tls_key: PEM file of its key.
-        tls_client_ca: PEM file of the authorities whose clients are let in.
-        redelivery_window_s: Seconds after which an event that was written on a living stream is confirmed.
+        tls_client_ca: PEM file of the authorities whose client certificates are accepted.
+        redelivery_window_s: Seconds after which an event written to a live stream is confirmed.
         idle_timeout_s: Seconds without a stream after which a watch stops.
-        journal_cap: Events that a watch holds unconfirmed before it stops looking.
-        journal_retention_s: Seconds for which a confirmed event is kept, so that it can be replayed.
+        journal_cap: Unconfirmed events at which a watch stops reading its place.
+        journal_retention_s: Seconds that a confirmed event is kept, so that it can be replayed.
         max_streams: Streams at once.
-        max_watches: Watches that run at once.
+        max_watches: Running watches at once.
         max_token_streams: Streams at once of one principal.
-        max_token_watches: Watches of one principal whose state is kept, whether they run or not.
+        max_token_watches: Watches of one principal whose state is kept, running or not.
         max_token_entries: Files and objects in the indexes of one principal.
         max_token_journal_bytes: Bytes of unconfirmed payloads of one principal.
     """
@@ -62,14 +63,12 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class WatchLimits:
-    """What the server grants a watch.
+    """How long the payloads of a watch stay in its journal.
 
     Attributes:
-        journal_cap: Unconfirmed changes at which it stops looking.
         window_s: Seconds after which a written event is confirmed.
-        retention_s: Seconds for which a confirmed event can be replayed.
+        retention_s: Seconds that a confirmed event is kept, so that it can be replayed.
     """
 
-    journal_cap: int
     window_s: float
     retention_s: float = 0.0

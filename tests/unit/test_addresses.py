@@ -1,4 +1,4 @@
-"""Decides whether endpoints that are the same are equal, and others are not, and whether addresses are told apart in all their clothes."""
+"""Normal forms of endpoints, and the addresses that every spelling and translator stands for."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from watcher.addresses import (
         "HTTP://MinIO:80//",
     ],
 )
-def test_the_same_endpoint_has_one_form(url: str) -> None:
-    """Case, the default port and trailing slashes make no difference."""
+def test_case_default_port_and_trailing_slashes_make_no_difference(url: str) -> None:
     assert normal_endpoint(url) == "http://minio:80"
 
 
@@ -42,12 +41,12 @@ def test_the_same_endpoint_has_one_form(url: str) -> None:
     ],
 )
 def test_another_endpoint_has_another_form(url: str) -> None:
-    """Scheme, host, port and path make one, however alike they look; nothing encoded is decoded."""
+    """Scheme, host, port and path distinguish endpoints; nothing encoded is decoded."""
     assert normal_endpoint(url) != "http://minio:80"
 
 
 def test_addresses_have_one_form() -> None:
-    """An IPv6 address counts, not its spelling, and one that stands for an IPv4 address is that; so is every number that is read as one."""
+    """Every spelling of an address is that address; an IPv4-mapped one is the IPv4 address."""
     assert normal_endpoint("http://[0:0::1]:9000") == normal_endpoint("http://[::1]:9000")
     assert normal_endpoint("http://[::ffff:127.0.0.1]") == normal_endpoint("http://127.0.0.1")
     for spelling in ("10.1", "167772161", "0xA000001", "012.0.0.1", "0xa.0.1"):
@@ -68,14 +67,12 @@ def test_addresses_have_one_form() -> None:
         "10.0.0.1\0",
     ],
 )
-def test_what_is_nearly_an_address_is_a_name(host: str) -> None:
-    """What the resolver does not read as an address to its end is looked up as a name, or not at all."""
+def test_a_host_that_the_resolver_does_not_read_as_an_address_is_a_name(host: str) -> None:
     assert literal_address(host) is None
 
 
 @pytest.mark.parametrize("address", ["64:ff9b::a00:1", "::10.0.0.1", "2002:a00:1::"])
-def test_translated_addresses_have_a_form_of_their_own(address: str) -> None:
-    """What may or may not lead to an IPv4 address is not equal to it."""
+def test_an_address_that_may_be_translated_to_another_is_not_equal_to_it(address: str) -> None:
     assert normal_endpoint(f"http://[{address}]") != normal_endpoint("http://10.0.0.1")
 
 
@@ -101,8 +98,7 @@ def test_translated_addresses_have_a_form_of_their_own(address: str) -> None:
         "http://[::::]",
     ],
 )
-def test_what_is_no_endpoint_is_refused(url: str) -> None:
-    """Users, queries, fragments and what is no URL are errors, not something to be cleaned up."""
+def test_users_queries_fragments_and_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         normal_endpoint(url)
 
@@ -123,7 +119,7 @@ def test_what_is_no_endpoint_is_refused(url: str) -> None:
     ],
 )
 def test_requests_stay_below_their_endpoint(url: str, endpoint: str, *, expected: bool) -> None:
-    """A request may go to the host of its endpoint and to the hosts below it, by its scheme and port; an address has none below it."""
+    """Allowed are the host of the endpoint and those below it, by its scheme and port."""
     assert is_below(url, endpoint) is expected
 
 
@@ -172,8 +168,8 @@ def test_requests_stay_below_their_endpoint(url: str, endpoint: str, *, expected
         ("169.254.169.254.nip.example", False),
     ],
 )
-def test_privileged_addresses(address: str, *, expected: bool) -> None:
-    """What is link-local or a cloud's own is told, in every spelling and behind every translator; a name is no address."""
+def test_metadata_addresses(address: str, *, expected: bool) -> None:
+    """They are recognised in every spelling and behind every translator; a name is no address."""
     assert is_metadata_address(address) is expected
 
 
@@ -192,8 +188,7 @@ def test_privileged_addresses(address: str, *, expected: bool) -> None:
         "[::ffff:127.0.0.1]",
     ],
 )
-def test_what_only_this_machine_reaches(host: str) -> None:
-    """Loopback addresses of both families, and localhost, are of this machine alone."""
+def test_loopback_hosts(host: str) -> None:
     assert is_loopback(host)
 
 
@@ -217,6 +212,5 @@ def test_what_only_this_machine_reaches(host: str) -> None:
         "128.1",
     ],
 )
-def test_what_others_reach(host: str) -> None:
-    """Every other address, and every name that only begins like one of this machine's, may be reached from elsewhere."""
+def test_hosts_that_other_machines_may_reach(host: str) -> None:
     assert not is_loopback(host)

@@ -1,4 +1,4 @@
-"""Decides whether an error is one line that a gRPC status holds, whatever is said in it."""
+"""Errors as one line that fits a gRPC status, whatever their parts hold."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from watcher.errors import UnavailableError, status_bytes
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-MOST_BYTES = 4096
-"""Half of what a client takes."""
+MAX_BYTES = 4096
+"""Half of what a client accepts."""
 
 
 def encoded_bytes(line: str) -> int:
-    """Return how many bytes a line takes as ``grpc-message``."""
+    """Return the size of a line as ``grpc-message``."""
     return len(quote(line, safe=PRINTABLE))
 
 
 def test_an_error_is_one_line() -> None:
-    """Place, message and hint make one line, in which control characters and halves of pairs are escaped; what is empty is left out."""
+    """Empty parts are left out; control characters and lone surrogates are escaped."""
     assert (
         str(UnavailableError("it is\ngone", place="s3://é", hint="wait\ud800"))
         == "s3://é: it is\\ngone; wait\\ud800"
@@ -30,7 +30,7 @@ def test_an_error_is_one_line() -> None:
 @pytest.mark.parametrize("char", ["a", "%", "é", "語", "😀", "\n", "\U0010ffff", "\udcff"])
 @pytest.mark.parametrize("count", [400, 1_000_000])
 def test_an_error_fits_a_status(char: str, count: int) -> None:
-    """However long its parts are, and however they are encoded, each is there by its beginning, and the line is as short as it must be."""
+    """Of each long part the beginning is kept, however its characters are encoded."""
     line = str(
         UnavailableError(
             f"message {char * count}", place=f"place {char * count}", hint=f"hint {char * count}"
@@ -38,11 +38,10 @@ def test_an_error_fits_a_status(char: str, count: int) -> None:
     )
     place, message, hint = line[:6], line.partition(": ")[2][:8], line.partition("; ")[2][:5]
     assert (place, message, hint) == ("place ", "message ", "hint ")
-    assert encoded_bytes(line) <= MOST_BYTES
+    assert encoded_bytes(line) <= MAX_BYTES
 
 
-def test_what_is_short_is_not_cut() -> None:
-    """Each part may be so long that together they fill the status to nearly the last byte."""
+def test_parts_of_maximum_size_are_not_cut() -> None:
     parts = {"place": "p" * 1000, "hint": "h" * 500}
     line = str(UnavailableError("é%" * (2500 // 9), **parts))
     assert line == f"{parts['place']}: {'é%' * (2500 // 9)}; {parts['hint']}"

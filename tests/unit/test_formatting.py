@@ -1,4 +1,4 @@
-"""How numbers and strange names look to people."""
+"""Numbers, times and untrusted names as people read them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,10 @@ from watcher.formatting import (
     ],
 )
 def test_human_size(size_bytes: int, text: str) -> None:
-    """Sizes keep three digits or so, and never round up to a thousand of their unit."""
     assert human_size(size_bytes) == text
 
 
-def test_printable() -> None:
-    """A file name cannot steer the terminal."""
+def test_printable_text_cannot_control_a_terminal() -> None:
     assert printable("ä\x1b[31m\n\udcff") == "ä\\x1b[31m\\n\\udcff"
 
 
@@ -53,7 +51,6 @@ def test_printable() -> None:
     ],
 )
 def test_human_duration(duration_s: float, text: str) -> None:
-    """Durations are told in their largest unit."""
     assert human_duration(duration_s) == text
 
 
@@ -61,7 +58,6 @@ def test_human_duration(duration_s: float, text: str) -> None:
     ("age_s", "text"), [(-0.5, "0 s"), (0.7, "1 s"), (59.0, "59 s"), (61, "1 min"), (90_000, "1 d")]
 )
 def test_human_age(age_s: float, text: str) -> None:
-    """Ages are told in whole units, and what a clock that was set back makes of them is now."""
     assert human_age(age_s) == text
 
 
@@ -69,7 +65,6 @@ def test_human_age(age_s: float, text: str) -> None:
     ("per_s", "text"), [(0, "0"), (0.05, "3/min"), (1, "1/s"), (12_345.6, "12,346/s")]
 )
 def test_human_rate(per_s: float, text: str) -> None:
-    """Rates are told by the second or, below one, by the minute."""
     assert human_rate(per_s) == text
 
 
@@ -83,6 +78,5 @@ def test_human_rate(per_s: float, text: str) -> None:
     ],
 )
 def test_human_time(ago_s: int, text: str) -> None:
-    """A time has its date unless that is today's."""
     now = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
     assert human_time(now - timedelta(seconds=ago_s), now) == text

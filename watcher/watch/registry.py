@@ -247,9 +247,7 @@ class WatchRegistry:
         settings = self._settings
         self._check_open()
         store = await self._open(identity)
-        limits = WatchLimits(
-            settings.journal_cap, settings.redelivery_window_s, settings.journal_retention_s
-        )
+        limits = WatchLimits(settings.redelivery_window_s, settings.journal_retention_s)
         share = self._quotas.open(identity, LiveUsage(store))
         make_source = partial(self._sources.make, authorized)
         try:

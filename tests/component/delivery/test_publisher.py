@@ -55,9 +55,7 @@ class Bench:
             clock=time.monotonic,
             committed=audience.tell,
         )
-        self.publisher = Publisher(
-            store, self.outbox, audience, WatchLimits(100, 30.0, 0.0), lambda: None
-        )
+        self.publisher = Publisher(store, self.outbox, audience, WatchLimits(30.0), lambda: None)
 
     def change(self) -> None:
         """Have something to say."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.memory_source import MemoryFiles
-from support.state import open_store
 from watcher.clock import Clock
 from watcher.errors import LimitError, StateError, UnavailableError
 from watcher.limits.quotas import Quotas
@@ -16,7 +15,7 @@ from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
 from watcher.sources.protocol import Batch, EntryBatch, Observation
 from watcher.spec import DirectorySpec, Spec
-from watcher.state.usage import LiveUsage
+from watcher.state.sqlite.store import WatchStore
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ DEADLINE_S = 30.0
 
 def make(directory: Path, place: BreakingPlace) -> Watch:
     """Make the watch of a place, with a journal that is soon full."""
-    store = open_store(directory / "state.db")
-    limits = WatchLimits(journal_cap=10, window_s=0.0)
+    store = WatchStore(directory / "state.db")
+    limits = WatchLimits(window_s=0.0)
     identity = Identity("", "test", "file:///data")
-    share = Quotas(ServerSettings(journal_cap=10), {}).open(identity, LiveUsage(store))
+    share = Quotas(ServerSettings(journal_cap=10), {}).open(identity, store)
     return Watch(
         Spec(DirectorySpec("/data")),
         lambda _should_stop: place,
