@@ -1,0 +1,97 @@
+"""The record of what an index is about, on a real state file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.clock import FakeClock
+from watcher.changes.detector import Appearance
+from watcher.errors import UnavailableError
+from watcher.model import Delta, Entry
+from watcher.spec import DirectorySpec, Existing, Filter, Spec
+from watcher.state.sqlite.store import SqliteStore
+from watcher.watch.baseline import USED_INTERVAL_S, Baseline
+
+CSV = Spec(DirectorySpec("/data"), filter=Filter(include=("*.csv",)))
+CSV_AND_TXT = Spec(DirectorySpec("/data"), filter=Filter(include=("*.csv", "*.txt")))
+FLAT = Spec(DirectorySpec("/data", recursive=False))
+REPORTED = Spec(DirectorySpec("/data"), existing=Existing.REPORT)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "state.db", FakeClock())) as store:
+        yield store
+
+
+def resumed(store: SqliteStore, spec: Spec) -> tuple[Baseline, list[bytes]]:
+    """Return the baseline of a new run, and the paths among three that it drops from the index."""
+    dropped: list[bytes] = []
+    baseline = Baseline(spec, store, FakeClock())
+    baseline.resume(
+        lambda admits: dropped.extend(
+            path for path in (b"a.csv", b"b.txt", b"d/c.csv") if not admits(path)
+        )
+    )
+    return baseline, dropped
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"), [(CSV, Appearance.IGNORED_EXISTING), (REPORTED, Appearance.EXISTING)]
+)
+def test_all_entries_of_the_baseline_scan_exist(
+    store: SqliteStore, spec: Spec, expected: Appearance
+) -> None:
+    baseline, dropped = resumed(store, spec)
+    assert (baseline.is_complete, dropped) == (False, [])
+    assert baseline.appearance()(b"a.csv") is expected
+
+
+def test_a_changed_filter(store: SqliteStore) -> None:
+    """Entries that only the new filter admits exist already; those that it excludes are dropped."""
+    Baseline(CSV, store, FakeClock()).record("", in_use=False)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"a.csv", 1, 1))], created=1))
+    same, dropped = resumed(store, CSV)
+    assert (same.is_complete, dropped) == (True, [])
+    assert same.appearance()(b"b.txt") is Appearance.NEW
+    wider, dropped = resumed(store, CSV_AND_TXT)
+    assert dropped == []
+    assert wider.appearance()(b"b.txt") is Appearance.IGNORED_EXISTING
+    assert wider.appearance()(b"a.csv") is Appearance.NEW
+    assert resumed(store, FLAT)[1] == [b"d/c.csv"]
+
+
+def test_rows_of_an_interrupted_baseline_are_checked_against_the_filter(store: SqliteStore) -> None:
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"b.txt", 1, 1))], created=1))
+    assert resumed(store, CSV)[1] == [b"b.txt"]
+
+
+def test_another_volume_is_unavailable(store: SqliteStore, clock: FakeClock) -> None:
+    """A volume without an identifier is taken for the same one."""
+    baseline = Baseline(CSV, store, clock)
+    baseline.check("uuid-1")
+    baseline.record("uuid-1", in_use=False)
+    for volume_id in ("uuid-1", ""):
+        baseline.check(volume_id)
+    with pytest.raises(UnavailableError, match="was uuid-1 and is now uuid-2"):
+        baseline.check("uuid-2")
+
+
+def test_use_is_recorded_once_a_day(store: SqliteStore, clock: FakeClock) -> None:
+    baseline = Baseline(CSV, store, clock)
+    recorded = []
+    for in_use, passed_s in ((False, 0), (True, 0), (True, USED_INTERVAL_S), (True, 1)):
+        clock.advance(passed_s)
+        baseline.record("", in_use=in_use)
+        recorded.append(store.meta("used_at"))
+    first_s = 1_700_000_000
+    assert recorded == [None, f"{first_s}", f"{first_s}", f"{first_s + int(USED_INTERVAL_S) + 1}"]

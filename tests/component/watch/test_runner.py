@@ -1,0 +1,141 @@
+"""The turns of a watch, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.memory_watch import JOURNAL_CAP, Place, Scene
+from watcher.errors import UnavailableError
+from watcher.telemetry.status import State
+from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S
+
+SCAN_S = 2 * Place.scan_interval_s
+"""After this time a scan is due, whatever its jitter."""
+
+DELETED = 1200
+"""More files than one page of the index holds, and less than half of 3,000."""
+
+GONE = UnavailableError("it is gone")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Return a function that opens a watch and takes its first turn."""
+    scenes: list[Scene] = []
+
+    def start(place: Place | None = None, **spec: Any) -> Scene:  # noqa: ANN401 - any field
+        scene = Scene(tmp_path, place or Place(), **spec)
+        scenes.append(scene)
+        scene.runner.open()
+        scene.turn()
+        return scene
+
+    yield start
+    for scene in scenes:
+        scene.store.close()
+
+
+def test_the_first_turn_is_the_baseline(start: Callable[..., Scene]) -> None:
+    scene = start()
+    assert (scene.status.state, scene.status.scans.count) == (State.WATCHING, 1)
+    assert (scene.watch.is_baselined, scene.watch.entries, scene.counts()) == (True, 3, {})
+
+
+def test_hints_are_read_at_once_and_everything_else_by_the_next_scan(
+    start: Callable[..., Scene],
+) -> None:
+    scene = start()
+    scene.place.add(b"hinted", b"unhinted")
+    scene.place.hints = [b"hinted"]
+    assert 0 < scene.turn() < SCAN_S
+    assert (scene.counts(), scene.status.scans.count) == ({"created": 1}, 1)
+    scene.turn(after_s=SCAN_S)
+    assert (scene.counts(), scene.status.scans.count) == ({"created": 2}, 2)
+
+
+def test_an_unavailable_place_is_opened_again_after_a_backoff(
+    start: Callable[..., Scene],
+) -> None:
+    """Nothing is read before; that it is available again, only a complete scan shows."""
+    scene = start()
+    place = scene.place
+    place.error = GONE
+    assert scene.turn(after_s=SCAN_S) <= BACKOFF_MIN_S
+    assert (scene.status.state, scene.status.error, place.is_open) == (
+        State.UNAVAILABLE,
+        "it is gone",
+        False,
+    )
+    scene.turn()
+    assert scene.status.errors == {"unavailable": 1}
+    scene.turn(after_s=BACKOFF_MAX_S)
+    assert scene.status.errors == {"unavailable": 2}
+    place.error = None
+    place.add(b"new")
+    scene.turn(after_s=BACKOFF_MAX_S)
+    assert (scene.status.state, scene.status.error) == (State.WATCHING, "")
+    assert scene.counts() == {"created": 1}
+
+
+def test_a_full_journal_pauses_the_watch_until_half_has_drained(
+    start: Callable[..., Scene],
+) -> None:
+    scene = start()
+    scene.place.add(*(b"new %d" % number for number in range(JOURNAL_CAP)))
+    scene.turn(after_s=SCAN_S)
+    scene.place.add(b"later")
+    scene.turn(after_s=SCAN_S)
+    assert scene.status.state is State.PAUSED
+    scene.store.journal.confirm(JOURNAL_CAP // 2 - 1)
+    scene.turn(after_s=SCAN_S)
+    assert (scene.status.state, scene.counts()) == (State.PAUSED, {"created": JOURNAL_CAP})
+    scene.store.journal.confirm(JOURNAL_CAP // 2)
+    scene.turn()
+    assert (scene.status.state, scene.counts()) == (State.WATCHING, {"created": JOURNAL_CAP + 1})
+    assert scene.status.rescans == {"journal_full": 1}
+
+
+def test_an_unavailable_place_is_opened_again_even_with_a_full_journal(
+    start: Callable[..., Scene],
+) -> None:
+    """A place that goes away in the middle of deletions, which fill the journal, loses none."""
+    scene = start(Place(3000))
+    place = scene.place
+    for path in list(place.files)[:DELETED]:
+        del place.files[path]
+    place.breaks_after = 1
+    scene.turn(after_s=SCAN_S)
+    assert (scene.status.state, place.is_open) == (State.UNAVAILABLE, False)
+    assert JOURNAL_CAP < scene.counts()["deleted"] < DELETED
+    scene.turn(after_s=BACKOFF_MAX_S)
+    assert (scene.status.state, place.is_open) == (State.PAUSED, True)
+    scene.store.journal.confirm(scene.watch.next_seq - 1)
+    scene.turn()
+    assert (scene.status.state, scene.counts()) == (State.WATCHING, {"deleted": DELETED})
+
+
+def test_a_release_of_held_deletions_scans_at_once(start: Callable[..., Scene]) -> None:
+    scene = start(Place(200))
+    scene.place.files = {}
+    scene.turn(after_s=SCAN_S)
+    assert (scene.status.held, scene.counts()) == (200, {})
+    assert scene.watch.release() == 200
+    scene.turn()
+    assert (scene.status.held, scene.counts()) == (0, {"deleted": 200})
+    assert scene.status.rescans == {"released": 1}
+    assert scene.watch.release() == 0
+    scene.turn()
+    assert scene.status.rescans == {"released": 1}
+
+
+def test_a_restart_continues_with_the_index(start: Callable[..., Scene]) -> None:
+    scene = start()
+    scene.runner.close()
+    assert (scene.status.state, scene.place.is_open) == (State.STOPPED, False)
+    scene.place.add(b"meanwhile")
+    again = start(scene.place)
+    assert (again.counts(), again.status.scans.count) == ({"created": 1}, 1)
