@@ -1,7 +1,7 @@
 """What polling a bucket costs beside boto3's paginator and rclone: python bench/bucket.py [--keys N …] [--latency-ms MS …] [--real].
 
 Every figure stands with its ratio to the boto3 paginator, which lists the same bucket in the same run. The server, the paginator, rclone
-and the simulated store (tests/simulated.py) are processes of their own. The server also compares what it lists with its index, which is on
+and the simulated store (tests/support/s3/simulated.py) are processes of their own. The server also compares what it lists with its index, which is on
 disk; the paginator only counts. The CPU seconds of rclone hold its start, those of the paginator and of the server do not.
 """
 

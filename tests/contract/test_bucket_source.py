@@ -5,26 +5,18 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
+from mypy_boto3_s3 import S3Client
 
-from support.s3.listing import paths, read
+from support.s3.listing import OpenSource, make_source, paths, read
 from support.s3.real_servers import S3Server, free_ports, run_moto
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
-from watcher.filters.path_filter import PathFilter
-from watcher.sources.s3 import source as bucket_source
-from watcher.sources.s3.objects import LEAST_OBJECTS, MOST_OBJECTS
-from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Filter
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
-
-    from mypy_boto3_s3 import S3Client
-
-    from support.s3.listing import OpenSource
+from watcher.sources.s3 import api
+from watcher.sources.s3.objects import BATCH_MAX_OBJECTS, BATCH_MIN_OBJECTS
+from watcher.spec import BucketSpec
 
 MANY = 1100
 
@@ -44,7 +36,9 @@ def test_every_page_is_read(s3_server: S3Server, full_bucket: str, open_source: 
     assert paths(entry for batch in batches for entry in batch.entries) == [
         b"%05d" % number for number in range(MANY)
     ]
-    assert all(LEAST_OBJECTS <= len(batch.entries) <= MOST_OBJECTS for batch in batches[:-1])
+    assert all(
+        BATCH_MIN_OBJECTS <= len(batch.entries) <= BATCH_MAX_OBJECTS for batch in batches[:-1]
+    )
     assert source.requests == 3
 
 
@@ -120,11 +114,7 @@ def test_no_usable_credentials(
     """Credentials that are missing, incomplete or of an unknown profile are denied before anything is sent."""
     for name, value in environment.items():
         aws_environment.setenv(name, value)
-    source = BucketSource(
-        BucketSpec("bucket", region="eu-west-1", profile=profile),
-        PathFilter(Filter()),
-        should_stop=lambda: False,
-    )
+    source = make_source(BucketSpec("bucket", region="eu-west-1", profile=profile))
     with closing(source), pytest.raises(DeniedError, match=text):
         source.open(lambda: None)
 
@@ -136,7 +126,7 @@ def test_profile(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
         f"[store]\naws_access_key_id = {s3_server.access_key}\naws_secret_access_key = {s3_server.secret_key}\n"
     )
     spec = BucketSpec(bucket, endpoint_url=s3_server.endpoint_url, profile="store")
-    with closing(BucketSource(spec, PathFilter(Filter()), should_stop=lambda: False)) as source:
+    with closing(make_source(spec)) as source:
         source.open(lambda: None)
         assert read(source) == []
 
@@ -152,7 +142,7 @@ def test_server_dies_in_mid_scan(
     open_source: OpenSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is killed between two pages ends the scan with an error, never with a short listing."""
-    monkeypatch.setattr(bucket_source, "BATCH_ENTRIES", 10)
+    monkeypatch.setattr(api, "KEYS_PER_REQUEST", 10)
     with run_moto(tmp_path) as (server, process):
         bucket = server.make_bucket()
         server.put_many(bucket, map(str, range(11)))

@@ -6,23 +6,17 @@ import re
 import time
 from datetime import UTC, datetime
 from hashlib import md5
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
+from mypy_boto3_s3 import S3Client
+from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
-from support.s3.listing import paths, read
+from support.s3.listing import OpenSource, paths, read
+from support.s3.real_servers import S3Server
 from watcher.model import Entry
+from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef
-
-    from support.s3.listing import OpenSource
-    from support.s3.real_servers import S3Server
-    from watcher.sources.s3.source import BucketSource
 
 SECOND_NS = 1_000_000_000
 PART_BYTES = 5 * 1024 * 1024

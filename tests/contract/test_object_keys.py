@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
+from mypy_boto3_s3 import S3Client
 
-from support.s3.listing import paths, read
+from support.s3.listing import OpenSource, paths, read
+from support.s3.real_servers import S3Server
 from watcher.errors import UnavailableError
-from watcher.sources.s3 import objects as s3_objects
-from watcher.sources.s3 import source as bucket_source
-from watcher.sources.s3.scan import CONFIRMED_KEYS
+from watcher.sources.s3 import api, objects
+from watcher.sources.s3.deletions import CHECKED_KEYS_MAX
 from watcher.sources.s3.strategy import Mode
 from watcher.spec import BucketSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from mypy_boto3_s3 import S3Client
-
-    from support.s3.listing import OpenSource
-    from support.s3.real_servers import S3Server
 
 SMALL_PAGES = (1, 3)
 """Keys a page: so few that pages end after every key of a bucket."""
@@ -107,9 +100,9 @@ def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Return what sets how many keys a page has; batches, at which a listing is split into parts, become as small."""
 
     def set_them(page_keys: int) -> None:
-        monkeypatch.setattr(bucket_source, "BATCH_ENTRIES", page_keys)
-        monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
-        monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
+        monkeypatch.setattr(api, "KEYS_PER_REQUEST", page_keys)
+        monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
+        monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
 
     return set_them
 
@@ -223,7 +216,7 @@ def test_listing_that_ends_early(
 ) -> None:
     """SeaweedFS ends a listing with a page that ends in a folder's key if all that follows is in the folder: nothing there is gone."""
     bucket = seaweedfs.make_bucket()
-    inside = [f"f/{number:03}" for number in range(CONFIRMED_KEYS + 1)]
+    inside = [f"f/{number:03}" for number in range(CHECKED_KEYS_MAX + 1)]
     seaweedfs.put_many(bucket, ["f/", *inside])
     source = open_source(seaweedfs, BucketSpec(bucket))
     set_pages(1)

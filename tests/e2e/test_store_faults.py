@@ -10,15 +10,13 @@ from grpc import StatusCode
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.client import wait_until
-from support.s3.faults import Fault, always
-from support.s3.simulated import Kind, run_store
-from support.s3.stub import BUCKET, page, run_stub
+from support.s3.faults import Failing, Fault, always, edited
+from support.s3.simulated import BUCKET, run_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.client import Client, Stream
-    from support.s3.faults import Hook
     from support.s3.simulated import Store
     from support.server import ServerProcess
 
@@ -71,20 +69,6 @@ def stores(count: int) -> Iterator[dict[Fault, Store]]:
         yield stores
 
 
-def in_mid_listing(store: Store, fault: Fault) -> Hook:
-    """Fail every request but those with which a listing begins."""
-
-    def choose(number: int) -> Fault | None:
-        request = [request for request in list(store.log) if request.kind is Kind.LIST][number - 1]
-        return (
-            fault
-            if "start-after=" in request.target or "continuation-token=" in request.target
-            else None
-        )
-
-    return choose
-
-
 def place_errors(server: ServerProcess) -> float:
     """Return what the metrics say of failures to read a place."""
     families = text_string_to_metric_families(server.get("/metrics")[1])
@@ -114,7 +98,8 @@ def test_a_store_that_fails(
         stream.ready()
     counted = place_errors(server)
     for fault, store in stores.items():
-        store.before_page = always(fault) if count == TWO_PAGES else in_mid_listing(store, fault)
+        in_mid_listing = Failing(fault, lambda request: request.begins_range or request.continues)
+        store.on_list = always(fault) if count == TWO_PAGES else in_mid_listing
     for fault, store in stores.items():
         watch, text = f"{name} {fault}", SEEN[fault]
         wait_until(
@@ -134,7 +119,7 @@ def test_a_store_that_fails(
         )
         store.put("in/new")
         store.delete("in/0007")
-        store.before_page = None
+        store.on_list = None
     assert place_errors(server) >= counted + len(stores)
     for fault, stream in streams.items():
         events = stream.wait_count(2)
@@ -148,8 +133,7 @@ def test_a_store_that_fails(
         stream.cancel()
     if count == MANY_PAGES:
         assert all(
-            any("start-after=" in request.target for request in store.log)
-            for store in stores.values()
+            any(request.begins_range for request in store.lists) for store in stores.values()
         )
 
 
@@ -167,7 +151,7 @@ def test_a_store_that_refuses_at_the_start(
     """What waiting does not mend ends the stream at the start, with a status of its own and with what to do; log and metrics have it."""
     counted = place_errors(server)
     with run_store() as store:
-        store.before_page = always(fault)
+        store.on_list = always(fault)
         code, details = client.refusal(
             name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}}
         )
@@ -182,9 +166,10 @@ def test_a_store_that_refuses_at_the_start(
 
 def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name: str) -> None:
     """However long the name on a page is, the client gets the status of the error, with its hint at the end, and the log a short line."""
-    with run_stub([page("a", bucket="B" * 300_000)]) as stub:
+    with run_store() as store:
+        store.on_list = always(edited(f"<Name>{BUCKET}", f"<Name>{'B' * 300_000}"))
         code, details = client.refusal(
-            name, {"s3": {"bucket": BUCKET, "endpoint_url": stub.endpoint_url}}
+            name, {"s3": {"bucket": BUCKET, "endpoint_url": store.endpoint_url}}
         )
     assert code is StatusCode.UNAVAILABLE
     assert "a page of bucket 'BBB" in details

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,33 +17,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from support.clock import FakeClock
 from support.examples import examples
 from support.s3.faults import Fault
+from support.s3.fixtures import aws_environment
 from support.s3.keys import Order
+from support.s3.listing import make_source
 from support.s3.pages import StartAfter
-from support.s3.simulated import run_store
+from support.s3.simulated import Store, run_store
 from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
-from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType
-from watcher.sources.s3 import client as s3_client
-from watcher.sources.s3 import hooks as s3_answers
-from watcher.sources.s3 import key_ranges as s3_ranges
-from watcher.sources.s3 import objects as s3_objects
-from watcher.sources.s3 import strategy as s3_plan
-from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Filter, Spec
+from watcher.sources.s3 import client, hooks, key_ranges, objects, strategy
+from watcher.spec import BucketSpec, Spec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TypeAlias
+__all__ = ["aws_environment"]
 
-    from support.s3.simulated import Store as Bucket
-    from watcher.sources.s3.key_ranges import PageRequest
-    from watcher.sources.s3.pages import Page
-
-    Operation: TypeAlias = tuple[str, str, int]
+Operation: TypeAlias = tuple[str, str, int]
 
 EXAMPLES = examples(10)
 STEPS = 30
@@ -75,13 +65,6 @@ operations = st.tuples(
 interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_size=8)
 
 
-class SmallPages(BucketSource):
-    """The source, with pages of a few keys."""
-
-    def _list(self, question: PageRequest, *, max_keys: int, delimiter: str = "") -> Page:
-        return super()._list(question, max_keys=min(max_keys, PAGE_KEYS), delimiter=delimiter)
-
-
 class Polling(RuleBasedStateMachine):
     """A bucket, the watch of it scan by scan, and a client of its stream.
 
@@ -89,23 +72,22 @@ class Polling(RuleBasedStateMachine):
         bucket: The store.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Store) -> None:
         super().__init__()
         self._bucket = bucket
         bucket.delete(*bucket.keys)
         self._directory = tempfile.TemporaryDirectory()
         self._spec = BucketSpec(bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url)
         # A process that begins anew makes a client anew, which takes long and remembers nothing.
-        self.source = SmallPages(
-            self._spec, PathFilter(Filter(exclude=("*.tmp",))), should_stop=lambda: False
-        )
+        self.source = make_source(self._spec, exclude=("*.tmp",))
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
         self._told: dict[str, tuple[int, str]] = {}
         self._seq = 0
         self.is_up = False
-        bucket.before_page = lambda _number: self._interrupt()
-        bucket.before_head = lambda _number: self._interrupt_head()
+        bucket.page_keys = PAGE_KEYS
+        bucket.on_list = lambda _: self._interrupt()
+        bucket.on_head = lambda _: self._interrupt_head()
 
     def teardown(self) -> None:
         """Compare once more, then remove everything."""
@@ -177,12 +159,13 @@ class Polling(RuleBasedStateMachine):
 
     def _wanted(self) -> dict[str, tuple[int, str]]:
         """Return size and etag of the objects that count."""
-        table = self._bucket._table
         keys = [
             key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")
         ]
         return {
-            key: (found.size, found.etag) for key in keys if (found := table.get(key)) is not None
+            key: (found.size, found.etag)
+            for key in keys
+            if (found := self._bucket.get(key)) is not None
         }
 
     def _scan(self) -> None:
@@ -266,28 +249,26 @@ STORES = [
 
 
 @pytest.fixture(params=STORES, ids="-".join)
-def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+def bucket(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    aws_environment: pytest.MonkeyPatch,
+) -> Iterator[Store]:
     """Run a store of each kind; requests are sent once, so that faults are faults, and a few keys are enough for parts."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in {
-        "ACCESS_KEY_ID": "key",
-        "SECRET_ACCESS_KEY": "secret",
-        "DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
-    monkeypatch.setattr(s3_answers, "RETRY_AFTER_MAX_S", 0.0)
-    monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
-    monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
-    monkeypatch.setattr(s3_ranges, "MIN_PAGES_TO_SPLIT", 1)
-    monkeypatch.setattr(s3_plan, "MIN_PAGES_TO_SPLIT", 1)
+    monkeypatch.setattr(client, "ATTEMPTS", 1)
+    monkeypatch.setattr(hooks, "RETRY_AFTER_MAX_S", 0.0)
+    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
+    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
+    for module in (key_ranges, strategy):
+        monkeypatch.setattr(module, "MIN_PAGES_TO_SPLIT", 1)
     order, start_after = request.param
     with run_store(order=order, start_after=start_after) as store:
+        for name, value in store.environment().items():
+            aws_environment.setenv(name, value)
         yield store
 
 
-def test_the_stream_replayed_is_the_bucket(bucket: Bucket) -> None:
+def test_the_stream_replayed_is_the_bucket(bucket: Store) -> None:
     """Whatever happens to objects, requests and the process, the events replayed give the bucket, and none is invented."""
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.

@@ -1,6 +1,6 @@
-"""What polling a bucket costs, and how often it may be polled for a given number of requests. Pure.
+"""What polling a bucket costs, and how often a budget allows it. Pure.
 
-A store bills requests, and one LIST request returns at most 1,000 keys.
+Stores bill requests, and one LIST request returns at most 1,000 keys.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
 KEYS_PER_REQUEST = 1000
+"""Maximum number of keys in one LIST response (S3 API reference, ListObjectsV2)."""
 MONTH_S = 30 * 86_400
 DOLLARS_PER_REQUEST = 0.005 / 1000
-"""The list price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
-
+"""List price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
 AUTO_POLL_MAX_S = 900.0
-"""The longest interval that ``poll_interval: auto`` chooses; the shortest is the spec's ``poll_interval_s``."""
+"""Longest interval of ``poll_interval: auto``; the spec's ``poll_interval_s`` is the shortest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What polling a bucket takes in 30 days.
+    """Requests and price of polling a bucket for 30 days.
 
     Attributes:
         poll_interval_s: Seconds between two listings.
         requests_per_poll: LIST requests of one listing.
-        polls_per_month: Listings.
-        requests_per_month: LIST requests.
+        polls_per_month: Listings in 30 days.
+        requests_per_month: LIST requests in 30 days.
         dollars_per_month: Their price on AWS.
     """
 
@@ -40,7 +40,12 @@ class Cost:
 
 
 def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
-    """Return the seconds between two listings of so many requests; ``AUTO_POLL_MAX_S`` at most where the spec has a budget to keep to."""
+    """Return the seconds between two listings, stretched to fit the budget if the spec has one.
+
+    Args:
+        spec: Says the shortest interval and the budget; a budget stretches to ``AUTO_POLL_MAX_S``.
+        requests_per_poll: LIST requests of one listing.
+    """
     if spec.request_budget is None:
         return spec.poll_interval_s
     return min(
@@ -50,7 +55,7 @@ def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
 
 
 def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
-    """Tell whether listings of so many requests keep to the spec's budget, if it has one."""
+    """Return whether listings of this many requests fit the spec's budget; without one they do."""
     return (
         spec.request_budget is None
         or requests_per_poll * MONTH_S <= spec.request_budget * AUTO_POLL_MAX_S
@@ -58,7 +63,7 @@ def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
 
 
 def cost_of(spec: BucketSpec, requests_per_poll: int) -> Cost:
-    """Return what polling takes in 30 days when one listing takes so many requests."""
+    """Return the cost of polling when one listing takes this many requests."""
     interval_s = poll_interval_s(spec, requests_per_poll)
     polls = round(MONTH_S / interval_s)
     requests = requests_per_poll * polls

@@ -53,7 +53,7 @@ class Sources:
             )
         from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes 0.3 s
 
-        return BucketSource(spec.where, path_filter, should_stop=should_stop)
+        return BucketSource(spec.where, path_filter, should_stop=should_stop, clock=self._clock)
 
     def close(self) -> None:
         """Close the inotify descriptor; every source must be closed before."""

@@ -136,11 +136,13 @@ class Source(Protocol):
 
     Attributes:
         mode: How changes are noticed: ``notify`` or ``poll``.
-        requests: LIST requests sent since the source was made, with retries; 0 for a directory.
     """
 
     mode: str
-    requests: int
+
+    @property
+    def requests(self) -> int:
+        """LIST requests sent since the source was made, retries included; 0 where none are."""
 
     @property
     def degraded(self) -> str:

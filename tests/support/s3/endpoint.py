@@ -1,4 +1,4 @@
-"""Carries the answers of a simulated store over HTTP/1.1 on loopback, whole or broken on the way; knows nothing of S3."""
+"""Carries the answers of the simulated store over HTTP/1.1, whole or broken on the way."""
 
 from __future__ import annotations
 
@@ -7,69 +7,42 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-from support.s3.faults import Fault
+from support.s3.faults import Answer, Fault
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypeAlias
-
-    Responder: TypeAlias = "Callable[[str, str, Mapping[str, str]], Answer]"
-    """Answers a method, a target (path and query), and headers with names in lower case."""
+Responder: TypeAlias = Callable[[str, str, Mapping[str, str]], Answer]
+"""Answers a method, a target (path and query), and headers with names in lower case."""
 
 TRICKLES_PER_S = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes out.
-
-    Attributes:
-        status: Of the response.
-        body: What follows the headers.
-        headers: Besides the length; a length among them is told in place of the body's.
-        fault: What goes wrong on the way: reset, cut body, trickle, or nothing of that.
-        delay_s: Passes before it goes out.
-        trickle_bytes_per_s: The rate of a trickle.
-    """
-
-    status: int = HTTPStatus.OK
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    fault: Fault | None = None
-    delay_s: float = 0.0
-    trickle_bytes_per_s: int = 1000
 
 
 class HttpServer(ThreadingHTTPServer):
     """Serves each connection in a thread, and ends them all when it is closed.
 
     Attributes:
-        respond: Knows the answers.
-        closing: Set when nobody waits for answers any more.
-        connections: Those that are open.
+        respond: Returns the answer to a request.
+        closing: Set when the server ends.
+        connections: Open connections.
     """
 
     daemon_threads = False
 
-    def __init__(self, respond: Responder) -> None:
+    def __init__(self, respond: Responder, host: str) -> None:
         self.respond = respond
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__((host, 0), _Connection)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def server_close(self) -> None:
-        """End what runs, and wait until it did."""
+        """End all connections and wait for their threads."""
         self.closing.set()
         for connection in list(self.connections):
             with suppress(OSError):
@@ -79,36 +52,31 @@ class HttpServer(ThreadingHTTPServer):
     def handle_error(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """Say nothing of a client that went away."""
+        """Ignore a client that went away."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """One connection of a client."""
-
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: HttpServer
 
     def setup(self) -> None:
-        """Note that it is open."""
         super().setup()
         self.server.connections.add(self.connection)
 
     def finish(self) -> None:
-        """Note that it is not."""
         self.server.connections.discard(self.connection)
         super().finish()
 
     def handle_request(self) -> None:
-        """Answer a request."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.server.respond(self.command, self.path, headers)
         self.server.closing.wait(answer.delay_s)
         if answer.fault is Fault.RESET:
-            # Closed without lingering, and before anyone shuts it down, it ends with a reset and not with a regular end.
+            # Without lingering, and before a shutdown, a close is a reset and no regular end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())
             self.close_connection = True
@@ -123,7 +91,7 @@ class _Connection(BaseHTTPRequestHandler):
             body = body[: len(body) * 2 // 3]
             self.close_connection = True
         if answer.fault is not Fault.TRICKLE:
-            # In one piece with the headers, which is half the system calls.
+            # Sent in one piece with the headers, which halves the system calls.
             self._headers_buffer.extend((b"\r\n", body))  # type: ignore[attr-defined]  # typeshed leaves it out
             self.flush_headers()
             return
@@ -133,7 +101,7 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request  # noqa: N815 - these names are looked up by http.server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        pass
 
     def _trickle(self, body: bytes, bytes_per_s: int) -> None:
         drop = max(1, bytes_per_s // TRICKLES_PER_S)

@@ -1,18 +1,26 @@
-"""Names what can go wrong with an answer of a simulated store, and when it does: hooks that pick a fault for the number of a request."""
+"""What can go wrong with an answer of the simulated store, and the hooks that decide when.
+
+A hook is called with each request of its kind before it is answered. It may change the bucket, and
+returns what happens to the answer: nothing, a ``Fault``, another ``Answer``, or a function that edits
+the real one.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
 
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import TypeAlias
-
-    Hook: TypeAlias = "Callable[[int], Fault | None]"
-    """Called with the number of a request, from 1, before it is answered; returns what is to go wrong."""
+XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+EVERY: Final = 1 << 30
+RETRY_AFTER_S: Final = 1
+OTHER_REGION: Final = "eu-west-3"
 
 
 class Fault(StrEnum):
@@ -35,68 +43,183 @@ class Fault(StrEnum):
     NO_TOKEN = "no-token"  # noqa: S105 - not a password
     """The page is truncated and has no token."""
     REPEATED_TOKEN = "repeated-token"  # noqa: S105 - not a password
-    """The page has the token that it was asked with; the first one has none to repeat, so its token leads to itself."""
+    """The page has the token of its request; a first page has one that leads to itself."""
     ENDLESS = "endless"
-    """The last page has a token, a new one each time, which leads to the first."""
+    """The last page has a token, a new one each time, that leads to the first page."""
     OTHER_BUCKET = "other-bucket"
     OTHER_PREFIX = "other-prefix"
     EMPTY = "empty"
     """A well-formed listing of nothing."""
 
 
-class Refusal(NamedTuple):
-    """An answer without a listing."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP response.
 
-    status: int
-    code: str
-    message: str
+    Attributes:
+        body: Its body.
+        status: Its status.
+        headers: Its headers; the length of the body unless they name one.
+        fault: RESET, CUT_BODY or TRICKLE while it is sent.
+        delay_s: Seconds before it is sent.
+        trickle_bytes_per_s: Rate of TRICKLE.
+    """
+
+    body: bytes = b""
+    status: int = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+    delay_s: float = 0.0
+    trickle_bytes_per_s: int = 1000
+
+
+class Kind(StrEnum):
+    """What a request asks for."""
+
+    LIST = "list"
+    HEAD = "head"
+    """HEAD of an object."""
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that came in.
+
+    Attributes:
+        kind: What it asks for.
+        number: How many of its kind there were, itself included.
+        method: Its method.
+        target: Its path and query, as sent.
+        headers: Its headers, with names in lower case.
+    """
+
+    kind: Kind
+    number: int
+    method: str
+    target: str
     headers: Mapping[str, str]
 
+    @cached_property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.target.partition("?")[2]))
 
-RETRY_AFTER_S: Final = 1
-OTHER_REGION: Final = "eu-west-3"
+    @property
+    def access_key(self) -> str:
+        """The access key that signed it."""
+        return self.headers["authorization"].partition("Credential=")[2].partition("/")[0]
 
-REFUSALS: Final[Mapping[Fault, Refusal]] = {
-    Fault.DENIED: Refusal(HTTPStatus.FORBIDDEN, "AccessDenied", "Access Denied", {}),
-    Fault.NO_BUCKET: Refusal(
-        HTTPStatus.NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist", {}
-    ),
-    Fault.INTERNAL_ERROR: Refusal(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.", {}
-    ),
-    Fault.SLOW_DOWN: Refusal(
+    @property
+    def is_probe(self) -> bool:
+        """Whether it asks for one key, to see whether the bucket is there."""
+        return self.query["max-keys"] == "1"
+
+    @property
+    def begins_listing(self) -> bool:
+        return not (self.is_probe or self.begins_range or self.continues)
+
+    @property
+    def begins_range(self) -> bool:
+        """Whether it is the first of a further key range of a listing."""
+        return "start-after" in self.query
+
+    @property
+    def continues(self) -> bool:
+        """Whether it asks for another page than the first of a range."""
+        return "continuation-token" in self.query
+
+
+Edit: TypeAlias = Callable[[Answer], Answer]
+Effect: TypeAlias = Fault | Answer | Edit | None
+Hook: TypeAlias = Callable[[Request], Effect]
+IsMeant: TypeAlias = Callable[[Request], bool]
+
+
+def error(status: int, code: str, message: str = "as scripted", **headers: str) -> Answer:
+    """Return an error of S3; underscores in the names of headers become hyphens."""
+    body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(f"{XML_HEAD}{body}".encode(), status, {"Content-Type": "application/xml"} | named)
+
+
+ERRORS: Final[Mapping[Fault, Answer]] = {
+    Fault.DENIED: error(HTTPStatus.FORBIDDEN, "AccessDenied", "Access Denied"),
+    Fault.NO_BUCKET: error(HTTPStatus.NOT_FOUND, "NoSuchBucket", "There is no such bucket"),
+    Fault.INTERNAL_ERROR: error(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError"),
+    Fault.SLOW_DOWN: error(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "SlowDown",
         "Please reduce your request rate.",
-        {"Retry-After": str(RETRY_AFTER_S)},
+        Retry_After=str(RETRY_AFTER_S),
     ),
-    Fault.EXPIRED_TOKEN: Refusal(
-        HTTPStatus.BAD_REQUEST, "ExpiredToken", "The provided token has expired.", {}
+    Fault.EXPIRED_TOKEN: error(HTTPStatus.BAD_REQUEST, "ExpiredToken", "The token has expired."),
+    Fault.REDIRECT: error(
+        HTTPStatus.MOVED_PERMANENTLY, "PermanentRedirect", x_amz_bucket_region=OTHER_REGION
     ),
-    Fault.REDIRECT: Refusal(
-        HTTPStatus.MOVED_PERMANENTLY,
-        "PermanentRedirect",
-        "The bucket you are attempting to access must be addressed using the specified endpoint.",
-        {"x-amz-bucket-region": OTHER_REGION},
-    ),
-    Fault.ERROR_IN_200: Refusal(
-        HTTPStatus.OK, "InternalError", "We encountered an internal error.", {}
-    ),
+    Fault.ERROR_IN_200: error(HTTPStatus.OK, "InternalError"),
 }
 
 
-def at(faults: Mapping[int, Fault]) -> Hook:
-    """Fail the requests with these numbers."""
-    return faults.get
+def always(effect: Effect) -> Hook:
+    return lambda _: effect
 
 
-def always(fault: Fault) -> Hook:
-    """Fail every request."""
-    return lambda _: fault
+def script(*answers: Answer) -> Hook:
+    """Answer one request after the other; the last answer is repeated."""
+    waiting = list(answers)
+    return lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
 
-def randomly(
-    chance: random.Random, probability: float, faults: Sequence[Fault] = tuple(Fault)
-) -> Hook:
-    """Fail each request with a probability, by any of these faults."""
-    return lambda _: chance.choice(faults) if chance.random() < probability else None
+def edited(old: str, new: str) -> Edit:
+    """Replace text in the body of the real answer, where it must stand."""
+
+    def edit(answer: Answer) -> Answer:
+        assert old.encode() in answer.body
+        return replace(answer, body=answer.body.replace(old.encode(), new.encode()))
+
+    return edit
+
+
+class Failing:
+    """A hook that lets some requests fail.
+
+    Args:
+        effect: What happens to their answers.
+        is_meant: Which requests; all of them by default.
+        most: At most this many.
+
+    Attributes:
+        hits: The requests that failed, in order.
+    """
+
+    def __init__(
+        self, effect: Effect, is_meant: IsMeant = lambda _: True, *, most: int = EVERY
+    ) -> None:
+        self.hits: list[Request] = []
+        self._effect = effect
+        self._is_meant = is_meant
+        self._most = most
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Effect:
+        with self._lock:
+            if len(self.hits) == self._most or not self._is_meant(request):
+                return None
+            self.hits.append(request)
+            return self._effect
+
+
+def once_in_ranges(is_meant: IsMeant) -> IsMeant:
+    """Mean requests only from the first one on that begins a further key range.
+
+    The requests of a parallel listing are sent by different threads: its second page may be asked for
+    before any further range is.
+    """
+    has_ranges = threading.Event()
+
+    def is_meant_now(request: Request) -> bool:
+        if request.begins_range:
+            has_ranges.set()
+        return has_ranges.is_set() and is_meant(request)
+
+    return is_meant_now

@@ -1,31 +1,25 @@
-"""Opens bucket sources for the integration tests, and keeps the AWS configuration of the machine out of them."""
+"""Opens bucket sources, and keeps the AWS configuration of the machine out of the tests."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from mypy_boto3_s3 import S3Client
 
-from watcher.filters.path_filter import PathFilter
+from support.s3.listing import OpenSource, Server, make_source
+from support.s3.real_servers import S3Server
 from watcher.sources.s3.source import BucketSource
-from watcher.spec import Filter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
-
-    from support.s3.real_servers import S3Server
-    from watcher.spec import BucketSpec
+from watcher.spec import BucketSpec
 
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Begin with no credentials, no files and no metadata service; return what sets variables for the test."""
+    """Begin with no credentials, files or metadata service; return what sets variables."""
     for name in os.environ:
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -49,19 +43,17 @@ def bucket(s3_server: S3Server) -> str:
 
 
 @pytest.fixture
-def open_source(aws_environment: pytest.MonkeyPatch) -> Iterator[Callable[..., BucketSource]]:
-    """Return what opens a source on a server, with its credentials in the environment; it is closed after the test."""
+def open_source(aws_environment: pytest.MonkeyPatch) -> Iterator[OpenSource]:
+    """Return what opens a source on a server, with its credentials in the environment."""
     with ExitStack() as stack:
 
         def open_it(
-            server: S3Server, spec: BucketSpec, *, should_stop: Callable[[], bool] = lambda: False
+            server: Server, spec: BucketSpec, *, should_stop: Callable[[], bool] = lambda: False
         ) -> BucketSource:
             for name, value in server.environment().items():
                 aws_environment.setenv(name, value)
-            source = BucketSource(
-                replace(spec, endpoint_url=server.endpoint_url),
-                PathFilter(Filter()),
-                should_stop=should_stop,
+            source = make_source(
+                replace(spec, endpoint_url=server.endpoint_url), should_stop=should_stop
             )
             stack.callback(source.close)
             source.open(lambda: None)

@@ -1,17 +1,38 @@
-"""Reads a bucket source as a whole, for the tests that compare what it lists."""
+"""Makes bucket sources, and reads them as a whole."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import TypeAlias
+from watcher.clock import Clock
+from watcher.filters.path_filter import PathFilter
+from watcher.model import Entry
+from watcher.sources.s3.source import BucketSource
+from watcher.spec import BucketSpec, Filter
 
-    from watcher.model import Entry
-    from watcher.sources.s3.source import BucketSource
+OpenSource: TypeAlias = Callable[..., BucketSource]
 
-    OpenSource: TypeAlias = Callable[..., BucketSource]
+
+class Server(Protocol):
+    """A real or a simulated S3 server."""
+
+    @property
+    def endpoint_url(self) -> str: ...
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with its credentials."""
+
+
+def make_source(
+    spec: BucketSpec,
+    *,
+    exclude: tuple[str, ...] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> BucketSource:
+    """Return a source that is not open, and never stops by default."""
+    path_filter = PathFilter(Filter(exclude=exclude))
+    return BucketSource(spec, path_filter, should_stop=should_stop, clock=Clock())
 
 
 def read(source: BucketSource) -> list[Entry]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from support.s3.faults import Fault
+from support.s3.faults import XML_HEAD, Fault
 from support.s3.keys import SORT_KEYS, Order, encode
 
 if TYPE_CHECKING:
     from support.s3.keys import Keyspace, View
 
-XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 MAX_KEYS = 1000
 OTHER_NAME = "other"
 """The bucket, and the first component of the prefix, of a page that belongs to somebody else."""

@@ -1,11 +1,12 @@
-"""A store that does what it is told: an S3 server on loopback whose keys, order, faults and latency a test or a benchmark chooses.
+"""A simulated S3 server whose keys, order, faults and latency a test or a benchmark chooses.
 
-In a test, ``run_store`` serves a table of objects that can change at any time, also between two pages. For benchmarks it runs as a
-process of its own with computed keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts`` tells there what
-``Store.requests`` tells in a test, and ``GET /?arrive`` adds a key ahead of all the others:
+In a test, ``run_store`` serves a table of objects that can change at any time, also between two pages;
+hooks (``faults``) change single answers. For benchmarks it runs as a process of its own with computed
+keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts`` returns
+``Store.requests``, and ``GET /?arrive`` adds a key ahead of all others:
 ``python -m support.s3.simulated --keys 1000000 --order aws --latency-ms 50``.
 
-Buckets are addressed by path, signatures are not checked. Scripted answers, byte by byte, are the business of ``stub.py``.
+Buckets are addressed by path; signatures are not checked.
 """
 
 from __future__ import annotations
@@ -15,71 +16,45 @@ import json
 import sys
 import threading
 from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from email.utils import format_datetime
-from enum import StrEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
-from support.s3.endpoint import Answer, HttpServer
-from support.s3.faults import REFUSALS, Fault
-from support.s3.keys import ObjectTable, Order
-from support.s3.pages import XML_HEAD, Question, RefusedError, StartAfter, list_page, render
+from support.s3.endpoint import HttpServer
+from support.s3.faults import ERRORS, Answer, Fault, Hook, Kind, Request, error
+from support.s3.keys import Keyspace, ObjectTable, Order, StoredObject
+from support.s3.pages import MAX_KEYS, Question, RefusedError, StartAfter, list_page, render
 from support.s3.synthetic import SyntheticKeys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from support.s3.faults import Hook
-    from support.s3.keys import Keyspace
 
 BUCKET = "store"
 REGION = "us-east-1"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testkey",
+    "AWS_SECRET_ACCESS_KEY": "testsecret",
+    "AWS_DEFAULT_REGION": REGION,
+}
+"""Any key is taken; real servers in tests know this one."""
 TRICKLE_BYTES_PER_S = 1000
 LOGGED_REQUESTS = 10_000
 
 
-class Kind(StrEnum):
-    """What is counted."""
-
-    LIST = "list"
-    HEAD = "head"
-    """Of an object."""
-    OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that came in.
-
-    Attributes:
-        kind: What it was.
-        target: Its path and query, as sent.
-        headers: With names in lower case.
-    """
-
-    kind: Kind
-    target: str
-    headers: Mapping[str, str]
-
-
 class Store:
-    """A bucket and how it is served; see ``run_store``. Everything public may be called and set at any time, from any thread.
+    """A bucket and how it is served; see ``run_store``. Thread-safe, and may be changed at any time.
 
     Attributes:
         endpoint_url: Where it listens.
-        bucket: The only one that there is.
-        requests: How many came in, by kind; each attempt of a client counts.
-        log: The last of them, in order.
-        before_page: Called with the number of a LIST request, from 1, before it is answered; returns what is to go wrong, or None. It may
-            change the bucket.
-        before_head: The same for HEAD requests for objects.
-        latency_s: Passes before each answer to LIST.
-        trickle_bytes_per_s: The rate of ``Fault.TRICKLE``.
-        requester_pays: Refuse who does not say that he does.
+        bucket: Name of the only bucket.
+        requests: Number of requests, by kind; each attempt of a client counts.
+        log: The last requests, in order.
+        on_request: Called before each request is answered, whatever its bucket.
+        on_list: Called before each LIST is answered, if ``on_request`` had no effect.
+        on_head: Called before each HEAD of an object is answered, if ``on_request`` had no effect.
+        page_keys: Maximum number of keys in a page, whatever the client asks for.
+        latency_s: Seconds before each answer to LIST.
+        trickle_bytes_per_s: Rate of ``Fault.TRICKLE``.
     """
 
     def __init__(self, keyspace: Keyspace, start_after: StartAfter, bucket: str) -> None:
@@ -87,11 +62,12 @@ class Store:
         self.bucket = bucket
         self.requests: Counter[Kind] = Counter()
         self.log: deque[Request] = deque(maxlen=LOGGED_REQUESTS)
-        self.before_page: Hook | None = None
-        self.before_head: Hook | None = None
+        self.on_request: Hook | None = None
+        self.on_list: Hook | None = None
+        self.on_head: Hook | None = None
+        self.page_keys = MAX_KEYS
         self.latency_s = 0.0
         self.trickle_bytes_per_s = TRICKLE_BYTES_PER_S
-        self.requester_pays = False
         self._keyspace = keyspace
         self._start_after = start_after
         self._lock = threading.Lock()
@@ -105,15 +81,7 @@ class Store:
         mtime_ns: int | None = None,
         storage_class: str = "STANDARD",
     ) -> None:
-        """Put an object; no two puts have the same etag or last-modified unless they are given.
-
-        Args:
-            key: Where.
-            size: Bytes.
-            etag: Without quotes.
-            mtime_ns: Last-modified, nanoseconds since the epoch.
-            storage_class: As AWS names it.
-        """
+        """Put an object; no two puts have the same etag or last-modified unless they are given."""
         with self._lock:
             self._table.put(key, size, etag, mtime_ns, storage_class)
 
@@ -122,11 +90,28 @@ class Store:
         for key in keys:
             self.put(key)
 
-    def delete(self, *keys: str) -> None:
-        """Delete objects, those that are there."""
+    def get(self, key: str) -> StoredObject | None:
         with self._lock:
+            return self._keyspace.get(key)
+
+    def delete(self, *keys: str) -> dict[str, StoredObject]:
+        """Delete objects, those that are there, and return them."""
+        with self._lock:
+            deleted = {key: self._keyspace.get(key) for key in keys}
             for key in keys:
                 self._table.delete(key)
+        return {key: found for key, found in deleted.items() if found is not None}
+
+    def restore(self, objects: Mapping[str, StoredObject]) -> None:
+        """Put objects as they were."""
+        for key, found in objects.items():
+            self.put(
+                key,
+                size=found.size,
+                etag=found.etag,
+                mtime_ns=found.mtime_ns,
+                storage_class=found.storage_class,
+            )
 
     @property
     def keys(self) -> set[str]:
@@ -134,13 +119,22 @@ class Store:
         with self._lock:
             return set(self._table.keys())
 
+    @property
+    def lists(self) -> list[Request]:
+        """The last LIST requests, in order."""
+        return [request for request in list(self.log) if request.kind is Kind.LIST]
+
+    def environment(self) -> dict[str, str]:
+        """Return environment variables with credentials for an AWS SDK."""
+        return dict(CREDENTIALS)
+
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
         """Answer a request.
 
         Args:
-            method: GET or HEAD; nothing else is offered.
+            method: GET or HEAD; hooks may answer others.
             target: Path and query.
-            headers: With names in lower case.
+            headers: Headers, with names in lower case.
         """
         path, _, query = target.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
@@ -150,27 +144,30 @@ class Store:
         kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
         with self._lock:
             self.requests[kind] += 1
-            number = self.requests[kind]
-            self.log.append(Request(kind, target, headers))
-        hook = {Kind.LIST: self.before_page, Kind.HEAD: self.before_head}.get(kind)
-        fault = hook(number) if hook else None
+            request = Request(kind, self.requests[kind], method, target, headers)
+            self.log.append(request)
+        effect = self.on_request(request) if self.on_request else None
+        hook = {Kind.LIST: self.on_list, Kind.HEAD: self.on_head}.get(kind)
+        if effect is None and hook:
+            effect = hook(request)
+        if isinstance(effect, Answer):
+            return effect
+        fault = effect if isinstance(effect, Fault) else None
+        answer = self._serve(request, bucket, key, fault)
+        return effect(answer) if effect and not isinstance(effect, Fault) else answer
+
+    def _serve(self, request: Request, bucket: str, key: str, fault: Fault | None) -> Answer:
         if fault is None and bucket != self.bucket:
             fault = Fault.NO_BUCKET
-        if (
-            fault is None
-            and self.requester_pays
-            and headers.get("x-amz-request-payer") != "requester"
-        ):
-            fault = Fault.DENIED
-        if refusal := REFUSALS.get(fault) if fault else None:
-            return _say_error(*refusal)
-        if kind is Kind.LIST:
-            return self._list(query, fault)
-        if kind is Kind.HEAD:
+        if fault is not None and fault in ERRORS:
+            return ERRORS[fault]
+        if request.kind is Kind.LIST:
+            return self._list(request.target.partition("?")[2], fault)
+        if request.kind is Kind.HEAD:
             return self._head(key, fault)
-        if method == "HEAD":
+        if request.method == "HEAD":
             return Answer(headers={"x-amz-bucket-region": REGION})
-        return _say_error(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", "this store is for listing")
+        return error(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", "this store is for listing")
 
     def _obey(self, order: str) -> Answer:
         with self._lock:
@@ -187,10 +184,11 @@ class Store:
     def _list(self, query: str, fault: Fault | None) -> Answer:
         try:
             question = Question.parse(query)
+            asked = replace(question, max_keys=min(question.max_keys, self.page_keys))
             with self._lock:
-                page = list_page(self._keyspace, question, self._start_after)
-        except RefusedError as error:
-            return _say_error(HTTPStatus.BAD_REQUEST, "InvalidArgument", str(error))
+                page = list_page(self._keyspace, asked, self._start_after)
+        except RefusedError as refusal:
+            return error(HTTPStatus.BAD_REQUEST, "InvalidArgument", str(refusal))
         body = render(page, self.bucket, question, fault).encode()
         if fault is Fault.TORN_XML:
             body = body[: len(body) * 2 // 3]
@@ -206,7 +204,7 @@ class Store:
         with self._lock:
             found = self._keyspace.get(key)
         if found is None:
-            return Answer(HTTPStatus.NOT_FOUND)
+            return Answer(status=HTTPStatus.NOT_FOUND)
         headers = {
             "Content-Length": str(found.size),
             "ETag": f'"{found.etag}"',
@@ -217,13 +215,6 @@ class Store:
         return Answer(headers=headers, fault=fault)
 
 
-def _say_error(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Answer:
-    body = f"{XML_HEAD}<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>0</RequestId></Error>"
-    return Answer(status, body.encode(), {"Content-Type": "application/xml", **(headers or {})})
-
-
 @contextmanager
 def run_store(
     keyspace: Keyspace | None = None,
@@ -231,17 +222,19 @@ def run_store(
     order: Order = Order.AWS,
     start_after: StartAfter | None = None,
     bucket: str = BUCKET,
+    host: str = "127.0.0.1",
 ) -> Iterator[Store]:
     """Serve a bucket to the end of the block.
 
     Args:
         keyspace: Computed keys; None for an empty table.
-        order: Of the table.
-        start_after: What StartAfter does; right by default, and rejected where the order is random.
-        bucket: Its name.
+        order: Order of the table.
+        start_after: What StartAfter does; right by default, rejected where the order is random.
+        bucket: Name of the bucket.
+        host: Address of this machine to listen on.
 
     Raises:
-        ValueError: No place in a random order is the right one, nor the wrong one.
+        ValueError: StartAfter cannot be right or wrong in a random order.
     """
     keyspace = ObjectTable(order) if keyspace is None else keyspace
     is_random = keyspace.order is Order.RANDOM
@@ -250,7 +243,7 @@ def run_store(
     if is_random and start_after in {StartAfter.RIGHT, StartAfter.WRONG}:
         raise ValueError(f"a random order has no StartAfter that is {start_after}")
     store = Store(keyspace, start_after, bucket)
-    with HttpServer(store.answer) as server:
+    with HttpServer(store.answer, host) as server:
         store.endpoint_url = server.url
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -273,7 +266,7 @@ def main() -> None:
     keyspace = SyntheticKeys(arguments.keys, arguments.order)
     with run_store(keyspace, start_after=arguments.start_after, bucket=arguments.bucket) as store:
         store.latency_s = arguments.latency_ms / 1000
-        print(store.endpoint_url, flush=True)  # noqa: T201 - whoever started it reads it there
+        print(store.endpoint_url, flush=True)  # noqa: T201 - the parent process reads it
         sys.stdin.read()
 
 

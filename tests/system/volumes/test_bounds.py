@@ -17,15 +17,14 @@ from grpc import StatusCode
 from support.client import wait_until
 from support.files import fill
 from support.fixtures import CREDENTIALS
-from support.s3.stub import BUCKET, page, run_stub
+from support.s3.listing import make_source
+from support.s3.simulated import run_store
 from support.server import ServerProcess
 from system.volumes.namespace import bind, enter_private_network, rclone_mount, run, unmount
 from watcher.errors import DeniedError
 from watcher.filesystem import openat2 as beneath
 from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks
-from watcher.filters.path_filter import PathFilter
-from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Filter
+from watcher.spec import BucketSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,19 +70,19 @@ def test_names_do_not_lead_to_privileged_addresses(
     """A name that resolves to such an address is denied before anything is sent; the address itself, however written, was judged before."""
 
     def ask() -> int:
-        with run_stub([page("a")], METADATA) as stub:
+        with run_store(host=METADATA) as store:
             spec = BucketSpec(
-                BUCKET, region="us-east-1", endpoint_url=stub.endpoint_url.replace(METADATA, host)
+                store.bucket,
+                region="us-east-1",
+                endpoint_url=store.endpoint_url.replace(METADATA, host),
             )
-            with closing(
-                BucketSource(spec, PathFilter(Filter()), should_stop=lambda: False)
-            ) as source:
+            with closing(make_source(spec)) as source:
                 if is_denied:
                     with pytest.raises(DeniedError, match=METADATA):
                         source.open(lambda: None)
                 else:
                     source.open(lambda: None)
-            return len(stub.requests)
+            return len(store.log)
 
     assert machine.submit(ask).result() == (0 if is_denied else 1)
 

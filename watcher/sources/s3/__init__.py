@@ -1,1 +1,12 @@
-"""s3."""
+"""Reads buckets: full listings, and single keys by HEAD.
+
+Decides how a bucket is listed (page by page, in parallel key ranges, by common prefixes), whether
+an answer can be believed, and whether a key that a listing lacks is gone. Never decides what is a
+change, never takes a failure for a deletion, and never relies on last-modified, nor on the order of
+a listing until the store has shown it. Calls go down only: ``source`` > ``scan`` > ``deletions`` >
+``api`` > ``client``; what is known of a store between listings is in ``strategy``, how a listing is
+split in ``key_ranges``, what an answer says in ``pages`` and ``objects``, what a failure means in
+``errors``. A source runs in the thread of its watch. Worker threads only send requests through
+``api``, which locks the count of requests and the renewal of the client; ``throttle`` has a lock of
+its own, because responses arrive in all of these threads.
+"""

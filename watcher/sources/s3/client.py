@@ -1,7 +1,7 @@
-"""Makes S3 clients: decides about credentials, timeouts, retries and where the bucket's name goes. One of the importers of boto3.
+"""Makes S3 clients: decides about credentials, timeouts, retries, addressing and the endpoint.
 
-Most of what a client costs are the descriptions of the service. They are read once and shared, so the first client takes 0.1 s of CPU
-and 13 MB, and each further one 0.02 s and 0.5 MB.
+Most of the cost of a client is the description of the service. It is read once and shared: the
+first client takes 0.1 s of CPU and 13 MB, each further one 0.02 s and 0.5 MB.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from watcher import __version__
 from watcher.addresses import is_below
 from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.s3.connections import guard_connections
-from watcher.sources.s3.hooks import take_over_answers
+from watcher.sources.s3.hooks import register_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,22 +36,25 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
+    from watcher.clock import Clock
     from watcher.spec import BucketSpec
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
+"""Seconds without a byte of the response."""
 ATTEMPTS = 3
-"""How often a request is sent before it has failed; the watch comes back by itself later."""
+"""How often a request is sent before it has failed; the watch tries again later."""
 
 _LOADER = Loader()
-# botocore does not promise that a loader may be used by several threads; and the first to come loads for those who wait.
+# botocore does not promise that a loader is thread-safe; and the first client loads for all that
+# wait.
 _LOADING = threading.Lock()
 
 
-class _Given(CredentialProvider):
-    """The end of the chain: credentials that were found already."""
+class _FixedCredentials(CredentialProvider):
+    """A chain of one element: credentials that were found before."""
 
-    METHOD = "given"
+    METHOD = "fixed"
 
     def __init__(self, credentials: Credentials) -> None:
         super().__init__()
@@ -62,18 +65,21 @@ class _Given(CredentialProvider):
 
 
 def make_client(
-    spec: BucketSpec, *, connections: int, slow_down: Callable[[float], None]
+    spec: BucketSpec, *, connections: int, slow_down: Callable[[float], None], clock: Clock
 ) -> S3Client:
-    """Return a client, which may be used by several threads and leaves timestamps in answers as text.
+    """Return a thread-safe client that leaves timestamps in responses as text.
 
     Args:
-        spec: Says profile, role, region, endpoint and addressing; the rest comes from the standard chain of the SDK.
-        connections: How many threads will use it at once.
-        slow_down: Called in their threads when the store asks for fewer requests, with the seconds in which it wants none.
+        spec: Names profile, role, region, endpoint and addressing; the rest comes from the standard
+            chain of the SDK.
+        connections: Number of threads that use it at once.
+        slow_down: Called in these threads when the store throttles, with the seconds for which it
+            wants no request.
+        clock: The clock of the server.
 
     Raises:
         NoCredentialsError: The chain found none.
-        BotoCoreError: The profile, the region or the shared configuration is not usable.
+        BotoCoreError: The profile, the region or the shared configuration cannot be used.
         ValueError: The endpoint is not a URL.
     """
     config = Config(
@@ -88,55 +94,64 @@ def make_client(
     session = Session(profile=spec.profile)
     sdk = boto3.Session(botocore_session=session)
     session.register_component("data_loader", _LOADER)
-    # The SDK's own parsing of timestamps is half the cost of a listing. Credentials come from another session, because temporary
-    # ones need theirs parsed.
+    # Parsing timestamps is half the cost of a listing in the SDK. Credentials come from another
+    # session, because temporary ones need theirs parsed.
     parsers = ResponseParserFactory()
     parsers.set_parser_defaults(timestamp_parser=str)
     session.register_component("response_parser_factory", parsers)
     session.register_component(
-        "credential_provider", CredentialResolver([_Given(_find_credentials(spec, config))])
+        "credential_provider",
+        CredentialResolver([_FixedCredentials(_find_credentials(spec, config))]),
     )
     with _LOADING:
         client = sdk.client(
             "s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config
         )
-    guard_connections(client)
+    guard_connections(client, clock)
     if (endpoint := _find_endpoint(client)) is not None:
-        client.meta.events.register("before-send.s3", partial(_stay, spec.place, endpoint))
-    take_over_answers(client, ATTEMPTS, slow_down)
+        client.meta.events.register("before-send.s3", partial(_keep_to, endpoint, spec.place))
+    register_hooks(client, ATTEMPTS, slow_down)
     return client
 
 
 def _find_endpoint(client: S3Client) -> str | None:
-    """Return the endpoint that the spec, the environment or a profile names; None for Amazon's own, of which there are many."""
-    endpoint: str | None = cast("Any", client)._ruleset_resolver._builtins["SDK::Endpoint"]  # noqa: SLF001 - offered nowhere else
+    """Return the endpoint that the spec, the environment or a profile names; None for AWS."""
+    resolver = cast("Any", client)._ruleset_resolver  # noqa: SLF001 - no public way to the endpoint
+    endpoint: str | None = resolver._builtins["SDK::Endpoint"]  # noqa: SLF001 - as above
     return endpoint
 
 
-def _stay(
-    place: str, endpoint: str, request: AWSPreparedRequest, event_name: str, **_: object
+def _keep_to(
+    endpoint: str, place: str, request: AWSPreparedRequest, event_name: str, **_: object
 ) -> None:
-    """Have a request fail that would not go to its endpoint, or that the SDK makes up to find out where to go instead.
+    """Refuse to send a request to another host than the endpoint.
 
-    The SDK follows no Location, but it turns to hosts of Amazon's for some names of buckets, whatever the endpoint. And it asks by
-    HeadBucket, again and again, a store that sends elsewhere without naming a region.
+    The SDK follows no Location header, but for some names of buckets it turns to hosts of AWS,
+    whatever the endpoint. And when a store redirects without a region, it sends HeadBucket again
+    and again to find one.
+
+    Raises:
+        UnavailableError: The SDK looks for the region of a store that redirects.
+        DeniedError: The request would go to another host.
     """
     if event_name.endswith(".HeadBucket"):
         raise UnavailableError(
-            "the store sends elsewhere, and does not say where",
+            "the store redirects, and does not say where",
             place=place,
             hint="correct endpoint_url",
         )
     if not is_below(request.url, endpoint):
         raise DeniedError(
-            "the request would go elsewhere than to endpoint_url",
+            "the request would go to another host than endpoint_url",
             place=place,
             hint="correct the bucket",
         )
 
 
 def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:
-    """Return what the standard chain finds, or the role assumed with it; both renew themselves while they are used.
+    """Return the credentials of the standard chain, or of the role assumed with them.
+
+    Both renew themselves while they are in use.
 
     Raises:
         NoCredentialsError: The chain found none.

@@ -1,15 +1,14 @@
-"""Connections to a store: none to where a cloud keeps its secrets, and none without bounds. Knows urllib3 and how the SDK uses it.
+"""Guards connections to a store: none to a metadata address, and no response without bounds.
 
-What a name resolves to is known when somebody has answered, and not before: until then it can change. A read timeout begins anew with
-each byte, so that by itself an answer which trickles would hold its thread for hours. And the SDK keeps all that comes; compressed
-answers, for which it does not ask, it leaves as they are.
+The address behind a name is known only once the connection stands; until then it can change. A read
+timeout starts anew with each byte, so a response that trickles could hold its thread for hours. And
+the SDK buffers all of a response; it never asks for compressed ones and leaves them as they are.
 """
 
 from __future__ import annotations
 
 import io
-import time
-from functools import partialmethod
+from functools import partial, partialmethod
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,39 +29,51 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
+    from watcher.clock import Clock
+
 ANSWER_TIMEOUT_S = 60.0
-"""For an answer from the end of its request to its last byte."""
+"""Seconds from the end of a request to the last byte of its response."""
 ANSWER_MAX_BYTES = 8 * 1024 * 1024
-"""Of an answer with its headers. 1,000 keys of 1,024 bytes take 3 MB when they are URL-encoded, and 6 MB when each of their bytes is
-written as ``&quot;`` is; what else a listing says of them takes less than 1 MB. Reading it takes up to thirty times as much for a moment.
+"""Maximum length of a response with its headers in bytes.
+
+1,000 keys of 1,024 bytes take 3 MB URL-encoded, and 6 MB when each byte is written as ``&quot;``
+is; the rest of a listing takes less than 1 MB. Parsing takes up to thirty times as much for a
+moment.
 """
 
 
-def guard_connections(client: S3Client) -> None:
-    """Bound a client's answers, and refuse to send anything to a privileged address; call it before the first request.
+def guard_connections(client: S3Client, clock: Clock) -> None:
+    """Bound a client's responses and keep it off metadata addresses; call before the first request.
 
-    An answer comes within ``ANSWER_TIMEOUT_S``, or its request fails as by a read timeout. It has no more than ``ANSWER_MAX_BYTES``, or
-    the request fails with an ``UnavailableError``; where a name leads to such an address, with a ``DeniedError``. The SDK wraps both.
+    A response that is not complete after ``ANSWER_TIMEOUT_S`` fails like a read timeout. One of
+    more than ``ANSWER_MAX_BYTES`` fails with an ``UnavailableError``, a name that resolves to a
+    metadata address with a ``DeniedError``; the SDK wraps both.
 
     Args:
-        client: Its session is not offered by the SDK, and knows proxies and authorities.
+        client: Its HTTP session is not public; it holds the proxies and authorities.
+        clock: The clock of the server.
     """
-    session = cast("Any", client)._endpoint.http_session  # noqa: SLF001 - see above
-    session._pool_classes_by_scheme.update(http=_Pool, https=_SecurePool)  # noqa: SLF001
+    session = cast("Any", client)._endpoint.http_session  # noqa: SLF001 - see ``client``
+    session._pool_classes_by_scheme.update(  # noqa: SLF001 - see ``client``
+        http=partial(_Pool, clock), https=partial(_SecurePool, clock)
+    )
 
 
 class _BoundedReader(io.RawIOBase):
-    """What a socket receives before a time is over, and no more than an answer may have.
+    """Reads a response from a socket until its time is over or its size exceeded.
 
     Args:
-        raw: The socket's own reader; what is read of it decides when the socket is closed.
-        socket: Its timeout is that of one read, and is shortened towards the end; each request sets it anew.
+        clock: The clock of the server.
+        raw: The socket's own reader; urllib3 closes the socket by the state of this one.
+        socket: Its timeout covers one read and is shortened towards the end; each request sets it
+            anew.
     """
 
-    def __init__(self, raw: io.RawIOBase, socket: socket.socket) -> None:
+    def __init__(self, clock: Clock, raw: io.RawIOBase, socket: socket.socket) -> None:
+        self._clock = clock
         self._raw = raw
         self._socket = socket
-        self._deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+        self._deadline_s = clock.monotonic() + ANSWER_TIMEOUT_S
         self._left_bytes = ANSWER_MAX_BYTES
 
     def readable(self) -> bool:
@@ -70,13 +81,13 @@ class _BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Receive what is there, or wait for it.
+        """Receive bytes into a buffer, waiting for the first one.
 
         Raises:
-            TimeoutError: Nothing came in time.
-            UnavailableError: Too much has come.
+            TimeoutError: The time of the response is over.
+            UnavailableError: The response is too large.
         """
-        left_s = self._deadline_s - time.monotonic()
+        left_s = self._deadline_s - self._clock.monotonic()
         if left_s <= 0:
             raise TimeoutError(f"no end after {ANSWER_TIMEOUT_S:g} s")
         if (timeout_s := self._socket.gettimeout()) is None or left_s < timeout_s:
@@ -84,65 +95,76 @@ class _BoundedReader(io.RawIOBase):
         count = cast("Callable[[WriteableBuffer], int | None]", self._raw.readinto)(buffer)
         self._left_bytes -= count or 0
         if self._left_bytes < 0:
-            message = f"the answer is larger than {ANSWER_MAX_BYTES >> 20} MiB"
             raise UnavailableError(
-                message, hint="check endpoint_url and the proxies on the way to the store"
+                f"the answer is larger than {ANSWER_MAX_BYTES >> 20} MiB",
+                hint="check endpoint_url and the proxies on the way to the store",
             )
         return count
 
     def close(self) -> None:
-        """Let go of the socket, which stays open for the next answer where that may come."""
+        """Release the socket, which stays open where another response may come through it."""
         self._raw.close()
         super().close()
 
 
 class _Response(HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - of no interest here
+    def __init__(self, clock: Clock, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_BoundedReader(clock, self.fp.detach(), sock))
 
 
 class _Connection(AWSHTTPConnection):
-    response_class = _Response  # type: ignore[assignment]  # the stubs would have the class for requests with Expect
+    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        # The SDK's constructor keeps the class, and restores it after requests with Expect.
+        self.response_class = partial(_Response, clock)  # type: ignore[assignment]
+        super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
-        return _refuse_privileged(self.host, super()._new_conn())
+        return _refuse_metadata_address(self.host, super()._new_conn())
 
 
 class _SecureConnection(AWSHTTPSConnection):
-    response_class = _Response  # type: ignore[assignment]  # the stubs would have the class for requests with Expect
+    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        # As for ``_Connection``.
+        self.response_class = partial(_Response, clock)  # type: ignore[assignment]
+        super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
-        return _refuse_privileged(self.host, super()._new_conn())
+        return _refuse_metadata_address(self.host, super()._new_conn())
 
 
-# An answer that sends elsewhere is handed on like any other. The SDK has it so in a way of its own, which fails at a 303.
+# Redirects are returned like any other response. The SDK does that in a way that fails at a 303.
 class _Pool(AWSHTTPConnectionPool):
-    ConnectionCls = _Connection
     urlopen = partialmethod(AWSHTTPConnectionPool.urlopen, redirect=False)
+
+    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        super().__init__(*args, **kwargs)
+        self.ConnectionCls = partial(_Connection, clock)  # type: ignore[assignment]
 
 
 class _SecurePool(AWSHTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
     urlopen = partialmethod(AWSHTTPSConnectionPool.urlopen, redirect=False)
 
+    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        super().__init__(*args, **kwargs)
+        self.ConnectionCls = partial(_SecureConnection, clock)  # type: ignore[assignment]
 
-def _refuse_privileged(host: str, connected: socket.socket) -> socket.socket:
-    """Return a connection through which nothing has been sent yet, unless a name led to a privileged address.
+
+def _refuse_metadata_address(host: str, connected: socket.socket) -> socket.socket:
+    """Return a new connection, unless a name resolved to a metadata address.
 
     Args:
-        host: What was asked for. An address that is given as such was allowed before, or it was not.
-        connected: What came of it.
+        host: Host of the URL. A literal address was allowed or refused with the spec.
+        connected: The connection; nothing has been sent through it.
 
     Raises:
-        DeniedError: It is closed then.
+        DeniedError: The name resolved to such an address; the connection is closed.
     """
     address = connected.getpeername()[0]
     if is_metadata_address(address) and literal_address(host.strip("[]")) is None:
         connected.close()
-        message = f"it leads to {address}, where machines and clouds keep what is theirs"
         raise DeniedError(
-            message,
+            f"resolves to {address}, a link-local or metadata address",
             place=host,
             hint="name another endpoint_url, or allow the address itself with --allow-endpoint",
         )

@@ -1,7 +1,9 @@
-"""Decides what a failure of S3 means to a person: two tables, of S3 error codes and of SDK exceptions. Imports no client, sends nothing.
+"""Translates failures of S3 into errors of the watcher, by error code and by SDK exception.
 
-The codes are those of the S3 and STS references (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); an answer to
-HEAD has no body, there botocore makes a code of the HTTP status. What stands in no table is unavailable: to try again is never wrong.
+The codes are those of the S3 and STS references
+(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html). A response to HEAD has no
+body; botocore makes a code of its HTTP status. An unknown failure means unavailable: a retry is
+never wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Meaning(NamedTuple):
-    """What a failure means: the class of ours, what is wrong (``{detail}`` is what the SDK says), and what to do."""
+    """Meaning of a failure: error class, message (``{detail}`` is the SDK's text) and hint."""
 
     error: type[WatcherError]
     message: str
@@ -37,7 +39,8 @@ _BAD_NAME = _Meaning(
 _REFUSED = _Meaning(
     DeniedError,
     "the store refuses access ({detail})",
-    "allow s3:ListBucket, s3:GetObject and, for role_arn, sts:AssumeRole; or set request_payer if the bucket asks for it",
+    "allow s3:ListBucket, s3:GetObject and, for role_arn, sts:AssumeRole; "
+    "or set request_payer if the bucket asks for it",
 )
 _BAD_KEY = _Meaning(
     DeniedError,
@@ -58,8 +61,8 @@ _STORE = _Meaning(
     "the store cannot answer now ({detail})",
     "check the store and endpoint_url if this stays so",
 )
-_ELSEWHERE = _Meaning(
-    UnavailableError, "the store sends elsewhere ({detail})", "correct endpoint_url"
+_REDIRECT = _Meaning(
+    UnavailableError, "the store redirects to another address ({detail})", "correct endpoint_url"
 )
 _LOGIN = _Meaning(DeniedError, "there is no valid login: {detail}", "log in again")
 _SETTINGS = _Meaning(
@@ -114,14 +117,15 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "ServiceUnavailable": _STORE,
 }
 
-# The first class that fits counts, so a class stands before those it inherits from.
+# The first match counts, so a class stands before its base classes.
 _BY_CLASS: tuple[tuple[type[Exception], _Meaning], ...] = (
     (
         sdk.NoCredentialsError,
         _Meaning(
             DeniedError,
             "no credentials were found",
-            "give the server AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role of its machine",
+            "give the server AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
+            "or a role of its machine",
         ),
     ),
     (
@@ -173,34 +177,34 @@ _BY_CLASS: tuple[tuple[type[Exception], _Meaning], ...] = (
     (ResponseParserError, _FOREIGN),
 )
 
-_BY_HUNDREDS: Mapping[int, _Meaning] = {3: _ELSEWHERE, 5: _STORE}
-"""By the first digit of the HTTP status, where the code is not known."""
+_BY_HUNDREDS: Mapping[int, _Meaning] = {3: _REDIRECT, 5: _STORE}
+"""Meanings by the first digit of the HTTP status, where the code is unknown."""
 
 _UNKNOWN = _Meaning(UnavailableError, "the store cannot be read: {detail}")
 
 
 def has_expired(error: sdk.ClientError) -> bool:
-    """Tell whether the store refuses credentials because they were good once."""
+    """Return whether the store refuses the credentials because they have expired."""
     return _BY_CODE.get(error.response.get("Error", {}).get("Code", "")) is _EXPIRED
 
 
-def find_own(error: Exception | None) -> WatcherError | None:
-    """Return the error of ours with which we have ended a request, though the SDK has wrapped it; None for all others."""
-    found = getattr(error, "kwargs", {}).get("error", error)
-    return found if isinstance(found, WatcherError) else None
+def unwrap(error: Exception | None) -> WatcherError | None:
+    """Return the error of the watcher that the SDK may have wrapped; None for all other errors."""
+    inner = getattr(error, "kwargs", {}).get("error", error)
+    return inner if isinstance(inner, WatcherError) else None
 
 
 def translate(error: Exception, place: str) -> WatcherError:
-    """Return our error for what botocore raised.
+    """Return the error of the watcher for an exception of botocore.
 
     Args:
-        error: What it raised.
-        place: Where it happened, ``spec.place``.
+        error: The exception.
+        place: The bucket, for the message.
     """
-    if (own := find_own(error)) is not None:
+    if (own := unwrap(error)) is not None:
         return type(own)(own.message, place=own.place or place, hint=own.hint)
     if isinstance(error, sdk.ClientError):
-        meaning, detail = _read_answer(error)
+        meaning, detail = _read_error(error)
     else:
         meaning = next(
             (meaning for kind, meaning in _BY_CLASS if isinstance(error, kind)), _UNKNOWN
@@ -214,10 +218,11 @@ def translate(error: Exception, place: str) -> WatcherError:
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """Run a block that calls botocore, and nothing else.
+    """Run a block that calls botocore and nothing else, and translate every exception.
 
-    botocore has no one root for what it raises: a malformed endpoint is a ValueError, credentials that are old when they arrive a
-    RuntimeError, an answer without a field that it expects a KeyError. So everything is translated.
+    The exceptions of botocore have no common base: a malformed endpoint is a ValueError,
+    credentials that have expired on arrival are a RuntimeError, a response without an expected
+    field is a KeyError.
 
     Raises:
         WatcherError: In place of each exception, by ``translate``.
@@ -228,20 +233,35 @@ def translated(place: str) -> Iterator[None]:
         raise translate(error, place) from error
 
 
-def _read_answer(error: sdk.ClientError) -> tuple[_Meaning, str]:
-    """Return what an error answer of S3 or STS means, and its code and text."""
-    answer, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
+@contextmanager
+def unavailable_instead() -> Iterator[None]:
+    """Run a block in which each failure means that the store cannot be read now.
+
+    A listing was answered a moment ago, so a refusal or a missing bucket may pass.
+
+    Raises:
+        UnavailableError: In place of each ``WatcherError``.
+    """
+    try:
+        yield
+    except WatcherError as error:
+        raise UnavailableError(error.message, place=error.place, hint=error.hint) from error
+
+
+def _read_error(error: sdk.ClientError) -> tuple[_Meaning, str]:
+    """Return the meaning of an error response of S3 or STS, and its code and text."""
+    body, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
     status = metadata.get("HTTPStatusCode", 0)
-    code, text = answer.get("Code") or f"status {status}", answer.get("Message")
+    code, text = body.get("Code") or f"status {status}", body.get("Message")
     meaning = _BY_CODE.get(code) or _BY_HUNDREDS.get(status // 100, _UNKNOWN)
     if meaning is _REGION:
-        region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or answer.get("Region")
+        region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or body.get("Region")
         meaning = meaning._replace(hint=f"set region: {region}") if region else meaning
     return meaning, f"{code}: {text}" if text else code
 
 
 def _find_reason(error: Exception) -> str:
-    """Return why, without the URL and the addresses of objects that urllib3 puts before the reason of the operating system."""
+    """Return the reason of a failure without the URL and the object addresses that urllib3 adds."""
     reason = str(getattr(error, "kwargs", {}).get("error", error))
     _, found, tail = reason.partition("[Errno ")
     return found + tail.rstrip(")'\"") if found else reason

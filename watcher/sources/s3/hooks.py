@@ -1,6 +1,6 @@
-"""Takes answers over from the SDK: hands listings over as they came, heeds a store that asks for less.
+"""Hooks into the SDK: listings stay unparsed, throttling is passed on, bodies are bounded.
 
-The SDK still signs, sends and tries again; all of this hangs on its events.
+The SDK still signs, sends and retries; the hooks are handlers of its events.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore import handlers
 
-from watcher.sources.s3.errors import find_own
+from watcher.sources.s3.errors import unwrap
 from watcher.sources.s3.pages import is_failure, is_plain
 from watcher.sources.s3.throttle import RETRY_AFTER_MAX_S
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SDK_MAX_BYTES = 64 * 1024
-"""Of a document that the SDK reads: of an error, above all."""
+"""Maximum length in bytes of a body that the SDK parses, which is above all that of an error."""
 
 
-def take_over_answers(client: S3Client, attempts: int, slow_down: Callable[[float], None]) -> None:
-    """Have a client's answers handled by us.
+def register_hooks(client: S3Client, attempts: int, slow_down: Callable[[float], None]) -> None:
+    """Register the handlers of this module with a client.
 
     Args:
-        client: Leaves the answers to ListObjectsV2 as they came from now on, as ``Body``.
-        attempts: How often it sends a request.
-        slow_down: Called when the store asks for fewer requests, with the seconds in which it wants none.
+        client: From now on it returns responses to ListObjectsV2 unparsed, as ``Body``.
+        attempts: How often it sends a request before that has failed.
+        slow_down: Called when the store throttles, with the seconds for which it wants no request.
     """
-    # What handlers may return is missing in the stubs.
+    # The type stubs do not know what handlers may return.
     events = cast("Any", client.meta.events)
-    # An error with status 200 and a page that is torn stay with the SDK, which tries again as after a 500.
+    # Errors with status 200 and torn pages become a 500 below, which the SDK retries.
     if check := getattr(handlers, "_handle_200_error", None):
         events.unregister("before-parse.s3.*", check)
     events.register("before-parse.s3.ListObjectsV2", _skip_sdk_parsing)
-    # What is registered for all operations comes after what is for one.
+    # Handlers of all operations run after those of one.
     events.register("before-parse.s3", _drop_unsafe_body)
     events.register("after-call.s3.ListObjectsV2", _attach_raw_body)
     events.register_first("needs-retry.s3", partial(_on_slow_down, slow_down, attempts))
-    events.register_first("needs-retry.s3", _give_up)
+    events.register_first("needs-retry.s3", _stop_retries)
 
 
 def _on_slow_down(
@@ -53,7 +53,7 @@ def _on_slow_down(
     attempts: int,
     **_: object,
 ) -> float | None:
-    """Pass on that the store asks for fewer requests; return in how many seconds to try again, where it says so."""
+    """Pass on that the store throttles; return the seconds until the retry where it names them."""
     if response is None or response[0].status_code not in {
         HTTPStatus.SERVICE_UNAVAILABLE,
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -65,9 +65,9 @@ def _on_slow_down(
     return delay_s if delay_s and attempts < most_attempts else None
 
 
-def _give_up(caught_exception: Exception | None, **_: object) -> bool | None:
-    """Have a request that we have ended ourselves not be sent again, since we would end it again."""
-    return None if find_own(caught_exception) is None else False
+def _stop_retries(caught_exception: Exception | None, **_: object) -> bool | None:
+    """Stop the retries of a request that a guard of the watcher ended: it would end it again."""
+    return None if unwrap(caught_exception) is None else False
 
 
 def _skip_sdk_parsing(response_dict: dict[str, Any], **_: object) -> None:
@@ -79,7 +79,7 @@ def _skip_sdk_parsing(response_dict: dict[str, Any], **_: object) -> None:
 
 
 def _drop_unsafe_body(response_dict: dict[str, Any], **_: object) -> None:
-    """Keep from the SDK what costs too much to read; it goes by the status then, as for all that it cannot read."""
+    """Withhold a body that is too expensive to parse; the SDK then goes by the status alone."""
     body = response_dict["body"]
     if len(body) > SDK_MAX_BYTES or not is_plain(body):
         response_dict["body"] = b""

@@ -1,9 +1,10 @@
-"""Decides what the objects in the pages of a listing are, and how many of them make a batch. Pure; never imports botocore.
+"""Reads the objects of a listing and decides which of them make a batch. Pure.
 
-Most of a listing is as it was the last time. So objects stay the XML that they came as until somebody asks for them, and are handed on
-in batches that are known by a digest. Therefore a batch should come again although a key before it came or went, which a page does not:
-where one batch ends and the next begins depends on the objects there, not on their number and not on the page that brought them, so
-nearly always one batch changes, and soon all are as they were.
+Most of a listing is unchanged since the last one. So objects stay XML until their entries are
+needed, and are passed on in batches that a digest identifies. A batch must therefore be the same
+again when a key before it comes or goes, which a page is not: where a batch ends depends on the
+objects at that place (content-defined chunking), not on their number nor on the page that brought
+them. A change then nearly always alters one batch, and the next ones are as they were.
 """
 
 from __future__ import annotations
@@ -24,31 +25,35 @@ if TYPE_CHECKING:
 
     from watcher.filters.path_filter import PathFilter
 
-LEAST_OBJECTS, MOST_OBJECTS = 512, 2048
-"""How many objects a batch has at least (but for the last one) and at most."""
+BATCH_MIN_OBJECTS = 512
+"""Minimum number of objects in a batch, but for the last one."""
+BATCH_MAX_OBJECTS = 2048
+"""Maximum number of objects in a batch."""
 PARSED_OBJECTS = 1024
-"""So many objects are parsed at once: together they are no longer than an answer."""
+"""Objects that are parsed in one document: together they are no longer than a response."""
 MARKUP_MAX = 250_000
-"""So many tags and quotes a document may have, eight times what so many objects have: each costs much more than the byte that it is, and
-all other threads wait while expat reads."""
-# One object in so many may be the last of a batch, which then has 1,000 on average.
+"""Maximum number of tags and quotes in a document, eight times what ``PARSED_OBJECTS`` have.
+
+Each costs much more than its byte, and all other threads wait while expat parses.
+"""
+# One object in 512 may end a batch, which then has 1,000 on average.
 _END_MASK = 511
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NS_MIN, _NS_MAX = -(1 << 63), (1 << 63) - 1
 _SIZE_DIGITS = 19
-# HEAD leaves the default class out, and so do some stores in listings.
 DEFAULT_STORAGE_CLASS = "STANDARD"
+"""Storage class where none is named: HEAD omits the default, and so do some listings."""
 
 
 class ObjectReader(NamedTuple):
     """Reads the objects of one listing.
 
     Attributes:
-        place: For messages.
-        prefix: Their keys begin with it.
-        is_url: Their keys are URL-encoded.
+        place: The bucket, for messages.
+        prefix: Prefix that was requested; each key begins with it.
+        is_url: Keys are URL-encoded.
     """
 
     place: str
@@ -59,10 +64,10 @@ class ObjectReader(NamedTuple):
         """Return objects as entries, in their order.
 
         Args:
-            objects: Each a ``Contents`` element, without its end tag.
+            objects: Each a ``Contents`` element without its end tag.
 
         Raises:
-            UnavailableError: They cannot be read, or do not belong to what was asked for.
+            UnavailableError: One cannot be read, or lies outside the prefix.
         """
         if not objects:
             return []
@@ -71,8 +76,8 @@ class ObjectReader(NamedTuple):
                 objects[start : start + PARSED_OBJECTS]
                 for start in range(0, len(objects), PARSED_OBJECTS)
             )
-            entries = [self._read_object(found) for some in slices for found in self._parse(some)]
-            # A newline is in no place where it could make one character of the ends of two keys.
+            entries = [self._read_object(child) for part in slices for child in self._parse(part)]
+            # Joined by a newline, the ends of two keys cannot form one valid character.
             b"\n".join([entry.path for entry in entries]).decode()
         except KeyError as error:
             raise distrust(f"an object without {error.args[0]}", self.place) from error
@@ -85,24 +90,24 @@ class ObjectReader(NamedTuple):
                 raise distrust(f"a key that was not asked for: {entry.path!r}", self.place)
         return entries
 
-    def key(self, found: bytes) -> bytes:
+    def key(self, element: bytes) -> bytes:
         """Return the key of one object.
 
         Raises:
-            UnavailableError: It cannot be read, or does not belong to what was asked for.
+            UnavailableError: The object cannot be read, or lies outside the prefix.
         """
-        return self.read([found])[0].path
+        return self.read([element])[0].path
 
     def decode(self, text: str) -> bytes:
-        """Return what a key, a prefix or a delimiter in an answer stands for."""
+        """Return the bytes of a key or a prefix as it is written in a response."""
         # Stores write a space as "+" or "%20", and a plus sign always as "%2B".
         return unquote_to_bytes(text.replace("+", " ")) if self.is_url else text.encode()
 
     def _parse(self, objects: Sequence[bytes]) -> ET.Element:
         return parse(b"<page>%b</Contents></page>" % b"</Contents>".join(objects), self.place)
 
-    def _read_object(self, found: ET.Element) -> Entry:
-        fields = {child.tag: child.text or "" for child in found}
+    def _read_object(self, element: ET.Element) -> Entry:
+        fields = {child.tag: child.text or "" for child in element}
         etag, storage_class = (
             fields.get("ETag", "").strip('"'),
             fields.get("StorageClass") or DEFAULT_STORAGE_CLASS,
@@ -112,18 +117,18 @@ class ObjectReader(NamedTuple):
             parse_size(fields["Size"]),
             parse_timestamp_ns(fields["LastModified"]),
         )
-        # What Entry(...) does, without the call through its keyword arguments.
+        # Entry(...) without the cost of its keyword arguments.
         return tuple.__new__(Entry, (key, size, mtime_ns, 0, 0, etag, storage_class, False))
 
 
 class ObjectBatch:
-    """Objects of a listing that follow each other, read when they are asked for; see ``Batch``.
+    """A ``Batch`` of consecutive objects of a listing, whose entries are read when they are needed.
 
     Attributes:
-        digest: Of the objects; batches with the same one hold the same entries.
-        last_key: The key of the last object.
-        is_sorted: Their keys ascend strictly, by their bytes, and come after those of the batch before. Until they are read, only their
-            ends are known.
+        digest: Digest of the objects; batches with the same one hold the same entries.
+        last_key: Key of the last object.
+        is_sorted: Keys ascend strictly by their bytes and follow those of the batch before. Until
+            the entries are read, only the first and the last key have been compared.
     """
 
     unsettled: Sequence[bytes] = ()
@@ -135,13 +140,13 @@ class ObjectBatch:
         path_filter: PathFilter,
         after: bytes = b"",
     ) -> None:
-        """Take objects, at least one.
+        """Make a batch of at least one object.
 
         Args:
-            objects: Each a ``Contents`` element, without its end tag.
-            reader: Reads them.
-            path_filter: Which of them count.
-            after: The last key of the batch before; empty for the first.
+            objects: Each a ``Contents`` element without its end tag.
+            reader: Reads the objects.
+            path_filter: Which keys count.
+            after: Last key of the batch before; empty for the first.
 
         Raises:
             UnavailableError: The first or the last object cannot be read.
@@ -156,15 +161,15 @@ class ObjectBatch:
         self._filter = path_filter
 
     def __len__(self) -> int:
-        """How many objects there are, also those that the filter does not admit."""
+        """Return the number of objects, those outside the filter included."""
         return len(self._objects)
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Those objects that the filter admits, in the store's order.
+        """Entries of the objects that the filter admits, in the store's order.
 
         Raises:
-            UnavailableError: They cannot be read, or do not belong to what was asked for.
+            UnavailableError: An object cannot be read, or lies outside the prefix.
         """
         entries = self._reader.read(self._objects)
         paths = [entry.path for entry in entries]
@@ -173,8 +178,8 @@ class ObjectBatch:
         return [entry for entry in entries if admits(entry.path)]
 
 
-class Batches:
-    """Makes batches of the objects of pages that follow each other.
+class BatchBuilder:
+    """Makes batches of the objects of consecutive pages.
 
     Args:
         path_filter: Which keys count.
@@ -188,7 +193,11 @@ class Batches:
         self._last_key = b""
 
     def add(self, objects: Sequence[bytes], reader: ObjectReader) -> list[ObjectBatch]:
-        """Take in the objects of one page and return the batches that are complete with it.
+        """Add the objects of one page and return the batches that are complete with it.
+
+        Args:
+            objects: Each a ``Contents`` element without its end tag.
+            reader: Reads them; a reader that differs from the one before ends a batch.
 
         Raises:
             UnavailableError: An object cannot be read.
@@ -203,7 +212,7 @@ class Batches:
         return batches
 
     def flush(self) -> list[ObjectBatch]:
-        """Return what is left as the last batch; empty when nothing is.
+        """Return the remaining objects as the last batch; an empty list when there are none.
 
         Raises:
             UnavailableError: An object cannot be read.
@@ -215,13 +224,15 @@ class Batches:
         )
 
     def _find_end(self) -> int | None:
-        """Return how many of the waiting objects make a batch; None when more are needed to tell."""
+        """Return how many waiting objects make the next batch; None when more are needed."""
         waiting = self._waiting
-        for index in range(max(LEAST_OBJECTS - 1, self._checked), min(len(waiting), MOST_OBJECTS)):
+        for index in range(
+            max(BATCH_MIN_OBJECTS - 1, self._checked), min(len(waiting), BATCH_MAX_OBJECTS)
+        ):
             if not crc32(waiting[index]) & _END_MASK:
                 return index + 1
         self._checked = len(waiting)
-        return MOST_OBJECTS if len(waiting) >= MOST_OBJECTS else None
+        return BATCH_MAX_OBJECTS if len(waiting) >= BATCH_MAX_OBJECTS else None
 
     def _take(self, count: int, reader: ObjectReader) -> ObjectBatch:
         objects, self._waiting, self._checked = self._waiting[:count], self._waiting[count:], 0
@@ -234,26 +245,26 @@ def parse(document: bytes, place: str) -> ET.Element:
     """Return the root of an XML document.
 
     Args:
-        document: It declares no entities.
-        place: For messages.
+        document: Declares no entities.
+        place: The bucket, for messages.
 
     Raises:
-        UnavailableError: It is none, or has more tags and quotes than any listing.
+        UnavailableError: It is not XML, or has more tags and quotes than any listing.
     """
     if sum(map(document.count, (b"<", b'"', b"'"))) > MARKUP_MAX:
         raise distrust("a page with more tags and attributes than any has", place)
     try:
         return ET.fromstring(document)  # noqa: S314 - without entities it takes no more than its size allows
     except (ET.ParseError, LookupError, ValueError) as error:
-        # The last two are for an encoding that is unknown or that expat does not take.
+        # LookupError, ValueError: an encoding that is unknown, or that expat does not accept.
         raise distrust(f"a page that is not XML ({error})", place) from error
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes.
+    """Return a size in bytes.
 
     Raises:
-        ValueError: It is none, or more than any store takes.
+        ValueError: It is not a number, or more than any store accepts.
     """
     if not (text.isascii() and text.isdigit() and len(text) < _SIZE_DIGITS):
         raise ValueError(f"a size of {text!r}")
@@ -261,23 +272,23 @@ def parse_size(text: str) -> int:
 
 
 def parse_timestamp_ns(text: str) -> int:
-    """Return the nanoseconds since the epoch of a timestamp in a listing, exactly, without a float on the way.
+    """Return a timestamp of a listing as exact nanoseconds since the epoch.
 
     Args:
-        text: ISO 8601 with seconds, milliseconds or microseconds, and ``Z`` or an offset. Digits beyond are cut. What 64 bits do not hold
-            (the year 1 stands for no time in Go) becomes the nearest that they do.
+        text: ISO 8601 with an offset or ``Z``. Digits below microseconds are cut. A year outside of
+            64 bits (Go writes the year 1 for no time) becomes the nearest that they hold.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not such a timestamp.
     """
     return count_ns(datetime.fromisoformat(text))
 
 
 def count_ns(moment: datetime) -> int:
-    """Return the nanoseconds since the epoch of a moment.
+    """Return a moment as nanoseconds since the epoch, bounded to 64 bits.
 
     Raises:
-        ValueError: It has no timezone.
+        ValueError: The moment has no timezone.
     """
     if moment.tzinfo is None:
         raise ValueError(f"a timestamp without a timezone: {moment}")
@@ -285,7 +296,7 @@ def count_ns(moment: datetime) -> int:
 
 
 def distrust(problem: str, place: str) -> UnavailableError:
-    """Return the error for an answer that cannot be the one to our question, or is not complete."""
+    """Return the error for a response that does not answer the request, or is not complete."""
     return UnavailableError(
         f"the listing cannot be trusted: {problem}",
         place=place,

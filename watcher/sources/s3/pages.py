@@ -1,12 +1,13 @@
-"""Decides what an answer of S3 says, and whether it may be believed: pages and HEAD answers. Pure; never imports botocore.
+"""Decides what a response to LIST or HEAD says, and whether it can be believed. Pure.
 
-A listing that is wrong and looks right would be read as deletions. So a page counts only when it names our bucket and prefix, says
-whether it is the last one, carries a token when it is not, and holds nothing that does not belong to us. Keys are asked for
-URL-encoded, since XML cannot carry all of them, and become here the bytes that they are.
+A listing that is wrong and looks right would be read as deletions. So a page counts only when it
+names the bucket and the prefix that were asked for, says whether it is the last one, has a token
+when it is not, and holds no key outside the prefix. Keys are requested URL-encoded, since XML
+cannot carry all of them, and are decoded to bytes here.
 
-A page is cut in two: its envelope is read at once; its objects, which are nearly all of it, stay as they are until ``s3_objects.py``
-is asked for them. ElementTree parses both, at a third of the cost of the SDK's way; documents that declare entities are not parsed at
-all.
+A page is cut in two: its envelope is parsed at once; its objects, which are nearly all of it, stay
+as they came until ``objects`` is asked for them. ElementTree parses both at a third of the cost of
+the SDK; documents that declare entities are not parsed at all.
 """
 
 from __future__ import annotations
@@ -31,28 +32,47 @@ if TYPE_CHECKING:
 
     from watcher.spec import BucketSpec
 
-# An access point, and an alias of one, may be answered for by the bucket behind it: there is no name to compare with.
+# An access point and its alias may answer with the name of the bucket behind them.
 _ALIAS_MARKS = (":", "-s3alias", "--ol-s3")
 
 _ROOT = "ListBucketResult"
 _OBJECT = "Contents"
-_FIRST_OBJECT, _LAST_OBJECT = b"<Contents>", b"</Contents>"
+_OBJECT_START, _OBJECT_END = b"<Contents>", b"</Contents>"
 _HEAD_BYTES = 512
 
 OBJECT_MAX_BYTES = 8 * 1024
-"""Of an object with its tags: a key of 1,024 bytes takes 3 KiB URL-encoded, and 6 KiB when each byte is written as ``&quot;`` is."""
+"""Maximum length of an object with its tags in bytes.
+
+A key of 1,024 bytes takes 3 KiB URL-encoded, and 6 KiB when each byte is written as ``&quot;`` is.
+"""
 TOKEN_MAX_CHARS = 4096
-"""Tokens hold a key, encoded in some way. The next request has it in its URL, where stores take 8 KiB."""
+"""Maximum length of a token: it encodes a key, and stores accept URLs of 8 KiB."""
+
+
+class PageRequest(NamedTuple):
+    """One page to be requested.
+
+    Attributes:
+        prefix: List keys that begin with it.
+        start_after: List keys that are greater; empty for all of them.
+        token: ``next_token`` of the page before; None for the first page.
+        delimiter: Fold keys that hold it behind the prefix into common prefixes; empty for none.
+    """
+
+    prefix: str
+    start_after: str = ""
+    token: str | None = None
+    delimiter: str = ""
 
 
 class Page(NamedTuple):
     """One page of a listing.
 
     Attributes:
-        objects: Its objects, in the store's order, each a ``Contents`` element without its end tag.
-        reader: Reads them.
-        next_token: What to ask the next page with; None on the last page.
-        prefixes: What the keys that hold the delimiter begin with, up to it; empty where none was asked for.
+        objects: Its objects in the store's order, each a ``Contents`` element without its end tag.
+        reader: Reads the objects.
+        next_token: Token for the next page; None on the last page.
+        prefixes: Common prefixes, each up to the delimiter; empty where none was asked for.
     """
 
     objects: Sequence[bytes]
@@ -62,15 +82,15 @@ class Page(NamedTuple):
 
 
 def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
-    """Check one answer to ListObjectsV2 and take it apart.
+    """Check a response to ListObjectsV2 and take it apart.
 
     Args:
         body: The XML, in UTF-8.
-        spec: What is watched.
-        prefix: What was asked for, where that is not the prefix of ``spec``.
+        spec: The bucket that was listed.
+        prefix: The prefix of the request, where that is not the prefix of ``spec``.
 
     Raises:
-        UnavailableError: The answer cannot be the one to our question, or is not complete.
+        UnavailableError: The response does not answer the request, or is not complete.
     """
     asked = spec.prefix if prefix is None else prefix
     root, objects = _take_apart(body, spec.place)
@@ -84,19 +104,19 @@ def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
         reader,
         fields["NextContinuationToken"] if fields["IsTruncated"] == "true" else None,
         [
-            _decode_prefix(found.text or "", reader)
-            for found in root.iterfind("CommonPrefixes/Prefix")
+            _decode_prefix(element.text or "", reader)
+            for element in root.iterfind("CommonPrefixes/Prefix")
         ],
     )
 
 
 def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry:
-    """Translate one answer to HeadObject.
+    """Return the entry that a response to HeadObject describes.
 
     Args:
-        path: The key that was asked for.
-        answer: As botocore parses it, with timestamps left as text.
-        spec: Where it was asked for.
+        path: The key of the request.
+        answer: The response as botocore parses it, with timestamps left as text.
+        spec: The bucket of the key.
 
     Raises:
         UnavailableError: A header is missing or cannot be read.
@@ -110,12 +130,12 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
             storage_class=answer.get("StorageClass") or DEFAULT_STORAGE_CLASS,
         )
     except (KeyError, ValueError, OverflowError) as error:
-        # The last one is for a year or an offset that has too many digits.
+        # OverflowError: a year or an offset with too many digits.
         raise distrust(f"an object with unreadable headers ({error})", spec.place) from error
 
 
 def is_failure(body: bytes) -> bool:
-    """Tell by the two ends of an answer whether it is a listing that is torn, or an error, which S3 may send with status 200."""
+    """Return whether a body with status 200 is a torn listing or an error, by its two ends."""
     head, tail = body[:_HEAD_BYTES], body[-_HEAD_BYTES:].rstrip()
     return b"<Error" in head or (
         b"<ListBucketResult" in head and not tail.endswith(b"ListBucketResult>")
@@ -123,13 +143,16 @@ def is_failure(body: bytes) -> bool:
 
 
 def is_plain(document: bytes) -> bool:
-    """Tell whether a document surely declares no entities, of which expat would make a hundred times as much; UTF-16 could hide them."""
+    """Return whether a document declares no entities, which expat would expand a hundredfold.
+
+    A NUL byte means UTF-16, which could hide a declaration.
+    """
     return b"<!DOCTYPE" not in document and b"\0" not in document
 
 
 def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes]]:
-    """Return the envelope of a page, its tags without their namespaces, and the objects that stood in it."""
-    first, end = body.find(_FIRST_OBJECT), body.rfind(_LAST_OBJECT) + len(_LAST_OBJECT)
+    """Return the envelope of a page, its tags without namespaces, and the objects it held."""
+    first, end = body.find(_OBJECT_START), body.rfind(_OBJECT_END) + len(_OBJECT_END)
     objects = body[first:end] if 0 <= first < end else b""
     envelope = body[:first] + body[end:] if objects else body
     if not is_plain(envelope):
@@ -140,25 +163,25 @@ def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes]]:
         raise distrust(f"a document of the kind {kind!r}", place)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-    found = _split(objects) if objects else _rewrite(root, place)
-    if max(map(len, found), default=0) > OBJECT_MAX_BYTES:
+    elements = _split(objects) if objects else _rewrite(root, place)
+    if max(map(len, elements), default=0) > OBJECT_MAX_BYTES:
         raise distrust(f"an object of more than {OBJECT_MAX_BYTES} bytes", place)
-    return root, found
+    return root, elements
 
 
 def _split(objects: bytes) -> list[bytes]:
-    found = objects.split(_LAST_OBJECT)[:-1]
-    if objects.count(_LAST_OBJECT + _FIRST_OBJECT) + 1 != len(found):
-        # What stands between two objects belongs to neither.
-        return [each.strip() for each in found]
-    return found
+    elements = objects.split(_OBJECT_END)[:-1]
+    if objects.count(_OBJECT_END + _OBJECT_START) + 1 != len(elements):
+        # Text between two objects belongs to neither.
+        return [element.strip() for element in elements]
+    return elements
 
 
 def _rewrite(root: ET.Element, place: str) -> list[bytes]:
-    """Return the objects of a listing that writes them with namespaces or attributes as if it wrote them plainly."""
+    """Return objects that carry namespaces or attributes as if they were written plainly."""
     try:
         return [
-            ET.tostring(child).strip().removesuffix(_LAST_OBJECT)
+            ET.tostring(child).strip().removesuffix(_OBJECT_END)
             for child in root
             if child.tag == _OBJECT
         ]
@@ -179,7 +202,7 @@ def _decode_prefix(text: str, reader: ObjectReader) -> str:
 def _find_problem(
     fields: Mapping[str, str], spec: BucketSpec, asked: str, reader: ObjectReader
 ) -> str | None:
-    """Return why the page is not one of ours, or None."""
+    """Return why the page does not answer the request; None where it does."""
     name, prefix = fields.get("Name"), fields.get("Prefix", "")
     if not name or (name != spec.bucket and not any(mark in spec.bucket for mark in _ALIAS_MARKS)):
         return f"a page of bucket {name!r}"

@@ -1,177 +1,163 @@
-"""Reads one listing of a bucket to its end, in one chain of pages or in several parts side by side, by the plan that the source keeps."""
+"""Reads one listing of a bucket to its end: sequentially, in key ranges or by common prefixes."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher.errors import WatcherError
-from watcher.sources.s3.key_ranges import (
-    MIN_PAGES_TO_SPLIT,
-    PageRequest,
-    RangeListing,
-    UnorderedListingError,
-)
+from watcher.sources.s3.deletions import are_few
+from watcher.sources.s3.key_ranges import MIN_PAGES_TO_SPLIT, RangeListing, UnorderedListingError
+from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.strategy import Mode
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.protocol import Batch
+    from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.key_ranges import KeyRange
     from watcher.sources.s3.objects import ObjectBatch
     from watcher.sources.s3.pages import Page
     from watcher.sources.s3.strategy import ListingStrategy
-    from watcher.sources.s3.throttle import ConcurrencyLimit
-    from watcher.spec import BucketSpec
 
-CONFIRMED_KEYS = 100
-"""So many keys that a listing lacks are asked for, one by one: they cost less than the pages of a second listing."""
-LEVELS_MAX = 8
-"""So deep common prefixes are looked for."""
+PREFIX_LEVELS_MAX = 8
+"""Maximum depth at which common prefixes are looked for."""
 PREFIXES_MAX = 200
-"""More common prefixes than these are too small, one by one, to be worth a request."""
-
-
-class Lister(NamedTuple):
-    """What reads a bucket.
-
-    Attributes:
-        spec: The bucket.
-        path_filter: Which keys count.
-        fetch: Returns the page for a question, from any thread; with a delimiter, what lies below it is told by common prefixes.
-        should_stop: Asked while a page is waited for.
-        plan: What is known of the bucket; learns from each listing.
-        throttle: How many pages may be asked for at once.
-    """
-
-    spec: BucketSpec
-    path_filter: PathFilter
-    fetch: Callable[[PageRequest, str], Page]
-    should_stop: Callable[[], bool]
-    plan: ListingStrategy
-    throttle: ConcurrencyLimit
+"""Maximum number of common prefixes that are listed one by one; more of them are too small."""
 
 
 class BucketScan:
-    """One full listing; iterate it once, to the end. See ``Scan`` for the protocol.
+    """One full listing, as a ``Scan``: iterate it once, to the end.
 
     Args:
-        lister: Reads the bucket.
-        completed: Called after the last page with the number of keys.
-        former: The listing that this one is to confirm, which is then read in one chain.
+        api: Sends the requests.
+        path_filter: Which keys count.
+        strategy: Chooses how to read the listing, and learns from it.
+        former: The listing that this one is to confirm, which is then read sequentially.
 
     Attributes:
         prefix: Empty: the whole place is read.
         unread: Empty: a listing that is not complete raises.
-        keys: How many were met, once the listing is complete.
+        keys: Number of keys that were met, once the listing is complete.
     """
 
     def __init__(
-        self, lister: Lister, completed: Callable[[int], None], *, former: BucketScan | None = None
+        self,
+        api: BucketApi,
+        path_filter: PathFilter,
+        strategy: ListingStrategy,
+        *,
+        former: BucketScan | None = None,
     ) -> None:
         self.prefix = b""
         self.unread: list[bytes] = []
         self.keys = 0
-        self._lister = lister
-        self._completed = completed
+        self._api = api
+        self._filter = path_filter
+        self._strategy = strategy
         self._former = former
-        self._way = Mode.SEQUENTIAL
+        self._mode = Mode.SEQUENTIAL
+        # A listing that confirms another one is part of its cost.
+        self._requests_before: int = former._requests_before if former else api.requests  # noqa: SLF001 - same class
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches of objects that follow each other; an object that changes meanwhile may come twice.
+        """Yield batches of consecutive objects; one that changes meanwhile may come twice.
 
-        So may all that was met, where a listing in parts turns out to be none and is read again in a chain.
+        All objects may come twice where a parallel listing fails and is read again sequentially.
 
         Raises:
             NotFoundError: The bucket is gone.
             DeniedError: The store refuses.
             UnavailableError: A page could not be read or believed, or the watch is to stop.
         """
-        self._way = self._lister.plan.choose_way() if self._former is None else Mode.SEQUENTIAL
-        if self._way is Mode.BY_PREFIX:
-            yield from self._read_prefixes()
-        elif self._way is Mode.PARALLEL:
-            yield from self._read_parts()
+        if self._former is None:
+            self._mode = self._strategy.choose_mode()
+        if self._mode is Mode.BY_PREFIX:
+            yield from self._read_by_prefix()
+        elif self._mode is Mode.PARALLEL:
+            yield from self._read_parallel()
         else:
-            yield from self._read_chain()
+            yield from self._read_sequential()
         if self._former is not None and self.keys > self._former.keys:
-            self._lister.plan.note_failed()
-        self._completed(self.keys)
+            self._strategy.note_failed()
 
     def verification_scan(self, missing: int) -> BucketScan | None:
-        """Return a listing in one chain, where this one was read otherwise and lacks more keys than are asked for one by one."""
-        is_few = missing <= CONFIRMED_KEYS
-        self._lister.plan.note_missing(is_few=is_few)
-        if self._way is Mode.SEQUENTIAL or is_few:
+        """Return a sequential listing where many keys are missing from one that was not; else None.
+
+        Args:
+            missing: Number of keys of the index that this listing, which is complete, lacks.
+        """
+        is_few = are_few(missing)
+        self._strategy.note_missing(is_few=is_few)
+        if self._mode is Mode.SEQUENTIAL or is_few:
             return None
-        return BucketScan(self._lister, self._completed, former=self)
+        return BucketScan(self._api, self._filter, self._strategy, former=self)
 
-    def _read_chain(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
-        """Read page by page, from the first pages on where they are there already."""
-        self._way = Mode.SEQUENTIAL
-        yield from self._read(self._make_listing([self._lister.spec.prefix]), pages)
+    def _read_sequential(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
+        """Read page by page, beginning with pages that were fetched before."""
+        self._mode = Mode.SEQUENTIAL
+        yield from self._read(self._make_listing([self._api.spec.prefix]), pages)
 
-    def _read_parts(self) -> Iterator[Batch]:
-        """Read in parts, and if that cannot be done all over again in a chain."""
-        plan, spec = self._lister.plan, self._lister.spec
+    def _read_parallel(self) -> Iterator[Batch]:
+        """Read in key ranges; where that cannot be done, read all of it again sequentially."""
+        spec, split_keys = self._api.spec, self._strategy.split_keys
         try:
-            yield from self._read(self._make_listing([spec.prefix], split_keys=plan.split_keys))
+            yield from self._read(self._make_listing([spec.prefix], split_keys=split_keys))
         except UnorderedListingError as error:
             structlog.get_logger("watcher").warning(
                 "scan.in_one_chain", place=spec.place, reason=f"{error!s:.500}"
             )
-            plan.note_failed()
-            yield from self._read_chain()
+            self._strategy.note_failed()
+            yield from self._read_sequential()
 
-    def _read_prefixes(self) -> Iterator[Batch]:
-        """Read each common prefix by itself where they are large; else read on in a chain."""
+    def _read_by_prefix(self) -> Iterator[Batch]:
+        """Read each common prefix by itself where they are large; else go on sequentially."""
         pages = self._read_ahead()
         if pages[-1].next_token is None:
-            yield from self._read_chain(pages)
+            yield from self._read_sequential(pages)
             return
         keys = [
-            page.reader.key(found)
+            page.reader.key(element)
             for page in pages
-            for found in (*page.objects[:1], *page.objects[-1:])
+            for element in (*page.objects[:1], *page.objects[-1:])
         ]
         beside, prefixes = self._find_prefixes(keys)
         if prefixes:
             yield from self._read(self._make_listing(prefixes), beside)
         else:
-            self._lister.plan.note_no_prefixes()
-            yield from self._read_chain(pages)
+            self._strategy.note_no_prefixes()
+            yield from self._read_sequential(pages)
 
     def _read_ahead(self) -> list[Page]:
-        """Return so many first pages of the chain as a large prefix has."""
-        prefix = self._lister.spec.prefix
-        pages = [self._lister.fetch(PageRequest(prefix, "", None), "")]
+        """Return the first pages of the listing, as many as a large prefix has."""
+        prefix = self._api.spec.prefix
+        pages = [self._api.list_page(PageRequest(prefix))]
         while len(pages) < MIN_PAGES_TO_SPLIT and (token := pages[-1].next_token) is not None:
-            pages.append(self._lister.fetch(PageRequest(prefix, "", token), ""))
+            pages.append(self._api.list_page(PageRequest(prefix, token=token)))
         return pages
 
     def _find_prefixes(self, keys: Sequence[bytes]) -> tuple[list[Page], list[str]]:
-        """Look for common prefixes, the first one below the other until there are several beside each other.
+        """Look for common prefixes, level by level until there are several beside each other.
 
         Args:
-            keys: The first and the last ones of some pages. Where they lie in more than two prefixes, these are too small.
+            keys: First and last keys of some pages. Where they lie in more than two prefixes, these
+                are too small.
 
         Returns:
-            The prefixes, with those before them that hold all the others; and for each of these a page of what is not below another.
-            Empty when there are none.
+            The prefixes, those passed on the way first; and for each of the latter the page of
+            objects that lie in no prefix below it. Both empty when there are no large prefixes.
         """
         pages, passed = [], []
-        prefix = self._lister.spec.prefix
-        for _ in range(LEVELS_MAX):
-            page = self._lister.fetch(PageRequest(prefix, "", None), "/")
+        prefix = self._api.spec.prefix
+        for _ in range(PREFIX_LEVELS_MAX):
+            page = self._api.list_page(PageRequest(prefix, delimiter="/"))
             large = {
-                found
-                for found in page.prefixes
-                if any(key.startswith(found.encode()) for key in keys)
+                each for each in page.prefixes if any(key.startswith(each.encode()) for key in keys)
             }
             if (
                 page.next_token is not None
@@ -189,49 +175,48 @@ class BucketScan:
     def _make_listing(
         self, prefixes: Sequence[str], *, split_keys: Sequence[bytes] = ()
     ) -> RangeListing:
-        return RangeListing(
-            self._lister.spec.place, prefixes, self._lister.path_filter, split_keys=split_keys
-        )
+        return RangeListing(self._api.spec.place, prefixes, self._filter, split_keys=split_keys)
 
     def _read(self, listing: RangeListing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
-        """Read a listing to its end.
+        """Read a listing to its end, with as many requests at once as the limit allows.
 
         Args:
-            listing: Which.
-            pages: Its first pages, where they are there already.
+            listing: The listing.
+            pages: Its first pages, where they were fetched before.
 
         Raises:
-            UnorderedListingError: It cannot be read in parts.
+            UnorderedListingError: It cannot be read in parallel.
         """
         batches = listing.start(pages)
-        throttle = self._lister.throttle
-        with closing(Workers(self._fetch, self._lister.should_stop)) as workers:
+        limit = self._api.limit
+        with closing(Workers(self._fetch, self._api.should_stop)) as workers:
             while True:
-                while workers.busy < throttle.limit and (part := listing.next_part()) is not None:
-                    workers.put(part)
+                while workers.busy < limit.limit and (found := listing.next_range()) is not None:
+                    workers.put(found)
                 for batch in batches:
                     yield batch
                     if not batch.is_sorted:
                         listing.note_disorder(f"keys before {batch.last_key!r} do not ascend")
                 if listing.is_complete:
                     break
-                throttle.on_response(was_waiting=not workers.has_answer)
+                limit.on_response(was_waiting=not workers.has_result)
                 batches = self._take(workers, listing)
         self.keys = listing.keys
-        self._lister.plan.note_completed(self._way, listing)
+        requests = self._api.requests - self._requests_before
+        self._strategy.note_completed(self._mode, listing, requests)
 
-    def _fetch(self, part: KeyRange) -> Page:
-        return self._lister.fetch(part.question, "")
+    def _fetch(self, key_range: KeyRange) -> Page:
+        return self._api.list_page(key_range.request)
 
     def _take(self, workers: Workers[KeyRange, Page], listing: RangeListing) -> list[ObjectBatch]:
-        """Wait for the next page, of whatever part, and return the batches that are complete with it."""
-        part, answer = workers.take()
+        """Wait for the next page of any range and return the batches that are complete with it."""
+        key_range, response = workers.take()
         try:
-            page = answer.result()
+            page = response.result()
         except WatcherError as error:
-            if part.is_dropped:
+            if key_range.is_dropped:
                 return []
-            if part.question.start_after and part.question.token is None:
+            if key_range.request.start_after and key_range.token is None:
                 raise UnorderedListingError(f"StartAfter is not answered: {error}") from error
             raise
-        return listing.take(part, page)
+        return listing.take(key_range, page)

@@ -1,4 +1,4 @@
-"""Decides how many requests are on their way to a store at once: as many as keep us busy, and half as many when it asks for less. Pure."""
+"""Decides how many requests run at once: enough to keep the watch busy, fewer when throttled."""
 
 from __future__ import annotations
 
@@ -6,61 +6,71 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from watcher.clock import Clock
 
 RETRY_AFTER_MAX_S = 60.0
+"""Longest Retry-After that is respected; the value comes from the network."""
 ROUND_S = 1.0
-"""Answers that ask for less within this time are to requests that were sent at once, and count as one."""
+"""Throttled responses within this time answer requests that were sent together: they count once."""
 
 
 class ConcurrencyLimit:
-    """How many requests may be on their way at once. Thread-safe.
+    """Number of requests that may run at once. Thread-safe.
 
-    What the store has made less grows again by one for each so many answers as are allowed at once.
+    It grows by one for each response that was waited for, and shrinks by one for each that was
+    ready. When the store throttles, it is halved, and recovers by one for every full round of
+    responses.
 
     Args:
-        most: Never more.
-        clock: Monotonic seconds.
+        maximum: Upper bound.
+        clock: The clock of the server.
+
+    Attributes:
+        maximum: Upper bound.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        self._most = most
-        self._wanted = 1
-        self._allowed = most
-        self._borne = 0
+    def __init__(self, maximum: int, clock: Clock) -> None:
+        self.maximum = maximum
         self._clock = clock
-        self._slowed_s = float("-inf")
+        self._useful = 1
+        self._allowed = maximum
+        self._responses = 0
+        self._halved_s = float("-inf")
         self._resume_s = float("-inf")
         self._lock = threading.Lock()
 
     @property
     def limit(self) -> int:
-        """How many may be on their way now; at least 1."""
-        return min(self._wanted, self._allowed)
+        """Number of requests that may run now; at least 1."""
+        return min(self._useful, self._allowed)
 
     @property
     def wait_s(self) -> float:
-        """How long no request may be sent; 0 when one may."""
-        return max(0.0, self._resume_s - self._clock())
+        """Seconds until the next request may be sent; 0 when it may be sent now."""
+        return max(0.0, self._resume_s - self._clock.monotonic())
 
     def slow_down(self, retry_after_s: float) -> None:
-        """Note that the store asks for less, and for how long it wants none."""
-        with self._lock:
-            now_s = self._clock()
-            self._resume_s = max(self._resume_s, now_s + min(retry_after_s, RETRY_AFTER_MAX_S))
-            if now_s - self._slowed_s > ROUND_S:
-                self._slowed_s, self._allowed, self._borne = now_s, max(1, self.limit // 2), 0
-
-    def on_response(self, *, was_waiting: bool) -> None:
-        """Note that an answer is taken.
+        """Note that the store throttles.
 
         Args:
-            was_waiting: It is not there yet: more requests at once would be of use. Else fewer would do.
+            retry_after_s: Seconds for which it wants no request; 0 where it does not say.
         """
         with self._lock:
-            self._wanted = (
-                min(self._wanted + 1, self._most) if was_waiting else max(self._wanted - 1, 1)
+            now_s = self._clock.monotonic()
+            self._resume_s = max(self._resume_s, now_s + min(retry_after_s, RETRY_AFTER_MAX_S))
+            if now_s - self._halved_s > ROUND_S:
+                self._halved_s, self._allowed, self._responses = now_s, max(1, self.limit // 2), 0
+
+    def on_response(self, *, was_waiting: bool) -> None:
+        """Note that a response is taken.
+
+        Args:
+            was_waiting: It has not arrived yet, so more requests at once would be of use.
+        """
+        with self._lock:
+            self._useful = (
+                min(self._useful + 1, self.maximum) if was_waiting else max(self._useful - 1, 1)
             )
-            self._borne += 1
-            if self._borne >= self._allowed:
-                self._borne, self._allowed = 0, min(self._allowed + 1, self._most)
+            self._responses += 1
+            if self._responses >= self._allowed:
+                self._responses, self._allowed = 0, min(self._allowed + 1, self.maximum)

@@ -1,6 +1,7 @@
-"""Decides in which threads requests wait for their answers: so many at once that it pays, fewer while the store asks for less.
+"""Runs requests in threads, so that several wait for their responses at once.
 
-Who waits for an answer cannot be stopped, so the threads are daemons: a scan that ends leaves them behind, and they end by themselves.
+A thread that waits for a response cannot be stopped. So the threads are daemons: a scan that ends
+leaves them behind, and each ends by itself with its response.
 """
 
 from __future__ import annotations
@@ -16,70 +17,71 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STOP_POLL_S = 0.2
+"""Seconds between two checks whether the watch is to stop."""
 
 Job = TypeVar("Job")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Workers(Generic[Job, Answer]):
-    """Threads that answer jobs, made as they are needed.
+class Workers(Generic[Job, Result]):
+    """Threads that run jobs, started as they are needed. Used by one thread.
 
     Args:
-        answer: Called in a worker for each job.
-        should_stop: Asked while somebody waits for an answer.
+        run: Called in a worker for each job.
+        should_stop: Checked while a result is waited for.
 
     Attributes:
-        busy: Jobs whose answer has not been taken.
+        busy: Number of jobs whose result has not been taken.
     """
 
-    def __init__(self, answer: Callable[[Job], Answer], should_stop: Callable[[], bool]) -> None:
+    def __init__(self, run: Callable[[Job], Result], should_stop: Callable[[], bool]) -> None:
         self.busy = 0
-        self._answer = answer
+        self._run = run
         self._should_stop = should_stop
         self._threads = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._answers: SimpleQueue[tuple[Job, Future[Answer]]] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Job, Future[Result]]] = SimpleQueue()
 
     @property
-    def has_answer(self) -> bool:
-        """Whether an answer waits to be taken."""
-        return not self._answers.empty()
+    def has_result(self) -> bool:
+        """Whether a result waits to be taken."""
+        return not self._results.empty()
 
     def put(self, job: Job) -> None:
-        """Hand out a job."""
+        """Hand a job to a worker."""
         self.busy += 1
         if self.busy > self._threads:
             self._threads += 1
             threading.Thread(target=self._work, name="s3 worker", daemon=True).start()
         self._jobs.put(job)
 
-    def take(self) -> tuple[Job, Future[Answer]]:
-        """Wait for the next answer, of whatever job, and return both; the answer's ``result()`` raises what was raised in its place.
+    def take(self) -> tuple[Job, Future[Result]]:
+        """Wait for the next result of any job and return the job with its finished future.
 
         Raises:
-            UnavailableError: All is to stop.
+            UnavailableError: The watch is to stop.
         """
         while not self._should_stop():
             try:
-                answer = self._answers.get(timeout=STOP_POLL_S)
+                finished = self._results.get(timeout=STOP_POLL_S)
             except Empty:
                 continue
             self.busy -= 1
-            return answer
+            return finished
         raise UnavailableError("stopping")
 
     def close(self) -> None:
-        """Let the threads end, each as soon as it has its answer."""
+        """Let each thread end as soon as it has its result; does not wait."""
         for _ in range(self._threads):
             self._jobs.put(None)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            answer: Future[Answer] = Future()
+            future: Future[Result] = Future()
             try:
-                answer.set_result(self._answer(job))
-            except BaseException as error:  # noqa: BLE001 - raised again by who takes it
-                answer.set_exception(error)
-            self._answers.put((job, answer))
-            # What was answered may be large, and the next job may be long in coming.
-            del job, answer
+                future.set_result(self._run(job))
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is taken
+                future.set_exception(error)
+            self._results.put((job, future))
+            # A result may be large, and the next job may be long in coming.
+            del job, future

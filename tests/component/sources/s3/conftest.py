@@ -1,5 +1,77 @@
-"""Names the fixtures of the tests on simulated stores."""
+"""Fixtures of the tests of buckets: a store with small pages, and what watches it."""
 
-from support.s3.fixtures import aws_environment, bucket, client, open_source
+from __future__ import annotations
 
-__all__ = ["aws_environment", "bucket", "client", "open_source"]
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.s3.fixtures import aws_environment, open_source
+from support.s3.listing import make_source
+from support.s3.simulated import REGION, Store, run_store
+from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
+from support.state import open_store
+from watcher.sources.s3 import client as s3_client
+from watcher.sources.s3 import deletions, objects
+from watcher.sources.s3.source import BucketSource
+from watcher.spec import BucketSpec
+
+__all__ = ["aws_environment", "open_source"]
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Run a store with enough keys for ranges; the parameter is what it makes of StartAfter."""
+    with run_store(start_after=getattr(request, "param", None)) as store:
+        store.put_many(*KEYS)
+        store.page_keys = PAGE_KEYS
+        yield store
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, aws_environment: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Return what writes an access key into the shared file, where one is already."""
+    aws_environment.setenv("AWS_DEFAULT_REGION", REGION)
+
+    def write(access_key: str) -> None:
+        (tmp_path / "credentials").write_text(
+            f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = secret\n"
+        )
+
+    write("FIRST")
+    return write
+
+
+@pytest.fixture
+def begin(
+    store: Store, credentials: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Begin]:
+    """Return what begins to watch the store; batches are small, and the next listing is parallel."""
+    assert credentials
+    monkeypatch.setattr(deletions, "CHECKED_KEYS_MAX", CHECKED_KEYS_MAX)
+    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
+    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", PAGE_KEYS)
+    state = open_store(tmp_path / "state.db")
+    sources: list[BucketSource] = []
+
+    def begin_it(*, workers: int | None = None) -> Watched:
+        spec = BucketSpec(
+            store.bucket, "in/", endpoint_url=store.endpoint_url, list_workers=workers
+        )
+        sources.append(make_source(spec))
+        sources[-1].open(lambda: None)
+        return Watched(store, sources[-1], state)
+
+    state._db.execute("PRAGMA synchronous = OFF")
+    with closing(state):
+        yield begin_it
+        for source in sources:
+            source.close()
+
+
+@pytest.fixture
+def _once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have requests sent once, so that each fault counts."""
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 1)

@@ -143,17 +143,17 @@ def test_jobs_are_answered_at_once(bench: Bench) -> None:
     assert bench.take(3) == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_an_answer_can_wait(bench: Bench) -> None:
+def test_a_result_can_wait(bench: Bench) -> None:
     """An answer that nobody has taken is told, and it is still there when the threads have ended."""
     bench.may_answer.clear()
     bench.workers.put(3)
-    has_answer = [bench.workers.has_answer]
+    has_result = [bench.workers.has_result]
     bench.end()
-    has_answer.append(bench.workers.has_answer)
+    has_result.append(bench.workers.has_result)
     assert bench.workers.busy == 1
     assert bench.take() == [(3, 9)]
-    has_answer.append(bench.workers.has_answer)
-    assert has_answer == [False, True, False]
+    has_result.append(bench.workers.has_result)
+    assert has_result == [False, True, False]
 
 
 def test_stopping_ends_the_wait(bench: Bench) -> None:
@@ -180,7 +180,7 @@ def test_stopping_goes_before_answers(bench: Bench) -> None:
     bench.is_stopping.set()
     with pytest.raises(UnavailableError, match="stopping"):
         bench.workers.take()
-    assert bench.workers.has_answer
+    assert bench.workers.has_result
 
 
 def test_threads_end_after_close(bench: Bench) -> None:

@@ -1,9 +1,10 @@
-"""Decides whether the parts of a listing make a whole: with any store, any order of answers, and keys that come and go meanwhile."""
+"""Decides whether key ranges make a whole, with any store, and keys that come and go meanwhile."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,22 +12,18 @@ from hypothesis import strategies as st
 
 from watcher.errors import UnavailableError
 from watcher.filters.path_filter import PathFilter
-from watcher.sources.s3 import key_ranges as s3_ranges
-from watcher.sources.s3 import objects as s3_objects
+from watcher.sources.s3 import key_ranges, objects
 from watcher.sources.s3.key_ranges import (
     MAX_KEY,
-    PageRequest,
+    KeyRange,
     RangeListing,
     UnorderedListingError,
     common_start,
     estimate_split,
 )
 from watcher.sources.s3.objects import ObjectReader
-from watcher.sources.s3.pages import Page
+from watcher.sources.s3.pages import Page, PageRequest
 from watcher.spec import Filter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 PAGE_KEYS = 3
 EVERYTHING = PathFilter(Filter())
@@ -38,15 +35,19 @@ names = st.text("ab09/-zé", max_size=5).map(str.encode)
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let two keys make a batch, and one landmark a part that is worth to be split."""
-    monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 1)
-    monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
-    monkeypatch.setattr(s3_ranges, "MIN_PAGES_TO_SPLIT", 1)
+    """Let two keys make a batch, and one split key a range that is worth splitting."""
+    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
+    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(key_ranges, "MIN_PAGES_TO_SPLIT", 1)
 
 
-def found(key: str) -> bytes:
-    """Return an object as it comes."""
-    return f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-11-23T12:00:00Z</LastModified>".encode()
+def element(key: str) -> bytes:
+    modified = "<LastModified>2026-11-23T12:00:00Z</LastModified>"
+    return f"<Contents><Key>{key}</Key><Size>1</Size>{modified}".encode()
+
+
+def listing_of(*prefixes: str, split_keys: Sequence[bytes] = ()) -> RangeListing:
+    return RangeListing("s3://landing/", prefixes or [""], EVERYTHING, split_keys=split_keys)
 
 
 class Shelf:
@@ -54,8 +55,8 @@ class Shelf:
 
     Attributes:
         keys: What is there.
-        misses: StartAfter passes so many keys too many, or too few where it is negative.
-        asked: The questions so far.
+        misses: Number of keys that StartAfter passes too many, or too few where it is negative.
+        asked: The requests so far.
     """
 
     def __init__(self, present: set[str], misses: int = 0) -> None:
@@ -63,18 +64,18 @@ class Shelf:
         self.misses = misses
         self.asked: list[PageRequest] = []
 
-    def answer(self, question: PageRequest) -> Page:
+    def answer(self, request: PageRequest) -> Page:
         """Return a page; a token is the key after which the next page begins."""
-        self.asked.append(question)
-        present = sorted(key for key in self.keys if key.startswith(question.prefix))
+        self.asked.append(request)
+        present = sorted(key for key in self.keys if key.startswith(request.prefix))
         start = bisect_right(
-            present, question.token if question.token is not None else question.start_after
+            present, request.token if request.token is not None else request.start_after
         )
-        if question.token is None and question.start_after:
+        if request.token is None and request.start_after:
             start = max(0, start + self.misses)
         page = present[start : start + PAGE_KEYS]
         more = start + PAGE_KEYS < len(present)
-        return Page([found(key) for key in page], READER, page[-1] if more else None, [])
+        return Page([element(key) for key in page], READER, page[-1] if more else None, [])
 
 
 def read(
@@ -83,48 +84,43 @@ def read(
     choose: Callable[[int], int],
     workers: int = 4,
 ) -> list[str]:
-    """Read a listing to its end, with answers that come in any order, and return the keys that were met.
+    """Read a listing to its end and return the keys that were met.
 
     Args:
-        listing: Which.
+        listing: The listing.
         answer: The store.
-        choose: Picks which of so many answers comes next.
-        workers: So many questions are asked at once.
+        choose: Returns the index of the next answer to arrive, given how many are on their way.
+        workers: Number of requests at once.
     """
     met: list[str] = []
-    on_their_way: list[tuple[s3_ranges.KeyRange, Page]] = []
+    on_their_way: list[tuple[KeyRange, Page]] = []
     while not listing.is_complete:
-        while len(on_their_way) < workers and (part := listing.next_part()) is not None:
-            on_their_way.append((part, answer(part.question)))
+        while len(on_their_way) < workers and (found := listing.next_range()) is not None:
+            on_their_way.append((found, answer(found.request)))
         for batch in listing.take(*on_their_way.pop(choose(len(on_their_way)))):
             met += [entry.path.decode() for entry in batch.entries]
             assert batch.is_sorted
     return met
 
 
-def last(count: int) -> int:
-    """Choose the last of so many."""
-    return count - 1
-
-
-def landmarks_of(present: set[str]) -> list[bytes]:
-    """Return the split_keys of a listing in one chain."""
-    listing = RangeListing("s3://landing/", [""], EVERYTHING)
-    assert read(listing, Shelf(present).answer, last) == sorted(present)
+def split_keys_of(present: set[str]) -> list[bytes]:
+    """Return the split keys of a sequential listing."""
+    listing = listing_of()
+    assert read(listing, Shelf(present).answer, lambda _: -1) == sorted(present)
     return sorted(listing.split_keys)
 
 
 @given(present=keys, workers=st.integers(1, 6), chance=st.randoms(use_true_random=False))
-def test_parts_make_a_whole(present: set[str], workers: int, chance: object) -> None:
-    """Every key is met exactly once, whatever the order in which the answers come, for hardly more requests than in one chain."""
+def test_ranges_make_a_whole(present: set[str], workers: int, chance: Random) -> None:
+    """Every key is met once, in any order of answers, for few requests more than sequentially."""
     shelf, listing = (
         Shelf(present),
-        RangeListing("s3://landing/", [""], EVERYTHING, split_keys=landmarks_of(present) or [b"x"]),
+        listing_of(split_keys=split_keys_of(present) or [b"x"]),
     )
-    met = read(listing, shelf.answer, chance.randrange, workers)  # type: ignore[attr-defined]  # hypothesis has a type of its own
+    met = read(listing, shelf.answer, chance.randrange, workers)
     assert sorted(met) == sorted(present)
     assert listing.keys == len(present)
-    starts = sum(question.token is None for question in shelf.asked)
+    starts = sum(request.token is None for request in shelf.asked)
     assert len(shelf.asked) <= len(present) / PAGE_KEYS + 2 * starts
 
 
@@ -134,23 +130,23 @@ def test_parts_make_a_whole(present: set[str], workers: int, chance: object) -> 
     chance=st.randoms(use_true_random=False),
 )
 def test_keys_that_stay_are_met(
-    present: set[str], changes: list[tuple[int, set[str], set[str]]], chance: object
+    present: set[str], changes: list[tuple[int, set[str], set[str]]], chance: Random
 ) -> None:
-    """Whatever comes and goes between two answers, what was there all the time is met; or the listing says that it cannot be read so."""
-    split_keys = landmarks_of(present) or [b"x"]
+    """Whatever comes and goes meanwhile, a key that stays is met, or the listing cannot be read."""
+    split_keys = split_keys_of(present) or [b"x"]
     shelf, stay = Shelf(set(present)), present.difference(*(gone for _, _, gone in changes))
 
-    def answer(question: PageRequest) -> Page:
+    def answer(request: PageRequest) -> Page:
         for number, come, gone in changes:
             if number == len(shelf.asked):
                 shelf.keys = (shelf.keys | come) - (gone & present)
-        return shelf.answer(question)
+        return shelf.answer(request)
 
     try:
         met = read(
-            RangeListing("s3://landing/", [""], EVERYTHING, split_keys=split_keys),
+            listing_of(split_keys=split_keys),
             answer,
-            chance.randrange,  # type: ignore[attr-defined]
+            chance.randrange,
         )
     except UnorderedListingError:
         return
@@ -164,12 +160,12 @@ def test_keys_that_stay_are_met(
     chance=st.randoms(use_true_random=False),
 )
 def test_start_after_may_be_wrong(
-    present: set[str], split_keys: set[bytes], misses: int, chance: object
+    present: set[str], split_keys: set[bytes], misses: int, chance: Random
 ) -> None:
-    """Where a store begins too early or too late after StartAfter, every key is met all the same, or the listing says that it cannot be."""
-    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=sorted(split_keys))
+    """Where a store begins too early or too late, every key is met, or the listing cannot be read."""
+    listing = listing_of(split_keys=sorted(split_keys))
     try:
-        met = read(listing, Shelf(present, misses).answer, chance.randrange)  # type: ignore[attr-defined]
+        met = read(listing, Shelf(present, misses).answer, chance.randrange)
     except UnorderedListingError:
         assert misses
         return
@@ -177,53 +173,53 @@ def test_start_after_may_be_wrong(
 
 
 @given(present=keys, chance=st.randoms(use_true_random=False))
-def test_prefixes_need_no_order(present: set[str], chance: object) -> None:
-    """Prefixes that are listed side by side give every key of theirs, and each once, in whatever order the store keeps them."""
+def test_prefixes_need_no_order(present: set[str], chance: Random) -> None:
+    """Prefixes that are listed in parallel give each of their keys once, in any order of the store."""
 
-    def answer(question: PageRequest) -> Page:
-        names = [key for key in present if key.startswith(question.prefix)]
-        start = int(question.token or 0)
+    def answer(request: PageRequest) -> Page:
+        names = [key for key in present if key.startswith(request.prefix)]
+        start = int(request.token or 0)
         return Page(
-            [found(key) for key in names[start : start + 2]],
+            [element(key) for key in names[start : start + 2]],
             READER,
             str(start + 2) if start + 2 < len(names) else None,
             [],
         )
 
     met: list[str] = []
-    listing = RangeListing("s3://landing/", ["a", "b", "/"], EVERYTHING)
+    listing = listing_of("a", "b", "/")
     while not listing.is_complete:
-        part = listing.next_part()
-        assert part is not None
+        found = listing.next_range()
+        assert found is not None
         met += [
             entry.path.decode()
-            for batch in listing.take(part, answer(part.question))
+            for batch in listing.take(found, answer(found.request))
             for entry in batch.entries
         ]
-        chance.random()  # type: ignore[attr-defined]
+        chance.random()
     assert sorted(met) == sorted(key for key in present if key[0] in "ab/")
 
 
-def test_parts_that_grow_are_split_again() -> None:
-    """Keys of which no landmark tells are read by several all the same: the names tell where to split."""
+def test_ranges_that_grow_are_split_again() -> None:
+    """Where there are no split keys, names show where to split."""
     old = {f"day-1/{number:04}" for number in range(30)}
     shelf = Shelf(old | {f"day-2/{number:04}" for number in range(900)})
-    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=landmarks_of(old))
+    listing = listing_of(split_keys=split_keys_of(old))
     assert sorted(read(listing, shelf.answer, lambda _count: 0)) == sorted(shelf.keys)
     starts = [
-        question.start_after
-        for question in shelf.asked
-        if question.start_after > "day-2" and question.token is None
+        request.start_after
+        for request in shelf.asked
+        if request.start_after > "day-2" and request.token is None
     ]
     assert len(starts) > 3
     assert len(shelf.asked) < 1.4 * len(shelf.keys) / PAGE_KEYS
 
 
-def pages(*told: str) -> Iterator[Page]:
-    """Yield pages, each told by its token and its keys."""
-    for page in told:
+def pages(*described: str) -> Iterator[Page]:
+    """Yield pages, each given by its token and its keys."""
+    for page in described:
         token, *present = page.split()
-        yield Page([found(key) for key in present], READER, token, [])
+        yield Page([element(key) for key in present], READER, token, [])
 
 
 @pytest.mark.parametrize(
@@ -244,8 +240,8 @@ def pages(*told: str) -> Iterator[Page]:
     ],
 )
 def test_circles_are_noticed(answers: Sequence[str]) -> None:
-    """A chain of pages that leads back to where it was ends with an error and not never."""
-    listing = RangeListing("s3://landing/", [""], EVERYTHING)
+    """A chain of pages that leads back to where it was ends with an error."""
+    listing = listing_of()
     *former, closing = pages(*answers)
     listing.start(former)
     with pytest.raises(UnavailableError, match="circle"):
@@ -260,9 +256,9 @@ def test_circles_are_noticed(answers: Sequence[str]) -> None:
 def test_a_listing_without_end_is_noticed(
     answers: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chain of pages that have no keys, or come out of order, ends with an error after so many of them."""
-    monkeypatch.setattr(s3_ranges, "OPENINGS_MAX", 3)
-    listing = RangeListing("s3://landing/", [""], EVERYTHING)
+    """A chain of pages without keys, or out of order, ends with an error at a limit."""
+    monkeypatch.setattr(key_ranges, "REMEMBERED_PAGES_MAX", 3)
+    listing = listing_of()
     *former, closing = pages(*answers)
     listing.start(former)
     with pytest.raises(UnavailableError, match="without end"):
@@ -271,11 +267,11 @@ def test_a_listing_without_end_is_noticed(
 
 @pytest.mark.parametrize("answers", [["1 b a"], ["1 a c", "2 b d"], ["1 a b", "2 b c"]])
 def test_disorder_is_noticed(answers: Sequence[str]) -> None:
-    """Keys that do not ascend, within a page or from page to page, are told; and end a listing that is read in parts."""
-    listing = RangeListing("s3://landing/", [""], EVERYTHING)
+    """Keys that do not ascend are noted, and end a listing that is read in parallel."""
+    listing = listing_of()
     listing.start([*pages(*answers)])
     assert "comes after" in listing.disorder
-    listing = RangeListing("s3://landing/", [""], EVERYTHING, split_keys=[b"m"])
+    listing = listing_of(split_keys=[b"m"])
     *former, disordered = pages(*answers)
     listing.start(former)
     with pytest.raises(UnorderedListingError, match="comes after"):
@@ -295,15 +291,15 @@ def test_disorder_is_noticed(answers: Sequence[str]) -> None:
         (b"A", b"Z", MAX_KEY, None),
     ],
 )
-def test_guesses(first: bytes, last_key: bytes, until: bytes, expected: bytes | None) -> None:
-    """A guess is half-way to the end of the digits or letters, at the coarsest place that is still ahead."""
+def test_estimates(first: bytes, last_key: bytes, until: bytes, expected: bytes | None) -> None:
+    """An estimate is half-way to the end of the digits or letters, at the coarsest place ahead."""
     assert estimate_split(first, last_key, until) == expected
 
 
 @given(first=names, last_key=names, until=names | st.just(MAX_KEY))
 @settings(max_examples=300)
-def test_a_guess_is_a_key_between(first: bytes, last_key: bytes, until: bytes) -> None:
-    """A guess lies in what is still to be read, and can be sent."""
+def test_an_estimate_is_a_key_between(first: bytes, last_key: bytes, until: bytes) -> None:
+    """An estimate lies in what is still to be read, and can be sent."""
     first, last_key = sorted([first, last_key])
     cut = estimate_split(first, last_key, until)
     if cut is not None:
@@ -312,7 +308,6 @@ def test_a_guess_is_a_key_between(first: bytes, last_key: bytes, until: bytes) -
 
 
 def test_common_start() -> None:
-    """Two keys have in common what both begin with."""
     assert [
         common_start(*pair) for pair in [(b"ab", b"ac"), (b"a", b"ab"), (b"", b"a"), (b"a", b"a")]
     ] == [b"a", b"a", b"", b"a"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import pytest
@@ -15,16 +15,14 @@ from watcher.filters.path_filter import PathFilter
 from watcher.model import Entry
 from watcher.sources.s3 import objects as s3_objects
 from watcher.sources.s3.objects import (
-    LEAST_OBJECTS,
-    MOST_OBJECTS,
-    Batches,
+    BATCH_MAX_OBJECTS,
+    BATCH_MIN_OBJECTS,
+    BatchBuilder,
     ObjectBatch,
     ObjectReader,
+    parse_timestamp_ns,
 )
 from watcher.spec import Filter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 PLACE = "s3://landing/in/"
 READER = ObjectReader(PLACE, b"in/", is_url=True)
@@ -66,7 +64,7 @@ def cut(
     page_objects: Iterable[int] = (PAGE_OBJECTS,) * (COUNT // PAGE_OBJECTS),
 ) -> list[ObjectBatch]:
     """Return the batches of a listing that comes in pages of so many objects."""
-    batches = Batches(EVERYTHING)
+    batches = BatchBuilder(EVERYTHING)
     return [
         *chain.from_iterable(batches.add(page, READER) for page in pages_of(objects, page_objects)),
         *batches.flush(),
@@ -103,7 +101,14 @@ PLACES = sorted(
 )
 FULL_LISTING = [found(f"in/e{number:04}") for number in range(COUNT)]
 """Its first batch ends because it has the most objects."""
-FULL_PLACES = [0, 1, MOST_OBJECTS // 2, MOST_OBJECTS - 2, MOST_OBJECTS - 1, MOST_OBJECTS]
+FULL_PLACES = [
+    0,
+    1,
+    BATCH_MAX_OBJECTS // 2,
+    BATCH_MAX_OBJECTS - 2,
+    BATCH_MAX_OBJECTS - 1,
+    BATCH_MAX_OBJECTS,
+]
 
 
 # How a listing is cut
@@ -112,7 +117,7 @@ FULL_PLACES = [0, 1, MOST_OBJECTS // 2, MOST_OBJECTS - 2, MOST_OBJECTS - 1, MOST
 def test_batches_are_the_listing() -> None:
     """The batches, read one after the other, are all the objects once and in their order."""
     assert len(BATCHES) > 4
-    assert [len(batch) == MOST_OBJECTS for batch in (BATCHES[0], cut(FULL_LISTING)[0])] == [
+    assert [len(batch) == BATCH_MAX_OBJECTS for batch in (BATCHES[0], cut(FULL_LISTING)[0])] == [
         False,
         True,
     ]
@@ -121,7 +126,7 @@ def test_batches_are_the_listing() -> None:
     ]
 
 
-@given(st.lists(st.integers(0, 2 * MOST_OBJECTS), max_size=20))
+@given(st.lists(st.integers(0, 2 * BATCH_MAX_OBJECTS), max_size=20))
 @settings(max_examples=40)
 def test_batches_do_not_depend_on_pages(page_objects: list[int]) -> None:
     """The same objects make the same batches, whatever pages bring them, be these empty, of one object or of all."""
@@ -131,7 +136,7 @@ def test_batches_do_not_depend_on_pages(page_objects: list[int]) -> None:
 @pytest.mark.parametrize("listing", [LISTING, FULL_LISTING], ids=["usual", "full"])
 def test_batches_come_as_soon_as_they_are_complete(listing: Sequence[bytes]) -> None:
     """Objects that come one by one make a batch with its last object, and what follows waits for the end of the listing."""
-    batches = Batches(EVERYTHING)
+    batches = BatchBuilder(EVERYTHING)
     ends = [number + 1 for number, each in enumerate(listing) for _ in batches.add([each], READER)]
     *expected, rest = cut(listing)
     assert ends == list(accumulate(map(len, expected)))
@@ -165,7 +170,7 @@ def test_a_change_concerns_the_batches_around_it(
 
 def test_batches_come_again_behind_a_new_end() -> None:
     """An object that ends a batch where none ended moves the next ends as well, but not for long."""
-    for place in (0, LEAST_OBJECTS - 1, LEAST_OBJECTS, STARTS[1], PAGE_OBJECTS, STARTS[2]):
+    for place in (0, BATCH_MIN_OBJECTS - 1, BATCH_MIN_OBJECTS, STARTS[1], PAGE_OBJECTS, STARTS[2]):
         batches = cut([*LISTING[:place], *ENDS, *LISTING[place:]])
         assert sum(map(len, batches)) == COUNT + 1
         assert digests(batches)[-2:] == digests(BATCHES)[-2:], place
@@ -184,16 +189,19 @@ def test_a_longer_listing_has_the_same_batches() -> None:
         ([], []),
         (MIDDLES, [1]),
         (ENDS, [1]),
-        (MIDDLES * (LEAST_OBJECTS - 2) + ENDS * 2, [LEAST_OBJECTS]),
-        (MIDDLES * (LEAST_OBJECTS - 2) + ENDS + MIDDLES, [LEAST_OBJECTS]),
-        (ENDS * LEAST_OBJECTS, [LEAST_OBJECTS]),
-        (ENDS * (2 * LEAST_OBJECTS + 1), [LEAST_OBJECTS, LEAST_OBJECTS, 1]),
-        (MIDDLES * LEAST_OBJECTS + ENDS + MIDDLES, [LEAST_OBJECTS + 1, 1]),
-        (MIDDLES * (MOST_OBJECTS - 1), [MOST_OBJECTS - 1]),
-        (MIDDLES * MOST_OBJECTS, [MOST_OBJECTS]),
-        (MIDDLES * (2 * MOST_OBJECTS + 1), [MOST_OBJECTS, MOST_OBJECTS, 1]),
-        (MIDDLES * MOST_OBJECTS + ENDS, [MOST_OBJECTS, 1]),
-        (MIDDLES * MOST_OBJECTS + ENDS * LEAST_OBJECTS, [MOST_OBJECTS, LEAST_OBJECTS]),
+        (MIDDLES * (BATCH_MIN_OBJECTS - 2) + ENDS * 2, [BATCH_MIN_OBJECTS]),
+        (MIDDLES * (BATCH_MIN_OBJECTS - 2) + ENDS + MIDDLES, [BATCH_MIN_OBJECTS]),
+        (ENDS * BATCH_MIN_OBJECTS, [BATCH_MIN_OBJECTS]),
+        (ENDS * (2 * BATCH_MIN_OBJECTS + 1), [BATCH_MIN_OBJECTS, BATCH_MIN_OBJECTS, 1]),
+        (MIDDLES * BATCH_MIN_OBJECTS + ENDS + MIDDLES, [BATCH_MIN_OBJECTS + 1, 1]),
+        (MIDDLES * (BATCH_MAX_OBJECTS - 1), [BATCH_MAX_OBJECTS - 1]),
+        (MIDDLES * BATCH_MAX_OBJECTS, [BATCH_MAX_OBJECTS]),
+        (MIDDLES * (2 * BATCH_MAX_OBJECTS + 1), [BATCH_MAX_OBJECTS, BATCH_MAX_OBJECTS, 1]),
+        (MIDDLES * BATCH_MAX_OBJECTS + ENDS, [BATCH_MAX_OBJECTS, 1]),
+        (
+            MIDDLES * BATCH_MAX_OBJECTS + ENDS * BATCH_MIN_OBJECTS,
+            [BATCH_MAX_OBJECTS, BATCH_MIN_OBJECTS],
+        ),
     ],
 )
 def test_sizes(objects: Sequence[bytes], sizes: list[int]) -> None:
@@ -204,11 +212,12 @@ def test_sizes(objects: Sequence[bytes], sizes: list[int]) -> None:
 @given(
     runs=st.lists(
         st.tuples(
-            st.sampled_from([*MIDDLES, *ENDS, found(), found("in/é")]), st.integers(0, MOST_OBJECTS)
+            st.sampled_from([*MIDDLES, *ENDS, found(), found("in/é")]),
+            st.integers(0, BATCH_MAX_OBJECTS),
         ),
         max_size=5,
     ),
-    page_objects=st.lists(st.integers(0, 2 * MOST_OBJECTS), max_size=5),
+    page_objects=st.lists(st.integers(0, 2 * BATCH_MAX_OBJECTS), max_size=5),
 )
 @settings(max_examples=40)
 def test_nothing_is_lost(runs: list[tuple[bytes, int]], page_objects: list[int]) -> None:
@@ -217,13 +226,13 @@ def test_nothing_is_lost(runs: list[tuple[bytes, int]], page_objects: list[int])
     batches = cut(objects, page_objects)
     assert sum(map(len, batches)) == len(objects)
     assert digests(batches) == digests_of_slices(objects, batches)
-    assert all(LEAST_OBJECTS <= len(batch) <= MOST_OBJECTS for batch in batches[:-1])
-    assert all(0 < len(batch) <= MOST_OBJECTS for batch in batches)
+    assert all(BATCH_MIN_OBJECTS <= len(batch) <= BATCH_MAX_OBJECTS for batch in batches[:-1])
+    assert all(0 < len(batch) <= BATCH_MAX_OBJECTS for batch in batches)
 
 
 def test_another_reader_ends_a_batch() -> None:
     """Objects that are to be read otherwise do not come into the same batch, however few there are, and each is read in its own way."""
-    batches = Batches(EVERYTHING)
+    batches = BatchBuilder(EVERYTHING)
     assert list(batches.add([found("in/a%20b")], READER)) == []
     assert list(batches.add([], READER)) == []
     (encoded,) = batches.add([found("in/a%20b"), found("in/c+d")], PLAIN_READER)
@@ -235,19 +244,21 @@ def test_another_reader_ends_a_batch() -> None:
 
 def test_an_equal_reader_ends_no_batch() -> None:
     """Each page has a reader of its own, and that alone makes no difference."""
-    batches = Batches(EVERYTHING)
+    batches = BatchBuilder(EVERYTHING)
     assert not any(list(batches.add([each], ObjectReader(*READER))) for each in LISTING[:3])
     assert [len(batch) for batch in batches.flush()] == [3]
 
 
 def test_flush_yields_what_is_left_once() -> None:
     """The end of a listing brings its last batch if there are objects left, and nothing before the first or a second time."""
-    batches = Batches(EVERYTHING)
+    batches = BatchBuilder(EVERYTHING)
     assert list(batches.flush()) == []
     assert list(batches.add(LISTING[:2], READER)) == []
     assert [len(batch) for batch in batches.flush()] == [2]
     assert list(batches.flush()) == []
-    assert [len(batch) for batch in batches.add(ENDS * LEAST_OBJECTS, READER)] == [LEAST_OBJECTS]
+    assert [len(batch) for batch in batches.add(ENDS * BATCH_MIN_OBJECTS, READER)] == [
+        BATCH_MIN_OBJECTS
+    ]
     assert list(batches.flush()) == []
 
 
@@ -327,15 +338,15 @@ def test_order_is_told_once_a_batch_is_read(keys: str, *, expected: bool) -> Non
 
 def test_order_of_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ends of a batch are compared though it is not read: with each other, and with the batch before, also within one page."""
-    monkeypatch.setattr(s3_objects, "LEAST_OBJECTS", 2)
-    monkeypatch.setattr(s3_objects, "MOST_OBJECTS", 2)
+    monkeypatch.setattr(s3_objects, "BATCH_MIN_OBJECTS", 2)
+    monkeypatch.setattr(s3_objects, "BATCH_MAX_OBJECTS", 2)
     for keys, expected in [
         ("a b c d", [True, True]),
         ("a b b c", [True, False]),
         ("b a c d", [False, True]),
         ("c d a b", [True, False]),
     ]:
-        batches = Batches(EVERYTHING)
+        batches = BatchBuilder(EVERYTHING)
         assert [
             batch.is_sorted
             for batch in batches.add([found(f"in/{key}") for key in keys.split()], READER)
@@ -463,3 +474,42 @@ def test_an_object_within_another() -> None:
     """What looks like two objects and is one, with something in it, is not believed."""
     with pytest.raises(UnavailableError, match="within another"):
         READER.read([found("in/a") + found("in/b"), b""])
+
+
+# Timestamps
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ns"),
+    [
+        ("2026-11-23T12:00:00Z", NOON_NS),
+        ("2026-11-23T12:00:00.000Z", NOON_NS),
+        ("2026-11-23T12:00:00.789Z", NOON_NS + 789_000_000),
+        ("2026-11-23T12:00:00.123457Z", NOON_NS + 123_457_000),
+        ("2026-11-23T12:00:00.000001+00:00", NOON_NS + 1000),
+        ("2026-11-23T13:00:00+01:00", NOON_NS),
+        ("1969-12-31T23:59:59.999999Z", -1000),
+        ("9999-12-31T23:59:59.999999Z", (1 << 63) - 1),
+        ("0001-01-01T00:00:00Z", -(1 << 63)),
+    ],
+)
+def test_timestamps_are_exact(text: str, expected_ns: int) -> None:
+    """Every resolution and offset that stores use becomes the exact nanosecond, for dates at which a float would round."""
+    assert parse_timestamp_ns(text) == expected_ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-11-23",
+        "2026-11-23T12:00:00",
+        "2026-13-01T00:00:00Z",
+        "Mon, 23 Nov 2026 12:00:00 GMT",
+    ],
+)
+def test_other_timestamps_are_refused(text: str) -> None:
+    """What is not a moment in ISO 8601 is an error and not a guess."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_timestamp_ns(text)

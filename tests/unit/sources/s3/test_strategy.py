@@ -1,15 +1,17 @@
-"""Decides whether each listing is read in the way that those before it allow; time is a number here."""
+"""Decides whether each listing is read in the mode that those before it allow."""
 
 from __future__ import annotations
 
 import pytest
 
+from support.clock import FakeClock
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.s3.key_ranges import MIN_PAGES_TO_SPLIT, RangeListing
 from watcher.sources.s3.strategy import (
     AUTO_WORKERS,
     MAX_FAILURES,
     ORDER_TRUSTED_S,
+    CompletedListing,
     ListingStrategy,
     Mode,
 )
@@ -17,51 +19,54 @@ from watcher.spec import Filter
 
 EVERYTHING = PathFilter(Filter())
 ENOUGH = MIN_PAGES_TO_SPLIT + 1
-"""The fewest split_keys with which a listing is read in parts."""
+"""The fewest split keys with which a listing is read in parallel."""
 
 
-def completed(split_keys: int = ENOUGH, disorder: str = "") -> RangeListing:
+def completed(*split_keys: bytes, disorder: str = "") -> RangeListing:
     """Return a listing that was read to its end."""
     listing = RangeListing("s3://landing/", [""], EVERYTHING)
-    listing.split_keys, listing.disorder = (
-        [b"%03d" % number for number in range(split_keys)],
-        disorder,
-    )
+    listing.split_keys, listing.disorder = list(split_keys), disorder
+    listing.keys = 1000 * len(split_keys)
     return listing
 
 
 class Bench:
-    """A plan with a clock that stands still until a step moves it."""
+    """A strategy with a clock that stands still until a step moves it."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self.now_s = 5.0
-        self.plan = ListingStrategy(workers, lambda: self.now_s)
+        self.clock = FakeClock()
+        self.strategy = ListingStrategy(workers, self.clock)
 
-    def take(self, step: str) -> None:
-        """Do one of the steps below; one that ends in the name of a way is a listing that was completed so."""
+    def take(self, *steps: str) -> Bench:
+        for step in steps:
+            self._take(step)
+        return self
+
+    def _take(self, step: str) -> None:
+        """Do one step; one that ends in a mode is a listing that was completed so."""
         match step.split():
             case ["day"]:
-                self.now_s += ORDER_TRUSTED_S
+                self.clock.advance(ORDER_TRUSTED_S)
             case ["moment"]:
-                self.now_s += 0.25
+                self.clock.advance(0.25)
             case ["failed"]:
-                self.plan.choose_way()
-                self.plan.note_failed()
+                self.strategy.choose_mode()
+                self.strategy.note_failed()
             case ["flat"]:
-                self.plan.note_no_prefixes()
-            case ["disordered", way]:
-                self._complete(way, completed(disorder="b comes after c"))
-            case ["small", way]:
-                self._complete(way, completed(ENOUGH - 1))
-            case [way]:
-                self._complete(way, completed())
+                self.strategy.note_no_prefixes()
+            case ["shrinking"]:
+                self.strategy.note_missing(is_few=False)
+            case ["stable"]:
+                self.strategy.note_missing(is_few=True)
+            case [*how, mode]:
+                disorder = "b comes after c" if how == ["disordered"] else ""
+                keys = [b"%03d" % key for key in range(ENOUGH - (how == ["small"]))]
+                self.strategy.choose_mode()
+                listing = completed(*keys, disorder=disorder)
+                self.strategy.note_completed(Mode(mode), listing, 1)
 
-    def _complete(self, way: str, listing: RangeListing) -> None:
-        self.plan.choose_way()
-        self.plan.note_completed(Mode(way), listing)
 
-
-STRUCK = ["chain", *["failed"] * MAX_FAILURES]
+FAILED = ["sequential", *["failed"] * MAX_FAILURES]
 
 
 @pytest.mark.parametrize(
@@ -72,90 +77,91 @@ STRUCK = ["chain", *["failed"] * MAX_FAILURES]
         (["flat"], Mode.SEQUENTIAL),
         (["failed"], Mode.BY_PREFIX),
         (["day", "moment"], Mode.BY_PREFIX),
-        # Order is shown by a chain and by nothing else.
-        (["prefixes"], Mode.SEQUENTIAL),
-        (["prefixes", "failed"], Mode.SEQUENTIAL),
-        (["prefixes", "chain"], Mode.PARALLEL),
-        (["flat", "chain"], Mode.PARALLEL),
-        (["chain", "parts", "parts"], Mode.PARALLEL),
-        # It is believed for a day after the last chain.
-        (["chain", "day"], Mode.PARALLEL),
-        (["chain", "day", "moment"], Mode.SEQUENTIAL),
-        (["chain", "day", "parts", "moment"], Mode.SEQUENTIAL),
-        (["chain", "day", "chain", "moment"], Mode.PARALLEL),
-        (["chain", "day", "moment", "chain"], Mode.PARALLEL),
-        (["chain", "day", "moment", "failed"], Mode.SEQUENTIAL),
+        # Order is shown by a sequential listing and by nothing else.
+        (["by-prefix"], Mode.SEQUENTIAL),
+        (["by-prefix", "failed"], Mode.SEQUENTIAL),
+        (["by-prefix", "sequential"], Mode.PARALLEL),
+        (["flat", "sequential"], Mode.PARALLEL),
+        (["sequential", "parallel", "parallel"], Mode.PARALLEL),
+        # It is trusted for a day after the last sequential listing.
+        (["sequential", "day"], Mode.PARALLEL),
+        (["sequential", "day", "moment"], Mode.SEQUENTIAL),
+        (["sequential", "day", "parallel", "moment"], Mode.SEQUENTIAL),
+        (["sequential", "day", "sequential", "moment"], Mode.PARALLEL),
+        (["sequential", "day", "moment", "sequential"], Mode.PARALLEL),
+        (["sequential", "day", "moment", "failed"], Mode.SEQUENTIAL),
         # Keys that do not ascend, even once.
-        (["disordered chain"], Mode.BY_PREFIX),
-        (["disordered chain", "chain", "chain"], Mode.BY_PREFIX),
-        (["disordered prefixes"], Mode.BY_PREFIX),
-        (["chain", "disordered parts"], Mode.BY_PREFIX),
-        (["chain", "disordered chain", "day", "moment"], Mode.BY_PREFIX),
-        (["flat", "disordered chain"], Mode.SEQUENTIAL),
-        (["disordered chain", "flat"], Mode.SEQUENTIAL),
-        # Listings that could not be read in parts.
-        (["chain", *["failed"] * (MAX_FAILURES - 1)], Mode.PARALLEL),
-        (STRUCK, Mode.SEQUENTIAL),
-        ([*STRUCK, "chain", "chain"], Mode.SEQUENTIAL),
-        ([*STRUCK, "day"], Mode.SEQUENTIAL),
-        ([*STRUCK, "day", "moment"], Mode.SEQUENTIAL),
-        ([*STRUCK, "day", "chain", "moment", "chain"], Mode.PARALLEL),
-        ([*STRUCK, "day", "moment", "chain"], Mode.PARALLEL),
-        ([*STRUCK, "day", "moment", "chain", "failed"], Mode.PARALLEL),
-        (["chain", *["failed", "chain"] * MAX_FAILURES], Mode.SEQUENTIAL),
-        # Too few split_keys in the last listing.
-        (["small chain"], Mode.SEQUENTIAL),
-        (["small chain", "chain"], Mode.PARALLEL),
-        (["chain", "small parts"], Mode.SEQUENTIAL),
+        (["disordered sequential"], Mode.BY_PREFIX),
+        (["disordered sequential", "sequential", "sequential"], Mode.BY_PREFIX),
+        (["disordered by-prefix"], Mode.BY_PREFIX),
+        (["sequential", "disordered parallel"], Mode.BY_PREFIX),
+        (["sequential", "disordered sequential", "day", "moment"], Mode.BY_PREFIX),
+        (["flat", "disordered sequential"], Mode.SEQUENTIAL),
+        (["disordered sequential", "flat"], Mode.SEQUENTIAL),
+        # Listings that could not be read in parallel.
+        (["sequential", *["failed"] * (MAX_FAILURES - 1)], Mode.PARALLEL),
+        (FAILED, Mode.SEQUENTIAL),
+        ([*FAILED, "sequential", "sequential"], Mode.SEQUENTIAL),
+        ([*FAILED, "day"], Mode.SEQUENTIAL),
+        ([*FAILED, "day", "moment"], Mode.SEQUENTIAL),
+        ([*FAILED, "day", "sequential", "moment", "sequential"], Mode.PARALLEL),
+        ([*FAILED, "day", "moment", "sequential"], Mode.PARALLEL),
+        ([*FAILED, "day", "moment", "sequential", "failed"], Mode.PARALLEL),
+        (["sequential", *["failed", "sequential"] * MAX_FAILURES], Mode.SEQUENTIAL),
+        # Too few split keys in the last listing, or too many keys missing from it.
+        (["small sequential"], Mode.SEQUENTIAL),
+        (["small sequential", "sequential"], Mode.PARALLEL),
+        (["sequential", "small parallel"], Mode.SEQUENTIAL),
+        (["sequential", "shrinking"], Mode.SEQUENTIAL),
+        (["sequential", "shrinking", "stable"], Mode.PARALLEL),
     ],
 )
-def test_way(steps: list[str], expected: Mode) -> None:
-    """Each history leads to the one way that is safe after it and, of these, the fastest; to ask twice changes nothing."""
-    bench = Bench()
-    for step in steps:
-        bench.take(step)
-    assert (bench.plan.choose_way(), bench.plan.choose_way()) == (expected, expected)
+def test_mode(steps: list[str], expected: Mode) -> None:
+    """Each history leads to the fastest mode that is safe after it; to ask twice changes nothing."""
+    strategy = Bench().take(*steps).strategy
+    assert (strategy.choose_mode(), strategy.choose_mode()) == (expected, expected)
 
 
 @pytest.mark.parametrize(
-    "steps", [[], ["prefixes"], ["chain"], ["disordered chain"], STRUCK, ["chain", "day", "moment"]]
+    "steps",
+    [
+        [],
+        ["by-prefix"],
+        ["sequential"],
+        ["disordered sequential"],
+        FAILED,
+        ["sequential", "day", "moment"],
+    ],
 )
-def test_one_worker_reads_one_chain(steps: list[str]) -> None:
-    """Where only one page may be fetched at once there is nothing to choose."""
-    bench = Bench(workers=1)
-    for step in steps:
-        bench.take(step)
-    assert bench.plan.choose_way() is Mode.SEQUENTIAL
+def test_one_worker_reads_sequentially(steps: list[str]) -> None:
+    assert Bench(workers=1).take(*steps).strategy.choose_mode() is Mode.SEQUENTIAL
 
 
-def test_a_proof_counts_from_the_end_of_its_listing() -> None:
-    """A chain that takes long is believed for a day from its end, and one that breaks off proves nothing."""
-    bench = Bench()
-    bench.take("chain")
-    bench.now_s += 2 * ORDER_TRUSTED_S
-    assert bench.plan.choose_way() is Mode.SEQUENTIAL
-    bench.now_s += ORDER_TRUSTED_S
-    assert bench.plan.choose_way() is Mode.SEQUENTIAL
-    bench.plan.note_completed(Mode.SEQUENTIAL, completed())
+def test_trust_counts_from_the_end_of_a_listing() -> None:
+    """A long listing is trusted for a day from its end, and one that breaks off proves nothing."""
+    bench = Bench().take("sequential", "day", "day")
+    assert bench.strategy.choose_mode() is Mode.SEQUENTIAL
     bench.take("day")
-    assert bench.plan.choose_way() is Mode.PARALLEL
+    assert bench.strategy.choose_mode() is Mode.SEQUENTIAL
+    keys = [b"%03d" % key for key in range(ENOUGH)]
+    bench.strategy.note_completed(Mode.SEQUENTIAL, completed(*keys), 1)
+    bench.take("day")
+    assert bench.strategy.choose_mode() is Mode.PARALLEL
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(None, AUTO_WORKERS), (1, 1), (64, 64)])
 def test_workers(workers: int | None, expected: int) -> None:
-    """As many pages are fetched at once as was asked for, or as are of use."""
-    assert ListingStrategy(workers, lambda: 0.0).workers == expected
+    assert ListingStrategy(workers, FakeClock()).workers == expected
 
 
 def test_what_is_learned_from_a_listing() -> None:
-    """The split_keys are those of the last listing, put in order; the reason why keys do not ascend is the first that was found."""
-    plan = ListingStrategy(None, lambda: 0.0)
-    assert (list(plan.split_keys), plan.disorder) == ([], "")
-    listing = completed(disorder="b comes after c")
-    listing.split_keys = [b"m", b"z", b"a"]
-    plan.note_completed(Mode.BY_PREFIX, listing)
-    assert (list(plan.split_keys), plan.disorder) == ([b"a", b"m", b"z"], "b comes after c")
-    plan.note_completed(Mode.SEQUENTIAL, completed(1, disorder="y comes after z"))
-    assert (list(plan.split_keys), plan.disorder) == ([b"000"], "b comes after c")
-    plan.note_completed(Mode.SEQUENTIAL, completed(0))
-    assert (list(plan.split_keys), plan.disorder) == ([], "b comes after c")
+    """Split keys and cost are those of the last listing; the proof of disorder is the first one."""
+    strategy = ListingStrategy(None, FakeClock())
+    assert (list(strategy.split_keys), strategy.disorder, strategy.last) == ([], "", None)
+    disordered = completed(b"m", b"z", b"a", disorder="b comes after c")
+    strategy.note_completed(Mode.BY_PREFIX, disordered, 5)
+    assert (list(strategy.split_keys), strategy.disorder) == ([b"a", b"m", b"z"], "b comes after c")
+    assert strategy.last == CompletedListing(keys=3000, requests=5)
+    strategy.note_completed(Mode.SEQUENTIAL, completed(disorder="y comes after z"), 1)
+    assert (list(strategy.split_keys), strategy.disorder) == ([], "b comes after c")
+    assert strategy.last == CompletedListing(keys=0, requests=1)

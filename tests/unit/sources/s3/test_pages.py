@@ -1,19 +1,15 @@
-"""Translates answers and failures of S3 without a server: timestamps, pages, error codes and exceptions."""
+"""Decides what responses to LIST and HEAD say, and which of them are refused."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
 from xml.sax.saxutils import escape
 
 import pytest
-from botocore import exceptions as sdk
 
-from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.filters.path_filter import PathFilter
+from watcher.errors import UnavailableError
 from watcher.model import Entry
-from watcher.sources.s3.errors import translate, translated
-from watcher.sources.s3.objects import MARKUP_MAX, PARSED_OBJECTS, parse_timestamp_ns
+from watcher.sources.s3.objects import MARKUP_MAX, PARSED_OBJECTS
 from watcher.sources.s3.pages import (
     OBJECT_MAX_BYTES,
     TOKEN_MAX_CHARS,
@@ -22,17 +18,11 @@ from watcher.sources.s3.pages import (
     read_head,
     read_page,
 )
-from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Filter
-
-if TYPE_CHECKING:
-    from typing import Any
+from watcher.spec import BucketSpec
 
 SPEC = BucketSpec("landing", prefix="in/")
-PLACE = SPEC.place
 NOON_NS = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
-
-
+LAST_MODIFIED = "Mon, 23 Nov 2026 12:00:00 GMT"
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
@@ -76,54 +66,6 @@ def answer(*contents: str, **fields: object) -> bytes:
 def entries(page: Page) -> list[Entry]:
     """Return the objects of a page as entries."""
     return page.reader.read(page.objects)
-
-
-def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
-    """Return what botocore raises for an error answer; underscores in the names of headers become hyphens."""
-    metadata = {
-        "HTTPStatusCode": status,
-        "HTTPHeaders": {name.replace("_", "-"): value for name, value in headers.items()},
-    }
-    return sdk.ClientError(
-        cast("Any", {"Error": {"Code": code, "Message": "Told so."}, "ResponseMetadata": metadata}),
-        "ListObjectsV2",
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected_ns"),
-    [
-        ("2026-11-23T12:00:00Z", NOON_NS),
-        ("2026-11-23T12:00:00.000Z", NOON_NS),
-        ("2026-11-23T12:00:00.789Z", NOON_NS + 789_000_000),
-        ("2026-11-23T12:00:00.123457Z", NOON_NS + 123_457_000),
-        ("2026-11-23T12:00:00.000001+00:00", NOON_NS + 1000),
-        ("2026-11-23T13:00:00+01:00", NOON_NS),
-        ("1969-12-31T23:59:59.999999Z", -1000),
-        ("9999-12-31T23:59:59.999999Z", (1 << 63) - 1),
-        ("0001-01-01T00:00:00Z", -(1 << 63)),
-    ],
-)
-def test_timestamps_are_exact(text: str, expected_ns: int) -> None:
-    """Every resolution and offset that stores use becomes the exact nanosecond, for dates at which a float would round."""
-    assert parse_timestamp_ns(text) == expected_ns
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "now",
-        "2026-11-23",
-        "2026-11-23T12:00:00",
-        "2026-13-01T00:00:00Z",
-        "Mon, 23 Nov 2026 12:00:00 GMT",
-    ],
-)
-def test_other_timestamps_are_refused(text: str) -> None:
-    """What is not a moment in ISO 8601 is an error and not a guess."""
-    with pytest.raises(ValueError, match=r"."):
-        parse_timestamp_ns(text)
 
 
 def test_page_becomes_entries() -> None:
@@ -321,9 +263,6 @@ def test_head_says_the_same_as_a_listing() -> None:
     assert read_head(b"in/a", head, SPEC) == listed
 
 
-LAST_MODIFIED = "Mon, 23 Nov 2026 12:00:00 GMT"
-
-
 @pytest.mark.parametrize(
     "head",
     [
@@ -338,86 +277,3 @@ def test_unreadable_head_is_unavailable(head: dict[str, object]) -> None:
     """An answer to HEAD without its headers, or with a size that no object has, is not trusted."""
     with pytest.raises(UnavailableError, match="cannot be trusted"):
         read_head(b"in/a", head, SPEC)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "text"),
-    [
-        (client_error("NoSuchBucket", 404), NotFoundError, "no such bucket"),
-        (client_error("AccessDenied", 403), DeniedError, r"\(AccessDenied: Told so\)"),
-        (client_error("403", 403), DeniedError, "403"),
-        (client_error("InvalidAccessKeyId", 403), DeniedError, "access key"),
-        (client_error("SignatureDoesNotMatch", 403), DeniedError, "secret"),
-        (client_error("ExpiredToken", 400), DeniedError, "renew"),
-        (
-            client_error("AuthorizationHeaderMalformed", 400, x_amz_bucket_region="eu-west-3"),
-            UnavailableError,
-            "set region: eu-west-3$",
-        ),
-        (client_error("PermanentRedirect", 301), UnavailableError, "set the region"),
-        (client_error("Strange", 503), UnavailableError, "cannot answer now.*Strange"),
-        (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: Told so$"),
-        (sdk.NoCredentialsError(), DeniedError, "AWS_ACCESS_KEY_ID"),
-        (
-            sdk.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
-            DeniedError,
-            "AWS_SECRET_ACCESS_KEY",
-        ),
-        (sdk.ProfileNotFound(profile="nobody"), DeniedError, "nobody"),
-        (sdk.UnauthorizedSSOTokenError(), DeniedError, "log in"),
-        (
-            sdk.CredentialRetrievalError(provider="role", error_msg="gone"),
-            UnavailableError,
-            "cannot be fetched.*gone",
-        ),
-        (
-            sdk.EndpointConnectionError(
-                endpoint_url="http://x/?y", error="<0x7f> [Errno 111] refused"
-            ),
-            UnavailableError,
-            r"d: \[Errno 111\]",
-        ),
-        (
-            sdk.SSLError(endpoint_url="https://x", error=OSError("bad certificate")),
-            UnavailableError,
-            "TLS failed: bad certificate",
-        ),
-        (sdk.ConnectTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
-        (sdk.ReadTimeoutError(endpoint_url="http://x"), UnavailableError, "in time"),
-        (sdk.ConnectionClosedError(endpoint_url="http://x"), UnavailableError, "connection broke"),
-        (sdk.ParamValidationError(report="Bucket"), NotFoundError, "name of a bucket"),
-        (ValueError("Invalid endpoint: x"), UnavailableError, "ValueError: Invalid endpoint"),
-        (KeyError("Credentials"), UnavailableError, "KeyError"),
-    ],
-)
-def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: str) -> None:
-    """Each failure becomes the error that a client is to get, with the place, and with class and code where it is an unknown one."""
-    with pytest.raises(kind, match=text) as caught, translated(PLACE):
-        raise error
-    assert type(caught.value) is kind
-    assert (caught.value.place, caught.value.__cause__) == (PLACE, error)
-
-
-def test_texts_of_several_lines_are_put_on_one() -> None:
-    """What a store says ends up in a status message, so its lines become one, with single spaces."""
-    assert (
-        translate(ValueError("one \n\ttwo\n"), PLACE).message
-        == "the store cannot be read: ValueError: one two"
-    )
-
-
-def test_a_bucket_is_only_read_as_a_whole() -> None:
-    """To scan a part of a bucket is a mistake of the caller, and so is to scan before open; there are never hints."""
-    source = BucketSource(SPEC, PathFilter(Filter()), should_stop=lambda: False)
-    with pytest.raises(ValueError, match="as a whole"):
-        source.scan(b"in/")
-    with pytest.raises(RuntimeError, match="not open"):
-        list(source.scan())
-    assert (list(source.observe()), source.due_in_s(), source.mode, source.scan_interval_s) == (
-        [],
-        None,
-        "poll",
-        30.0,
-    )
-    source.close()
-    source.close()

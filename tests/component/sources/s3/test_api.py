@@ -1,0 +1,224 @@
+"""Sends requests, and reads answers that no real store gives on demand.
+
+A listing that is wrong is never taken for a bucket without keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from support.s3.faults import (
+    OTHER_REGION,
+    XML_HEAD,
+    Answer,
+    Effect,
+    Failing,
+    Fault,
+    Kind,
+    Request,
+    always,
+    edited,
+    error,
+    script,
+)
+from support.s3.listing import OpenSource, paths, read
+from support.s3.simulated import BUCKET, Store
+from support.s3.watched import KEYS, PAGE_KEYS
+from watcher.errors import DeniedError, UnavailableError, WatcherError
+from watcher.sources.s3.hooks import SDK_MAX_BYTES
+from watcher.spec import AddressingStyle, BucketSpec
+
+SPEC = BucketSpec(BUCKET, "in/")
+PAGES = len(KEYS) // PAGE_KEYS
+
+
+@pytest.mark.parametrize(
+    ("effect", "kind", "text"),
+    [
+        (Fault.DENIED, DeniedError, "AccessDenied.*request_payer"),
+        (Fault.NO_TOKEN, UnavailableError, "has no token"),
+        (Fault.REPEATED_TOKEN, UnavailableError, "circle"),
+        (Fault.ENDLESS, UnavailableError, "circle"),
+        (Fault.OTHER_BUCKET, UnavailableError, "bucket 'other'"),
+        (Fault.OTHER_PREFIX, UnavailableError, "prefix 'other/in/'"),
+        (Fault.TORN_XML, UnavailableError, "cannot answer now"),
+        (Fault.CUT_BODY, UnavailableError, "cannot answer now"),
+        (Fault.SLOW_DOWN, UnavailableError, "SlowDown"),
+        (Fault.ERROR_IN_200, UnavailableError, "InternalError"),
+        (Answer(b"<html>Bad Gateway</html>", 502), UnavailableError, "502: Bad Gateway"),
+        (error(400, "Weird"), UnavailableError, "Weird: as scripted"),
+        (Answer(), UnavailableError, "not XML"),
+        (Answer(b"<html><body>Sign in</body></html>"), UnavailableError, "kind 'html'"),
+        (Answer(b"Sign in"), UnavailableError, "not XML"),
+        (edited("<IsTruncated>true</IsTruncated>", ""), UnavailableError, "whether more"),
+        (edited("<Size>1</Size>", ""), UnavailableError, "without Size"),
+        (edited("<LastModified>20", "<LastModified>"), UnavailableError, "Invalid isoformat"),
+        (edited("<Key>in/", "<Key>out/"), UnavailableError, "not asked for: b'out/"),
+        (edited("<Key>in/", "<Key>"), UnavailableError, "not asked for: b'0"),
+    ],
+)
+def test_a_listing_that_cannot_be_believed(
+    store: Store, open_source: OpenSource, effect: Effect, kind: type[WatcherError], text: str
+) -> None:
+    """An answer that is broken, incomplete or not ours ends the scan with an error that says so."""
+    source = open_source(store, replace(SPEC, list_workers=1))
+    store.on_list = Failing(effect, lambda request: request.number > 2)
+    with pytest.raises(kind, match=text):
+        read(source)
+
+
+def test_empty_pages_and_repeated_keys_are_harmless(store: Store, open_source: OpenSource) -> None:
+    """A page without keys does not end a listing, and a key that comes twice is yielded twice."""
+    source = open_source(store, replace(SPEC, list_workers=1))
+    store.on_list = Failing(
+        lambda answer: replace(answer, body=answer.body.replace(b"in/0019", b"in/0020")),
+        lambda request: request.number == 3,
+    )
+    expected = [key.replace("0019", "0020").encode() for key in KEYS]
+    assert paths(read(source)) == expected
+
+    def empty(answer: Answer) -> Answer:
+        start, end = answer.body.index(b"<Contents>"), answer.body.rindex(b"</Contents>") + 11
+        return replace(answer, body=answer.body[:start] + answer.body[end:])
+
+    third = len(store.lists) + 3
+    store.on_list = Failing(empty, lambda request: request.number == third)
+    assert len(read(source)) == len(KEYS) - PAGE_KEYS
+
+
+def test_a_passing_failure_is_retried_and_counted(store: Store, open_source: OpenSource) -> None:
+    source = open_source(store, replace(SPEC, list_workers=1))
+    store.on_list = Failing(Fault.SLOW_DOWN, most=1)
+    assert len(read(source)) == len(KEYS)
+    assert source.requests == store.requests[Kind.LIST] == 1 + PAGES + 1
+
+
+@pytest.mark.parametrize(
+    ("effect", "kind", "text"),
+    [
+        (Fault.REDIRECT, UnavailableError, f"another region.*set region: {OTHER_REGION}"),
+        (Fault.DENIED, DeniedError, "AccessDenied.*request_payer"),
+        (error(403, "RequestTimeTooSkewed"), DeniedError, "clock"),
+        (Answer(b"Not Found", 404), UnavailableError, "not one of S3.*endpoint_url"),
+    ],
+)
+def test_open_says_what_to_do(
+    store: Store, open_source: OpenSource, effect: Effect, kind: type[WatcherError], text: str
+) -> None:
+    """A store that refuses at open gets a message with the place and a hint."""
+    store.on_request = always(effect)
+    with pytest.raises(kind, match=rf"^s3://store/in/\?endpoint={store.endpoint_url}: .*{text}"):
+        open_source(store, SPEC)
+
+
+ENTITY = '<!DOCTYPE Error [<!ENTITY of "Expired">]><Error><Code>&of;Token</Code></Error>'
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (ENTITY, 403, "refuses access .403: Forbidden."),
+        (ENTITY, 200, "cannot answer now .500: Internal Server Error."),
+        (
+            f"<Error><Code>ExpiredToken</Code>{' ' * SDK_MAX_BYTES}</Error>",
+            403,
+            "refuses access .403: Forbidden.",
+        ),
+        (
+            f"<Error><Code>ExpiredToken</Code>{' ' * (SDK_MAX_BYTES - 100)}</Error>",
+            403,
+            "have expired .ExpiredToken.",
+        ),
+    ],
+)
+def test_an_error_that_is_expensive_to_parse_is_known_by_its_status(
+    store: Store, open_source: OpenSource, body: str, status: int, text: str
+) -> None:
+    """The text of an error that declares entities, or is longer than any, is not read."""
+    store.on_request = always(Answer(body.encode(), status))
+    with pytest.raises(WatcherError, match=text):
+        open_source(store, SPEC)
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_a_failed_head_is_no_deletion(store: Store, open_source: OpenSource, status: int) -> None:
+    source = open_source(store, SPEC)
+    store.on_head = always(Answer(status=status))
+    with pytest.raises(UnavailableError):
+        source.inspect([b"in/0000"])
+
+
+def test_requests_carry_what_the_spec_says(store: Store, open_source: OpenSource) -> None:
+    """Each LIST and HEAD names the program, and the requester as the payer if the spec says so."""
+    for payer, expected in ((False, None), (True, "requester")):
+        store.log.clear()
+        spec = replace(SPEC, request_payer=payer, addressing_style=AddressingStyle.PATH)
+        source = open_source(store, spec)
+        assert len(read(source)) == len(KEYS)
+        assert paths(source.inspect([b"in/0000"]).entries) == [b"in/0000"]
+        assert source.confirm_deleted([b"in/0001"]) == []
+        assert {request.kind for request in store.log} == {Kind.LIST, Kind.HEAD}
+        for request in store.log:
+            assert request.headers.get("x-amz-request-payer") == expected
+            assert ("x-amz-request-payer" in request.headers["authorization"]) is payer
+            assert "watcher/" in request.headers["user-agent"]
+
+
+def test_assumed_role_renews_itself(
+    store: Store, open_source: OpenSource, aws_environment: pytest.MonkeyPatch
+) -> None:
+    """A role is assumed before the first request, and again shortly before its credentials end."""
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+
+    def assumed(key: str) -> Answer:
+        return Answer(
+            f"{XML_HEAD}<AssumeRoleResponse "
+            'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
+            f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
+            f"<SessionToken>token</SessionToken><Expiration>{soon.isoformat()}</Expiration>"
+            "</Credentials></AssumeRoleResult></AssumeRoleResponse>".encode()
+        )
+
+    assume = script(assumed("ROLEONE"), assumed("ROLETWO"))
+
+    def answer(request: Request) -> Effect:
+        return assume(request) if request.method == "POST" else None
+
+    store.on_request = answer
+    store.page_keys = len(KEYS)
+    aws_environment.setenv("AWS_ENDPOINT_URL_STS", store.endpoint_url)
+    source = open_source(store, replace(SPEC, role_arn="arn:aws:iam::123456789012:role/reader"))
+    assert len(read(source)) == len(KEYS)
+    signers = [request.access_key for request in store.log]
+    assert signers == ["testkey", "ROLEONE", "testkey", "ROLETWO"]
+
+
+def test_the_interval_follows_from_the_last_listing(store: Store, open_source: OpenSource) -> None:
+    """A listing's requests decide when the next one comes; a budget that is exceeded is reported."""
+    spec = replace(SPEC, poll_interval_s=10.0, request_budget=100_000, list_workers=1)
+    source = open_source(store, spec)
+    assert (source.scan_interval_s, source.cost, source.degraded) == (10.0, None, "")
+    for page_keys, failures, requests, interval_s in [
+        (60, 0, 2, 51.84),
+        (60, 1, 3, 77.76),
+        (120, 0, 1, 25.92),
+    ]:
+        store.page_keys = page_keys
+        store.on_list = Failing(Fault.SLOW_DOWN, most=failures)
+        assert len(read(source)) == len(KEYS)
+        assert source.cost is not None
+        assert (source.cost.requests_per_poll, source.scan_interval_s, source.degraded) == (
+            requests,
+            interval_s,
+            "",
+        )
+    source = open_source(store, replace(spec, request_budget=1000))
+    assert len(read(source)) == len(KEYS)
+    assert source.scan_interval_s == 900
+    assert (
+        "every 900 s takes 2,880 LIST requests in 30 days, above the request_budget of 1,000"
+        in source.degraded
+    )

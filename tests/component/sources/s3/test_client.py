@@ -1,0 +1,127 @@
+"""Requests and credentials go to the endpoint and nowhere else, whatever a store or a bucket says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.s3.faults import XML_HEAD, Answer, always
+from support.s3.listing import OpenSource, make_source
+from support.s3.simulated import BUCKET, REGION, Store, run_store
+from watcher.errors import DeniedError, UnavailableError
+from watcher.sources.s3.client import ATTEMPTS
+from watcher.spec import BucketSpec
+
+SPEC = BucketSpec(BUCKET, region=REGION)
+ACCOUNT = "us-east-1:123456789012"
+PROFILE = """\
+[profile store]
+aws_access_key_id = testkey
+aws_secret_access_key = testsecret
+region = us-east-1
+"""
+OTHER_WAYS = {
+    "variable": ("AWS_ENDPOINT_URL", ""),
+    "variable of the service": ("AWS_ENDPOINT_URL_S3", ""),
+    "profile": ("", "endpoint_url = {url}\n"),
+    "service of a profile": (
+        "",
+        "services = ours\n[services ours]\ns3 =\n  endpoint_url = {url}\n",
+    ),
+}
+"""Ways to name an endpoint beside the configuration: a variable, or lines of the profile."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Store]:
+    with run_store() as store:
+        yield store
+
+
+@pytest.fixture(params=OTHER_WAYS.values(), ids=list(OTHER_WAYS))
+def name_endpoint(
+    request: pytest.FixtureRequest, aws_environment: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], None]:
+    """Return what names an endpoint outside of the configuration."""
+    variable, lines = request.param
+
+    def name(url: str) -> None:
+        (tmp_path / "config").write_text(PROFILE + lines.format(url=url))
+        if variable:
+            aws_environment.setenv(variable, url)
+
+    return name
+
+
+def open_profile(bucket: str) -> None:
+    """Open a source whose configuration names no endpoint."""
+    with closing(make_source(BucketSpec(bucket, profile="store"))) as source:
+        source.open(lambda: None)
+
+
+def test_an_endpoint_of_the_environment_is_kept_to(
+    store: Store, name_endpoint: Callable[[str], None]
+) -> None:
+    """A store that the operator has named is asked once when it redirects; no bucket leads away."""
+    name_endpoint(store.endpoint_url)
+    open_profile(BUCKET)
+    store.on_request = always(Answer(status=301))
+    with pytest.raises(
+        UnavailableError, match="redirects, and does not say where; correct endpoint_url"
+    ):
+        open_profile(BUCKET)
+    assert len(store.log) == 2
+    with pytest.raises(DeniedError, match="another host"):
+        open_profile(f"arn:aws:s3-object-lambda:{ACCOUNT}:accesspoint/reports")
+    assert len(store.log) == 2
+
+
+@pytest.mark.parametrize("status", [300, 303, 304, 305, 308])
+def test_a_redirect_that_cannot_be_followed(
+    store: Store, open_source: OpenSource, status: int
+) -> None:
+    """What the SDK cannot follow, or read, is one error that names the status."""
+    store.on_request = always(Answer(status=status, headers={"Location": "http://127.0.0.1:1/"}))
+    text = rf"the store redirects to another address \(.*{status}.*\); correct endpoint_url"
+    with pytest.raises(UnavailableError, match=text):
+        open_source(store, SPEC)
+    assert len(store.log) == 1
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("region", ["eu-west-1", "127.0.0.1:1/?", ""])
+def test_redirects_are_not_followed(
+    store: Store, elsewhere: Store, open_source: OpenSource, status: int, region: str
+) -> None:
+    """A store that redirects by header, region or error is unavailable; no other host is asked."""
+    other = elsewhere.endpoint_url.removeprefix("http://")
+    headers = {"Location": f"{elsewhere.endpoint_url}/{BUCKET}"}
+    if region:
+        headers["x-amz-bucket-region"] = region
+    body = (
+        f"{XML_HEAD}<Error><Code>PermanentRedirect</Code><Message>as scripted</Message>"
+        f"<Endpoint>{other}</Endpoint></Error>"
+    )
+    store.on_request = always(Answer(body.encode(), status, headers))
+    with pytest.raises(UnavailableError):
+        open_source(store, SPEC)
+    assert 0 < len(store.log) <= ATTEMPTS
+    assert not elsewhere.log
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        f"arn:aws:s3:{ACCOUNT}:accesspoint:reports",
+        f"arn:aws:s3-object-lambda:{ACCOUNT}:accesspoint/reports",
+        f"arn:aws:s3-outposts:{ACCOUNT}:outpost:op-01234567890123456:accesspoint:reports",
+    ],
+)
+def test_buckets_do_not_lead_elsewhere(store: Store, open_source: OpenSource, bucket: str) -> None:
+    """A bucket for which the SDK would turn to a host of AWS is denied before anything is sent."""
+    with pytest.raises(DeniedError, match="another host"):
+        open_source(store, BucketSpec(bucket, region=REGION))
+    assert not store.log

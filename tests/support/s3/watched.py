@@ -1,0 +1,100 @@
+"""A bucket on the simulated store whose pages are small, watched listing by listing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TypeAlias
+
+from support.clock import FakeClock
+from support.s3.faults import Request
+from support.s3.simulated import Store
+from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.reconciler import Reconciler
+from watcher.delivery.outbox import Outbox
+from watcher.model import ChangeType
+from watcher.sources.s3.source import BucketSource
+from watcher.spec import BucketSpec, Spec
+from watcher.state.port import WatchStore
+
+Begin: TypeAlias = "Callable[..., Watched]"
+
+PAGE_KEYS = 10
+KEYS = [f"in/{number:04}" for number in range(12 * PAGE_KEYS)]
+"""Enough pages for a parallel listing."""
+AT_ONCE = 4
+"""Requests that a scan begins with, however busy the machine is."""
+CHECKED_KEYS_MAX = 10
+"""What ``deletions`` has, scaled down."""
+SOME = KEYS[-40:-5]
+"""More keys than are checked one by one, and fewer than half of all."""
+
+
+class Watched:
+    """A bucket that is watched listing by listing, and what is reported of it.
+
+    Args:
+        store: The bucket.
+        source: Reads it; open.
+        state: Has the index.
+    """
+
+    def __init__(self, store: Store, source: BucketSource, state: WatchStore) -> None:
+        self._store = store
+        self.source = source
+        self._state = state
+        spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
+        outbox = Outbox(spec, state, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        detector = ChangeDetector(frozenset(ChangeType), state.index.new_row)
+        self._reconciler = Reconciler(
+            source, state.index, detector, outbox, lambda _count: None, FakeClock()
+        )
+        self._since = 0
+        detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+        self._reconciler.scan(is_baseline=True)
+        detector.appearance = lambda _path: Appearance.NEW
+
+    def scan(self) -> None:
+        """List the bucket once and compare it with the index."""
+        self._begin()
+        self._reconciler.scan(is_baseline=False)
+
+    def list_keys(self) -> list[str]:
+        """List the bucket once and return all keys, sorted, each as often as it is met."""
+        self._begin()
+        return sorted(
+            entry.path.decode() for batch in self.source.scan() for entry in batch.entries
+        )
+
+    @property
+    def reported(self) -> list[tuple[str, str]]:
+        """The changes so far, sorted: type and key."""
+        events = [
+            json.loads(payload.data)
+            for payload in self._state.journal.read(0, limit=10_000, max_bytes=1 << 30)
+        ]
+        return sorted((event["type"], event["path"]) for event in events)
+
+    @property
+    def entries(self) -> int:
+        """Number of keys in the index."""
+        return self._state.index.entries
+
+    @property
+    def asked(self) -> list[Request]:
+        """The LIST requests of the last scan."""
+        return self._store.lists[self._since :]
+
+    @property
+    def listings(self) -> int:
+        """Number of listings that the last scan began."""
+        return sum(request.begins_listing for request in self.asked)
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the last scan was read in key ranges."""
+        return any(request.begins_range for request in self.asked)
+
+    def _begin(self) -> None:
+        self._since = len(self._store.lists)
+        self.source._api.limit._useful = AT_ONCE

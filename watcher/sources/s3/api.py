@@ -1,0 +1,185 @@
+"""Sends LIST and HEAD requests for one bucket: parameters, credentials, and the count of requests.
+
+The only importer of ``client``. Everything above it sees pages, entries and errors of the watcher.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+from botocore.exceptions import ClientError
+
+from watcher.errors import UnavailableError
+from watcher.sources.cost import KEYS_PER_REQUEST
+from watcher.sources.s3.client import make_client
+from watcher.sources.s3.errors import has_expired, translated
+from watcher.sources.s3.pages import PageRequest, read_head, read_page
+from watcher.sources.s3.workers import STOP_POLL_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import (
+        HeadObjectOutputTypeDef,
+        HeadObjectRequestTypeDef,
+        ListObjectsV2RequestTypeDef,
+    )
+
+    from watcher.clock import Clock
+    from watcher.model import Entry
+    from watcher.sources.s3.pages import Page
+    from watcher.sources.s3.throttle import ConcurrencyLimit
+    from watcher.spec import BucketSpec
+
+    Response = TypeVar("Response")
+
+
+class BucketApi:
+    """LIST and HEAD for one bucket. Requests may be sent from several threads.
+
+    Each request first waits while the store wants none, and is sent once more with renewed
+    credentials if they have expired. Every method that sends one raises ``UnavailableError`` when
+    the watch is to stop, and the errors of ``errors.translate``.
+
+    Attributes:
+        spec: The bucket.
+        limit: Number of requests that may run at once; lowered when the store throttles.
+        should_stop: Checked before each request; True ends it with ``UnavailableError``.
+        requests: LIST requests sent, retries included: what the store bills.
+    """
+
+    def __init__(
+        self,
+        spec: BucketSpec,
+        limit: ConcurrencyLimit,
+        *,
+        should_stop: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        """Prepare to send; nothing is connected before ``open``.
+
+        Args:
+            spec: The bucket.
+            limit: Number of requests that may run at once.
+            should_stop: Checked before each request; may be called from any thread.
+            clock: The clock of the server.
+        """
+        self.spec = spec
+        self.limit = limit
+        self.should_stop = should_stop
+        self.requests = 0
+        self._clock = clock
+        self._client: S3Client | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Make a client; sends nothing to the bucket.
+
+        Raises:
+            DeniedError: There are no credentials, or the configuration of the SDK cannot be used.
+            UnavailableError: The endpoint is malformed, or credentials cannot be fetched now.
+        """
+        self.close()
+        with translated(self.spec.place):
+            self._client = self._make_client()
+
+    def close(self) -> None:
+        """Close the connections; may be called twice and without ``open``."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def list_page(self, request: PageRequest) -> Page:
+        """Return one page of a listing."""
+        return self._list(request, KEYS_PER_REQUEST)
+
+    def list_keys(self, prefix: str, *, limit: int = KEYS_PER_REQUEST) -> set[bytes]:
+        """Return some keys that begin with a prefix, at most ``limit``; empty where there are none.
+
+        A key that equals the prefix is the first that S3 lists.
+        """
+        page = self._list(PageRequest(prefix), limit)
+        return {entry.path for entry in page.reader.read(page.objects)}
+
+    def head(self, path: bytes) -> Entry | None:
+        """Return the object at a key; None where HEAD returns 404: no object, or a delete marker.
+
+        The response is the same for a missing bucket. Last-modified has whole seconds.
+        """
+        request: HeadObjectRequestTypeDef = {"Bucket": self.spec.bucket, "Key": path.decode()}
+        if self.spec.request_payer:
+            request["RequestPayer"] = "requester"
+
+        def send(client: S3Client) -> HeadObjectOutputTypeDef | None:
+            try:
+                return client.head_object(**request)
+            except ClientError as error:
+                if error.response["ResponseMetadata"].get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+
+        response = self._send(send)
+        return None if response is None else read_head(path, response, self.spec)
+
+    def _list(self, page_request: PageRequest, max_keys: int) -> Page:
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self.spec.bucket,
+            "Prefix": page_request.prefix,
+            "MaxKeys": max_keys,
+            "EncodingType": "url",
+        }
+        if self.spec.request_payer:
+            request["RequestPayer"] = "requester"
+        if page_request.delimiter:
+            request["Delimiter"] = page_request.delimiter
+        if page_request.token is not None:
+            request["ContinuationToken"] = page_request.token
+        elif page_request.start_after:
+            request["StartAfter"] = page_request.start_after
+        response = self._send(lambda client: client.list_objects_v2(**request))
+        body = response["Body"]  # type: ignore[typeddict-item]  # added by ``hooks``
+        return read_page(body, self.spec, page_request.prefix)
+
+    def _send(self, send: Callable[[S3Client], Response]) -> Response:
+        if self.should_stop():
+            raise UnavailableError("stopping", place=self.spec.place)
+        client = self._client
+        if client is None:
+            raise RuntimeError("the source is not open")
+        while (wait_s := self.limit.wait_s) and not self.should_stop():
+            time.sleep(min(wait_s, STOP_POLL_S))
+        with translated(self.spec.place):
+            try:
+                return send(client)
+            except ClientError as error:
+                if not has_expired(error):
+                    raise
+                return send(self._renew(client))
+
+    def _renew(self, expired: S3Client) -> S3Client:
+        """Return a client with present credentials; the first thread that needs one makes it."""
+        with self._lock:
+            if self._client is None:
+                raise RuntimeError("the source was closed meanwhile")
+            if self._client is expired:
+                expired.close()
+                self._client = self._make_client()
+            return self._client
+
+    def _make_client(self) -> S3Client:
+        client = make_client(
+            self.spec,
+            connections=self.limit.maximum,
+            slow_down=self.limit.slow_down,
+            clock=self._clock,
+        )
+        client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
+        return client
+
+    def _count_request(self, **_: object) -> None:
+        with self._lock:
+            self.requests += 1
