@@ -1,26 +1,21 @@
-"""Runs the program as its users do: a real process, whose output is gathered."""
-
-from __future__ import annotations
+"""Runs the program as its users do: as a process whose output is collected."""
 
 import json
 import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
 
 DEADLINE_S = 30.0
-# Signals that whoever runs the tests ignores (nohup, a shell without job control) would be ignored here too.
+# Signals ignored by the parent (nohup, a shell without job control) would stay ignored.
 WATCHER = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-m", "watcher"]
 
 
 class Program:
-    """A running watcher, whose output is gathered in the background.
+    """A running watcher whose output is collected in the background.
 
     Args:
         arguments: Verb and flags.
@@ -57,46 +52,46 @@ class Program:
 
     @property
     def stdout(self) -> list[str]:
-        """The lines so far."""
+        """The lines of standard output until now."""
         return list(self._lines["stdout"])
 
     @property
     def stderr(self) -> str:
-        """The text so far."""
+        """The text of standard error until now."""
         return "".join(self._lines["stderr"])
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events so far, without those of ``ready`` by which tests see that the watch runs."""
+        """The events until now, without that of the file ``ready``."""
         return [event for event in map(json.loads, self.stdout) if event["path"] != "ready"]
 
-    def wait_for(self, condition: Callable[[Program], object]) -> None:
-        """Wait until the output is as it should be."""
+    def wait_for(self, condition: Callable[[Self], object]) -> None:
+        """Wait until a condition holds of the output."""
         with self._news:
             self._news.wait_for(
                 lambda: condition(self) or len(self._ended) == len(self._lines), DEADLINE_S
             )
             assert condition(self), (self.stdout, self.stderr)
 
-    def ready(self) -> Program:
-        """Wait for the first event, which the file ``ready`` gives where ``existing`` is ``report``."""
+    def ready(self) -> Self:
+        """Wait for the first event: that of the file ``ready``, with ``existing: report``."""
         self.wait_for(lambda program: program.stdout)
         return self
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Send a signal, and return the exit code."""
+        """Send a signal; return the exit code."""
         self.process.send_signal(number)
         return self.finish()
 
     def finish(self) -> int:
-        """Wait for the end, and return the exit code."""
+        """Wait for the end; return the exit code."""
         code = self.process.wait(DEADLINE_S)
         for reader in self._readers:
             reader.join(DEADLINE_S)
         return code
 
     def close(self) -> None:
-        """End it by force if it still runs."""
+        """Kill the process if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.finish()

@@ -1,33 +1,10 @@
-"""The command line. Decides only how fast it starts: nothing is imported here before it is needed; ``app.py`` has the verbs."""
+"""The command line: one module a verb, each a thin shell around the server or a client of it.
 
-from __future__ import annotations
-
-import os
-import sys
-
-
-def main() -> None:
-    """Run the verb that the arguments name, and exit with its code: 0 success, 1 failure, 2 wrong usage, 130 interrupted early."""
-    # gRPC writes to standard error by itself, what our own one line says better.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        _run()
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _run() -> None:
-    if (
-        sys.argv[1:] == ["healthcheck"]
-        and not {"WATCHER_TLS", "WATCHER_TLS_CA"} & os.environ.keys()
-    ):
-        # Probes run every few seconds for ever: the usual one does not wait half a second for the parser of flags.
-        from watcher.cli.client import Endpoint  # noqa: PLC0415 - see above
-        from watcher.cli.defaults import default_server  # noqa: PLC0415 - see above
-        from watcher.cli.probe import probe  # noqa: PLC0415 - see above
-
-        sys.exit(probe(Endpoint(default_server())))
-
-    from watcher.cli.app import run  # noqa: PLC0415 - see above
-
-    run()
+``app`` knows the verbs by name and imports the module of the one that is run, so that the others
+and their libraries cost nothing; ``dev``, ``serve`` and ``check`` import the server's libraries
+after their flags are accepted. Flags become the values of ``settings`` or a configuration; what is
+allowed, valid or reachable is decided by the server and the configuration room. Events go to
+standard output, everything else to standard error. A failure is one line and exit code 1. Each
+verb runs one event loop in the main thread; only the server that ``dev`` and ``serve`` start has
+threads.
+"""

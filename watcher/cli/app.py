@@ -1,65 +1,107 @@
-"""The application: its verbs, its version, and how it tells a failure. Imports nothing but what reads flags."""
+"""The application: its verbs, the import of the verb that is run, its version and exit codes."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from watcher import __version__
-from watcher.cli.check import check
-from watcher.cli.dev import dev
-from watcher.cli.healthcheck import healthcheck
-from watcher.cli.output import complain
-from watcher.cli.replay import replay
-from watcher.cli.serve import serve
-from watcher.cli.status import status
-from watcher.cli.tail import tail
+from watcher.cli.messages import complain
 from watcher.errors import WatcherError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EPILOG = """Exit codes: 0 success, and stopped by Ctrl-C; 1 a failure, told in one line;
+VERBS = {
+    "dev": "Watch a directory or a bucket and print its changes.",
+    "serve": "Run the server.",
+    "check": "Validate a configuration and try it without a server.",
+    "tail": "Connect to a server as Argo Events does and print its events.",
+    "replay": "Have delivered events sent again, with the same ids.",
+    "status": "Show the watches of a running server or a state directory.",
+    "healthcheck": "Exit with 0 if a server is serving, else with 1.",
+}
+"""The verbs and the first lines of their help; each is a function in the module of its name."""
+
+_EPILOG = """\b
+Exit codes: 0 success, or stopped by Ctrl-C; 1 failure, reported in one line;
 2 wrong usage; 130 interrupted before the work began.
 
-Flags are read from the environment too: --token-file is WATCHER_TOKEN_FILE.
-Several values are separated by commas there."""
+\b
+Flags can be set in the environment: --token-file is WATCHER_TOKEN_FILE.
+Values of a repeatable flag are separated by commas there."""
 
-_EXAMPLES: dict[Callable[..., None], list[str]] = {
-    dev: [
-        "watcher dev . --include '*.csv' --exec 'echo \"$WATCHER_TYPE: $WATCHER_PATH\"'",
-        "watcher dev s3://landing/in/ --poll-interval 10s | jq .path",
-    ],
-    serve: ["watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data"],
-    check: ["watcher check config.yaml", "watcher check --offline - < config.yaml"],
-    tail: ["watcher tail config.yaml --server watcher.example:8080 --json"],
-    replay: [
-        "watcher replay orders --since 2h",
-        "watcher replay orders --since 10042 --server watcher.example:8080",
-    ],
-    status: [
-        "watcher status",
-        "watcher status --watch",
-        "watcher status --state /var/lib/watcher --json",
-    ],
-    healthcheck: ["watcher healthcheck --server 127.0.0.1:8080"],
+_SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    # Plain text starts four times faster than boxes and colours.
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
 }
 
+
+class _Option(TyperOption):
+    """An option that is converted only if it has a value: converting loads pydantic (75 ms)."""
+
+    def process_value(self, ctx: Any, value: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+        """Return a value as the type of its parameter."""
+        if value is not None or self.required or self.multiple:
+            return super().process_value(ctx, value)
+        return self.callback(ctx, self, None) if self.callback else None
+
+
+def _lazy(params: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+    """Return parameters with the options as ``_Option``; typer takes no class for them."""
+    for param in params:
+        if type(param) is TyperOption:
+            param.__class__ = _Option
+    return params
+
+
+class _Verb(TyperCommand):
+    """One verb."""
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+        """Return the arguments and options, with ``--help``."""
+        return _lazy(super().get_params(ctx))
+
+
+class _Verbs(TyperGroup):
+    """The verbs as placeholders with a name and a help line; the module is imported to run one."""
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+        """Return the options, with ``--help``."""
+        return _lazy(super().get_params(ctx))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's own types are private
+        """Return the name, the command and its arguments; a wrong name ends with suggestions."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load(name), rest
+
+
+def load(name: str) -> TyperCommand:
+    """Import the module of a verb and return its command."""
+    module = import_module(f"watcher.cli.{name}")
+    verb: Callable[..., None] = getattr(module, name)
+    alone = typer.Typer(**_SETTINGS)
+    examples = "\n".join(f"  {example}" for example in module.EXAMPLES)
+    alone.command(name, cls=_Verb, epilog=f"\b\nExamples:\n{examples}")(verb)
+    command = typer.main.get_command(alone)
+    assert isinstance(command, TyperCommand)  # noqa: S101 - an application of one verb is that verb
+    return command
+
+
 app = typer.Typer(
+    cls=_Verbs,
     no_args_is_help=True,
-    add_completion=False,
-    # Plain text starts four times faster than boxes and colours.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    **_SETTINGS,
 )
-for _verb, _examples in _EXAMPLES.items():
-    app.command(
-        epilog="\b\nExamples:\n" + "\n".join(f"  {example}" for example in _examples),
-        no_args_is_help=False,
-    )(_verb)
+for _name, _help in VERBS.items():
+    app.command(_name, help=_help)(lambda: None)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a callback
@@ -68,7 +110,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a ca
         raise typer.Exit
 
 
-@app.callback(epilog="\b\n" + _EPILOG.replace("\n\n", "\n\n\b\n"))
+@app.callback(epilog=_EPILOG)
 def top(
     *,
     version: Annotated[
@@ -81,7 +123,7 @@ def top(
 
 
 def run() -> None:
-    """Run the application; a failure that is told to a person takes one line, never a traceback."""
+    """Run the verb that the arguments name; report a failure in one line and exit with 1."""
     try:
         app(prog_name="watcher")
     except WatcherError as error:

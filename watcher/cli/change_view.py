@@ -1,4 +1,4 @@
-"""What a payload tells of single changes, whatever its format, for people and commands. Pure."""
+"""The single changes in a payload of any format, for people and for commands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ChangeView:
     """One change.
 
     Attributes:
-        id: The same when the change is delivered again.
+        id: Id of the event, the same at each delivery.
         type: ``created``, ``modified``, ``deleted`` or ``moved``.
-        path: Relative, or the key; bytes that are not UTF-8 are surrogates, as in ``os.fsdecode``.
-        old_path: For ``moved``, else empty.
-        uri: Where it is.
-        size: Bytes; None where the payload does not say.
-        detected_at: RFC 3339.
-        data: The JSON of this change alone, in its format.
+        path: Relative path or object key; bytes that are not UTF-8 as in ``os.fsdecode``.
+        old_path: Former path if ``moved``, else empty.
+        uri: URI of the file or object.
+        size: Size in bytes; None if the payload has none.
+        detected_at: Time in RFC 3339.
+        data: JSON of this change alone, in the format of the payload.
     """
 
     id: str
@@ -36,7 +36,7 @@ class ChangeView:
     data: bytes
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that a command is given; a NUL, which none can hold, becomes U+FFFD."""
+        """Return the variables of a command; NUL, which no variable can hold, becomes U+FFFD."""
         values = {
             "EVENT_ID": self.id,
             "TYPE": self.type,
@@ -47,11 +47,11 @@ class ChangeView:
         return {f"WATCHER_{name}": value.replace("\0", "\ufffd") for name, value in values.items()}
 
 
-def read_notices(payload: bytes) -> list[ChangeView]:
+def read_changes(payload: bytes) -> list[ChangeView]:
     """Return the changes of a payload, in order.
 
     Args:
-        payload: What ``payload.Renderer`` made, in any format, with or without an envelope.
+        payload: A payload of the server, in any format, with or without an envelope.
     """
     document = msgspec.json.decode(payload)
     match document:
@@ -62,13 +62,13 @@ def read_notices(payload: bytes) -> list[ChangeView]:
         case {"Records": [_, _, *_] as records}:
             events = [{"Records": [record]} for record in records]
         case _:
-            return [_notice(document, payload)]
-    return [_notice(event, msgspec.json.encode(event)) for event in events]
+            return [_change(document, payload)]
+    return [_change(event, msgspec.json.encode(event)) for event in events]
 
 
-def _notice(event: dict[str, Any], data: bytes) -> ChangeView:
+def _change(event: dict[str, Any], data: bytes) -> ChangeView:
     if "Records" in event:
-        return _notice_of_record(event["Records"][0], data)
+        return _change_of_record(event["Records"][0], data)
     flat = event["data"] if "specversion" in event else event
     path = os.fsdecode(b64decode(flat["path_b64"])) if flat["path_b64"] else flat["path"]
     return ChangeView(
@@ -83,8 +83,8 @@ def _notice(event: dict[str, Any], data: bytes) -> ChangeView:
     )
 
 
-def _notice_of_record(record: dict[str, Any], data: bytes) -> ChangeView:
-    """Return the change of an S3 record, which does not tell created from modified."""
+def _change_of_record(record: dict[str, Any], data: bytes) -> ChangeView:
+    """Return the change of an S3 record, which does not distinguish created and modified."""
     thing = record["s3"]["object"]
     return ChangeView(
         id=record["responseElements"]["x-amz-request-id"],

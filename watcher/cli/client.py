@@ -1,34 +1,41 @@
-"""A client of the server: how the verbs that speak to one connect. Here alone the command line imports grpc."""
+"""The gRPC client of the verbs: streams, replays and health checks."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2
 
+from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
+from watcher.cli.messages import complain
 from watcher.errors import ConfigError, UnavailableError, WatcherError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
     from pathlib import Path
 
-    from watcher._proto import generic_pb2
-
 OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Every channel connects by itself: a new one does not wait out the backoff of the one before.
+    # A channel connects on its own; with the global pool a new one would inherit the backoff.
     ("grpc.use_local_subchannel_pool", 1),
-    # Servers are on this machine or in the same cluster, where a proxy of the environment does not lead.
+    # Servers are on this machine or in the same cluster, which a proxy does not reach.
     ("grpc.enable_http_proxy", 0),
 )
 
 REPLAY_TIMEOUT_S = 30.0
+"""Seconds that a server has to answer a replay request."""
 
-FINAL = frozenset(
+HEALTH_TIMEOUT_S = 2.0
+"""Seconds that a server has to answer a health check; the probe of a container allows five."""
+
+_FINAL = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.NOT_FOUND,
@@ -38,22 +45,22 @@ FINAL = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-"""Answers that will be the same next time."""
+"""Statuses that the same request would get again."""
 
 
 class RefusedError(WatcherError):
-    """The server has refused the stream; another try would be refused as well."""
+    """The server has refused a request and would refuse it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server, and how to speak to it.
+    """Address and credentials of a server.
 
     Attributes:
         address: ``host:port`` or ``unix:/path``.
-        token: Sent with each call; empty for none.
-        tls: Connect with TLS.
-        tls_ca: PEM file of the authorities to trust; None for the system's.
+        token: Bearer token of each call; empty for none.
+        tls: Whether to connect with TLS; implied by ``tls_ca``.
+        tls_ca: PEM file of the authorities to trust; None for those of the system.
     """
 
     address: str
@@ -63,14 +70,14 @@ class Endpoint:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What is sent with each call."""
+        """The metadata of each call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def channel(self) -> grpc.aio.Channel:
-        """Return a channel of its own for the caller, who closes it.
+        """Return a new channel; the caller closes it.
 
         Raises:
-            ConfigError: The file of authorities cannot be read.
+            ConfigError: The file of the authorities cannot be read.
         """
         if not (self.tls or self.tls_ca):
             return grpc.aio.insecure_channel(self.address, OPTIONS)
@@ -89,19 +96,17 @@ class Endpoint:
 async def open_stream(
     endpoint: Endpoint, name: str, config: bytes
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Open a stream and provide its payloads once the watch is ready: what changes from then on is reported.
+    """Open a stream and yield its payloads once the watch is ready; later changes are reported.
 
     Args:
         endpoint: The server.
-        name: Of the event source.
-        config: YAML or JSON.
+        name: Name of the event source.
+        config: Configuration in YAML or JSON.
 
     Raises:
-        RefusedError: See ``FINAL``; the message is the server's.
+        RefusedError: The server refuses the request; the message is the server's.
         UnavailableError: The server cannot be reached, or the stream has ended.
     """
-    from watcher._proto import generic_pb2, generic_pb2_grpc  # noqa: PLC0415 - a health check does not need the contract
-
     async with endpoint.channel() as channel:
         call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
             generic_pb2.EventSource(name=name, config=config), metadata=endpoint.metadata
@@ -120,31 +125,29 @@ async def _payloads(call: AsyncIterable[generic_pb2.Event]) -> AsyncIterator[byt
 
 
 def _translated(error: grpc.aio.AioRpcError) -> WatcherError:
-    kind = RefusedError if error.code() in FINAL else UnavailableError
+    kind = RefusedError if error.code() in _FINAL else UnavailableError
     return kind(error.details() or error.code().name)
 
 
 async def request_replay(
     endpoint: Endpoint, name: str, place: str, *, seq: int | None, time_s: float | None
 ) -> tuple[str, range]:
-    """Ask a server to send confirmed events again.
+    """Request that a server sends confirmed events again.
 
     Args:
         endpoint: The server.
-        name: Of the watch.
-        place: What it watches; empty if that goes without saying.
-        seq: From this sequence number on.
-        time_s: In its place: from what was found then on, seconds since the epoch.
+        name: Name of the event source, or its id.
+        place: URI of the watched place; may be empty if the name has one watch.
+        seq: First sequence number to send.
+        time_s: Instead of ``seq``: time of the first event, in seconds since the epoch.
 
     Returns:
-        What is watched, and the sequence numbers that are sent again.
+        The watched place, and the sequence numbers that are sent again.
 
     Raises:
-        RefusedError: See ``FINAL``; the message is the server's.
-        UnavailableError: The server cannot be reached, or cannot do it now.
+        RefusedError: The server refuses the request; the message is the server's.
+        UnavailableError: The server cannot be reached, or cannot replay now.
     """
-    from watcher._proto import watcher_pb2, watcher_pb2_grpc  # noqa: PLC0415 - others do not need it
-
     request = watcher_pb2.ReplayRequest(name=name, place=place, seq=seq)
     if time_s is not None:
         request.time.FromNanoseconds(int(time_s * 1e9))
@@ -158,14 +161,12 @@ async def request_replay(
     return answer.place, range(answer.first_seq, answer.last_seq + 1)
 
 
-async def is_serving(endpoint: Endpoint, timeout_s: float) -> bool:
-    """Ask for the health of a server.
+async def is_serving(endpoint: Endpoint) -> bool:
+    """Return whether a server reports that it is serving.
 
     Raises:
-        WatcherError: It does not answer in time, or not as a server should.
+        WatcherError: The server does not answer in ``HEALTH_TIMEOUT_S``, or not as a watcher does.
     """
-    from grpc_health.v1 import health_pb2  # noqa: PLC0415 - only health checks need it
-
     async with endpoint.channel() as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -173,7 +174,20 @@ async def is_serving(endpoint: Endpoint, timeout_s: float) -> bool:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def probe(endpoint: Endpoint) -> int:
+    """Print in one line whether a server is serving, and return the exit code: 0 or 1."""
+    try:
+        problem = "" if asyncio.run(is_serving(endpoint)) else "it reports that it is not ready"
+    except WatcherError as error:
+        problem = str(error)
+    if problem:
+        complain(f"{endpoint.address} is not serving: {problem}")
+        return 1
+    sys.stdout.write(f"{endpoint.address} is serving\n")
+    return 0

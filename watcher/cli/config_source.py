@@ -1,4 +1,4 @@
-"""Where verbs take the configuration of an event source from: a file, standard input, or a place and flags."""
+"""The configuration of an event source: read from a file or standard input, or made from flags."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def read_configuration(source: str) -> bytes:
     """Return the text of a file, or of standard input for ``-``.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The file cannot be read.
     """
     if source == STDIN:
         return sys.stdin.buffer.read()
@@ -34,24 +35,24 @@ def read_configuration(source: str) -> bytes:
 
 
 def is_bucket(place: str) -> bool:
-    """Tell whether a place is a bucket, not a path."""
+    """Return whether a place is a bucket, not a path."""
     return place.startswith("s3://")
 
 
 def write_configuration(
     place: str, where: Mapping[str, Any], rest: Mapping[str, Any], *, state: Path
 ) -> bytes:
-    """Return the JSON that asks for a place.
+    """Return a configuration as JSON.
 
     Args:
-        place: A path, relative to the working directory unless it is absolute, or ``s3://bucket/prefix``.
-        where: Keys of ``directory`` or ``s3`` besides the place.
+        place: A path, absolute or relative to the working directory, or ``s3://bucket/prefix``.
+        where: Keys of ``directory`` or ``s3`` except the place.
         rest: Keys of the top level.
-        state: Directory of the state, which is excluded where it lies in the place: each event would cause the next.
+        state: State directory; excluded if it is in the place, where each event would cause more.
 
     Raises:
-        ConfigError: Something is not valid.
-        NotFoundError: There is no such directory.
+        ConfigError: A value is not valid.
+        NotFoundError: The directory does not exist.
     """
     if is_bucket(place):
         _check({"s3": place})
@@ -63,13 +64,13 @@ def write_configuration(
 
 
 def _absolute(path: str) -> str:
-    """Return the absolute path of a directory; links are resolved only where ``..`` needs it.
+    """Return the absolute path of a directory, with links resolved only if it has a ``..``.
 
     Raises:
-        NotFoundError: There is no such directory.
+        NotFoundError: The directory does not exist.
     """
-    expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib would drop what it takes for redundant
-    if not os.path.isdir(expanded):  # noqa: PTH112 - as above
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "." and "//"
+    if not os.path.isdir(expanded):  # noqa: PTH112 - not a pathlib path
         message = (
             "this is not a directory" if os.path.lexists(expanded) else "there is no such directory"
         )
@@ -77,11 +78,11 @@ def _absolute(path: str) -> str:
             message, place=path, hint="name a directory, or a bucket as s3://bucket/prefix"
         )
     is_plain = ".." not in expanded.split("/")
-    return os.path.abspath(expanded) if is_plain else os.path.realpath(expanded)  # noqa: PTH100 - as above
+    return os.path.abspath(expanded) if is_plain else os.path.realpath(expanded)  # noqa: PTH100 - not a pathlib path
 
 
 def _excluding(state: Path, root: str) -> list[str]:
-    """Return the pattern of a directory, if it lies in another one."""
+    """Return the glob that excludes a directory inside another one; none if it is not inside."""
     inner = os.path.relpath(os.path.realpath(state), os.path.realpath(root))
     if inner == "." or inner.split("/")[0] == "..":
         return []
@@ -93,10 +94,9 @@ def _check(document: Mapping[str, Any]) -> bytes:
     """Return the JSON of a valid configuration.
 
     Raises:
-        ConfigError: It is not valid; nothing is said of lines, for nobody has written any.
+        ConfigError: The configuration is not valid; the message has no line numbers, as the user
+            wrote no lines.
     """
-    from watcher.config.schema import parse_spec  # noqa: PLC0415 - brings yaml, for which --help need not wait
-
     text = json.dumps(document).encode()
     try:
         parse_spec(text)

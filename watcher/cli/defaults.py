@@ -1,4 +1,4 @@
-"""Where servers are: the defaults, and how what a server listens at becomes what a client connects to. Pure."""
+"""Default addresses and directories, and the address of a client for the address of a server."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - these are 
 
 
 def reachable(listen: str) -> str:
-    """Return the address at which this machine reaches a server that listens at ``listen``: any host becomes loopback."""
+    """Return the local address of a server that listens at ``listen``: loopback for any host."""
     host, colon, port = listen.rpartition(":")
     return f"{_LOOPBACK.get(host, host)}{colon}{port}"
 
 
 def default_server() -> str:
-    """Return the address of the server that this environment speaks of, as in the server's own container."""
+    """Return the gRPC address in this environment, which may be the server's own container."""
     return os.environ.get("WATCHER_SERVER") or reachable(
         os.environ.get("WATCHER_LISTEN") or DEFAULT_SERVER
     )
 
 
 def default_http_server() -> str:
-    """Return the URL of its HTTP port, likewise."""
+    """Return the URL of the server's HTTP port in this environment."""
     return f"http://{reachable(os.environ.get('WATCHER_HTTP') or DEFAULT_HTTP)}"
 
 
 def default_state_directory() -> Path:
-    """Return where a server of this user and environment keeps its state."""
+    """Return the state directory of a server of this user and environment."""
     given = os.environ.get("WATCHER_STATE")
     if given:
         return Path(given)
     home = Path(os.environ.get("XDG_STATE_HOME", ""))
-    # The specification has relative paths ignored.
+    # Relative paths are invalid and ignored (XDG Base Directory Specification).
     return (home if home.is_absolute() else Path("~/.local/state").expanduser()) / "watcher"

@@ -1,22 +1,41 @@
-"""``watcher dev``: server and client in one process, on loopback."""
+"""``watcher dev``: server and client in one process and one event loop, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
+from rich.markup import escape
 
+from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.config_source import is_bucket, read_configuration, write_configuration
-from watcher.cli.flags import Exec, Json, Verbose, by_commas, duration_text, flag
+from watcher.cli.flags import Exec, Json, Verbose, duration_text, flag, split_by_commas
+from watcher.cli.output import Output
+from watcher.cli.session import run_until_stopped, show_changes
+from watcher.formatting import printable
+from watcher.settings import ServerSettings
 from watcher.spec import Existing, Format, Mode  # noqa: TC001 - typer reads annotations
+from watcher.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from structlog.typing import EventDict, WrappedLogger
+
+    from watcher.server import Server
+
+EXAMPLES = (
+    "watcher dev . --include '*.csv' --exec 'echo \"$WATCHER_TYPE: $WATCHER_PATH\"'",
+    "watcher dev s3://landing/in/ --poll-interval 10s | jq .path",
+)
+
+_NAME = "dev"
+_PROGRESS_INTERVAL_S = 0.1
 _DIRECTORY_FLAGS = ("mode", "settle", "recursive")
 _BUCKET_FLAGS = ("endpoint_url", "region", "profile")
 
@@ -25,29 +44,50 @@ def dev(  # noqa: PLR0913 - each is a flag
     place: Annotated[
         str | None,
         typer.Argument(
-            metavar="PLACE", help="A directory, or s3://bucket/prefix.", show_default=False
+            metavar="PLACE", help="Directory, or bucket as s3://bucket/prefix.", show_default=False
         ),
     ] = None,
     *,
     include: Annotated[
         list[str] | None,
         flag(
-            "--include", metavar="GLOB", callback=by_commas, help="Only what matches; repeatable."
+            "--include",
+            metavar="GLOB",
+            callback=split_by_commas,
+            unset="all paths",
+            help="Glob of paths to report; repeatable.",
         ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        flag("--exclude", metavar="GLOB", callback=by_commas, help="Not what matches; repeatable."),
+        flag(
+            "--exclude",
+            metavar="GLOB",
+            callback=split_by_commas,
+            unset="none",
+            help="Glob of paths not to report; repeatable.",
+        ),
     ] = None,
     events: Annotated[
         str | None,
-        flag("--events", metavar="TYPES", help="Some of created,modified,deleted,moved."),
+        flag(
+            "--events",
+            metavar="TYPES",
+            unset="created,modified,deleted,moved",
+            help="Types of changes to report, separated by commas.",
+        ),
     ] = None,
     existing: Annotated[
-        Existing | None, flag("--existing", help="Report what is there already?  [default: skip]")
+        Existing | None,
+        flag(
+            "--existing",
+            unset="skip",
+            help="Report entries that exist at the first start as created, or skip them.",
+        ),
     ] = None,
     mode: Annotated[
-        Mode | None, flag("--mode", help="How changes of a directory are noticed.  [default: auto]")
+        Mode | None,
+        flag("--mode", unset="auto", help="How changes of a directory are detected."),
     ] = None,
     poll_interval: Annotated[
         str | None,
@@ -55,7 +95,8 @@ def dev(  # noqa: PLR0913 - each is a flag
             "--poll-interval",
             metavar="TIME",
             parser=duration_text,
-            help="Between two scans, such as 30s.",
+            unset="10s for a directory, 30s for a bucket",
+            help="Time between two scans when polling.",
         ),
     ] = None,
     settle: Annotated[
@@ -64,27 +105,38 @@ def dev(  # noqa: PLR0913 - each is a flag
             "--settle",
             metavar="TIME",
             parser=duration_text,
-            help="An open file is complete after so long.  [default: 500ms]",
+            unset="500ms",
+            help="Time without a write after which an open file is complete.",
         ),
     ] = None,
     recursive: Annotated[
         bool | None,
-        flag("--recursive/--no-recursive", help="Subdirectories too.  [default: recursive]"),
+        flag(
+            "--recursive/--no-recursive",
+            unset="recursive",
+            help="Watch the subdirectories of a directory.",
+        ),
     ] = None,
     endpoint_url: Annotated[
-        str | None, flag("--endpoint-url", metavar="URL", help="A store that is not AWS.")
+        str | None,
+        flag("--endpoint-url", metavar="URL", unset="AWS", help="Endpoint of the S3 store."),
     ] = None,
-    region: Annotated[str | None, flag("--region", metavar="NAME", help="Of the bucket.")] = None,
+    region: Annotated[
+        str | None, flag("--region", metavar="NAME", help="AWS region of the bucket.")
+    ] = None,
     profile: Annotated[
-        str | None, flag("--profile", metavar="NAME", help="Of the shared AWS configuration.")
+        str | None,
+        flag("--profile", metavar="NAME", help="Profile of the shared AWS configuration."),
     ] = None,
     output_format: Annotated[
-        Format | None, flag("--format", help="Of a payload.  [default: flat]")
+        Format | None, flag("--format", unset="flat", help="Format of the payloads.")
     ] = None,
     config: Annotated[
         str | None,
         flag(
-            "--config", metavar="FILE", help="A configuration, or - for stdin, in place of PLACE."
+            "--config",
+            metavar="FILE",
+            help="Configuration file in place of PLACE, or - for standard input.",
         ),
     ] = None,
     state: Annotated[
@@ -93,16 +145,17 @@ def dev(  # noqa: PLR0913 - each is a flag
             "--state",
             metavar="DIR",
             env=False,
-            help="Keep the state there, to go on from at the next start.",
+            unset="a temporary one",
+            help="Directory that keeps the state for the next start.",
         ),
     ] = None,
     command: Exec = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Watch a directory or a bucket and print what changes.
+    """Watch a directory or a bucket and print its changes.
 
-    In a pipe, each change is one line of JSON. Ctrl-C ends it.
+    In a pipe, each change is one line of JSON. Ctrl-C stops it.
 
     The command of --exec finds WATCHER_TYPE, WATCHER_PATH, WATCHER_OLD_PATH,
     WATCHER_URI and WATCHER_EVENT_ID in its environment.
@@ -119,13 +172,9 @@ def dev(  # noqa: PLR0913 - each is a flag
     }
     with _state_directory(state) as directory:
         data = _configuration(place, config, directory, _given(where), _given(rest))
-        from watcher.cli.live import watch  # noqa: PLC0415 - likewise
-        from watcher.cli.output import Output  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
-        from watcher.cli.session import run_until_stopped  # noqa: PLC0415 - likewise
-
         asyncio.run(
             run_until_stopped(
-                watch(data, directory, Output(as_json=json), command, is_verbose=verbose)
+                _watch(data, directory, Output(as_json=json), command, is_verbose=verbose)
             )
         )
 
@@ -136,7 +185,7 @@ def _given(values: Mapping[str, object]) -> dict[str, object]:
 
 @contextmanager
 def _state_directory(given: Path | None) -> Iterator[Path]:
-    """Provide the directory that was given, or one that is removed in the end."""
+    """Yield the given directory, or a temporary one that is removed at the end."""
     if given is not None:
         yield given
         return
@@ -154,9 +203,9 @@ def _configuration(
     """Return the configuration that the arguments ask for.
 
     Raises:
-        BadParameter: They contradict each other.
-        ConfigError: It cannot be read, or is not valid.
-        NotFoundError: There is no such directory.
+        BadParameter: The arguments contradict each other, or name no place.
+        ConfigError: The configuration cannot be read, or is not valid.
+        NotFoundError: The directory does not exist.
     """
     if file is not None:
         if place is not None or where or rest:
@@ -165,7 +214,7 @@ def _configuration(
         return read_configuration(file)
     if place is None:
         raise typer.BadParameter(
-            "say what to watch: a directory or s3://bucket/prefix", param_hint="'PLACE'"
+            "name a place to watch: a directory or s3://bucket/prefix", param_hint="'PLACE'"
         )
     for name in _DIRECTORY_FLAGS if is_bucket(place) else _BUCKET_FLAGS:
         if name in where:
@@ -178,3 +227,80 @@ def _configuration(
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+async def _watch(
+    config: bytes, state: Path, output: Output, command: str | None, *, is_verbose: bool
+) -> None:
+    """Show the changes that a configuration asks for, until cancelled.
+
+    Args:
+        config: Configuration in YAML or JSON.
+        state: Directory of the state.
+        output: Standard output.
+        command: Shell command for each change; None for none.
+        is_verbose: Log all that the server does, not only warnings.
+
+    Raises:
+        StateError: The state cannot be used.
+        RefusedError: The configuration or its place is refused.
+        UnavailableError: The place cannot be reached, or the watch has failed.
+        BrokenPipeError: The reader of standard output is gone.
+        WatcherError: Standard output cannot be written.
+    """
+    from watcher.server import Server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
+
+    _configure_logs(is_verbose=is_verbose)
+    settings = ServerSettings(listen="127.0.0.1:0", http_listen=None, state_directory=state)
+    async with Server(settings) as server, AsyncExitStack() as exits:
+        async with _progress(server, output):
+            payloads = await exits.enter_async_context(
+                open_stream(Endpoint(server.address), _NAME, config)
+            )
+        output.announce(_header(server))
+        await show_changes(payloads, output, command)
+
+
+def _configure_logs(*, is_verbose: bool) -> None:
+    configure_logs("auto", quiet=not is_verbose)
+    if not is_verbose:
+        structlog.configure(processors=[_drop_refusals, *structlog.get_config()["processors"]])
+
+
+def _drop_refusals(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Drop the log events of a stream that the server ends: the client reports the same error."""
+    if event["event"] in {"stream.refused", "stream.ended"}:
+        raise structlog.DropEvent
+    return event
+
+
+def _header(server: Server) -> str:
+    ((identity, running),) = server.watches.running()
+    entries = f"{running.entries:,} {'entry' if running.entries == 1 else 'entries'}"
+    return f"watching {identity.place} ({running.status.mode}, {entries}); stop with Ctrl-C"
+
+
+@asynccontextmanager
+async def _progress(server: Server, output: Output) -> AsyncIterator[None]:
+    """Show the progress of the first scan on a terminal, while the block runs."""
+    if not output.is_readable:
+        yield
+        return
+    with output.console.status("starting") as line:
+
+        async def update() -> None:
+            while True:
+                for identity, running in server.watches.running():
+                    place = escape(printable(identity.place))
+                    line.update(
+                        f"{running.status.state} {place}: {running.status.scanned:,} entries"
+                    )
+                await asyncio.sleep(_PROGRESS_INTERVAL_S)
+
+        task = asyncio.create_task(update())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from watcher.cli.output import complain
+from watcher.cli.messages import complain
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 STOP_GRACE_S = 0.5
-"""How long a command that runs at the end may take to end."""
+"""Seconds that a running command has to end after SIGTERM, before SIGKILL."""
 
 
-async def run_command(command: str, notice: ChangeView, *, quiet_stdout: bool) -> None:
-    """Run a command through the shell and wait for it; a failure is told on standard error.
+async def run_command(command: str, change: ChangeView, *, quiet_stdout: bool) -> None:
+    """Run a command through the shell and wait for it; report a failure on standard error.
 
     Args:
         command: For ``/bin/sh -c``.
-        notice: The change; its JSON is the standard input.
-        quiet_stdout: Standard output is for events alone; that of the command goes to standard error.
+        change: Its JSON is the standard input, its values are in the environment.
+        quiet_stdout: Send the command's output to standard error, as standard output is for events.
     """
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_shell(
             command,
             stdin=PIPE,
             stdout=_STDERR if quiet_stdout else None,
-            env=os.environ | notice.environment(),
-            # A group of its own, so that whatever it started can be stopped with it.
+            env=os.environ | change.environment(),
+            # A process group of its own, so that its children can be stopped with it.
             process_group=0,
         )
     )
     try:
-        # Who is cancelled while it starts would not learn which group to stop.
+        # Shielded: cancelled during the start, the group to stop would be unknown.
         process = await asyncio.shield(starting)
-        await process.communicate(notice.data + b"\n")
+        await process.communicate(change.data + b"\n")
     except OSError as error:
-        complain(f"the command cannot be run: {error.strerror} ({notice.type} {notice.path})")
+        complain(f"the command cannot be run: {error.strerror} ({change.type} {change.path})")
         return
     except asyncio.CancelledError:
         with suppress(OSError):
@@ -53,7 +53,7 @@ async def run_command(command: str, notice: ChangeView, *, quiet_stdout: bool) -
     code = process.returncode or 0
     if code:
         outcome = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
-        complain(f"the command {outcome} ({notice.type} {notice.path})")
+        complain(f"the command {outcome} ({change.type} {change.path})")
 
 
 async def _stop(process: Process) -> None:

@@ -1,4 +1,4 @@
-"""The flags that verbs share, and how their values are read. Imports nothing heavy: every start reads this."""
+"""The flags that several verbs have, and how their values are read. Every start imports this."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from watcher.cli.defaults import DEFAULT_SERVER
 from watcher.config.durations import parse_duration
 
 
-def flag(*names: str, env: bool = True, **more: Any) -> Any:  # noqa: ANN401 - the types of typer.Option
-    """Return an option that is also read from the environment: ``--token-file`` is ``WATCHER_TOKEN_FILE``.
+def flag(*names: str, env: bool = True, unset: str = "", **more: Any) -> Any:  # noqa: ANN401 - the types of typer.Option
+    """Return an option that is also read from a variable: ``--tls-ca`` from ``WATCHER_TLS_CA``.
 
     Args:
         names: As typer takes them; the last is the long one.
-        env: False for a flag that means something else elsewhere.
+        env: False for a flag whose variable has another meaning, or must not affect the verb.
+        unset: The default to show in the help where the flag's own default is None.
         more: For ``typer.Option``.
     """
+    if unset:
+        more["help"] += f"  [default: {unset}]"
     return typer.Option(
         *names, envvar=_variable(names[-1]) if env else None, show_envvar=False, **more
     )
@@ -29,8 +32,8 @@ def _variable(name: str) -> str:
     return "WATCHER_" + name.partition("/")[0].removeprefix("--").replace("-", "_").upper()
 
 
-def by_commas(ctx: typer.Context, param: typer.CallbackParam, values: list[str]) -> list[str]:
-    """Return the values of a flag that may be repeated; in the environment commas separate them."""
+def split_by_commas(ctx: typer.Context, param: typer.CallbackParam, values: list[str]) -> list[str]:
+    """Return the values of a repeatable flag; in the environment commas separate them."""
     source = ctx.get_parameter_source(param.name or "")
     if source is None or source.name != "ENVIRONMENT":
         return values
@@ -38,10 +41,10 @@ def by_commas(ctx: typer.Context, param: typer.CallbackParam, values: list[str])
 
 
 def duration(text: str) -> float:
-    """Return the seconds of a duration as Go writes it.
+    """Return the seconds of a Go duration.
 
     Raises:
-        BadParameter: It is none.
+        BadParameter: The text is not a duration.
     """
     try:
         return parse_duration(text)
@@ -50,65 +53,83 @@ def duration(text: str) -> float:
 
 
 def duration_text(text: str) -> str:
-    """Return a duration as it was written, for a configuration.
+    """Return a Go duration unchanged, for a configuration.
 
     Raises:
-        BadParameter: It is none.
+        BadParameter: The text is not a duration.
     """
     duration(text)
     return text
 
 
 def address(text: str) -> str:
-    """Return ``host:port`` or ``unix:/path`` as it was written.
+    """Return ``host:port`` or ``unix:/path`` unchanged.
 
     Raises:
-        BadParameter: It is neither.
+        BadParameter: The text is neither.
     """
-    host, _, port = text.rpartition(":")
-    if not text.startswith(("unix:", "unix-abstract:")) and not (
-        host and port.isdecimal() and int(port) < 1 << 16
-    ):
+    if not text.startswith(("unix:", "unix-abstract:")) and not _is_host_port(text):
         raise typer.BadParameter(f"{text!r} must be host:port or unix:/path")
     return text
 
 
 def host_port(text: str) -> str:
-    """Return ``host:port``, or nothing, as it was written.
+    """Return ``host:port`` or an empty text unchanged.
 
     Raises:
-        BadParameter: It is neither.
+        BadParameter: The text is neither.
     """
-    if text.startswith("unix"):
+    if text and (text.startswith("unix") or not _is_host_port(text)):
         raise typer.BadParameter(f"{text!r} must be host:port")
-    return address(text) if text else text
+    return text
+
+
+def http_url(text: str) -> str:
+    """Return the URL of ``host:port``, or an http or https URL unchanged.
+
+    Raises:
+        BadParameter: The text is neither.
+    """
+    if text.startswith(("http://", "https://")):
+        return text
+    if not _is_host_port(text):
+        raise typer.BadParameter(f"{text!r} must be host:port or http://host:port")
+    return f"http://{text}"
+
+
+def _is_host_port(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) < 1 << 16
 
 
 Json: TypeAlias = Annotated[
-    bool, flag("--json", help="JSON, one document a line, on a terminal too.")
+    bool, flag("--json", help="Print JSON, one document a line, on a terminal too.")
 ]
 Exec: TypeAlias = Annotated[
     str | None,
     flag(
         "--exec",
         metavar="CMD",
-        help="Run this in the shell for each change, one at a time; its JSON is on stdin.",
+        help="Run this shell command for each change, one at a time, with its JSON on stdin.",
     ),
 ]
-Verbose: TypeAlias = Annotated[bool, flag("-v", "--verbose", help="Log more, on standard error.")]
 Server: TypeAlias = Annotated[
     str | None,
     flag(
         "--server",
         metavar="ADDRESS",
         parser=address,
-        help=f"host:port or unix:/path.  [default: {DEFAULT_SERVER}]",
+        unset=DEFAULT_SERVER,
+        help="Address of the server's gRPC port: host:port or unix:/path.",
     ),
 ]
 Token: TypeAlias = Annotated[
     str,
     flag(
-        "--token", metavar="TOKEN", help="Shown to a server with --token-file.", show_default=False
+        "--token",
+        metavar="TOKEN",
+        show_default=False,
+        help="Token for a server that was started with --token-file.",
     ),
 ]
 Tls: TypeAlias = Annotated[bool, flag("--tls", help="Connect with TLS.")]
@@ -117,6 +138,8 @@ TlsCa: TypeAlias = Annotated[
     flag(
         "--tls-ca",
         metavar="FILE",
-        help="Authorities (PEM) to trust in place of the system's; implies --tls.",
+        unset="those of the system",
+        help="Certificate authorities to trust (PEM); implies --tls.",
     ),
 ]
+Verbose: TypeAlias = Annotated[bool, flag("-v", "--verbose", help="Log details to standard error.")]

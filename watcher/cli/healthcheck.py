@@ -1,19 +1,20 @@
-"""``watcher healthcheck``: for probes of containers."""
+"""``watcher healthcheck``: the probe of a container."""
 
 from __future__ import annotations
 
 import typer
 
+from watcher.cli.client import Endpoint, probe
 from watcher.cli.defaults import default_server
 from watcher.cli.flags import Server, Tls, TlsCa  # noqa: TC001 - typer reads annotations
 
+EXAMPLES = ("watcher healthcheck", "watcher healthcheck --server 127.0.0.1:8080")
+
 
 def healthcheck(*, server: Server = None, tls: Tls = False, tls_ca: TlsCa = None) -> None:
-    """Exit with 0 if a server serves, else with 1.
+    """Exit with 0 if a server is serving, else with 1.
 
-    It has two seconds to answer. Without --server the address is that of WATCHER_LISTEN, as the server itself reads it.
+    The server has two seconds to answer. Without --server its address is that of WATCHER_LISTEN,
+    which the server reads too.
     """
-    from watcher.cli.client import Endpoint  # noqa: PLC0415 - grpc, for which --help need not wait
-    from watcher.cli.probe import probe  # noqa: PLC0415 - likewise
-
     raise typer.Exit(probe(Endpoint(server or default_server(), tls=tls, tls_ca=tls_ca)))

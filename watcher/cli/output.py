@@ -1,4 +1,4 @@
-"""Prints events and messages: JSON lines into a pipe, readable lines on a terminal. Imports no grpc."""
+"""Standard output of ``dev`` and ``tail``: JSON lines in a pipe, readable lines on a terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.text import Text
+
+from watcher.cli.messages import complain
 from watcher.errors import WatcherError
 from watcher.formatting import human_size, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
     from watcher.cli.change_view import ChangeView
 
 _STDOUT = 1
@@ -26,34 +27,34 @@ class Output:
     """Standard output as a stream of events.
 
     Args:
-        as_json: JSON lines on a terminal too.
+        as_json: Write JSON lines on a terminal too.
 
     Attributes:
-        is_readable: Lines are for people.
-        console: Of such lines.
+        is_readable: Whether lines are for people, not for programs.
+        console: The terminal of readable lines.
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        from rich.console import Console  # noqa: PLC0415 - a tenth of a second, which --help need not wait
-
         self.is_readable = sys.stdout.isatty() and not as_json
-        self.console: Console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True)
 
-    def tell(self, text: str) -> None:
-        """Print a line that is no event, if people read."""
+    def announce(self, text: str) -> None:
+        """Print a line that is no event: between readable lines, or else on standard error."""
         if self.is_readable:
             self.console.print(printable(text), style="dim", markup=False)
+        else:
+            complain(text)
 
-    async def show(self, payload: bytes, notices: list[ChangeView]) -> None:
-        """Print a payload as one line of JSON, or a line for each of its changes.
+    async def show(self, payload: bytes, changes: list[ChangeView]) -> None:
+        """Print a payload as one line of JSON, or a readable line for each of its changes.
 
         Raises:
-            BrokenPipeError: Nobody reads any more.
-            WatcherError: It cannot be written.
+            BrokenPipeError: The reader of standard output is gone.
+            WatcherError: Standard output cannot be written.
         """
         if self.is_readable:
-            for notice in notices:
-                self.console.print(readable(notice))
+            for change in changes:
+                self.console.print(readable(change))
             return
         try:
             await _write(_STDOUT, payload + b"\n")
@@ -63,38 +64,27 @@ class Output:
             raise WatcherError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def complain(*lines: str) -> None:
-    """Print a message on standard error; it may hold what a server or a file name says."""
-    text = "\n".join(printable(line) for line in lines)
-    sys.stderr.write(f"watcher: {text}\n")
-    sys.stderr.flush()
-
-
-def readable(notice: ChangeView) -> Text:
-    """Return a change as a line: local time, type, size, path."""
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    time = datetime.fromisoformat(notice.detected_at).astimezone()
-    line = Text(f"{time:%H:%M:%S}  ", end="")
-    line.append(f"{notice.type:<8}", style=COLOURS.get(notice.type, ""))
-    line.append(
-        f"  {'' if notice.size is None else human_size(notice.size):>8}  {printable(notice.path)}"
-    )
-    if notice.old_path:
-        line.append(f"  <- {printable(notice.old_path)}", style="dim")
-    line.end = "\n"
+def readable(change: ChangeView) -> Text:
+    """Return a change as a line: local time, type, size, path, and the former path if moved."""
+    time = datetime.fromisoformat(change.detected_at).astimezone()
+    size = "" if change.size is None else human_size(change.size)
+    line = Text(f"{time:%H:%M:%S}  ")
+    line.append(f"{change.type:<8}", style=COLOURS.get(change.type, ""))
+    line.append(f"  {size:>8}  {printable(change.path)}")
+    if change.old_path:
+        line.append(f"  <- {printable(change.old_path)}", style="dim")
     return line
 
 
 async def _write(fd: int, data: bytes) -> None:
-    """Write as fast as the reader reads; the loop goes on meanwhile, so that Ctrl-C is heard when nobody does."""
+    """Write at the reader's speed; the event loop keeps running, so that Ctrl-C works meanwhile."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     rest = memoryview(data)
     while rest:
         if not poll.poll(0):
             await _writable(fd)
-        # A pipe that is ready takes so many bytes without blocking.
+        # A pipe that polls as writable takes PIPE_BUF bytes without blocking (pipe(7)).
         rest = rest[os.write(fd, rest[: select.PIPE_BUF]) :]
 
 

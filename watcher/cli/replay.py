@@ -1,23 +1,31 @@
-"""``watcher replay``: have confirmed events sent again."""
+"""``watcher replay``: has delivered events sent again."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from watcher.cli.client import Endpoint, request_replay
 from watcher.cli.defaults import default_server
 from watcher.cli.flags import Server, Tls, TlsCa, Token, duration, flag
+from watcher.clock import Clock
 from watcher.formatting import printable
+
+EXAMPLES = (
+    "watcher replay orders --since 2h",
+    "watcher replay orders --since 10042 --server watcher.example:8080",
+)
 
 
 def replay(  # noqa: PLR0913 - each is a flag
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Of the event source, or its id.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Name of the event source, or its id.", show_default=False
+        ),
     ],
     *,
     since: Annotated[
@@ -26,7 +34,7 @@ def replay(  # noqa: PLR0913 - each is a flag
             "--since",
             metavar="SEQ|TIME",
             env=False,
-            help="A sequence number, a time (2026-01-31T12:00:00Z), or how long ago (2h).",
+            help="First event: a seq, a time (2026-01-31T12:00:00Z), or an age (2h).",
         ),
     ],
     place: Annotated[
@@ -35,7 +43,7 @@ def replay(  # noqa: PLR0913 - each is a flag
             "--place",
             metavar="URI",
             env=False,
-            help="If several places are watched under the name.",
+            help="Watched place; needed if NAME watches several.",
         ),
     ] = "",
     server: Server = None,
@@ -43,13 +51,12 @@ def replay(  # noqa: PLR0913 - each is a flag
     tls: Tls = False,
     tls_ca: TlsCa = None,
 ) -> None:
-    """Have events sent again that were delivered, with the same ids.
+    """Have delivered events sent again, with the same ids.
 
-    A server keeps them for as long as its --journal-retention says. They go to the streams that are connected, else to the next.
+    The server keeps delivered events for its --journal-retention. It sends them to the streams
+    that are connected, or else to the next one.
     """
-    from watcher.cli.client import Endpoint, request_replay  # noqa: PLC0415 - grpc, for which --help need not wait
-
-    seq, time_s = _since(since)
+    seq, time_s = parse_since(since, Clock())
     found, seqs = asyncio.run(
         request_replay(
             Endpoint(server or default_server(), token, tls, tls_ca),
@@ -60,20 +67,17 @@ def replay(  # noqa: PLR0913 - each is a flag
         )
     )
     if seqs:
-        typer.echo(
-            f"{printable(found)}: {len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}"
-        )
+        result = f"{len(seqs):,} events are sent again, {seqs.start} to {seqs.stop - 1}"
     else:
-        typer.echo(
-            f"{printable(found)}: nothing is sent again; a server keeps delivered events for its --journal-retention"
-        )
+        result = "no event is sent again; the server keeps them for its --journal-retention"
+    typer.echo(f"{printable(found)}: {result}")
 
 
-def _since(text: str) -> tuple[int | None, float | None]:
-    """Return a sequence number, or seconds since the epoch.
+def parse_since(text: str, clock: Clock) -> tuple[int | None, float | None]:
+    """Return a sequence number, or else seconds since the epoch.
 
     Raises:
-        BadParameter: It says neither.
+        BadParameter: The text is not a sequence number, a time or a duration.
     """
     if text.isascii() and text.isdigit():
         return int(text), None
@@ -81,8 +85,11 @@ def _since(text: str) -> tuple[int | None, float | None]:
         moment = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return None, time.time() - duration(text)
+            return None, clock.wall() - duration(text)
         except typer.BadParameter as error:
-            message = f"{text!r} must be a sequence number, a time such as 2026-01-31T12:00:00Z, or a duration such as 2h"
+            message = (
+                f"{text!r} must be a sequence number, a time such as 2026-01-31T12:00:00Z, "
+                "or a duration such as 2h"
+            )
             raise typer.BadParameter(message, param_hint="'--since'") from error
     return None, moment.timestamp()

@@ -1,4 +1,4 @@
-"""``watcher serve``: flags become the settings of a server."""
+"""``watcher serve``: turns flags into the settings of a server and runs it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,27 @@ import os
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated, Literal
 
+import structlog
 import typer  # noqa: TC002 - typer reads annotations
 
 from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
-from watcher.cli.flags import Verbose, address, by_commas, duration, duration_text, flag, host_port
+from watcher.cli.flags import (
+    Verbose,
+    address,
+    duration,
+    duration_text,
+    flag,
+    host_port,
+    split_by_commas,
+)
+from watcher.settings import ServerSettings
+from watcher.telemetry.logs import configure_logs
+
+EXAMPLES = ("watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data")
 
 
 def _http(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
-    """Return the value, or an empty one where the environment says so: for typer an empty variable is none."""
+    """Return the value, or an empty one for an empty variable, which typer treats as unset."""
     source = ctx.get_parameter_source(param.name or "")
     is_default = source is None or source.name == "DEFAULT"
     return "" if is_default and os.environ.get("WATCHER_HTTP") == "" else value
@@ -23,7 +36,13 @@ def _http(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
 def serve(  # noqa: PLR0913 - each is a flag
     *,
     listen: Annotated[
-        str, flag("--listen", metavar="ADDRESS", parser=address, help="host:port or unix:/path.")
+        str,
+        flag(
+            "--listen",
+            metavar="ADDRESS",
+            parser=address,
+            help="Address of the gRPC port: host:port or unix:/path.",
+        ),
     ] = DEFAULT_SERVER,
     http: Annotated[
         str,
@@ -32,17 +51,18 @@ def serve(  # noqa: PLR0913 - each is a flag
             metavar="ADDRESS",
             parser=host_port,
             callback=_http,
-            help="Metrics, probes and status; '' for none.",
+            help="Address of the HTTP port for metrics, probes and the status page; '' for none.",
         ),
     ] = DEFAULT_HTTP,
     state: Annotated[
         Path | None,
-        # What it must allow, and to whom, is said when it is opened.
+        # Permissions are checked when the server opens it.
         flag(
             "--state",
             metavar="DIR",
             readable=False,
-            help="Where the state files are.  [default: $XDG_STATE_HOME/watcher]",
+            unset="$XDG_STATE_HOME/watcher",
+            help="Directory of the state files.",
         ),
     ] = None,
     allow_directory: Annotated[
@@ -50,8 +70,8 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--allow-directory",
             metavar="[NAME=]DIR",
-            callback=by_commas,
-            help="May be watched, with all below; repeatable.",
+            callback=split_by_commas,
+            help="Directory that may be watched, with all below it; repeatable.",
         ),
     ] = None,
     allow_bucket: Annotated[
@@ -59,8 +79,8 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--allow-bucket",
             metavar="[NAME=]GLOB",
-            callback=by_commas,
-            help="Buckets that may be watched; repeatable.",
+            callback=split_by_commas,
+            help="Glob of bucket names or ARNs that may be watched; repeatable.",
         ),
     ] = None,
     allow_endpoint: Annotated[
@@ -68,8 +88,8 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--allow-endpoint",
             metavar="[NAME=]URL",
-            callback=by_commas,
-            help="Stores that may be used; repeatable.",
+            callback=split_by_commas,
+            help="Endpoint of an S3 store that may be used; repeatable.",
         ),
     ] = None,
     allow_role: Annotated[
@@ -77,8 +97,8 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--allow-role",
             metavar="[NAME=]GLOB",
-            callback=by_commas,
-            help="Roles that may be assumed; repeatable.",
+            callback=split_by_commas,
+            help="Glob of ARNs of AWS roles that may be assumed; repeatable.",
         ),
     ] = None,
     allow_profile: Annotated[
@@ -86,8 +106,8 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--allow-profile",
             metavar="[NAME=]GLOB",
-            callback=by_commas,
-            help="AWS profiles to use; repeatable.",
+            callback=split_by_commas,
+            help="Glob of AWS profiles that may be used; repeatable.",
         ),
     ] = None,
     token_file: Annotated[
@@ -95,20 +115,25 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--token-file",
             metavar="FILE",
-            help="Lines of name:token; without it no token is asked for.",
+            help="File with a name:token on each line; without it no token is required.",
         ),
     ] = None,
     tls_cert: Annotated[
         Path | None,
-        flag("--tls-cert", metavar="FILE", help="Certificate chain (PEM); serve with TLS."),
+        flag(
+            "--tls-cert", metavar="FILE", help="Certificate chain of the server (PEM); enables TLS."
+        ),
     ] = None,
     tls_key: Annotated[
-        Path | None, flag("--tls-key", metavar="FILE", help="Its key (PEM).")
+        Path | None,
+        flag("--tls-key", metavar="FILE", help="Private key of the --tls-cert (PEM)."),
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
         flag(
-            "--tls-client-ca", metavar="FILE", help="Clients must have a certificate of it (PEM)."
+            "--tls-client-ca",
+            metavar="FILE",
+            help="Authorities (PEM); clients must have a certificate of one of them.",
         ),
     ] = None,
     redelivery_window: Annotated[
@@ -117,7 +142,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--redelivery-window",
             metavar="TIME",
             parser=duration_text,
-            help="An event counts as delivered so long after it was sent; keep it well over 5s.",
+            help="Time after which an event that was sent is confirmed; keep it well over 5s.",
         ),
     ] = "30s",
     idle_timeout: Annotated[
@@ -126,7 +151,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--idle-timeout",
             metavar="TIME",
             parser=duration_text,
-            help="A watch without a stream stops looking after this.",
+            help="Time without a stream after which a watch stops; its state is kept.",
         ),
     ] = "10m",
     journal_cap: Annotated[
@@ -135,7 +160,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--journal-cap",
             metavar="COUNT",
             min=1,
-            help="Undelivered events that a watch holds before it stops looking.",
+            help="Unconfirmed events at which a watch pauses until they are confirmed.",
         ),
     ] = 100_000,
     journal_retention: Annotated[
@@ -144,14 +169,16 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--journal-retention",
             metavar="TIME",
             parser=duration_text,
-            help="Delivered events are kept so long for `watcher replay`.",
+            help="Time for which confirmed events are kept for `watcher replay`.",
         ),
     ] = "0s",
     max_streams: Annotated[
-        int, flag("--max-streams", metavar="COUNT", min=1, help="Streams at once.")
+        int,
+        flag("--max-streams", metavar="COUNT", min=1, help="Maximum number of open streams."),
     ] = 10_000,
     max_watches: Annotated[
-        int, flag("--max-watches", metavar="COUNT", min=1, help="Watches that run at once.")
+        int,
+        flag("--max-watches", metavar="COUNT", min=1, help="Maximum number of running watches."),
     ] = 2_000,
     max_token_streams: Annotated[
         int,
@@ -159,7 +186,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--max-token-streams",
             metavar="COUNT",
             min=1,
-            help="Streams at once of one token's name; without tokens, of all.",
+            help="Maximum number of open streams of one token name (without tokens: of all).",
         ),
     ] = 1_000,
     max_token_watches: Annotated[
@@ -168,7 +195,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--max-token-watches",
             metavar="COUNT",
             min=1,
-            help="Watches whose state is kept, likewise.",
+            help="Maximum number of watches with state of one token name (without tokens: of all).",
         ),
     ] = 1_000,
     max_token_entries: Annotated[
@@ -177,49 +204,50 @@ def serve(  # noqa: PLR0913 - each is a flag
             "--max-token-entries",
             metavar="COUNT",
             min=1,
-            help="Files and objects in the indexes, likewise.",
+            help="Maximum number of indexed files and objects of one token name (without tokens: "
+            "of all).",
         ),
     ] = 20_000_000,
     max_token_journal_bytes: Annotated[
         int,
         flag(
             "--max-token-journal-bytes",
-            metavar="COUNT",
+            metavar="BYTES",
             min=1,
-            help="Undelivered events, likewise.",
+            help="Maximum size in bytes of the unconfirmed events of one token name (without "
+            "tokens: of all).",
         ),
     ] = 1 << 30,
     max_config_bytes: Annotated[
         int | None,
         flag(
             "--max-config-bytes",
-            metavar="COUNT",
-            help="Has no effect; removed in 0.3.",
-            show_default=False,
+            metavar="BYTES",
+            help="Has no effect and will be removed in 0.3.",
         ),
     ] = None,
     log_format: Annotated[
         Literal["auto", "json", "console"],
-        flag("--log-format", help="auto: console on a terminal."),
+        flag(
+            "--log-format",
+            help="Format of the log on standard error; auto is console on a terminal, else json.",
+        ),
     ] = "auto",
     verbose: Verbose = False,
 ) -> None:
     """Run the server.
 
-    Without any --allow flag every place may be watched, but then it listens on loopback or a unix socket only.
-    NAME= before a value allows it to the token of that name only.
+    Without any --allow flag every place may be watched, but the server listens on loopback or a
+    unix socket only. With NAME= before it, a value is allowed to the token of that name only.
     """
-    import structlog  # noqa: PLC0415 - likewise
-
-    from watcher.server import serve as run_server  # noqa: PLC0415 - likewise
-    from watcher.settings import ServerSettings  # noqa: PLC0415 - likewise
-    from watcher.telemetry.logs import configure_logs  # noqa: PLC0415 - the server and all its libraries, for which --help need not wait
+    from watcher.server import serve as run_server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
 
     configure_logs(log_format, verbose=verbose)
     if max_config_bytes is not None:
-        hint = "remove it: a configuration has at most 16 KiB"
         structlog.get_logger("watcher").warning(
-            "server.deprecated", flag="--max-config-bytes", hint=hint
+            "server.deprecated",
+            flag="--max-config-bytes",
+            hint="remove it: a configuration has at most 16 KiB",
         )
     settings = ServerSettings(
         listen=listen,

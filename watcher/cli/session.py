@@ -1,4 +1,4 @@
-"""What ``dev`` and ``tail`` have in common: showing a stream until it, the reader or the user ends."""
+"""Shows a stream until it ends, its reader is gone or the user stops it: ``dev`` and ``tail``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from watcher.cli.change_view import read_notices
+from watcher.cli.change_view import read_changes
 from watcher.cli.exec_hook import run_command
 
 if TYPE_CHECKING:
@@ -25,21 +25,25 @@ async def show_changes(payloads: AsyncIterable[bytes], output: Output, command: 
     """Print each payload, and run the command for each of its changes, in order.
 
     Raises:
-        BrokenPipeError: Nobody reads any more.
+        BrokenPipeError: The reader of standard output is gone.
+        WatcherError: Standard output cannot be written.
     """
     async for payload in payloads:
-        notices = read_notices(payload) if command or output.is_readable else []
-        await output.show(payload, notices)
+        changes = read_changes(payload) if command or output.is_readable else []
+        await output.show(payload, changes)
         if command:
-            for notice in notices:
-                await run_command(command, notice, quiet_stdout=not output.is_readable)
+            for change in changes:
+                await run_command(command, change, quiet_stdout=not output.is_readable)
 
 
 async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, until SIGINT, SIGTERM or SIGHUP, or until nobody reads standard output; a second signal kills at once."""
+    """Run until the end, a signal, or the end of standard output's reader.
+
+    SIGINT, SIGTERM and SIGHUP cancel the work; a second signal ends the process at once.
+    """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
-    # Under nohup the end of the terminal is not ours.
+    # SIGHUP is ignored under nohup(1), and stays so.
     numbers = [
         number
         for number in _SIGNALS
@@ -56,7 +60,7 @@ async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
     for number in numbers:
         loop.add_signal_handler(number, stop)
     if _is_pipe(_STDOUT):
-        # A pipe whose reader is gone reports an error; no need to wait for the next event to learn of it.
+        # The write end of a pipe polls as readable when the reader has closed it (POLLERR).
         loop.add_reader(_STDOUT, stop)
     with suppress(asyncio.CancelledError, BrokenPipeError):
         await task

@@ -1,18 +1,19 @@
-"""Prints how the watches of a server stand, once or again and again. Names and paths are hostile: what steers a terminal is escaped."""
+"""Prints a snapshot as a table, once or every second. Names and paths are hostile: escaped."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from watcher.cli.columns import Column, fit, join
 from watcher.cli.output import COLOURS
 from watcher.errors import WatcherError
 from watcher.formatting import human_age, human_rate, human_time, printable
@@ -20,13 +21,18 @@ from watcher.formatting import human_age, human_rate, human_time, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from watcher.cli.status import StatusSnapshot
+    from watcher.cli.snapshot import StatusSnapshot
+    from watcher.clock import Clock
 
-PERIOD_S = 1.0
-SHOWN_CHANGES = 10
-SHOWN_LINES = 3
-"""So many lines or so are shown of a text that is too long for one."""
+INTERVAL_S = 1.0
+MAX_CHANGES = 10
+"""Maximum number of changes below the table; on a low terminal a third of its lines."""
 
+MAX_LINES = 3
+"""Maximum number of lines of a place or note that stands below its watch."""
+
+_PIPE_WIDTH = 1 << 16
+_GAP = 2
 _INDENT = "  "
 _NOTHING = "-"
 _STATES = {
@@ -36,105 +42,161 @@ _STATES = {
     "paused": "yellow",
     "stopped": "red",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column.
+
+    Attributes:
+        title: Its head.
+        rank: Order in which a narrow terminal loses columns, highest first; 0 stays.
+        width: Minimum width in cells, so that columns do not move with their values.
+        justify: Side of the values.
+    """
+
+    title: str
+    rank: int
+    width: int = 0
+    justify: Literal["left", "right"] = "left"
+
+
+_NAME = _Column("NAME", 0, 20)
 _COLUMNS = (
-    Column("NAME", 0, 20, may_cut=True),
-    Column("PLACE", 9),
-    Column("STATE", 0, 11),
-    Column("MODE", 7, 6),
-    Column("ENTRIES", 2, 9, "right"),
-    Column("RATE", 6, 6, "right"),
-    Column("UNCONFIRMED", 1, 11, "right"),
-    Column("LAG", 4, 6, "right"),
-    Column("LAST SCAN", 8, 10),
-    Column("STREAMS", 3, 7, "right"),
-    Column("NOTE", 10),
+    _NAME,
+    _Column("PLACE", 9),
+    _Column("STATE", 0, 11),
+    _Column("MODE", 7, 6),
+    _Column("ENTRIES", 2, 9, "right"),
+    _Column("RATE", 6, 6, "right"),
+    _Column("UNCONFIRMED", 1, 11, "right"),
+    _Column("LAG", 4, 6, "right"),
+    _Column("LAST SCAN", 8, 10),
+    _Column("STREAMS", 3, 7, "right"),
+    _Column("NOTE", 10),
 )
 _LONG = ("PLACE", "NOTE")
-"""These stand below a watch where there is no room beside it."""
-_HEAD = {column.title: Text(column.title, style="bold") for column in _COLUMNS}
+"""Columns whose values stand below a watch if the terminal is too narrow for them."""
 
 
-def print_board(standing: StatusSnapshot) -> None:
-    """Print the watches as a table, below what keeps the server from its work; nothing is cut."""
+def print_table(snapshot: StatusSnapshot, clock: Clock) -> None:
+    """Print the server's problem and the watches; nothing is cut, and a pipe gets all columns."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        # All columns stand in one line for a program that reads on.
-        console.width = 1 << 16
-    lines = [Text(printable(standing.problem), style="red")] if standing.problem else []
-    for line, below in _blocks(standing.watches, console.width, may_cut=False):
+        console.width = _PIPE_WIDTH
+    lines = [Text(printable(snapshot.problem), style="red")] if snapshot.problem else []
+    for line, below in _blocks(snapshot.watches, console, clock, may_cut=False):
         lines += [line, *map(_indented, below)]
     console.print(*lines, sep="\n", soft_wrap=True)
 
 
-def follow_board(read: Callable[[], StatusSnapshot]) -> None:
-    """Show the watches and the newest changes, again every second, until Ctrl-C; a server that is away meanwhile is waited for.
+def follow_table(read: Callable[[], StatusSnapshot], clock: Clock) -> None:
+    """Show watches and newest changes every second until Ctrl-C, also while the server is away.
 
     Args:
-        read: Returns how things stand.
+        read: Returns the current snapshot.
+        clock: Time of the ages.
 
     Raises:
-        WatcherError: They could not be read even once.
+        WatcherError: The first snapshot cannot be read.
     """
     console = Console(highlight=False)
-    board = _board(read(), console)
+    screen = render_screen(read(), console, clock)
     try:
-        with Live(board, console=console, screen=True, auto_refresh=False) as live:
+        with Live(screen, console=console, screen=True, auto_refresh=False) as live:
             while True:
-                time.sleep(PERIOD_S)
+                time.sleep(INTERVAL_S)
                 try:
-                    board = _board(read(), console)
-                    live.update(board, refresh=True)
+                    screen = render_screen(read(), console, clock)
+                    live.update(screen, refresh=True)
                 except WatcherError as error:
-                    live.update(
-                        Group(Text(printable(str(error)), style="red"), board), refresh=True
-                    )
+                    problem = Text(printable(str(error)), style="red")
+                    live.update(Group(problem, screen), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _board(standing: StatusSnapshot, console: Console) -> RenderableType:
-    """Return what fits the screen: watches in trouble first, and changes below."""
+def render_screen(snapshot: StatusSnapshot, console: Console, clock: Clock) -> RenderableType:
+    """Return what fits the screen: watches with notes first, and the newest changes below."""
     problem = (
-        _wrapped(Text(printable(standing.problem), style="red"), console)
-        if standing.problem
+        _wrapped(Text(printable(snapshot.problem), style="red"), console)
+        if snapshot.problem
         else []
     )
-    changes = [
-        _change(change) for change in standing.recent[: min(SHOWN_CHANGES, console.height // 3)]
-    ]
-    watches = sorted(standing.watches, key=lambda watch: not watch.get("note"))
+    shown = snapshot.recent[: min(MAX_CHANGES, console.height // 3)]
+    changes = [_change(change, clock) for change in shown]
+    watches = sorted(snapshot.watches, key=lambda watch: not watch.get("note"))
     blocks = [
         [line, *(_indented(part) for text in below for part in _wrapped(text, console))]
-        for line, below in _blocks(watches[: console.height], console.width, may_cut=True)
+        for line, below in _blocks(watches[: console.height], console, clock, may_cut=True)
     ]
     room = console.height - len(problem) - len(changes) - 2
     fitting = max(2, bisect_right(list(accumulate(map(len, blocks))), room))
     left = len(watches) - len(blocks[1:fitting])
     more = f"; {left:,} more watches do not fit" if left else ""
-    top = Text(f"{time.strftime('%H:%M:%S')}  stop with Ctrl-C{more}", style="dim")
+    now = datetime.fromtimestamp(clock.wall(), UTC).astimezone()
+    top = Text(f"{now:%H:%M:%S}  stop with Ctrl-C{more}", style="dim")
     return Group(top, *problem, *chain.from_iterable(blocks[:fitting]), Text(), *changes)
 
 
 def _blocks(
-    watches: Sequence[Mapping[str, Any]], width: int, *, may_cut: bool
+    watches: Sequence[Mapping[str, Any]], console: Console, clock: Clock, *, may_cut: bool
 ) -> list[tuple[Text, list[Text]]]:
-    """Return the head of the table, then each watch: its line, and the texts that stand below it."""
+    """Return the head of the table, then each watch: its line and the texts below it."""
     if not watches:
         return [(Text("no watches"), [])]
-    rows = [_row(watch) for watch in watches]
-    widths = fit(_COLUMNS, [_HEAD, *rows], width, may_cut=may_cut)
-    below = [title for title in _LONG if title not in {column.title for column in widths}]
+    rows = [_row(watch, clock) for watch in watches]
+    columns = _fitting(rows, console.width, may_cut=may_cut)
+    head, *lines = _table_lines(columns, rows, console, console.width if may_cut else _PIPE_WIDTH)
+    below = [title for title in _LONG if title not in {column.title for column in columns}]
     return [
-        (join(_HEAD, widths), []),
+        (head, []),
         *(
-            (join(row, widths), [row[title] for title in below if row[title].plain != _NOTHING])
-            for row in rows
+            (line, [row[title] for title in below if row[title].plain != _NOTHING])
+            for line, row in zip(lines, rows, strict=True)
         ),
     ]
 
 
-def _row(watch: Mapping[str, Any]) -> dict[str, Text]:
-    # A state file alone does not know all of it, and a server of another version not all of this.
+def _fitting(rows: Sequence[Mapping[str, Text]], width: int, *, may_cut: bool) -> list[_Column]:
+    """Return the columns that fit a width in cells; of names only the minimum must fit if cut."""
+    shown = set()
+    left = width + _GAP
+    for column in sorted(_COLUMNS, key=lambda column: column.rank):
+        longest = max(len(column.title), *(row[column.title].cell_len for row in rows))
+        is_cut = may_cut and column is _NAME
+        left -= (column.width if is_cut else max(column.width, longest)) + _GAP
+        if column.rank and left < 0:
+            break
+        shown.add(column)
+    return [column for column in _COLUMNS if column in shown]
+
+
+def _table_lines(
+    columns: Sequence[_Column], rows: Sequence[Mapping[str, Text]], console: Console, width: int
+) -> list[Text]:
+    """Return a table as lines, its head first; names end with an ellipsis if they do not fit."""
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column in columns:
+        # Only a column that may wrap is narrowed; its texts are cut, as they do not wrap either.
+        table.add_column(
+            column.title,
+            justify=column.justify,
+            min_width=column.width,
+            no_wrap=column is not _NAME,
+        )
+    for row in rows:
+        table.add_row(*(row[column.title] for column in columns))
+    lines = []
+    for segments in console.render_lines(table, console.options.update_width(width)):
+        line = Text.assemble(*((part.text, part.style or "") for part in segments))
+        line.rstrip()
+        lines.append(line)
+    return lines
+
+
+def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
+    # State files lack some values, and a server of another version may lack any.
     scanned_at, rate, lag_s = watch.get("scanned_at"), watch.get("rate"), watch.get("lag_s")
     values = {
         "NAME": watch.get("name", ""),
@@ -145,7 +207,7 @@ def _row(watch: Mapping[str, Any]) -> dict[str, Text]:
         "RATE": "" if rate is None else human_rate(rate),
         "UNCONFIRMED": watch.get("unconfirmed", ""),
         "LAG": human_age(lag_s) if lag_s else "",
-        "LAST SCAN": f"{human_age(time.time() - scanned_at)} ago" if scanned_at else "",
+        "LAST SCAN": f"{human_age(clock.wall() - scanned_at)} ago" if scanned_at else "",
         "STREAMS": watch.get("streams", ""),
         "NOTE": watch.get("note", ""),
     }
@@ -155,14 +217,19 @@ def _row(watch: Mapping[str, Any]) -> dict[str, Text]:
         "NOTE": "red" if watch.get("error") else "yellow",
     }
     return {
-        title: Text(printable(str(value)) or _NOTHING, style=styles.get(title, ""))
+        title: Text(
+            printable(str(value)) or _NOTHING,
+            style=styles.get(title, ""),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
         for title, value in values.items()
     }
 
 
-def _change(change: Mapping[str, Any]) -> Text:
+def _change(change: Mapping[str, Any], clock: Clock) -> Text:
     moment, now = (
-        datetime.fromtimestamp(at, UTC).astimezone() for at in (change["at"], time.time())
+        datetime.fromtimestamp(at, UTC).astimezone() for at in (change["at"], clock.wall())
     )
     line = Text(f"{human_time(moment, now)}  ", no_wrap=True, overflow="ellipsis")
     line.append(f"{change['type']:<8}", style=COLOURS.get(change["type"], ""))
@@ -173,10 +240,11 @@ def _change(change: Mapping[str, Any]) -> Text:
 
 
 def _wrapped(text: Text, console: Console) -> list[Text]:
-    """Return a text in lines that fit the screen, indented or not."""
+    """Return a text in lines that fit the screen, with or without an indent."""
     width = console.width - len(_INDENT)
     cut = text.copy()
-    cut.truncate(SHOWN_LINES * width, overflow="ellipsis")
+    cut.truncate(MAX_LINES * width, overflow="ellipsis")
+    cut.no_wrap, cut.overflow = False, "fold"
     return list(cut.wrap(console, width))
 
 

@@ -1,4 +1,4 @@
-"""Reads a place once and counts what a spec would watch there. Writes nothing, sets no watches, knows no output."""
+"""Reads a place once and counts what a spec would watch; writes nothing and sets no watches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from watcher.clock import Clock
 from watcher.filesystem.mounts import mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
@@ -18,26 +17,28 @@ from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from watcher.clock import Clock
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
-FIRST = 10
+MAX_FIRST = 10
+"""Maximum number of matching paths in a survey."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one reading found.
+    """Result of one scan.
 
     Attributes:
         place: Canonical URI.
-        mode: How changes would be noticed: ``notify`` or ``poll``.
-        reason: Why so.
-        matching: Entries that pass include and exclude.
-        left_out: Entries that do not.
-        size: Bytes of those that match.
-        first: The first few paths that match, in order.
-        unread: Directories that could not be read.
-        cost: For a bucket.
+        mode: How changes would be detected: ``notify`` or ``poll``.
+        reason: Why this mode.
+        matching: Number of entries that include and exclude admit.
+        left_out: Number of entries that they do not admit.
+        size: Size of the matching entries in bytes.
+        first: First matching paths, in order.
+        unread: Number of directories that could not be read.
+        cost: Cost of listing a bucket; None for a directory.
     """
 
     place: str
@@ -51,30 +52,31 @@ class Survey:
     cost: Cost | None
 
 
-def survey_place(spec: Spec, progress: Callable[[int], None]) -> Survey:
+def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> Survey:
     """Read the place of a spec.
 
     Args:
-        spec: What would be watched.
-        progress: Told the number of entries met, now and then.
+        spec: The place and its filter.
+        clock: Time of the source.
+        progress: Called after each batch with the number of entries so far.
 
     Raises:
-        NotFoundError: There is no such place.
-        DeniedError: It may not be read.
-        UnavailableError: It cannot be read now.
+        NotFoundError: The place does not exist.
+        DeniedError: The place may not be read.
+        UnavailableError: The place cannot be read now.
     """
     admits = PathFilter(spec.filter).admits
     mode, reason = _mode(spec.where)
     met = matching = size = 0
     first: list[bytes] = []
-    with _opened(spec) as source:
+    with _opened(spec, clock) as source:
         scan = source.scan(settled_only=False)
         for batch in scan:
             matched = [entry for entry in batch.entries if admits(entry.path)]
             met += len(batch.entries)
             matching += len(matched)
             size += sum(entry.size for entry in matched)
-            first = nsmallest(FIRST, [*first, *(entry.path for entry in matched)])
+            first = nsmallest(MAX_FIRST, [*first, *(entry.path for entry in matched)])
             progress(met)
     return Survey(
         place=spec.where.place,
@@ -90,12 +92,12 @@ def survey_place(spec: Spec, progress: Callable[[int], None]) -> Survey:
 
 
 @contextmanager
-def _opened(spec: Spec) -> Iterator[Source]:
-    """Provide the source of a spec without its filter, and without notifications: nothing is watched, only read."""
+def _opened(spec: Spec, clock: Clock) -> Iterator[Source]:
+    """Yield the source of a spec without its filter and without notifications."""
     where = (
         replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
     )
-    sources = Sources(Clock())
+    sources = Sources(clock)
     unfiltered = replace(spec, where=where, filter=Filter())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:
@@ -107,20 +109,18 @@ def _opened(spec: Spec) -> Iterator[Source]:
 
 
 def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
-    """Return how changes would be noticed, and why."""
+    """Return how changes would be detected, and why."""
     if isinstance(where, BucketSpec):
-        return Mode.POLL, "a bucket is listed from time to time"
+        return Mode.POLL, "buckets are listed at intervals"
     if where.mode is not Mode.AUTO:
-        return where.mode, "as the configuration says"
+        return where.mode, "set by the configuration"
     mount = mount_of(where.path)
     if mount is None:
-        return Mode.NOTIFY, "the file system is not known"
+        return Mode.NOTIFY, "the file system is unknown"
     if mount.notifies:
         return Mode.NOTIFY, f"{mount.type} sends notifications"
-    return (
-        Mode.POLL,
-        f"{mount.type} sends no reliable notifications, so it is read every {where.poll_interval_s:g} s",
-    )
+    reason = f"{mount.type} sends no reliable notifications, so it is scanned "
+    return Mode.POLL, f"{reason}every {where.poll_interval_s:g} s"
 
 
 def _cost(where: BucketSpec, keys: int) -> Cost:

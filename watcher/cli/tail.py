@@ -1,26 +1,33 @@
-"""``watcher tail``: a client of a running server."""
+"""``watcher tail``: prints the events of a running server."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.config_source import STDIN, read_configuration
 from watcher.cli.defaults import default_server
 from watcher.cli.flags import Exec, Json, Server, Tls, TlsCa, Token, flag
-from watcher.cli.output import Output, complain
+from watcher.cli.messages import complain
+from watcher.cli.output import Output
+from watcher.cli.session import run_until_stopped, show_changes
 from watcher.errors import UnavailableError
 
-if TYPE_CHECKING:
-    from watcher.cli.client import Endpoint
+EXAMPLES = (
+    "watcher tail config.yaml",
+    "watcher tail config.yaml --server watcher.example:8080 --json",
+)
 
 BACKOFF_MIN_S = 1.0
+"""Seconds before the first attempt to reconnect; doubled after each attempt that fails."""
+
 BACKOFF_MAX_S = 30.0
-"""How long it waits between two tries: doubled from the one to the other."""
+"""Maximum of seconds between two attempts to reconnect."""
 
 
 def tail(  # noqa: PLR0913 - each is a flag
@@ -28,7 +35,7 @@ def tail(  # noqa: PLR0913 - each is a flag
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="A file with a configuration, or - for stdin.",
+            help="Configuration file, or - for standard input.",
             show_default=False,
         ),
     ],
@@ -36,24 +43,30 @@ def tail(  # noqa: PLR0913 - each is a flag
     server: Server = None,
     name: Annotated[
         str | None,
-        flag("--name", metavar="NAME", help="Of the event source.  [default: that of the file]"),
+        flag(
+            "--name",
+            metavar="NAME",
+            unset="the name of the file",
+            help="Name of the event source.",
+        ),
     ] = None,
     token: Token = "",
     tls: Tls = False,
     tls_ca: TlsCa = None,
     reconnect: Annotated[
-        bool, flag("--reconnect/--no-reconnect", help="Connect again when the server has gone.")
+        bool,
+        flag("--reconnect/--no-reconnect", help="Reconnect after the connection is lost."),
     ] = True,
     command: Exec = None,
     json: Json = False,
 ) -> None:
-    """Connect to a server as Argo Events does, and print what comes.
+    """Connect to a server as Argo Events does and print its events.
 
-    In a pipe, each payload is one line of JSON. Ctrl-C ends it.
+    In a pipe, each payload is one line of JSON. Ctrl-C stops it.
+
+    The command of --exec finds WATCHER_TYPE, WATCHER_PATH, WATCHER_OLD_PATH,
+    WATCHER_URI and WATCHER_EVENT_ID in its environment.
     """
-    from watcher.cli.client import Endpoint  # noqa: PLC0415 - grpc, for which --help need not wait
-    from watcher.cli.session import run_until_stopped  # noqa: PLC0415 - likewise
-
     endpoint = Endpoint(server or default_server(), token, tls, tls_ca)
     stem = "stdin" if config == STDIN else Path(config).stem
     following = _follow(
@@ -67,7 +80,7 @@ def tail(  # noqa: PLR0913 - each is a flag
     asyncio.run(run_until_stopped(following))
 
 
-async def _follow(  # noqa: PLR0913 - one for each flag
+async def _follow(  # noqa: PLR0913 - each is a flag
     endpoint: Endpoint,
     name: str,
     config: bytes,
@@ -76,26 +89,24 @@ async def _follow(  # noqa: PLR0913 - one for each flag
     *,
     reconnect: bool,
 ) -> None:
-    """Show one stream after the other.
+    """Show one stream after the other, until cancelled.
 
     Raises:
-        RefusedError: The server refuses it.
-        UnavailableError: The server cannot be reached, and once is enough.
-        BrokenPipeError: Nobody reads any more.
+        RefusedError: The server refuses the stream.
+        UnavailableError: The server cannot be reached, and ``reconnect`` is false.
+        BrokenPipeError: The reader of standard output is gone.
+        WatcherError: Standard output cannot be written.
     """
-    from watcher.cli.client import open_stream  # noqa: PLC0415 - as above
-    from watcher.cli.session import show_changes  # noqa: PLC0415 - as above
-
     backoff_s = BACKOFF_MIN_S
     while True:
         try:
             async with open_stream(endpoint, name, config) as payloads:
                 backoff_s = BACKOFF_MIN_S
-                output.tell(f"connected to {endpoint.address} as {name}; stop with Ctrl-C")
+                output.announce(f"connected to {endpoint.address} as {name}; stop with Ctrl-C")
                 await show_changes(payloads, output, command)
         except UnavailableError as error:
             if not reconnect:
                 raise
-            complain(f"{error}; connecting again in {backoff_s:.0f} s")
+            complain(f"{error}; reconnecting in {backoff_s:.0f} s")
         await asyncio.sleep(backoff_s * random.uniform(0.8, 1.0))  # noqa: S311 - only spreads load
         backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)

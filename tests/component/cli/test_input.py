@@ -1,25 +1,20 @@
-"""Gives the program what it cannot use, and decides what it says; in this process, for none of it gets as far as to serve."""
-
-from __future__ import annotations
+"""Wrong input, and the error of each; in this process, as none gets as far as to serve."""
 
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
-from watcher.cli import main
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from watcher.__main__ import main
 
 
 @pytest.fixture
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run in a directory with another one and a configuration, in an environment in which nothing of this machine shows."""
+    """Run in a directory with a configuration, in an environment without this machine's values."""
     for name in [name for name in os.environ if name.startswith(("WATCHER_", "AWS_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -28,7 +23,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     (tmp_path / "orders.yaml").write_text(f"directory: {tmp_path}/in\n")
-    # ``serve`` sets up its logs, on the standard error of this test.
+    # ``serve`` configures logging to the standard error of this test.
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.root.level)
     yield
@@ -53,7 +48,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["dev", "in", "--config", "orders.yaml"], 2, "'--config'"),
         (["dev", "--config", "orders.yaml", "--settle", "1s"], 2, "--settle"),
         (["dev", "--config", "no.yaml"], 1, "no.yaml: the configuration cannot be read"),
-        (["dev"], 2, "say what to watch"),
+        (["dev"], 2, "name a place to watch"),
         (["dev", "in", "--state", "orders.yaml"], 1, "orders.yaml"),
         (["serve", "--listen", "8080"], 2, "'--listen'"),
         (["serve", "--idle-timeout", "600"], 2, "'--idle-timeout'"),
@@ -80,9 +75,14 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["tail", "orders.yaml", "--server", "x"], 2, "'--server'"),
         (["tail", "orders.yaml", "--tls-ca", "no"], 1, "no: cannot be read"),
         (["status", "--state", "no"], 1, "no: the state directory cannot be read"),
-        (["status", "--server-http", "x"], 1, "x: "),
+        (["status", "--server-http", "x"], 2, "'--server-http'"),
+        (["status", "x"], 2, "'URL'"),
+        (["status", "127.0.0.1:1"], 1, "http://127.0.0.1:1: no server answers"),
+        (["status", "x:1", "--state", "in"], 2, "cannot be combined with URL"),
         (["status", "--server-http", "http://x", "--state", "in"], 2, "'--state'"),
         (["nonsense"], 2, "nonsense"),
+        (["chek"], 2, "Did you mean 'check'?"),
+        (["serve", "--listn", "x:1"], 2, "--listen"),
     ],
 )
 @pytest.mark.usefixtures("_place")
@@ -93,12 +93,12 @@ def test_wrong_input(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each mistake is told in one line that names it, with 1, or 2 for wrong usage, and never with a traceback."""
+    """One line names the mistake; the exit code is 1, or 2 for wrong usage; no traceback."""
     monkeypatch.setattr(sys, "argv", ["watcher", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    told = capsys.readouterr()
-    assert (ended.value.code, told.out) == (code, "")
-    assert text in told.err.splitlines()[-1]
-    assert len(told.err.splitlines()) == 1 or code == 2
-    assert "Traceback" not in told.err
+    written = capsys.readouterr()
+    assert (ended.value.code, written.out) == (code, "")
+    assert text in written.err.splitlines()[-1]
+    assert len(written.err.splitlines()) == 1 or code == 2
+    assert "Traceback" not in written.err

@@ -1,12 +1,10 @@
-"""Fixtures of the tests of the command line: an environment, a directory, and what runs the program there."""
-
-from __future__ import annotations
+"""Fixtures of the tests of the command line: an environment, a directory, and the program in it."""
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,13 +12,10 @@ from support.program import DEADLINE_S, WATCHER, Program
 from support.project import PROJECT
 from support.s3.real_servers import free_ports
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Return an environment in which nothing of this machine shows."""
+    """Return an environment without this machine's values."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -39,7 +34,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return a directory with the file by which tests see that the watch runs."""
+    """Return a directory with the file ``ready``, whose event shows that the watch runs."""
     path = tmp_path / "in"
     path.mkdir()
     (path / "ready").touch()
@@ -48,7 +43,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Return what starts a program; it is ended after the test."""
+    """Return a function that starts a program; it is ended after the test."""
     with ExitStack() as stack:
 
         def start_it(*arguments: object, **variables: str) -> Program:
@@ -63,7 +58,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 def run(
     environment: dict[str, str], tmp_path: Path
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return what runs a program to its end."""
+    """Return a function that runs a program to its end."""
 
     def run_it(
         *arguments: object, stdin: str = "", **variables: str
@@ -85,7 +80,7 @@ def run(
 
 @pytest.fixture
 def server(start: Callable[..., Program], tmp_path: Path) -> tuple[Program, str, str]:
-    """Run a server; return it with its address and its HTTP address."""
+    """Run a server; return it with its gRPC and HTTP addresses."""
     port, http_port = free_ports(2)
     address, http = f"127.0.0.1:{port}", f"127.0.0.1:{http_port}"
     program = start("serve", "--listen", address, "--http", http, "--state", tmp_path / "state")

@@ -1,23 +1,18 @@
 """``watcher check`` as its users run it."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.s3.real_servers import S3Server
+from support.s3.real_servers import S3Server
 
 
 def test_check(
     run: Callable[..., subprocess.CompletedProcess[str]], config: Path, place: Path, tmp_path: Path
 ) -> None:
-    """Check tells what matches, what is left out and how changes would be noticed, and writes nothing."""
+    """What matches, what is left out and the mode; nothing is written."""
     (place / "a.csv").write_text("12345")
     (place / "b.txt").write_text("1")
     before = sorted(tmp_path.rglob("*"))
@@ -46,10 +41,10 @@ def test_check(
 def test_check_bucket(
     run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server
 ) -> None:
-    """Check tells what polling a bucket costs, and whose price that is."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["a.csv", "b.txt"])
-    text = f"s3: {{bucket: {bucket}, endpoint_url: '{moto_server.endpoint_url}', poll_interval: 1m}}\ninclude: ['*.csv']\n"
+    url = moto_server.endpoint_url
+    text = f"s3: {{bucket: {bucket}, endpoint_url: '{url}', poll_interval: 1m}}\ninclude: ['*.csv']"
     done = run("check", "-", stdin=text, **moto_server.environment())
     assert (done.returncode, done.stderr) == (0, "")
     assert "requests   1 for one listing, every 60 s: 43,200 in 30 days" in done.stdout
@@ -60,7 +55,7 @@ def test_check_bucket(
 def test_check_refuses(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """A configuration that is not valid is told in one line, and a place that is not there too, unless it is to stay offline."""
+    """One line for a wrong configuration or a missing place, which --offline does not read."""
     done = run("check", "-", stdin="directory: /x\nincluded: []\n")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert 'line 2, included: unknown key, did you mean "include"?' in done.stderr

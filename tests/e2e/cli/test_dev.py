@@ -1,7 +1,5 @@
 """``watcher dev`` as its users run it."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty
@@ -11,22 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from support.client import wait_until
 from support.program import DEADLINE_S, WATCHER, Program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.s3.real_servers import S3Server
+from support.s3.real_servers import S3Server
 
 
 def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> None:
-    """In a pipe each change of a real file is one line of JSON, at once, and nothing else is printed."""
+    """In a pipe, each change of a real file is one line of JSON; standard error names the place."""
     program = start("dev", "in", "--existing", "report").ready()
     (place / "a.txt").write_text("hello")
     program.wait_for(lambda program: len(program.events) == 1)
@@ -37,33 +31,38 @@ def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> No
     program.wait_for(lambda program: len(program.events) == 3)
     (place / "b.txt").unlink()
     program.wait_for(lambda program: len(program.events) == 4)
-    told = [
+    changes = [
         (event["type"], event["path"], event["old_path"], event["size"]) for event in program.events
     ]
-    assert told == [
+    assert changes == [
         ("created", "a.txt", None, 5),
         ("modified", "a.txt", None, 11),
         ("moved", "b.txt", "a.txt", 11),
         ("deleted", "b.txt", None, 11),
     ]
     assert program.stop() == 0
-    assert program.stderr == ""
+    assert program.stderr == header(place)
+
+
+def header(place: Path) -> str:
+    """Return what standard error says in a pipe, of a place with one file."""
+    return f"watcher: watching file://{place} (notify, 1 entry); stop with Ctrl-C\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_dev_ends_by_signal(
     start: Callable[..., Program], place: Path, tmp_path: Path, number: int
 ) -> None:
-    """Ctrl-C, SIGTERM and a closed terminal end it with 0, without a word, and the temporary state is removed."""
+    """Ctrl-C, SIGTERM and a closed terminal end it with 0; the temporary state is removed."""
     program = start("dev", place, "--existing", "report").ready()
     assert list((tmp_path / "tmp").iterdir())
     assert program.stop(number) == 0
-    assert program.stderr == ""
+    assert program.stderr == header(place)
     assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_dev_ends_with_its_reader(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
-    """When the reader of the pipe goes, as head does, it ends quietly, though no further event comes."""
+    """When the reader of the pipe ends, as head does, dev ends before the next event."""
     command = f"{sys.executable} -m watcher dev {place} --existing report | head -1"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
@@ -75,13 +74,13 @@ def test_dev_ends_with_its_reader(environment: dict[str, str], place: Path, tmp_
         check=False,
     )
     assert json.loads(done.stdout)["path"] == "ready"
-    assert done.stderr == ""
+    assert done.stderr == header(place)
 
 
 def test_dev_ends_though_nobody_reads(
     environment: dict[str, str], place: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C is heard while the pipe is full."""
+    """Ctrl-C works while the pipe is full."""
     for number in range(1000):
         (place / f"{number:0200}").touch()
     process = subprocess.Popen(
@@ -102,7 +101,7 @@ def test_dev_ends_though_nobody_reads(
 
 
 def _wait_until_full(fd: int) -> None:
-    """Wait until a pipe holds all that it can: nobody can write a page any more."""
+    """Wait until a pipe has no room for another page."""
     with Path(f"/proc/self/fd/{fd}").open("wb", buffering=0) as writer:
         poll = select.poll()
         poll.register(writer, select.POLLOUT)
@@ -110,7 +109,7 @@ def _wait_until_full(fd: int) -> None:
 
 
 def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
-    """Filters, types and formats given as flags or in the environment reach the watch; there commas separate."""
+    """Flags and variables reach the watch; commas separate the values of a variable."""
     flags = (
         "--include",
         "*.csv",
@@ -133,7 +132,7 @@ def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
 def test_dev_watches_its_own_temporary_directory(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """A place that holds the temporary state can be watched, and the state is not reported."""
+    """The temporary state inside the place is not reported."""
     place = tmp_path / "tmp"
     (place / "ready").touch()
     program = start("dev", place, "--existing", "report").ready()
@@ -144,7 +143,7 @@ def test_dev_watches_its_own_temporary_directory(
 
 
 def test_dev_keeps_state(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
-    """With --state what changed while it was down is reported at the next start."""
+    """With --state, changes between two runs are reported."""
     flags = ("dev", place, "--state", tmp_path / "kept", "--existing", "report")
     assert start(*flags).ready().stop() == 0
     (place / "meanwhile").write_text("x")
@@ -156,7 +155,6 @@ def test_dev_keeps_state(start: Callable[..., Program], place: Path, tmp_path: P
 def test_dev_takes_a_configuration(
     start: Callable[..., Program], config: Path, place: Path
 ) -> None:
-    """A file takes the place of PLACE and flags."""
     program = start("dev", "--config", config).ready()
     (place / "a.csv").write_text("x")
     program.wait_for(lambda program: program.events)
@@ -164,9 +162,12 @@ def test_dev_takes_a_configuration(
 
 
 def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
-    """The command runs once for each change, in order, with JSON and variables; failures are told and do not stop the watch."""
+    """Once for each change, in order, with JSON and variables; a failure is reported."""
     log = tmp_path / "log"
-    command = f'(echo "$WATCHER_TYPE $WATCHER_PATH $WATCHER_OLD_PATH"; cat) >> {log}; echo output; test "$WATCHER_PATH" != bad || exit 3'
+    command = (
+        f'(echo "$WATCHER_TYPE $WATCHER_PATH $WATCHER_OLD_PATH"; cat) >> {log}; '
+        'echo output; test "$WATCHER_PATH" != bad || exit 3'
+    )
     program = start("dev", place, "--existing", "report", "--exec", command).ready()
     (place / "bad").write_text("x")
     program.wait_for(lambda program: "failed with exit code 3 (created bad)" in program.stderr)
@@ -179,7 +180,7 @@ def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path:
 
 
 def test_dev_stops_its_command(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
-    """A command that runs at the end is stopped, with all that it has started."""
+    """A running command is stopped with its children."""
     pids = tmp_path / "pids"
     program = start(
         "dev", place, "--existing", "report", "--exec", f"sleep 600 & echo $! > {pids}; wait"
@@ -197,7 +198,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
-    """On a terminal it says what it watches, prints readable lines without control characters of names, and Ctrl-C ends it."""
+    """A header, readable lines with control characters escaped, and Ctrl-C."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -220,7 +221,7 @@ def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: P
 
 
 def _read_until(terminal: int, text: str) -> str:
-    """Return what a terminal shows up to a text, without colours."""
+    """Return the text of a terminal up to a text, without colours."""
     shown = ""
     deadline_s = time.monotonic() + DEADLINE_S
     while text not in shown:
@@ -231,7 +232,6 @@ def _read_until(terminal: int, text: str) -> str:
 
 
 def test_dev_watches_a_bucket(start: Callable[..., Program], moto_server: S3Server) -> None:
-    """A bucket of a real server is watched by its URI, with its store as a flag."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["in/ready"])
     flags = (
@@ -248,10 +248,9 @@ def test_dev_watches_a_bucket(start: Callable[..., Program], moto_server: S3Serv
     assert program.events[1]["uri"] == f"s3://{bucket}/in/a.csv"
 
 
-def test_dev_tells_a_missing_bucket_once(
+def test_dev_reports_a_missing_bucket_once(
     run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server
 ) -> None:
-    """What the server refuses is told in one line."""
     done = run(
         "dev",
         "s3://no-such-bucket",

@@ -1,26 +1,23 @@
-"""What the program says of itself, and how little it loads for it."""
-
-from __future__ import annotations
+"""Help and version, and the modules that they load."""
 
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from support.program import DEADLINE_S
+from watcher.cli.app import VERBS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}
+HEAVY = SERVER | {"structlog", "yaml", "pydantic", "rich", "watcher.spec", "watcher.cli.dev"}
 
 
-@pytest.mark.parametrize(
-    "verb", ["", "dev", "serve", "check", "tail", "replay", "status", "healthcheck"]
-)
+@pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help(run: Callable[..., subprocess.CompletedProcess[str]], verb: str) -> None:
-    """The help of each verb has an example and fits 80 columns; that of the program tells the exit codes."""
+    """Fits 80 columns and cuts no line; a verb has an example, the program the exit codes."""
     done = run(*filter(None, [verb]), "--help")
     assert done.returncode == 0
     assert (
@@ -29,37 +26,39 @@ def test_help(run: Callable[..., subprocess.CompletedProcess[str]], verb: str) -
         else "Exit codes:" in done.stdout
     )
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert not re.search(r"\.\.\.$", done.stdout.partition("\n")[2], re.MULTILINE)
 
 
 def test_version(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """The version is that of the package."""
     assert re.fullmatch(r"watcher \d+\.\d+\S*\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["healthcheck"]])
-def test_starts_without_the_server(
-    environment: dict[str, str], tmp_path: Path, arguments: list[str]
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], HEAVY | {"asyncio", "grpc"}),
+        (["healthcheck"], HEAVY),
+        *(([verb, "--help"], SERVER) for verb in VERBS),
+        (["check", "--offline", "orders.yaml"], SERVER),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_loaded_modules(
+    environment: dict[str, str],
+    config: Path,
+    arguments: list[str],
+    unwanted: set[str],
 ) -> None:
-    """Help and the health check, which probes run all the time, load nothing of the server."""
-    command = [sys.executable, "-X", "importtime", "-m", "watcher", *arguments]
+    """A health check, which probes run all the time, and help load nothing of the server."""
     done = subprocess.run(
-        command,
+        [sys.executable, "-X", "importtime", "-m", "watcher", *arguments],
         capture_output=True,
         text=True,
         env=environment,
-        cwd=tmp_path,
+        cwd=config.parent,
         timeout=DEADLINE_S,
         check=False,
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "watcher.cli" in loaded
-    assert not loaded & {
-        "watcher.server",
-        "aiohttp",
-        "structlog",
-        "yaml",
-        "boto3",
-        "botocore",
-        "pydantic",
-        "rich",
-    }
+    assert "watcher.cli.app" in loaded
+    assert not loaded & unwanted

@@ -1,7 +1,5 @@
 """``watcher status`` as its users run it, against a server and on its state directory."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty
@@ -9,20 +7,14 @@ import re
 import select
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
-from support.program import DEADLINE_S, WATCHER
+from support.program import DEADLINE_S, WATCHER, Program
 from support.s3.real_servers import free_ports
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.program import Program
-
-
 LEFT = b"\x1b[?1049l"
-"""By this a program leaves the screen as it was (xterm, ctlseqs)."""
+"""Restores the former screen (xterm, ctlseqs)."""
 
 
 def test_status(
@@ -32,7 +24,7 @@ def test_status(
     config: Path,
     tmp_path: Path,
 ) -> None:
-    """Status tells of the same watch by HTTP, and by its files beside the running server and after it, which it does not change."""
+    """By HTTP, and by state files beside the running server and after it; nothing is written."""
     serving, address, http = server
     state = tmp_path / "state"
     assert run("status", "--state", state).stdout == "no watches\n"
@@ -70,18 +62,28 @@ def test_status(
 def test_status_of_the_server_of_this_environment(
     run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
 ) -> None:
-    """Without flags the server that the environment speaks of is asked, and status says so."""
+    """Without flags status reads from the server of the environment, and says so."""
     done = run("status", WATCHER_HTTP=server[2])
     assert (done.returncode, done.stdout) == (0, "no watches\n")
-    assert f"from the server at http://{server[2]}" in done.stderr
+    assert f"reading from the server at http://{server[2]}" in done.stderr
 
 
-def test_status_asks_a_stranger(
+def test_status_of_another_server(
     run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
 ) -> None:
-    """An address where something else answers is told as such."""
     done = run("status", "--server-http", f"http://{server[1]}")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "this is not the HTTP port of a watcher server" in done.stderr
+
+
+def test_status_takes_an_address(
+    run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
+) -> None:
+    """As host:port or URL; the argument takes precedence over the variable of --server-http."""
+    for address in (server[2], f"http://{server[2]}"):
+        done = run("status", address, WATCHER_SERVER_HTTP="http://127.0.0.1:1")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "no watches\n", "")
+    assert run("status", "--server-http", server[2]).stdout == "no watches\n"
 
 
 def test_status_with_a_token(
@@ -90,7 +92,7 @@ def test_status_with_a_token(
     config: Path,
     tmp_path: Path,
 ) -> None:
-    """A server that asks for tokens is asked with one, and tells of its watches alone; without it one line says what to do."""
+    """A token shows its own watches; without one, one line says what to do."""
     (tmp_path / "tokens").write_text("one:first\nother:second\n")
     port, http_port = free_ports(2)
     address, url = f"127.0.0.1:{port}", f"http://127.0.0.1:{http_port}"
@@ -122,7 +124,7 @@ def test_status_that_watches(
     config: Path,
     server: tuple[Program, str, str],
 ) -> None:
-    """On a terminal the watches and the newest changes are shown as they come, until Ctrl-C, which is no failure."""
+    """Watches and newest changes appear until Ctrl-C, which exits with 0."""
     start("tail", config, "--server", server[1]).ready()
     ours, theirs = pty.openpty()
     command = [*WATCHER, "status", "--watch", "--server-http", f"http://{server[2]}"]
@@ -152,13 +154,12 @@ def test_status_that_watches(
 def test_status_that_watches_needs_a_terminal(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """Into a pipe it is wrong usage."""
     done = run("status", "--watch", "--state", tmp_path)
     assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)
 
 
 def read_until(descriptor: int, text: bytes) -> bytes:
-    """Read what a program shows until a text was among it; the program must not end before."""
+    """Read the output of a program up to a text; the program must not end before."""
     shown = b""
     while text not in shown:
         assert select.select([descriptor], [], [], DEADLINE_S)[0], shown

@@ -1,30 +1,25 @@
 """``watcher tail`` as its users run it, against a server of its own."""
 
-from __future__ import annotations
-
 import signal
-from typing import TYPE_CHECKING
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
+from support.program import Program
 from support.s3.real_servers import free_ports
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.program import Program
 
 
 def test_tail_follows_a_server(
     start: Callable[..., Program], server: tuple[Program, str, str], config: Path, place: Path
 ) -> None:
-    """Tail prints the payloads of a running server, and names its event source after the file."""
+    """The name of the event source is that of the file."""
     serving, address, _ = server
     program = start("tail", config, "--server", address).ready()
     (place / "a.csv").write_text("x")
     program.wait_for(lambda program: program.events)
     assert program.events[0]["path"] == "a.csv"
     assert '"watch": "orders"' in serving.stderr
+    assert program.stderr == f"watcher: connected to {address} as orders; stop with Ctrl-C\n"
     assert program.stop() == 0
     assert serving.stop(signal.SIGTERM) == 0
 
@@ -32,23 +27,22 @@ def test_tail_follows_a_server(
 def test_tail_connects_again(
     start: Callable[..., Program], config: Path, place: Path, tmp_path: Path
 ) -> None:
-    """Tail outlives its server: it says so, connects again, and gets what changed meanwhile."""
+    """Tail reports the end of its server, reconnects, and gets the changes of the meantime."""
     (port,) = free_ports(1)
     flags = ("serve", "--listen", f"127.0.0.1:{port}", "--http", "", "--state", tmp_path / "state")
     first = start(*flags)
     program = start("tail", config, "--server", f"127.0.0.1:{port}").ready()
     assert first.stop() == 0
-    program.wait_for(lambda program: "connecting again" in program.stderr)
+    program.wait_for(lambda program: "reconnecting in" in program.stderr)
     (place / "a.csv").write_text("x")
     start(*flags)
     program.wait_for(lambda program: program.events)
     assert program.events[0]["path"] == "a.csv"
 
 
-def test_tail_gives_up_at_once_if_told_to(
+def test_tail_without_reconnect(
     run: Callable[..., subprocess.CompletedProcess[str]], config: Path
 ) -> None:
-    """With --no-reconnect a server that is not there is an error."""
     (port,) = free_ports(1)
     done = run("tail", config, "--server", f"127.0.0.1:{port}", "--no-reconnect")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
@@ -59,7 +53,7 @@ def test_tail_is_refused(
     server: tuple[Program, str, str],
     tmp_path: Path,
 ) -> None:
-    """What would be refused again is told in the server's words, and not tried again."""
+    """A refusal is reported in the server's words, and not tried again."""
     wrong = tmp_path / "wrong.yaml"
     for text, message in (
         ("directoy: /x\n", 'did you mean "directory"?'),
@@ -71,13 +65,13 @@ def test_tail_is_refused(
         assert message in done.stderr
 
 
-def test_tail_shows_its_token(
+def test_tail_sends_its_token(
     start: Callable[..., Program],
     run: Callable[..., subprocess.CompletedProcess[str]],
     config: Path,
     tmp_path: Path,
 ) -> None:
-    """A server with tokens lets in who has one, and turns away who has not; a unix socket is an address."""
+    """A server with tokens, on a unix socket."""
     (tmp_path / "tokens").write_text("me:secret\n")
     address = f"unix:{tmp_path}/socket"
     serving = start(

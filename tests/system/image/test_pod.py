@@ -204,7 +204,7 @@ def test_health_check(pod: Pod) -> None:
 def test_health_check_without_a_server(start: Callable[..., Pod]) -> None:
     """Where nobody listens the health check fails and says so."""
     pod = start("healthcheck")
-    assert f"{pod.address} does not serve" in pod.refused()
+    assert f"{pod.address} is not serving" in pod.refused()
 
 
 def test_open_door(start: Callable[..., Pod]) -> None:

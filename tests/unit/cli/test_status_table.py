@@ -1,66 +1,67 @@
-"""What ``watcher status`` shows on terminals of any size, and prints into a pipe."""
-
-from __future__ import annotations
+"""The table of ``watcher status`` on terminals of any size, and in a pipe."""
 
 import re
-import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from watcher.cli.status import StatusSnapshot
-from watcher.cli.status_table import _board, print_board
+from support.clock import FakeClock
+from watcher.cli.snapshot import StatusSnapshot
+from watcher.cli.status_table import print_table, render_screen
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+CLOCK = FakeClock()
+NOW = CLOCK.wall()
 PLACE = "s3://landing/in/?endpoint=http://minio.storage.svc:9000"
-NOTE = "the bucket cannot be reached: connection refused; check endpoint_url, and that the store is running"
+NOTE = (
+    "the bucket cannot be reached: connection refused; check endpoint_url, and that the store runs"
+)
 ORDERS: Mapping[str, Any] = {
-    "name": "orders", "place": PLACE, "state": "unavailable", "mode": "poll", "entries": 1_234_567, "rate": 12.0, "unconfirmed": 100_000,
-    "lag_s": 3000.0, "streams": 12, "error": NOTE, "note": NOTE,
+    "name": "orders", "place": PLACE, "state": "unavailable", "mode": "poll", "entries": 1_234_567,
+    "rate": 12.0, "unconfirmed": 100_000, "lag_s": 3000.0, "scanned_at": NOW - 600, "streams": 12,
+    "error": NOTE, "note": NOTE,
 }  # fmt: skip
 CALM: Mapping[str, Any] = {**ORDERS, "name": "calm", "state": "watching", "error": "", "note": ""}
 CHANGE: Mapping[str, Any] = {
     "watch": "orders",
-    "at": time.time(),
+    "at": NOW,
     "seq": 1,
     "type": "created",
     "path": "a.csv",
     "old_path": "",
     "size": 6,
 }
-COLUMNS = [
-    "NAME",
-    "PLACE",
-    "STATE",
-    "MODE",
-    "ENTRIES",
-    "RATE",
-    "UNCONFIRMED",
-    "LAG",
-    "LAST SCAN",
-    "STREAMS",
-    "NOTE",
-]
+VALUES = {
+    "NAME": "orders",
+    "PLACE": PLACE,
+    "STATE": "unavailable",
+    "MODE": "poll",
+    "ENTRIES": "1234567",
+    "RATE": "12/s",
+    "UNCONFIRMED": "100000",
+    "LAG": "50 min",
+    "LAST SCAN": "10 min ago",
+    "STREAMS": "12",
+    "NOTE": NOTE,
+}
 
 
-def standing(
+def snapshot(
     *watches: Mapping[str, Any], recent: Sequence[Mapping[str, Any]] = (), problem: str = ""
 ) -> StatusSnapshot:
-    """Return how things stand, as a server tells it."""
     return StatusSnapshot({"watches": watches, "recent": recent, "problem": problem}, watches)
 
 
 def show(shown: StatusSnapshot, width: int, height: int = 24) -> list[str]:
-    """Return what ``status --watch`` shows on a terminal, line by line; it fits."""
+    """Return the lines of ``status --watch`` on a terminal; they must fit it."""
     console = Console(
         file=StringIO(), force_terminal=True, color_system=None, width=width, height=height
     )
     with console.capture() as capture:
-        console.print(_board(shown, console))
+        console.print(render_screen(shown, console, CLOCK))
     lines = capture.get().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
@@ -68,74 +69,52 @@ def show(shown: StatusSnapshot, width: int, height: int = 24) -> list[str]:
 
 
 def split(line: str) -> list[str]:
-    """Return what stands in the columns of a line."""
     return re.split(r" {2,}", line.strip())
 
 
 @pytest.mark.parametrize(
     ("width", "dropped"),
     [
-        (300, set()),
-        (200, {"NOTE"}),
-        (120, {"NOTE", "PLACE"}),
-        (80, {"NOTE", "PLACE", "LAST SCAN", "MODE", "RATE"}),
-        (
-            40,
-            {
-                "NOTE",
-                "PLACE",
-                "LAST SCAN",
-                "MODE",
-                "RATE",
-                "LAG",
-                "STREAMS",
-                "ENTRIES",
-                "UNCONFIRMED",
-            },
-        ),
+        (300, ""),
+        (200, "NOTE"),
+        (120, "NOTE PLACE"),
+        (80, "NOTE PLACE SCAN MODE RATE"),
+        (40, "NOTE PLACE SCAN MODE RATE LAG STREAMS ENTRIES UNCONFIRMED"),
     ],
 )
-def test_columns_that_fit(width: int, dropped: set[str]) -> None:
-    """The narrower a terminal, the fewer columns; none is cut, and place and note are read in full below where they have none."""
-    values = dict(
-        zip(
-            COLUMNS,
-            [
-                "orders",
-                PLACE,
-                "unavailable",
-                "poll",
-                "1234567",
-                "12/s",
-                "100000",
-                "50 min",
-                "10 min ago",
-                "12",
-                NOTE,
-            ],
-            strict=True,
-        )
-    )
-    _, head, first, *rest = show(standing({**ORDERS, "scanned_at": time.time() - 600}), width)
-    assert split(head) == [title for title in COLUMNS if title not in dropped]
-    assert split(first) == [values[title] for title in COLUMNS if title not in dropped]
+def test_narrow_terminals_have_fewer_columns(width: int, dropped: str) -> None:
+    """No column is cut; place and note stand in full below the watch if their column is dropped."""
+    gone = [title for title in VALUES if title.split()[-1] in dropped.split()]
+    _, head, first, *rest = show(snapshot(ORDERS), width)
+    assert split(head) == [title for title in VALUES if title not in gone]
+    assert split(first) == [value for title, value in VALUES.items() if title not in gone]
     below = "".join(line for line in rest if line.startswith("  ")).replace(" ", "")
-    assert below == "".join(
-        values[title] for title in ("PLACE", "NOTE") if title in dropped
-    ).replace(" ", "")
+    expected = "".join(VALUES[title] for title in ("PLACE", "NOTE") if title in gone)
+    assert below == expected.replace(" ", "")
 
 
-def test_a_long_name_is_cut_before_columns_are() -> None:
-    """A name takes what the columns leave, and is cut where that is not enough; printed once, it is not cut."""
+@pytest.mark.parametrize("width", range(34, 300, 7))
+def test_columns_are_aligned_at_any_width(width: int) -> None:
+    """The state begins below its title, also next to a name that is cut."""
+    watches = [ORDERS, {**CALM, "name": "n" * 90, "scanned_at": 0, "rate": None}]
+    _, head, *rest = show(snapshot(*watches), width)
+    rows = [line for line in rest if re.match(r"orders|nnn", line)]
+    assert [re.search("unavailable|watching", row) is not None for row in rows] == [True, True]
+    for row, state in zip(rows, ("unavailable", "watching"), strict=True):
+        assert row.index(state) == head.index("STATE")
+
+
+def test_long_name_is_cut_before_columns_are_dropped() -> None:
+    """A name gets the width that the columns leave, and ends with an ellipsis."""
     long = {**CALM, "name": "n" * 90}
-    assert split(show(standing(long), 80)[2])[:2] == ["n" * 25 + "…", "watching"]
-    assert "n" * 90 in show(standing(long), 240)[2]
+    assert split(show(snapshot(long), 80)[2])[:2] == ["n" * 25 + "…", "watching"]
+    assert "n" * 90 in show(snapshot(long), 240)[2]
 
 
-def test_watches_that_do_not_fit() -> None:
-    """Watches in trouble come first; how many do not fit is told, and the newest changes keep their place."""
+def test_watches_that_do_not_fit_are_counted() -> None:
+    """Watches with notes come first, and the newest changes keep their lines."""
     watches = [{**CALM, "name": f"calm-{number}"} for number in range(100)]
-    lines = show(standing(*watches, ORDERS, recent=[CHANGE] * 50, problem="the disk is full"), 80)
+    lines = show(snapshot(*watches, ORDERS, recent=[CHANGE] * 50, problem="the disk is full"), 80)
     assert lines[1] == "the disk is full"
     assert lines[3].startswith("orders ")
     shown = sum(" watching " in line for line in lines)
@@ -144,37 +123,32 @@ def test_watches_that_do_not_fit() -> None:
     assert sum("orders: a.csv" in line for line in lines) == 8
 
 
-def test_changes_have_their_date() -> None:
-    """A change of another day is told with its date, so that it is not taken for one of today."""
-    now = time.time()
-    *_, today, before = show(
-        standing(CALM, recent=[{**CHANGE, "at": now}, {**CHANGE, "at": now - 86_400 * 2}]), 80
-    )
-    assert today == f"{time.strftime('%H:%M:%S', time.localtime(now))}  created   orders: a.csv"
-    assert (
-        before
-        == f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now - 86_400 * 2))}  created   orders: a.csv"
-    )
+def test_older_changes_have_a_date() -> None:
+    before = NOW - 86_400 * 2
+    *_, first, second = show(snapshot(CALM, recent=[CHANGE, {**CHANGE, "at": before}]), 80)
+    now, old = (datetime.fromtimestamp(at).astimezone() for at in (NOW, before))
+    assert first == f"{now:%H:%M:%S}  created   orders: a.csv"
+    assert second == f"{old:%Y-%m-%d %H:%M:%S}  created   orders: a.csv"
 
 
-def test_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """A program that reads on finds the problem first, and each watch with all that is known in a line of its own, escaped."""
-    print_board(standing(ORDERS, {"name": "\x1b[2J\n"}, problem="the disk is full\n"))
+def test_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """The problem comes first, then each watch in one line with all columns, escaped."""
+    print_table(snapshot(ORDERS, {"name": "\x1b[2J\n"}, problem="the disk is full\n"), CLOCK)
     problem, head, first, second = capsys.readouterr().out.splitlines()
     assert problem == "the disk is full\\n"
-    assert split(head) == COLUMNS
-    assert split(first)[1::9] == [PLACE, NOTE]
+    assert split(head) == list(VALUES)
+    assert split(first) == list(VALUES.values())
     assert split(second) == ["\\x1b[2J\\n", *"-" * 10]
+    assert second == second.rstrip()
 
 
-def test_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the problem is red, and long names and texts are left to the terminal to wrap."""
+def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The problem is red, and the terminal wraps long names and texts."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    print_board(
-        standing({**ORDERS, "name": "n" * 90, "place": "p" * 90}, problem="the disk is full")
-    )
+    long = {**ORDERS, "name": "n" * 90, "place": "p" * 90}
+    print_table(snapshot(long, problem="the disk is full"), CLOCK)
     text = capsys.readouterr().out
     assert text.startswith("\x1b[31mthe disk is full\x1b[0m\n")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -182,7 +156,6 @@ def test_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def test_no_watches(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nothing is watched a line says so, printed once or again and again."""
-    print_board(standing())
+    print_table(snapshot(), CLOCK)
     assert capsys.readouterr().out == "no watches\n"
-    assert show(standing(recent=[CHANGE]), 80)[1] == "no watches"
+    assert show(snapshot(recent=[CHANGE]), 80)[1] == "no watches"

@@ -1,0 +1,61 @@
+"""The configuration that a place and flags make."""
+
+from pathlib import Path
+
+import pytest
+
+from watcher.cli.config_source import write_configuration
+from watcher.config.schema import parse_spec
+from watcher.errors import ConfigError, NotFoundError
+from watcher.spec import BucketSpec, DirectorySpec
+
+STATE = Path("/state")
+
+
+def test_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path becomes absolute, and the flags become keys."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    flags = {"mode": "poll", "settle": "1s"}
+    spec = parse_spec(write_configuration("in", flags, {"include": ["*.csv"]}, state=STATE))
+    assert isinstance(spec.where, DirectorySpec)
+    assert spec.where.path == str(tmp_path / "in")
+    assert (spec.where.mode, spec.where.settle_s) == ("poll", 1.0)
+    assert (spec.filter.include, spec.filter.exclude) == (("*.csv",), ())
+
+
+def test_parent_of_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``link/..`` is the directory that the kernel finds there, not the one that has the link."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a/b")
+    monkeypatch.chdir(tmp_path)
+    where = parse_spec(write_configuration("link/..", {}, {}, state=STATE)).where
+    assert isinstance(where, DirectorySpec)
+    assert where.path == str(tmp_path.resolve() / "a")
+
+
+def test_state_inside_the_place_is_excluded(tmp_path: Path) -> None:
+    """Each event would cause the next; special characters of its name match literally."""
+    state = tmp_path / "s[t]*te"
+    spec = parse_spec(write_configuration(str(tmp_path), {}, {"exclude": ["*.tmp"]}, state=state))
+    assert spec.filter.exclude == ("*.tmp", "/s[[]t][*]te/**")
+
+
+def test_bucket() -> None:
+    text = write_configuration("s3://landing/in/", {"region": "eu-west-1"}, {}, state=STATE)
+    assert parse_spec(text).where == BucketSpec("landing", "in/", region="eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("file", "not a directory"), ("no", "no such directory")]
+)
+def test_no_directory(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotFoundError, match=message):
+        write_configuration(str(tmp_path / name), {}, {}, state=tmp_path)
+
+
+def test_problem_of_a_flag_has_no_line_number(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        write_configuration("s3://UP/", {}, {}, state=tmp_path)
+    assert "line" not in str(raised.value)

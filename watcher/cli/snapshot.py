@@ -1,0 +1,156 @@
+"""The watches of a server at one moment, read from its HTTP port or from its state files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from watcher.cli.defaults import default_http_server, default_state_directory
+from watcher.cli.messages import complain
+from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
+from watcher.state.sqlite.directory import state_files
+from watcher.state.sqlite.store import read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from watcher.state.port import Summary
+
+TIMEOUT_S = 5.0
+"""Seconds that a server has to answer."""
+
+_HINT = "give the address of the server's --http, as host:port or a URL"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSnapshot:
+    """The watches at one moment.
+
+    Attributes:
+        document: ``/status.json`` of a server; of state files ``watches`` alone.
+        watches: The fields of ``WatchReport`` that are known of each watch; running ones first.
+    """
+
+    document: Mapping[str, Any]
+    watches: Sequence[Mapping[str, Any]]
+
+    @property
+    def recent(self) -> Sequence[Mapping[str, Any]]:
+        """The fields of ``Recent`` of the newest changes, newest first."""
+        recent: Sequence[Mapping[str, Any]] = self.document.get("recent", ())
+        return recent
+
+    @property
+    def problem(self) -> str:
+        """Why the server cannot do its work; empty if it can."""
+        return str(self.document.get("problem", ""))
+
+
+def choose_reader(token: str) -> Callable[[], StatusSnapshot]:
+    """Return a reader of this machine's server if it answers, else of the default state directory.
+
+    Standard error names the choice.
+
+    Raises:
+        UnauthenticatedError: The server requires another token.
+        DeniedError: The server does not answer under this host name.
+    """
+    url, path = default_http_server(), default_state_directory()
+    try:
+        from_server(url, token)
+    except UnavailableError:
+        complain(f"no server answers at {url}; reading the state directory {path}")
+        return partial(from_files, path)
+    complain(f"reading from the server at {url}")
+    return partial(from_server, url, token)
+
+
+def from_server(url: str, token: str) -> StatusSnapshot:
+    """Return the snapshot of a running server.
+
+    Args:
+        url: URL of its HTTP port.
+        token: Bearer token; empty for none.
+
+    Raises:
+        UnavailableError: The server does not answer, or is not a watcher server.
+        UnauthenticatedError: The server requires another token.
+        DeniedError: The server does not answer under this host name.
+    """
+    try:
+        status, body = _get(url, token)
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise UnauthenticatedError(
+                "the server requires a token, or another one",
+                place=url,
+                hint="give it with --token",
+            )
+        if status == HTTPStatus.MISDIRECTED_REQUEST:
+            raise DeniedError(
+                "the server does not answer under this host name",
+                place=url,
+                hint="use 127.0.0.1 or localhost",
+            )
+        document = msgspec.json.decode(body, type=dict[str, Any])
+        return StatusSnapshot(document, [*document["watches"], *document.get("idle", ())])
+    except OSError as error:
+        raise UnavailableError(
+            f"no server answers: {error.strerror or error}", place=url, hint=_HINT
+        ) from error
+    except (HTTPException, ValueError, LookupError, TypeError) as error:
+        raise UnavailableError(
+            "this is not the HTTP port of a watcher server", place=url, hint=_HINT
+        ) from error
+
+
+def _get(url: str, token: str) -> tuple[int, bytes]:
+    """Return status and body of ``/status.json`` below a URL."""
+    parts = urlsplit(url)
+    kind = {"http": HTTPConnection, "https": HTTPSConnection}[parts.scheme]
+    connection = kind(parts.netloc, timeout=TIMEOUT_S)
+    try:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("GET", f"{parts.path.rstrip('/')}/status.json", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def from_files(directory: Path) -> StatusSnapshot:
+    """Return the snapshot of a state directory, whether or not a server uses it; writes nothing.
+
+    Raises:
+        StateError: The directory or a file cannot be read.
+    """
+    try:
+        files = sorted(state_files(directory))
+    except OSError as error:
+        raise StateError(
+            f"the state directory cannot be read: {error.strerror}",
+            place=str(directory),
+            hint="name it with --state",
+        ) from error
+    watches = [_report(read_summary(file)) for file in files]
+    return StatusSnapshot({"watches": watches}, watches)
+
+
+def _report(summary: Summary) -> Mapping[str, Any]:
+    """Return the summary of a state file in the shape of a ``WatchReport``."""
+    return {
+        **asdict(summary),
+        "oldest_at": summary.oldest_at or 0.0,
+        "state": "offline",
+        "mode": "",
+        "unconfirmed": summary.depth,
+        "streams": 0,
+        "error": "",
+        "note": "",
+    }
