@@ -1,4 +1,4 @@
-"""A directory and what is done to it: operations on real files, and the files that a watch of it should know."""
+"""Operations on real files in a directory, and the files that a watch of it should know."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ import ctypes
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from hypothesis import strategies as st
 
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import Filter
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
-    Operation: TypeAlias = tuple[str, int, bytes]
+Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
+Operation: TypeAlias = tuple[str, int, bytes]
 
 
-FILTER = Filter(
-    exclude=("*.tmp", "skip/", ".barrier*")
-)  # What is a file now can be a directory later. ``out`` is not watched.
+FILTER = Filter(exclude=("*.tmp", "skip/", ".barrier*"))
+# A file can become a directory later. ``out`` is not watched.
 ROOT, OUTSIDE = b"root/", b"out/"
 DIRECTORIES = [b"root/d", b"root/d/e", b"root/x", b"root/skip", b"out/d"]
 FILES = [
@@ -63,14 +60,15 @@ NEEDS_NOTHING = {"write", "hold", "mkdir", "symlink", "loop"}
 
 
 def operations(kinds: Sequence[str]) -> st.SearchStrategy[Operation]:
-    """Return a strategy of things to do to files; renames, which have most to go wrong, come often."""
+    """Return a strategy of operations, with many renames, which have most ways to go wrong."""
     return st.tuples(st.sampled_from([*kinds, "rename", "rename"]), st.integers(0, 31), names)
 
 
 class Disk:
-    """A watched and an unwatched directory side by side, and what can be done to them.
+    """A watched and an unwatched directory side by side, and the operations on them.
 
-    No two contents have the same size: two writes within one tick of the file system's clock could not be told apart.
+    No two contents have the same size: two writes within one tick of the file system's clock have
+    equal times.
     """
 
     def __init__(self, base: bytes) -> None:
@@ -82,10 +80,10 @@ class Disk:
         os.mkdir(base + OUTSIDE)
 
     def perform(self, operation: Operation) -> None:
-        """Do something, or nothing where it cannot be done.
+        """Perform an operation, or do nothing if it is impossible.
 
         Args:
-            operation: What to do; to which of the things that are there, by its number; and a name, which may be free.
+            operation: Its kind, the number of an existing path, and a name, which may be free.
         """
         kind, number, name = operation
         there = sorted(self._everything(self._base))
@@ -102,7 +100,7 @@ class Disk:
                 getattr(self, f"_{kind}")(some, other)
 
     def _everything(self, directory: bytes) -> Iterator[bytes]:
-        """Yield what is there by its own path, but for the two directories themselves."""
+        """Yield the real paths of everything but the two directories themselves."""
         for parent, directories, files in os.walk(directory):
             if parent != directory:
                 yield from (
@@ -117,11 +115,11 @@ class Disk:
             os.close(self._held.pop())
 
     def files(self) -> dict[bytes, Version]:
-        """Return what a stream should know: the files that count, also those that links lead to."""
+        """Return the files that a stream should report, with the targets of links."""
         return dict(self._files(self.root, b"", ()))
 
     def is_plain(self, path: bytes) -> bool:
-        """Tell whether no link leads to a path."""
+        """Return whether no part of a path is a link."""
         parts = path.split(b"/")
         return not any(
             os.path.islink(self.root + b"/".join(parts[: end + 1])) for end in range(len(parts))
@@ -213,14 +211,14 @@ class Disk:
 
 
 class Replica:
-    """What a client knows who believes each event: sizes and times in nanoseconds, by path."""
+    """The files that a client derives from events: size and mtime in ns, by path."""
 
     def __init__(self, files: dict[bytes, Version]) -> None:
         self.files = {path: version[:2] for path, version in files.items()}
         self.seq = 0
 
     def take(self, data: bytes) -> None:
-        """Apply one event, which must make sense where it stands."""
+        """Apply one event, which must fit the events before it."""
         event = json.loads(data)
         path, kind = event["path"].encode(), event["type"]
         assert event["seq"] == self.seq + 1

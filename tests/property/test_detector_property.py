@@ -1,4 +1,4 @@
-"""Decides whether renames, replayed in the order in which they are told, give the mapping that they are; any mapping."""
+"""Changes, replayed in order, give the files that they were derived from."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ NAMES = [b"%c" % letter for letter in b"abcdefgh"]
 
 @st.composite
 def renames(draw: st.DrawFn) -> dict[bytes, bytes]:
-    """Return where files went: no two to one place, none to where it was; chains, cycles and trees of both."""
+    """Return any renames: no two to one path, none to its own; chains, cycles and trees of both."""
     old_paths = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
     paths = draw(st.permutations(NAMES))
     return {old: new for old, new in zip(old_paths, paths, strict=False) if old != new}
 
 
 def entry_of(path: bytes, content: int) -> Entry:
-    """Return a file with a content of its own."""
     return Entry(path, size=content, mtime_ns=content, ctime_ns=0, inode=content)
 
 
 def replay(files: dict[bytes, int], changes: list[Change]) -> dict[bytes, int]:
-    """Do to paths and contents what changes say; each must make sense where it stands."""
+    """Apply changes to paths and contents; each must fit the changes before it."""
     known = dict(files)
     for change in changes:
         path, content = change.entry.path, change.entry.size
@@ -55,7 +54,6 @@ def replay(files: dict[bytes, int], changes: list[Change]) -> dict[bytes, int]:
 def test_moves_replayed_are_the_mapping(
     moves: dict[bytes, bytes], standing: set[bytes], types: set[ChangeType]
 ) -> None:
-    """Chains, cycles and replaced files end where they ended, no path is read after it is gone, and the index agrees."""
     files = {
         path: number
         for number, path in enumerate(NAMES, start=1)
@@ -82,10 +80,9 @@ def test_moves_replayed_are_the_mapping(
     old=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
     new=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
 )
-def test_seen_and_gone_replayed_are_the_difference(
+def test_compared_and_deleted_replayed_are_the_difference(
     old: dict[bytes, int], new: dict[bytes, int]
 ) -> None:
-    """Comparing any reading with any index tells exactly what leads from the one to the other."""
     rows = {
         path: Row(number, entry_of(path, content))
         for number, (path, content) in enumerate(old.items())

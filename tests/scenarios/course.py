@@ -1,36 +1,30 @@
-"""Runs scenarios through a real server and a real client, many side by side, and holds what was told against what they expect."""
+"""Runs scenarios through a real server and a real client, many at once, and checks the events."""
 
 from __future__ import annotations
 
 import os
 from base64 import b64decode
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from scenarios.script import read_script, written
+from scenarios.script import Script, read_script, written
 from scenarios.steps import Stage
-from support.client import Client
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
-    from pathlib import Path
-
-    from scenarios.script import Script
-    from support.client import Contract, Event, Stream
-    from support.server import ServerProcess
+from support.client import Client, Contract, Event, Stream
+from support.server import ServerProcess
 
 DIRECTORY = {"poll_interval": "200ms", "settle": "500ms"}
 AT_ONCE = 64
 MARK = ".mark"
 PATIENCE_S = 20.0
-"""How long to wait for events before what has come is held against what was expected."""
+"""Seconds to wait for events before those that came are compared with the expected ones."""
 ROUNDS = 2
-"""A step's events can be caused by a timer that a timer has set; each round outlasts one."""
+"""A step's events can be due to a timer that a timer has set; each round outlasts one."""
 
 
 class Case(NamedTuple):
@@ -40,12 +34,12 @@ class Case(NamedTuple):
     mode: str
 
     def __str__(self) -> str:
-        """Return the name under which its test is found."""
+        """Return the name of its test."""
         return f"{self.script.name}-{self.mode}"
 
 
 def cases(directory: Path) -> list[Case]:
-    """Return the scenarios whose files are in a directory.
+    """Return the scenarios of a directory.
 
     Raises:
         ValueError: See ``read_script``.
@@ -55,7 +49,7 @@ def cases(directory: Path) -> list[Case]:
 
 
 def selected_cases(session: pytest.Session, test: Callable[..., None]) -> list[Case]:
-    """Return the scenarios with which a session will call a test."""
+    """Return the scenarios for which a session calls a test."""
     calls: list[dict[str, Any]] = [
         dict(item.callspec.params)
         for item in session.items
@@ -65,7 +59,7 @@ def selected_cases(session: pytest.Session, test: Callable[..., None]) -> list[C
 
 
 def configuration(case: Case, root: Path) -> dict[str, Any]:
-    """Return the configuration of a scenario; a path in it is relative to the root, and marks pass its filter."""
+    """Return the configuration of a scenario; its path is relative to the root, marks pass it."""
     config = case.script.config
     directory = {"mode": case.mode} | DIRECTORY | config.get("directory", {})
     directory["path"] = os.path.normpath(root / directory.get("path", "."))
@@ -75,23 +69,23 @@ def configuration(case: Case, root: Path) -> dict[str, Any]:
     return config | include | {"directory": directory}
 
 
-def say(event: Event) -> str:
-    """Return an event as scenarios write it."""
+def describe(event: Event) -> str:
+    """Return an event in the notation of scenarios."""
     path = b64decode(event["path_b64"]) if event["path_b64"] else event["path"].encode()
     paths = [event["old_path"].encode(), path] if event["old_path"] else [path]
     return " ".join([event["type"], *map(written, paths)])
 
 
 def by_path(events: Iterable[str]) -> dict[str, list[str]]:
-    """Return what was said about each path, in order."""
-    said: dict[str, list[str]] = defaultdict(list)
+    """Return the events of each path, in order."""
+    grouped: dict[str, list[str]] = defaultdict(list)
     for event in events:
-        said[event.split()[-1]].append(event)
-    return said
+        grouped[event.split()[-1]].append(event)
+    return grouped
 
 
 class Course:
-    """A scenario under way: what its stream was told since the last look."""
+    """A running scenario: the events of its stream since the last call."""
 
     def __init__(self, stream: Stream, root: Path) -> None:
         self._stream = stream
@@ -99,22 +93,22 @@ class Course:
         self._seen = 0
         self._marks = 0
 
-    def told(self, count: int) -> list[str]:
-        """Wait for so many events, then until all is quiet; return all that have come."""
+    def new_events(self, count: int) -> list[str]:
+        """Wait for a number of events, then until all is quiet; return the events that came."""
         self._stream.wait_some(lambda events: len(events) >= self._seen + count, PATIENCE_S)
         for _ in range(ROUNDS):
             self._outlast_settle()
-        news = [say(event) for event in self._news()]
+        found = [describe(event) for event in self._unseen()]
         self._seen = len(self._stream.events)
-        return news
+        return found
 
-    def _news(self) -> list[Event]:
+    def _unseen(self) -> list[Event]:
         return [
             event for event in self._stream.events[self._seen :] if not event["path"].endswith(MARK)
         ]
 
     def _outlast_settle(self) -> None:
-        """Write a file and keep it open: it is told when it was quiet for the settle time, so after all that was quiet before."""
+        """Wait for a file that is held open: it is reported after everything quiet before it."""
         self._marks += 1
         mark = self._root / f"{self._marks}{MARK}"
         with mark.open("wb", buffering=0) as file:
@@ -133,9 +127,9 @@ def run(case: Case, client: Client, place: Path) -> None:
         for step in case.script.steps:
             stage.take(step.words)
             if step.expected is not None:
-                told = course.told(len(step.expected))
-                assert by_path(told) == by_path(step.expected), (
-                    f"{case.script.name}.txt, line {step.line}: told {told}"
+                found = course.new_events(len(step.expected))
+                assert by_path(found) == by_path(step.expected), (
+                    f"{case.script.name}.txt, line {step.line}: found {found}"
                 )
 
 
@@ -146,7 +140,7 @@ def side_by_side(
     contract: Contract,
     factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[None]]]:
-    """Run scenarios side by side, since what each does most of the time is wait; provide what comes of each, by its name."""
+    """Run scenarios at once, since each mostly waits; provide the outcomes by name."""
     with closing(Client(server.address, contract)) as client, ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             str(case): pool.submit(run, case, client, factory.mktemp("scenario"))

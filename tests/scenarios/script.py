@@ -1,38 +1,36 @@
-r"""Reads scenario files. Knows nothing of directories, servers and streams.
+r"""Reads scenario files.
 
     # What the scenario proves, in a sentence.
     modes: notify poll                          # optional; notify where it is missing
-    config: {exclude: ["*.tmp"]}                # optional; what the configuration has beside the directory
+    config: {exclude: ["*.tmp"]}                # optional; more keys of the configuration
 
     write a 10              -> created a
     write b.tmp 20
     rename b.tmp a          -> modified a
     delete b                -> deleted b
 
-Steps above a line "start" are taken before the stream starts; without such a line nothing is there then. Steps without an arrow run on
-into the next one; after an arrow stand the events that must have come of all steps since the last, and no others. The order of events
-counts for each path.
+Steps above a line "start" are taken before the stream starts; without such a line the directory is
+empty then. A step without an arrow runs on into the next one. After an arrow stand the events of
+all steps since the last arrow, and no others. The order of events counts for each path.
 
-Names are written as they are; ``\xNN`` is any byte, and spaces, commas, backslashes and what cannot be printed must be written so in
-events. ``{text*3}`` is ``texttexttext``. ``{0..99}`` makes a hundred steps or events of one, counting in all of its words together; two
-of them in one word make each pair.
+``\xNN`` in a name is any byte; spaces, commas, backslashes and unprintable characters must be
+written so in events. ``{text*3}`` is ``texttexttext``. ``{0..99}`` makes a hundred steps or events
+of one, counting in all of its words together; two ranges in one word make each pair.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from scenarios.steps import COMMANDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 ARROW = "->"
 START = "start"
@@ -45,7 +43,7 @@ _BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line: a command with its arguments, and the events that must have come after it; None where the next line goes on."""
+    """A line: a command with its arguments, and its events; None if the next line goes on."""
 
     line: int
     words: tuple[str, ...]
@@ -57,9 +55,9 @@ class Script:
     """One scenario file.
 
     Attributes:
-        name: Of the file, without its suffix.
-        modes: In which it is run.
-        config: What the configuration has beside path and mode of the directory.
+        name: Name of the file, without its suffix.
+        modes: The modes in which it is run.
+        config: The configuration beside path and mode of the directory.
         before: Steps before the stream starts.
         steps: In order.
     """
@@ -75,7 +73,8 @@ def read_script(file: Path) -> Script:
     """Return the scenario in a file.
 
     Raises:
-        ValueError: It has no sentence about what it proves, a line is not understood, or its end expects nothing.
+        ValueError: It does not begin with a sentence, a line is malformed, or its last step
+            expects nothing.
     """
     lines = file.read_text(encoding="utf-8").splitlines()
     modes: tuple[str, ...] = ("notify",)
@@ -100,7 +99,7 @@ def read_script(file: Path) -> Script:
 
 
 def written(path: bytes) -> str:
-    r"""Return a path as events of scenarios have it: in words without spaces, with ``\xNN`` for what is no plain text."""
+    r"""Return a path in the notation of events, with ``\xNN`` for what is no plain text."""
     text = path.decode("utf-8", "surrogateescape")
     return "".join(
         char if char.isprintable() and char not in " ,\\" else _escaped(char) for char in text
@@ -131,7 +130,7 @@ def _repeated(text: str) -> str:
 
 
 def _spread(words: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the words once for each number of their ranges; words without a range stay the same.
+    """Yield the words for each number of their ranges; words without a range stay the same.
 
     Raises:
         ValueError: Two words have ranges of different lengths.

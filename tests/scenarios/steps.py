@@ -1,4 +1,4 @@
-"""Takes the steps of scenarios in a directory. Knows nothing of their files, of servers and of streams."""
+"""Takes the steps of scenarios in a directory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from pathlib import Path
+from typing import Self
 
 TOOL_TIMEOUT_S = 60
 DRIP_PAUSE_S = 0.05
@@ -23,7 +21,7 @@ RENAME_EXCHANGE = 2
 
 
 class Stage:
-    """A directory with the files in it that steps hold open; as a context manager it closes them at the end.
+    """A directory, and the files in it that steps hold open until the end of the context.
 
     Args:
         root: The directory.
@@ -44,12 +42,12 @@ class Stage:
             self.release(path)
 
     def take(self, words: tuple[str, ...]) -> None:
-        """Do what the words of a step say."""
+        """Take a step."""
         command, *arguments = words
         COMMANDS[command](self, *arguments)
 
     def hold(self, path: str, flags: int) -> int:
-        """Return the descriptor of a file that is held open; it is opened if it is not."""
+        """Return the descriptor of a file that is held open from now on."""
         if path not in self._held:
             self._held[path] = os.open(self.root / path, flags | os.O_RDWR | os.O_CLOEXEC, 0o644)
         return self._held[path]
@@ -78,7 +76,7 @@ def _hold(stage: Stage, path: str, size_bytes: str = "1") -> None:
 
 
 def _drip(stage: Stage, path: str, duration_s: str) -> None:
-    """Write a file bit by bit for so long, with short pauses, and close it."""
+    """Write a file bit by bit, with short pauses, and close it after some seconds."""
     end_s = time.monotonic() + float(duration_s)
     with (stage.root / path).open("ab", buffering=0) as file:
         while time.monotonic() < end_s:
@@ -87,14 +85,14 @@ def _drip(stage: Stage, path: str, duration_s: str) -> None:
 
 
 def _map(stage: Stage, path: str, text: str) -> None:
-    """Write the beginning of a file through a mapping, and keep it open: the kernel notifies of nothing."""
+    """Write the beginning of a file through a mapping, without any event of the kernel."""
     with mmap.mmap(stage.hold(path, 0), 0) as mapped:
         mapped[: len(text)] = text.encode()
         mapped.flush()
 
 
 def _forge(stage: Stage, path: str) -> None:
-    """Replace the content of a file by as many other bytes, and restore its times before it is closed."""
+    """Replace the content of a file by as many bytes, and restore its times before the close."""
     with (stage.root / path).open("r+b", buffering=0) as file:
         found = (stage.root / path).stat()
         file.write(b"f" * found.st_size)
@@ -109,7 +107,7 @@ def _exchange(stage: Stage, one: str, other: str) -> None:
 
 
 def _run(stage: Stage, *command: str) -> None:
-    """Run a program in the directory; what it prints is shown if it fails."""
+    """Run a program in the directory; show its output if it fails."""
     done = subprocess.run(
         command,
         cwd=stage.root,
@@ -122,7 +120,7 @@ def _run(stage: Stage, *command: str) -> None:
 
 
 def _project(stage: Stage, volume: str, *keys: str) -> None:
-    """Write ``key=content`` into a ConfigMap, a Secret or a projected volume, with the calls of Kubernetes' AtomicWriter in their order."""
+    """Write keys of a projected volume with the calls of Kubernetes' AtomicWriter, in order."""
     root = stage.root / volume
     former = (root / "..data").readlink() if (root / "..data").is_symlink() else None
     version = root / stage.version()
@@ -163,7 +161,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "touch": lambda stage, path: (stage.root / path).touch(),
     "utime": lambda stage, path, time_s: os.utime(stage.root / path, (int(time_s), int(time_s))),
     "symlink": lambda stage, path, target: (stage.root / path).symlink_to(target),
-    # Without times: to set them after a file was closed is a change of its own.
+    # Without times: setting them after the close would be a change of its own.
     "copy-tree": lambda stage, source, path: shutil.copytree(
         stage.root / source, stage.root / path, copy_function=shutil.copyfile
     ),

@@ -1,21 +1,18 @@
-"""What tests on real files share: filling a directory, changing it all the time, and permissions that bind the super-user too."""
+"""Fills directories, changes them all the time, and makes permissions bind root too."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+from pathlib import Path
 
 NOBODY_ID = 65534
 
 
 def fill(root: Path, *names: str) -> None:
-    """Make files with their directories, each with its name as content; ``a>b`` makes a link ``a`` to ``b``."""
+    """Make files, each with its name as content, and their directories; ``a>b`` is a link to b."""
     for name in names:
         path, arrow, target = name.partition(">")
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +24,7 @@ def fill(root: Path, *names: str) -> None:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Let permissions bind while the block runs, for the super-user too."""
+    """Run the block without the privileges of root."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY_ID)
@@ -39,7 +36,7 @@ def unprivileged() -> Iterator[None]:
 
 @contextmanager
 def happening(act: Callable[[], None]) -> Iterator[None]:
-    """Do something again and again beside the block."""
+    """Call a function again and again in a thread while the block runs."""
     is_over = threading.Event()
 
     def run() -> None:

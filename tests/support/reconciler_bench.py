@@ -1,10 +1,11 @@
-"""A reconciler on a place in memory, and what it has told."""
+"""A reconciler on a place in memory, and the changes that it reports."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
@@ -13,17 +14,12 @@ from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
+from watcher.sources.protocol import Batch, Observation
 from watcher.spec import DirectorySpec, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from watcher.sources.protocol import Batch, Observation
 
 
 class MemoryBatch:
-    """Some entries, with a note that they were read; see ``protocol.Batch``."""
+    """Some entries, which record that they were read; see ``protocol.Batch``."""
 
     def __init__(self, place: MemoryPlace, entries: list[Entry]) -> None:
         self.unsettled = [entry.path for entry in entries if entry.path in place.unsettled]
@@ -33,13 +29,12 @@ class MemoryBatch:
 
     @property
     def entries(self) -> list[Entry]:
-        """See ``protocol.Batch``."""
         self._place.read.append(b"".join(entry.path for entry in self._entries).decode())
         return self._entries
 
 
 class MemoryScan:
-    """A reading of a place in memory, three entries at a time; see ``protocol.Scan``."""
+    """A reading of a place in memory in batches of three; see ``protocol.Scan``."""
 
     def __init__(self, place: MemoryPlace, prefix: bytes) -> None:
         self.prefix = prefix
@@ -47,7 +42,7 @@ class MemoryScan:
         self._place = place
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield what was met a moment before, then what is there; what happens meanwhile happens before the second batch of that."""
+        """Yield ``twice``, then the files; call ``meanwhile`` after the first batch of them."""
         place = self._place
         if place.twice:
             yield MemoryBatch(place, place.twice)
@@ -67,12 +62,22 @@ class MemoryScan:
         self.unread += place.unread
 
     def verification_scan(self, missing: int) -> MemoryScan | None:
-        """Return another reading, if the place wants more than so many missing entries to be looked for twice."""
         return MemoryScan(self._place, self.prefix) if missing > self._place.believed else None
 
 
 class MemoryPlace(MemoryFiles):
-    """A source that reads a dictionary; see ``protocol.Source``."""
+    """A source that reads a dictionary; see ``protocol.Source``.
+
+    Attributes:
+        unread: Prefixes that cannot be read.
+        unsettled: Paths of files that are still being written.
+        ready: The next observations.
+        meanwhile: Called once, during a scan.
+        has_digests: Whether batches have digests.
+        believed: Number of missing entries above which a scan must be verified.
+        twice: Entries that a scan yields before the others.
+        read: The batches that were read, each as its paths in a row.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +100,7 @@ class MemoryPlace(MemoryFiles):
             self.files[path] = Entry(**(entry._asdict() | values))
 
     def rename(self, old_path: bytes, path: bytes) -> None:
-        """Rename a file, or all files below a directory."""
+        """Rename a file, or all files below a prefix."""
         for old in [
             old
             for old in self.files
@@ -105,12 +110,10 @@ class MemoryPlace(MemoryFiles):
             self.files[new] = self.files.pop(old)._replace(path=new)
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> MemoryScan:
-        """See ``protocol.Source``."""
         del settled_only
         return MemoryScan(self, prefix)
 
     def observe(self) -> Iterator[Observation]:
-        """See ``protocol.Source``."""
         while self.ready:
             yield self.ready.popleft()
 
@@ -138,16 +141,16 @@ class Bench:
             self._checkpoint,
             FakeClock(),
         )
-        self._told = 0
+        self._reported_seq = 0
 
     def _checkpoint(self, count: int) -> None:
         if self.interrupt_at is not None and count >= self.interrupt_at:
             raise Interrupted
 
     def scan(self) -> str:
-        """Scan and return what was told."""
+        """Scan and return the changes."""
         self.reconciler.scan(is_baseline=False)
-        return self.told()
+        return self.changes()
 
     def baseline(self, *paths: bytes) -> None:
         """Make files and record them silently."""
@@ -155,18 +158,18 @@ class Bench:
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
         self.detector.appearance = lambda _path: Appearance.NEW
-        assert self.told() == ""
+        assert self.changes() == ""
 
     def apply(self, *observations: Observation) -> str:
-        """Apply observations and return what was told."""
+        """Apply observations and return the changes."""
         for observation in observations:
             self.reconciler.apply(observation)
-        return self.told()
+        return self.changes()
 
-    def told(self) -> str:
+    def changes(self) -> str:
         """Return the changes since the last call."""
-        payloads = self.store.journal.read(self._told, limit=10_000, max_bytes=1 << 30)
-        self._told = self.store.journal.next_seq - 1
+        payloads = self.store.journal.read(self._reported_seq, limit=10_000, max_bytes=1 << 30)
+        self._reported_seq = self.store.journal.next_seq - 1
         events = [json.loads(payload.data) for payload in payloads]
         return ", ".join(
             " ".join(filter(None, [event["type"], event["old_path"], event["path"]]))

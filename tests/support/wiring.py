@@ -1,23 +1,18 @@
-"""What tests that put the real parts together share: notifications of the kernel, an outbox that may lose power, who may watch what."""
+"""Real parts for tests: the kernel's notifications, and an outbox that may lose power."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 
 from watcher.delivery.outbox import Outbox
 from watcher.errors import NotFoundError
+from watcher.model import ChangeSet
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.root import Root
-from watcher.spec import DirectorySpec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from watcher.model import ChangeSet
-    from watcher.spec import AuthorizedSpec
+from watcher.spec import AuthorizedSpec, DirectorySpec
 
 JOIN_DEADLINE_S = 10.0
 
@@ -30,13 +25,13 @@ class FallibleOutbox(Outbox):
     """The outbox, until power fails.
 
     Attributes:
-        commits_left: So many commits succeed, and the next one does not; None for no end.
+        commits_left: Number of commits that succeed; None for all.
     """
 
     commits_left: int | None = None
 
     def commit(self, step: ChangeSet) -> None:
-        """See ``Outbox``.
+        """Commit, unless power fails.
 
         Raises:
             PowerFailure: Nothing was written.

@@ -11,8 +11,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from watcher.filesystem.paths import is_inside, real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 FDINFO = Path("/proc/self/fdinfo")
@@ -63,72 +67,69 @@ class Mount:
         return _SUBPATH.search(self.root) is not None
 
 
-def parse_mountinfo(text: str) -> list[Mount]:
-    """Return the mounts of a table, in its order; malformed lines are left out."""
-    mounts = []
-    for line in text.split("\n"):
-        left, separator, right = line.partition(" - ")
-        fields, kinds = left.split(" "), right.split(" ")
-        if separator and len(fields) >= 6:  # noqa: PLR2004 - the six fixed fields of the format
-            mount_id = int(fields[0]) if fields[0].isdecimal() else -1
-            mounts.append(
-                Mount(_unescape(fields[4]), kinds[0], _unescape(fields[3]), fields[5], mount_id)
-            )
-    return mounts
+@dataclass(frozen=True, slots=True)
+class MountTable:
+    """The mounts of a process, in the order of the kernel's table; paths are free of links."""
+
+    mounts: Sequence[Mount]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the table of a mountinfo file; malformed lines are left out."""
+        mounts = []
+        for line in text.split("\n"):
+            left, separator, right = line.partition(" - ")
+            fields, kinds = left.split(" "), right.split(" ")
+            if separator and len(fields) >= 6:  # noqa: PLR2004 - the six fixed fields of the format
+                mount_id = int(fields[0]) if fields[0].isdecimal() else -1
+                mounts.append(
+                    Mount(_unescape(fields[4]), kinds[0], _unescape(fields[3]), fields[5], mount_id)
+                )
+        return cls(mounts)
+
+    @classmethod
+    def read(cls) -> Self:
+        """Return the table of this process; empty if there is none."""
+        try:
+            return cls.parse(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
+        except OSError:
+            return cls([])
+
+    def by_id(self, mount_id: int | None) -> Mount | None:
+        """Return the mount with an id; None if there is none."""
+        return next((mount for mount in self.mounts if mount.mount_id == mount_id), None)
+
+    def holding(self, path: str) -> Mount | None:
+        """Return the mount that holds a path; None if the table is empty."""
+        holding = [mount for mount in self.mounts if is_inside(path, mount.point)]
+        # Of several mounts at one point the last in the table is on top.
+        return max(reversed(holding), key=lambda mount: len(mount.point), default=None)
+
+    def inside(self, directory: str) -> list[Mount]:
+        """Return the mounts at or below a directory, in the order of the table."""
+        return [mount for mount in self.mounts if is_inside(mount.point, directory)]
 
 
-def mount_of(path: str, mounts: list[Mount] | None = None) -> Mount | None:
-    """Return the mount that holds an absolute path, its links resolved; None if there is no table.
+def mount_of(path: str) -> Mount | None:
+    """Return the mount of this process that holds an absolute path; None if it is unknown.
 
     Args:
-        path: The path; it need not exist.
-        mounts: The table to look the path up in by its name; by default the table of this process,
-            in which an existing path is found by its mount id.
+        path: It need not exist; then the mount is that of the directory above it.
     """
-    if mounts is None:
-        mounts, mount_id = _mounts(), _mount_id_at(path)
-        exact = [mount for mount in mounts if mount.mount_id == mount_id]
-        if exact:
-            return exact[0]
-    real = real_path(path)
-    holding = [mount for mount in mounts if is_inside(real, mount.point)]
-    # Of several mounts at one point the last in the table is on top.
-    return (
-        max(enumerate(holding), key=lambda item: (len(item[1].point), item[0]))[1]
-        if holding
-        else None
-    )
+    table = MountTable.read()
+    return table.by_id(_mount_id_at(path)) or table.holding(real_path(path))
+
+
+def subpath_mounts(path: str) -> list[Mount]:
+    """Return the subPath mounts that hold a directory or lie at or below it; may be empty."""
+    own, inside = mount_of(path), MountTable.read().inside(real_path(path))
+    shown = ([own] if own else []) + [mount for mount in inside if mount != own]
+    return [mount for mount in shown if mount.is_subpath]
 
 
 def is_mounted_here(fd: int) -> bool:
     """Return whether a descriptor's file is on a mount of this process; False if unknown."""
-    mount_id = _mount_id(fd)
-    return any(mount.mount_id == mount_id for mount in _mounts())
-
-
-def subpath_mounts(path: str, mounts: list[Mount] | None = None) -> list[Mount]:
-    """Return the subPath mounts that hold a directory or lie at or below it; may be empty.
-
-    Args:
-        path: Absolute path of the directory.
-        mounts: The table; by default that of this process.
-    """
-    own = mount_of(path, mounts)
-    real = real_path(path)
-    below = [
-        mount
-        for mount in (_mounts() if mounts is None else mounts)
-        if is_inside(mount.point, real) and mount != own
-    ]
-    return [mount for mount in ([own] if own else []) + below if mount.is_subpath]
-
-
-def _mounts() -> list[Mount]:
-    """Return the mount table of this process; empty if there is none."""
-    try:
-        return parse_mountinfo(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
-    except OSError:
-        return []
+    return MountTable.read().by_id(_mount_id(fd)) is not None
 
 
 def _mount_id_at(path: str) -> int | None:

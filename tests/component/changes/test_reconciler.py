@@ -1,8 +1,9 @@
-"""Decides whether what a source reads becomes the right changes, and no failure becomes a deletion; the source is a place in memory."""
+"""The reconciler over a place in memory and a real state file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -13,26 +14,20 @@ from watcher.errors import UnavailableError
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection, LinksChanged, Rename, Renames, Subtree
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Return a bench on a fresh state file."""
+    """Provide a reconciler on a new state file."""
     bench = Bench(tmp_path / "state.db")
     yield bench
     bench.store.close()
 
 
 def many(count: int, prefix: bytes = b"") -> list[bytes]:
-    """Return paths."""
     return [prefix + b"%04d" % number for number in range(count)]
 
 
-def test_scans_tell_each_difference_once(bench: Bench) -> None:
-    """What appeared, changed and went between two scans is told once, and an unchanged place is not."""
+def test_scans_report_each_difference_once(bench: Bench) -> None:
     bench.place.put(b"a", b"b", b"c", b"d")
     assert bench.scan() == "created a, created b, created c, created d"
     bench.place.put(b"b", size=2)
@@ -52,22 +47,22 @@ def test_scans_tell_each_difference_once(bench: Bench) -> None:
         ({"storage_class": "GLACIER"}, "poll", ""),
     ],
 )
-def test_what_a_scan_says_of_a_difference(
+def test_what_a_scan_reports_of_a_difference(
     bench: Bench, values: dict[str, int | str], mode: str, expected: str
 ) -> None:
-    """A ctime alone is told by a scan, but where notifications work only after another look; a storage class never is."""
+    """With notifications a different ctime alone is reported after a recheck only."""
     bench.baseline(b"f")
     bench.place.mode = mode
     bench.place.put(b"f", **values)
     assert bench.scan() == expected
-    is_doubtful = mode == "notify" and values == {"ctime_ns": 2}
-    assert bench.place.rechecked == ({b"f"} if is_doubtful else set())
-    assert bench.apply(bench.place.inspect([b"f"])) == ("modified f" if is_doubtful else "")
+    is_deferred = mode == "notify" and values == {"ctime_ns": 2}
+    assert bench.place.rechecked == ({b"f"} if is_deferred else set())
+    assert bench.apply(bench.place.inspect([b"f"])) == ("modified f" if is_deferred else "")
     assert bench.scan() == ""
 
 
 def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:
-    """Of the batches abc, def and gh only those are read that are not as the last scan met them; what they miss is gone all the same."""
+    """Entries that are missing from the other batches are gone all the same."""
     bench.place.has_digests = True
     bench.baseline(*(bytes([letter]) for letter in b"abcdefgh"))
     assert bench.place.read == ["abc", "def", "gh"]
@@ -84,7 +79,7 @@ def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:
 def test_batches_are_forgotten_when_rows_have_changed_since(
     bench: Bench, *, break_off: bool
 ) -> None:
-    """A file that is as it was two readings ago is told, though the last whole scan met its batch just like this."""
+    """A file that is as it was two readings ago differs from its row."""
     bench.place.has_digests = True
     bench.baseline(b"a", b"b", b"c", b"d")
     former = bench.place.files[b"a"]
@@ -94,7 +89,7 @@ def test_batches_are_forgotten_when_rows_have_changed_since(
         with pytest.raises(Interrupted):
             bench.scan()
         bench.interrupt_at = None
-        assert bench.told() == "modified a"
+        assert bench.changes() == "modified a"
     else:
         assert bench.apply(bench.place.inspect([b"a"])) == "modified a"
     bench.place.files[b"a"] = former
@@ -102,7 +97,7 @@ def test_batches_are_forgotten_when_rows_have_changed_since(
 
 
 def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
-    """A batch that stands for a row which this scan has met already may not be passed over: the row may have changed since."""
+    """Its row may have changed since the first time."""
     bench.place.has_digests = True
     bench.baseline(b"a", b"b", b"c", b"d")
     bench.place.twice = [bench.place.files[b"d"]._replace(size=9)]
@@ -111,10 +106,10 @@ def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
     assert bench.scan() == ""
 
 
-def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_before(
+def test_an_unnotified_ctime_is_reported_when_it_was_expected(
     bench: Bench,
 ) -> None:
-    """The hint of a chmod may be on its way; so each new ctime is put off once more, and told when it is met again."""
+    """The notification of a chmod may be on its way, so each new ctime is rechecked once."""
     bench.baseline(b"f")
     bench.place.mode = "notify"
     for ctime_ns, before in [(2, None), (3, 2)]:
@@ -131,7 +126,6 @@ def test_a_look_that_nothing_was_heard_of_tells_a_ctime_only_when_it_was_met_bef
 
 
 def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
-    """A link whose target was replaced by one with the same digest is silent; another digest, a new and a lost key are told."""
     for path in (b"a", b"b", b"c"):
         bench.place.put(path, etag="x", is_link=True)
     bench.baseline()
@@ -144,8 +138,7 @@ def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) ->
     assert bench.apply(LinksChanged()) == ""
 
 
-def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
-    """However many links there are, each is looked at."""
+def test_all_links_are_inspected(bench: Bench) -> None:
     paths = many(2100)
     bench.place.put(*paths, is_link=True)
     bench.baseline()
@@ -155,7 +148,7 @@ def test_links_are_looked_at_in_pieces(bench: Bench) -> None:
 
 
 def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
-    """Entries below a prefix that could not be read stay, and are told as deleted once it can be read and they are gone."""
+    """It is reported as deleted once it can be read."""
     bench.baseline(b"in/a", b"in/sub/b", b"out")
     bench.place.files.clear()
     bench.place.unread = [b"in/sub/"]
@@ -164,13 +157,13 @@ def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
     assert bench.scan() == "deleted in/sub/b"
 
 
-def test_what_is_being_written_is_neither_told_nor_gone(bench: Bench) -> None:
-    """A path that is not settled keeps its row, or its lack of one, until a later look; so many of them are no loss to be held."""
+def test_what_is_being_written_is_neither_reported_nor_gone(bench: Bench) -> None:
+    """It keeps its row or its lack of one, and is no loss to be held."""
     bench.baseline(b"old", *many(200))
     bench.place.put(b"old", b"new", size=5)
     bench.place.unsettled = set(bench.place.files)
     assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.told() == ""
+    assert bench.changes() == ""
     bench.place.unsettled = set()
     assert bench.apply(bench.place.inspect([b"old", b"new"])) == "modified old, created new"
 
@@ -187,20 +180,19 @@ def test_what_is_being_written_is_neither_told_nor_gone(bench: Bench) -> None:
 def test_the_loss_of_most_is_held_until_seen_twice(
     bench: Bench, entries: int, lost: int, held: int
 ) -> None:
-    """Deletions of more than a hundred and more than half wait for a second scan that agrees; fewer are told at once."""
     paths = many(entries)
     bench.baseline(*paths)
     for path in paths[:lost]:
         del bench.place.files[path]
     assert bench.reconciler.scan(is_baseline=False).held == held
-    assert bench.told().count("deleted") == lost - held
+    assert bench.changes().count("deleted") == lost - held
     assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.told().count("deleted") == held
+    assert bench.changes().count("deleted") == held
     assert bench.store.index.entries == entries - lost
 
 
-def test_many_are_looked_for_twice(bench: Bench) -> None:
-    """What a second reading meets is not gone; what it lacks too is told. Batches that one of the readings before it had are not read."""
+def test_many_missing_entries_are_verified(bench: Bench) -> None:
+    """Only what the verification scan does not find either is gone."""
     bench.place.has_digests = True
     bench.baseline(*many(9))
     lost = {path: bench.place.files.pop(path) for path in many(6)}
@@ -216,7 +208,7 @@ def test_many_are_looked_for_twice(bench: Bench) -> None:
 
 
 def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
-    """When the entries are back at the second scan nothing is told, and a later loss is held anew."""
+    """A later loss is held anew."""
     bench.baseline(*many(200))
     files, bench.place.files = bench.place.files, {}
     assert bench.reconciler.scan(is_baseline=False).held == 200
@@ -224,11 +216,11 @@ def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
     assert bench.scan() == ""
     bench.place.files.clear()
     assert bench.reconciler.scan(is_baseline=False).held == 200
-    assert bench.told() == ""
+    assert bench.changes() == ""
 
 
 def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the source finds that what a scan lacks is there all the same, the place is unavailable, each time, and nothing is held."""
+    """The source can disprove it, so the place is unavailable each time."""
 
     def find_all_there(paths: Sequence[bytes]) -> Sequence[bytes]:
         raise UnavailableError(f"{len(paths)} are there all the same")
@@ -246,22 +238,22 @@ def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
-    """Entries that could not be read are no deletions, so they neither hold others back nor count as a first scan that agrees."""
+    """Nor does it count as a first scan that agrees."""
     bench.baseline(*many(200, b"big/"), b"small")
     bench.place.unread = [b"big/"]
     del bench.place.files[b"small"]
     assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.told() == "deleted small"
+    assert bench.changes() == "deleted small"
     bench.place.unread, bench.place.files = [], {}
     assert bench.reconciler.scan(is_baseline=False).held == 200
-    assert bench.told() == ""
+    assert bench.changes() == ""
 
 
 @pytest.mark.parametrize("failure", [Interrupted, UnavailableError("torn")])
 def test_a_scan_left_in_the_middle_deletes_nothing(
     bench: Bench, failure: Exception | type[Exception]
 ) -> None:
-    """What was not met when a scan broke off is not gone; what was found until then is told, and the next scan tells the rest."""
+    """The next scan reports the rest."""
     bench.baseline(*many(20))
     del bench.place.files[b"0001"], bench.place.files[b"0019"]
     bench.place.put(b"0000", b"0018", size=2)
@@ -272,12 +264,12 @@ def test_a_scan_left_in_the_middle_deletes_nothing(
     bench.place.meanwhile = fail
     with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
         bench.reconciler.scan(is_baseline=False)
-    assert bench.told() == "modified 0000"
+    assert bench.changes() == "modified 0000"
     assert bench.scan() == "modified 0018, deleted 0001, deleted 0019"
 
 
 def test_an_interrupted_scan_is_no_witness(bench: Bench) -> None:
-    """A checkpoint that breaks off a scan leaves the index as it is; a loss seen by half a scan is not a loss seen once."""
+    """A loss that half a scan saw was not seen once."""
     bench.baseline(*many(200))
     for path in many(199):
         del bench.place.files[path]
@@ -300,7 +292,7 @@ def test_an_interrupted_scan_is_no_witness(bench: Bench) -> None:
 def test_a_rename_while_a_scan_runs_is_a_rename(
     bench: Bench, old_path: bytes, path: bytes, expected: str
 ) -> None:
-    """A file or directory moved from what a scan has read to what it has not, or back, is neither created nor deleted by its sweep."""
+    """From what the scan has read to what it has not, or back."""
     bench.baseline(
         *(
             path
@@ -310,7 +302,7 @@ def test_a_rename_while_a_scan_runs_is_a_rename(
     )
     if old_path == b"z":
         del bench.place.files[b"a"]
-        bench.scan(), bench.told()
+        bench.scan(), bench.changes()
 
     def rename() -> None:
         bench.place.rename(old_path, path)
@@ -321,8 +313,8 @@ def test_a_rename_while_a_scan_runs_is_a_rename(
     assert bench.scan() == ""
 
 
-def test_what_comes_and_goes_while_a_scan_runs_is_told_once(bench: Bench) -> None:
-    """Hints applied between two batches neither hide a later difference from the sweep nor make it tell one twice."""
+def test_what_comes_and_goes_while_a_scan_runs_is_reported_once(bench: Bench) -> None:
+    """Observations applied between two batches neither hide a difference nor repeat one."""
     bench.baseline(*many(12))
     del bench.place.files[b"0005"]
 
@@ -339,8 +331,8 @@ def test_what_comes_and_goes_while_a_scan_runs_is_told_once(bench: Bench) -> Non
     assert bench.scan() == ""
 
 
-def test_a_sweep_asks_before_it_deletes(bench: Bench) -> None:
-    """A file that a scan missed because it was renamed behind its back, without a hint, is still there and is not told as deleted."""
+def test_a_deletion_is_confirmed_first(bench: Bench) -> None:
+    """A file may be renamed behind the scan's back, without a hint."""
     bench.baseline(*many(9))
     missed = bench.place.files.pop(b"0008")
 
@@ -352,7 +344,7 @@ def test_a_sweep_asks_before_it_deletes(bench: Bench) -> None:
 
 
 def test_a_subtree_is_compared_alone(bench: Bench) -> None:
-    """Scanning a subtree tells what changed below it and judges nothing beside it, not even a name that begins alike."""
+    """Even a name that begins alike is left alone."""
     bench.baseline(b"d/a", b"d/b", b"d0", b"d", b"e/a")
     bench.place.files.clear()
     bench.place.put(b"d/b", b"d/c")
@@ -363,7 +355,7 @@ def test_a_subtree_is_compared_alone(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "values", "expected", "hinted"),
+    ("standing", "values", "expected", "rechecked"),
     [
         ([b"a"], {}, "moved a b", set()),
         ([b"a"], {"size": 9, "mtime_ns": 9}, "moved a b, modified b", set()),
@@ -371,15 +363,19 @@ def test_a_subtree_is_compared_alone(bench: Bench) -> None:
         ([], {}, "", {b"b"}),
     ],
 )
-def test_a_rename_is_believed_if_the_inode_agrees(
-    bench: Bench, standing: list[bytes], values: dict[str, int], expected: str, hinted: set[bytes]
+def test_a_rename_is_accepted_if_the_inode_agrees(
+    bench: Bench,
+    standing: list[bytes],
+    values: dict[str, int],
+    expected: str,
+    rechecked: set[bytes],
 ) -> None:
-    """The kernel's pair is a move when the index knew the file and it is the same one; else what is known of it is looked at again."""
+    """Otherwise the known paths are rechecked."""
     bench.baseline(*standing)
     bench.place.put(b"a", **values)
     bench.place.rename(b"a", b"b")
     assert bench.apply(Renames([Rename(b"a", b"b")])) == expected
-    assert bench.place.rechecked & {b"a", b"b"} >= hinted
+    assert bench.place.rechecked & {b"a", b"b"} >= rechecked
     assert bench.apply(bench.place.inspect(sorted(bench.place.rechecked))) in (
         "",
         "deleted a, created b",
@@ -389,17 +385,15 @@ def test_a_rename_is_believed_if_the_inode_agrees(
 
 
 def test_dropped_entries_leave_silently(bench: Bench) -> None:
-    """Entries that are no longer wanted leave the index, on every page, without a word."""
     bench.baseline(*many(2500))
     bench.reconciler.drop(lambda path: path.endswith(b"7"))
-    assert (bench.told(), bench.store.index.entries) == ("", 250)
+    assert (bench.changes(), bench.store.index.entries) == ("", 250)
 
 
-def test_a_baseline_tells_or_adopts(bench: Bench) -> None:
-    """What is there at the first scan is recorded silently or told as existing, and what comes later is new."""
+def test_a_baseline_reports_or_ignores(bench: Bench) -> None:
     bench.detector.appearance = lambda path: (
         Appearance.EXISTING if path == b"a" else Appearance.IGNORED_EXISTING
     )
     bench.place.put(b"a", b"b")
     result = bench.reconciler.scan(is_baseline=True)
-    assert (result.entries, bench.told(), bench.store.index.entries) == (2, "created a", 2)
+    assert (result.entries, bench.changes(), bench.store.index.entries) == (2, "created a", 2)

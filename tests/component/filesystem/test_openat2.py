@@ -1,32 +1,29 @@
-"""Decides whether nothing is opened but what lies beneath a directory, or is at least not foreign; by openat2 and without it."""
+"""Nothing outside a directory is opened, neither by openat2 nor without it."""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.files import fill, happening
-from watcher.filesystem import openat2 as beneath
+from watcher.filesystem import openat2
 from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 NO_SUCH_CALL = 100_000
-"""The kernel answers it with ENOSYS, as one without openat2 does."""
+"""A system call number that the kernel answers with ENOSYS, as one without openat2 does."""
 
 RACES = 4_000
 
 
 @pytest.fixture(autouse=True, params=["openat2", "without"])
 def _kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test on this kernel, and as on one that has no openat2."""
+    """Run each test on this kernel, and as on one without openat2."""
     if request.param == "without":
-        monkeypatch.setattr(beneath, "_SYS_OPENAT2", NO_SUCH_CALL)
+        monkeypatch.setattr(openat2, "_SYS_OPENAT2", NO_SUCH_CALL)
 
 
 @pytest.fixture
@@ -63,7 +60,7 @@ def root(tmp_path: Path) -> Iterator[int]:
 
 
 def place(root: int, path: str, flags: int = os.O_PATH, *, follow: bool = True) -> str:
-    """Return where what is opened is, relative to the root; or the name of the error."""
+    """Return where the opened file is, relative to the root, or the name of the error."""
     try:
         fd = open_beneath(root, path.encode(), flags, follow=follow)
     except OSError as error:
@@ -101,25 +98,23 @@ def place(root: int, path: str, flags: int = os.O_PATH, *, follow: bool = True) 
 def test_only_what_is_beneath_is_opened(
     root: int, path: str, followed: str, not_followed: str
 ) -> None:
-    """Links are followed to what is beneath, however they are written, and to nothing else; where none may be followed, none is."""
     assert place(root, path) == followed
     assert place(root, path, follow=False) in (
         {not_followed} if not_followed else {"ELOOP", "EXDEV"}
     )
 
 
-def test_links_of_processes_lead_nowhere(root: int, request: pytest.FixtureRequest) -> None:
-    """A link of proc(5) to what a process has open is not followed where the kernel tells it from others, and never leads outside."""
-    is_told = "openat2" in request.node.callspec.id
-    assert place(root, "proc") == ("ELOOP" if is_told else "EXDEV")
-    assert place(root, "magic/g") == ("ELOOP" if is_told else "d/g")
-    if is_told:
+def test_magic_links_lead_nowhere(root: int, request: pytest.FixtureRequest) -> None:
+    """Links of proc(5) are not followed if the kernel can say so, and never lead outside."""
+    is_refused = "openat2" in request.node.callspec.id
+    assert place(root, "proc") == ("ELOOP" if is_refused else "EXDEV")
+    assert place(root, "magic/g") == ("ELOOP" if is_refused else "d/g")
+    if is_refused:
         with pytest.raises(OSError, match="Too many levels"):
             open_no_magiclinks(b"magic", os.O_PATH, directory=root)
 
 
 def test_what_is_opened_can_be_used(root: int) -> None:
-    """A directory can be listed and a file read by what is opened, and a link itself be opened instead of its target."""
     directory = open_beneath(root, b"in", os.O_RDONLY | os.O_DIRECTORY, follow=True)
     assert sorted(os.listdir(directory)) == ["back", "g"]
     file = open_beneath(root, b"d/g", os.O_RDONLY, follow=False)
@@ -131,7 +126,7 @@ def test_what_is_opened_can_be_used(root: int) -> None:
 
 
 def test_what_is_swapped_meanwhile_leads_nowhere(root: int, tmp_path: Path) -> None:
-    """While a directory and a link to the outside change places all the time, what is opened by their name is never outside."""
+    """A directory and a link to the outside change places all the time."""
     directory, link = tmp_path / "root/d", tmp_path / "root/up"
 
     def swap() -> None:
@@ -149,7 +144,6 @@ def test_what_is_swapped_meanwhile_leads_nowhere(root: int, tmp_path: Path) -> N
 
 
 def test_descriptors_are_closed(root: int) -> None:
-    """Neither success nor refusal leaves a descriptor open."""
     before = len(os.listdir("/proc/self/fd"))
     for path in ("d/g", "in/g", "up/secret", "absent", "loop"):
         place(root, path)

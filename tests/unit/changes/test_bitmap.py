@@ -1,4 +1,4 @@
-"""Decides whether the bitmap is a set of integers, compared with Python's own."""
+"""The bitmap is a set of integers, compared with Python's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ ranges = st.builds(lambda start, length: range(start, start + length), numbers, 
     steps=st.lists(st.tuples(st.sampled_from(["add", "remove", "add_range"]), ranges)),
 )
 def test_it_holds_what_a_set_holds(size: int, steps: list[tuple[str, range]]) -> None:
-    """After any additions and removals, of single numbers or neighbours, it has the members and the length of a set."""
     bitmap, expected = Bitmap(size), set[int]()
     for step, part in steps:
         getattr(bitmap, step)(part)
@@ -34,7 +33,6 @@ def test_it_holds_what_a_set_holds(size: int, steps: list[tuple[str, range]]) ->
 
 @given(present=st.integers(0, 100), asked=ranges)
 def test_overlaps(present: int, asked: range) -> None:
-    """Neighbours overlap with the set exactly when one of them is in it."""
     bitmap = Bitmap(0)
     bitmap.add([present])
     assert bitmap.overlaps(asked) is (present in asked)
@@ -42,7 +40,7 @@ def test_overlaps(present: int, asked: range) -> None:
 
 @pytest.mark.parametrize("ids", [range(3, 5), range(8), range(7, 9), range(5, 29), range(8, 16)])
 def test_edges_of_a_range(ids: range) -> None:
-    """A range marks its own numbers and not their neighbours in the same byte."""
+    """The neighbours in the same byte are not marked."""
     bitmap = Bitmap(64)
     bitmap.add_range(ids)
     assert [number for number in range(64) if number in bitmap] == list(ids)

@@ -1,16 +1,13 @@
-"""Decides whether the detector says what happened, all of it and in order; it must not import a store or a source."""
+"""The detector reports the changes that happened, all of them and in order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from watcher.changes.detector import Appearance, ChangeDetector, Difference, difference
 from watcher.model import ChangeSet, ChangeType, Entry, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 CREATED, MODIFIED, DELETED, MOVED = ChangeType
 FILE = Entry(b"f", size=1, mtime_ns=10, ctime_ns=10, inode=7)
@@ -26,13 +23,12 @@ def new_detector(events: Iterable[ChangeType] = ChangeType) -> ChangeDetector:
     return ChangeDetector(frozenset(events), lambda entry: Row(next(ids), entry))
 
 
-def told(step: ChangeSet) -> list[tuple[ChangeType, bytes, bytes | None]]:
-    """Return what a step says."""
-    return [(change.type, change.entry.path, change.old_path) for change in step.changes]
+def reported(found: ChangeSet) -> list[tuple[ChangeType, bytes, bytes | None]]:
+    return [(change.type, change.entry.path, change.old_path) for change in found.changes]
 
 
 def file(path: bytes, inode: int) -> Entry:
-    """Return an entry that is recognised by its inode."""
+    """Return an entry that differs from others in its inode."""
     return Entry(path, size=1, mtime_ns=10, ctime_ns=10, inode=inode)
 
 
@@ -58,7 +54,6 @@ def file(path: bytes, inode: int) -> Entry:
     ],
 )
 def test_what_counts(old: Entry, new: Entry, expected: Difference) -> None:
-    """Two observations of a path differ in content, in ctime alone, in what nobody is told, or not at all."""
     assert difference(Row(1, old), new) is expected
 
 
@@ -74,13 +69,12 @@ def test_what_counts(old: Entry, new: Entry, expected: Difference) -> None:
 def test_a_hint_of_attributes_silences_only_those(
     entry: Entry, expected: list[object], *, attributes_only: bool
 ) -> None:
-    """A chmod that a hint spoke of updates the row and is not told; any other difference is, whatever the hint said."""
     row = Row(1, FILE)
-    step = new_detector().compare(
+    found = new_detector().compare(
         {b"f": row}, [entry], attributes_only={b"f"} if attributes_only else set()
     )
-    assert told(step) == expected
-    assert step.delta.upserts == ([] if entry == FILE else [Row(1, entry)])
+    assert reported(found) == expected
+    assert found.delta.upserts == ([] if entry == FILE else [Row(1, entry)])
 
 
 @pytest.mark.parametrize(
@@ -88,28 +82,26 @@ def test_a_hint_of_attributes_silences_only_those(
     [(Appearance.NEW, [False]), (Appearance.EXISTING, [True]), (Appearance.IGNORED_EXISTING, [])],
 )
 def test_what_has_no_row_appears(appearance: Appearance, expected: list[bool]) -> None:
-    """An entry without a row gets one, and is told as created, as existing, or not at all."""
     detector = new_detector()
     detector.appearance = lambda _path: appearance
-    step = detector.compare({}, [FILE])
-    assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE)], 1)
-    assert [change.existing for change in step.changes] == expected
+    found = detector.compare({}, [FILE])
+    assert (found.delta.upserts, found.delta.created) == ([Row(100, FILE)], 1)
+    assert [change.existing for change in found.changes] == expected
 
 
 def test_of_two_observations_the_last_counts() -> None:
-    """A path that is met twice in one batch has one row and one change, of its later state."""
-    step = new_detector().compare({}, [FILE, FILE._replace(size=2)])
-    assert (step.delta.upserts, step.delta.created) == ([Row(100, FILE._replace(size=2))], 1)
-    assert [change.entry.size for change in step.changes] == [2]
+    found = new_detector().compare({}, [FILE, FILE._replace(size=2)])
+    assert (found.delta.upserts, found.delta.created) == ([Row(100, FILE._replace(size=2))], 1)
+    assert [change.entry.size for change in found.changes] == [2]
 
 
-def test_only_the_events_asked_for_are_told() -> None:
-    """A change that nobody asked for still reaches the index."""
+def test_only_the_configured_events_are_reported() -> None:
+    """The other changes still reach the index."""
     detector = new_detector([DELETED])
-    step = detector.compare({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
-    step.add(detector.delete([Row(3, file(b"h", 3))]))
-    assert told(step) == [(DELETED, b"h", None)]
-    assert (len(step.delta.upserts), step.delta.created, len(step.delta.deletes)) == (2, 1, 1)
+    found = detector.compare({b"g": Row(2, file(b"g", 1))}, [FILE, file(b"g", 2)])
+    found.add(detector.delete([Row(3, file(b"h", 3))]))
+    assert reported(found) == [(DELETED, b"h", None)]
+    assert (len(found.delta.upserts), found.delta.created, len(found.delta.deletes)) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,35 +118,35 @@ def test_only_the_events_asked_for_are_told() -> None:
         ("a>b b>a x>y y>z", "z", "modified b, modified a, moved y z, moved x y"),
     ],
 )
-def test_moves_are_told_in_order(moves: str, standing: str, expected: str) -> None:
-    """A path is left before it is taken, whatever the order of the renames; where places were exchanged each is modified."""
+def test_moves_are_ordered(moves: str, standing: str, expected: str) -> None:
+    """A path is left before it is taken; paths that were exchanged are modified."""
     pairs = [move.encode().split(b">") for move in moves.split()]
     rows = {old: Row(number, file(old, number)) for number, (old, _) in enumerate(pairs)}
     rows |= {path.encode(): Row(50, file(path.encode(), 50)) for path in standing}
-    step = new_detector().move(
+    found = new_detector().move(
         [(rows[old], file(new, rows[old].entry.inode)) for old, new in pairs], rows
     )
     said = sorted(expected.split(", ")) if "modified" in expected else expected.split(", ")
     texts = [
         " ".join([type_, *[p.decode() for p in (old, path) if p]])
-        for type_, path, old in told(step)
+        for type_, path, old in reported(found)
     ]
     assert (sorted(texts) if "modified" in expected else texts) == said
-    assert_index(step, rows.values(), {new: rows[old].entry.inode for old, new in pairs})
+    assert_index(found, rows.values(), {new: rows[old].entry.inode for old, new in pairs})
 
 
-def assert_index(step: ChangeSet, rows: Iterable[Row], moved: dict[bytes, int]) -> None:
-    """Check that a delta, applied to rows, gives one row for each path that was moved to, and an id to no two of them."""
+def assert_index(found: ChangeSet, rows: Iterable[Row], moved: dict[bytes, int]) -> None:
+    """Check that a delta leaves one row for each path that was moved to, with an id of its own."""
     by_path = {row.entry.path: row for row in rows}
-    assert step.delta.created == len(
-        [row for row in step.delta.upserts if row.entry.path not in by_path]
+    assert found.delta.created == len(
+        [row for row in found.delta.upserts if row.entry.path not in by_path]
     )
-    assert {row.entry.path for row in step.delta.deletes}.isdisjoint(
-        row.entry.path for row in step.delta.upserts
+    assert {row.entry.path for row in found.delta.deletes}.isdisjoint(
+        row.entry.path for row in found.delta.upserts
     )
-    for row in step.delta.deletes:
+    for row in found.delta.deletes:
         del by_path[row.entry.path]
-    by_path |= {row.entry.path: row for row in step.delta.upserts}
+    by_path |= {row.entry.path: row for row in found.delta.upserts}
     assert {path: row.entry.inode for path, row in by_path.items()} == moved
     assert len({row.id for row in by_path.values()}) == len(by_path)
 
@@ -168,18 +160,16 @@ def assert_index(step: ChangeSet, rows: Iterable[Row], moved: dict[bytes, int]) 
         ([CREATED], True, []),
     ],
 )
-def test_who_asks_for_no_moves_learns_what_is_where(
+def test_a_rename_without_moved_events_is_a_deletion_and_an_appearance(
     events: Sequence[ChangeType], expected: list[object], *, standing: bool
 ) -> None:
-    """Without ``moved`` a rename is told as the end of one path and the beginning, or new content, of another."""
     rows = {b"a": Row(1, file(b"a", 1))} | ({b"b": Row(2, file(b"b", 2))} if standing else {})
-    assert told(new_detector(events).move([(rows[b"a"], file(b"b", 1))], rows)) == expected
+    assert reported(new_detector(events).move([(rows[b"a"], file(b"b", 1))], rows)) == expected
 
 
 def test_a_move_with_new_content_is_both() -> None:
-    """A file that was written to and renamed is told as moved and then as modified, with its new size."""
     row, entry = Row(1, file(b"a", 1)), file(b"b", 1)._replace(size=5)
-    assert told(new_detector().move([(row, entry)], {b"a": row})) == [
+    assert reported(new_detector().move([(row, entry)], {b"a": row})) == [
         (MOVED, b"b", b"a"),
         (MODIFIED, b"b", None),
     ]

@@ -1,4 +1,4 @@
-"""Decides which batches of a scan are known from the one before; what follows from that is tested in test_reconciler.py."""
+"""The batches that a scan remembers; test_reconciler.py has what follows from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from watcher.changes.known_batches import RANGES_MAX, UnchangedBatches, as_range
 
 
 def test_a_batch_is_known_for_one_scan() -> None:
-    """What a scan kept is found in the next one, and in the one after only if it was kept again."""
+    """And for another one only if it is kept again."""
     first = UnchangedBatches({})
     first.keep(b"a", [range(3)])
     first.keep(b"", [range(9)])
@@ -16,8 +16,7 @@ def test_a_batch_is_known_for_one_scan() -> None:
     assert (first.kept_rows(b"a"), second.kept_rows(b"a")) == (3, 0)
 
 
-def test_giving_up_forgets_both_scans() -> None:
-    """After giving up nothing is recalled or remembered, whatever is kept later."""
+def test_invalidation_forgets_both_scans() -> None:
     known = UnchangedBatches({b"a": [range(3)]})
     known.keep(b"b", [range(3)])
     known.invalidate()
@@ -25,8 +24,7 @@ def test_giving_up_forgets_both_scans() -> None:
     assert (known.find(b"a"), known.batches) == ((), {})
 
 
-def test_scattered_rows_are_not_worth_it() -> None:
-    """A batch whose rows are in too many pieces is not remembered, so that memory stays small."""
+def test_scattered_rows_are_not_remembered() -> None:
     known = UnchangedBatches({})
     known.keep(b"some", as_ranges(range(0, 2 * RANGES_MAX, 2)))
     known.keep(b"more", as_ranges(range(0, 2 * RANGES_MAX + 2, 2)))
@@ -34,6 +32,5 @@ def test_scattered_rows_are_not_worth_it() -> None:
 
 
 def test_ids_become_ranges() -> None:
-    """Ids in any order become the fewest ranges."""
     assert as_ranges([]) == []
     assert as_ranges([5, 3, 4, 9, 0, 1]) == [range(2), range(3, 6), range(9, 10)]

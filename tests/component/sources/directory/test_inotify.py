@@ -1,299 +1,196 @@
-"""Decides whether the kernel's events become the right observations; the kernel is the real one."""
+"""The inbox between the thread that reads the kernel's events and the one that takes them."""
 
 from __future__ import annotations
 
-import json
+import sys
 import threading
 import time
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
 
 import pytest
+from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
-from support.clock import DiskClock
 from support.files import fill
-from support.state import open_store
-from watcher.changes.detector import ChangeDetector
-from watcher.changes.reconciler import Reconciler
-from watcher.delivery.outbox import Outbox
-from watcher.filters.path_filter import PathFilter
-from watcher.model import ChangeType, Rescan
+from watcher.limits.fair_share import FairShare
 from watcher.sources.directory import inotify
-from watcher.sources.directory.source import DirectorySource
-from watcher.sources.protocol import Inspection, LinksChanged, Subtree
-from watcher.spec import DirectorySpec, Filter, Mode, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from watcher.model import Entry
-    from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.inotify import INBOX_EVENTS, Inbox, Inotify
 
 DEADLINE_S = 10.0
-SETTLE_S = 60.0
-"""Longer than any test takes, so that nothing but the bench's own clock makes a file quiet."""
+MOMENT_S = 0.01
 
 
-class Bench:
-    """A directory that is watched into an index, step by step; the clock leaps over every waiting time."""
+def event(number: int) -> InotifyEvent:
+    """Return an event that differs from others in its name."""
+    return InotifyEvent(WatchDescriptor(1), Mask(inotify.MODIFY), 0, b"%d" % number)
 
-    def __init__(
-        self,
-        root: Path,
-        notifications: Inotify,
-        path_filter: Filter = Filter(),  # noqa: B008
-        **options: Any,  # noqa: ANN401
-    ) -> None:
-        self.root = root
-        self.woken = threading.Event()
-        self.clock = DiskClock()
-        spec = DirectorySpec(str(root), settle_s=SETTLE_S, **options)
-        self.source = DirectorySource(
-            spec, PathFilter(path_filter), lambda: notifications, self.clock, within=None
+
+def interrupt(
+    target: Callable[[], object], code: CodeType, at: int, by: Callable[[], object]
+) -> bool:
+    """Run ``target``, with ``by`` in another thread before opcode ``at`` of ``code``.
+
+    The other thread gets a moment to finish; if it waits for a lock it runs once ``target``
+    releases it, which is as good.
+
+    Returns:
+        Whether that opcode was reached.
+    """
+    reached = 0
+    with ThreadPoolExecutor(1) as other:
+        running: Future[object] | None = None
+
+        def trace(frame: FrameType, what: str, _arg: object) -> Any:  # noqa: ANN401 - a tracer returns itself
+            nonlocal reached, running
+            if frame.f_code is not code:
+                return None
+            frame.f_trace_opcodes = True
+            if what == "opcode":
+                if reached == at:
+                    running = other.submit(by)
+                    wait([running], MOMENT_S)
+                reached += 1
+            return trace
+
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            target()
+        finally:
+            sys.settrace(former)
+        if running is not None:
+            running.result(DEADLINE_S)
+    return running is not None
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_an_event_that_comes_while_others_are_taken_is_kept(waiting: int) -> None:
+    """At whatever opcode an event and an overflow come, this or the next take returns them."""
+    for at in count():
+        inbox = Inbox(lambda: None)
+        before, taken = (
+            [event(number) for number in range(waiting)],
+            list[tuple[list[InotifyEvent], bool]](),
         )
-        self.store = open_store(root.parent / "state.db")
-        outbox = Outbox(
-            Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
-        )
-        detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
-        self.reconciler = Reconciler(
-            self.source, self.store.index, detector, outbox, lambda _count: None, self.clock
-        )
-        self.source.open(self.woken.set)
-        self.reconciler.scan(is_baseline=True)
-        self._told = self.store.journal.next_seq - 1
+        for each in before:
+            inbox.on_event(each)
 
-    def barrier(self) -> None:
-        """Wait until everything that happened so far is in the inbox: the kernel keeps the order, so a last event shows it."""
-        assert self.source._events is not None
-        inbox = self.source._events.watches.inbox
-        (self.root / "..barrier").touch()
-        end_s = time.monotonic() + DEADLINE_S
-        while not any(
-            each.name == b"..barrier" and each.mask & inotify.CLOSE_WRITE
-            for each in list(inbox._events)
-        ):
-            assert time.monotonic() < end_s
-            time.sleep(0.001)
-        (self.root / "..barrier").unlink()
+        def take(
+            inbox: Inbox = inbox, taken: list[tuple[list[InotifyEvent], bool]] = taken
+        ) -> None:
+            taken.append(inbox.take())
 
-    def observe(self, after_s: float) -> list[object]:
-        """Let time pass, apply what the source observes, and return it."""
-        self.clock.advance(after_s)
-        seen: list[object] = []
-        for observation in self.source.observe():
-            seen.append(observation)
-            self.reconciler.apply(observation)
-        return seen
+        def come(inbox: Inbox = inbox) -> None:
+            inbox.on_event(event(9))
+            inbox.on_queue_overflow()
 
-    def told(self) -> list[str]:
-        """Return what is told once everything that happened has been taken in and is quiet."""
-        self.barrier()
-        for _ in range(24):
-            self.observe(SETTLE_S + 1)
-        return self.new()
-
-    def new(self) -> list[str]:
-        """Return the changes since the last call, in the order of their text."""
-        payloads = self.store.journal.read(self._told, limit=1000, max_bytes=1 << 30)
-        self._told = self.store.journal.next_seq - 1
-        events = [json.loads(payload.data) for payload in payloads]
-        return sorted(
-            " ".join(filter(None, [event["type"], event["old_path"], event["path"]]))
-            for event in events
-        )
+        if not interrupt(take, Inbox.take.__code__, at, come):
+            break
+        take()
+        assert [each for events, _ in taken for each in events] == [*before, event(9)]
+        assert any(overflowed for _, overflowed in taken)
 
 
-@pytest.fixture
-def watch(tmp_path: Path, notifications: Inotify) -> Iterator[Callable[..., Bench]]:
-    """Return a function that fills a directory (``a>b`` is a link) and watches it."""
-    benches: list[Bench] = []
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_taking_while_an_event_comes_neither_fails_nor_loses_the_wake(waiting: int) -> None:
+    """At whatever opcode others are taken, an event that was not is followed by a wake."""
+    for at in count():
+        is_woken = threading.Event()
+        inbox = Inbox(is_woken.set)
+        before, taken = [event(number) for number in range(waiting)], list[InotifyEvent]()
+        for each in before:
+            inbox.on_event(each)
 
-    def start(*names: str, **options: Any) -> Bench:  # noqa: ANN401 - those of Bench
-        root = tmp_path / "root"
-        root.mkdir()
-        fill(root, *names)
-        benches.append(Bench(root, notifications, **options))
-        return benches[-1]
+        def take(
+            inbox: Inbox = inbox,
+            taken: list[InotifyEvent] = taken,
+            is_woken: threading.Event = is_woken,
+        ) -> None:
+            is_woken.clear()
+            taken += inbox.take()[0]
 
-    yield start
-    for bench in benches:
-        bench.source.close()
-        bench.store.close()
-
-
-# The source over the kernel
-
-
-def test_plain_changes(watch: Callable[..., Bench]) -> None:
-    """Creating, writing, changing rights, renaming and deleting are told as what they are, each once; the thread was woken."""
-    bench = watch("a", "b", "c", "d/e")
-    assert bench.told() == []
-    assert bench.woken.is_set()
-    (bench.root / "new").write_text("x")
-    (bench.root / "a").write_text("longer than before")
-    (bench.root / "b").chmod(0o600)
-    (bench.root / "c").unlink()
-    (bench.root / "d/e").rename(bench.root / "f")
-    assert bench.told() == ["created new", "deleted c", "modified a", "moved d/e f"]
-    assert bench.told() == []
+        if not interrupt(partial(inbox.on_event, event(9)), Inbox.put.__code__, at, take):
+            break
+        left, _ = inbox.take()
+        assert taken + left == [*before, event(9)]
+        assert is_woken.is_set() or not left
 
 
-@pytest.mark.parametrize(
-    ("renames", "expected"),
-    [
-        ("a>b b>c", ["deleted b", "moved a c"]),
-        ("a>b b>a", ["deleted b", "modified a"]),
-        ("a>t b>a t>b", ["modified a", "modified b"]),
-        ("b>c a>b", ["moved a b", "moved b c"]),
-        ("a>x x>y y>z", ["moved a z"]),
-        ("d>e", ["moved d/1 e/1", "moved d/s/2 e/s/2"]),
-        ("d>e e>f", ["created f/1", "created f/s/2", "deleted d/1", "deleted d/s/2"]),
-        ("d/1>d/0 d>e", ["moved d/1 e/0", "moved d/s/2 e/s/2"]),
-        ("d>../out", ["deleted d/1", "deleted d/s/2"]),
-        ("a>../out ../out>z", ["created z", "deleted a"]),
-    ],
-)
-def test_renames_in_a_row(watch: Callable[..., Bench], renames: str, expected: list[str]) -> None:
-    """Whatever is renamed before anyone looks, no path is forgotten: what was overwritten on the way is told as gone too."""
-    bench = watch("a", "b", "d/1", "d/s/2")
-    for rename in renames.split():
-        old, new = rename.split(">")
-        (bench.root / old).rename(bench.root / new)
-    told = bench.told()
-    alternatives = [expected]
-    if renames == "d/1>d/0 d>e":
-        alternatives.append(["created e/0", "deleted d/1", "moved d/s/2 e/s/2"])
-    assert told in alternatives
+def test_a_repeated_event_is_kept_once() -> None:
+    """Only consecutive events are equal in meaning."""
+    inbox = Inbox(lambda: None)
+    for numbers in ([1], [1, 2], [1], [1], [1]):
+        inbox.put([event(number) for number in numbers])
+    assert inbox.take() == ([event(1), event(2), event(1)], False)
 
 
-def test_a_file_renamed_into_place_is_told_at_once(watch: Callable[..., Bench]) -> None:
-    """A temporary file that is renamed to its final name waits for nothing: it is ready."""
-    bench = watch("a")
-    (bench.root / "tmp").write_text("x")
-    (bench.root / "tmp").rename(bench.root / "final")
-    bench.barrier()
-    bench.observe(0.0)
-    bench.observe(0.0)
-    assert bench.new() == ["created final"]
+@pytest.mark.parametrize("run", [1, 1000])
+def test_an_inbox_is_bounded(run: int) -> None:
+    """Events beyond the limit are dropped, and reported as lost once."""
+    inbox = Inbox(lambda: None)
+    for start in range(0, INBOX_EVENTS + 1000, run):
+        inbox.put([event(number) for number in range(start, start + run)])
+    events, overflowed = inbox.take()
+    assert events == [event(number) for number in range(INBOX_EVENTS)]
+    assert (overflowed, inbox.take()) == (True, ([], False))
 
 
-def test_a_directory_renamed_out_of_the_filter_is_gone(watch: Callable[..., Bench]) -> None:
-    """Files whose new names do not pass the filter are deleted, not moved, and what is written to them later is not told."""
-    bench = watch("in/a", "in/b", path_filter=Filter(include=("in/*",)))
-    (bench.root / "in/b").write_text("written to, and not yet looked at")
-    (bench.root / "in").rename(bench.root / "out")
-    assert bench.told() == ["deleted in/a", "deleted in/b"]
-    (bench.root / "out").rename(bench.root / "in")
-    assert bench.told() == ["created in/a", "created in/b"]
-
-
-def test_a_chmod_that_a_scan_meets_first_is_silent(watch: Callable[..., Bench]) -> None:
-    """A scan that runs before the hint of a chmod was taken hides it from nobody: the hint still silences the difference."""
-    bench = watch("a")
-    (bench.root / "a").chmod(0o600)
-    bench.barrier()
-    bench.reconciler.scan(is_baseline=False)
-    assert bench.told() == []
-
-
-def test_a_new_tree_is_read_and_watched(watch: Callable[..., Bench]) -> None:
-    """Directories that are made with files in them are read as a whole, and later changes in them are noticed."""
-    bench = watch()
-    (bench.root / "x/y").mkdir(parents=True)
-    (bench.root / "x/y/1").touch()
-    assert bench.told() == ["created x/y/1"]
-    (bench.root / "x/y/2").touch()
-    assert bench.told() == ["created x/y/2"]
-
-
-@pytest.mark.parametrize("links", [["l>d"], ["a>d", "z>d"], [f"{number}>d" for number in range(5)]])
-def test_a_directory_and_links_to_it_are_both_noticed(
-    watch: Callable[..., Bench], links: list[str]
-) -> None:
-    """A change in a directory is told under its own name and under that of each link to it, in whichever order they were read."""
-    bench = watch("d/f", *links)
-    (bench.root / "d/f").write_text("longer than before")
-    assert bench.told() == sorted(
-        ["modified d/f", *(f"modified {link.partition('>')[0]}/f" for link in links)]
+def test_inboxes_are_bounded_together() -> None:
+    """Above the common limit an inbox with more than its share loses its events."""
+    fair_share = FairShare(100)
+    large, small, other = (Inbox(lambda: None, fair_share) for _ in range(3))
+    large.put([event(number) for number in range(60)])
+    small.put([event(number) for number in range(30)])
+    large.put([event(number) for number in range(60, 90)])
+    assert (large.take(), small.take()) == (
+        ([], True),
+        ([event(number) for number in range(30)], False),
     )
+    large.put([event(number) for number in range(100)])
+    large.close()
+    large.put([event(1)])
+    other.put([event(number) for number in range(100)])
+    assert (large.take(), len(other.take()[0])) == (([], False), 100)
 
 
-def test_a_turned_link_turns_those_that_lead_through_it(watch: Callable[..., Bench]) -> None:
-    """When a link is turned to another directory, what a second link reaches through it is looked at again."""
-    bench = watch("1/f", "2/g", "m>1", "l>m")
-    (bench.root / "new").symlink_to("2")
-    (bench.root / "new").replace(bench.root / "m")
-    assert bench.told() == ["created l/g", "created m/g", "deleted l/f", "deleted m/f"]
-
-
-def test_a_swap_is_noticed_from_the_start(watch: Callable[..., Bench]) -> None:
-    """The first swap of a ConfigMap after the baseline is told by its notification, key by key."""
-    bench = watch("..1/a", "..1/b", "..data>..1", "a>..data/a", "b>..data/b")
-    (bench.root / "..2").mkdir()
-    (bench.root / "..2/a").write_text("..1/a")
-    (bench.root / "..2/b").write_text("changed")
-    (bench.root / "..data_tmp").symlink_to("..2")
-    (bench.root / "..data_tmp").replace(bench.root / "..data")
-    bench.barrier()
-    assert any(isinstance(observation, LinksChanged) for observation in bench.observe(0.001))
-    assert bench.new() == ["modified b"]
-
-
-def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
-    """When the kernel dropped events the whole tree is to be scanned, and hints that waited are dropped with them."""
-    bench = watch("a")
-    assert bench.source._events is not None
-    (bench.root / "b").touch()
-    bench.barrier()
-    bench.source._events.watches.inbox.on_queue_overflow()
-    assert bench.observe(0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
-    assert bench.reconciler.rescan_reason
-    assert bench.observe(2 * SETTLE_S) == []
-
-
-def test_a_polled_file_waits_while_it_grows(watch: Callable[..., Bench]) -> None:
-    """Without notifications too a file is looked at only when it is quiet: one that was written to meanwhile waits on."""
-    bench = watch(mode=Mode.POLL)
-    (bench.root / "a").write_text("x")
-    bench.reconciler.scan(is_baseline=False)
-    assert bench.new() == []
-    with (bench.root / "a").open("a") as file:
-        file.write("more")
-    observed = [
-        entry
-        for each in bench.observe(SETTLE_S + 1)
-        if isinstance(each, Inspection)
-        for entry in each.entries
-    ]
-    assert observed == []
-
-
-def test_closing_frees_the_kernel(watch: Callable[..., Bench], notifications: Inotify) -> None:
-    """A closed source leaves no watch behind, and may be opened again."""
-    bench = watch("d/e/f")
-    assert len(notifications._watch_for_wd) == 3
-    bench.source.close()
-    assert notifications._watch_for_wd == {}
-    bench.source.open(lambda: None)
-    with closing(bench.store):
-        bench.reconciler.scan(is_baseline=True)
-    assert len(notifications._watch_for_wd) == 3
-
-
-def test_slow_reading_makes_no_file_quiet(
-    watch: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+def test_all_inboxes_of_a_directory_receive_the_same(
+    tmp_path: Path, notifications: Inotify
 ) -> None:
-    """A file that was just written when a scan met it still counts as being written, however long the scan took to say so."""
-    bench = watch(mode=Mode.POLL)
-    walk = bench.source.tree.walk
-
-    def slow(*args: Any) -> Iterator[list[Entry]]:  # noqa: ANN401 - those of Tree.walk
-        for entries in walk(*args):
-            bench.clock.ahead_s += 2 * SETTLE_S
-            yield entries
-
-    monkeypatch.setattr(bench.source.tree, "walk", slow)
-    (bench.root / "a").touch()
-    assert [list(batch.unsettled) for batch in bench.source.scan()] == [[b"a"]]
+    """Each inbox receives each event of two directories once, in the kernel's order."""
+    fill(tmp_path, "a/1", "b/2")
+    inboxes = [Inbox(lambda: None) for _ in range(3)]
+    watched = {
+        notifications.watch(bytes(tmp_path / directory), inbox): directory
+        for directory in "ab"
+        for inbox in inboxes
+    }
+    for number in range(3):
+        (tmp_path / "a/1").rename(tmp_path / "b/1")
+        (tmp_path / "b/1").rename(tmp_path / "a/1")
+        (tmp_path / f"b/{number}").touch()
+    (tmp_path / "a/1").unlink()
+    (tmp_path / "a").rmdir()
+    (tmp_path / "b/last").touch()
+    received = []
+    end_s = time.monotonic() + DEADLINE_S
+    for inbox in inboxes:
+        events: list[InotifyEvent] = []
+        while not any(each.name == b"last" and each.mask & inotify.CLOSE_WRITE for each in events):
+            assert time.monotonic() < end_s
+            events += inbox.take()[0]
+            time.sleep(MOMENT_S)
+        received.append(
+            [
+                f"{watched[each.wd]}/{each.name.decode()} {each.mask & inotify.IGNORED}"
+                for each in events
+            ]
+        )
+    assert received[0] == received[1] == received[2]
+    moves = [name for name in received[0] if name.endswith("/1 0")]
+    assert moves[:4] == ["a/1 0", "b/1 0", "b/1 0", "a/1 0"]
+    assert received[0].index(f"a/ {inotify.IGNORED}") < received[0].index("b/last 0")

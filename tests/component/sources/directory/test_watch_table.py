@@ -1,29 +1,26 @@
-"""Decides whether each descriptor stands for the right directory through replacements and ends; the kernel is the real one."""
+"""Each watch descriptor of the real kernel stands for the right directory of a tree."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.watch_table import WatchTable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
-
-class Map:
-    """The watches of a directory, and what they say."""
+class WatchedDirectory:
+    """A directory and the watches below it."""
 
     def __init__(self, root: Path, notifications: Inotify) -> None:
         self.root = root
         self.watches = WatchTable(notifications, Inbox(lambda: None))
 
     def add(self, *prefixes: str) -> list[int]:
-        """Make directories, watch them and return their descriptors."""
+        """Make directories, watch them, and return their descriptors."""
         for prefix in prefixes:
             (self.root / prefix).mkdir(exist_ok=True)
             self.watches.add(prefix.encode(), os.fsencode(self.root / prefix))
@@ -45,7 +42,7 @@ class Map:
 
 @pytest.fixture
 def notifications() -> Iterator[Inotify]:
-    """Provide the kernel's notifications without the thread that reads them."""
+    """Provide an inotify descriptor that nobody reads."""
     notifications = Inotify()
     yield notifications
     notifications._is_reading = False
@@ -53,79 +50,79 @@ def notifications() -> Iterator[Inotify]:
 
 
 @pytest.fixture
-def a_map(tmp_path: Path, notifications: Inotify) -> Map:
-    """Watch an empty directory."""
-    a_map = Map(tmp_path, notifications)
-    a_map.add("")
-    return a_map
+def table(tmp_path: Path, notifications: Inotify) -> WatchedDirectory:
+    table = WatchedDirectory(tmp_path, notifications)
+    table.add("")
+    return table
 
 
-def test_a_directory_has_one_watch(a_map: Map) -> None:
-    """Watching a directory again changes nothing; a descriptor that is not ours stands for nothing."""
-    before = a_map.add("a/", "b/")
-    assert a_map.add("a/", "b/") == before
-    assert set(a_map.state()) == {b"", b"a/", b"b/"}
-    assert a_map.watches.prefix(10_000) is None
+def test_a_directory_has_one_watch(table: WatchedDirectory) -> None:
+    before = table.add("a/", "b/")
+    assert table.add("a/", "b/") == before
+    assert set(table.state()) == {b"", b"a/", b"b/"}
+    assert table.watches.prefix(10_000) is None
 
 
-def test_what_cannot_be_watched_is_an_error(a_map: Map) -> None:
-    """What is absent or no directory raises and leaves the map as it is."""
-    (a_map.root / "file").touch()
-    before = a_map.state()
+def test_what_cannot_be_watched_is_an_error(table: WatchedDirectory) -> None:
+    """The table stays as it is."""
+    (table.root / "file").touch()
+    before = table.state()
     for name, error in (("absent/", FileNotFoundError), ("file", NotADirectoryError)):
         with pytest.raises(error):
-            a_map.watches.add(name.encode(), os.fsencode(a_map.root / name))
-    assert a_map.state() == before
+            table.watches.add(name.encode(), os.fsencode(table.root / name))
+    assert table.state() == before
 
 
-def test_a_new_directory_at_a_prefix_takes_over(a_map: Map, notifications: Inotify) -> None:
-    """When another directory stands at a prefix the former one is watched no longer."""
-    (old,) = a_map.add("a/")
-    (a_map.root / "a").rename(a_map.root.parent / "elsewhere")
-    (new,) = a_map.add("a/")
+def test_a_new_directory_at_a_prefix_takes_over(
+    table: WatchedDirectory, notifications: Inotify
+) -> None:
+    (old,) = table.add("a/")
+    (table.root / "a").rename(table.root.parent / "elsewhere")
+    (new,) = table.add("a/")
     assert old != new
-    assert a_map.state() == {b"": a_map.state()[b""], b"a/": new}
+    assert table.state() == {b"": table.state()[b""], b"a/": new}
     assert old not in notifications._watch_for_wd
 
 
-def test_a_directory_found_under_a_new_name_has_that_name(a_map: Map) -> None:
-    """When a scan meets a renamed directory before its event was taken, the descriptor stands for the new name only."""
-    (wd,) = a_map.add("a/")
-    (a_map.root / "a").rename(a_map.root / "b")
-    assert a_map.add("b/") == [wd]
-    assert a_map.state() == {b"": a_map.state()[b""], b"b/": wd}
+def test_a_directory_found_under_a_new_name_has_that_name(table: WatchedDirectory) -> None:
+    """A scan may meet a renamed directory before its event was read."""
+    (wd,) = table.add("a/")
+    (table.root / "a").rename(table.root / "b")
+    assert table.add("b/") == [wd]
+    assert table.state() == {b"": table.state()[b""], b"b/": wd}
 
 
-def test_a_directory_that_left_is_dropped(a_map: Map, notifications: Inotify) -> None:
-    """Dropping a prefix ends the watches of all below it in the kernel too, and of nothing else."""
-    dropped = a_map.add("a/", "a/x/")
-    kept = a_map.add("ab/")
-    a_map.watches.drop(b"a/")
-    assert set(a_map.state()) == {b"", b"ab/"}
+def test_a_directory_that_left_is_dropped(table: WatchedDirectory, notifications: Inotify) -> None:
+    """With all directories below it, and nothing else."""
+    dropped = table.add("a/", "a/x/")
+    kept = table.add("ab/")
+    table.watches.drop(b"a/")
+    assert set(table.state()) == {b"", b"ab/"}
     assert not set(dropped) & set(notifications._watch_for_wd)
     assert set(kept) <= set(notifications._watch_for_wd)
 
 
-def test_an_ended_watch_is_forgotten(a_map: Map) -> None:
-    """The end of a descriptor removes it, but not the one that has since taken over its prefix; an unknown one is passed over."""
-    (old,) = a_map.add("a/")
-    (a_map.root / "a").rmdir()
-    (new,) = a_map.add("a/")
+def test_an_ended_watch_is_forgotten(table: WatchedDirectory) -> None:
+    """But not the watch that has taken over its prefix since."""
+    (old,) = table.add("a/")
+    (table.root / "a").rmdir()
+    (new,) = table.add("a/")
     for wd in (old, 10_000):
-        a_map.watches.forget(wd)
-    assert a_map.state()[b"a/"] == new
-    a_map.watches.forget(new)
-    assert b"a/" not in a_map.state()
+        table.watches.forget(wd)
+    assert table.state()[b"a/"] == new
+    table.watches.forget(new)
+    assert b"a/" not in table.state()
 
 
-def test_closing_ends_all_but_what_others_watch(a_map: Map, notifications: Inotify) -> None:
-    """Two trees may watch one directory; when one of them closes the other goes on."""
-    a_map.add("a/")
-    other = Map(a_map.root, notifications)
+def test_closing_ends_all_but_what_others_watch(
+    table: WatchedDirectory, notifications: Inotify
+) -> None:
+    table.add("a/")
+    other = WatchedDirectory(table.root, notifications)
     (shared,) = other.add("a/")
-    a_map.watches.close()
-    a_map.watches.close()
-    assert len(a_map.watches) == 0
+    table.watches.close()
+    table.watches.close()
+    assert len(table.watches) == 0
     assert set(notifications._watch_for_wd) == {shared}
     other.watches.close()
     assert notifications._watch_for_wd == {}

@@ -1,4 +1,4 @@
-"""Decides whether the halves of renames find each other and chains become one rename; time is a number here."""
+"""Halves of renames are paired, and consecutive renames are merged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pending() -> PendingRenames:
 
 
 @pytest.mark.parametrize(
-    ("moves", "expected"),
+    ("renames", "expected"),
     [
         ("", []),
         ("a>b", ["a>b"]),
@@ -31,20 +31,19 @@ def pending() -> PendingRenames:
         ("a>d/a d/>e/ e/a>b", ["a>d/a", "d/>e/", "e/a>b"]),
     ],
 )
-def test_renames_in_a_row(pending: PendingRenames, moves: str, expected: list[str]) -> None:
-    """A file renamed twice has moved once, but never across the rename of a directory, whose order matters."""
-    for move in moves.encode().split():
-        pending.add(Rename(*move.split(b">")))
+def test_renames_in_a_row(pending: PendingRenames, renames: str, expected: list[str]) -> None:
+    """Renames of a file are merged, but not across the rename of a directory."""
+    for rename in renames.encode().split():
+        pending.add(Rename(*rename.split(b">")))
     taken = [
-        b" ".join(move.old_path + b">" + move.path for move in moves.renames).decode()
-        for moves in pending.take()
+        b" ".join(each.old_path + b">" + each.path for each in run.renames).decode()
+        for run in pending.take()
     ]
     assert taken == expected
     assert list(pending.take()) == []
 
 
 def test_halves_find_each_other_by_cookie(pending: PendingRenames) -> None:
-    """A second half gets the path of its own first half, once; one from outside gets none."""
     pending.leave(1, b"a", 0.0)
     pending.leave(2, b"b/", 0.0)
     assert [pending.arrive(cookie) for cookie in (2, 3, 1, 1)] == [b"b/", None, b"a", None]
@@ -52,7 +51,6 @@ def test_halves_find_each_other_by_cookie(pending: PendingRenames) -> None:
 
 
 def test_a_half_alone_has_left(pending: PendingRenames) -> None:
-    """A first half whose second does not come within the grace is given back, once, and the others go on waiting."""
     pending.leave(1, b"a", 0.0)
     pending.leave(2, b"b", 0.5)
     assert pending.due_s() == 1.0
@@ -65,13 +63,12 @@ def test_a_half_alone_has_left(pending: PendingRenames) -> None:
 
 
 class CountedPath(bytes):
-    """A path that counts how often it is compared."""
+    """A path that counts its comparisons."""
 
     __slots__ = ()
     comparisons = 0
 
     def __eq__(self, other: object) -> bool:
-        """Compare and count."""
         CountedPath.comparisons += 1
         return bytes.__eq__(self, other)
 
@@ -79,7 +76,6 @@ class CountedPath(bytes):
 
 
 def test_many_renames_cost_no_more_each(pending: PendingRenames) -> None:
-    """A burst of renames is taken in with work in proportion to their number."""
     for number in range(2000):
         pending.add(Rename(CountedPath(b"%d.tmp" % number), CountedPath(b"%d" % number)))
     assert CountedPath.comparisons < 20 * 2000

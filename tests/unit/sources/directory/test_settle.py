@@ -1,4 +1,4 @@
-"""Decides whether hinted paths are ready neither too early nor too late nor never; time is a number here."""
+"""Hinted paths are due neither too early nor too late, and the queue stays small."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ def settle() -> Settle:
 
 
 def taken(settle: Settle, now_s: float) -> list[bytes]:
-    """Return the paths that are ready."""
     return list(settle.take(now_s, LIMIT))
 
 
 def test_a_written_path_waits_until_quiet(settle: Settle) -> None:
-    """Each write puts a path off by the settle time, and it is ready that long after the last."""
     for now_s in (0.0, 0.5, 1.4):
         settle.add_written(b"a", now_s)
         assert taken(settle, now_s) == []
@@ -36,10 +34,9 @@ def test_a_written_path_waits_until_quiet(settle: Settle) -> None:
 @pytest.mark.parametrize(
     ("settle_s", "cap_s"), [(0.5, CAP_MIN_S), (0.0, CAP_MIN_S), (60.0, 1200.0)]
 )
-def test_a_path_that_is_never_quiet_is_ready_at_a_capped_interval(
+def test_a_path_that_is_never_quiet_is_due_at_a_capped_interval(
     settle_s: float, cap_s: float
 ) -> None:
-    """A path written to all the time is taken at the capped interval, again and again."""
     settle = Settle(settle_s)
     tick_s = max(settle_s, 0.5) / 2
     times = []
@@ -51,8 +48,8 @@ def test_a_path_that_is_never_quiet_is_ready_at_a_capped_interval(
     assert len(times) >= (2 if settle_s else 100)
 
 
-def test_a_closed_path_is_ready_at_once(settle: Settle) -> None:
-    """What was closed or renamed into place waits no longer, and its former place in the queue counts for nothing."""
+def test_a_closed_path_is_due_at_once(settle: Settle) -> None:
+    """Its former place in the queue is outdated."""
     settle.add_written(b"a", 0.0)
     settle.add_closed(b"a", 0.2)
     assert taken(settle, 0.2) == [b"a"]
@@ -81,7 +78,7 @@ def test_a_closed_path_is_ready_at_once(settle: Settle) -> None:
 def test_attributes_weigh_least(
     settle: Settle, calls: list[str], due_s: float, *, attributes_only: bool
 ) -> None:
-    """Attributes alone are looked at once; as soon as content may have changed too, that decides."""
+    """They are inspected at once, unless the content may have changed too."""
     for call in calls:
         getattr(settle, f"add_{call}")(b"a", 0.0)
     assert settle.due_s() == due_s
@@ -92,7 +89,7 @@ def test_attributes_weigh_least(
 
 
 def test_a_limit_leaves_the_rest(settle: Settle) -> None:
-    """Paths are taken in the order in which they became ready, no more than asked for."""
+    """Paths are taken in the order in which they became due."""
     settle.add_written(b"late", 0.0)
     settle.add_closed(b"first", 0.1)
     settle.add_closed(b"second", 0.2)
@@ -101,7 +98,6 @@ def test_a_limit_leaves_the_rest(settle: Settle) -> None:
 
 
 def test_a_busy_path_has_one_place(settle: Settle) -> None:
-    """However often a path is written to, the queue does not grow; nothing is left after clear."""
     for tick in range(1000):
         settle.add_written(b"a", tick / 1000)
     assert len(settle._queue) == 1
@@ -110,7 +106,6 @@ def test_a_busy_path_has_one_place(settle: Settle) -> None:
 
 
 def test_a_path_that_is_closed_often_has_few_places() -> None:
-    """A file that is opened, written and closed again and again leaves no trail of outdated places behind."""
     settle = Settle(3600.0)
     for tick in range(1000):
         settle.add_written(b"a", tick)
@@ -119,8 +114,7 @@ def test_a_path_that_is_closed_often_has_few_places() -> None:
     assert len(settle._queue) < 100
 
 
-def test_places_out_of_date_do_not_pile_up() -> None:
-    """Paths that begin to wait and are ready, again and again, leave no more places in the queue than others have."""
+def test_outdated_places_do_not_pile_up() -> None:
     settle = Settle(60.0)
     for number in range(10):
         settle.add_written(b"waits %d" % number, 0.0)

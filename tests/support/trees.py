@@ -1,0 +1,40 @@
+"""Opens directories as trees, and reads them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from watcher.filters.path_filter import PathFilter
+from watcher.sources.directory.tree import Tree
+from watcher.spec import DirectorySpec, Filter
+
+
+def open_tree(
+    root: Path,
+    *,
+    exclude: tuple[str, ...] = (),
+    include: tuple[str, ...] = (),
+    within: tuple[str, ...] | None = None,
+    **where: Any,  # noqa: ANN401 - those of a spec
+) -> Tree:
+    tree = Tree(
+        DirectorySpec(str(root), **where), PathFilter(Filter(include, exclude)), within=within
+    )
+    tree.open()
+    return tree
+
+
+def read_tree(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None) -> list[str]:
+    """Return the paths below a prefix, sorted; each single entry must agree with the walk."""
+    problems: list[bytes] = []
+    entries = [
+        entry for batch in tree.walk(prefix, lambda _prefix, _fd: None, problems) for entry in batch
+    ]
+    if unread is None:
+        assert problems == []
+        assert [tree.entry(entry.path) for entry in entries] == entries
+    else:
+        unread += problems
+    return sorted(os.fsdecode(entry.path) for entry in entries)

@@ -1,0 +1,143 @@
+"""Mount tables are understood as proc_pid_mountinfo(5) defines them."""
+
+from __future__ import annotations
+
+import pytest
+
+from watcher.filesystem.mounts import Mount, MountTable
+
+TABLE = MountTable.parse(
+    r"""
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+30 22 0:26 / /data rw,nosuid shared:2 master:7 - nfs4 server:/export rw,vers=4.2
+31 22 0:27 /sub /data/in ro - tmpfs tmpfs rw
+32 22 0:28 / /with\040space\011tab\134back ro - fuse.sshfs host: rw
+33 22 0:29 / /over rw - ext4 /dev/vdb rw
+34 22 0:30 / /over rw - virtiofs share rw
+not a line
+35 22 0:31 / /short - ext4
+"""
+)
+RECORDED = MountTable.parse(
+    r"""
+493 484 0:54 / / rw,relatime master:136 - overlay overlay rw,lowerdir=/l/1,upperdir=/u
+500 493 0:60 / /nfs3 rw,relatime - nfs 10.0.0.1:/export rw,vers=3,addr=10.0.0.1
+501 493 0:61 /pvc-1 /nfs4 rw,relatime - nfs4 10.0.0.1:/export/pvc-1 rw,vers=4.2,clientaddr=10.0.0.2
+502 493 0:62 / /cifs rw,relatime - cifs //10.0.0.3/share rw,vers=3.1.1,username=u
+503 493 0:63 / /sshfs rw,nosuid,nodev - fuse.sshfs host:/data rw,user_id=0,group_id=0
+504 493 0:64 / /s3fs rw,nosuid,nodev - fuse.s3fs s3fs rw,user_id=0,group_id=0,allow_other
+505 493 0:65 / /gcs rw,nosuid,nodev - fuse.gcsfuse bucket rw,user_id=0,group_id=0
+506 493 0:66 / /nine rw,relatime - 9p hostshare rw,access=client,trans=virtio
+507 493 0:67 / /virtio rw,relatime - virtiofs share rw
+508 493 254:1 /k/pods/1/volumes/kubernetes.io~empty-dir/work /bind rw,relatime - ext4 /dev/vda1 rw
+509 493 254:2 / /stacked rw,relatime - ext4 /dev/vdb rw
+510 509 0:61 / /stacked rw,relatime - nfs4 10.0.0.1:/export rw,vers=4.2
+511 493 254:1 /k/c/..2026_01_31_12_00_00.2791/app.yaml /etc/app/app.yaml ro - ext4 /dev/vda1 rw
+512 493 254:1 /k/pods/1/volume-subpaths/data/main/0 /sub rw,relatime - ext4 /dev/vda1 rw
+513 493 254:1 /k/pods/1/volumes/kubernetes.io~configmap/whole /config ro - ext4 /dev/vda1 rw
+"""
+)
+"""A container's table, line by line as kernels write them."""
+
+
+def test_malformed_lines_are_left_out() -> None:
+    """Optional fields are skipped, and octal escapes replaced."""
+    assert [mount.point for mount in TABLE.mounts] == [
+        "/",
+        "/data",
+        "/data/in",
+        "/with space\ttab\\back",
+        "/over",
+        "/over",
+    ]
+    assert TABLE.mounts[1] == Mount("/data", "nfs4", "/", "rw,nosuid")
+    assert TABLE.mounts[2].root == "/sub"
+
+
+@pytest.mark.parametrize("odd", ["\r", "\f", "\x85", "\u2028", "\x1c"])
+def test_only_a_newline_ends_a_line(odd: str) -> None:
+    """The kernel does not escape other control characters of a mount point."""
+    line = f"23 22 0:1 / /a{odd}b rw - nfs4 s:/ rw"
+    mount = MountTable.parse(f"22 1 254:1 / / rw - ext4 vda rw\n{line}\n").holding(f"/a{odd}b/c")
+    assert mount is not None
+    assert mount.type == "nfs4"
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "type_"),
+    [
+        ("/", "/", "ext4"),
+        ("/database", "/", "ext4"),
+        ("/data", "/data", "nfs4"),
+        ("/data/other", "/data", "nfs4"),
+        ("/data/in/deep/er", "/data/in", "tmpfs"),
+        ("/data/inn", "/data", "nfs4"),
+        ("/with space\ttab\\back/x", "/with space\ttab\\back", "fuse.sshfs"),
+        ("/over/x", "/over", "virtiofs"),
+    ],
+)
+def test_the_longest_and_last_mount_holds_a_path(path: str, point: str, type_: str) -> None:
+    mount = TABLE.holding(path)
+    assert mount is not None
+    assert (mount.point, mount.type) == (point, type_)
+
+
+def test_an_empty_table_holds_nothing() -> None:
+    table = MountTable([])
+    assert table.holding("/") is table.by_id(22) is None
+    assert table.inside("/") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "notifies"),
+    [
+        ("/srv", "overlay", True),
+        ("/nfs3/a", "nfs", False),
+        ("/nfs4/a", "nfs4", False),
+        ("/cifs/a", "cifs", False),
+        ("/sshfs/a", "fuse.sshfs", False),
+        ("/s3fs/a", "fuse.s3fs", False),
+        ("/gcs/a", "fuse.gcsfuse", False),
+        ("/nine/a", "9p", False),
+        ("/virtio/a", "virtiofs", False),
+        ("/bind/a", "ext4", True),
+        ("/stacked/a", "nfs4", False),
+    ],
+)
+def test_mounts_of_pods_notify_or_not(path: str, type_: str, *, notifies: bool) -> None:
+    mount = RECORDED.holding(path)
+    assert mount is not None
+    assert (mount.type, mount.notifies) == (type_, notifies)
+
+
+@pytest.mark.parametrize(("type_", "notifies"), [("tmpfs", True), ("fused", True), ("fuse", False)])
+def test_types_are_compared_as_a_whole(type_: str, *, notifies: bool) -> None:
+    assert Mount("/x", type_, "/", "rw").notifies is notifies
+
+
+@pytest.mark.parametrize(
+    ("directory", "points"),
+    [
+        ("/etc/app", ["/etc/app/app.yaml"]),
+        ("/etc", ["/etc/app/app.yaml"]),
+        ("/etc/application", []),
+        ("/sub", ["/sub"]),
+        ("/sub/deep", []),
+        ("/stacked", ["/stacked", "/stacked"]),
+    ],
+)
+def test_mounts_inside_a_directory(directory: str, points: list[str]) -> None:
+    assert [mount.point for mount in RECORDED.inside(directory)] == points
+
+
+def test_subpath_mounts_are_recognised_by_their_root() -> None:
+    """Kubelet's own bind mounts, and a key of one version of a ConfigMap; no whole volume."""
+    subpaths = [mount.point for mount in RECORDED.mounts if mount.is_subpath]
+    assert subpaths == ["/etc/app/app.yaml", "/sub"]
+
+
+def test_the_identity_survives_a_remount() -> None:
+    """It is the type and the point, without the options."""
+    assert Mount("/x", "ext4", "/", "rw").identity == Mount("/x", "ext4", "/", "ro", 7).identity
+    places = {Mount(p, t, "/", "rw").identity for p in ("/x", "/y") for t in ("ext4", "nfs")}
+    assert len(places) == 4
