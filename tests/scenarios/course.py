@@ -15,7 +15,7 @@ import pytest
 
 from scenarios.script import Script, read_script, written
 from scenarios.steps import Stage
-from support.client import Client, Contract, Event, Stream
+from support.client import Client, Contract, Stream
 from support.server import ServerProcess
 
 DIRECTORY = {"poll_interval": "200ms", "settle": "500ms"}
@@ -69,7 +69,7 @@ def configuration(case: Case, root: Path) -> dict[str, Any]:
     return config | include | {"directory": directory}
 
 
-def describe(event: Event) -> str:
+def describe(event: dict[str, Any]) -> str:
     """Return an event in the notation of scenarios."""
     path = b64decode(event["path_b64"]) if event["path_b64"] else event["path"].encode()
     paths = [event["old_path"].encode(), path] if event["old_path"] else [path]
@@ -102,7 +102,7 @@ class Course:
         self._seen = len(self._stream.events)
         return found
 
-    def _unseen(self) -> list[Event]:
+    def _unseen(self) -> list[dict[str, Any]]:
         return [
             event for event in self._stream.events[self._seen :] if not event["path"].endswith(MARK)
         ]
