@@ -1,17 +1,15 @@
-"""Whatever bytes arrive, they become a spec or one readable line."""
-
-from __future__ import annotations
+"""Any bytes become a spec or one readable line."""
 
 import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
 from watcher.config.document import MAX_BYTES
-from watcher.config.schema import parse_spec
+from watcher.config.schema import MAX_METADATA_BYTES, parse_spec
 from watcher.errors import ConfigError
 from watcher.spec import Spec
 
@@ -34,13 +32,14 @@ batch: {max_events: 10, max_wait: 2s}
 """,
     b"""\
 {
-\t"s3": {"bucket": "landing", "prefix": "in\\u00e9/", "endpoint_url": "http://10.0.0.1:9000", "list_workers": 4, "poll_interval": "30s"},
+\t"s3": {"bucket": "landing", "prefix": "in\\u00e9/", "endpoint_url": "http://10.0.0.1:9000",
+\t\t"list_workers": 4, "poll_interval": "30s"},
 \t"existing": "report", "format": "s3", "metadata": {"a": [1, 2.5, null, {"b": "\\ud83d\\ude00"}]}
 }
 """,
 ]
 KEYS = [
-    *(
+    *[
         "directory",
         "s3",
         "path",
@@ -51,10 +50,10 @@ KEYS = [
         "prefix",
         "endpoint_url",
         "list_workers",
+    ],
+    *[
         "id",
         "include",
-    ),
-    *(
         "exclude",
         "events",
         "existing",
@@ -63,10 +62,8 @@ KEYS = [
         "batch",
         "max_events",
         "max_wait",
-        "pol_interval",
-        "<<",
-        "",
-    ),
+    ],
+    *("pol_interval", "setle", "directory.settle", "<<", ""),
 ]
 VALUES = [
     "/data",
@@ -86,45 +83,10 @@ VALUES = [
     "arn:aws:s3:",
 ]
 TOKENS = [
-    *(
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b": ",
-        b"- ",
-        b"? ",
-        b", ",
-        b"\n",
-        b"\t",
-        b"  ",
-        b'"',
-        b"'",
-        b"|\n",
-        b">-\n",
-        b"#",
-        b"&a ",
-        b"*a",
-        b"!!x ",
-        b"%YAML 1.1\n",
-    ),
-    *(
-        b"---\n",
-        b"...\n",
-        b"<<",
-        b"~",
-        b".nan",
-        b"0x",
-        b"9" * 30,
-        b"1e999",
-        b"\\u",
-        b"\\UFFFFFFFF",
-        b"\\ud800",
-        b"\x00",
-        b"\x85",
-        b"\xff",
-        b"\xef\xbb\xbf",
-    ),
+    *(b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b", ", b"\n", b"\t", b"  ", b'"', b"'", b"#"),
+    *(b"|\n", b">-\n", b"&a ", b"*a", b"!!x ", b"%YAML 1.1\n", b"---\n", b"...\n", b"<<", b"~"),
+    *(b".nan", b"0x", b"9" * 30, b"1e999", b"\\u", b"\\UFFFFFFFF", b"\\ud800"),
+    *(b"\x00", b"\x85", b"\xff", b"\xef\xbb\xbf"),
 ]
 
 scalars = (
@@ -162,7 +124,7 @@ json_values = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A valid configuration in which some slices were cut out, doubled or replaced."""
+    """Return a valid configuration with some slices cut out, doubled or replaced."""
     config = draw(st.sampled_from(VALID))
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(config)))
@@ -175,7 +137,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 def check(config: bytes) -> None:
-    """Assert that a configuration becomes a spec, or an error that fits into a status message."""
+    """Assert that a configuration becomes a spec, or an error that fits into a gRPC status."""
     try:
         spec = parse_spec(config)
     except ConfigError as error:
@@ -191,7 +153,6 @@ def check(config: bytes) -> None:
 
 @given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
 def test_any_bytes_are_answered(config: bytes) -> None:
-    """No bytes raise anything but ``ConfigError``."""
     check(config)
 
 
@@ -201,19 +162,16 @@ def test_any_bytes_are_answered(config: bytes) -> None:
     )
 )
 def test_any_tokens_are_answered(config: bytes) -> None:
-    """No sequence of what YAML is made of raises anything but ``ConfigError``."""
     check(config)
 
 
 @given(mutated())
 def test_damaged_configurations_are_answered(config: bytes) -> None:
-    """No small damage to a valid configuration raises anything but ``ConfigError``."""
     check(config)
 
 
 @given(structure=structures, flow=st.booleans())
 def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
-    """Well-formed YAML of any shape is a spec or a line of problems."""
     check(yaml.safe_dump(structure, default_flow_style=flow, allow_unicode=True).encode())
 
 
@@ -224,7 +182,7 @@ def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
     st.sampled_from([b"", b"a: ", b"[", b"metadata: {a: ", b'"', b"a: |\n "]),
 )
 def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start: bytes) -> None:
-    """64 KiB of the same two tokens end in an answer, not in a recursion or a hang."""
+    """The same two tokens all the way end in an answer, not in a recursion or a hang."""
     check((start + (one + other) * MAX_BYTES)[:MAX_BYTES])
 
 
@@ -232,6 +190,8 @@ def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start
     st.dictionaries(st.text(max_size=30), json_values, max_size=5), st.sampled_from([None, 1, "\t"])
 )
 def test_json_metadata_comes_through(metadata: dict[str, object], indent: int | str | None) -> None:
-    """Whatever JSON holds is in the spec as it was, however the document is indented."""
+    """Metadata are in the spec as they were in JSON, with any indentation."""
+    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
+    assume(size <= MAX_METADATA_BYTES)
     config = json.dumps({"directory": "/data", "metadata": metadata}, indent=indent).encode()
     assert json.dumps(parse_spec(config).metadata) == json.dumps(metadata)

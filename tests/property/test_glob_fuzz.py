@@ -1,4 +1,4 @@
-"""Every glob that a configuration may have is compiled and matched quickly, as a slow matcher does."""
+"""Every glob that a configuration may have is matched quickly, and as a slow matcher does."""
 
 import json
 

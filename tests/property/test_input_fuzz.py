@@ -1,6 +1,4 @@
-"""Acknowledgements, token files and requests of any bytes are read, or refused with an error of ours."""
-
-from __future__ import annotations
+"""Acknowledgements, token files and requests of any bytes are read, or refused with an error."""
 
 import contextlib
 import json
@@ -38,7 +36,7 @@ requests = st.builds(
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """Some bytes in which a slice was replaced."""
+    """Return some bytes with a slice replaced."""
     body = draw(whole)
     start = draw(st.integers(0, len(body)))
     return body[:start] + draw(st.binary(max_size=6)) + body[start + draw(st.integers(0, 4)) :]
@@ -52,7 +50,7 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 @example(b'{"id": 1e999}')
 @example(b'{"ids": [' + b'"",' * (MAX_BODY_BYTES // 3) + b'""]}')
 def test_any_acknowledgement_is_read_or_refused(body: bytes) -> None:
-    """The body of an acknowledgement gives at least one id, each of them text, or an error that says what is expected."""
+    """A body gives at least one id, each of them text, or an error that says what is expected."""
     try:
         found = parse_ids(body)
     except ConfigError as error:
@@ -73,7 +71,7 @@ token_lines = st.lists(
 
 @given(st.binary(max_size=40) | token_lines.map(b"".join))
 def test_any_token_file_is_read_or_stops_the_server(data: bytes) -> None:
-    """A token file names its owners, or the server does not start; whoever shows no token of it is never let in."""
+    """A token file gives owners or stops the server; a client without its tokens is refused."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "tokens"
         path.write_bytes(data)
@@ -91,7 +89,7 @@ def test_any_token_file_is_read_or_stops_the_server(data: bytes) -> None:
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=60) | damaged(requests.map(generic_pb2.EventSource.SerializeToString)))
 def test_any_request_is_read_or_refused(data: bytes) -> None:
-    """The bytes of a request are no message, or one whose configuration is read or refused; the other requests are messages or not."""
+    """Bytes are no message, or one whose configuration is read or refused."""
     for kind in (watcher_pb2.AcknowledgeRequest, watcher_pb2.ReplayRequest):
         with contextlib.suppress(DecodeError):
             kind.FromString(data)

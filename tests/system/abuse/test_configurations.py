@@ -41,9 +41,9 @@ BOMBS = {
 SEARCHED = {"levels": "*/a*a/a*a/", "names": "*a?[!b]", "depths": "**/*a/*a"}
 """Pieces of globs that match much of a path before they fail."""
 GLOBS = 75
-WATCHES = 4
+WATCHES = 6
 DEPTH = 50
-FILES = 20
+FILES = 60
 METADATA = {f"k{number}": "é" * 190 for number in range(10)}
 
 

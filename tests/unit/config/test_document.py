@@ -1,10 +1,13 @@
-"""Bytes that are no plain data, or exceed a limit, are refused with the line of the first mistake."""
+"""Bytes that are no plain data, or exceed a limit, are refused with the line of the mistake."""
 
 import pytest
 
 from support.configuration import problems
 from watcher.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from watcher.config.schema import parse_spec
+
+INVALID = "this is not valid YAML or JSON"
+QUOTE = 'put a glob that begins with "*" in quotes'
 
 
 @pytest.mark.parametrize(
@@ -24,41 +27,44 @@ def test_a_document_that_is_no_mapping_gets_an_example(config: str) -> None:
         (b"id: a\nx: \x07", "line 2: the character '\\x07' is not allowed"),
         (
             b"a: [",
-            "line 1: this is not valid YAML or JSON (expected the node content, but found '<stream end>')",
+            f"line 1: {INVALID} (expected the node content, but found '<stream end>')",
         ),
         (
             b"a:\n\t- b",
-            "line 2: this is not valid YAML or JSON (found character '\\t' that cannot start any token), indent with spaces, not tabs",
+            (
+                f"line 2: {INVALID} (found character '\\t' that cannot start any token), "
+                "indent with spaces, not tabs"
+            ),
         ),
-        (b"a: b\n---\na: c", "line 2: this is not valid YAML or JSON (but found another document)"),
+        (b"a: b\n---\na: c", f"line 2: {INVALID} (but found another document)"),
         (
             b"a: &x b",
-            'line 1: anchors and aliases are not allowed, put a glob that begins with "*" in quotes',
+            f"line 1: anchors and aliases are not allowed, {QUOTE}",
         ),
         (
             b"include: [*x]",
-            'line 1: anchors and aliases are not allowed, put a glob that begins with "*" in quotes',
+            f"line 1: anchors and aliases are not allowed, {QUOTE}",
         ),
         (
             b"include:\n- *.csv",
             (
-                "line 2: this is not valid YAML or JSON (expected alphabetic or numeric character, but found '.'), "
-                'put a glob that begins with "*" in quotes'
+                f"line 2: {INVALID} (expected alphabetic or numeric character, but found '.'), "
+                f"{QUOTE}"
             ),
         ),
         (b"a: !!str b", "line 1: tags are not allowed"),
         (b"a: !x b", "line 1: tags are not allowed"),
         (b"a: ! b", "line 1: tags are not allowed"),
-        (b'a: "\\UFFFFFFFF"', "line 1: this is not valid YAML or JSON (a number is too large)"),
+        (b'a: "\\UFFFFFFFF"', f"line 1: {INVALID} (a number is too large)"),
         (
             b"%YAML 1." + b"9" * 5000 + b"\n--- {}",
-            "line 1: this is not valid YAML or JSON (a number is too large)",
+            f"line 1: {INVALID} (a number is too large)",
         ),
         (b'{"id":\n"\\ud83d"}', "line 2: half of a surrogate pair is not a character"),
     ],
 )
 def test_data_that_is_not_plain_is_refused(config: bytes, expected: str) -> None:
-    """Broken bytes and syntax, and the parts of YAML that no configuration needs, end the reading."""
+    """Broken bytes and syntax, and parts of YAML that no configuration needs, end the reading."""
     assert problems(config) == expected
 
 
@@ -94,6 +100,6 @@ def test_the_limits_admit_what_is_just_within_them() -> None:
     ],
 )
 def test_nothing_nests_without_end(nesting: bytes) -> None:
-    """Depth is counted before anything recurses: a configuration of brackets is an ordinary mistake."""
+    """Depth is counted before anything recurses: a text of brackets is an ordinary mistake."""
     found = problems((nesting * MAX_BYTES)[:MAX_BYTES])
     assert found.endswith(f": values are nested more than {MAX_DEPTH} deep")

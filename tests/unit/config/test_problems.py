@@ -31,7 +31,10 @@ include:
 
 
 def test_lines_are_right_in_json_and_flow_style() -> None:
-    config = '{\n  "s3": {\n    "bucket":\n      "a/b", "zone": 1\n  },\r\n  "events": ["created",\r\n    "gone"]}'
+    config = (
+        '{\n  "s3": {\n    "bucket":\n      "a/b", "zone": 1\n  },\r\n'
+        '  "events": ["created",\r\n    "gone"]}'
+    )
     assert problems(config) == (
         "line 4, s3.bucket: must name a bucket (3 to 63 letters, digits, dots and hyphens, "
         'no slash) or be the ARN of an access point (got "a/b"); '

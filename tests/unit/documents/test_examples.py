@@ -31,7 +31,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def specs_of(event_source: dict[str, Any]) -> dict[str, Spec]:
-    """Return the spec of each event of an EventSource, after checking what the client of Argo Events needs."""
+    """Return the spec of each event of an EventSource, after checks of what Argo Events needs."""
     assert (event_source["apiVersion"], event_source["kind"]) == (
         "argoproj.io/v1alpha1",
         "EventSource",
@@ -62,14 +62,14 @@ def found(document: object, path: str) -> object:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_event_source_is_valid(name: str) -> None:
-    """Each configuration of an example is accepted and watches the kind of place that the example is about."""
+    """Each configuration is accepted, and watches the kind of place that its example is about."""
     specs = specs_of(load(PROJECT / "examples" / name / "eventsource.yaml"))
     assert {spec.where.kind for spec in specs.values()} == {KINDS[name]}
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_sensor_fits_its_event_source(name: str) -> None:
-    """A Sensor names events that its EventSource has, and reads only paths that their payloads have."""
+    """A Sensor names events of its EventSource, and reads only paths that their payloads have."""
     event_source, sensor = (
         load(PROJECT / "examples" / name / file) for file in ("eventsource.yaml", "sensor.yaml")
     )
@@ -87,7 +87,7 @@ def test_every_sensor_fits_its_event_source(name: str) -> None:
 
 
 def check_trigger(template: dict[str, Any], events: dict[str, Any]) -> None:
-    """Check that parameters come from payloads, and that those of a resource go where the resource has something to replace."""
+    """Check that parameters come from payloads, and replace something that a resource has."""
     for word in re.findall(r"\w+", template.get("conditions", "")):
         assert word in events
     resource = template.get("k8s", {})

@@ -198,7 +198,7 @@ HOSTILE_PATHS = [
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("pattern", HOSTILE_PATTERNS)
 def test_no_pattern_takes_long(pattern: str) -> None:
-    """A backtracking matcher would take the age of the universe; the time limit is some hundredfold."""
+    """Backtracking would take the age of the universe; the time limit is some hundredfold."""
     refusing = PathFilter(Filter(include=(pattern,)))
     assert not any(refusing.admits(path) for path in HOSTILE_PATHS)
 
