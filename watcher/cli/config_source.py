@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +82,19 @@ def _absolute(path: str) -> str:
 
 def _excluding(state: Path, root: str) -> list[str]:
     """Return the glob that excludes a directory inside another one; none if it is not inside."""
+    from watcher.config.schema import MAX_GLOB_CHARS  # noqa: PLC0415 - brings yaml
+
     inner = os.path.relpath(os.path.realpath(state), os.path.realpath(root))
     if inner == "." or inner.split("/")[0] == "..":
         return []
-    literally = re.sub(r"[*?[]", r"[\g<0>]", inner)
-    return [f"/{literally}/**"]
+    symbols = [f"[{char}]" if char in "*?[" else char for char in inner]
+    glob = f"/{''.join(symbols)}/**"
+    if len(glob) > MAX_GLOB_CHARS:
+        # The end of such a long path is as good as unique.
+        while len("".join(symbols)) > MAX_GLOB_CHARS - len("**/*/**"):
+            del symbols[0]
+        glob = f"**/*{''.join(symbols)}/**"
+    return [glob]
 
 
 def _check(document: Mapping[str, Any]) -> bytes:

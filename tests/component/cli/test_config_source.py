@@ -7,6 +7,7 @@ import pytest
 from watcher.cli.config_source import write_configuration
 from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, NotFoundError
+from watcher.filters.path_filter import PathFilter
 from watcher.spec import BucketSpec, DirectorySpec
 
 STATE = Path("/state")
@@ -39,6 +40,15 @@ def test_state_inside_the_place_is_excluded(tmp_path: Path) -> None:
     state = tmp_path / "s[t]*te"
     spec = parse_spec(write_configuration(str(tmp_path), {}, {"exclude": ["*.tmp"]}, state=state))
     assert spec.filter.exclude == ("*.tmp", "/s[[]t][*]te/**")
+
+
+@pytest.mark.parametrize("name", ["s[" * 40, f"{'a' * 30}/" * 7 + "state", "s" * 250])
+def test_own_state_is_excluded_at_a_long_path(tmp_path: Path, name: str) -> None:
+    """A path longer than a glob may be is excluded by its end."""
+    config = write_configuration(str(tmp_path), {}, {}, state=tmp_path / name)
+    path_filter = PathFilter(parse_spec(config).filter)
+    assert not path_filter.admits(f"{name}/state.db".encode())
+    assert path_filter.admits(f"{name}2/state.db".encode())
 
 
 def test_bucket() -> None:
