@@ -98,9 +98,7 @@ def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
     identities = [Identity("", _name(number), spec.where.place) for number in range(rounds)]
     with StateDirectory(state, Clock()) as directory:
         with closing(directory.open(identities[0])) as store:
-            outbox = Outbox(
-                spec, store, time_ns=time.time_ns, clock=time.monotonic, committed=lambda: None
-            )
+            outbox = Outbox(spec, store, clock=Clock(), publish=lambda *_: None)
             for start in range(0, count, STEP_CHANGES):
                 outbox.commit(
                     ChangeSet(

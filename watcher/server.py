@@ -1,4 +1,4 @@
-"""The composition root: builds state, sources, watches and services from the settings, listens, and stops in order."""
+"""The composition root: builds the server from its settings, and stops it in order."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from watcher._proto import watcher_pb2, watcher_pb2_grpc
 from watcher.addresses import is_loopback
 from watcher.clock import Clock
 from watcher.errors import StateError
-from watcher.limits import file_descriptors as descriptors
+from watcher.limits import file_descriptors
 from watcher.limits.fair_queue import FairQueue, run_in_thread
-from watcher.rpc.eventing import Delivery, Eventing, add_eventing
+from watcher.rpc.delivery import Delivery
+from watcher.rpc.eventing import SERVICE, Eventing
 from watcher.rpc.health import Health
-from watcher.rpc.interceptor import METADATA_BYTES, CallBounds
-from watcher.security.certificates import CertificateFiles
+from watcher.rpc.listener import Listener, open_certificates
+from watcher.rpc.streams import Streams
 from watcher.security.policy import Policy
 from watcher.sources.factory import Sources
 from watcher.state.sqlite.directory import StateDirectory
@@ -35,46 +32,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
-    from watcher.security.certificates import Pem
     from watcher.security.reloading import ReloadingFiles
     from watcher.settings import ServerSettings
+    from watcher.web.endpoint import HttpEndpoint
 
-SERVICE = "generic.Eventing"
-METHOD = f"/{SERVICE}/StartEventSource"
+IDLE_CHECK_INTERVAL_S = 1.0
+"""Seconds between two checks for watches without streams."""
 
-CHANNEL_OPTIONS = (
-    # A client that is gone is noticed within 15 s; without the third setting it takes a minute.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    # Or two servers could listen on one port without a word.
-    ("grpc.so_reuseport", 0),
-    # A configuration of 64 KiB and its name, or five thousand acknowledgements.
-    ("grpc.max_receive_message_length", 128 * 1024),
-    # The first alone would be a limit above which requests are refused at random.
-    ("grpc.max_metadata_size", METADATA_BYTES),
-    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
-    # Who connects must speak TLS and HTTP/2 within this time; gRPC would wait for two minutes.
-    ("grpc.server_handshake_timeout_ms", 20_000),
-    # And acknowledge what the server asks of its clients, to be held to it.
-    ("grpc.http2.settings_timeout", 20_000),
-    # Who has no call under way makes room for others, and connects again when there is one.
-    ("grpc.max_connection_idle_ms", 30_000),
-)
+READINESS_INTERVAL_S = 5.0
+"""Seconds between two checks whether the server can do its work."""
 
-SPARE_CALLS = 100
-"""So many more calls than streams fit on a connection: whoever asks for one stream too many gets an answer, and health has room."""
+RELOAD_INTERVAL_S = 2.0
+"""Seconds between two checks whether the files of tokens and certificates have changed."""
 
-CONNECTIONS_EACH = 2
-"""So many connections there may be for each stream: clients of Argo Events leave some behind that they do not use."""
-
-IDLE_CHECK_S, LOOK_INTERVAL_S, RELOAD_INTERVAL_S = 1.0, 5.0, 2.0
-"""Between two looks for watches without streams, at whether the server can do its work, and at the files of tokens and certificates."""
-
-PATIENCE_S = 5.0
-"""In so long the directories that are allowed should have been found."""
+DIRECTORIES_WARN_S = 5.0
+"""Seconds after which a warning says that allowed directories have not answered yet."""
 
 UNIX = ("unix:", "unix-abstract:")
 
@@ -83,16 +55,18 @@ class Server:
     """A running server; use it as an asynchronous context manager.
 
     Args:
-        settings: What to do.
+        settings: Everything that can be configured.
+        clock: The one clock of the server.
 
     Attributes:
-        address: Where it listens, with the port that was really taken.
-        http_address: Likewise for HTTP; None without.
-        watches: What it runs.
+        address: Where it serves gRPC, with the port that was taken.
+        http_address: Where it serves HTTP, with the port that was taken; None without HTTP.
+        watches: The running watches.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._log = structlog.get_logger("watcher")
         self._exits = contextlib.AsyncExitStack()
         self.address = settings.listen
@@ -102,7 +76,8 @@ class Server:
         """Start everything.
 
         Raises:
-            StateError: The state directory, the token file or a certificate cannot be used, or the address is taken or not allowed.
+            StateError: The state directory, the token file or a certificate cannot be used, or an
+                address is in use or not allowed.
         """
         async with self._exits:
             await self._start()
@@ -121,74 +96,44 @@ class Server:
     async def _start(self) -> None:
         settings = self._settings
         policy = await self._make_policy()
-        _refuse_open_doors(settings, policy)
-        clock = Clock()
-        state = self._exits.enter_context(StateDirectory(settings.state_directory, clock))
-        sources = Sources(clock, settings.state_directory)
+        _refuse_open_ports(settings, policy)
+        state = self._exits.enter_context(StateDirectory(settings.state_directory, self._clock))
+        sources = Sources(self._clock, settings.state_directory)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
-        self.watches = WatchRegistry(settings, state, sources, fair_queue, clock)
+        self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
         self._exits.push_async_callback(self.watches.close)
-        eventing = Eventing(self.watches, policy, settings, fair_queue)
-        server = grpc.aio.server(
-            interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings))
-        )
+        streams = Streams(policy, settings)
         acknowledgements = Acknowledgements(self.watches, fair_queue)
         health = Health(("", SERVICE))
-        readiness = Readiness(state.probe, lambda: sources.is_deaf, health.tell)
-        add_eventing(eventing, server)
-        watcher_pb2_grpc.add_DeliveryServicer_to_server(Delivery(acknowledgements, policy), server)
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        own = (
-            watcher_pb2.DESCRIPTOR.services_by_name["Delivery"],
-            health_pb2.DESCRIPTOR.services_by_name["Health"],
-        )
-        names = (SERVICE, *(service.full_name for service in own), reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        certificates = _certificates(settings)
-        self.address = _listen(server, settings, certificates)
+        readiness = Readiness(state.probe, lambda: sources.is_deaf, health.set_ready)
+        eventing = Eventing(self.watches, streams, policy, fair_queue)
+        listener = Listener(settings, eventing, Delivery(acknowledgements, policy), health)
+        certificates = open_certificates(settings)
+        self.address = listener.bind(certificates)
         files = [file for file in (policy.tokens, certificates) if file is not None]
         if settings.http_listen:
             # Opened first and so closed last: probes are answered while streams end.
-            # aiohttp takes 0.2 s to import, which `watcher dev`, without an HTTP port, need not wait.
-            from watcher.web.acknowledge import ack_routes  # noqa: PLC0415 - aiohttp
-            from watcher.web.endpoint import HttpEndpoint  # noqa: PLC0415 - aiohttp
-            from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - aiohttp
-            from watcher.web.probes import probe_routes  # noqa: PLC0415 - aiohttp
-            from watcher.web.status_page import StatusPage  # noqa: PLC0415 - aiohttp
-
-            shown = StatusPage(self.watches, eventing, policy, readiness, clock).routes()
-            probed = probe_routes(
-                WatchCollector(self.watches, eventing, readiness, files, clock), readiness
-            )
-            http = HttpEndpoint(
-                settings.http_listen, [*shown, *probed, *ack_routes(acknowledgements, policy)]
+            http = self._make_http(
+                settings.http_listen, streams, policy, readiness, acknowledgements, files
             )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
-        await server.start()
-        self._exits.push_async_callback(_drain, server, eventing, health, readiness)
+        await listener.start()
+        self._exits.push_async_callback(_drain, listener, streams, health, readiness)
         await readiness.check()
-        for act, interval_s in (
-            (self.watches.end_idle, IDLE_CHECK_S),
-            (readiness.check, LOOK_INTERVAL_S),
-            (partial(_reload, files, eventing), RELOAD_INTERVAL_S),
-        ):
-            self._exits.callback(asyncio.create_task(_repeat(act, interval_s)).cancel)
-        self._log.info(
-            "server.listening",
-            address=self.address,
-            http=self.http_address,
-            state=str(settings.state_directory),
-        )
-        if policy.is_open:
-            hint = "any place may be watched; restrict with --allow-directory, --allow-bucket, --allow-endpoint"
-            self._log.info("server.open", hint=hint)
+        self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
+        self._repeat(readiness.check, READINESS_INTERVAL_S)
+        self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
+        self._log_start(is_open=policy.is_open)
 
     async def _make_policy(self) -> Policy:
-        """Read the lists and the token file. An allowed directory that does not answer is waited for, and that is told."""
+        """Read the allow lists and the token file.
+
+        A warning is logged while an allowed directory does not answer.
+        """
         making = asyncio.ensure_future(run_in_thread(partial(Policy, self._settings)))
-        done, _ = await asyncio.wait([making], timeout=PATIENCE_S)
+        done, _ = await asyncio.wait([making], timeout=DIRECTORIES_WARN_S)
         if not done:
             hint = "is the volume of each --allow-directory mounted, and its server there?"
             self._log.warning(
@@ -196,12 +141,53 @@ class Server:
             )
         return await making
 
+    def _make_http(  # noqa: PLR0913, PLR0917 - all that the HTTP port shows
+        self,
+        address: str,
+        streams: Streams,
+        policy: Policy,
+        readiness: Readiness,
+        acknowledgements: Acknowledgements,
+        files: Sequence[ReloadingFiles[Any]],
+    ) -> HttpEndpoint:
+        # aiohttp takes 0.2 s to import, which `watcher dev`, without an HTTP port, need not wait.
+        from watcher.web.acknowledge import ack_routes  # noqa: PLC0415 - aiohttp
+        from watcher.web.endpoint import HttpEndpoint  # noqa: PLC0415 - aiohttp
+        from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - aiohttp
+        from watcher.web.probes import probe_routes  # noqa: PLC0415 - aiohttp
+        from watcher.web.status_page import StatusPage  # noqa: PLC0415 - aiohttp
+
+        page = StatusPage(self.watches, streams, policy, readiness, self._clock)
+        collector = WatchCollector(self.watches, streams, readiness, files, self._clock)
+        routes = [
+            *page.routes(),
+            *probe_routes(collector, readiness),
+            *ack_routes(acknowledgements, policy),
+        ]
+        return HttpEndpoint(address, routes)
+
+    def _repeat(self, act: Callable[[], Awaitable[None]], interval_s: float) -> None:
+        task = asyncio.create_task(_repeat(act, interval_s))
+        self._exits.callback(task.cancel)
+
+    def _log_start(self, *, is_open: bool) -> None:
+        self._log.info(
+            "server.listening",
+            address=self.address,
+            http=self.http_address,
+            state=str(self._settings.state_directory),
+        )
+        if is_open:
+            flags = "--allow-directory, --allow-bucket, --allow-endpoint"
+            hint = f"any place may be watched; restrict with {flags}"
+            self._log.info("server.open", hint=hint)
+
 
 async def serve(settings: ServerSettings) -> None:
-    """Run a server until SIGINT or SIGTERM; a second one ends the process at once.
+    """Run a server until SIGINT or SIGTERM; a second signal ends the process at once.
 
     Raises:
-        StateError: See ``Server``.
+        StateError: The server cannot start; see ``Server``.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -216,114 +202,49 @@ async def serve(settings: ServerSettings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    descriptors.raise_limit()
-    loop.set_exception_handler(descriptors.LoopExceptionHandler())
+    file_descriptors.raise_limit()
+    loop.set_exception_handler(file_descriptors.LoopExceptionHandler())
     end_traces = configure_traces()
-    async with Server(settings):
+    async with Server(settings, Clock()):
         await stopping.wait()
     end_traces()
     log.info("server.stopped")
 
 
 async def _drain(
-    server: grpc.aio.Server, eventing: Eventing, health: Health, readiness: Readiness
+    listener: Listener, streams: Streams, health: Health, readiness: Readiness
 ) -> None:
-    """Say that we go, end the streams, and close the port."""
+    """Report that the server stops, end the streams, and close the port."""
     readiness.stop()
     health.stop()
-    eventing.streams.stop()
-    # Streams end by themselves; the grace is for what is blocked in a write.
-    await server.stop(grace=1.0)
+    streams.stop()
+    await listener.stop()
 
 
 async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None:
-    """Do something again and again until cancelled; what goes wrong once is logged, and does not keep it from the next time."""
+    """Run a function again and again until cancelled; an error is logged and stops nothing."""
     while True:
         await asyncio.sleep(interval_s)
         try:
             await act()
-        except Exception:  # noqa: BLE001 - whatever it is, the others and the next time must not suffer
+        except Exception:  # noqa: BLE001 - whatever it is, later runs must not suffer
             structlog.get_logger("watcher").exception("server.failed")
 
 
-async def _reload(files: Sequence[ReloadingFiles[Any]], eventing: Eventing) -> None:
-    """Look whether files have changed; the streams of tokens that are gone are ended."""
-    news = [await asyncio.to_thread(file.refresh) for file in files]
-    if any(news):
-        eventing.streams.check_tokens()
+async def _reload(files: Sequence[ReloadingFiles[Any]], streams: Streams) -> None:
+    """Read files that have changed, and end the streams whose tokens are gone."""
+    changed = [await asyncio.to_thread(file.refresh) for file in files]
+    if any(changed):
+        streams.check_tokens()
 
 
-def _bounds(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
-    """Return the options that keep one client from using up what all need."""
-    connections = min(
-        CONNECTIONS_EACH * settings.max_streams + SPARE_CALLS,
-        descriptors.share(descriptors.GRPC_SHARE),
-    )
-    return (
-        ("grpc.max_concurrent_streams", settings.max_token_streams + SPARE_CALLS),
-        ("grpc.max_allowed_incoming_connections", connections),
-    )
-
-
-def _listen(
-    server: grpc.aio.Server, settings: ServerSettings, certificates: CertificateFiles | None
-) -> str:
-    address = settings.listen
-    try:
-        credentials = _credentials(certificates) if certificates else None
-        port = (
-            server.add_secure_port(address, credentials)
-            if credentials
-            else server.add_insecure_port(address)
-        )
-    except RuntimeError as error:
-        raise StateError(
-            "cannot listen there",
-            place=address,
-            hint="the port is taken, or the address is not of this machine",
-        ) from error
-    return address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
-
-
-def _certificates(settings: ServerSettings) -> CertificateFiles | None:
-    if settings.tls_cert is None and settings.tls_key is None and settings.tls_client_ca is None:
-        return None
-    if settings.tls_cert is None or settings.tls_key is None:
-        raise StateError(
-            "TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key"
-        )
-    return CertificateFiles(settings.tls_key, settings.tls_cert, settings.tls_client_ca)
-
-
-def _credentials(certificates: CertificateFiles) -> grpc.ServerCredentials:
-    """Return credentials that follow the files: every handshake uses what they hold then, and connections that are open go on."""
-    shown = certificates.value
-
-    def news() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal shown
-        if certificates.value is shown:
-            return None
-        shown = certificates.value
-        return _configuration(shown)
-
-    must_show = shown.authorities is not None
-    return grpc.dynamic_ssl_server_credentials(_configuration(shown), news, must_show)  # type: ignore[arg-type] # None is no news
-
-
-def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.authorities)
-
-
-def _refuse_open_doors(settings: ServerSettings, policy: Policy) -> None:
-    for door in (settings.listen, settings.http_listen):
-        if (
-            policy.is_open
-            and door
-            and not door.startswith(UNIX)
-            and not is_loopback(door.rpartition(":")[0])
-        ):
-            message = (
-                "a server that lets its clients watch any place must not listen beyond this machine"
+def _refuse_open_ports(settings: ServerSettings, policy: Policy) -> None:
+    if not policy.is_open:
+        return
+    for address in (settings.listen, settings.http_listen):
+        if address and not address.startswith(UNIX) and not is_loopback(address.rpartition(":")[0]):
+            raise StateError(
+                "a server that lets clients watch any place must not listen beyond this machine",
+                place=address,
+                hint="restrict places: --allow-directory, --allow-bucket, --allow-endpoint",
             )
-            hint = "say what may be watched: --allow-directory, --allow-bucket, --allow-endpoint"
-            raise StateError(message, place=door, hint=hint)

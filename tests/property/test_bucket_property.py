@@ -111,9 +111,8 @@ class Polling(RuleBasedStateMachine):
         self.outbox = FallibleOutbox(
             Spec(self._spec),
             self.store,
-            time_ns=lambda: 0,
-            clock=lambda: 0.0,
-            committed=lambda: None,
+            clock=FakeClock(),
+            publish=lambda *_: None,
         )
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(

@@ -127,7 +127,7 @@ class Watching(RuleBasedStateMachine):
             spec, PathFilter(FILTER), lambda: self._notifications, self._clock, within=None
         )
         self.outbox = StrictOutbox(
-            Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
+            Spec(spec), self.store, clock=self._clock, publish=lambda *_: None
         )
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(

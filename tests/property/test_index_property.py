@@ -215,9 +215,8 @@ class Watching(RuleBasedStateMachine):
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
             store,
-            time_ns=lambda: 0,
-            clock=lambda: 0.0,
-            committed=lambda: None,
+            clock=FakeClock(),
+            publish=lambda *_: None,
         )
         self.detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
         self.reconciler = Reconciler(

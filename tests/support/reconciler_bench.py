@@ -128,9 +128,8 @@ class Bench:
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
             self.store,
-            time_ns=lambda: 0,
-            clock=lambda: 0.0,
-            committed=lambda: None,
+            clock=FakeClock(),
+            publish=lambda *_: None,
         )
         self.interrupt_at: int | None = None
         self.reconciler = Reconciler(

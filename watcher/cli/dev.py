@@ -17,6 +17,7 @@ from watcher.cli.config_source import is_bucket, read_configuration, write_confi
 from watcher.cli.flags import Exec, Json, Verbose, duration_text, flag, split_by_commas
 from watcher.cli.output import Output
 from watcher.cli.session import run_until_stopped, show_changes
+from watcher.clock import Clock
 from watcher.formatting import printable
 from watcher.settings import ServerSettings
 from watcher.spec import Existing, Format, Mode  # noqa: TC001 - typer reads annotations
@@ -252,7 +253,7 @@ async def _watch(
 
     _configure_logs(is_verbose=is_verbose)
     settings = ServerSettings(listen="127.0.0.1:0", http_listen=None, state_directory=state)
-    async with Server(settings) as server, AsyncExitStack() as exits:
+    async with Server(settings, Clock()) as server, AsyncExitStack() as exits:
         async with _progress(server, output):
             payloads = await exits.enter_async_context(
                 open_stream(Endpoint(server.address), _NAME, config)

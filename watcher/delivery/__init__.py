@@ -1,1 +1,9 @@
-"""delivery."""
+"""Turns committed changes into payloads and brings them to streams.
+
+The outbox numbers the changes of one watch, has them rendered, and commits payloads and index in
+one transaction. The publisher gives every stream a subscription to the journal and decides when an
+event is confirmed: by time and signs of life, or by acknowledgement. The room never speaks gRPC and
+never reads a place. The outbox belongs to the watch's thread; publisher, positions and caches are
+used from any thread, each with a lock of its own. The publisher's lock is taken before the
+others; a replay and a confirmation exclude each other by a lock that is taken before that.
+"""

@@ -1,4 +1,7 @@
-"""The newest payloads of a watch, in memory, so that streams which keep up never read the state file. Pure, but for its lock."""
+"""Keeps the newest payloads of a watch in memory, so that streams that keep up never read the disk.
+
+Pure, but for its lock.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,24 @@ if TYPE_CHECKING:
 
     from watcher.model import Payload
 
-TAIL_BYTES = 4 * 1024 * 1024
-TAIL_PAYLOADS = 8192
-"""What a tail holds at most."""
+CACHE_BYTES = 4 * 1024 * 1024
+"""Maximum size of one cache's payloads in bytes."""
 
-ROOM_BYTES = 32 * 1024 * 1024
-"""What all tails of a process hold at most."""
+CACHE_PAYLOADS = 8192
+"""Maximum number of payloads in one cache."""
+
+BUDGET_BYTES = 32 * 1024 * 1024
+"""Maximum size of the payloads in all caches of a process in bytes."""
 
 
 class CacheBudget:
-    """What several tails share: their lock, and how much they hold together.
+    """The bytes that several caches share, and their lock.
 
     Args:
-        max_bytes: When they would hold more, those are emptied that have not grown for the longest time.
+        max_bytes: Beyond it, caches are emptied, beginning with the one that grew least recently.
+
+    Attributes:
+        lock: Held by a cache during each of its calls.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -36,114 +44,115 @@ class CacheBudget:
         self._size_bytes = 0
         self._sizes_bytes: dict[PayloadCache, int] = {}
 
-    def note(self, tail: PayloadCache, size_bytes: int) -> None:
-        """Note how much a tail that has changed holds now, and make room; call it with the lock."""
-        self._size_bytes += size_bytes - self._sizes_bytes.pop(tail, 0)
+    def note(self, cache: PayloadCache, size_bytes: int) -> None:
+        """Note the new size of a cache and make room; the caller holds the lock."""
+        self._size_bytes += size_bytes - self._sizes_bytes.pop(cache, 0)
         if size_bytes:
-            self._sizes_bytes[tail] = size_bytes
+            self._sizes_bytes[cache] = size_bytes
         while self._size_bytes > self._max_bytes:
             stalest = next(iter(self._sizes_bytes))
             self._size_bytes -= self._sizes_bytes.pop(stalest)
             stalest.empty()
 
 
-_ROOM = CacheBudget(ROOM_BYTES)
+_BUDGET = CacheBudget(BUDGET_BYTES)
 
 
-class Newest:
-    """The last of some payloads that pass by.
+class NewestPayloads:
+    """The last payloads of an iteration that is too large for memory.
 
     Args:
-        max_bytes: So much of them is kept, and the last one in any case.
+        max_bytes: Maximum size of what is kept in bytes; the last payload is kept in any case.
 
     Attributes:
         payloads: Those that are kept, in order.
-        left_out: The sequence number of the last one before them; None when all are kept.
+        dropped_seq: The sequence number of the last payload before them; None when all are kept.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._size_bytes = 0
         self.payloads: deque[Payload] = deque()
-        self.left_out: int | None = None
+        self.dropped_seq: int | None = None
 
     def passing(self, payloads: Iterable[Payload]) -> Iterator[Payload]:
-        """Yield payloads, and keep the last of them."""
+        """Yield payloads and keep the last of them."""
         for payload in payloads:
             self.payloads.append(payload)
             self._size_bytes += len(payload.data)
             while self._size_bytes > self._max_bytes and len(self.payloads) > 1:
                 oldest = self.payloads.popleft()
                 self._size_bytes -= len(oldest.data)
-                self.left_out = oldest.seq
+                self.dropped_seq = oldest.seq
             yield payload
 
 
 class PayloadCache:
-    """A window on the end of a journal, open for as long as somebody reads. Safe between threads.
+    """The end of one journal, kept while it is open. Safe between threads.
 
     Args:
-        seq: The journal's last sequence number when the tail begins.
-        room: Shared with other tails.
+        seq: The journal's last sequence number so far.
+        budget: Shared with other caches.
     """
 
-    def __init__(self, seq: int, room: CacheBudget = _ROOM) -> None:
-        self._room = room
+    def __init__(self, seq: int, budget: CacheBudget = _BUDGET) -> None:
+        self._budget = budget
         self._floor = seq
         self._size_bytes = 0
         self._payloads: deque[Payload] = deque()
         self._is_open = False
 
     def open(self) -> None:
-        """Hold what is added from now on."""
-        with self._room.lock:
+        """Keep what is added from now on."""
+        with self._budget.lock:
             self._is_open = True
 
     def close(self) -> None:
-        """Hold nothing any more; it may be opened again."""
-        with self._room.lock:
+        """Drop everything and keep nothing more; the cache may be opened again."""
+        with self._budget.lock:
             self._is_open = False
             self.empty()
-            self._room.note(self, 0)
+            self._budget.note(self, 0)
 
-    def extend(self, payloads: Collection[Payload], *, left_out: int | None = None) -> None:
+    def extend(self, payloads: Collection[Payload], *, dropped_seq: int | None = None) -> None:
         """Add payloads that were committed, in order.
 
         Args:
-            payloads: The last that were, or all.
-            left_out: The sequence number of the last one that is not among them, if there is one that the tail has not either.
+            payloads: The last committed payloads, or all.
+            dropped_seq: The last committed sequence number that is missing between the cache and
+                ``payloads``; None when nothing is missing.
         """
-        with self._room.lock:
-            if left_out is not None:
+        with self._budget.lock:
+            if dropped_seq is not None:
                 self.empty()
-                self._floor = left_out
+                self._floor = dropped_seq
             self._payloads.extend(payloads)
             if not self._is_open:
                 self.empty()
                 return
             self._size_bytes += sum(len(payload.data) for payload in payloads)
-            while len(self._payloads) > TAIL_PAYLOADS or self._size_bytes > TAIL_BYTES:
+            while len(self._payloads) > CACHE_PAYLOADS or self._size_bytes > CACHE_BYTES:
                 oldest = self._payloads.popleft()
                 self._size_bytes -= len(oldest.data)
                 self._floor = oldest.seq
-            self._room.note(self, self._size_bytes)
+            self._budget.note(self, self._size_bytes)
 
     def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload] | None:
-        """Return payloads after a sequence number, in order; None when some of them are not in memory any more.
+        """Return payloads after a sequence number, in order; None when some have left the cache.
 
         Args:
-            seq: See there.
-            limit: Not more than so many.
-            max_bytes: See ``fitting``.
+            seq: Only payloads after it are returned.
+            limit: Maximum number of payloads.
+            max_bytes: Maximum size in bytes; one payload is returned in any case.
         """
-        with self._room.lock:
+        with self._budget.lock:
             if seq < self._floor:
                 return None
             start = bisect_right(self._payloads, seq, key=lambda payload: payload.seq)
             return fitting(islice(self._payloads, start, start + limit), max_bytes)
 
     def empty(self) -> None:
-        """Drop all payloads; only its room calls this."""
+        """Drop all payloads; the caller, the cache or its budget, holds the lock."""
         if self._payloads:
             self._floor = self._payloads[-1].seq
         self._payloads.clear()

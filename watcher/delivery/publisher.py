@@ -1,171 +1,262 @@
-"""The publisher of one watch: brings its journal to the streams, and decides what is confirmed. The side of a watch that streams see.
-
-Streams come and go from other threads than the watch's: they read payloads, and leave a position behind by which time confirms; or,
-with ``confirm: ack``, somebody says of each payload that it has arrived.
-"""
+"""The publisher of one watch: brings its journal to the streams and decides what is confirmed."""
 
 from __future__ import annotations
 
 import threading
-import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from watcher.delivery.position import BLOCKED_S
+from watcher.delivery.payload_cache import PayloadCache
+from watcher.delivery.position import BLOCKED_S, AckPosition, StreamPosition
+from watcher.delivery.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Collection, Iterable
 
-    from watcher.delivery.audience import Audience
-    from watcher.delivery.outbox import Outbox
-    from watcher.delivery.position import StreamPosition
+    from watcher.clock import Clock
     from watcher.model import Payload
     from watcher.settings import WatchLimits
     from watcher.state.port import WatchStore
 
 CONFIRM_INTERVAL_S = 1.0
+"""Seconds between two confirmations, each of which is a commit."""
+
 EXPIRE_INTERVAL_S = 60.0
+"""Seconds between two removals of payloads whose retention is over."""
+
+
+class Subscriber(NamedTuple):
+    """How a stream is reached. Both are called from any thread and must return at once.
+
+    Attributes:
+        notify: There may be something to write, or the watch has stopped.
+        disconnect: The stream is to end because its client does not read and holds up others.
+    """
+
+    notify: Callable[[], None]
+    disconnect: Callable[[], None] = lambda: None
+
+
+class DeliveryCounts(NamedTuple):
+    """What was written to streams since the start.
+
+    Attributes:
+        written: Payloads.
+        redelivered: Payloads among them whose changes may have been written before.
+        blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
+    """
+
+    written: int
+    redelivered: int
+    blocked_s: float
 
 
 class Publisher:
-    """What is said about one place, on its way. Safe between threads.
+    """The streams of one watch and what they have confirmed. Safe between threads.
 
     Args:
-        store: Has the journal and the cursor.
-        outbox: Has the newest payloads in memory.
-        audience: The streams.
-        limits: What the server grants.
-        wake: Called when something was confirmed that nobody waits for.
+        store: Has the journal; tidied up after confirmations.
+        limits: Redelivery window and retention.
+        ack_timeout_s: Seconds until an unacknowledged event is redelivered; None where time
+            confirms.
+        clock: Times writes and confirmations.
+        wake: Wakes the watch's thread, since something was confirmed or nobody reads any more.
+
+    Attributes:
+        uid: The first part of every event id.
+        journal: What is published, and the cursor.
+        needs_acknowledgements: Whether consumers acknowledge events one by one.
     """
 
     def __init__(
         self,
         store: WatchStore,
-        outbox: Outbox,
-        audience: Audience,
         limits: WatchLimits,
+        *,
+        ack_timeout_s: float | None,
+        clock: Clock,
         wake: Callable[[], None],
     ) -> None:
+        self.uid = store.uid
+        self.journal = store.journal
+        self.needs_acknowledgements = ack_timeout_s is not None
         self._store = store
-        self._outbox = outbox
-        self._audience = audience
         self._limits = limits
+        self._ack_timeout_s = ack_timeout_s
+        self._clock = clock
         self._wake = wake
+        self._cache = PayloadCache(self.journal.next_seq - 1)
+        self._lock = threading.Lock()
+        self._subscribers: dict[StreamPosition, Subscriber] = {}
+        # An earlier run may have written everything.
+        self._delivered_before_seq = self.journal.next_seq - 1
+        self._former = DeliveryCounts(0, 0, 0.0)
         self._confirming = threading.Lock()
         self._confirm_due_s = 0.0
         self._expire_due_s = 0.0
 
-    @property
-    def streams(self) -> int:
-        """How many streams are connected."""
-        return len(self._audience)
-
-    @property
-    def depth(self) -> int:
-        """Changes in the journal from the first that is not confirmed on."""
-        return self._store.journal.depth
-
-    @property
-    def uid(self) -> str:
-        """The first part of every event's id."""
-        return self._store.uid
-
-    @property
-    def written(self) -> int:
-        """Payloads written to streams since the start."""
-        return self._audience.written
-
-    @property
-    def rewritten(self) -> int:
-        """Those among them that had been written before, or may have been."""
-        return self._audience.rewritten
-
-    @property
-    def blocked_s(self) -> float:
-        """Seconds in which flow control kept streams from writing, summed over them."""
-        return self._audience.blocked_s
-
-    @property
-    def oldest_at(self) -> float | None:
-        """When the first payload that is not confirmed was committed, seconds since the epoch; None when all are."""
-        return self._store.journal.oldest_at
-
     # For streams
 
-    def join(
-        self, listener: Callable[[], None], dismiss: Callable[[], None] = lambda: None
-    ) -> StreamPosition:
-        """Connect a stream.
+    @property
+    def streams(self) -> int:
+        """The number of connected streams."""
+        return len(self._subscribers)
+
+    def subscribe(self, subscriber: Subscriber) -> Subscription:
+        """Connect a stream; it begins after the last confirmed event.
 
         Args:
-            listener: Called from any thread when there are new payloads or the watch has stopped; returns at once.
-            dismiss: Called likewise when the stream is to end because it holds the others up.
-
-        Returns:
-            The stream's position: behind the last confirmed event, so what is not confirmed is sent again.
+            subscriber: How the stream is reached.
         """
-        position = self._audience.join(self._store.journal.cursor, listener, dismiss)
-        self._outbox.remember()
-        return position
+        with self._lock:
+            written_seq = max((position.written_seq for position in self._subscribers), default=0)
+            before_seq = self._delivered_before_seq = max(self._delivered_before_seq, written_seq)
+            position = (
+                StreamPosition(self.journal.cursor, before_seq)
+                if self._ack_timeout_s is None
+                else AckPosition(self.journal.cursor, before_seq, self._ack_timeout_s)
+            )
+            self._subscribers[position] = subscriber
+            self._cache.open()
+        return Subscription(position, self.journal, self._cache, self._clock)
 
-    def leave(self, position: StreamPosition) -> None:
+    def unsubscribe(self, subscription: Subscription) -> None:
         """Disconnect a stream; its position no longer counts."""
-        self._audience.leave(position)
-        if not self._audience:
-            self._outbox.forget()
+        position = subscription.position
+        with self._lock:
+            if self._subscribers.pop(position, None) is None:
+                return
+            self._delivered_before_seq = max(self._delivered_before_seq, position.written_seq)
+            self._former = self._add(self._former, position)
+            if not self._subscribers:
+                self._cache.close()
         self._wake()
 
-    def payloads_in_memory(
-        self, after_seq: int, *, limit: int, max_bytes: int
-    ) -> list[Payload] | None:
-        """Return payloads after a sequence number without touching the disk; None when that cannot be done."""
-        return self._outbox.after_from_memory(after_seq, limit=limit, max_bytes=max_bytes)
+    def counts(self) -> DeliveryCounts:
+        """Return what was written since the start, also to streams that have ended."""
+        with self._lock:
+            counts = self._former
+            for position in self._subscribers:
+                counts = self._add(counts, position)
+        return counts
 
-    def payloads(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return payloads after a sequence number, in order; may wait for the disk.
+    def _add(self, counts: DeliveryCounts, position: StreamPosition) -> DeliveryCounts:
+        return DeliveryCounts(
+            counts.written + position.written,
+            counts.redelivered + position.redelivered,
+            counts.blocked_s + position.blocked_s(self._clock.monotonic()),
+        )
 
-        Raises:
-            StateError: The state cannot be read.
+    # For the watch's thread
+
+    def publish(self, payloads: Collection[Payload], dropped_seq: int | None = None) -> None:
+        """Take payloads that were committed to the journal, and notify all streams.
+
+        Args:
+            payloads: The newest committed payloads, in order.
+            dropped_seq: Sequence number of the last committed payload before them that only the
+                journal has; None if there is none.
         """
-        return self._outbox.after(after_seq, limit=limit, max_bytes=max_bytes)
+        self._cache.extend(payloads, dropped_seq=dropped_seq)
+        self.notify()
 
-    def unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the payloads with these sequence numbers that are not confirmed, in order; may wait for the disk.
+    def notify(self) -> None:
+        """Notify all streams that something has changed."""
+        with self._lock:
+            subscribers = list(self._subscribers.values())
+        for subscriber in subscribers:
+            subscriber.notify()
 
-        Raises:
-            StateError: The state cannot be read.
-        """
-        return self._store.journal.read_unconfirmed(seqs, limit=limit, max_bytes=max_bytes)
+    def due_in_s(self) -> float | None:
+        """Return the seconds until there may be something to confirm or tidy; None for never."""
+        is_unconfirmed = (
+            self.journal.depth and self._subscribers and not self.needs_acknowledgements
+        )
+        if not is_unconfirmed and not self._store.is_untidy:
+            return None
+        return max(0.0, self._confirm_due_s - self._clock.monotonic())
 
-    def is_acknowledged(self, seq: int) -> bool:
-        """Tell whether a payload is confirmed though one in front of it is not."""
-        return seq in self._store.journal.acknowledged
-
-    # For consumers and operators; these wait for the disk
-
-    def has_said(self, seq: int) -> bool:
-        """Tell whether a sequence number has been used."""
-        return 0 < seq < self._store.journal.next_seq
-
-    @property
-    def waits_for_acknowledgements(self) -> bool:
-        """Whether events are confirmed one by one."""
-        return self._audience.ack_timeout_s is not None
-
-    def acknowledge(self, seqs: Iterable[int]) -> None:
-        """Confirm payloads by the sequence numbers of changes in them; with those that are confirmed already nothing happens.
+    def confirm_if_due(self) -> None:
+        """Do what ``confirm`` does, once in ``CONFIRM_INTERVAL_S``.
 
         Raises:
             StateError: The state cannot be written.
         """
-        self._store.journal.acknowledge(seqs, keep_s=self._limits.retention_s)
+        now_s = self._clock.monotonic()
+        if now_s >= self._confirm_due_s:
+            self._confirm_due_s = now_s + CONFIRM_INTERVAL_S
+            self.confirm()
+
+    def confirm(self) -> None:
+        """Confirm what time has confirmed, drop what was retained long enough, and give back space.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        now_s, keep_s = self._clock.monotonic(), self._limits.retention_s
+        if not self.needs_acknowledgements:
+            # A replay in between would be undone by the confirmation.
+            with self._confirming:
+                confirmed = self._confirmed_seq(now_s)
+                if confirmed is not None:
+                    self.journal.confirm(confirmed, keep_s=keep_s)
+        if keep_s and now_s >= self._expire_due_s:
+            self._expire_due_s = now_s + EXPIRE_INTERVAL_S
+            self.journal.expire(keep_s)
+        if self._store.is_untidy:
+            self._store.tidy()
+
+    def _confirmed_seq(self, now_s: float) -> int | None:
+        """Return the last sequence number delivered on every stream; None without streams."""
+        window_s = self._limits.window_s
+        with self._lock:
+            confirmed = [position.confirmed_seq(now_s, window_s) for position in self._subscribers]
+        return min(confirmed, default=None)
+
+    def disconnect_stalled(self) -> int:
+        """Disconnect streams whose clients have not read for a window, unless all are like that.
+
+        Where consumers acknowledge, no event waits for a stream, and nothing is done.
+
+        Returns:
+            How many streams were disconnected.
+        """
+        if self.needs_acknowledgements:
+            return 0
+        now_s, window_s = self._clock.monotonic(), max(self._limits.window_s, BLOCKED_S)
+        with self._lock:
+            stalled = [
+                subscriber
+                for position, subscriber in self._subscribers.items()
+                if position.is_stalled(now_s, window_s)
+            ]
+            if len(stalled) == len(self._subscribers):
+                return 0
+        for subscriber in stalled:
+            subscriber.disconnect()
+        return len(stalled)
+
+    # For consumers and operators; these wait for the disk
+
+    def has_assigned(self, seq: int) -> bool:
+        """Return whether some change has this sequence number."""
+        return 0 < seq < self.journal.next_seq
+
+    def acknowledge(self, seqs: Iterable[int]) -> None:
+        """Confirm payloads by the sequence numbers of changes in them; confirmed ones stay so.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        self.journal.acknowledge(seqs, keep_s=self._limits.retention_s)
         self._wake()
 
     def replay(self, *, seq: int | None = None, time_s: float | None = None) -> range:
-        """Have what was confirmed written again to all streams, as far as it is kept.
+        """Write confirmed payloads to all streams again, as far as they are retained.
 
         Args:
             seq: From this sequence number on.
-            time_s: From what was found then on, seconds since the epoch.
+            time_s: From what was found at this time on, seconds since the epoch.
 
         Returns:
             The sequence numbers that are written again.
@@ -174,66 +265,11 @@ class Publisher:
             StateError: The state cannot be written.
         """
         with self._confirming:
-            before = self._store.journal.cursor
-            cursor = self._store.journal.rewind(seq=seq, time_s=time_s)
+            before = self.journal.cursor
+            cursor = self.journal.rewind(seq=seq, time_s=time_s)
             if cursor < before:
-                self._audience.rewind(cursor)
-        self._audience.tell()
+                with self._lock:
+                    for position in self._subscribers:
+                        position.rewind(cursor)
+        self.notify()
         return range(cursor + 1, before + 1)
-
-    # For the watch's thread
-
-    def notify(self) -> None:
-        """Wake all streams."""
-        self._audience.tell()
-
-    def due_in_s(self) -> float | None:
-        """Return in how many seconds there may be something to confirm or to tidy; None when nothing waits for that."""
-        is_awaited = (
-            not self.waits_for_acknowledgements and self._store.journal.depth and self._audience
-        )
-        return (
-            max(0.0, self._confirm_due_s - time.monotonic())
-            if is_awaited or self._store.is_untidy
-            else None
-        )
-
-    def confirm_if_due(self) -> None:
-        """Confirm what time has confirmed, and tidy up behind it, once in a while.
-
-        Raises:
-            StateError: The state cannot be written.
-        """
-        now_s = time.monotonic()
-        if now_s >= self._confirm_due_s:
-            self._confirm_due_s = now_s + CONFIRM_INTERVAL_S
-            self.confirm()
-
-    def confirm(self) -> None:
-        """Confirm what time has confirmed, drop what has been kept for long enough, and give back the room that it had.
-
-        Raises:
-            StateError: The state cannot be written.
-        """
-        now_s, keep_s = time.monotonic(), self._limits.retention_s
-        if not self.waits_for_acknowledgements:
-            with self._confirming:
-                confirmed = self._audience.confirmed_seq(now_s, self._limits.window_s)
-                if confirmed is not None:
-                    self._store.journal.confirm(confirmed, keep_s=keep_s)
-        if keep_s and now_s >= self._expire_due_s:
-            self._expire_due_s = now_s + EXPIRE_INTERVAL_S
-            self._store.journal.expire(keep_s)
-        if self._store.is_untidy:
-            self._store.tidy()
-
-    def dismiss_stalled(self) -> int:
-        """End the streams that hold up others because their clients do not read; return how many.
-
-        Where acknowledgements confirm, nobody waits for a stream.
-        """
-        if self.waits_for_acknowledgements:
-            return 0
-        return self._audience.dismiss_stalled(
-            time.monotonic(), max(self._limits.window_s, BLOCKED_S)
-        )

@@ -1,7 +1,8 @@
-"""gRPC health, of the server and of its services (https://grpc.io/docs/guides/health-checking/). Knows not why anything is well.
+"""The gRPC health service for the server and its services.
 
-The servicer that comes with gRPC writes to one client while the others, and the news, wait for it: one that does not read would keep
-everybody from learning anything, and the server from stopping.
+See https://grpc.io/docs/guides/health-checking/. The servicer that comes with gRPC writes to one
+client while all others wait: a client that does not read would keep every other one from changes,
+and the server from stopping.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _SERVING, _NOT_SERVING, _UNKNOWN = (
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Says the same of all names: NOT_SERVING until ``tell`` says otherwise.
+    """Reports one status for all names: NOT_SERVING until ``set_ready``.
 
     Args:
-        names: Of services; the empty one is the server as a whole.
+        names: Of services; the empty name is the whole server.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -38,41 +39,41 @@ class Health(health_pb2_grpc.HealthServicer):
         self._is_stopping = False
         self._watchers: set[asyncio.Event] = set()
 
-    def tell(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness tells
-        """Say whether the server can do its work, from now on."""
+    def set_ready(self, is_ready: bool) -> None:  # noqa: FBT001 - the one value that readiness notifies
+        """Report from now on whether the server can do its work."""
         if not self._is_stopping:
             self._status = _SERVING if is_ready else _NOT_SERVING
             self._wake()
 
     def stop(self) -> None:
-        """Say NOT_SERVING for ever, and end the calls that wait for news."""
+        """Report NOT_SERVING for good, and end the calls that watch."""
         self._status, self._is_stopping = _NOT_SERVING, True
         self._wake()
 
-    async def Check(self, request: Request, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802 - its name
-        """Answer for one name."""
+    async def Check(self, request: Request, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802 - the contract's name
+        """Return the status of one name."""
         if request.service not in self._names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return health_pb2.HealthCheckResponse(status=self._status)
 
-    async def Watch(self, request: Request, context: Context) -> None:  # noqa: N802 - likewise
-        """Answer for one name, and again whenever the answer is another one; of several between two answers only the last."""
-        news, told = asyncio.Event(), None
-        self._watchers.add(news)
+    async def Watch(self, request: Request, context: Context) -> None:  # noqa: N802 - the contract's name
+        """Write the status of one name, and each later one; a slow client gets only the latest."""
+        changed, written = asyncio.Event(), None
+        self._watchers.add(changed)
         try:
             while True:
-                news.clear()
+                changed.clear()
                 status = self._status if request.service in self._names else _UNKNOWN
-                if status != told:
-                    told = status
+                if status != written:
+                    written = status
                     await context.write(health_pb2.HealthCheckResponse(status=status))
                 elif self._is_stopping:
                     return
                 else:
-                    await news.wait()
+                    await changed.wait()
         finally:
-            self._watchers.remove(news)
+            self._watchers.remove(changed)
 
     def _wake(self) -> None:
-        for news in self._watchers:
-            news.set()
+        for changed in self._watchers:
+            changed.set()

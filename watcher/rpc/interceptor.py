@@ -1,8 +1,9 @@
-"""Bounds what calls take before anything is asked of the server: the size of their metadata, and how many there are without a request.
+"""Bounds what a call takes before it is served: its metadata, and calls without a request.
 
-gRPC tells a client how large metadata may be in the settings of the connection, and holds it to that from when it has acknowledged them
-(RFC 9113, 6.5.3): before, or if it never does, a request may have 16 MB. And it waits for the message of a request without end. So both
-are looked at once more, when a call begins. Imports nothing of ours.
+gRPC announces the maximum size of metadata in the settings of a connection and enforces it once the
+client has acknowledged them (RFC 9113, 6.5.3): before that, or if the client never does, a request
+may have 16 MB. It also waits for the message of a request without a timeout. So both are checked
+when a call begins.
 """
 
 from __future__ import annotations
@@ -20,27 +21,28 @@ if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
-METADATA_BYTES = 16 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+"""Maximum size of a call's metadata in bytes; tokens and proxies' headers take a few hundred."""
 
-REQUEST_S = 20.0
-"""So long a call may be without its request."""
+REQUEST_TIMEOUT_S = 20.0
+"""Seconds to wait for the request message of a call."""
 
-OTHER_CALLS = 1000
-"""So many calls there may be that are no streams of events (yet): without a request, or of health, reflection and the like."""
+MAX_OTHER_CALLS = 1000
+"""Maximum number of calls that are not event streams yet: waiting for a request, health, …"""
 
 _ENTRY_BYTES = 32
-"""What each name and value counts beside their own bytes (RFC 9113, 6.5.2)."""
+"""What each entry of the metadata counts in addition to its own bytes (RFC 9113, 6.5.2)."""
 
 
 class CallBounds(grpc.aio.ServerInterceptor):
-    """Refuses calls with large metadata, those whose request does not come, and those that are too many, whatever they ask for.
+    """Refuses calls with large metadata, calls without a request, and too many of either.
 
     Args:
-        streams: The method whose calls are counted elsewhere, once their request is there.
+        stream_method: The method whose calls are counted elsewhere once they have a request.
     """
 
-    def __init__(self, streams: str) -> None:
-        self._streams = streams
+    def __init__(self, stream_method: str) -> None:
+        self._stream_method = stream_method
         self._others = 0
 
     async def intercept_service(
@@ -48,19 +50,21 @@ class CallBounds(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Return what handles a call; None for a method that there is not."""
+        """Return the bounded handler of a call; None for an unknown method."""
         metadata = handler_call_details.invocation_metadata or ()
-        if sum(len(key) + len(value) + _ENTRY_BYTES for key, value in metadata) > METADATA_BYTES:
+        size_bytes = sum(len(key) + len(value) + _ENTRY_BYTES for key, value in metadata)
+        if size_bytes > MAX_METADATA_BYTES:
             return _REFUSAL
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         if handler.request_streaming:
             return self._counted(handler)
-        return self._read(handler, is_stream=handler_call_details.method == self._streams)
+        is_stream = handler_call_details.method == self._stream_method
+        return self._timed(handler, is_stream=is_stream)
 
     def _counted(self, handler: Handler) -> Handler:
-        """Return a handler of requests that come one by one, whose calls are counted."""
+        """Return a handler of a request stream (reflection) that counts its calls."""
         act: Any = handler.stream_stream
 
         async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
@@ -72,11 +76,11 @@ class CallBounds(grpc.aio.ServerInterceptor):
             call, handler.request_deserializer, handler.response_serializer
         )
 
-    def _read(self, handler: Handler, *, is_stream: bool) -> Handler:
-        """Return a handler of one request that waits for it itself, for gRPC would do so without end."""
+    def _timed(self, handler: Handler, *, is_stream: bool) -> Handler:
+        """Return a handler of one request that stops waiting for it after a timeout."""
         act: Any = handler.unary_stream or handler.unary_unary
 
-        async def call(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401 - whatever it answers
+        async def call(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401 - the response of any method
             async with self._place(context):
                 request = await _request(requests, context)
                 if not is_stream:
@@ -93,10 +97,10 @@ class CallBounds(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _place(self, context: Context) -> AsyncIterator[None]:
-        if self._others >= OTHER_CALLS:
+        if self._others >= MAX_OTHER_CALLS:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the server has {OTHER_CALLS} calls without a request; try again",
+                f"the server has {MAX_OTHER_CALLS} calls without a request; try again",
             )
         self._others += 1
         try:
@@ -107,11 +111,12 @@ class CallBounds(grpc.aio.ServerInterceptor):
 
 async def _request(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401 - the message of any method
     try:
-        async with asyncio.timeout(REQUEST_S):
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
             return await anext(requests)
     except TimeoutError:
         await context.abort(
-            grpc.StatusCode.DEADLINE_EXCEEDED, f"the request has not come for {REQUEST_S:g} s"
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"the request has not come for {REQUEST_TIMEOUT_S:g} s",
         )
     except StopAsyncIteration:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no request")
@@ -120,9 +125,9 @@ async def _request(requests: AsyncIterator[Any], context: Context) -> Any:  # no
 async def _refuse(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
     await context.abort(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
-        f"the metadata are larger than {METADATA_BYTES} bytes; send less",
+        f"the metadata are larger than {MAX_METADATA_BYTES} bytes; send less",
     )
 
 
 _REFUSAL: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_refuse)
-"""Without a message both forms of an answer are the same."""
+"""Serves any method: without a message, a unary response and a stream look the same."""

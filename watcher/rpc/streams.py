@@ -1,4 +1,4 @@
-"""The open streams of the server: how many there may be, of all and of one principal, and what ends them. Knows no gRPC and no watch."""
+"""The open streams of the server: how many are admitted, and what ends them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """One call, made in its task.
+    """One stream, made in the task of its call.
 
     Args:
-        principal: Whose it is.
-        authorization: The metadata that said so.
+        principal: Its owner.
+        authorization: The metadata that named the owner.
 
     Attributes:
-        principal: Likewise.
-        authorization: Likewise.
+        principal: The same.
+        authorization: The same.
         changed: Set when there may be something to do.
-        ending: What ``end`` was called with.
+        ending: The error that ``end`` was called with; None before.
     """
 
     def __init__(self, principal: str, authorization: str | None) -> None:
@@ -37,44 +37,54 @@ class Stream:
         self.ending: WatcherError | None = None
         self._task = asyncio.current_task()
 
+    async def wait(self, timeout_s: float | None) -> None:
+        """Wait until ``changed`` is set, but no longer than a timeout in seconds; None for none."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), timeout_s)
+
     def end(self, error: WatcherError) -> None:
-        """End the call with an error, even if it is blocked in a write."""
+        """End the stream with an error, even while it is blocked in a write."""
         self.ending = error
         if self._task is not None:
             self._task.cancel()
 
 
 class Streams:
-    """The streams that are open.
+    """The open streams of the server.
 
     Args:
-        policy: Who is who.
-        settings: Limits.
+        policy: Names the principal of a token.
+        settings: Maximum numbers of streams.
+
+    Attributes:
+        errors: Streams that the server refused or ended, by cause.
+        is_stopping: Whether the server is shutting down.
     """
 
     def __init__(self, policy: Policy, settings: ServerSettings) -> None:
+        self.errors: Counter[str] = Counter()
+        self.is_stopping = False
         self._policy = policy
         self._settings = settings
         self._open: set[Stream] = set()
         self._principals: Counter[str] = Counter()
-        self.is_stopping = False
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of open streams."""
         return len(self._open)
 
     def of(self, principal: str) -> int:
-        """Return how many of them are a principal's."""
+        """Return the number of a principal's open streams."""
         return self._principals[principal]
 
     def stop(self) -> None:
-        """End all of them, and every one that comes, with UNAVAILABLE."""
+        """End all streams with UNAVAILABLE, and refuse new ones."""
         self.is_stopping = True
         for stream in self._open:
             stream.changed.set()
 
     def check_open(self) -> None:
-        """Make sure that streams may go on.
+        """Check that streams may go on.
 
         Raises:
             UnavailableError: The server is shutting down.
@@ -83,40 +93,31 @@ class Streams:
             raise UnavailableError("the server is shutting down", hint="connect again")
 
     def check_tokens(self) -> None:
-        """End those whose tokens have been taken back, or given to another name, with UNAUTHENTICATED."""
+        """End the streams whose tokens were removed or renamed, with UNAUTHENTICATED."""
         for stream in self._open:
             try:
-                is_good = self._policy.principal(stream.authorization) == stream.principal
+                is_valid = self._policy.principal(stream.authorization) == stream.principal
             except UnauthenticatedError:
-                is_good = False
-            if not is_good:
-                stream.end(
-                    UnauthenticatedError(
-                        "the token is no longer good", hint="put the new one into authSecret"
-                    )
-                )
+                is_valid = False
+            if not is_valid:
+                hint = "put the new one into authSecret"
+                stream.end(UnauthenticatedError("the token is no longer good", hint=hint))
 
     @contextmanager
     def opened(self, principal: str, authorization: str | None) -> Iterator[Stream]:
-        """Take a place among the streams, and provide this one to the end of the block, which is that of its call.
+        """Admit a stream, which is open until the end of the block.
+
+        Args:
+            principal: Its owner.
+            authorization: The metadata that named the owner.
 
         Raises:
-            UnavailableError: See ``check_open``.
-            LimitError: There are as many as there may be.
-            WatcherError: What ``Stream.end`` was called with.
+            UnavailableError: The server is shutting down.
+            LimitError: The maximum number of streams is open, of all or of the principal.
+            WatcherError: The error that ``Stream.end`` was called with.
         """
         self.check_open()
-        if len(self._open) >= self._settings.max_streams:
-            hint = "use fewer event sources, or start it with a higher --max-streams"
-            raise LimitError(
-                f"the server has {len(self._open)} streams open, and no more", hint=hint
-            )
-        if self._principals[principal] >= self._settings.max_token_streams:
-            message = f"the server has {self._principals[principal]} streams open for this token, and no more"
-            raise LimitError(
-                message,
-                hint="use fewer event sources, or start it with a higher --max-token-streams",
-            )
+        self._check_limits(principal)
         stream = Stream(principal, authorization)
         self._open.add(stream)
         self._principals[principal] += 1
@@ -130,20 +131,25 @@ class Streams:
             self._open.remove(stream)
             self._principals[principal] -= 1
 
+    def _check_limits(self, principal: str) -> None:
+        of_principal = self._principals[principal]
+        if len(self._open) >= self._settings.max_streams:
+            message = f"the server has {len(self._open)} streams open, and no more"
+            hint = "use fewer event sources, or start it with a higher --max-streams"
+            raise LimitError(message, hint=hint)
+        if of_principal >= self._settings.max_token_streams:
+            message = f"the server has {of_principal} streams open for this token, and no more"
+            hint = "use fewer event sources, or start it with a higher --max-token-streams"
+            raise LimitError(message, hint=hint)
 
-class Call:
-    """Does something in the loop of a stream, called from the thread of a watch.
 
-    Args:
-        act: What to do.
-    """
+def loop_callback(act: Callable[[], object]) -> Callable[[], None]:
+    """Return a function, for any thread, that runs another one in the current event loop soon."""
+    loop = asyncio.get_running_loop()
 
-    def __init__(self, act: Callable[[], object]) -> None:
-        self._act = act
-        self._loop = asyncio.get_running_loop()
-
-    def __call__(self) -> None:
-        """Have it done soon."""
-        # A loop that is closed has gone with the server, and the stream with it.
+    def call() -> None:
+        # A closed loop has ended with the server, and so has the stream.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._act)
+            loop.call_soon_threadsafe(act)
+
+    return call

@@ -110,7 +110,7 @@ class Totals:
         held_at: When deletions were last held, seconds since the epoch; 0 for never.
         requests: LIST requests sent.
         written: Payloads written to streams.
-        rewritten: Payloads among them that may have been written before.
+        redelivered: Payloads among them whose changes may have been written before.
         blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
     """
 
@@ -122,7 +122,7 @@ class Totals:
     held_at: float = 0.0
     requests: int = 0
     written: int = 0
-    rewritten: int = 0
+    redelivered: int = 0
     blocked_s: float = 0.0
 
     def add(self, other: Totals) -> None:
@@ -135,5 +135,5 @@ class Totals:
         self.held_at = max(self.held_at, other.held_at)
         self.requests += other.requests
         self.written += other.written
-        self.rewritten += other.rewritten
+        self.redelivered += other.redelivered
         self.blocked_s += other.blocked_s

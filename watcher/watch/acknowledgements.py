@@ -89,9 +89,9 @@ class Acknowledgements:
         for event_id in ids:
             parts = _ID.fullmatch(event_id)
             publisher = publishers.get(parts[1]) if parts else None
-            if parts is None or publisher is None or not publisher.has_said(int(parts[2])):
+            if parts is None or publisher is None or not publisher.has_assigned(int(parts[2])):
                 unknown.append(event_id)
-            elif not publisher.waits_for_acknowledgements:
+            elif not publisher.needs_acknowledgements:
                 raise ConfigError(
                     "its event source confirms events by time",
                     place=event_id,

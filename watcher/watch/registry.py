@@ -19,10 +19,11 @@ from watcher.telemetry.status import Totals
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from watcher.clock import Clock
-    from watcher.delivery.position import StreamPosition
+    from watcher.delivery.publisher import Subscriber
+    from watcher.delivery.subscription import Subscription
     from watcher.limits.fair_queue import FairQueue
     from watcher.model import Identity
     from watcher.settings import ServerSettings
@@ -99,20 +100,15 @@ class WatchRegistry:
         return self._sources.descriptors
 
     async def join(
-        self,
-        identity: Identity,
-        authorized: AuthorizedSpec,
-        listener: Callable[[], None],
-        dismiss: Callable[[], None] = lambda: None,
-    ) -> tuple[Watch, StreamPosition]:
+        self, identity: Identity, authorized: AuthorizedSpec, subscriber: Subscriber
+    ) -> tuple[Watch, Subscription]:
         """Connect a stream to the watch of an identity, starting it if need be.
 
         Args:
             identity: Names the watch.
             authorized: What it must be running. Only its spec is compared: the principal, which is part
                 of the identity, decides the rest.
-            listener: See ``Courier.join``.
-            dismiss: Likewise.
+            subscriber: How the stream is reached.
 
         Raises:
             ConflictError: It runs with another configuration for other streams.
@@ -142,11 +138,11 @@ class WatchRegistry:
             if watch is None:
                 watch = await self._start(identity, authorized)
             self._idle_since_s.pop(identity, None)
-            return watch, watch.publisher.join(listener, dismiss)
+            return watch, watch.publisher.subscribe(subscriber)
 
-    def leave(self, identity: Identity, watch: Watch, position: StreamPosition) -> None:
+    def leave(self, identity: Identity, watch: Watch, subscription: Subscription) -> None:
         """Disconnect a stream."""
-        watch.publisher.leave(position)
+        watch.publisher.unsubscribe(subscription)
         if not watch.publisher.streams and self._running.get(identity) is watch:
             self._idle_since_s[identity] = self._clock.monotonic()
 
@@ -155,7 +151,7 @@ class WatchRegistry:
         return self._quotas.identities()
 
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Have confirmed events of a watch written again, whether it runs or not; see ``Courier.replay``.
+        """Have confirmed events of a watch written again, whether it runs or not; see ``Publisher.replay``.
 
         Raises:
             StateError: The state cannot be used.
@@ -185,7 +181,7 @@ class WatchRegistry:
                 watch = self._running.get(identity)
                 if watch is not None and not watch.publisher.streams:
                     self._log.info(
-                        "watch.idle", **identity.labels, unconfirmed=watch.publisher.depth
+                        "watch.idle", **identity.labels, unconfirmed=watch.publisher.journal.depth
                     )
                     with suppress(UnavailableError):
                         # A later round finds it stopped.

@@ -74,7 +74,7 @@ class WatchReport:
 def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
     """Return what a running watch tells of itself."""
     status, now = watch.status, clock.wall()
-    oldest_at = watch.publisher.oldest_at
+    oldest_at = watch.publisher.journal.oldest_at
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -83,7 +83,7 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         mode=status.mode,
         entries=watch.entries,
         since=status.since,
-        unconfirmed=watch.publisher.depth,
+        unconfirmed=watch.publisher.journal.depth,
         lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
         rate=watch.recent.per_second(clock.monotonic()),
         next_seq=watch.next_seq,

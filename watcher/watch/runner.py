@@ -126,7 +126,7 @@ class WatchRunner:
         """What keeps events from being confirmed when the journal is full."""
         return (
             "nobody acknowledges"
-            if self._publisher.waits_for_acknowledgements
+            if self._publisher.needs_acknowledgements
             else "the client reads too slowly, or not at all"
         )
 
@@ -172,7 +172,7 @@ class WatchRunner:
                 self._read()
         elif self._share.is_journal_full(was_full=self._lifecycle.is_paused):
             self._pause()
-            if streams := self._publisher.dismiss_stalled():
+            if streams := self._publisher.disconnect_stalled():
                 self._reporter.disconnect(streams)
         else:
             self._read()

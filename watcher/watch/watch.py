@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from watcher.changes.reconciler import Interrupted
-from watcher.delivery.audience import Audience
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.publisher import Publisher
 from watcher.errors import LimitError, UnavailableError, WatcherError
@@ -77,13 +76,14 @@ class Watch:
         self._reporter = StatusReporter(identity, clock)
         self.status = self._reporter.status
         self._source = make_source(self._stop.is_set)
-        audience = Audience(
-            store.journal.next_seq - 1, spec.ack_timeout_s if spec.confirm is Confirm.ACK else None
+        self.publisher = Publisher(
+            store,
+            limits,
+            ack_timeout_s=spec.ack_timeout_s if spec.confirm is Confirm.ACK else None,
+            clock=clock,
+            wake=self._wake.set,
         )
-        self._outbox = Outbox(
-            spec, store, time_ns=clock.wall_ns, clock=clock.monotonic, committed=audience.tell
-        )
-        self.publisher = Publisher(store, self._outbox, audience, limits, self._wake.set)
+        self._outbox = Outbox(spec, store, clock=clock, publish=self.publisher.publish)
         self._runner = WatchRunner(
             spec=spec,
             identity=identity,
@@ -180,7 +180,7 @@ class Watch:
     @property
     def totals(self) -> Totals:
         """What the watch has counted since its start."""
-        status, publisher = self.status, self.publisher
+        status, delivered = self.status, self.publisher.counts()
         return Totals(
             events=Counter(self.by_type),
             rescans=status.rescans.copy(),
@@ -189,9 +189,9 @@ class Watch:
             holds=status.holds,
             held_at=status.held_at,
             requests=self._source.requests,
-            written=publisher.written,
-            rewritten=publisher.rewritten,
-            blocked_s=publisher.blocked_s,
+            written=delivered.written,
+            redelivered=delivered.redelivered,
+            blocked_s=delivered.blocked_s,
         )
 
     # The thread

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from watcher.clock import Clock
-    from watcher.rpc.eventing import Eventing
+    from watcher.rpc.streams import Streams
     from watcher.security.reloading import ReloadingFiles
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.status import Histogram, Totals
@@ -42,7 +42,7 @@ class WatchCollector(Collector):
 
     Args:
         watches: Running and idle watches, and the totals since the start of the server.
-        eventing: Counts streams and their errors.
+        streams: Counts streams and their errors.
         readiness: Whether the server can do its work.
         files: Token and certificate files that are reloaded when they change.
         clock: Time of the ages.
@@ -51,13 +51,13 @@ class WatchCollector(Collector):
     def __init__(
         self,
         watches: WatchRegistry,
-        eventing: Eventing,
+        streams: Streams,
         readiness: Readiness,
         files: Sequence[ReloadingFiles[Any]],
         clock: Clock,
     ) -> None:
         self._watches = watches
-        self._eventing = eventing
+        self._streams = streams
         self._readiness = readiness
         self._files = files
         self._clock = clock
@@ -75,7 +75,7 @@ class WatchCollector(Collector):
             "cause",
             "watcher_stream_errors",
             "Streams that the server has refused or ended, by cause.",
-            dict.fromkeys(causes(), 0) | self._eventing.errors,
+            dict.fromkeys(causes(), 0) | self._streams.errors,
         )
 
     def _server(self) -> Iterator[Metric]:
@@ -90,9 +90,7 @@ class WatchCollector(Collector):
             "1 if the server can do its work (/readyz answers 200), else 0.",
             not self._readiness.problem,
         )
-        yield GaugeMetricFamily(
-            "watcher_streams", "Open event streams.", len(self._eventing.streams)
-        )
+        yield GaugeMetricFamily("watcher_streams", "Open event streams.", len(self._streams))
         yield GaugeMetricFamily(
             "watcher_idle_watches",
             "Watches that stopped after --idle-timeout without a stream and whose state is kept.",
@@ -204,7 +202,7 @@ def _counters(totals: Totals) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "watcher_redelivered_payloads",
         "Payloads written to a stream that may have received them before.",
-        totals.rewritten,
+        totals.redelivered,
     )
     yield CounterMetricFamily(
         "watcher_blocked_write_seconds",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.model import Identity
-    from watcher.rpc.eventing import Eventing
+    from watcher.rpc.streams import Streams
     from watcher.security.policy import Policy
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.recent_changes import Recent
@@ -64,7 +64,7 @@ class StatusPage:
 
     Args:
         watches: The watches to show and to release.
-        eventing: Counts the streams.
+        streams: Counts the streams.
         policy: Maps a token to its principal.
         readiness: Whether the server can do its work.
         clock: Time of the page.
@@ -73,13 +73,13 @@ class StatusPage:
     def __init__(
         self,
         watches: WatchRegistry,
-        eventing: Eventing,
+        streams: Streams,
         policy: Policy,
         readiness: Readiness,
         clock: Clock,
     ) -> None:
         self._watches = watches
-        self._eventing = eventing
+        self._streams = streams
         self._policy = policy
         self._readiness = readiness
         self._clock = clock
@@ -134,7 +134,7 @@ class StatusPage:
         document = {
             "version": __version__,
             "problem": self._readiness.problem,
-            "streams": self._eventing.streams.of(principal),
+            "streams": self._streams.of(principal),
             "watches": msgspec.to_builtins(self._reports(running)),
             "idle": msgspec.to_builtins(self._idle(principal)),
             "recent": msgspec.to_builtins(_recent(running)),

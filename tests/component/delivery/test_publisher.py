@@ -1,105 +1,232 @@
-"""Decides whether the side of a watch that streams see takes memory and disk only while they are needed."""
+"""Publisher and subscriptions over a real state file: what streams read, what is confirmed."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from support.clock import FakeClock
 from support.state import open_store
-from watcher.delivery import publisher as courier_module
-from watcher.delivery.audience import Audience
 from watcher.delivery.outbox import Outbox
-from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Publisher
-from watcher.model import Change, ChangeSet, ChangeType, Entry
+from watcher.delivery.position import BLOCKED_S
+from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Publisher, Subscriber
+from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
+from watcher.delivery.subscription import READ_BYTES, Subscription
+from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, Payload
 from watcher.settings import WatchLimits
 from watcher.spec import DirectorySpec, Spec
 from watcher.state.port import WatchStore
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-class Clock:
-    """The monotonic clock of the publisher."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic(self) -> float:
-        """Return seconds."""
-        return self.now_s
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Have the publisher read a clock that the test sets."""
-    clock = Clock()
-    monkeypatch.setattr(courier_module, "time", clock)
-    return clock
+WINDOW_S = 30.0
+ACK_TIMEOUT_S = 10.0
 
 
 class Bench:
     """A publisher over a real state file."""
 
-    def __init__(self, store: WatchStore) -> None:
-        audience = Audience()
+    def __init__(self, store: WatchStore, ack_timeout_s: float | None) -> None:
+        self.clock = FakeClock()
         self.store = store
-        self.outbox = Outbox(
+        self.wakes = 0
+        self.publisher = Publisher(
+            store,
+            WatchLimits(WINDOW_S, 3600.0),
+            ack_timeout_s=ack_timeout_s,
+            clock=self.clock,
+            wake=self._wake,
+        )
+        self._outbox = Outbox(
             Spec(DirectorySpec("/data")),
             store,
-            time_ns=lambda: 0,
-            clock=time.monotonic,
-            committed=audience.tell,
+            clock=self.clock,
+            publish=self.publisher.publish,
         )
-        self.publisher = Publisher(store, self.outbox, audience, WatchLimits(30.0), lambda: None)
 
-    def change(self) -> None:
-        """Have something to say."""
-        self.outbox.commit(ChangeSet(changes=[Change(ChangeType.CREATED, Entry(b"a", 1, 1))]))
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    def change(self, count: int = 1) -> None:
+        changes = [Change(ChangeType.CREATED, Entry(b"a", 1, 1)) for _ in range(count)]
+        self._outbox.commit(ChangeSet(changes=changes))
+
+    def join(self) -> Subscription:
+        return self.publisher.subscribe(Subscriber(lambda: None))
 
     def in_memory(self) -> bool:
-        """Tell whether the last payload is in memory."""
-        return bool(
-            self.publisher.payloads_in_memory(self.store.journal.next_seq - 2, limit=1, max_bytes=1)
-        )
+        """Return whether the last payload is in memory."""
+        last_seq = self.store.journal.next_seq - 1
+        return bool(self.publisher._cache.after(last_seq - 1, limit=1, max_bytes=1))
+
+
+def write(subscription: Subscription) -> list[int]:
+    """Write what is to be written now; returns the sequence numbers."""
+    return [payload.seq for payload in subscription.writing(subscription.read())]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: Clock) -> Iterator[Bench]:
-    """Return a bench on a fresh file."""
-    del clock
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     with closing(open_store(tmp_path / "state.db")) as store:
-        yield Bench(store)
+        yield lambda ack_timeout_s=None: Bench(store, ack_timeout_s)
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    return make()
 
 
 def test_payloads_are_in_memory_for_streams(bench: Bench) -> None:
-    """The newest payloads are held from when the first stream joins until the last one leaves."""
+    """From when the first stream joins until the last one leaves."""
     bench.change()
     held = [bench.in_memory()]
-    first, second = bench.publisher.join(lambda: None), bench.publisher.join(lambda: None)
+    first, second = bench.join(), bench.join()
     bench.change()
     held.append(bench.in_memory())
-    for position in (first, second):
-        bench.publisher.leave(position)
+    for subscription in (first, second):
+        bench.publisher.unsubscribe(subscription)
         held.append(bench.in_memory())
     bench.change()
     assert [*held, bench.in_memory()] == [False, True, True, False, False]
 
 
-def test_what_was_used_is_tidied_up(bench: Bench, clock: Clock) -> None:
-    """After something was written the publisher asks for its turn until nothing has happened for a while, and then no longer."""
+def test_a_stream_reads_the_disk_until_it_has_caught_up(bench: Bench) -> None:
+    bench.change(1000)
+    subscription, written = bench.join(), []
+    while subscription.read_from_memory() is None:
+        payloads = subscription.read()
+        assert sum(len(payload.data) for payload in payloads) <= READ_BYTES
+        written += [payload.seq for payload in subscription.writing(payloads)]
+    assert (written, subscription.read_from_memory()) == ([*range(1, 1001)], [])
+    bench.change()
+    payloads = bench.store.journal.read(1000, limit=9, max_bytes=1)
+    assert payloads != []
+    assert payloads == subscription.read_from_memory() == subscription.read()
+
+
+def test_a_payload_of_the_maximum_size_is_delivered(bench: Bench) -> None:
+    """Journals of earlier versions hold payloads with larger metadata than are admitted now."""
+    payload = Payload(1, b"x" * MAX_PAYLOAD_BYTES)
+    bench.store.commit(Delta(), [payload], changes=1)
+    bench.change()
+    subscription = bench.join()
+    assert subscription.read() == [payload]
+    assert write(subscription) == [1]
+    assert write(subscription) == [2]
+
+
+def test_a_write_counts_once_it_has_ended(bench: Bench) -> None:
+    """A payload whose write broke off is no redelivery on the next stream."""
+    first = bench.join()
+    bench.change(2)
+    writing = first.writing(first.read())
+    assert [next(writing).seq, next(writing).seq] == [1, 2]
+    del writing
+    assert bench.publisher.counts()[:2] == (1, 0)
+    bench.publisher.unsubscribe(first)
+    assert write(bench.join()) == [1, 2]
+    assert bench.publisher.counts()[:2] == (3, 1)
+
+
+def test_blocked_seconds_are_counted(bench: Bench) -> None:
+    """Of all streams, those that have ended too, and of a write that is still blocked."""
+    bench.change()
+    first, second = bench.join(), bench.join()
+    for subscription in (first, second):
+        next(subscription.writing(subscription.read()))
+    bench.clock.advance(5.0)
+    bench.publisher.unsubscribe(first)
+    assert bench.publisher.counts() == (0, 0, 10.0)
+    bench.clock.advance(5.0)
+    assert bench.publisher.counts() == (0, 0, 15.0)
+
+
+def test_the_slowest_stream_decides_what_is_confirmed(bench: Bench) -> None:
+    bench.change(2)
+    fast, slow = bench.join(), bench.join()
+    write(fast)
+    next(slow.writing(slow.read()))
+    bench.clock.advance(WINDOW_S + CONFIRM_INTERVAL_S)
+    bench.publisher.confirm()
+    assert bench.store.journal.cursor == 0
+    wakes = bench.wakes
+    bench.publisher.unsubscribe(slow)
+    assert bench.wakes == wakes + 1
+    bench.publisher.confirm()
+    assert bench.store.journal.cursor == 2
+
+
+def test_stalled_streams_are_disconnected_unless_all_are(bench: Bench) -> None:
+    disconnected: list[str] = []
+    bench.change()
+    stalled = bench.publisher.subscribe(Subscriber(lambda: None, lambda: disconnected.append("a")))
+    next(stalled.writing(stalled.read()))
+    bench.clock.advance(WINDOW_S + BLOCKED_S)
+    assert (bench.publisher.disconnect_stalled(), disconnected) == (0, [])
+    bench.publisher.subscribe(Subscriber(lambda: None, lambda: disconnected.append("b")))
+    assert (bench.publisher.disconnect_stalled(), disconnected) == (1, ["a"])
+
+
+def test_all_streams_are_notified(bench: Bench) -> None:
+    notified: list[str] = []
+    bench.publisher.subscribe(Subscriber(lambda: notified.append("a")))
+    bench.publisher.subscribe(Subscriber(lambda: notified.append("b")))
+    bench.change(3)
+    assert notified == ["a", "b"]
+
+
+def test_a_replay_rewinds_connected_streams(bench: Bench) -> None:
+    """They write the replayed payloads again, which count as redelivered."""
+    bench.change(3)
+    subscription = bench.join()
+    write(subscription)
+    bench.clock.advance(WINDOW_S + CONFIRM_INTERVAL_S)
+    bench.publisher.confirm()
+    assert bench.publisher.replay(seq=2) == range(2, 4)
+    assert write(subscription) == [2, 3]
+    assert bench.publisher.counts()[:2] == (5, 2)
+
+
+def test_unacknowledged_payloads_are_redelivered(make: Callable[..., Bench]) -> None:
+    """Once their timeout is over, without those that were acknowledged meanwhile."""
+    bench = make(ACK_TIMEOUT_S)
+    bench.change(3)
+    subscription = bench.join()
+    assert subscription.due_in_s() is None
+    assert write(subscription) == [1, 2, 3]
+    bench.publisher.acknowledge([2])
+    assert (bench.store.journal.cursor, bench.publisher.due_in_s()) == (0, 0.0)
+    assert subscription.due_in_s() == ACK_TIMEOUT_S
+    bench.clock.advance(ACK_TIMEOUT_S)
+    payloads = subscription.read()
+    assert [payload.seq for payload in payloads] == [1, 3]
+    bench.publisher.acknowledge([3])
+    assert [payload.seq for payload in subscription.writing(payloads)] == [1]
+    bench.publisher.acknowledge([1])
+    assert (write(subscription), bench.store.journal.cursor) == ([], 3)
+
+
+def test_time_confirms_nothing_where_consumers_acknowledge(make: Callable[..., Bench]) -> None:
+    bench = make(ACK_TIMEOUT_S)
+    bench.change()
+    write(bench.join())
+    bench.clock.advance(1e6)
+    bench.publisher.confirm()
+    assert bench.store.journal.cursor == 0
+
+
+def test_the_state_is_tidied_up_after_use(bench: Bench) -> None:
+    """The publisher asks for its turn until nothing has happened for a while."""
+    start_s = bench.clock.monotonic()
     bench.change()
     assert bench.publisher.due_in_s() == 0.0
     turns = 0
     while (due_in_s := bench.publisher.due_in_s()) is not None:
-        clock.now_s += due_in_s
+        bench.clock.advance(due_in_s)
         bench.publisher.confirm_if_due()
         turns += 1
     assert turns == 2
-    assert clock.now_s == 1000.0 + CONFIRM_INTERVAL_S
+    assert bench.clock.monotonic() == start_s + CONFIRM_INTERVAL_S
     bench.change()
     assert bench.publisher.due_in_s() == CONFIRM_INTERVAL_S

@@ -44,7 +44,7 @@ class Watched:
         self.source = source
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
-        outbox = Outbox(spec, state, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None)
+        outbox = Outbox(spec, state, clock=FakeClock(), publish=lambda *_: None)
         detector = ChangeDetector(frozenset(ChangeType), state.index.new_row)
         self._reconciler = Reconciler(
             source, state.index, detector, outbox, lambda _count: None, FakeClock()

@@ -8,7 +8,7 @@ import pytest
 
 from watcher.cli.change_view import read_changes
 from watcher.delivery.renderer import Renderer
-from watcher.model import Change, ChangeType, Entry
+from watcher.model import Change, ChangeType, Entry, Payload
 from watcher.spec import Batch, BucketSpec, DirectorySpec, Format, Spec
 
 ENTRY = Entry(b"in/a b.csv", 7, 1_700_000_000_000_000_000, etag="e")
@@ -19,10 +19,11 @@ BUCKET = Spec(BucketSpec("landing"))
 def _payload(spec: Spec, *changes: Change) -> bytes:
     renderer = Renderer(spec, "uid")
     events = [
-        renderer.event(change, seq, 1_700_000_001_000_000_000)
+        Payload(seq, renderer.event(change, seq, 1_700_000_001_000_000_000))
         for seq, change in enumerate(changes, start=1)
     ]
-    return renderer.payload(1, len(events), events)
+    (payload,) = renderer.payloads(events, [], is_last=True)
+    return payload.data
 
 
 @pytest.mark.parametrize(

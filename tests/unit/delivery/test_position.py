@@ -1,4 +1,4 @@
-"""Decides whether an event is confirmed when the promise is kept and never before; time is a number here."""
+"""When an event counts as delivered, and when it is due again."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ from itertools import pairwise
 
 import pytest
 
-from watcher.delivery.position import BLOCKED_S, GRAIN_S, GRAINS, RUNS, AckPosition, StreamPosition
+from watcher.delivery.position import (
+    BLOCKED_S,
+    MARK_INTERVAL_S,
+    MAX_RUNS,
+    RUNS_PER_TIMEOUT,
+    AckPosition,
+    StreamPosition,
+)
 
 WINDOW_S = 30.0
 
 
 def write(position: StreamPosition, seq: int, at_s: float, took_s: float = 0.0) -> None:
-    """Write one payload."""
     position.begin_write(at_s)
     position.end_write(seq, at_s + took_s)
 
 
 def test_nothing_is_confirmed_before_its_window() -> None:
-    """An event counts as delivered once its window is over, at most one grain later."""
+    """An event counts as delivered at most one mark after the end of its window."""
     position = StreamPosition(5)
     assert (position.written_seq, position.confirmed_seq(0.0, WINDOW_S)) == (5, 5)
     write(position, 6, 100.1)
     assert position.written_seq == 6
     assert position.confirmed_seq(100.1 + WINDOW_S - 0.01, WINDOW_S) == 5
-    assert position.confirmed_seq(100.1 + WINDOW_S + GRAIN_S, WINDOW_S) == 6
+    assert position.confirmed_seq(100.1 + WINDOW_S + MARK_INTERVAL_S, WINDOW_S) == 6
 
 
 def test_blocked_seconds() -> None:
-    """A write that takes longer than a busy moment counts, as long as it took, also while it still goes on; others do not."""
+    """A write longer than ``BLOCKED_S`` counts in full, also while it lasts; others do not."""
     position = StreamPosition(0)
     write(position, 1, 0.0, took_s=BLOCKED_S)
     assert position.blocked_s(10.0) == 0.0
@@ -42,7 +48,7 @@ def test_blocked_seconds() -> None:
 
 
 def test_each_event_has_its_own_window() -> None:
-    """Of events written at different times each is confirmed in its turn, and time alone never confirms what was not written."""
+    """Time alone never confirms what was not written."""
     position = StreamPosition(0)
     for seq, at_s in ((1, 0.0), (2, 10.0), (3, 20.0)):
         write(position, seq, at_s)
@@ -54,30 +60,30 @@ def test_each_event_has_its_own_window() -> None:
 
 
 def test_writes_close_together_share_a_mark() -> None:
-    """A busy stream costs a bounded number of marks, and none of its events is confirmed before its own window."""
+    """The marks of a busy stream are bounded, and no event is confirmed before its own window."""
     position = StreamPosition(0)
     for seq in range(1, 10_001):
         write(position, seq, seq / 1000)
-    assert len(position._marks) <= 10 / GRAIN_S + 1
+    assert len(position._marks) <= 10 / MARK_INTERVAL_S + 1
     for now_s in (30.0, 30.4, 33.3, 39.99):
         assert position.confirmed_seq(now_s, WINDOW_S) <= (now_s - WINDOW_S) * 1000
-    assert position.confirmed_seq(40.0 + GRAIN_S, WINDOW_S) == 10_000
+    assert position.confirmed_seq(40.0 + MARK_INTERVAL_S, WINDOW_S) == 10_000
 
 
 def test_a_blocked_write_confirms_nothing() -> None:
-    """While a write is blocked by flow control the client does not read, so what was sent before may wait in front of it."""
+    """The client does not read then, so events sent before may still wait for it."""
     position = StreamPosition(0)
     write(position, 1, 0.0)
     position.begin_write(10.0)
     assert position.confirmed_seq(100.0, WINDOW_S) == 0
     position.end_write(2, 100.0)
     assert position.confirmed_seq(100.0 + WINDOW_S - 0.01, WINDOW_S) == 0
-    assert position.confirmed_seq(100.0 + WINDOW_S + GRAIN_S, WINDOW_S) == 2
+    assert position.confirmed_seq(100.0 + WINDOW_S + MARK_INTERVAL_S, WINDOW_S) == 2
 
 
 @pytest.mark.parametrize(("took_s", "confirmed"), [(BLOCKED_S, 1), (BLOCKED_S + 0.1, 0)])
 def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
-    """A write that took a moment changes nothing for those before it; one that took longer begins their window anew."""
+    """Only a longer write restarts the windows of the events before it."""
     position = StreamPosition(0)
     write(position, 1, 0.0)
     write(position, 2, 20.0, took_s)
@@ -85,23 +91,23 @@ def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
 
 
 def test_a_first_write_may_block() -> None:
-    """A write that blocks with nothing before it has the window of its own end."""
+    """Its window begins at its end."""
     position = StreamPosition(0)
     write(position, 1, 0.0, took_s=50.0)
     assert position.confirmed_seq(50.0 + WINDOW_S - 0.01, WINDOW_S) == 0
     assert position.confirmed_seq(50.0 + WINDOW_S, WINDOW_S) == 1
 
 
-def test_what_was_told_before_is_counted() -> None:
-    """Payloads that may have been written to another stream count as written again, those that are new do not."""
+def test_redeliveries_are_counted() -> None:
+    """A payload that another stream may have received counts, a new one does not."""
     position = StreamPosition(3, delivered_before_seq=5)
     for seq in (4, 5, 6):
         write(position, seq, 0.0)
-    assert (position.written, position.rewritten) == (3, 2)
+    assert (position.written, position.redelivered) == (3, 2)
 
 
-def test_a_stream_is_rewound_between_two_writes() -> None:
-    """A stream goes on where it is rewound to, with what it is writing written; what it confirmed no longer counts, nor its marks."""
+def test_a_rewind_takes_effect_between_two_writes() -> None:
+    """Its confirmations and marks no longer count, but the write that is under way does."""
     position = StreamPosition(0)
     for seq in (1, 2):
         write(position, seq, 0.0)
@@ -116,11 +122,11 @@ def test_a_stream_is_rewound_between_two_writes() -> None:
     for seq in (1, 2, 3, 4):
         write(position, seq, 1000.0)
     assert position.confirmed_seq(1000.0 + WINDOW_S, WINDOW_S) == 4
-    assert (position.written, position.rewritten) == (7, 3)
+    assert (position.written, position.redelivered) == (7, 3)
 
 
 def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
-    """A stream is stalled when one write has taken a whole window, and not when it is idle, however long."""
+    """An idle stream never is."""
     position = StreamPosition(0)
     assert not position.is_stalled(1e9, WINDOW_S)
     position.begin_write(10.0)
@@ -134,7 +140,7 @@ def test_a_stalled_stream_is_one_that_is_blocked_for_long() -> None:
 
 
 def test_what_is_written_is_due_again() -> None:
-    """Each payload is due its timeout after it was written, and forgotten until it is written again."""
+    """Its timeout later, once; it is forgotten until it is written again."""
     position = AckPosition(0, delivered_before_seq=0, timeout_s=10.0)
     assert (position.due_in_s(0.0), position.due_for_redelivery(100.0)) == (None, range(0))
     for seq in range(1, 301):
@@ -147,13 +153,13 @@ def test_what_is_written_is_due_again() -> None:
     position.requeue(range(301, 301))
     assert (position.due_in_s(11.0), position.due_in_s(20.0)) == (4.0, 0.0)
     write(position, 299, 12.0)
-    assert (position.written_seq, position.rewritten) == (1000, 1)
+    assert (position.written_seq, position.redelivered) == (1000, 1)
     assert position.due_for_redelivery(22.0) == range(301, 1001)
     assert position.due_for_redelivery(22.0) == range(256, 300)
 
 
 def test_a_rewound_stream_forgets_what_was_due() -> None:
-    """What is written again from the start is not due for its first writing as well, and is due for its second."""
+    """Payloads that a rewound stream writes again are due once, a timeout after that."""
     position = AckPosition(0, delivered_before_seq=0, timeout_s=10.0)
     write(position, 1, 0.0)
     position.rewind(0)
@@ -163,8 +169,8 @@ def test_a_rewound_stream_forgets_what_was_due() -> None:
 
 
 @pytest.mark.parametrize("position", [StreamPosition(0), AckPosition(0, 0, timeout_s=10.0)])
-def test_what_is_passed_over_leads_nowhere_back(position: StreamPosition) -> None:
-    """A payload that is due again, and acknowledged before it is written, does not take the stream back to where it stands."""
+def test_a_skipped_payload_takes_no_stream_back(position: StreamPosition) -> None:
+    """One that is due, but is acknowledged before it is written, does not change the position."""
     for seq in (1, 2, 3):
         write(position, seq, 0.0)
     position.skip(1)
@@ -174,27 +180,27 @@ def test_what_is_passed_over_leads_nowhere_back(position: StreamPosition) -> Non
 
 
 def test_many_writes_are_few_runs() -> None:
-    """What a stream remembers of what nobody acknowledges depends on the time it took, and not on how much it was."""
+    """The memory that unacknowledged payloads take depends on time, not on their number."""
     position = AckPosition(0, 0, timeout_s=100.0)
     for seq in range(1, 100_001):
         write(position, seq, seq / 1000)
-    assert len(position._runs) <= GRAINS + 1
+    assert len(position._runs) <= RUNS_PER_TIMEOUT + 1
 
 
-def test_runs_without_end_begin_anew() -> None:
-    """A stream that has written one payload at a time for long remembers a bounded number of runs, and forgets no payload."""
+def test_the_number_of_runs_is_bounded() -> None:
+    """Payloads far apart in time make a run each; too many runs become one, without a loss."""
     position = AckPosition(0, 0, timeout_s=1e6)
-    for seq in range(1, RUNS + 2):
+    for seq in range(1, MAX_RUNS + 2):
         write(position, seq, seq * 1e4)
-    now_s = RUNS * 1e4 + 1e4
-    assert (position.due_for_redelivery(now_s), len(position._runs)) == (range(0), 1)
-    assert position.due_in_s(now_s) == 1e6
-    assert position.due_for_redelivery(now_s + 1e6) == range(1, RUNS + 2)
+    now_s = MAX_RUNS * 1e4 + 1e4
+    assert (position.due_in_s(now_s), len(position._runs)) == (1e6, 1)
+    assert position.due_for_redelivery(now_s) == range(0)
+    assert position.due_for_redelivery(now_s + 1e6) == range(1, MAX_RUNS + 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_payload_comes_again_in_its_own_time(seed: int) -> None:
-    """Whatever comes in between, one that is not acknowledged is written each timeout: never before, and hardly later."""
+def test_each_payload_is_redelivered_in_its_own_time(seed: int) -> None:
+    """In random histories an unacknowledged payload is written once a timeout, hardly later."""
     chance, now_s, timeout_s, last_seq = random.Random(seed), 0.0, 10.0, 0  # noqa: S311 - histories, no secrets
     position = AckPosition(0, 0, timeout_s)
     waiting: set[int] = set()
@@ -224,5 +230,5 @@ def test_each_payload_comes_again_in_its_own_time(seed: int) -> None:
     ]
     assert len(gaps_s) > 100
     assert timeout_s <= min(gaps_s)
-    assert max(gaps_s) <= timeout_s + timeout_s / GRAINS + 2.0
+    assert max(gaps_s) <= timeout_s + timeout_s / RUNS_PER_TIMEOUT + 2.0
     assert all(now_s - written_s[seq][-1] <= timeout_s + 2.0 for seq in waiting)

@@ -13,7 +13,7 @@ import yaml
 from support.project import PROJECT
 from watcher.config.schema import parse_spec
 from watcher.delivery.renderer import Renderer
-from watcher.model import Change, ChangeType, Entry, SourceKind
+from watcher.model import Change, ChangeType, Entry, Payload, SourceKind
 from watcher.spec import Spec
 
 KINDS = {
@@ -50,7 +50,8 @@ def delivered(spec: Spec) -> dict[str, Any]:
     """Return what a Sensor gets for one event of a spec."""
     renderer = Renderer(spec, "cafe")
     event = renderer.event(Change(ChangeType.CREATED, Entry(b"a.csv", 1, 0, etag="00")), 1, 0)
-    return {"body": json.loads(renderer.payload(1, 1, [event]))}
+    (payload,) = renderer.payloads([Payload(1, event)], [], is_last=True)
+    return {"body": json.loads(payload.data)}
 
 
 def found(document: object, path: str) -> object:

@@ -49,9 +49,7 @@ class Bench:
             spec, PathFilter(path_filter), lambda: notifications, self.clock, within=None
         )
         self.store = open_store(root.parent / "state.db")
-        outbox = Outbox(
-            Spec(spec), self.store, time_ns=lambda: 0, clock=lambda: 0.0, committed=lambda: None
-        )
+        outbox = Outbox(Spec(spec), self.store, clock=self.clock, publish=lambda *_: None)
         detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
             self.source, self.store.index, detector, outbox, lambda _count: None, self.clock

@@ -1,34 +1,28 @@
-"""The contract with the Argo Events client: the bytes on the wire, and generated code that is up to date."""
+"""The contract with the Argo Events client: bytes on the wire, generated code up to date."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from support.project import PROJECT
 from watcher._proto import generic_pb2, generic_pb2_grpc
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from google.protobuf.message import Message
-
 METHOD = "/generic.Eventing/StartEventSource"
 
-# Written by hand after the protobuf encoding: a byte of field number and wire type (0x0a: 1, 0x12: 2), a length, the bytes.
+# By hand: a byte of field number and wire type (0x0a: 1, 0x12: 2), a length, the bytes.
 REQUEST = b"\x0a\x06orders" + b"\x12\x02{}"
 RESPONSES = [b"\x0a\x06orders" + b"\x12\x07" + b'{"n":1}', b"\x0a\x06orders" + b"\x12\x02\xff\x00"]
 
 
 def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
-    """Generating again gives the checked-in files, byte for byte."""
     subprocess.run([PROJECT / ".ci" / "proto", sys.executable, tmp_path], check=True)
     generated = {
         path.name: path.read_text() for path in (tmp_path / "watcher" / "_proto").iterdir()
@@ -49,22 +43,21 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
     ],
 )
 def test_messages_have_the_bytes_of_the_contract(message: Message, encoded: bytes) -> None:
-    """Field numbers and types are those of the contract, in both directions."""
     assert message.SerializeToString() == encoded
     assert type(message).FromString(encoded) == message
 
 
 @pytest.mark.parametrize("message_type", [generic_pb2.EventSource, generic_pb2.Event])
 def test_name_is_text(message_type: type[Message]) -> None:
-    """A name that is not UTF-8 is refused, which tells a string field from a bytes field."""
+    """A string field, and no bytes field, refuses what is not UTF-8."""
     with pytest.raises(DecodeError):
         message_type.FromString(b"\x0a\x01\xff")
 
 
 class _Eventing(generic_pb2_grpc.EventingServicer):
-    """Answers each request with two events under its name."""
+    """Writes two events under the name of a request."""
 
-    async def StartEventSource(  # noqa: N802, the contract's name
+    async def StartEventSource(  # noqa: N802 - the contract's name
         self,
         request: generic_pb2.EventSource,
         context: aio.ServicerContext[generic_pb2.EventSource, AsyncIterator[generic_pb2.Event]],
@@ -76,7 +69,7 @@ class _Eventing(generic_pb2_grpc.EventingServicer):
 
 
 async def _answers_to(request: bytes) -> list[bytes]:
-    """Return the raw messages that a server of the generated code streams in answer to a raw request."""
+    """Return the raw responses to a raw request from a server with the generated code."""
     server = aio.server(options=[("grpc.so_reuseport", 0)])
     generic_pb2_grpc.add_EventingServicer_to_server(_Eventing(), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -90,5 +83,4 @@ async def _answers_to(request: bytes) -> list[bytes]:
 
 
 def test_server_streams_to_a_client_that_knows_only_the_bytes() -> None:
-    """The method's full name, server streaming and both messages hold against a client without generated code."""
     assert asyncio.run(_answers_to(REQUEST)) == RESPONSES

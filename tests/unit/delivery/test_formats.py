@@ -1,0 +1,397 @@
+"""The shapes of events, held against payload.schema.json, CloudEvents 1.0 and Amazon's."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from datetime import datetime
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from watcher.delivery.formats import make_format
+from watcher.model import Change, ChangeType, Entry
+from watcher.spec import BucketSpec, DirectorySpec, Format, Spec
+
+SCHEMA = json.loads(files("watcher").joinpath("payload.schema.json").read_bytes())
+FLAT = Draft202012Validator(SCHEMA)
+
+DIRECTORY = DirectorySpec("/data/in")
+BUCKET = BucketSpec("landing", prefix="in/", region="eu-west-1", endpoint_url="http://minio:9000")
+NOON_NS = 1_767_268_800_000_000_000
+"""2026-01-01T12:00:00Z."""
+
+FILE = Entry(b"a b.csv", size=12, mtime_ns=NOON_NS + 120_000_000, ctime_ns=NOON_NS, inode=7)
+OBJECT = Entry(b"in/a b.csv", size=12, mtime_ns=NOON_NS, etag="0123abcd", storage_class="STANDARD")
+
+ODD_NAMES = [
+    b"new\nline",
+    b'quo"te\\back',
+    "\N{GRINNING FACE} \N{LATIN SMALL LETTER E WITH ACUTE}.csv".encode(),
+    b"\xff\xfe not text",
+    b"half \xf0\x9f emoji",
+    b"\x01\x7f",
+    "line\u2028separator \ufffe nonchar".encode(),
+    b"a%20b?c#d&e+f",
+    b" ",
+]
+
+paths = st.one_of(
+    st.binary(min_size=1, max_size=60),
+    st.text(min_size=1, max_size=60).map(lambda text: text.encode(errors="replace")),
+)
+keys = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).map(str.encode)
+times_ns = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-(1 << 80), 1 << 80)
+sizes = st.integers(0, (1 << 63) - 1)
+
+
+@st.composite
+def file_changes(draw: st.DrawFn) -> Change:
+    """Any change in a directory."""
+    kind = draw(st.sampled_from(ChangeType))
+    entry = Entry(draw(paths), draw(sizes), draw(times_ns), draw(times_ns), draw(sizes))
+    return Change(
+        kind,
+        entry,
+        draw(paths) if kind is ChangeType.MOVED else None,
+        kind is ChangeType.CREATED and draw(st.booleans()),
+    )
+
+
+@st.composite
+def object_changes(draw: st.DrawFn) -> Change:
+    """Any change in a bucket."""
+    kind = draw(st.sampled_from([ChangeType.CREATED, ChangeType.MODIFIED, ChangeType.DELETED]))
+    entry = Entry(
+        draw(keys),
+        draw(sizes),
+        draw(times_ns),
+        etag=draw(st.text(st.characters(codec="ascii"), max_size=40)),
+    )
+    return Change(kind, entry, existing=kind is ChangeType.CREATED and draw(st.booleans()))
+
+
+def encoded(spec: Spec, change: Change, seq: int = 7, detected_at_ns: int = NOON_NS) -> bytes:
+    return msgspec.json.encode(make_format(spec, "cafe").event(change, seq, detected_at_ns))
+
+
+def rendered(
+    spec: Spec, change: Change, seq: int = 7, detected_at_ns: int = NOON_NS
+) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(encoded(spec, change, seq, detected_at_ns))
+    return event
+
+
+def test_a_created_file() -> None:
+    """All keys are present, in the order of the documented table."""
+    spec = Spec(DIRECTORY, metadata={"team": "data", "level": 3})
+    event = rendered(spec, Change(ChangeType.CREATED, FILE))
+    assert list(event.items()) == [
+        ("id", "cafe-7"),
+        ("seq", 7),
+        ("type", "created"),
+        ("source", "directory"),
+        ("uri", "file:///data/in/a%20b.csv"),
+        ("path", "a b.csv"),
+        ("old_path", None),
+        ("name", "a b.csv"),
+        ("bucket", None),
+        ("size", 12),
+        ("mtime", "2026-01-01T12:00:00.12Z"),
+        ("etag", None),
+        ("path_b64", None),
+        ("existing", False),
+        ("detected_at", "2026-01-01T12:00:00Z"),
+        ("metadata", {"level": 3, "team": "data"}),
+    ]
+
+
+@pytest.mark.parametrize("format_", [Format.FLAT, Format.CLOUDEVENTS])
+def test_a_file_has_no_etag(format_: Format) -> None:
+    """The digest that a key of a Secret is compared by never leaves the server."""
+    event = rendered(
+        Spec(DIRECTORY, format=format_),
+        Change(ChangeType.MODIFIED, FILE._replace(etag="0123abcd", is_link=True)),
+    )
+    assert event.get("data", event)["etag"] is None
+    assert "0123abcd" not in json.dumps(event)
+
+
+def test_a_deleted_object() -> None:
+    """Its URI is bucket and key, without prefix or endpoint; its last known values stay."""
+    event = rendered(Spec(BUCKET), Change(ChangeType.DELETED, OBJECT))
+    assert event == {
+        "id": "cafe-7",
+        "seq": 7,
+        "type": "deleted",
+        "source": "s3",
+        "uri": "s3://landing/in/a%20b.csv",
+        "path": "in/a b.csv",
+        "old_path": None,
+        "name": "a b.csv",
+        "bucket": "landing",
+        "size": 12,
+        "mtime": "2026-01-01T12:00:00Z",
+        "etag": "0123abcd",
+        "path_b64": None,
+        "existing": False,
+        "detected_at": "2026-01-01T12:00:00Z",
+        "metadata": {},
+    }
+
+
+def test_a_move_has_both_paths() -> None:
+    event = rendered(Spec(DIRECTORY), Change(ChangeType.MOVED, FILE, old_path=b"tmp/\xff.part"))
+    assert (event["path"], event["old_path"]) == ("a b.csv", "tmp/\ufffd.part")
+
+
+def test_an_existing_entry_is_marked() -> None:
+    event = rendered(Spec(DIRECTORY), Change(ChangeType.CREATED, FILE, existing=True))
+    assert event["existing"] is True
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize(
+    "spec",
+    [Spec(DIRECTORY), Spec(DIRECTORY, format=Format.CLOUDEVENTS)],
+    ids=["flat", "cloudevents"],
+)
+def test_odd_names_follow_the_schema_and_lose_nothing(spec: Spec, name: bytes) -> None:
+    """The exact bytes of a name can be read from its event."""
+    event = rendered(spec, Change(ChangeType.MODIFIED, FILE._replace(path=b"dir/" + name)))
+    flat = event.get("data", event)
+    FLAT.validate(flat)
+    assert unquote_to_bytes(flat["uri"].removeprefix("file:///data/in/")) == b"dir/" + name
+    assert (
+        b64decode(flat["path_b64"]) if flat["path_b64"] else flat["path"].encode()
+    ) == b"dir/" + name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (b"a", "a"),
+        (b"a/b", "b"),
+        (b"dir/", "dir"),
+        (b"a//b", "b"),
+        (b"/", ""),
+        (b"/a", "a"),
+        (b"a/b//", "b"),
+    ],
+)
+def test_the_name_is_the_last_component(path: bytes, name: str) -> None:
+    change = Change(ChangeType.CREATED, OBJECT._replace(path=path))
+    assert rendered(Spec(BUCKET), change)["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999999999Z"),
+        (1_500_000_000, "1970-01-01T00:00:01.5Z"),
+        (10, "1970-01-01T00:00:00.00000001Z"),
+        (-62_135_596_800 * 10**9, "0001-01-01T00:00:00Z"),
+        (-62_135_596_801 * 10**9, "0001-01-01T00:00:00Z"),
+        (253_402_300_799 * 10**9, "9999-12-31T23:59:59Z"),
+        (253_402_300_800 * 10**9, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_times_have_the_digits_they_need(mtime_ns: int, text: str) -> None:
+    """A time outside the range of RFC 3339 becomes the nearest second within it."""
+    change = Change(ChangeType.CREATED, FILE._replace(mtime_ns=mtime_ns))
+    assert rendered(Spec(DIRECTORY), change)["mtime"] == text
+
+
+def test_the_root_directory_has_no_double_slash() -> None:
+    event = rendered(Spec(DirectorySpec("/")), Change(ChangeType.CREATED, FILE))
+    assert event["uri"] == "file:///a%20b.csv"
+
+
+def test_equal_specs_make_equal_bytes() -> None:
+    """The order of metadata and the kind of mapping do not matter."""
+    one = Spec(DIRECTORY, metadata={"a": {"x": 1, "y": None}, "b": [1.5, True]})
+    other = Spec(
+        DIRECTORY,
+        metadata=MappingProxyType({"b": [1.5, True], "a": MappingProxyType({"y": None, "x": 1})}),
+    )
+    change = Change(ChangeType.CREATED, FILE)
+    assert encoded(one, change) == encoded(other, change)
+
+
+@given(change=file_changes(), seq=st.integers(0, 1 << 62), detected_at_ns=times_ns)
+def test_every_file_change_follows_the_schema(
+    change: Change, seq: int, detected_at_ns: int
+) -> None:
+    event = rendered(Spec(DIRECTORY, metadata={"team": "data"}), change, seq, detected_at_ns)
+    FLAT.validate(event)
+    assert unquote_to_bytes(event["uri"].removeprefix("file:///data/in/")) == change.entry.path
+
+
+@given(change=object_changes(), seq=st.integers(0, 1 << 62), detected_at_ns=times_ns)
+def test_every_object_change_follows_the_schema(
+    change: Change, seq: int, detected_at_ns: int
+) -> None:
+    event = rendered(Spec(BUCKET), change, seq, detected_at_ns)
+    FLAT.validate(event)
+    assert event["path"].encode() == change.entry.path
+
+
+@given(time_ns=st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1))
+def test_times_are_exact_to_the_nanosecond(time_ns: int) -> None:
+    change = Change(ChangeType.CREATED, FILE._replace(mtime_ns=time_ns))
+    text = rendered(Spec(DIRECTORY), change)["mtime"]
+    second, _, digits = text.removesuffix("Z").partition(".")
+    since_epoch = datetime.fromisoformat(second) - datetime(1970, 1, 1)  # noqa: DTZ001 - both are UTC
+    seconds = since_epoch.days * 86_400 + since_epoch.seconds
+    assert seconds * 10**9 + int(digits.ljust(9, "0")) == time_ns
+
+
+def test_the_schema_is_valid_and_admits_no_other_key() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert all(value["description"] for value in SCHEMA["properties"].values())
+    assert SCHEMA["required"] == list(SCHEMA["properties"])
+    event = rendered(Spec(DIRECTORY), Change(ChangeType.CREATED, FILE))
+    assert FLAT.is_valid(event)
+    assert not FLAT.is_valid(event | {"extra": 1})
+    assert not FLAT.is_valid(event | {"old_path": "a"})
+    assert not FLAT.is_valid(event | {"bucket": "b"})
+
+
+def check_cloudevent(event: dict[str, Any]) -> None:
+    """Check names, required attributes and the types String, URI-reference and Timestamp."""
+    attributes = {name: value for name, value in event.items() if name != "data"}
+    assert {"id", "source", "specversion", "type"} <= attributes.keys()
+    for name, value in attributes.items():
+        assert re.fullmatch("[a-z0-9]{1,20}", name)
+        assert isinstance(value, str)
+        assert value
+        assert not any(
+            ord(c) < 0x20
+            or 0x7F <= ord(c) <= 0x9F
+            or 0xFDD0 <= ord(c) <= 0xFDEF
+            or ord(c) & 0xFFFE == 0xFFFE
+            for c in value
+        )
+    assert event["specversion"] == "1.0"
+    assert re.fullmatch(r"[!-~]+", event["source"])
+    assert urlsplit(event["source"]).scheme in {"file", "s3"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", event["time"])
+
+
+def test_a_cloudevent_carries_the_flat_object() -> None:
+    change = Change(ChangeType.DELETED, OBJECT)
+    event = rendered(Spec(BUCKET, format=Format.CLOUDEVENTS), change)
+    assert event == {
+        "specversion": "1.0",
+        "id": "cafe-7",
+        "source": BUCKET.place,
+        "type": "io.watcher.object.deleted",
+        "subject": "in/a b.csv",
+        "time": "2026-01-01T12:00:00Z",
+        "datacontenttype": "application/json",
+        "data": rendered(Spec(BUCKET), change),
+    }
+
+
+@given(change=file_changes())
+def test_every_cloudevent_is_valid(change: Change) -> None:
+    event = rendered(Spec(DIRECTORY, format=Format.CLOUDEVENTS), change)
+    check_cloudevent(event)
+    assert event["type"] == f"io.watcher.file.{change.type}"
+    FLAT.validate(event["data"])
+
+
+AWS_PUT: dict[str, Any] = {
+    "eventVersion": "2.1",
+    "eventSource": "aws:s3",
+    "awsRegion": "us-west-2",
+    "eventTime": "1970-01-01T00:00:00.000Z",
+    "eventName": "ObjectCreated:Put",
+    "userIdentity": {"principalId": "AIDAJDPLRKLG7UEXAMPLE"},
+    "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+    "responseElements": {
+        "x-amz-request-id": "C3D13FE58DE4C810",
+        "x-amz-id-2": "FMyUVURIY8/IgAtTv8xRjskZQpcIZ9KG4V5Wp6S7S/JRWeUWerMUE5JgHvANOjpD",
+    },
+    "s3": {
+        "s3SchemaVersion": "1.0",
+        "configurationId": "testConfigRule",
+        "bucket": {
+            "name": "mybucket",
+            "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+            "arn": "arn:aws:s3:::mybucket",
+        },
+        "object": {
+            "key": "Happy+Face.jpg",
+            "sequencer": "0055AED6DCD90281E5",
+            "size": 1024,
+            "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+        },
+    },
+}
+
+
+def shape(value: object) -> object:
+    """Return a JSON value with types in place of its leaves."""
+    return (
+        {key: shape(inner) for key, inner in value.items()}
+        if isinstance(value, dict)
+        else type(value)
+    )
+
+
+@pytest.mark.parametrize("kind", [ChangeType.CREATED, ChangeType.MODIFIED])
+def test_a_put_has_the_shape_of_an_s3_notification(kind: ChangeType) -> None:
+    """Keys and types are those of a record from Amazon S3, with one more key for metadata."""
+    record = rendered(
+        Spec(BUCKET, id="orders", format=Format.S3, metadata={"team": "data"}),
+        Change(kind, OBJECT),
+        seq=0xBEEF,
+    )
+    assert record.pop("metadata") == {"team": "data"}
+    assert shape(record) == shape(AWS_PUT)
+    assert (record["eventName"], record["eventTime"], record["awsRegion"]) == (
+        "ObjectCreated:Put",
+        "2026-01-01T12:00:00.000Z",
+        "eu-west-1",
+    )
+    assert record["responseElements"]["x-amz-request-id"] == "cafe-48879"
+    assert record["s3"]["configurationId"] == "orders"
+    assert record["s3"]["bucket"]["arn"] == "arn:aws:s3:::landing"
+    assert record["s3"]["object"] == {
+        "key": "in/a+b.csv",
+        "sequencer": "000000000000BEEF",
+        "size": 12,
+        "eTag": "0123abcd",
+    }
+
+
+def test_a_removal_has_neither_size_nor_tag() -> None:
+    """Amazon S3 sends only key and sequencer of a removed object."""
+    record = rendered(
+        Spec(BucketSpec("landing"), format=Format.S3), Change(ChangeType.DELETED, OBJECT)
+    )
+    assert (record["eventName"], record["awsRegion"]) == ("ObjectRemoved:Delete", "us-east-1")
+    assert record["s3"]["object"] == {"key": "in/a+b.csv", "sequencer": "0000000000000007"}
+
+
+@given(
+    change=object_changes(),
+    seqs=st.lists(st.integers(0, (1 << 63) - 1), min_size=2, max_size=2).map(sorted),
+)
+def test_every_record_keeps_key_and_order(change: Change, seqs: list[int]) -> None:
+    """Sequencers sort as text like the changes."""
+    first, second = (
+        rendered(Spec(BUCKET, format=Format.S3), change, seq)["s3"]["object"] for seq in seqs
+    )
+    assert unquote_plus(first["key"], errors="strict").encode() == change.entry.path
+    assert first["sequencer"] <= second["sequencer"]

@@ -1,0 +1,85 @@
+"""Open streams: how they wait and how they end; limits are part of the tests of the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from watcher.errors import UnavailableError
+from watcher.rpc.streams import Streams, loop_callback
+from watcher.security.policy import Policy
+from watcher.settings import ServerSettings
+
+
+@pytest.fixture
+def streams() -> Streams:
+    settings = ServerSettings()
+    return Streams(Policy(settings), settings)
+
+
+def test_a_stream_ends_with_the_error_that_it_is_ended_with(streams: Streams) -> None:
+    """Even while it waits for something that never comes."""
+
+    async def serve() -> None:
+        with streams.opened("", None) as stream:
+            asyncio.get_running_loop().call_soon(stream.end, UnavailableError("the end"))
+            await asyncio.Event().wait()
+
+    with pytest.raises(UnavailableError, match="the end"):
+        asyncio.run(serve())
+    assert (len(streams), streams.of("")) == (0, 0)
+
+
+def test_a_cancelled_stream_stays_cancelled(streams: Streams) -> None:
+    """A client that goes away is no error."""
+
+    async def serve() -> None:
+        with streams.opened("", None):
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert len(streams) == 0
+
+
+def test_streams_that_wait_are_woken_by_a_stop(streams: Streams) -> None:
+    async def serve() -> None:
+        with streams.opened("", None) as stream:
+            asyncio.get_running_loop().call_soon(streams.stop)
+            await stream.wait(None)
+            streams.check_open()
+
+    with pytest.raises(UnavailableError, match="shutting down"):
+        asyncio.run(serve())
+
+
+def test_a_wait_has_a_timeout(streams: Streams) -> None:
+    async def serve() -> bool:
+        with streams.opened("", None) as stream:
+            await stream.wait(0.0)
+            return stream.changed.is_set()
+
+    assert not asyncio.run(serve())
+
+
+def test_a_callback_of_a_closed_loop_does_nothing() -> None:
+    called: list[str] = []
+
+    async def make() -> None:
+        callback = loop_callback(lambda: called.append("in the loop"))
+        callback()
+        await asyncio.sleep(0)
+        callbacks.append(callback)
+
+    callbacks: list[Callable[[], None]] = []
+    asyncio.run(make())
+    callbacks[0]()
+    assert called == ["in the loop"]
