@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from support.client import Client, Contract, Event
     from support.server import ServerProcess
 
-LARGE = {"padding": "x" * 15_000}
+LARGE = {"padding": "x" * 4000}
 OUTDATED = 'watcher_outdated_files{kind="tokens"} '
 
 

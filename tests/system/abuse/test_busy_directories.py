@@ -31,12 +31,12 @@ AT_ONCE = 2000
 SEEN_S = 600.0
 """Most of it for 300,000 looks at what is gone; a machine may be slow."""
 
-LARGE_WATCHES, LARGE_FILES = 15, 600
-LARGE_METADATA = {"k": "x" * 50_000}
+LARGE_WATCHES, LARGE_FILES = 15, 7000
+LARGE_METADATA = {"k": "x" * 4000}
 """So that the events of all files take 30 MB for each event source."""
 
 
-# Of each, a megabyte is rendered at once, and one stays; caches of state files and tails take 80 MB together.
+# Of each, a megabyte stays; caches of state files and payloads take 80 MB together.
 def test_many_with_large_events(
     abuse: Abuse, server: ServerProcess, connect: Callable[..., Client], root: Path, name: str
 ) -> None:

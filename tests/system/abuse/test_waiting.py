@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(900)
 
 MB = 1 << 20
 STREAMS = 100
-FILES = 200
-METADATA = {"k": "x" * 50_000}
+FILES = 2500
+METADATA = {"k": "x" * 4000}
 
 
 # A stream holds what it is writing, some copies of it, and what it has read ahead; with all that waits for it, these would take 1 GB.

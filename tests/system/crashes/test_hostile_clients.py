@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from support.client import Client, Contract, Event
     from support.server import ServerProcess
 
-WAITING = 1000
-PADDING = {"metadata": {"padding": "x" * 15_000}}
+WAITING = 4000
+PADDING = {"metadata": {"padding": "x" * 4000}}
 PARTS = 4
-"""So many times so many events, of 15 MB, of which flow control lets four events through and part of another."""
+"""Times that ``WAITING`` events of 17 MB wait; flow control lets 14 events through."""
 
 WINDOW_BYTES = 65_535
 """Of HTTP/2, as long as nothing else was agreed upon."""

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from support.client import Client, Event
     from support.server import ServerProcess
 
-WAITING = 200
+WAITING = 300
 """With ``PADDING`` many more events than flow control lets through to a client that does not read."""
 
-PADDING = {"metadata": {"padding": "x" * 6000}}
+PADDING = {"metadata": {"padding": "x" * 4000}}
 UPDATES = 2
 ENOUGH = 20
 

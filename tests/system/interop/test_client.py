@@ -138,7 +138,7 @@ def test_the_largest_payload(
     server: ServerProcess, listen: Callable[..., Listener], root: Path, name: str
 ) -> None:
     """A batch of nearly 512 KiB, the most there is, arrives whole."""
-    number, metadata = 16, {"text": "x" * 31 * KIB}
+    number, metadata = 117, {"text": "x" * 4000}
     client = listen(
         server,
         {
