@@ -1,4 +1,4 @@
-"""Opens real S3 servers through the bucket source and reads them to the end, or until they fail."""
+"""Reads real S3 servers through the bucket source, to the end or until they fail."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MANY = 1100
 
 @pytest.fixture(scope="module")
 def full_bucket(s3_server: S3Server) -> str:
-    """Make a bucket of more objects than a page lists, which tests only read."""
+    """Make a bucket with more objects than a page has, which tests only read."""
     bucket = s3_server.make_bucket()
     s3_server.put_many(bucket, (f"{number:05}" for number in range(MANY)))
     return bucket
 
 
 def test_every_page_is_read(s3_server: S3Server, full_bucket: str, open_source: OpenSource) -> None:
-    """A listing of several pages yields every key once, in batches, and counts its requests and the one of open."""
+    """A listing of several pages yields every key once, in batches, and counts its requests."""
     source = open_source(s3_server, BucketSpec(full_bucket, list_workers=1))
     batches = list(source.scan())
     assert paths(entry for batch in batches for entry in batch.entries) == [
@@ -45,7 +45,7 @@ def test_every_page_is_read(s3_server: S3Server, full_bucket: str, open_source: 
 def test_scan_stops_between_pages(
     s3_server: S3Server, full_bucket: str, open_source: OpenSource
 ) -> None:
-    """A scan that is told to stop ends with an error, so that it is not taken for a complete one."""
+    """A scan that stops early ends with an error, so that it is not taken for a complete one."""
     # Before the request of open, before the first page, and before the second.
     questions = count()
     source = open_source(
@@ -57,7 +57,7 @@ def test_scan_stops_between_pages(
 
 
 def test_empty_bucket(s3_server: S3Server, bucket: str, open_source: OpenSource) -> None:
-    """An empty bucket can be opened, as a whole or under a prefix, and its scan completes with nothing."""
+    """An empty bucket can be opened, and its scan completes with nothing."""
     source = open_source(s3_server, BucketSpec(bucket))
     assert read(source) == []
     assert read(open_source(s3_server, BucketSpec(bucket, prefix="in/"))) == []
@@ -74,7 +74,7 @@ def test_missing_bucket(s3_server: S3Server, open_source: OpenSource) -> None:
 def test_bucket_that_goes_away(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """When the bucket is deleted, a scan and a look fail, so that no key is taken for deleted."""
+    """When the bucket is deleted, a scan and an inspection fail: no key is taken for deleted."""
     source = open_source(s3_server, BucketSpec(bucket))
     client.delete_bucket(Bucket=bucket)
     with pytest.raises(NotFoundError):
@@ -94,7 +94,7 @@ def test_bucket_that_goes_away(
 def test_wrong_credentials(
     wrong: dict[str, Any], code: str, s3_server: S3Server, bucket: str, open_source: OpenSource
 ) -> None:
-    """Credentials that the store does not know are denied, with the store's own code; moto takes any."""
+    """Unknown credentials are denied with the code of the store; moto accepts any."""
     with pytest.raises(DeniedError, match=code):
         open_source(replace(s3_server, **wrong), BucketSpec(bucket))
 
@@ -111,7 +111,7 @@ def test_wrong_credentials(
 def test_no_usable_credentials(
     environment: dict[str, str], profile: str | None, text: str, aws_environment: pytest.MonkeyPatch
 ) -> None:
-    """Credentials that are missing, incomplete or of an unknown profile are denied before anything is sent."""
+    """Credentials that are missing, incomplete or of an unknown profile are denied unsent."""
     for name, value in environment.items():
         aws_environment.setenv(name, value)
     source = make_source(BucketSpec("bucket", region="eu-west-1", profile=profile))
@@ -123,7 +123,8 @@ def test_profile(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
     """A profile brings its credentials and its region out of the shared files."""
     (tmp_path / "config").write_text("[profile store]\nregion = us-east-1\n")
     (tmp_path / "credentials").write_text(
-        f"[store]\naws_access_key_id = {s3_server.access_key}\naws_secret_access_key = {s3_server.secret_key}\n"
+        f"[store]\naws_access_key_id = {s3_server.access_key}\n"
+        f"aws_secret_access_key = {s3_server.secret_key}\n"
     )
     spec = BucketSpec(bucket, endpoint_url=s3_server.endpoint_url, profile="store")
     with closing(make_source(spec)) as source:
@@ -141,7 +142,7 @@ def test_nobody_listens(open_source: OpenSource) -> None:
 def test_server_dies_in_mid_scan(
     open_source: OpenSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is killed between two pages ends the scan with an error, never with a short listing."""
+    """A server that is killed between two pages ends the scan with an error."""
     monkeypatch.setattr(api, "KEYS_PER_REQUEST", 10)
     with run_moto(tmp_path) as (server, process):
         bucket = server.make_bucket()

@@ -1,4 +1,4 @@
-"""Compares what real S3 servers say about objects before and after a change, in listings and to HEAD."""
+"""Compares what real S3 servers return for objects before and after a change, by LIST and HEAD."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SECOND_NS = 1_000_000_000
 PART_BYTES = 5 * 1024 * 1024
 DEADLINE_S = 10.0
 
-# How a listing quotes an etag, and what follows the seconds of a time: rclone has milliseconds, without zeros at their end.
+# How a listing quotes an etag, and what follows the seconds of a time: rclone has milliseconds
+# without trailing zeros.
 SPELLINGS = {
     "moto": ('"', r"\.000Z"),
     "seaweedfs": ("&#34;", "Z"),
@@ -36,17 +37,17 @@ with_versions = with_classes = pytest.mark.parametrize(
 
 
 def only(source: BucketSource) -> Entry:
-    """Return the one entry that there is, as it was listed, once HEAD has said the same of all but the time."""
+    """Return the only entry as listed; HEAD must agree in all but the time."""
     (listed,) = read(source)
-    (looked,) = source.inspect([listed.path]).entries
-    assert looked == listed._replace(mtime_ns=looked.mtime_ns)
+    (inspected,) = source.inspect([listed.path]).entries
+    assert inspected == listed._replace(mtime_ns=inspected.mtime_ns)
     return listed
 
 
 def test_entry_has_what_the_store_says(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """Size, time, storage class and the unquoted etag of put arrive."""
+    """Size, time, storage class and the unquoted etag of a put arrive."""
     before_ns = int(datetime.now(UTC).timestamp()) * SECOND_NS
     etag = client.put_object(Bucket=bucket, Key="a", Body=b"hello")["ETag"].strip('"')
     entry = only(open_source(s3_server, BucketSpec(bucket)))
@@ -60,16 +61,16 @@ def test_times_of_list_and_head(
     """HEAD has whole seconds: the time of LIST, or with rclone that at which the put began."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")
     source = open_source(s3_server, BucketSpec(bucket))
-    ((listed,), (looked,)) = read(source), source.inspect([b"a"]).entries
-    late_ns = listed.mtime_ns - looked.mtime_ns
-    assert looked.mtime_ns % SECOND_NS == 0
+    ((listed,), (inspected,)) = read(source), source.inspect([b"a"]).entries
+    late_ns = listed.mtime_ns - inspected.mtime_ns
+    assert inspected.mtime_ns % SECOND_NS == 0
     assert 0 <= late_ns < 60 * SECOND_NS if s3_server.name == "rclone" else late_ns == 0
 
 
 def test_spellings(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """However a store quotes etags and whatever digits its times have, the entry has the bare etag and the exact time."""
+    """However a store writes etags and times, the entry has the bare etag and the exact time."""
     bodies: list[str] = []
 
     def keep(response_dict: dict[str, Any], **_: object) -> None:
@@ -91,7 +92,7 @@ def test_spellings(
 def test_multipart_etag(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """The etag of a multipart upload arrives as the store has it: that of the upload, with the number of parts, or of the whole."""
+    """The etag of a multipart upload arrives as the store has it."""
     upload = client.create_multipart_upload(Bucket=bucket, Key="big")["UploadId"]
     bodies = (bytes(PART_BYTES), b"end")
     numbered = [
@@ -124,7 +125,7 @@ def test_multipart_etag(
 def test_changes_between_two_scans(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """What was overwritten, deleted or put again between two scans differs or is missing in the second, and nothing else does."""
+    """Exactly what was overwritten, deleted or put again between two scans differs."""
     for key in ("d/kept", "d/rewritten", "d/longer", "d/deleted", "d/again", "e/deleted"):
         client.put_object(Bucket=bucket, Key=key, Body=b"1")
     source = open_source(s3_server, BucketSpec(bucket))
@@ -152,7 +153,7 @@ def test_changes_between_two_scans(
 def test_same_bytes_put_again(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """The same bytes put again are a change once the store's clock shows another time, and only the time is different."""
+    """The same bytes put again differ in time alone, once the clock of the store has moved."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")
     source = open_source(s3_server, BucketSpec(bucket))
     (before,) = (after,) = read(source)
@@ -164,22 +165,24 @@ def test_same_bytes_put_again(
     assert after == before._replace(mtime_ns=after.mtime_ns)
 
 
-def test_look_tells_what_is_gone(
+def test_inspection_shows_what_is_gone(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
     """A key that was deleted and one that never was are gone; another is there."""
     for key in ("there", "deleted"):
         client.put_object(Bucket=bucket, Key=key, Body=b"x")
     client.delete_object(Bucket=bucket, Key="deleted")
-    looks = open_source(s3_server, BucketSpec(bucket)).inspect([b"there", b"deleted", b"never"])
-    assert (paths(looks.entries), looks.gone) == ([b"there"], [b"deleted", b"never"])
+    inspection = open_source(s3_server, BucketSpec(bucket)).inspect(
+        [b"there", b"deleted", b"never"]
+    )
+    assert (paths(inspection.entries), inspection.gone) == ([b"there"], [b"deleted", b"never"])
 
 
 @with_versions
 def test_versions(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """Of the versions of a key the newest is the entry; under a delete marker it is gone, and back when the marker goes or a put comes."""
+    """The newest version of a key is the entry; under a delete marker the key is gone."""
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     client.put_object(Bucket=bucket, Key="other", Body=b"x")
     client.put_object(Bucket=bucket, Key="a", Body=b"1")
@@ -211,7 +214,7 @@ def test_versions(
 def test_storage_class_that_changes(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """An object that is copied onto itself into another storage class has the same etag and the new class, in LIST and HEAD."""
+    """An object copied onto itself into another storage class keeps its etag, in LIST and HEAD."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")
     source = open_source(s3_server, BucketSpec(bucket))
     before = only(source)
@@ -231,6 +234,6 @@ def test_storage_class_that_changes(
 def test_servers_take_the_requester_as_payer(
     s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """Requests that name who pays are signed as such: they are answered like others."""
+    """Requests that name the requester as payer are signed and answered like others."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")
     assert only(open_source(s3_server, BucketSpec(bucket, request_payer=True))).path == b"a"

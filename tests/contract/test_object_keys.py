@@ -51,8 +51,8 @@ AWKWARD_KEYS = (
     "long" * 256,
     "/".join(["l" * 204] * 5),
 )
-# What a server does not store under its name: it refuses it (moto: no route; the others: as a path, or as longer than the name of a file
-# may be) or rewrites it as a path.
+# What a server does not store under its name: it refuses it (moto: no route; the others: as a path,
+# or as longer than the name of a file may be) or rewrites it as a path.
 REFUSED = {
     "moto": {"newline\nx"},
     "seaweedfs": {"dot/./x", "dot/../y", "long" * 256},
@@ -67,15 +67,17 @@ REWRITTEN = {
     },
     "rclone": {"trailing/": "trailing"},
 }
-# rclone lists a control character as it was put, and as a picture of it from when it next reads the directory.
+# rclone lists a control character as it was put, and as a picture of it once it has read the
+# directory again.
 UNSTEADY = {
     "moto": set[str](),
     "seaweedfs": set[str](),
     "rclone": {"tab\tx", "newline\nx", "return\rx", "control\x01x", "delete\x7fx"},
 }
 
-# Keys around "/", which not every store sorts as a character, and the servers that hold them side by side: where a file is "a",
-# SeaweedFS has no directory of its own for "a/", and rclone none at all.
+# Keys around "/", which not every store sorts as a character, and the servers that hold them side
+# by side: where a file is "a", SeaweedFS has no directory of its own for "a/", and rclone none at
+# all.
 AROUND_SLASH = {
     ("a-", "a.", "a/b", "a0", "ab"): ["moto_server", "seaweedfs", "rclone_server"],
     ("a", "a-", "a.", "a/b", "a0"): ["moto_server", "seaweedfs"],
@@ -97,7 +99,7 @@ with_folders = pytest.mark.parametrize("s3_server", ["moto_server", "seaweedfs"]
 
 @pytest.fixture
 def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what sets how many keys a page has; batches, at which a listing is split into parts, become as small."""
+    """Return what sets the number of keys in a page; batches, where ranges split, are as small."""
 
     def set_them(page_keys: int) -> None:
         monkeypatch.setattr(api, "KEYS_PER_REQUEST", page_keys)
@@ -111,7 +113,7 @@ def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def assert_listed(
     s3_server: S3Server, bucket: str, open_source: OpenSource, set_pages: Callable[[int], None]
 ) -> Callable[[Sequence[bytes]], None]:
-    """Return what proves that just these keys are listed, once each in a chain of pages and none missing in parts, wherever a page ends."""
+    """Return what proves that exactly these keys are listed in every mode, wherever pages end."""
 
     def assert_it(expected: Sequence[bytes]) -> None:
         for page_keys in SMALL_PAGES:
@@ -139,7 +141,7 @@ def test_awkward_keys_arrive_exactly(
     open_source: OpenSource,
     assert_listed: Callable[[Sequence[bytes]], None],
 ) -> None:
-    """Every key that a server stores is listed as its exact bytes wherever a page ends, and is there until it is deleted."""
+    """Every key that a server stores is listed as its exact bytes until it is deleted."""
     rewritten = REWRITTEN[s3_server.name]
     kept = [
         key for key in AWKWARD_KEYS if key not in REFUSED[s3_server.name] | UNSTEADY[s3_server.name]
@@ -148,8 +150,8 @@ def test_awkward_keys_arrive_exactly(
     expected = sorted(rewritten.get(key, key).encode() for key in kept)
     source = open_source(s3_server, BucketSpec(bucket))
     assert paths(read(source)) == expected
-    looks = source.inspect(expected)
-    assert (paths(looks.entries), looks.gone) == (expected, [])
+    inspection = source.inspect(expected)
+    assert (paths(inspection.entries), inspection.gone) == (expected, [])
     assert_listed(expected)
     for path in expected:
         client.delete_object(Bucket=bucket, Key=path.decode())
@@ -186,7 +188,7 @@ def test_keys_around_slash_go_one_by_one(
     client: S3Client,
     open_source: OpenSource,
 ) -> None:
-    """Of keys that sort around a slash none is taken for gone with another, and each is gone once it is deleted."""
+    """Of keys that sort around a slash, exactly those that were deleted are gone."""
     put(client, bucket, *keys)
     left = sorted(key.encode() for key in keys)
     source = open_source(s3_server, BucketSpec(bucket))
@@ -214,7 +216,7 @@ def test_folder_that_is_deleted_is_gone(
 def test_listing_that_ends_early(
     seaweedfs: S3Server, open_source: OpenSource, set_pages: Callable[[int], None]
 ) -> None:
-    """SeaweedFS ends a listing with a page that ends in a folder's key if all that follows is in the folder: nothing there is gone."""
+    """SeaweedFS may end a listing behind the key of a folder: no object in the folder is gone."""
     bucket = seaweedfs.make_bucket()
     inside = [f"f/{number:03}" for number in range(CHECKED_KEYS_MAX + 1)]
     seaweedfs.put_many(bucket, ["f/", *inside])
@@ -231,7 +233,7 @@ def test_listing_that_ends_early(
 def test_prefix_selects(
     prefix: str, s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
 ) -> None:
-    """A prefix is a plain beginning of the key, whatever characters it has, and stays part of the path."""
+    """A prefix is a plain beginning of the key, and stays part of the path."""
     put(client, bucket, f"{prefix}1", f"{prefix}2", "other", f"others/{prefix}1")
     source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))
     assert paths(read(source)) == [f"{prefix}1".encode(), f"{prefix}2".encode()]
@@ -245,7 +247,7 @@ def test_prefix_that_is_a_key(
     client: S3Client,
     open_source: OpenSource,
 ) -> None:
-    """A prefix that is a key as it stands, a folder or nothing at all selects what begins with it, itself included."""
+    """A prefix that is a key, a folder or neither selects the keys that begin with it."""
     put(client, bucket, *keys)
     for prefix in ("a", "a-", "a/", "a/b", "b"):
         source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))

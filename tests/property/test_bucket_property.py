@@ -1,4 +1,4 @@
-"""Decides whether a stream, replayed, is the bucket: through any history of objects, faults of the store, and crashes."""
+"""Decides whether a stream, replayed, is the bucket, through any changes, faults and crashes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXAMPLES = examples(10)
 STEPS = 30
 PAGE_KEYS = 3
 PREFIX = "in/"
-# Around "/", which some stores sort by itself; encoded in listings; beside the prefix; too long for nothing.
+# Keys around "/", which some stores sort first; encoded ones; some beside the prefix.
 KEYS = [
     "in/",
     "in/a",
@@ -66,7 +66,7 @@ interruptions = st.lists(st.none() | st.sampled_from(FAULTS) | operations, max_s
 
 
 class Polling(RuleBasedStateMachine):
-    """A bucket, the watch of it scan by scan, and a client of its stream.
+    """A bucket, its watch scan by scan, and a client of the stream.
 
     Args:
         bucket: The store.
@@ -78,11 +78,11 @@ class Polling(RuleBasedStateMachine):
         bucket.delete(*bucket.keys)
         self._directory = tempfile.TemporaryDirectory()
         self._spec = BucketSpec(bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url)
-        # A process that begins anew makes a client anew, which takes long and remembers nothing.
+        # A new process would make a new client, which takes long and remembers nothing.
         self.source = make_source(self._spec, exclude=("*.tmp",))
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
-        self._told: dict[str, tuple[int, str]] = {}
+        self._replayed: dict[str, tuple[int, str]] = {}
         self._seq = 0
         self.is_up = False
         bucket.page_keys = PAGE_KEYS
@@ -102,7 +102,8 @@ class Polling(RuleBasedStateMachine):
     def _start(self) -> None:
         """Begin on the state file, as a new process does, unless one runs.
 
-        Which rules may come next never depends on this: hypothesis wants to know that in advance, and the order of a listing is random.
+        No rule's precondition depends on this: hypothesis must know them in advance, and the order
+        of a listing is random.
         """
         if self.is_up:
             return
@@ -136,13 +137,13 @@ class Polling(RuleBasedStateMachine):
         elif kind == "put":
             self._bucket.put(key, size=number)
         else:
-            # What it was before may come back to the last bit, on stores whose times are whole seconds.
+            # On stores with whole seconds a former object may come back to the last bit.
             self._bucket.put(
                 key, size=number, etag=f"etag{number}", mtime_ns=SECONDS_NS[number % 2]
             )
 
     def _interrupt(self) -> Fault | None:
-        """Take one interruption for each request: a fault, or something that happens just before the answer."""
+        """Take one interruption for each request: a fault, or a change just before the answer."""
         interruption = self._interruptions.pop(0) if self._interruptions else None
         if isinstance(interruption, tuple):
             self._do(interruption)
@@ -150,7 +151,7 @@ class Polling(RuleBasedStateMachine):
         return interruption
 
     def _interrupt_head(self) -> Fault | None:
-        """Take one for a HEAD. Who may not read is asked to list the key instead; if that lies too, nobody is left who could be asked."""
+        """Take one for a HEAD; no source can see a lie of both HEAD and the listing of the key."""
         interruption = self._interrupt()
         if interruption is Fault.DENIED and self._interruptions[:1] == [Fault.EMPTY]:
             self._interruptions.pop(0)
@@ -176,28 +177,28 @@ class Polling(RuleBasedStateMachine):
             self._end()
 
     def _replay(self) -> None:
-        """Apply what was told since; each event must make sense where it stands."""
+        """Apply the events since; each must make sense where it stands."""
         for payload in self.store.journal.read(self._seq, limit=10_000, max_bytes=1 << 30):
             event = json.loads(payload.data)
             self._seq += 1
             assert event["seq"] == self._seq
             key = event["path"]
-            assert (key in self._told) == (event["type"] != "created"), event
+            assert (key in self._replayed) == (event["type"] != "created"), event
             if event["type"] == "deleted":
-                del self._told[key]
+                del self._replayed[key]
             else:
-                self._told[key] = (event["size"], event["etag"])
+                self._replayed[key] = (event["size"], event["etag"])
 
     @initialize(operations=st.lists(operations, max_size=10))
     def begin(self, operations: list[Operation]) -> None:
-        """Record what is there; the client is told of it by other means."""
+        """Record what is there, which the client knows by other means."""
         for operation in operations:
             self._do(operation)
         self._start()
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
         self.detector.appearance = lambda _path: Appearance.NEW
-        self._told = self._wanted()
+        self._replayed = self._wanted()
 
     @rule(operations=st.lists(operations, min_size=1, max_size=4))
     def operate(self, operations: list[Operation]) -> None:
@@ -207,7 +208,7 @@ class Polling(RuleBasedStateMachine):
 
     @rule(interruptions=interruptions, commits=st.none() | st.none() | st.integers(0, 3))
     def scan(self, interruptions: list[Fault | Operation | None], commits: int | None) -> None:
-        """List the bucket while it changes, while the store fails, or until power does; nothing that is there is told as deleted."""
+        """List the bucket while it changes or fails, or power does; no lasting key is deleted."""
         self._start()
         stays = {
             key
@@ -219,9 +220,9 @@ class Polling(RuleBasedStateMachine):
         self._scan()
         self._interruptions, self.outbox.commits_left = [], None
         if self.is_up:
-            known = set(self._told)
+            known = set(self._replayed)
             self._replay()
-            assert not (known - set(self._told)) & stays
+            assert not (known - set(self._replayed)) & stays
 
     @rule()
     def crash(self) -> None:
@@ -235,8 +236,8 @@ class Polling(RuleBasedStateMachine):
         self._start()
         self._scan()
         self._replay()
-        assert self._told == self._wanted()
-        assert self.store.index.entries == len(self._told)
+        assert self._replayed == self._wanted()
+        assert self.store.index.entries == len(self._replayed)
 
 
 STORES = [
@@ -253,7 +254,7 @@ def bucket(
     monkeypatch: pytest.MonkeyPatch,
     aws_environment: pytest.MonkeyPatch,
 ) -> Iterator[Store]:
-    """Run a store of each kind; requests are sent once, so that faults are faults, and a few keys are enough for parts."""
+    """Run a store of each kind; requests are sent once, and few keys suffice for ranges."""
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     monkeypatch.setattr(hooks, "RETRY_AFTER_MAX_S", 0.0)
     monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
@@ -268,7 +269,7 @@ def bucket(
 
 
 def test_the_stream_replayed_is_the_bucket(bucket: Store) -> None:
-    """Whatever happens to objects, requests and the process, the events replayed give the bucket, and none is invented."""
+    """In any history the events replayed give the bucket, and none is invented."""
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.
         partial(Polling, bucket),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Whatever a store answers, it becomes a page that is complete, an entry, or an error of ours; nothing else is raised, nothing is lost."""
+"""Whatever a store answers becomes a complete page, an entry, or an error of the watcher."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ PAGES = [
 
 
 def entries(body: bytes) -> list[Entry] | None:
-    """Return the entries of a page, None where it is not believed; whatever else is raised is a failure of the test."""
+    """Return the entries of a page, or None where it is refused; nothing else may be raised."""
     try:
         page = read_page(body, SPEC)
         found = page.reader.read(page.objects)
@@ -127,7 +127,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def growing() -> bytes:
-    """Return a page with a key of entities that stand for each other, ten thousand characters in all; its objects are read with it."""
+    """Return a page with a key of nested entities, ten thousand characters when expanded."""
     declared = "".join(
         f"<!ENTITY {name} '{other * 10}'>"
         for name, other in (("a", "x"), ("b", "&a;"), ("c", "&b;"), ("d", "&c;"))
@@ -162,13 +162,13 @@ def nested(before: bytes, after: bytes) -> bytes:
 @example(growing())
 @example(growing().decode().encode("utf-16"))
 def test_damaged_pages_are_read_or_refused(body: bytes) -> None:
-    """No damage to a real page raises anything but the error that says that it cannot be trusted, and nothing is read that is not there."""
+    """A damaged page is refused with one error, or read; nothing is read that is not there."""
     entries(body)
 
 
 @given(st.binary(max_size=200) | st.lists(st.sampled_from(TOKENS), max_size=30).map(b"".join))
 def test_any_bytes_are_refused(body: bytes) -> None:
-    """What is no page is never taken for one, nor for a bucket without keys."""
+    """Other bytes are never taken for a page, nor for a bucket without keys."""
     assert entries(body) is None
     is_failure(body)
 
@@ -212,7 +212,7 @@ header_dates = st.lists(
 @example(modified=LAST_MODIFIED.replace("2026", "9" * 20), size=1, etag="")
 @example(modified=LAST_MODIFIED.replace("GMT", "+" + "9" * 20), size=1, etag="")
 def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) -> None:
-    """Whatever the headers of an answer to HEAD say, they become an entry of that key or the error that says that they cannot be read."""
+    """Any headers of HEAD become an entry of that key, or the error that they cannot be read."""
     try:
         entry = read_head(
             b"in/a", {"ContentLength": size, "LastModified": modified, "ETag": etag}, SPEC

@@ -110,7 +110,7 @@ def test_orders_differ() -> None:
 @pytest.mark.parametrize("order", Order)
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
 def test_prefix_and_delimiter(order: Order, page_size: int) -> None:
-    """A delimiter rolls keys up, each common prefix comes once, and a prefix narrows the listing."""
+    """A delimiter rolls keys up, each common prefix comes once, a prefix narrows the listing."""
     with run_store(order=order) as store:
         store.put_many("a", "a/1", "a/2/3", "a/2/4", "a/5/6", "a/5/7", "a-b/1", "b")
         for question, expected in [
@@ -261,7 +261,7 @@ def test_computed_keys(order: Order) -> None:
 
 
 def test_hooks() -> None:
-    """A hook leaves an answer, breaks it, replaces it or edits it, for the requests that it means."""
+    """A hook leaves, breaks, replaces or edits the answers to the requests that it means."""
     with run_store() as store, client_of(store) as client:
         store.put("a")
         store.on_list = failing = Failing(edited("<Key>a<", "<Key>b<"), lambda r: r.number > 1)

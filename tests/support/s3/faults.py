@@ -1,8 +1,8 @@
 """What can go wrong with an answer of the simulated store, and the hooks that decide when.
 
-A hook is called with each request of its kind before it is answered. It may change the bucket, and
-returns what happens to the answer: nothing, a ``Fault``, another ``Answer``, or a function that edits
-the real one.
+A hook is called with each request of its kind before that is answered. It may change the bucket,
+and returns what happens to the answer: nothing, a ``Fault``, another ``Answer``, or a function that
+edits the real one.
 """
 
 from __future__ import annotations
@@ -212,8 +212,8 @@ class Failing:
 def once_in_ranges(is_meant: IsMeant) -> IsMeant:
     """Mean requests only from the first one on that begins a further key range.
 
-    The requests of a parallel listing are sent by different threads: its second page may be asked for
-    before any further range is.
+    The requests of a parallel listing are sent by different threads: its second page may be
+    requested before any further range begins.
     """
     has_ranges = threading.Event()
 

@@ -1,7 +1,7 @@
-"""Decides which keys a simulated bucket holds and in which order they are listed; knows nothing of requests and of the network.
+"""Decides which keys a simulated bucket holds and in which order they are listed.
 
-A bucket is a table that a test changes as it likes, or the keys that ``s3_store_synthetic.py`` computes. Both are listed through views:
-all keys in the order of one listing.
+A bucket is a table that a test changes, or keys that ``synthetic`` computes. Both are listed
+through views: all keys in the order of one listing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _CHARACTER_REFERENCES = {chr(code): f"&#x{code:x};" for code in range(32)}
 
 
 class Order(StrEnum):
-    """In which order a store lists keys."""
+    """Order in which a store lists keys."""
 
     AWS = "aws"
     """By the bytes of UTF-8, which is the order of code points."""
     TREE = "tree"
     """By the components of the path, as SeaweedFS does: `/` sorts before everything else."""
     RANDOM = "random"
-    """Shuffled, in each listing otherwise, as S3 Express may do."""
+    """Shuffled anew in each listing, as S3 Express may do."""
 
 
 SORT_KEYS: Final[dict[Order, Callable[[str], str]]] = {
@@ -44,14 +44,14 @@ SORT_KEYS: Final[dict[Order, Callable[[str], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What LIST and HEAD tell of an object.
+    """What LIST and HEAD return for an object.
 
     Attributes:
-        size: Bytes.
-        etag: Without quotes.
-        mtime_ns: Last-modified; told in milliseconds by LIST and in seconds by HEAD.
-        storage_class: As AWS names it.
-        checksum: The algorithm of its checksum, or empty.
+        size: Size in bytes.
+        etag: ETag without quotes.
+        mtime_ns: Last-modified; LIST returns milliseconds, HEAD seconds.
+        storage_class: Storage class as AWS names it.
+        checksum: Algorithm of its checksum, or empty.
     """
 
     size: int
@@ -62,26 +62,27 @@ class StoredObject:
 
     @property
     def modified(self) -> datetime:
-        """Last-modified with the microseconds that it has."""
+        """Last-modified with microseconds."""
         return _EPOCH + timedelta(microseconds=self.mtime_ns // 1000)
 
     @property
     def row_tail(self) -> str:
-        """What follows the key in a row of a listing."""
+        """The XML behind the key in a row of a listing."""
         checksum = (
             f"<ChecksumAlgorithm>{self.checksum}</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
             if self.checksum
             else ""
         )
         return (
-            f"</Key><LastModified>{self.modified:%Y-%m-%dT%H:%M:%S}.{self.modified.microsecond // 1000:03}Z</LastModified>"
+            f"</Key><LastModified>{self.modified:%Y-%m-%dT%H:%M:%S}"
+            f".{self.modified.microsecond // 1000:03}Z</LastModified>"
             f"<ETag>&quot;{self.etag}&quot;</ETag>{checksum}<Size>{self.size}</Size>"
             f"<StorageClass>{self.storage_class}</StorageClass></Contents>"
         )
 
 
 def encode(text: str, *, is_url: bool) -> str:
-    """Return a key as it stands in the XML, encoded for URLs as AWS does or as it is."""
+    """Return a key as the XML has it, URL-encoded as AWS does or as it is."""
     if is_url:
         return quote_plus(text, safe="/*").replace("~", "%7E")
     return escape(text, _CHARACTER_REFERENCES)
@@ -92,13 +93,11 @@ class View(Protocol):
 
     @property
     def is_sorted(self) -> bool:
-        """Whether keys with a common prefix stand side by side."""
+        """Whether keys with a common prefix are neighbours."""
 
-    def __len__(self) -> int:
-        """How many there are."""
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> str:
-        """Return one key."""
+    def __getitem__(self, index: int, /) -> str: ...
 
     def after(self, key: str) -> int:
         """Return the index behind a key, which need not be there any more."""
@@ -141,7 +140,6 @@ class Ranked:
         self._rank = rank
 
     def __len__(self) -> int:
-        """How many there are."""
         return len(self._keys)
 
     def __getitem__(self, index: int, /) -> str:

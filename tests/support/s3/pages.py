@@ -1,4 +1,4 @@
-"""Decides what a simulated store answers to ListObjectsV2: a question and the keys in, XML out. Opens no connection."""
+"""Decides what the simulated store answers to ListObjectsV2: question and keys in, XML out."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 MAX_KEYS = 1000
 OTHER_NAME = "other"
-"""The bucket, and the first component of the prefix, of a page that belongs to somebody else."""
+"""Bucket, and first component of the prefix, of a page of another bucket or prefix."""
 
 
 class StartAfter(StrEnum):
-    """What a store makes of StartAfter."""
+    """How a store treats StartAfter."""
 
     RIGHT = "right"
     """Lists what comes later in its order."""
     WRONG = "wrong"
-    """Begins with the first key that is greater by the other order: by bytes where it lists as a tree, as a tree where by bytes."""
+    """Begins with the first key that is greater in the other order."""
     IGNORED = "ignored"
     REJECTED = "rejected"
     """Answers 400, as S3 Express may."""
 
 
 class RefusedError(Exception):
-    """The question cannot be answered; its text says why."""
+    """The question cannot be answered; the message says why."""
 
 
 class Position(NamedTuple):
-    """Where a page begins; what a token stands for.
+    """Where a page begins, which is what a token encodes.
 
     Attributes:
-        seed: Of the random order.
-        last: The key that was passed last; empty at the start.
-        rolled: The common prefix that was told last and is to be passed, or empty.
+        seed: Seed of the random order.
+        last: Last key of the page before; empty at the start.
+        rolled: Last common prefix of the page before, or empty.
     """
 
     seed: int
@@ -54,7 +54,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What ListObjectsV2 was asked."""
+    """The parameters of one ListObjectsV2."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -68,19 +68,19 @@ class Question:
         """Read the query of a request.
 
         Raises:
-            RefusedError: A value is none that S3 takes.
+            RefusedError: S3 would not accept a value.
         """
-        told = dict(parse_qsl(query, keep_blank_values=True))
-        text = told.get("max-keys", str(MAX_KEYS))
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+        text = asked.get("max-keys", str(MAX_KEYS))
         if not text.isascii() or not text.isdigit():
             raise RefusedError("Argument maxKeys must be an integer between 0 and 2147483647")
         return cls(
-            prefix=told.get("prefix", ""),
-            delimiter=told.get("delimiter", ""),
-            start_after=told.get("start-after", ""),
-            token=told.get("continuation-token", ""),
+            prefix=asked.get("prefix", ""),
+            delimiter=asked.get("delimiter", ""),
+            start_after=asked.get("start-after", ""),
+            token=asked.get("continuation-token", ""),
             max_keys=min(int(text), MAX_KEYS),
-            is_url=told.get("encoding-type") == "url",
+            is_url=asked.get("encoding-type") == "url",
         )
 
 
@@ -89,11 +89,11 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        first: Where it begins.
-        rows: The XML of its objects.
-        count: How many objects it has.
+        first: Position at which it begins.
+        rows: XML of its objects.
+        count: Number of its objects.
         rolled: Its common prefixes.
-        next: Where the next page begins; None on the last.
+        next: Position of the next page; None on the last.
     """
 
     first: Position
@@ -107,7 +107,7 @@ def list_page(keyspace: Keyspace, question: Question, start_after: StartAfter) -
     """Return the page that a question asks for.
 
     Raises:
-        RefusedError: The token is none of ours, or StartAfter is not taken.
+        RefusedError: The token is not of this store, or StartAfter is rejected.
     """
     if question.token:
         first = _read_token(question.token)
@@ -154,8 +154,8 @@ def _fill(page: Page, view: View, question: Question, index: int, high: int) -> 
         )
     else:
         end, rolled, rows = index, "", []
-        # In a random order a common prefix may have been told by an earlier page.
-        told: set[str] = (
+        # In a random order an earlier page may have had the common prefix.
+        listed: set[str] = (
             set()
             if view.is_sorted
             else {_roll_up(view[earlier], prefix, delimiter) for earlier in range(index)}
@@ -163,8 +163,8 @@ def _fill(page: Page, view: View, question: Question, index: int, high: int) -> 
         while end < high and page.count + len(page.rolled) < question.max_keys:
             key = view[end]
             rolled = _roll_up(key, prefix, delimiter)
-            if rolled and rolled not in told:
-                told.add(rolled)
+            if rolled and rolled not in listed:
+                listed.add(rolled)
                 page.rolled.append(rolled)
             elif not rolled and key.startswith(prefix):
                 rows.append(view.rows(end, end + 1, is_url=is_url))
@@ -177,7 +177,7 @@ def _fill(page: Page, view: View, question: Question, index: int, high: int) -> 
 
 
 def _roll_up(key: str, prefix: str, delimiter: str) -> str:
-    """Return the common prefix that stands for a key, or nothing where it stands for itself."""
+    """Return the common prefix of a key; empty where the key is listed itself."""
     if not delimiter or not key.startswith(prefix):
         return ""
     end = key.find(delimiter, len(prefix))
@@ -214,7 +214,8 @@ def render(page: Page, bucket: str, question: Question, fault: Fault | None) -> 
             f"<NextContinuationToken>{token}</NextContinuationToken>"
             if token and fault is not Fault.NO_TOKEN
             else "",
-            f"<KeyCount>{page.count + len(page.rolled)}</KeyCount><MaxKeys>{question.max_keys}</MaxKeys>",
+            f"<KeyCount>{page.count + len(page.rolled)}</KeyCount>",
+            f"<MaxKeys>{question.max_keys}</MaxKeys>",
             element("Delimiter", question.delimiter),
             "<EncodingType>url</EncodingType>" if question.is_url else "",
             f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>",
@@ -229,7 +230,7 @@ def render(page: Page, bucket: str, question: Question, fault: Fault | None) -> 
 
 
 def _write_token(position: Position) -> str:
-    # The salt makes a new text of the same position, and the key no secret: nobody should read it, nor lean on its being the same.
+    # The salt makes each token new, and unreadable: clients must not compare or parse tokens.
     text = json.dumps(position).encode()
     salt = secrets.token_bytes(8)
     return base64.b64encode(

@@ -1,4 +1,4 @@
-"""Starts real S3 servers for tests, each a process of its own on 127.0.0.1, and offers them as fixtures of the session."""
+"""Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 2.0
-"""SeaweedFS waits for ever for its own streams; what it has not written by then is not needed."""
+"""Seconds until a server is killed: SeaweedFS waits for its own streams for ever."""
 POLL_S = 0.05
 REGION = "us-east-1"
 
@@ -44,10 +44,10 @@ SEAWEEDFS_PORTS = (
     "s3.port",
     "s3.port.grpc",
 )
-"""The flags that name where it listens."""
+"""Flags of SeaweedFS that name its ports."""
 
 _LOADER = Loader()
-"""Keeps the descriptions of S3, which are most of what a client costs."""
+"""Caches the description of S3, which is most of the cost of a client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class S3Server:
     """A running S3 server.
 
     Attributes:
-        name: Which product it is.
-        endpoint_url: Where it listens.
-        access_key: A key that may do everything.
-        secret_key: Its secret.
-        attempts: How often a client sends a request that the server fails to answer.
+        name: Name of the product.
+        endpoint_url: Its address.
+        access_key: Access key with all rights.
+        secret_key: Secret of the access key.
+        attempts: How often a client sends a request before it has failed.
     """
 
     name: str
@@ -69,7 +69,7 @@ class S3Server:
     attempts: int = 1
 
     def client(self) -> S3Client:
-        """Return a client of its own for the caller, who closes it."""
+        """Return a new client, which the caller closes."""
         session = Session()
         session.register_component("data_loader", _LOADER)
         return boto3.Session(botocore_session=session).client(
@@ -84,7 +84,7 @@ class S3Server:
         )
 
     def make_bucket(self) -> str:
-        """Make an empty bucket and return its name, which no other test has."""
+        """Make an empty bucket and return its name, which is new."""
         name = f"test-{uuid4().hex}"
         with closing(self.client()) as client:
             client.create_bucket(Bucket=name)
@@ -99,7 +99,7 @@ class S3Server:
                 pass
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables with which the standard chain of an AWS SDK comes to our keys."""
+        """Return environment variables with credentials for an AWS SDK."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -118,7 +118,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def run_moto(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
-    """Run moto, which orders keys like AWS and takes every credential; its log is in the directory."""
+    """Run moto, which orders keys like AWS and accepts any credentials; it logs to a directory."""
     (port,) = free_ports(1)
     server = S3Server("moto", f"http://127.0.0.1:{port}")
     with _run(
@@ -134,8 +134,8 @@ def run_seaweedfs(
     """Run SeaweedFS, which orders keys as a tree and refuses wrong credentials.
 
     Args:
-        directory: Has its data, perhaps of an earlier run, and its log.
-        ports: Those of ``SEAWEEDFS_PORTS``; free ones if none are given.
+        directory: Holds its log and its data, perhaps of an earlier run.
+        ports: Ports in the order of ``SEAWEEDFS_PORTS``; free ones if none are given.
     """
     numbers = dict(zip(SEAWEEDFS_PORTS, ports or free_ports(len(SEAWEEDFS_PORTS)), strict=True))
     server = S3Server("seaweedfs", f"http://127.0.0.1:{numbers['s3.port']}")
@@ -159,7 +159,7 @@ def run_seaweedfs(
         "-s3.port.lance=0",
         f"-s3.config={identities}",
         "-master.telemetry=false",
-        # Each bucket takes a volume, and each test a bucket.
+        # Each bucket takes a volume, and each test makes a bucket.
         "-volume.max=1000",
     ]
     try:
@@ -173,9 +173,10 @@ def run_seaweedfs(
 
 @contextmanager
 def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
-    """Run rclone, which serves files as objects, lists bare etags and milliseconds, and refuses wrong credentials.
+    """Run rclone, which serves files as objects and refuses wrong credentials.
 
-    The files, a directory for each bucket, and the log are in the directory. It has no versions, and one storage class in listings.
+    It lists bare etags and milliseconds, and has no versions and one storage class. The directory
+    holds its log and the files, a directory for each bucket.
     """
     (port,) = free_ports(1)
     # Of two puts that make the same directory at once, one may fail.
@@ -188,7 +189,7 @@ def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[byt
         "s3",
         f"--addr=127.0.0.1:{port}",
         f"--auth-key={server.access_key},{server.secret_key}",
-        # No file: what the machine has configured for rclone stays out of the tests.
+        # No file: the configuration of the machine stays out of the tests.
         "--config=",
         str(buckets),
     ]
@@ -197,7 +198,7 @@ def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[byt
 
 
 def _program(name: str) -> str:
-    """Return the path of a program that came with a package of the environment."""
+    """Return the path of a program that a package of the environment installed."""
     return str(Path(sysconfig.get_path("scripts"), name))
 
 
@@ -208,7 +209,7 @@ def _run(
     """Run a server from the moment that it stores an object to the end of the block.
 
     Raises:
-        RuntimeError: It does not come up; the message has the end of its log.
+        RuntimeError: It does not start; the message has the end of its log.
     """
     log = directory / f"{server.name}.log"
     with log.open("wb") as output:

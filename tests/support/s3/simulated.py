@@ -1,9 +1,9 @@
 """A simulated S3 server whose keys, order, faults and latency a test or a benchmark chooses.
 
-In a test, ``run_store`` serves a table of objects that can change at any time, also between two pages;
-hooks (``faults``) change single answers. For benchmarks it runs as a process of its own with computed
-keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts`` returns
-``Store.requests``, and ``GET /?arrive`` adds a key ahead of all others:
+In a test, ``run_store`` serves a table of objects that can change at any time, also between two
+pages; hooks (``faults``) change single answers. For benchmarks it runs as a process of its own with
+computed keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts``
+returns ``Store.requests``, and ``GET /?arrive`` adds a key ahead of all others:
 ``python -m support.s3.simulated --keys 1000000 --order aws --latency-ms 50``.
 
 Buckets are addressed by path; signatures are not checked.
@@ -42,7 +42,7 @@ LOGGED_REQUESTS = 10_000
 
 
 class Store:
-    """A bucket and how it is served; see ``run_store``. Thread-safe, and may be changed at any time.
+    """A bucket and how it is served (``run_store``). Thread-safe; may be changed at any time.
 
     Attributes:
         endpoint_url: Where it listens.

@@ -1,4 +1,4 @@
-"""Computes the keys of a simulated bucket from their numbers, so that ten million of them take no memory and a page hardly any time."""
+"""Computes keys from their numbers: ten million of them take no memory, a page hardly any time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class SyntheticKeys:
-    """So many keys in directories of a thousand, computed from their numbers: `landing/2026/00012-old/part-00345.csv`.
+    """Keys in directories of a thousand: `landing/2026/00012-old/part-00345.csv`.
 
-    Keys that arrive later come ahead of all the others, so that each page of a listing that is sorted begins elsewhere than before.
-    Each directory with an even number has one beside it whose name goes on where the other's ends, so that the orders differ.
+    Keys that arrive later come ahead of all others, so that each page of a sorted listing begins
+    elsewhere than before. Every second directory's name continues the name of the one before it, so
+    that the orders of ``Order`` differ.
 
     Args:
-        count: How many.
-        order: See ``Keyspace``.
+        count: Number of keys.
+        order: Order of the listing.
     """
 
     PER_DIRECTORY = 1000
@@ -36,7 +37,6 @@ class SyntheticKeys:
         self._arrived += 1
 
     def __len__(self) -> int:
-        """How many objects there are."""
         return self._arrived + self._count
 
     def __getitem__(self, index: int, /) -> str:
@@ -84,7 +84,7 @@ class SyntheticKeys:
         ]
 
     def rows(self, low: int, high: int) -> str:
-        """Return the XML of the objects between two numbers of the sorted order; no key needs to be encoded."""
+        """Return the XML of objects by their numbers in the sorted order; no key needs encoding."""
         parts = [
             f"<Contents><Key>{self[index]}{self._object(0).row_tail}"
             for index in range(low, min(high, self._arrived))
@@ -93,7 +93,7 @@ class SyntheticKeys:
         while low < high:
             directory, first = divmod(low, self.PER_DIRECTORY)
             behind = min(self.PER_DIRECTORY, first + high - low)
-            # One join of rows that are made once: the benchmarks are not to wait for the store.
+            # One join of cached rows: benchmarks must not wait for the store.
             parts.append(
                 f"<Contents><Key>{self._directory(directory)}".join(
                     ["", *self._tails[first:behind]]
@@ -115,7 +115,7 @@ class _SyntheticView(Ranked):
 
 
 class _Shuffled:
-    """The keys of another view, shuffled without a table: place `i` holds number `i * step + offset` modulo their count."""
+    """Shuffled keys without a table: place `i` has number `i * step + offset` modulo the count."""
 
     is_sorted = False
 

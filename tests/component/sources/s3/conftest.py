@@ -48,7 +48,7 @@ def credentials(tmp_path: Path, aws_environment: pytest.MonkeyPatch) -> Callable
 def begin(
     store: Store, credentials: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Begin]:
-    """Return what begins to watch the store; batches are small, and the next listing is parallel."""
+    """Return what begins to watch the store; batches are small, the next listing is parallel."""
     assert credentials
     monkeypatch.setattr(deletions, "CHECKED_KEYS_MAX", CHECKED_KEYS_MAX)
     monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)

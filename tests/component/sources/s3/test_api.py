@@ -197,7 +197,7 @@ def test_assumed_role_renews_itself(
 
 
 def test_the_interval_follows_from_the_last_listing(store: Store, open_source: OpenSource) -> None:
-    """A listing's requests decide when the next one comes; a budget that is exceeded is reported."""
+    """The requests of a listing decide when the next comes; an exceeded budget is reported."""
     spec = replace(SPEC, poll_interval_s=10.0, request_budget=100_000, list_workers=1)
     source = open_source(store, spec)
     assert (source.scan_interval_s, source.cost, source.degraded) == (10.0, None, "")

@@ -1,4 +1,4 @@
-"""Requests and credentials go to the endpoint and nowhere else, whatever a store or a bucket says."""
+"""Requests and credentials go to the endpoint and nowhere else, whatever a store answers."""
 
 from __future__ import annotations
 

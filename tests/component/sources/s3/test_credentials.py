@@ -20,7 +20,7 @@ from watcher.sources.s3 import api, client
 def test_credentials_that_expire_in_mid_listing(
     store: Store, begin: Begin, credentials: Callable[[str], object]
 ) -> None:
-    """The one page that is refused is asked for again with the credentials that are there by then."""
+    """The one page that is refused is requested again with the credentials of that moment."""
     watched = begin(workers=1)
     fifth = len(store.lists) + 5
 
@@ -80,7 +80,7 @@ def test_credentials_that_expire_under_several_requests(
 
 
 def test_credentials_that_are_not_renewed(store: Store, begin: Begin) -> None:
-    """Expired credentials without successors end the listing with a hint, after one more attempt."""
+    """Expired credentials without successors end the listing with a hint, after one retry."""
     watched = begin(workers=1)
     store.on_list = failing = Failing(Fault.EXPIRED_TOKEN, lambda request: request.continues)
     with pytest.raises(DeniedError, match=r"have expired \(ExpiredToken.*\); renew them"):

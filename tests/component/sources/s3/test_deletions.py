@@ -16,7 +16,7 @@ ONE_DELETED = [("deleted", "in/0042")]
 
 
 def test_keys_that_only_parallel_listings_lack(store: Store, begin: Begin) -> None:
-    """Many keys that a parallel listing lacks are looked for by a sequential one; soon only by that."""
+    """Keys that only a parallel listing lacks are found by a sequential one, soon by that alone."""
     watched = begin()
     for _ in range(MAX_FAILURES):
         hidden = store.delete(*SOME)
@@ -31,7 +31,7 @@ def test_keys_that_only_parallel_listings_lack(store: Store, begin: Begin) -> No
         store.on_list = show
         watched.scan()
         assert (len(begun), watched.is_parallel, watched.reported) == (2, True, [])
-        # The next listing is sequential anyway, since so many would be looked for twice again.
+        # The next listing is sequential anyway, since these keys would be looked for twice again.
         watched.scan()
         assert not watched.is_parallel
     store.on_list = None

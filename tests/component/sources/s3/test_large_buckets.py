@@ -1,4 +1,4 @@
-"""Lists buckets of many pages: by common prefixes, sequentially and in ranges, as a store allows."""
+"""Lists buckets of many pages: by common prefixes, sequentially and in ranges."""
 
 from __future__ import annotations
 

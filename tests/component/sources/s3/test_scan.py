@@ -25,7 +25,7 @@ from watcher.sources.s3.strategy import MAX_FAILURES
 @pytest.mark.usefixtures("_once")
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.TRICKLE])
 def test_a_fault_in_a_parallel_listing(fault: Fault, store: Store, begin: Begin) -> None:
-    """Whatever fails on any page of a range, only real changes are reported; later all are, once."""
+    """Whatever fails on a page of a range, only real changes are reported, and later all, once."""
     watched = begin()
     changes: set[tuple[str, str]] = set()
     for number, (is_meant, most) in enumerate(
@@ -56,7 +56,7 @@ def test_a_fault_in_a_parallel_listing(fault: Fault, store: Store, begin: Begin)
 
 
 def test_passing_faults_are_overcome(store: Store, begin: Begin) -> None:
-    """Pages that fail once, each in another way, are asked for once more, and the listing is complete."""
+    """Pages that fail once, each in another way, are requested again; the listing is complete."""
     watched = begin()
     faults = [Fault.INTERNAL_ERROR, Fault.RESET, Fault.ERROR_IN_200, Fault.CUT_BODY, Fault.TORN_XML]
     failed: list[str] = []
@@ -114,7 +114,7 @@ def assert_read_sequentially(
 
 @pytest.mark.parametrize("store", [StartAfter.REJECTED], indirect=True)
 def test_start_after_is_rejected(store: Store, begin: Begin) -> None:
-    """A store without StartAfter is read sequentially with a warning; soon it is not tried again."""
+    """A store without StartAfter is read sequentially with a warning, soon without a try."""
     watched = begin()
     for number in range(MAX_FAILURES):
         store.put(f"in/{number}-new")
@@ -145,8 +145,8 @@ def test_start_after_fails(store: Store, begin: Begin) -> None:
 def test_start_after_is_wrong(store: Store, begin: Begin) -> None:
     """A store that begins elsewhere is noticed: every key is met, and only changes are reported."""
     store.delete(*KEYS)
-    # As a tree, `07/` comes before `07-a/`: who begins behind the end of that passes over the
-    # first, which is next by bytes. A batch has ten keys, and with two ahead each ends there.
+    # In a tree `07/` comes before `07-a/`: a listing that begins behind the latter misses the
+    # former, which is next by bytes. Batches have ten keys; two keys ahead move their ends there.
     names = [
         f"in/{number:02}{tail}"
         for number in range(12)

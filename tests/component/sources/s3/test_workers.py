@@ -1,4 +1,4 @@
-"""Decides whether each job gets its answer, in no more threads than jobs are waited for, and whether these end; a job is a number here."""
+"""Decides whether each job gets its result, in no more threads than needed, and these end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DEADLINE_S = 10.0
 
 
 class Bench:
-    """Workers that answer when they are let.
+    """Workers that square numbers.
 
     Attributes:
-        workers: Answer each number with its square.
-        may_answer: Cleared, no job is answered.
-        is_stopping: Set, all is to stop; so it is when the deadline is over.
+        workers: The workers.
+        may_answer: While it is cleared, no job is finished.
+        is_stopping: When it is set, or the deadline is over, the workers are to stop.
     """
 
     def __init__(self) -> None:
@@ -37,20 +37,19 @@ class Bench:
 
     @property
     def threads(self) -> set[threading.Thread]:
-        """The threads that have been started since, and have not ended."""
+        """The threads that were started since, and have not ended."""
         return set(threading.enumerate()) - self._others
 
     def should_stop(self) -> bool:
-        """Say whether all is to stop."""
         return self.is_stopping.is_set() or time.monotonic() > self._deadline_s
 
     def take(self, count: int = 1) -> list[tuple[int, int]]:
-        """Take so many answers and return them, with their jobs and in the order of these."""
+        """Take some results and return them with their jobs, in the order of the jobs."""
         answers = [self.workers.take() for _ in range(count)]
         return sorted((job, answer.result()) for job, answer in answers)
 
     def end(self) -> None:
-        """Close the workers, let them answer and wait for their threads."""
+        """Close the workers, let them finish and wait for their threads."""
         threads = self.threads
         self.workers.close()
         self.may_answer.set()
@@ -65,20 +64,19 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """Return workers, and see that none is left behind."""
+    """Return workers, and check that no thread is left behind."""
     bench = Bench()
     yield bench
     bench.end()
 
 
 def workers_of(bench: Bench, answer: Callable[[int], int]) -> Workers[int, int]:
-    """Have the workers of a bench answer otherwise."""
     bench.workers = Workers(answer, bench.should_stop)
     return bench.workers
 
 
-def test_each_job_gets_its_answer(bench: Bench) -> None:
-    """The answers to many jobs, handed out while others are taken, come back once each; a job is busy until its answer is taken."""
+def test_each_job_gets_its_result(bench: Bench) -> None:
+    """Each result comes back once; a job counts as busy until its result is taken."""
     taken = []
     for job in range(200):
         bench.workers.put(job)
@@ -90,8 +88,8 @@ def test_each_job_gets_its_answer(bench: Bench) -> None:
     assert (bench.workers.busy, len(bench.threads)) == (0, 5)
 
 
-def test_who_is_ready_comes_first(bench: Bench) -> None:
-    """Answers come as they are there, not in the order of their jobs."""
+def test_results_come_as_they_are_ready(bench: Bench) -> None:
+    """Results come as they are ready, not in the order of their jobs."""
     is_late = threading.Event()
     workers = workers_of(bench, lambda job: job if job or is_late.wait(DEADLINE_S) else -1)
     workers.put(0)
@@ -105,7 +103,7 @@ def test_who_is_ready_comes_first(bench: Bench) -> None:
     "error", [ValueError("no"), OSError(5, "no"), SystemExit(1), KeyboardInterrupt()], ids=repr
 )
 def test_errors_are_handed_over(bench: Bench, error: BaseException) -> None:
-    """What is raised in place of an answer is handed to who takes it, and its thread goes on with the next job."""
+    """An exception is raised where the result is taken; its thread goes on with the next job."""
 
     def answer(job: int) -> int:
         if job == 0:
@@ -125,7 +123,7 @@ def test_errors_are_handed_over(bench: Bench, error: BaseException) -> None:
     ("rounds", "threads"), [([], 0), ([1], 1), ([1, 1, 1], 1), ([3, 2, 3], 3), ([2, 4, 1], 4)]
 )
 def test_threads_are_as_many_as_jobs_at_once(bench: Bench, rounds: list[int], threads: int) -> None:
-    """There is a thread for each job that is busy and no more; those that are there answer the next jobs."""
+    """There is a thread for each busy job and no more; idle threads take the next jobs."""
     for jobs in rounds:
         for job in range(jobs):
             bench.workers.put(job)
@@ -134,8 +132,8 @@ def test_threads_are_as_many_as_jobs_at_once(bench: Bench, rounds: list[int], th
     assert all(thread.daemon for thread in bench.threads)
 
 
-def test_jobs_are_answered_at_once(bench: Bench) -> None:
-    """Jobs do not wait for each other: three that can only be answered together are answered."""
+def test_jobs_run_at_once(bench: Bench) -> None:
+    """Jobs do not wait for each other: three that can only finish together finish."""
     together = threading.Barrier(3, timeout=DEADLINE_S)
     workers = workers_of(bench, lambda job: job + 0 * together.wait())
     for job in range(3):
@@ -144,7 +142,7 @@ def test_jobs_are_answered_at_once(bench: Bench) -> None:
 
 
 def test_a_result_can_wait(bench: Bench) -> None:
-    """An answer that nobody has taken is told, and it is still there when the threads have ended."""
+    """A result that waits is known, and stays when the threads have ended."""
     bench.may_answer.clear()
     bench.workers.put(3)
     has_result = [bench.workers.has_result]
@@ -157,7 +155,7 @@ def test_a_result_can_wait(bench: Bench) -> None:
 
 
 def test_stopping_ends_the_wait(bench: Bench) -> None:
-    """Who waits for an answer that does not come waits no longer once all is to stop."""
+    """Waiting for a result ends when the watch is to stop."""
     may_answer = threading.Event()
 
     def answer(job: int) -> int:
@@ -173,8 +171,8 @@ def test_stopping_ends_the_wait(bench: Bench) -> None:
     may_answer.set()
 
 
-def test_stopping_goes_before_answers(bench: Bench) -> None:
-    """Once all is to stop, nothing is taken any more, though it is there."""
+def test_stopping_goes_before_results(bench: Bench) -> None:
+    """Once the watch is to stop, no result is taken any more, though one is ready."""
     bench.workers.put(3)
     bench.end()
     bench.is_stopping.set()
@@ -184,7 +182,7 @@ def test_stopping_goes_before_answers(bench: Bench) -> None:
 
 
 def test_threads_end_after_close(bench: Bench) -> None:
-    """To close does not wait; threads without a job end then, and one with a job as soon as it has its answer."""
+    """To close does not wait; idle threads end at once, a busy one with its result."""
     working, is_working, may_answer = [], threading.Event(), threading.Event()
 
     def answer(job: int) -> int:

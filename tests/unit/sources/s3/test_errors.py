@@ -14,13 +14,16 @@ PLACE = "s3://landing/in/"
 
 
 def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
-    """Return what botocore raises for an error answer; underscores in the names of headers become hyphens."""
+    """Return the exception of botocore for an error response; header names take underscores."""
     metadata = {
         "HTTPStatusCode": status,
         "HTTPHeaders": {name.replace("_", "-"): value for name, value in headers.items()},
     }
     return sdk.ClientError(
-        cast("Any", {"Error": {"Code": code, "Message": "Told so."}, "ResponseMetadata": metadata}),
+        cast(
+            "Any",
+            {"Error": {"Code": code, "Message": "As scripted."}, "ResponseMetadata": metadata},
+        ),
         "ListObjectsV2",
     )
 
@@ -29,7 +32,7 @@ def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientErro
     ("error", "kind", "text"),
     [
         (client_error("NoSuchBucket", 404), NotFoundError, "no such bucket"),
-        (client_error("AccessDenied", 403), DeniedError, r"\(AccessDenied: Told so\)"),
+        (client_error("AccessDenied", 403), DeniedError, r"\(AccessDenied: As scripted\)"),
         (client_error("403", 403), DeniedError, "403"),
         (client_error("InvalidAccessKeyId", 403), DeniedError, "access key"),
         (client_error("SignatureDoesNotMatch", 403), DeniedError, "secret"),
@@ -41,7 +44,7 @@ def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientErro
         ),
         (client_error("PermanentRedirect", 301), UnavailableError, "set the region"),
         (client_error("Strange", 503), UnavailableError, "cannot answer now.*Strange"),
-        (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: Told so$"),
+        (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: As scripted$"),
         (sdk.NoCredentialsError(), DeniedError, "AWS_ACCESS_KEY_ID"),
         (
             sdk.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
@@ -76,7 +79,7 @@ def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientErro
     ],
 )
 def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: str) -> None:
-    """Each failure becomes the error that a client is to get, with the place, and with class and code where it is an unknown one."""
+    """Each failure becomes an error with the place; an unknown one keeps its class or code."""
     with pytest.raises(kind, match=text) as caught, translated(PLACE):
         raise error
     assert type(caught.value) is kind
@@ -84,7 +87,7 @@ def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: 
 
 
 def test_texts_of_several_lines_are_put_on_one() -> None:
-    """What a store says ends up in a status message, so its lines become one, with single spaces."""
+    """Texts of a store end up in a status message of one line."""
     assert (
         translate(ValueError("one \n\ttwo\n"), PLACE).message
         == "the store cannot be read: ValueError: one two"

@@ -162,7 +162,7 @@ def test_keys_that_stay_are_met(
 def test_start_after_may_be_wrong(
     present: set[str], split_keys: set[bytes], misses: int, chance: Random
 ) -> None:
-    """Where a store begins too early or too late, every key is met, or the listing cannot be read."""
+    """Where a store begins too early or late, each key is met, or the listing cannot be read."""
     listing = listing_of(split_keys=sorted(split_keys))
     try:
         met = read(listing, Shelf(present, misses).answer, chance.randrange)
@@ -174,7 +174,7 @@ def test_start_after_may_be_wrong(
 
 @given(present=keys, chance=st.randoms(use_true_random=False))
 def test_prefixes_need_no_order(present: set[str], chance: Random) -> None:
-    """Prefixes that are listed in parallel give each of their keys once, in any order of the store."""
+    """Prefixes that are listed in parallel give each of their keys once, in any order."""
 
     def answer(request: PageRequest) -> Page:
         names = [key for key in present if key.startswith(request.prefix)]

@@ -1,4 +1,4 @@
-"""Decides whether the objects of a listing come in batches that can be known again, and whether each of them is read or refused."""
+"""Decides whether objects come in batches that are recognised, and each is read or refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOON_NS = 1_795_435_200_000_000_000
 
 
 def found(key: str = "in/a", /, **fields: str | None) -> bytes:
-    """Return an object as it comes, with other fields where told; None leaves one out."""
+    """Return an object as it comes, with some fields replaced; None leaves one out."""
     usual = {
         "Key": key,
         "Size": "5",
@@ -63,7 +63,7 @@ def cut(
     objects: Sequence[bytes],
     page_objects: Iterable[int] = (PAGE_OBJECTS,) * (COUNT // PAGE_OBJECTS),
 ) -> list[ObjectBatch]:
-    """Return the batches of a listing that comes in pages of so many objects."""
+    """Return the batches of a listing that comes in pages of these sizes."""
     batches = BatchBuilder(EVERYTHING)
     return [
         *chain.from_iterable(batches.add(page, READER) for page in pages_of(objects, page_objects)),
@@ -72,12 +72,11 @@ def cut(
 
 
 def digests(batches: Iterable[ObjectBatch]) -> list[bytes]:
-    """Return what batches are known by."""
     return [batch.digest for batch in batches]
 
 
 def digests_of_slices(objects: Sequence[bytes], batches: Iterable[ObjectBatch]) -> list[bytes]:
-    """Return what batches of the same lengths would be known by, if they were the objects one after the other."""
+    """Return the digests of consecutive objects, cut to the lengths of batches."""
     return [
         ObjectBatch(part, READER, EVERYTHING).digest
         for part in pages_of(objects, map(len, batches))
@@ -89,7 +88,7 @@ LISTING = [found(f"in/{number:04}") for number in range(COUNT)]
 BATCHES = cut(LISTING)
 STARTS = list(accumulate(map(len, BATCHES), initial=0))[:-1]
 MIDDLES, ENDS = [LISTING[STARTS[1] - 2]], [LISTING[STARTS[1] - 1]]
-"""An object that never ends a batch but for its size, and one that does wherever it stands behind enough others."""
+"""An object that never ends a batch but for its size, and one that does behind enough others."""
 PLACES = sorted(
     {
         0,
@@ -129,13 +128,13 @@ def test_batches_are_the_listing() -> None:
 @given(st.lists(st.integers(0, 2 * BATCH_MAX_OBJECTS), max_size=20))
 @settings(max_examples=40)
 def test_batches_do_not_depend_on_pages(page_objects: list[int]) -> None:
-    """The same objects make the same batches, whatever pages bring them, be these empty, of one object or of all."""
+    """The same objects make the same batches in pages of any sizes, empty ones included."""
     assert digests(cut(LISTING, page_objects)) == digests(BATCHES)
 
 
 @pytest.mark.parametrize("listing", [LISTING, FULL_LISTING], ids=["usual", "full"])
 def test_batches_come_as_soon_as_they_are_complete(listing: Sequence[bytes]) -> None:
-    """Objects that come one by one make a batch with its last object, and what follows waits for the end of the listing."""
+    """Objects that come one by one make a batch with its last object; the rest waits."""
     batches = BatchBuilder(EVERYTHING)
     ends = [number + 1 for number, each in enumerate(listing) for _ in batches.add([each], READER)]
     *expected, rest = cut(listing)
@@ -160,7 +159,7 @@ def test_batches_come_as_soon_as_they_are_complete(listing: Sequence[bytes]) -> 
 def test_a_change_concerns_the_batches_around_it(
     listing: Sequence[bytes], places: Sequence[int], objects: Sequence[bytes], replaced: int
 ) -> None:
-    """One object put in, taken out or changed leaves all batches but one or two as they were, at the front, at the end or at a seam."""
+    """An object that is inserted, removed or changed alters at most two batches, at any place."""
     known = set(digests(cut(listing)))
     for place in places:
         batches = cut([*listing[:place], *objects, *listing[place + replaced :]])
@@ -169,7 +168,7 @@ def test_a_change_concerns_the_batches_around_it(
 
 
 def test_batches_come_again_behind_a_new_end() -> None:
-    """An object that ends a batch where none ended moves the next ends as well, but not for long."""
+    """An object that ends a batch where none ended moves the next ends, but not for long."""
     for place in (0, BATCH_MIN_OBJECTS - 1, BATCH_MIN_OBJECTS, STARTS[1], PAGE_OBJECTS, STARTS[2]):
         batches = cut([*LISTING[:place], *ENDS, *LISTING[place:]])
         assert sum(map(len, batches)) == COUNT + 1
@@ -205,7 +204,7 @@ def test_a_longer_listing_has_the_same_batches() -> None:
     ],
 )
 def test_sizes(objects: Sequence[bytes], sizes: list[int]) -> None:
-    """Where any object could be the last of a batch it has the least, where none could it has the most; only the last one has fewer."""
+    """Where any object could end a batch it has the minimum, where none could the maximum."""
     assert [len(batch) for batch in cut(objects)] == sizes
 
 
@@ -221,7 +220,7 @@ def test_sizes(objects: Sequence[bytes], sizes: list[int]) -> None:
 )
 @settings(max_examples=40)
 def test_nothing_is_lost(runs: list[tuple[bytes, int]], page_objects: list[int]) -> None:
-    """Any objects in any pages come once and in their order, in batches of the sizes that are promised."""
+    """Any objects in any pages come once and in order, in batches within the bounds."""
     objects = [each for each, times in runs for _ in range(times)]
     batches = cut(objects, page_objects)
     assert sum(map(len, batches)) == len(objects)
@@ -231,7 +230,7 @@ def test_nothing_is_lost(runs: list[tuple[bytes, int]], page_objects: list[int])
 
 
 def test_another_reader_ends_a_batch() -> None:
-    """Objects that are to be read otherwise do not come into the same batch, however few there are, and each is read in its own way."""
+    """Objects with another reader never share a batch, and each is read by its own."""
     batches = BatchBuilder(EVERYTHING)
     assert list(batches.add([found("in/a%20b")], READER)) == []
     assert list(batches.add([], READER)) == []
@@ -250,7 +249,7 @@ def test_an_equal_reader_ends_no_batch() -> None:
 
 
 def test_flush_yields_what_is_left_once() -> None:
-    """The end of a listing brings its last batch if there are objects left, and nothing before the first or a second time."""
+    """The end of a listing brings its last batch once, if there are objects left."""
     batches = BatchBuilder(EVERYTHING)
     assert list(batches.flush()) == []
     assert list(batches.add(LISTING[:2], READER)) == []
@@ -287,14 +286,14 @@ def batch_of(
     ],
 )
 def test_the_digest_stands_for_the_objects(objects: Sequence[bytes]) -> None:
-    """Two batches of the same objects are known as the same, and any difference in an object, their number or their order is told."""
+    """Batches have the same digest exactly if they have the same objects in the same order."""
     batch = batch_of(found("in/a"), found("in/b"))
     assert batch.digest == batch_of(found("in/a"), found("in/b")).digest
     assert batch.digest != batch_of(*objects).digest
 
 
 def test_a_known_batch_is_not_read() -> None:
-    """Digest, number and last key are there although one of the objects cannot be read; to read them says so."""
+    """Digest, number and last key need no reading of the objects between the ends."""
     batch = batch_of(found("in/a"), b"<Contents><Torn", found("in/c"))
     assert (len(batch), len(batch.digest), batch.unsettled, batch.is_sorted, batch.last_key) == (
         3,
@@ -337,7 +336,7 @@ def test_order_is_told_once_a_batch_is_read(keys: str, *, expected: bool) -> Non
 
 
 def test_order_of_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ends of a batch are compared though it is not read: with each other, and with the batch before, also within one page."""
+    """The ends of an unread batch are compared with each other and with the batch before."""
     monkeypatch.setattr(s3_objects, "BATCH_MIN_OBJECTS", 2)
     monkeypatch.setattr(s3_objects, "BATCH_MAX_OBJECTS", 2)
     for keys, expected in [
@@ -363,7 +362,7 @@ def test_order_of_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_entries_are_what_the_filter_admits(path_filter: Filter, expected: list[bytes]) -> None:
-    """What the filter does not admit is no entry, but an object of the batch all the same: it counts and may be the last one."""
+    """A key outside the filter is no entry, but an object of the batch, which may be the last."""
     batch = batch_of(
         *(found(f"in/{name}") for name in ("a.csv", "b.tmp", "c.csv", "d.tmp")),
         path_filter=PathFilter(path_filter),
@@ -389,7 +388,7 @@ def test_entries_are_what_the_filter_admits(path_filter: Filter, expected: list[
     ],
 )
 def test_keys_are_decoded(reader: ObjectReader, text: str, expected: bytes) -> None:
-    """A key becomes its bytes, by the encoding that the page names; the same by itself as among the other fields of its object."""
+    """A key becomes its bytes, by the encoding that the page names."""
     assert reader.decode(text) == expected
     key = f"in/{text}"
     assert reader.key(found(key)) == b"in/" + expected
@@ -417,7 +416,7 @@ def test_keys_are_decoded(reader: ObjectReader, text: str, expected: bytes) -> N
     ],
 )
 def test_fields_that_need_not_be_there(fields: dict[str, str | None], expected: Entry) -> None:
-    """An object without an etag or a storage class is read, with what that stands for; fields that are not known do no harm."""
+    """An etag or a storage class may be missing; unknown fields are ignored."""
     assert READER.read([found(**fields)]) == [expected]
 
 
@@ -448,7 +447,7 @@ def test_fields_that_need_not_be_there(fields: dict[str, str | None], expected: 
     ],
 )
 def test_an_object_that_is_not_believed(unreadable: bytes, text: str) -> None:
-    """One object that cannot be read or was not asked for makes all of them unbelievable; it is told why, where, and what to do."""
+    """One object that cannot be read or was not requested is an error with place and hint."""
     for read in (
         lambda: READER.read([found(), unreadable, found("in/z")]),
         lambda: READER.key(unreadable),
@@ -471,7 +470,7 @@ def test_without_a_prefix_any_key_was_asked_for() -> None:
 
 
 def test_an_object_within_another() -> None:
-    """What looks like two objects and is one, with something in it, is not believed."""
+    """An object nested in another is refused."""
     with pytest.raises(UnavailableError, match="within another"):
         READER.read([found("in/a") + found("in/b"), b""])
 
@@ -494,7 +493,7 @@ def test_an_object_within_another() -> None:
     ],
 )
 def test_timestamps_are_exact(text: str, expected_ns: int) -> None:
-    """Every resolution and offset that stores use becomes the exact nanosecond, for dates at which a float would round."""
+    """Every resolution and offset becomes the exact nanosecond, where a float would round."""
     assert parse_timestamp_ns(text) == expected_ns
 
 

@@ -27,7 +27,7 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 def xml(tag: str, fields: dict[str, object]) -> str:
-    """Return an element with one child for each field that is not None; what is a list is put in as it stands."""
+    """Return an element with a child for each field; a list is inserted as it is."""
     parts = (
         "".join(value) if isinstance(value, list) else f"<{key}>{escape(str(value))}</{key}>"
         for key, value in fields.items()
@@ -36,7 +36,7 @@ def xml(tag: str, fields: dict[str, object]) -> str:
 
 
 def found(key: str = "in/a", **fields: object) -> str:
-    """Return one object of a page, with other fields where told."""
+    """Return one object of a page, with some fields replaced."""
     usual = {
         "Key": key,
         "Size": 5,
@@ -48,7 +48,7 @@ def found(key: str = "in/a", **fields: object) -> str:
 
 
 def answer(*contents: str, **fields: object) -> bytes:
-    """Return the last page of a listing, with other fields where told; None leaves one out."""
+    """Return the last page of a listing, with some fields replaced; None leaves one out."""
     usual = {
         "Name": "landing",
         "Prefix": "in/",
@@ -69,7 +69,7 @@ def entries(page: Page) -> list[Entry]:
 
 
 def test_page_becomes_entries() -> None:
-    """An object of a page becomes an entry with its decoded key, exact time, unquoted etag and storage class."""
+    """An object becomes an entry with decoded key, exact time, unquoted etag and storage class."""
     page = read_page(
         answer(found("in/a+b%2B%C3%A9"), found("in/c", ETag="raw", StorageClass="")), SPEC
     )
@@ -81,7 +81,7 @@ def test_page_becomes_entries() -> None:
 
 
 def test_truncated_page_has_a_token() -> None:
-    """The token of a page with more to follow is handed on, with or without objects, wherever it stands."""
+    """The token of a truncated page is returned, with or without objects, wherever it stands."""
     more = {"IsTruncated": "true", "NextContinuationToken": "t"}
     assert read_page(answer(**more), SPEC).next_token == "t"  # noqa: S105 - not a password
     assert read_page(answer(found(), **more), SPEC).next_token == "t"  # noqa: S105 - not a password
@@ -91,7 +91,7 @@ def test_truncated_page_has_a_token() -> None:
 
 
 def test_the_longest_object_is_read() -> None:
-    """A key of 1,024 bytes, nearly each written as a reference, is read; and so are more objects than are parsed at once."""
+    """A key of 1,024 bytes, nearly each a reference, is read, behind a full parse of others."""
     key = "in/" + '"' * 1021
     body = answer(*[found("in/a")] * PARSED_OBJECTS, found("KEY")).replace(
         b"KEY", key.replace('"', "&quot;").encode()
@@ -101,7 +101,7 @@ def test_the_longest_object_is_read() -> None:
 
 
 def test_objects_do_not_depend_on_their_page() -> None:
-    """An object is the same bytes wherever it stands on whatever page, though a store may put lines between objects."""
+    """An object is the same bytes on any page, though a store may put lines between objects."""
     page = read_page(answer(found("in/a"), found("in/b")), SPEC)
     assert (
         page.objects
@@ -122,7 +122,7 @@ def test_objects_do_not_depend_on_their_page() -> None:
 
 
 def test_common_prefixes() -> None:
-    """Where a delimiter was asked for, what keys begin with up to it is handed on, decoded, beside the objects."""
+    """Common prefixes are returned decoded, beside the objects."""
     rolled = [xml("CommonPrefixes", {"Prefix": prefix}) for prefix in ("in/x+y/", "in/%C3%A9/")]
     page = read_page(
         answer(found("in/a"), Delimiter="/", Rolled=None).replace(
@@ -202,7 +202,7 @@ def test_other_ways_to_write_a_page(old: str, new: str) -> None:
     ],
 )
 def test_a_page_that_is_not_one(body: bytes, text: str) -> None:
-    """What is not a whole page of ours is refused, with the reason, and so is what declares entities or has parts that are too long."""
+    """A page that is incomplete, foreign or oversized is refused, with the reason."""
     with pytest.raises(UnavailableError, match=text):
         entries(read_page(body, SPEC))
 
@@ -219,7 +219,7 @@ def test_a_page_that_is_not_one(body: bytes, text: str) -> None:
     ],
 )
 def test_failures_that_look_like_success(body: bytes, *, expected: bool) -> None:
-    """An error with status 200 and a torn listing are worth another try; what is no answer of S3 at all is not."""
+    """An error with status 200 and a torn listing are failures to retry; a foreign page is not."""
     assert is_failure(body) is expected
 
 
@@ -235,7 +235,7 @@ def test_failures_that_look_like_success(body: bytes, *, expected: bool) -> None
     ],
 )
 def test_name_of_the_bucket(bucket: str, name: str | None, *, believed: bool) -> None:
-    """A page must name our bucket, but an access point is answered for by the bucket behind it."""
+    """A page must name the bucket, but an access point may answer with the bucket behind it."""
     page = answer(Name=name)
     if believed:
         assert read_page(page, BucketSpec(bucket, prefix="in/")).next_token is None
@@ -249,7 +249,7 @@ def test_name_of_the_bucket(bucket: str, name: str | None, *, believed: bool) ->
     [("a b+é", "a%20b%2B%C3%A9"), ("a b+é", "a+b%2B%C3%A9"), ("a b+é", "a b+é"), ("", "")],
 )
 def test_prefix_may_be_encoded_or_not(prefix: str, sent: str) -> None:
-    """A page names our prefix, URL-encoded as AWS does or plain as SeaweedFS does."""
+    """A page names the prefix URL-encoded as AWS does or plain as SeaweedFS does."""
     assert (
         read_page(answer(Prefix=sent), BucketSpec("landing", prefix=prefix)).reader.prefix
         == prefix.encode()
@@ -257,7 +257,7 @@ def test_prefix_may_be_encoded_or_not(prefix: str, sent: str) -> None:
 
 
 def test_head_says_the_same_as_a_listing() -> None:
-    """An answer to HEAD, where the default storage class is left out, becomes the entry that a listing gives."""
+    """HEAD, which leaves the default storage class out, gives the entry of a listing."""
     head = {"ContentLength": 5, "LastModified": "Mon, 23 Nov 2026 12:00:00 GMT", "ETag": '"abc-2"'}
     (listed,) = entries(read_page(answer(found(StorageClass="STANDARD")), SPEC))
     assert read_head(b"in/a", head, SPEC) == listed

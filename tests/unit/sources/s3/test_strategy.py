@@ -117,7 +117,7 @@ FAILED = ["sequential", *["failed"] * MAX_FAILURES]
     ],
 )
 def test_mode(steps: list[str], expected: Mode) -> None:
-    """Each history leads to the fastest mode that is safe after it; to ask twice changes nothing."""
+    """Each history leads to the fastest mode that is safe after it; asking changes nothing."""
     strategy = Bench().take(*steps).strategy
     assert (strategy.choose_mode(), strategy.choose_mode()) == (expected, expected)
 

@@ -82,7 +82,7 @@ def test_it_recovers_by_one_per_round() -> None:
 
 
 def test_a_recovery_begins_anew() -> None:
-    """Responses before the throttling do not count towards its recovery; later ones of a round do."""
+    """Responses before the throttling do not count towards its recovery; later ones do."""
     bench = Bench(8, limit=8)
     bench.slow_down(at_s=0.0)
     assert bench.on_response(3) == [4, 4, 4]
@@ -146,7 +146,7 @@ steps = st.lists(st.one_of(st.booleans(), st.tuples(seconds, seconds)), max_size
 
 @given(most=st.integers(1, 20), steps=steps)
 def test_it_stays_within_its_bounds(most: int, steps: list[bool | tuple[float, float]]) -> None:
-    """In any history one request may run, never more than allowed, and no wait or step is too long."""
+    """In any history one request may run, never more than the maximum, and no wait is too long."""
     bench = Bench(most)
     limit = bench.limit
     slowed_s = -LONG_S
