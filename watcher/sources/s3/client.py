@@ -116,8 +116,8 @@ def make_client(
 
 def _find_endpoint(client: S3Client) -> str | None:
     """Return the endpoint that the spec, the environment or a profile names; None for AWS."""
-    resolver = cast("Any", client)._ruleset_resolver  # noqa: SLF001 - no public way to the endpoint
-    endpoint: str | None = resolver._builtins["SDK::Endpoint"]  # noqa: SLF001 - as above
+    resolver = cast("Any", client)._ruleset_resolver  # noqa: SLF001 - no public way
+    endpoint: str | None = resolver._builtins["SDK::Endpoint"]  # noqa: SLF001 - no public way
     return endpoint
 
 
