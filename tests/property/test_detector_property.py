@@ -62,18 +62,18 @@ def test_moves_replayed_are_the_mapping(
     rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
     ids = iter(range(100, 200))
     detector = ChangeDetector(types, lambda entry: Row(next(ids), entry))
-    step = detector.move(
+    found = detector.move(
         [(rows[old], entry_of(new, files[old])) for old, new in moves.items()], rows
     )
     expected = {path: content for path, content in files.items() if path not in moves} | {
         new: files[old] for old, new in moves.items()
     }
-    assert replay(files, step.changes) == expected
-    index = {path: row for path, row in rows.items() if row not in step.delta.deletes}
-    index |= {row.entry.path: row for row in step.delta.upserts}
+    assert replay(files, found.changes) == expected
+    index = {path: row for path, row in rows.items() if row not in found.delta.deletes}
+    index |= {row.entry.path: row for row in found.delta.upserts}
     assert {path: row.entry.size for path, row in index.items()} == expected
     assert len({row.id for row in index.values()}) == len(index)
-    assert len(rows) + step.delta.created - len(step.delta.deletes) == len(index)
+    assert len(rows) + found.delta.created - len(found.delta.deletes) == len(index)
 
 
 @given(
@@ -89,10 +89,10 @@ def test_compared_and_deleted_replayed_are_the_difference(
     }
     ids = iter(range(100, 200))
     detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
-    step = detector.delete([row for path, row in rows.items() if path not in new])
-    step.add(detector.compare(rows, [entry_of(path, content) for path, content in new.items()]))
-    assert replay(old, step.changes) == new
-    assert len(step.changes) == len(
+    found = detector.delete([row for path, row in rows.items() if path not in new])
+    found.add(detector.compare(rows, [entry_of(path, content) for path, content in new.items()]))
+    assert replay(old, found.changes) == new
+    assert len(found.changes) == len(
         [path for path in old.keys() | new.keys() if old.get(path) != new.get(path)]
     )
-    assert len(rows) + step.delta.created - len(step.delta.deletes) == len(new)
+    assert len(rows) + found.delta.created - len(found.delta.deletes) == len(new)

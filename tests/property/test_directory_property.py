@@ -72,11 +72,11 @@ class JumpySource(DirectorySource):
 class StrictOutbox(FallibleOutbox):
     """The outbox, with a check before each commit."""
 
-    before: Callable[[ChangeSet], None] = staticmethod(lambda _step: None)
+    before: Callable[[ChangeSet], None] = staticmethod(lambda _found: None)
 
-    def commit(self, step: ChangeSet) -> None:
-        self.before(step)
-        super().commit(step)
+    def commit(self, found: ChangeSet) -> None:
+        self.before(found)
+        super().commit(found)
 
 
 class Watching(RuleBasedStateMachine):
@@ -156,22 +156,22 @@ class Watching(RuleBasedStateMachine):
             self._do(operation)
             self._read_kernel()
 
-    def _before_commit(self, step: ChangeSet) -> None:
+    def _before_commit(self, found: ChangeSet) -> None:
         self._intrude()
-        self._check_changes(step)
+        self._check_changes(found)
 
-    def _check_changes(self, step: ChangeSet) -> None:
+    def _check_changes(self, found: ChangeSet) -> None:
         """Check that no file is reported that is as it was last reported."""
         paths = [
             path
-            for change in step.changes
+            for change in found.changes
             for path in (change.old_path, change.entry.path)
             if path is not None
         ]
         reported: dict[bytes, Entry] = {
             path: row.entry for path, row in self.store.index.rows(paths).items()
         }
-        for change in step.changes:
+        for change in found.changes:
             path, entry = change.entry.path, change.entry
             if change.type is ChangeType.MOVED:
                 assert change.old_path is not None

@@ -30,7 +30,7 @@ class FallibleOutbox(Outbox):
 
     commits_left: int | None = None
 
-    def commit(self, step: ChangeSet) -> None:
+    def commit(self, found: ChangeSet) -> None:
         """Commit, unless power fails.
 
         Raises:
@@ -40,7 +40,7 @@ class FallibleOutbox(Outbox):
             if self.commits_left == 0:
                 raise PowerFailure
             self.commits_left -= 1
-        super().commit(step)
+        super().commit(found)
 
 
 def find(authorized: AuthorizedSpec) -> None:
