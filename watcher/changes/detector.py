@@ -185,7 +185,7 @@ def _in_order(
 
 
 def _is_exchanged(path: bytes, leaving: Mapping[bytes, bytes]) -> bool:
-    """Return whether a path is on a cycle of renames, so that its old and new entry changed places."""
+    """Return whether a path is on a cycle of renames, so that entries exchanged their paths."""
     start, seen = path, set()
     while path in leaving and path not in seen:
         seen.add(path)

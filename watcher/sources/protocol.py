@@ -64,7 +64,7 @@ class Scan(Protocol):
         """Yield batches of about ``BATCH_ENTRIES`` entries; there may be none."""
 
     def verification_scan(self, missing: int) -> Scan | None:
-        """Return a second scan that must confirm so many missing entries; None if none is needed.
+        """Return a second scan that must confirm the missing entries; None if none is needed.
 
         Args:
             missing: Number of entries in the whole index that this completed scan did not yield.
