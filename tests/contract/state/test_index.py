@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -90,3 +91,26 @@ def test_a_batch_is_compared_however_it_lies(
     assert sorted(ids) == sorted(row.id for row in known)
     assert differing == [e for e in entries if e.path not in rows or e.size != 1]
     assert differing_rows == {e.path: rows[e.path] for e in differing if e.path in rows}
+
+
+def test_batches_of_a_tree_are_compared(store: WatchStore) -> None:
+    """Whole directories, parts of them and single files, in any order, are what their rows say."""
+    tree = [[b"d%02d/f%03d" % (d, f) for f in range(d * 3)] for d in range(1, 30)]
+    rows = {row.entry.path: row for row in add(store, *(path for files in tree for path in files))}
+    chance = random.Random(1)  # noqa: S311 - repeatable
+    for _ in range(200):
+        files = [
+            path
+            for directory in chance.sample(tree, chance.randint(1, 12))
+            for path in chance.sample(
+                directory, chance.choice([1, len(directory) // 2, len(directory)])
+            )
+        ]
+        files.append(b"d%02d/new" % chance.randint(0, 40))
+        if chance.random() < 0.7:
+            chance.shuffle(files)
+        entries = [Entry(path, size=chance.choice([1, 1, 1, 2]), mtime_ns=2) for path in files]
+        ids, differing_rows, differing = store.index.compare(entries)
+        assert sorted(ids) == sorted(rows[path].id for path in files if path in rows)
+        assert differing == [e for e in entries if e.path not in rows or e.size == 2]
+        assert differing_rows == {e.path: rows[e.path] for e in differing if e.path in rows}

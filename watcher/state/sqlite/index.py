@@ -19,6 +19,12 @@ PAGE_ROWS = 1000
 FIND_ROWS = 1024
 """Paths looked up in one statement; SQLite's own limit is 32,766 unless it was built with more."""
 
+MIN_RUN_PATHS = 8
+"""Paths of one directory from which its range is read; fewer are looked up."""
+
+SCATTERED_BATCHES = 8
+"""Batches looked up path by path after one without ranges, such as that of a huge directory."""
+
 SPARSE_IDS = 8
 """Ids per row from which a file is numbered afresh when it is opened."""
 
@@ -30,7 +36,7 @@ _UPSERT = f"""
         inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class,
         is_link = excluded.is_link
 """  # noqa: S608 - only constants
-_BETWEEN = f"SELECT {_COLUMNS} FROM entry WHERE path BETWEEN ? AND ?"  # noqa: S608 - only constants
+_BETWEEN = f"SELECT {_COLUMNS} FROM entry WHERE path BETWEEN ? AND ? LIMIT ?"  # noqa: S608 - only constants
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 _RENUMBER = """
     UPDATE entry SET id = numbered.id
@@ -54,6 +60,7 @@ class SqliteIndex:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._lookups_left = 0
         with db.guarded():
             self.entries: int
             self._next_id: int
@@ -129,21 +136,40 @@ class SqliteIndex:
         return entries
 
     def _find_batch(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
-        """Return the rows of the paths, and perhaps of others between them.
+        """Return the rows of the paths of one batch, and perhaps of others between them.
 
-        Where few other rows lie between the first and the last path, one range is read: 1.6 times
-        as fast as looking up each path, also when the paths must be sorted first.
+        Reading a range is up to twice as fast as looking up its paths. A batch of an ordered
+        listing is one range; of a directory tree, it is one range a directory.
         """
-        if not paths:
-            return {}
+        if self._lookups_left or not paths:
+            self._lookups_left = max(0, self._lookups_left - 1)
+            return self._find(paths)
         first, last = min(paths), max(paths)
         with self._db.guarded():
-            spare_rows = len(paths) // 2
-            offset = len(paths) + spare_rows
-            if self._db.execute(_HAS_MORE, (first, last, offset)).fetchone() is not None:
-                return self._find(paths)
-            rows = self._db.execute(_BETWEEN, (first, last)).fetchall()
-        return {values[1]: values for values in rows}
+            most = _max_range_rows(len(paths))
+            if self._db.execute(_HAS_MORE, (first, last, most)).fetchone() is not None:
+                return self._find_by_directory(paths)
+            return _by_path(self._db.execute(_BETWEEN, (first, last, most)).fetchall())
+
+    def _find_by_directory(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
+        """Return the rows of paths that are no dense range, and perhaps of others beside them."""
+        runs: dict[bytes, list[bytes]] = {}
+        for path in paths:
+            runs.setdefault(path[: path.rfind(b"/") + 1], []).append(path)
+        found: dict[bytes, tuple[Any, ...]] = {}
+        rest: list[bytes] = []
+        for run in runs.values():
+            if MIN_RUN_PATHS <= len(run) < len(paths):
+                most = _max_range_rows(len(run))
+                rows = self._db.execute(_BETWEEN, (min(run), max(run), most + 1)).fetchall()
+                if len(rows) <= most:
+                    found.update(_by_path(rows))
+                    continue
+            rest += run
+        if len(rest) > len(paths) // 2:
+            self._lookups_left = SCATTERED_BATCHES
+        found.update(self._find(rest))
+        return found
 
     def _find(self, paths: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
         found: dict[bytes, tuple[Any, ...]] = {}
@@ -155,8 +181,7 @@ class SqliteIndex:
                 part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
                 marks = ",".join("?" * len(part))
                 query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})"  # noqa: S608 - only marks
-                rows = self._db.execute(query, part).fetchall()
-                found.update((values[1], values) for values in rows)
+                found.update(_by_path(self._db.execute(query, part).fetchall()))
         return found
 
     def _pages(self, columns: str, prefix: bytes) -> Iterator[list[Any]]:
@@ -184,6 +209,15 @@ class SqliteIndex:
 
 def _row(values: tuple[Any, ...]) -> Row:
     return Row(values[0], Entry._make(values[1:]))
+
+
+def _by_path(rows: list[tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
+    return {values[1]: values for values in rows}
+
+
+def _max_range_rows(paths: int) -> int:
+    """Return the number of rows above which a range is slower than looking up the paths in it."""
+    return paths + paths // 2
 
 
 def _range_end(prefix: bytes) -> bytes | None:
