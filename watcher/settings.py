@@ -1,4 +1,4 @@
-"""The settings of a server, as values; ``cli/serve.py`` makes them from flags and the environment."""
+"""The settings of a server; ``cli/serve.py`` makes them from flags and the environment."""
 
 from __future__ import annotations
 

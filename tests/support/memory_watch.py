@@ -122,4 +122,4 @@ class Scene:
 
     def counts(self) -> dict[str, int]:
         """Return the reported changes by type."""
-        return self.watch.by_type
+        return self.watch.outbox.by_type

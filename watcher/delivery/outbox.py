@@ -59,7 +59,7 @@ class Outbox:
         publish: Callable[[Collection[Payload], int | None], None],
     ) -> None:
         self.by_type: dict[str, int] = {}
-        self.recent = RecentChanges()
+        self.recent = RecentChanges(clock)
         self._max_wait_s = spec.batch.max_wait_s
         self._renderer = Renderer(spec, store.uid)
         self._store = store
@@ -126,7 +126,7 @@ class Outbox:
         self._store.commit(delta, newest.passing(payloads), waiting, changes=len(changes))
         now_s = self._clock.monotonic()
         if changes:
-            self.recent.add(changes, first_seq, at=self._clock.wall(), now_s=now_s)
+            self.recent.add(changes, first_seq)
         for change in changes:
             self.by_type[change.type] = self.by_type.get(change.type, 0) + 1
         self._pending = waiting

@@ -1,4 +1,4 @@
-"""The newest changes of watches, for people who look on, and how many there have been of late. Pure, but for its lock."""
+"""The newest changes of watches, for people who look at the status page, and their rate."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from watcher.clock import Clock
     from watcher.model import Change
 
 RECENT_CHANGES = 30
-"""So many changes of a watch are kept."""
+"""Number of changes kept for each watch."""
 
 RATE_S = 60
-"""The rate is that of so many seconds."""
+"""Seconds over which the rate is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,13 @@ class Recent:
     """One change, to be shown.
 
     Attributes:
-        watch: The name of its watch.
+        watch: Name of its watch.
         at: When it was committed, seconds since the epoch.
         seq: Its sequence number.
         type: What happened.
-        path: Where, in text; bytes that are no UTF-8 are U+FFFD.
-        old_path: The former path of what was moved, likewise, else empty.
-        size: Bytes; the last known ones of what is gone.
+        path: Its path as text; bytes that are not UTF-8 are U+FFFD.
+        old_path: The former path of a moved entry as text, else empty.
+        size: Bytes; the last known ones of a deleted entry.
     """
 
     watch: str
@@ -43,11 +44,11 @@ class Recent:
     size: int
 
 
-class Kept(NamedTuple):
-    """A change as it is kept: cheaper than one to be shown, which few of them ever are.
+class KeptChange(NamedTuple):
+    """A change as it is kept: cheaper to make than ``Recent``, and few are ever shown.
 
     Attributes:
-        committed_s: When it was committed, on a clock that is never set.
+        committed_s: When it was committed, on the monotonic clock.
         seq: Its sequence number.
         at: When it was committed, seconds since the epoch.
         change: What happened.
@@ -60,55 +61,56 @@ class Kept(NamedTuple):
 
 
 class RecentChanges:
-    """The end of what a watch has said. Safe between threads.
+    """The newest changes of one watch. Safe between threads.
+
+    Order and rate follow the monotonic clock, since the wall clock may be set back.
+
+    Args:
+        clock: The time.
 
     Attributes:
-        last_s: When the last change was committed, on the clock of ``add``; before all times if there was none.
+        last_s: When the last change was committed, on the monotonic clock; -inf for never.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.last_s = float("-inf")
+        self._clock = clock
         self._lock = threading.Lock()
-        self._changes: deque[Kept] = deque(maxlen=RECENT_CHANGES)
+        self._changes: deque[KeptChange] = deque(maxlen=RECENT_CHANGES)
         self._counts: deque[tuple[int, int]] = deque()
 
-    def add(self, changes: Sequence[Change], first_seq: int, *, at: float, now_s: float) -> None:
-        """Take in changes that were committed, in order.
+    def add(self, changes: Sequence[Change], first_seq: int) -> None:
+        """Add changes that have just been committed.
 
         Args:
-            changes: The changes; at least one.
+            changes: In order; at least one.
             first_seq: Sequence number of the first.
-            at: When, in seconds since the epoch, for people.
-            now_s: Likewise on a monotonic clock, for order and rate: the other one may be set back.
         """
+        now_s, at = self._clock.monotonic(), self._clock.wall()
         second = int(now_s)
         newest = max(0, len(changes) - RECENT_CHANGES)
         with self._lock:
             self.last_s = now_s
             self._changes.extend(
-                Kept(now_s, seq, at, change)
+                KeptChange(now_s, seq, at, change)
                 for seq, change in enumerate(changes[newest:], start=first_seq + newest)
             )
             before = self._counts.pop()[1] if self._counts and self._counts[-1][0] == second else 0
             self._counts.append((second, before + len(changes)))
-            self._forget(second)
+            self._expire(second)
 
-    def kept(self) -> list[Kept]:
-        """Return the last ``RECENT_CHANGES``, the oldest first."""
+    def kept(self) -> list[KeptChange]:
+        """Return the last ``RECENT_CHANGES`` changes, the oldest first."""
         with self._lock:
             return list(self._changes)
 
-    def per_second(self, now_s: float) -> float:
-        """Return how many changes a second there have been in the last ``RATE_S`` seconds.
-
-        Args:
-            now_s: Seconds on the clock of ``add``.
-        """
+    def per_second(self) -> float:
+        """Return the changes per second over the last ``RATE_S`` seconds."""
         with self._lock:
-            self._forget(int(now_s))
+            self._expire(int(self._clock.monotonic()))
             return sum(count for _, count in self._counts) / RATE_S
 
-    def _forget(self, second: int) -> None:
+    def _expire(self, second: int) -> None:
         while self._counts and self._counts[0][0] <= second - RATE_S:
             self._counts.popleft()
 
@@ -118,9 +120,9 @@ def newest_changes(watches: Iterable[tuple[str, RecentChanges]], count: int) -> 
 
     Args:
         watches: Name and changes of each.
-        count: So many are returned, if there are so many.
+        count: Maximum number of changes.
     """
-    # Each of them is of one of as many watches: those that have changed last.
+    # The newest ``count`` changes are those of the ``count`` watches that have changed last.
     latest = heapq.nlargest(count, watches, key=lambda watch: watch[1].last_s)
     kept = ((name, change) for name, changes in latest for change in changes.kept())
     return [
@@ -129,7 +131,7 @@ def newest_changes(watches: Iterable[tuple[str, RecentChanges]], count: int) -> 
     ]
 
 
-def _shown(name: str, kept: Kept) -> Recent:
+def _shown(name: str, kept: KeptChange) -> Recent:
     change = kept.change
     return Recent(
         name,

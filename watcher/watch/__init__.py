@@ -1,1 +1,9 @@
-"""watch."""
+"""What one watch does next, and which watches run.
+
+A watch is a thread that takes turns (``watch``); a turn opens, reads, scans or waits (``runner``),
+as the table of transitions allows (``lifecycle``). Status and log follow the transitions
+(``reporter``) and decide nothing. On the event loop, the factory makes watches from their state and
+counts what they occupy, and the registry shares and ends them, with one lock per identity; neither
+touches a place or an index. Other threads reach a watch through its publisher, which has locks of
+its own, and through events that wake or stop its thread.
+"""

@@ -1,4 +1,4 @@
-"""What consumers and operators say of events: that they have arrived, that they are to be sent again. Knows no gRPC and no HTTP."""
+"""Acknowledgements and replays, as consumers and operators ask for them by event id or by watch."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 MAX_SEQ = (1 << 63) - 1
-"""SQLite counts no further."""
+"""Largest integer of SQLite, and so the largest sequence number."""
 
 _ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})(?:-[0-9]{1,18})?", re.ASCII)
-"""Of an event, and of a batch: the watch's own part, the first sequence number, the last of a batch."""
+"""Event or batch id: uid of the watch, first sequence number, for a batch also its last one."""
 
 
 class Coalescer(Generic[Item]):
-    """Hands what several callers bring at the same time to a slow function in one go.
+    """Combines the items that callers submit at the same time into one call of a slow function.
 
     Args:
-        act: Takes them, in a thread.
+        act: Takes the items, in a thread.
     """
 
     def __init__(self, act: Callable[[Sequence[Item]], None]) -> None:
@@ -40,7 +40,11 @@ class Coalescer(Generic[Item]):
         self._waiting: list[Item] = []
 
     async def submit(self, items: Sequence[Item]) -> None:
-        """Return when the items were taken, with those of others; raises what the function raises, to each of them."""
+        """Return when the function has taken the items.
+
+        Raises:
+            Exception: Any that the function raises, to each caller whose items it was called with.
+        """
         waiting = self._waiting
         waiting += items
         async with self._lock:
@@ -56,24 +60,26 @@ class Acknowledgements:
     """Acknowledges and replays the events of one server.
 
     Args:
-        watches: Whose events they are.
-        fair_queue: In which events are sent again.
+        watches: The watches that the events belong to.
+        fair_queue: Orders replays, which read and write whole journals.
     """
 
     def __init__(self, watches: WatchRegistry, fair_queue: FairQueue) -> None:
         self._watches = watches
         self._fair_queue = fair_queue
-        self._gatherings: WeakKeyDictionary[Publisher, Coalescer[int]] = WeakKeyDictionary()
+        self._coalescers: WeakKeyDictionary[Publisher, Coalescer[int]] = WeakKeyDictionary()
 
     async def acknowledge(self, principal: str, ids: Sequence[str]) -> list[str]:
-        """Confirm payloads by their ids, or by the id of any event in them; those that are confirmed already stay so.
+        """Confirm payloads by their ids, or by the id of any event in them.
+
+        Payloads that are confirmed already stay so.
 
         Args:
-            principal: Who says so; only the events of its own watches are known.
-            ids: Of payloads or events.
+            principal: Name of the caller's token; only events of its own watches are known.
+            ids: Ids of payloads or events.
 
         Returns:
-            The ids of no watch that runs.
+            The ids that belong to no running watch.
 
         Raises:
             ConfigError: A watch confirms its events by time.
@@ -99,11 +105,11 @@ class Acknowledgements:
                 )
             else:
                 seqs[publisher].append(int(parts[2]))
-        gathered = [
-            self._gatherings.setdefault(publisher, Coalescer(publisher.acknowledge)).submit(each)
+        submissions = [
+            self._coalescers.setdefault(publisher, Coalescer(publisher.acknowledge)).submit(each)
             for publisher, each in seqs.items()
         ]
-        await asyncio.gather(*gathered)
+        await asyncio.gather(*submissions)
         return unknown
 
     async def replay(
@@ -115,33 +121,38 @@ class Acknowledgements:
         seq: int | None = None,
         time_s: float | None = None,
     ) -> tuple[Identity, range]:
-        """Have confirmed events written again, to the streams that are connected and else to those that come.
+        """Write confirmed events again, to the connected streams or else to those that connect.
 
         Args:
-            principal: Who asks; only its own watches are known.
-            name: ``id`` of the configuration, or else name of the event source.
-            place: What is watched, if several places are under this name.
-            seq: From this sequence number on.
-            time_s: In its place: from what was found then on, seconds since the epoch.
+            principal: Name of the caller's token; only its own watches are known.
+            name: ``id`` of the configuration, or else the name of the event source.
+            place: What is watched, where several places are watched under this name.
+            seq: Replay from this sequence number on.
+            time_s: Replay from what was found at this time on, in seconds since the epoch, instead.
 
         Returns:
             The watch, and the sequence numbers that are written again.
 
         Raises:
             NotFoundError: There is no such watch, running or not.
-            ConfigError: There are several, or the number is none that a change can have.
+            ConfigError: There are several, or no change can have the sequence number.
             StateError: The state cannot be used.
         """
         if seq is not None and seq > MAX_SEQ:
             raise ConfigError(
                 f"no change has the number {seq}", hint="`watcher status` has the next one"
             )
-        known = [
+        identity = self._find(principal, name, place)
+        async with self._fair_queue.turn(principal):
+            return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)
+
+    def _find(self, principal: str, name: str, place: str) -> Identity:
+        named = [
             each
             for each in self._watches.known()
             if (each.principal, each.name) == (principal, name)
         ]
-        found = [each for each in known if place in {"", each.place}]
+        found = [each for each in named if place in {"", each.place}]
         if not found:
             raise NotFoundError(
                 f"there is no watch {name!r}",
@@ -153,6 +164,4 @@ class Acknowledgements:
                 f"{name!r} watches {' and '.join(sorted(each.place for each in found))}",
                 hint="say which by --place",
             )
-        (identity,) = found
-        async with self._fair_queue.turn(principal):
-            return identity, await self._watches.replay(identity, seq=seq, time_s=time_s)
+        return found[0]

@@ -1,22 +1,21 @@
-"""The running watches by identity: opens, shares, replaces and idles them out. The asyncio side of ``watch.py``."""
+"""The watches of a server by identity: starts, shares, replaces and ends them, on the event loop.
+
+A watch that had no stream for the idle timeout is ended; what it has counted stays in the totals.
+One lock per identity orders start, stop and replay, so that no state is opened twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import structlog
 
-from watcher.errors import ConflictError, LimitError, StateError, UnavailableError
-from watcher.limits.fair_queue import run_in_thread
-from watcher.limits.quotas import Quotas, StoredUsage
-from watcher.settings import WatchLimits
-from watcher.state.usage import LiveUsage
+from watcher.errors import ConflictError, LimitError, UnavailableError
 from watcher.telemetry.status import Totals
-from watcher.watch.watch import Watch
+from watcher.watch.factory import WatchFactory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,31 +24,36 @@ if TYPE_CHECKING:
     from watcher.delivery.publisher import Subscriber
     from watcher.delivery.subscription import Subscription
     from watcher.limits.fair_queue import FairQueue
+    from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
-    from watcher.spec import AuthorizedSpec
-    from watcher.state.port import StateEngine, Summary, WatchStore
+    from watcher.spec import AuthorizedSpec, Spec
+    from watcher.state.port import StateEngine
+    from watcher.watch.watch import Watch
 
 STOP_TIMEOUT_S = 10.0
-"""How long a watch may take to stop before another takes over its place; a request to a store can be under way."""
+"""Longest wait in seconds for a watch to stop before another one replaces it.
+
+A request to an object store can take that long.
+"""
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long all watches may take to stop when the server does."""
+"""Longest wait in seconds for all watches to stop when the server does."""
 
 
 class WatchRegistry:
     """The watches of one server.
 
     Args:
-        settings: WatchLimits and times.
-        state: The engine of state.
-        sources: Makes the sources.
-        fair_queue: In which watches are made, since their globs may be costly.
+        settings: Limits and timeouts.
+        state: Keeps the state of all watches.
+        sources: Makes their sources.
+        fair_queue: Orders the building of watches.
         clock: The time.
 
     Raises:
-        StateError: The state directory cannot be read.
+        StateError: The state cannot be read.
     """
 
     def __init__(
@@ -61,97 +65,82 @@ class WatchRegistry:
         clock: Clock,
     ) -> None:
         self._settings = settings
-        self._state = state
         self._sources = sources
-        self._fair_queue = fair_queue
         self._clock = clock
+        self._factory = WatchFactory(settings, state, sources, fair_queue, clock)
         self._running: dict[Identity, Watch] = {}
-        self._idle_since_s: dict[Identity, float] = {}
-        # A lock lives as long as somebody holds it or waits for it.
+        # A lock lives as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
-        self._quotas = Quotas(
-            settings, {identity: _held(summary) for identity, summary in state.summaries().items()}
-        )
-        self._ended = Totals()
-        self._making = 0
+        self._idle_since_s: dict[Identity, float] = {}
         self._ending: dict[Identity, asyncio.Task[None]] = {}
-        self._is_closing = False
+        self._ended_totals = Totals()
+        self._making = 0
         self._log = structlog.get_logger("watcher")
 
+    # What there is
+
     def running(self) -> list[tuple[Identity, Watch]]:
-        """Return the watches that run, with their identities."""
+        """Return the running watches with their identities."""
         return list(self._running.items())
 
     def idle(self) -> dict[Identity, StoredUsage]:
-        """Return what the watches hold of which there is only the state."""
-        return self._quotas.stored()
+        """Return what each watch occupies that does not run."""
+        return self._factory.idle()
+
+    def known(self) -> list[Identity]:
+        """Return the identities of all watches whose state is kept, running or not."""
+        return self._factory.identities()
 
     def totals(self) -> Totals:
-        """Return what all watches have counted since the start of the server, also those that have ended."""
+        """Return what all watches have counted since the server started, ended ones included."""
         totals = Totals()
-        totals.add(self._ended)
+        totals.add(self._ended_totals)
         for watch in self._running.values():
             totals.add(watch.totals)
         return totals
 
     @property
     def descriptors(self) -> int:
-        """Watch descriptors of the kernel that are in use."""
+        """Watch descriptors of inotify(7) in use."""
         return self._sources.descriptors
+
+    # For streams and operators
 
     async def join(
         self, identity: Identity, authorized: AuthorizedSpec, subscriber: Subscriber
     ) -> tuple[Watch, Subscription]:
-        """Connect a stream to the watch of an identity, starting it if need be.
+        """Connect a stream to the watch of an identity, starting the watch if it does not run.
 
         Args:
-            identity: Names the watch.
-            authorized: What it must be running. Only its spec is compared: the principal, which is part
-                of the identity, decides the rest.
+            identity: The watch.
+            authorized: What it must watch. Only the spec is compared with that of a running watch:
+                the rest depends on the principal, which is part of the identity.
             subscriber: How the stream is reached.
 
         Raises:
-            ConflictError: It runs with another configuration for other streams.
+            ConflictError: The watch has streams, and another configuration.
             ConfigError: The place holds the server's own state.
             NotFoundError: There is no such place.
             DeniedError: The place may not be read.
             UnavailableError: The place cannot be reached now, or the server is shutting down.
-            LimitError: There are too many watches, or this one has outgrown what it may hold.
+            LimitError: There are too many watches, or this one occupies too much.
             StateError: The state cannot be used.
         """
-        spec = authorized.spec
         async with self._lock(identity):
-            watch = self._running.get(identity)
-            if watch is not None and watch.spec == spec and isinstance(watch.failure, LimitError):
-                # Clients come back every few seconds. It stays as it is for the idle timeout, and is tried again only then.
-                raise watch.failure.with_traceback(None)
-            if watch is not None and not (watch.is_running and watch.spec == spec):
-                if watch.is_running and watch.publisher.streams:
-                    message = f"{identity.name!r} is already streamed with another configuration"
-                    raise ConflictError(
-                        message,
-                        place=identity.place,
-                        hint="set a different id: in one of the two configurations",
-                    )
-                await self._stop(identity, watch)
-                watch = None
+            watch = await self._find(identity, authorized.spec)
             if watch is None:
                 watch = await self._start(identity, authorized)
             self._idle_since_s.pop(identity, None)
             return watch, watch.publisher.subscribe(subscriber)
 
     def leave(self, identity: Identity, watch: Watch, subscription: Subscription) -> None:
-        """Disconnect a stream."""
+        """Disconnect a stream from its watch."""
         watch.publisher.unsubscribe(subscription)
         if not watch.publisher.streams and self._running.get(identity) is watch:
             self._idle_since_s[identity] = self._clock.monotonic()
 
-    def known(self) -> list[Identity]:
-        """Return the identities of all watches, running or not."""
-        return self._quotas.identities()
-
     async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Have confirmed events of a watch written again, whether it runs or not; see ``Publisher.replay``.
+        """Write confirmed events of a watch again, now or when it runs; see ``Publisher.replay``.
 
         Raises:
             StateError: The state cannot be used.
@@ -160,120 +149,86 @@ class WatchRegistry:
             watch = self._running.get(identity)
             if watch is not None and watch.is_running:
                 return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
-            seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
-            self._quotas.store(
-                identity, _held(await asyncio.to_thread(self._state.summary, identity))
-            )
-            return seqs
+            return await self._factory.rewind(identity, seq=seq, time_s=time_s)
+
+    # For the server
 
     async def end_idle(self) -> None:
-        """Begin to stop the watches that no stream has used for the idle timeout; one may be busy with a place that does not answer."""
+        """Begin to stop the watches that had no stream for the idle timeout, and return at once.
+
+        A watch may take long to stop while its place does not answer.
+        """
         latest_s = self._clock.monotonic() - self._settings.idle_timeout_s
-        for identity in [
-            identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s
-        ]:
+        idle = [identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s]
+        for identity in idle:
             if identity not in self._ending:
                 self._ending[identity] = asyncio.create_task(self._end_idle(identity))
 
-    async def _end_idle(self, identity: Identity) -> None:
-        try:
-            async with self._lock(identity):
-                watch = self._running.get(identity)
-                if watch is not None and not watch.publisher.streams:
-                    self._log.info(
-                        "watch.idle", **identity.labels, unconfirmed=watch.publisher.journal.depth
-                    )
-                    with suppress(UnavailableError):
-                        # A later round finds it stopped.
-                        await self._stop(identity, watch)
-        finally:
-            del self._ending[identity]
-
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join any more."""
-        self._is_closing = True
+        self._factory.close()
         watches = list(self._running.values())
         for watch in watches:
             watch.stop()
         if busy := await _wait_ended(watches, CLOSE_TIMEOUT_S):
-            # Nothing is lost: what was not committed is found again.
+            # Nothing is lost: changes that were not committed are found again by the next scan.
             self._log.warning("watch.abandoned", watches=busy)
         self._running.clear()
+
+    # Starting and stopping, under the lock of the identity
 
     def _lock(self, identity: Identity) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
 
+    async def _find(self, identity: Identity, spec: Spec) -> Watch | None:
+        """Return the watch that runs with a spec; stop one that has ended or has another spec."""
+        watch = self._running.get(identity)
+        if watch is None:
+            return None
+        if watch.spec == spec and isinstance(watch.failure, LimitError):
+            # Clients reconnect every few seconds; it is tried again after the idle timeout only.
+            raise watch.failure.with_traceback(None)
+        if watch.spec == spec and watch.is_running:
+            return watch
+        if watch.is_running and watch.publisher.streams:
+            raise ConflictError(
+                f"{identity.name!r} is already streamed with another configuration",
+                place=identity.place,
+                hint="set a different id: in one of the two configurations",
+            )
+        await self._stop(identity, watch)
+        return None
+
     async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
+        """Start a watch and wait until its place is open; if that fails, nothing is left of it."""
         running = len(self._running) + self._making
         if running >= self._settings.max_watches:
-            message = f"the server runs {running} watches, and no more"
             raise LimitError(
-                message,
+                f"the server runs {running} watches, and no more",
                 place=identity.place,
                 hint="use fewer event sources, or start it with a higher --max-watches",
             )
         self._making += 1
         try:
-            watch, store = await self._make(identity, authorized)
+            watch, is_new = await self._factory.make(identity, authorized)
         finally:
             self._making -= 1
         self._running[identity] = watch
         watch.start()
         opened = asyncio.wrap_future(watch.opened)
-        # A stream that leaves meanwhile does not ask how it went, and asyncio would log that nobody did.
+        # Retrieves the exception when the stream leaves meanwhile, or asyncio would log it.
         opened.add_done_callback(asyncio.Future.exception)
         try:
             await asyncio.shield(opened)
         except BaseException:
-            # If it does not stop in time, it is found with those that are idle.
+            # If it does not stop in time, ``end_idle`` finds it.
             self._idle_since_s[identity] = self._clock.monotonic()
             await self._stop(identity, watch)
-            if store.is_new and watch.failure is not None:
-                # A place that is not there, or not allowed, leaves nothing behind.
-                await asyncio.to_thread(self._state.remove, identity)
-                self._quotas.forget(identity)
+            if is_new and watch.failure is not None:
+                await self._factory.remove(identity)
             raise
         self._idle_since_s[identity] = self._clock.monotonic()
         return watch
-
-    async def _make(
-        self, identity: Identity, authorized: AuthorizedSpec
-    ) -> tuple[Watch, WatchStore]:
-        """Return a watch that is still to be started, and its state."""
-        settings = self._settings
-        self._check_open()
-        store = await self._open(identity)
-        limits = WatchLimits(settings.redelivery_window_s, settings.journal_retention_s)
-        share = self._quotas.open(identity, LiveUsage(store))
-        make_source = partial(self._sources.make, authorized)
-        try:
-            async with self._fair_queue.turn(identity.principal):
-                watch = await run_in_thread(
-                    lambda: Watch(
-                        authorized.spec, make_source, store, limits, share, identity, self._clock
-                    )
-                )
-            # It may have taken a while.
-            self._check_open()
-        except BaseException:
-            store.close()
-            self._quotas.close(identity)
-            raise
-        return watch, store
-
-    def _check_open(self) -> None:
-        if self._is_closing:
-            raise UnavailableError("the server is shutting down", hint="connect again")
-
-    async def _open(self, identity: Identity) -> WatchStore:
-        is_new = self._quotas.admit(identity)
-        try:
-            # What is opened must not stay open for nobody, nor be opened by another before it is closed.
-            return await run_in_thread(lambda: self._state.open(identity), _close)
-        except StateError:
-            if is_new:
-                self._quotas.forget(identity)
-            raise
 
     async def _stop(self, identity: Identity, watch: Watch) -> None:
         watch.stop()
@@ -282,21 +237,26 @@ class WatchRegistry:
                 "the watch is still stopping", place=identity.place, hint="connect again"
             )
         if self._running.pop(identity, None) is not None:
-            self._ended.add(watch.totals)
-            self._quotas.close(identity)
+            self._ended_totals.add(watch.totals)
+            self._factory.retire(identity)
         self._idle_since_s.pop(identity, None)
 
-
-def _close(store: WatchStore) -> None:
-    store.close()
-
-
-def _held(summary: Summary) -> StoredUsage:
-    return StoredUsage(summary.entries, summary.journal_bytes, summary.depth, summary.oldest_at)
+    async def _end_idle(self, identity: Identity) -> None:
+        try:
+            async with self._lock(identity):
+                watch = self._running.get(identity)
+                if watch is not None and not watch.publisher.streams:
+                    unconfirmed = watch.publisher.journal.depth
+                    self._log.info("watch.idle", **identity.labels, unconfirmed=unconfirmed)
+                    with suppress(UnavailableError):
+                        # If it does not stop in time, the next round finds it.
+                        await self._stop(identity, watch)
+        finally:
+            del self._ending[identity]
 
 
 async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:
-    """Wait for watches to end, and return how many are still busy; no thread waits, for they may be many, and long."""
+    """Wait for watches to end, and return how many have not; blocks no thread."""
     if not watches:
         return 0
     endings = [asyncio.wrap_future(watch.ended) for watch in watches]

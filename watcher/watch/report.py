@@ -1,4 +1,4 @@
-"""What a server or a state directory tells of its watches: one shape for the status page, ``watcher status`` and the metrics. Pure."""
+"""Reports of watches: one shape for the status page, ``watcher status`` and the metrics."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ class WatchReport:
     """One watch as it is now.
 
     Attributes:
-        name: ``id`` from the configuration, or the event's name.
+        name: ``id`` of the configuration, or else the name of the event source.
         place: What is watched.
-        principal: Who asked for it; empty without tokens.
-        state: See ``status.State``; ``idle`` where the server has only its state, ``offline`` where only the state file was read.
-        mode: ``notify``, ``poll`` or empty.
+        principal: Name of the token that asked for it; empty without tokens.
+        state: A ``State``; or ``idle`` if the watch does not run, ``offline`` if only its state
+            file was read.
+        mode: ``notify`` or ``poll``; empty if unknown.
         entries: Files or objects in the index.
-        since: When it came into this state, seconds since the epoch.
+        since: When the watch entered its state, seconds since the epoch.
         unconfirmed: Changes that wait to be confirmed.
-        lag_s: For how many seconds the first of them has waited; 0 where none does.
-        rate: Changes a second in the last minute.
-        next_seq: Sequence number that the next change gets.
+        lag_s: Age of the oldest of them in seconds; 0 if there is none.
+        rate: Changes per second in the last minute.
+        next_seq: Sequence number of the next change.
         streams: Connected streams.
         events: Changes since the start of the watch, by type.
-        scans: Completed scans since then.
-        scan_s: Seconds that the last one took.
-        scanned_at: When it ended, seconds since the epoch; 0 for never.
+        scans: Completed scans since the start.
+        scan_s: Seconds that the last completed scan took.
+        scanned_at: When that scan ended, seconds since the epoch; 0 for never.
         scan_age_s: Seconds since then, or since the start of the watch.
-        scanned: Entries met by the scan that runs.
+        scanned: Entries met so far by the running scan.
         held: Deletions that wait for a second scan to agree.
         errors: Failures to read the place since the start.
-        error: The last of them, while it lasts, or why the watch has stopped.
-        degraded: Why less is noticed than was asked for, or empty.
-        rescans: Scans out of turn, by reason.
-        note: What of this a person should know, in one line, or empty.
+        error: The last failure while it lasts, or why the watch has stopped; empty if none.
+        degraded: Why changes are noticed later than asked for; empty if they are not.
+        rescans: Scans requested out of turn since the start, by reason.
+        note: What a person should know about the watch, in one line; empty if nothing.
     """
 
     name: str
@@ -72,9 +73,9 @@ class WatchReport:
 
 
 def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
-    """Return what a running watch tells of itself."""
-    status, now = watch.status, clock.wall()
-    oldest_at = watch.publisher.journal.oldest_at
+    """Return the report of a running watch."""
+    status, journal = watch.status, watch.publisher.journal
+    now_s = clock.wall()
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -83,16 +84,16 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         mode=status.mode,
         entries=watch.entries,
         since=status.since,
-        unconfirmed=watch.publisher.journal.depth,
-        lag_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
-        rate=watch.recent.per_second(clock.monotonic()),
-        next_seq=watch.next_seq,
+        unconfirmed=journal.depth,
+        lag_s=_age_s(journal.oldest_at, now_s),
+        rate=watch.outbox.recent.per_second(),
+        next_seq=journal.next_seq,
         streams=watch.publisher.streams,
-        events=watch.by_type,
+        events=dict(watch.outbox.by_type),
         scans=status.scans.count,
         scan_s=status.scan_s,
         scanned_at=status.scanned_at,
-        scan_age_s=max(0.0, now - (status.scanned_at or status.started_at)),
+        scan_age_s=_age_s(status.scanned_at or status.started_at, now_s),
         scanned=status.scanned,
         held=status.held,
         errors=status.errors.total(),
@@ -103,18 +104,22 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
     )
 
 
-def report_idle(identity: Identity, held: StoredUsage, clock: Clock) -> WatchReport:
-    """Return what is known of a watch that does not run, for want of streams."""
+def report_idle(identity: Identity, usage: StoredUsage, clock: Clock) -> WatchReport:
+    """Return the report of a watch that does not run, since it has no streams."""
     return WatchReport(
         name=identity.name,
         place=identity.place,
         principal=identity.principal,
         state="idle",
-        entries=held.entries,
-        unconfirmed=held.depth,
-        lag_s=0.0 if held.oldest_at is None else max(0.0, clock.wall() - held.oldest_at),
-        note=f"{held.depth:,} events wait for a stream" if held.depth else "",
+        entries=usage.entries,
+        unconfirmed=usage.depth,
+        lag_s=_age_s(usage.oldest_at, clock.wall()),
+        note=f"{usage.depth:,} events wait for a stream" if usage.depth else "",
     )
+
+
+def _age_s(at: float | None, now_s: float) -> float:
+    return 0.0 if at is None else max(0.0, now_s - at)
 
 
 def _note(watch: Watch) -> str:
@@ -123,8 +128,6 @@ def _note(watch: Watch) -> str:
         return status.error
     if status.state is State.PAUSED:
         return f"the journal is full: {watch.blockage}"
-    return (
-        f"{status.held:,} deletions are held until the next scan agrees"
-        if status.held
-        else status.degraded
-    )
+    if status.held:
+        return f"{status.held:,} deletions are held until the next scan agrees"
+    return status.degraded

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
-    from watcher.telemetry.recent_changes import RecentChanges
 
 
 class Watch:
@@ -49,6 +48,7 @@ class Watch:
 
     Attributes:
         spec: What is watched.
+        outbox: What has been committed: changes by type, and the newest.
         publisher: What streams read from.
         status: What the watch is doing.
         opened: Done when the place was found, or failed with the reason why not.
@@ -83,13 +83,13 @@ class Watch:
             clock=clock,
             wake=self._wake.set,
         )
-        self._outbox = Outbox(spec, store, clock=clock, publish=self.publisher.publish)
+        self.outbox = Outbox(spec, store, clock=clock, publish=self.publisher.publish)
         self._runner = WatchRunner(
             spec=spec,
             identity=identity,
             source=self._source,
             store=store,
-            outbox=self._outbox,
+            outbox=self.outbox,
             publisher=self.publisher,
             reporter=self._reporter,
             share=share,
@@ -163,26 +163,11 @@ class Watch:
         return self._store.index.entries
 
     @property
-    def next_seq(self) -> int:
-        """Sequence number that the next change gets."""
-        return self._store.journal.next_seq
-
-    @property
-    def by_type(self) -> dict[str, int]:
-        """Changes reported since the start, by type."""
-        return dict(self._outbox.by_type)
-
-    @property
-    def recent(self) -> RecentChanges:
-        """The last changes reported."""
-        return self._outbox.recent
-
-    @property
     def totals(self) -> Totals:
         """What the watch has counted since its start."""
         status, delivered = self.status, self.publisher.counts()
         return Totals(
-            events=Counter(self.by_type),
+            events=Counter(self.outbox.by_type),
             rescans=status.rescans.copy(),
             errors=status.errors.copy(),
             scans=status.scans,
@@ -203,7 +188,7 @@ class Watch:
             while not self._stop.is_set():
                 self._wake.clear()
                 self._wake.wait(self._runner.turn())
-            self._outbox.seal(now=True)
+            self.outbox.seal(now=True)
         except Interrupted:
             pass
         except WatcherError as error:

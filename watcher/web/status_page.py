@@ -224,7 +224,7 @@ class StatusPage:
 
 def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
     return newest_changes(
-        [(identity.name, watch.recent) for identity, watch in running], SHOWN_CHANGES
+        [(identity.name, watch.outbox.recent) for identity, watch in running], SHOWN_CHANGES
     )
 
 

@@ -1,23 +1,20 @@
-"""Decides that what several bring at once is taken in one go, and that each learns how it went."""
+"""Items that several callers submit at once are taken together, and each learns the outcome."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 
 from watcher.watch.acknowledgements import Coalescer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 DEADLINE_S = 10.0
 
 
-def test_what_comes_meanwhile_is_taken_together() -> None:
-    """While one is taken the others gather; they are taken in one go, and nobody returns before his own was."""
+def test_items_submitted_during_a_call_are_taken_by_the_next() -> None:
+    """No caller returns before its own items were taken."""
     taken: list[list[int]] = []
     may_take = threading.Event()
 
@@ -25,24 +22,23 @@ def test_what_comes_meanwhile_is_taken_together() -> None:
         assert may_take.wait(DEADLINE_S)
         taken.append(list(items))
 
-    async def bring_all() -> None:
-        gathering = Coalescer(take)
-        first = asyncio.create_task(gathering.submit([0, 1]))
+    async def submit_all() -> None:
+        coalescer = Coalescer(take)
+        first = asyncio.create_task(coalescer.submit([0, 1]))
         await asyncio.sleep(0)
-        others = [asyncio.create_task(gathering.submit([number])) for number in (2, 3, 4)]
+        others = [asyncio.create_task(coalescer.submit([number])) for number in (2, 3, 4)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in (first, *others))
         may_take.set()
         await asyncio.gather(first, *others)
         assert taken == [[0, 1], [2, 3, 4]]
-        await gathering.submit([5])
+        await coalescer.submit([5])
 
-    asyncio.run(bring_all())
+    asyncio.run(submit_all())
     assert taken == [[0, 1], [2, 3, 4], [5]]
 
 
-def test_a_failure_is_told_to_all_whom_it_concerns() -> None:
-    """Who brought something that could not be taken hears of it, and the next try is a new one."""
+def test_a_failure_is_raised_to_its_callers_alone() -> None:
     failures = [OSError("no"), OSError("no"), None]
     taken: list[int] = []
 
@@ -51,14 +47,14 @@ def test_a_failure_is_told_to_all_whom_it_concerns() -> None:
             raise error
         taken.extend(items)
 
-    async def bring_all() -> None:
-        gathering = Coalescer(take)
+    async def submit_all() -> None:
+        coalescer = Coalescer(take)
         with pytest.raises(OSError, match="no"):
-            await gathering.submit([1])
+            await coalescer.submit([1])
         results = await asyncio.gather(
-            gathering.submit([2]), gathering.submit([3]), return_exceptions=True
+            coalescer.submit([2]), coalescer.submit([3]), return_exceptions=True
         )
         assert [type(result) for result in results] == [OSError, type(None)]
 
-    asyncio.run(bring_all())
+    asyncio.run(submit_all())
     assert taken == [3]

@@ -113,7 +113,7 @@ def test_an_unavailable_place_is_opened_again_even_with_a_full_journal(
     assert JOURNAL_CAP < scene.counts()["deleted"] < DELETED
     scene.turn(after_s=BACKOFF_MAX_S)
     assert (scene.status.state, place.is_open) == (State.PAUSED, True)
-    scene.store.journal.confirm(scene.watch.next_seq - 1)
+    scene.store.journal.confirm(scene.store.journal.next_seq - 1)
     scene.turn()
     assert (scene.status.state, scene.counts()) == (State.WATCHING, {"deleted": DELETED})
 

@@ -1,0 +1,146 @@
+"""Makes watches from their kept state, and accounts for what each one occupies, running or not."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from watcher.errors import StateError, UnavailableError
+from watcher.limits.fair_queue import run_in_thread
+from watcher.limits.quotas import Quotas, StoredUsage
+from watcher.settings import WatchLimits
+from watcher.state.usage import LiveUsage
+from watcher.watch.watch import Watch
+
+if TYPE_CHECKING:
+    from watcher.clock import Clock
+    from watcher.limits.fair_queue import FairQueue
+    from watcher.model import Identity
+    from watcher.settings import ServerSettings
+    from watcher.sources.factory import Sources
+    from watcher.spec import AuthorizedSpec
+    from watcher.state.port import StateEngine, Summary, WatchStore
+
+
+class WatchFactory:
+    """Opens the state of a watch, admits it to the quota of its principal, and builds it.
+
+    Args:
+        settings: Limits.
+        state: Keeps the state of all watches.
+        sources: Makes their sources.
+        fair_queue: Orders the building of watches, since compiling their globs may be CPU-heavy.
+        clock: The time.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        state: StateEngine,
+        sources: Sources,
+        fair_queue: FairQueue,
+        clock: Clock,
+    ) -> None:
+        self._limits = WatchLimits(settings.redelivery_window_s, settings.journal_retention_s)
+        self._state = state
+        self._sources = sources
+        self._fair_queue = fair_queue
+        self._clock = clock
+        self._quotas = Quotas(
+            settings, {identity: _stored(each) for identity, each in state.summaries().items()}
+        )
+        self._is_closed = False
+
+    def identities(self) -> list[Identity]:
+        """Return the identities of all watches whose state is kept, running or not."""
+        return self._quotas.identities()
+
+    def idle(self) -> dict[Identity, StoredUsage]:
+        """Return what each watch occupies that does not run."""
+        return self._quotas.stored()
+
+    async def make(self, identity: Identity, authorized: AuthorizedSpec) -> tuple[Watch, bool]:
+        """Return a watch that is not started yet, and whether its state is new.
+
+        Raises:
+            UnavailableError: The factory is closed.
+            LimitError: The principal has as many watches as it may have.
+            StateError: The state cannot be used.
+        """
+        self._check_open()
+        store = await self._open_state(identity)
+        try:
+            watch = await self._build(identity, authorized, store)
+            # It may have been closed meanwhile.
+            self._check_open()
+        except BaseException:
+            store.close()
+            self._quotas.close(identity)
+            raise
+        return watch, store.is_new
+
+    def retire(self, identity: Identity) -> None:
+        """Count a watch that has ended with what it occupies now."""
+        self._quotas.close(identity)
+
+    async def remove(self, identity: Identity) -> None:
+        """Remove the state of a watch that does not run."""
+        await asyncio.to_thread(self._state.remove, identity)
+        self._quotas.forget(identity)
+
+    async def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Revoke confirmations of a watch that does not run; see ``StateEngine.rewind``.
+
+        Raises:
+            StateError: The state cannot be used.
+        """
+        seqs = await asyncio.to_thread(self._state.rewind, identity, seq=seq, time_s=time_s)
+        summary = await asyncio.to_thread(self._state.summary, identity)
+        self._quotas.store(identity, _stored(summary))
+        return seqs
+
+    def close(self) -> None:
+        """Make no more watches."""
+        self._is_closed = True
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise UnavailableError("the server is shutting down", hint="connect again")
+
+    async def _open_state(self, identity: Identity) -> WatchStore:
+        is_new = self._quotas.admit(identity)
+        try:
+            # Closed if the task is cancelled: otherwise the next opening would find it in use.
+            return await run_in_thread(partial(self._state.open, identity), _close)
+        except StateError:
+            if is_new:
+                self._quotas.forget(identity)
+            raise
+
+    async def _build(
+        self, identity: Identity, authorized: AuthorizedSpec, store: WatchStore
+    ) -> Watch:
+        build = partial(
+            Watch,
+            spec=authorized.spec,
+            make_source=partial(self._sources.make, authorized),
+            store=store,
+            limits=self._limits,
+            share=self._quotas.open(identity, LiveUsage(store)),
+            identity=identity,
+            clock=self._clock,
+        )
+        async with self._fair_queue.turn(identity.principal):
+            return await run_in_thread(build)
+
+
+def _stored(summary: Summary) -> StoredUsage:
+    return StoredUsage(summary.entries, summary.journal_bytes, summary.depth, summary.oldest_at)
+
+
+def _close(store: WatchStore) -> None:
+    store.close()
