@@ -1,4 +1,4 @@
-"""A watch of a place in memory, on a real state file, that takes a turn when a test says so."""
+"""A watch of a place in memory, on a real state file, whose turns the test takes."""
 
 from __future__ import annotations
 
@@ -99,15 +99,15 @@ class Scene:
         self.place = place
         self.store = SqliteStore(directory / "state.db", self.clock)
         self.watch = Watch(
-            Spec(DirectorySpec("/data"), **spec),
-            lambda _should_stop: place,
-            self.store,
-            WatchLimits(window_s=0.0),
-            Quotas(ServerSettings(journal_cap=JOURNAL_CAP), {}).open(
+            spec=Spec(DirectorySpec("/data"), **spec),
+            make_source=lambda _should_stop: place,
+            store=self.store,
+            limits=WatchLimits(window_s=0.0),
+            share=Quotas(ServerSettings(journal_cap=JOURNAL_CAP), {}).open(
                 IDENTITY, LiveUsage(self.store)
             ),
-            IDENTITY,
-            self.clock,
+            identity=IDENTITY,
+            clock=self.clock,
         )
         self.status = self.watch.status
 

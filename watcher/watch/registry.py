@@ -77,7 +77,7 @@ class WatchRegistry:
         self._making = 0
         self._log = structlog.get_logger("watcher")
 
-    # What there is
+    # Running, idle and ended watches
 
     def running(self) -> list[tuple[Identity, Watch]]:
         """Return the running watches with their identities."""

@@ -55,8 +55,9 @@ class Watch:
         ended: Done when the thread has released everything.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a watch is made of
+    def __init__(  # noqa: PLR0913 - all that a watch is made of
         self,
+        *,
         spec: Spec,
         make_source: Callable[[Callable[[], bool]], Source],
         store: WatchStore,

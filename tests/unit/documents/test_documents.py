@@ -15,6 +15,8 @@ from support.project import PROJECT
 from unit.documents.test_examples import specs_of
 from watcher.config.schema import keys, parse_spec
 from watcher.spec import Spec
+from watcher.telemetry.status import State
+from watcher.watch.lifecycle import TRANSITIONS
 
 SCHEMA = json.loads((PROJECT / "watcher/payload.schema.json").read_bytes())
 PAGES = sorted(
@@ -119,6 +121,16 @@ def test_the_table_of_keys_is_true(key: str, default: str, example: str) -> None
         plain = with_key(key, None)
         assert with_key(key, default) == plain
         assert changed != plain
+
+
+def test_the_table_of_the_lifecycle_is_that_of_the_code() -> None:
+    states = list(
+        map(State, ("starting", "scanning", "watching", "paused", "unavailable", "stopped"))
+    )
+    assert rows("../ARCHITECTURE.md", "trigger") == [
+        [trigger.__name__, *(following.get(state, "") for state in states)]
+        for trigger, following in TRANSITIONS.items()
+    ]
 
 
 def test_the_table_of_the_payload_is_complete() -> None:
