@@ -200,7 +200,7 @@ class WatchRegistry:
         return None
 
     async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
-        """Start a watch and wait until its place is open; if that fails, nothing is left of it."""
+        """Start a watch and wait until its place is open; a failed start leaves no new state."""
         running = len(self._running) + self._making
         if running >= self._settings.max_watches:
             raise LimitError(
