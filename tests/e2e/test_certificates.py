@@ -1,11 +1,11 @@
-"""TLS: who trusts whom, and certificates that are replaced below the server; they are real ones."""
+"""TLS with real certificates: mutual trust, and files that are replaced while the server runs."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -13,23 +13,20 @@ from cryptography import x509
 from grpc import StatusCode
 
 from support.certificates import Authority, Pair
-from support.client import DEADLINE_S, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.client import Client
-    from support.server import ServerProcess
+from support.client import DEADLINE_S
+from support.config import config
+from support.files import fill
+from support.fixtures import Connect, StartServer
+from support.server import ServerProcess
 
 
 class Secured(NamedTuple):
     """A server with TLS.
 
     Attributes:
-        server: It.
-        authority: Has signed its certificate.
-        pair: The files that it follows.
+        server: The server.
+        authority: The authority that has signed its certificate.
+        pair: The files that the server follows.
     """
 
     server: ServerProcess
@@ -37,7 +34,7 @@ class Secured(NamedTuple):
     pair: Pair
 
     def shown(self) -> x509.Certificate:
-        """Return the certificate that the server shows to who connects now."""
+        """Return the certificate of a new connection."""
         host, _, port = self.server.address.rpartition(":")
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
         context.set_alpn_protocols(["h2"])
@@ -50,135 +47,103 @@ class Secured(NamedTuple):
         return x509.load_der_x509_certificate(certificate)
 
     def replace(self, new: Pair) -> None:
-        """Put other files in the place of its own, and wait until the server has seen that."""
+        """Replace the server's files, and wait until it uses them."""
         before = len(self.server.lines("files.reloaded"))
         for file, content in zip(self.pair, new, strict=True):
             content.rename(file)
-        wait_until(
-            lambda: len(self.server.lines("files.reloaded")) > before, "the certificate is taken"
-        )
+        self.server.wait_logged("files.reloaded", before + 1)
+
+
+def tls_flags(pair: Pair) -> tuple[str, ...]:
+    return ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
 
 
 @pytest.fixture
-def secured(start_server: Callable[..., ServerProcess], tmp_path: Path) -> Secured:
-    """Start a server with a certificate."""
+def secured(start_server: StartServer, tmp_path: Path) -> Secured:
     authority = Authority(tmp_path)
     pair = authority.issue("server")
-    return Secured(
-        start_server("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)),
-        authority,
-        pair,
-    )
+    return Secured(start_server(*tls_flags(pair)), authority, pair)
 
 
 def trusting(authority: Authority, own: Pair | None = None) -> grpc.ChannelCredentials:
-    """Return the credentials of a client that trusts an authority, and may have a certificate."""
+    """Return credentials of a client that trusts an authority, and may have a certificate."""
     key, chain = (own.key.read_bytes(), own.certificate.read_bytes()) if own else (None, None)
     return grpc.ssl_channel_credentials(authority.certificate.read_bytes(), key, chain)
 
 
-def test_tls(secured: Secured, connect: Callable[..., Client], root: Path, name: str) -> None:
-    """With a certificate and its key the server speaks TLS, to clients that trust its authority, and nothing else."""
+def test_tls(secured: Secured, connect: Connect, root: Path, name: str) -> None:
+    """The server speaks TLS to clients that trust its authority, and nothing else."""
     stream = connect(secured.server, credentials=trusting(secured.authority)).watch(
-        name, {"directory": str(root)}
+        name, config(root)
     )
-    (root / "a").write_text("1")
+    fill(root, "a")
     stream.wait_count(1)
-    assert (
-        connect(secured.server).refusal(name, {"directory": str(root)}).code
-        is StatusCode.UNAVAILABLE
-    )
+    assert connect(secured.server).refusal(name, config(root)).code is StatusCode.UNAVAILABLE
 
 
 def test_a_certificate_is_replaced(
-    secured: Secured, connect: Callable[..., Client], root: Path, name: str
+    secured: Secured, connect: Connect, root: Path, name: str
 ) -> None:
-    """Who connects after a replacement is shown the new certificate; a stream that is open goes on as if nothing had been."""
+    """New connections get the new certificate; an open stream goes on."""
     credentials = trusting(secured.authority)
-    stream = connect(secured.server, credentials=credentials).watch(name, {"directory": str(root)})
+    stream = connect(secured.server, credentials=credentials).watch(name, config(root))
     before = secured.shown()
     secured.replace(secured.authority.issue("new"))
     assert secured.shown().serial_number != before.serial_number
-    connect(secured.server, credentials=credentials).watch(f"{name} 2", {"directory": str(root)})
-    (root / "a").write_text("1")
+    connect(secured.server, credentials=credentials).watch(f"{name} 2", config(root))
+    fill(root, "a")
     stream.wait_count(1)
     assert stream.is_open
 
 
 def test_a_broken_pair_is_not_used(
-    secured: Secured, connect: Callable[..., Client], root: Path, name: str
+    secured: Secured, connect: Connect, root: Path, name: str
 ) -> None:
-    """A key that does not belong to the certificate is logged, and the former pair is shown, until the right one is there."""
+    """A key of another certificate is logged; the former pair is used until both match."""
     before, new = secured.shown(), secured.authority.issue("new")
     new.key.rename(secured.pair.key)
-    wait_until(lambda: secured.server.logged("files.unusable"), "the pair is refused")
+    secured.server.wait_logged("files.unusable")
     assert secured.shown() == before
-    connect(secured.server, credentials=trusting(secured.authority)).watch(
-        name, {"directory": str(root)}
-    )
+    connect(secured.server, credentials=trusting(secured.authority)).watch(name, config(root))
     new.certificate.rename(secured.pair.certificate)
-    wait_until(lambda: secured.server.logged("files.reloaded"), "the certificate is taken")
+    secured.server.wait_logged("files.reloaded")
     assert secured.shown() != before
 
 
 def test_an_expired_certificate_is_replaced(
-    secured: Secured, connect: Callable[..., Client], root: Path, name: str
+    secured: Secured, connect: Connect, root: Path, name: str
 ) -> None:
-    """No client trusts a certificate that has expired, and all do as soon as there is a new one; open streams outlive both."""
-    stream = connect(secured.server, credentials=trusting(secured.authority)).watch(
-        name, {"directory": str(root)}
-    )
+    """No new client trusts an expired certificate; open streams outlive it and its successor."""
+    credentials = trusting(secured.authority)
+    stream = connect(secured.server, credentials=credentials).watch(name, config(root))
     secured.replace(secured.authority.issue("expired", days=-1))
-    late = connect(secured.server, credentials=trusting(secured.authority))
-    assert late.refusal(f"{name} 2", {"directory": str(root)}).code is StatusCode.UNAVAILABLE
+    late = connect(secured.server, credentials=credentials)
+    assert late.refusal(f"{name} 2", config(root)).code is StatusCode.UNAVAILABLE
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         secured.shown()
     secured.replace(secured.authority.issue("new"))
-    connect(secured.server, credentials=trusting(secured.authority)).watch(
-        f"{name} 3", {"directory": str(root)}
-    )
-    (root / "a").write_text("1")
+    connect(secured.server, credentials=credentials).watch(f"{name} 3", config(root))
+    fill(root, "a")
     stream.wait_count(1)
 
 
 def test_mutual_tls(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    tmp_path: Path,
-    root: Path,
-    name: str,
+    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
 ) -> None:
-    """Clients need a certificate of the authority for clients, and of the new one as soon as that has taken its place."""
+    """Clients need a certificate of the clients' authority, which can be replaced as well."""
     authority, other = Authority(tmp_path), Authority(tmp_path, "other")
-    pair = authority.issue("server")
     trusted = tmp_path / "clients.pem"
     trusted.write_bytes(authority.certificate.read_bytes())
-    server = start_server(
-        "--tls-cert",
-        str(pair.certificate),
-        "--tls-key",
-        str(pair.key),
-        "--tls-client-ca",
-        str(trusted),
-    )
-    of_authority, of_other = (
-        trusting(authority, each.issue("client")) for each in (authority, other)
-    )
+    server = start_server(*tls_flags(authority.issue("server")), "--tls-client-ca", str(trusted))
+    clients = [trusting(authority, each.issue("client")) for each in (authority, other)]
+    clients.append(trusting(authority))
 
-    def is_let_in(credentials: grpc.ChannelCredentials) -> bool:
-        client = connect(server, credentials=credentials)
-        with contextlib.closing(client):
-            return not client.start(name, {"directory": str(root)}).has_ended_before_it_was_ready()
+    def admitted() -> list[bool]:
+        return [
+            connect(server, credentials=each).is_admitted(name, config(root)) for each in clients
+        ]
 
-    assert [is_let_in(each) for each in (of_authority, of_other, trusting(authority))] == [
-        True,
-        False,
-        False,
-    ]
+    assert admitted() == [True, False, False]
     trusted.write_bytes(other.certificate.read_bytes())
-    wait_until(lambda: server.logged("files.reloaded"), "the authority is taken")
-    assert [is_let_in(each) for each in (of_authority, of_other, trusting(authority))] == [
-        False,
-        True,
-        False,
-    ]
+    server.wait_logged("files.reloaded")
+    assert admitted() == [False, True, False]

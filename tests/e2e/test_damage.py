@@ -1,23 +1,23 @@
-"""What becomes of a watch whose state file is damaged: it begins anew and says so, the file is kept, and no other watch notices."""
+"""Damaged state files: the watch begins anew, the file is kept, and no other watch is affected."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from support.client import Client, wait_until
+from support.client import Client, Contract
+from support.config import config
+from support.files import touch
+from support.fixtures import Connect, StartServer
+from support.server import ServerProcess
 from watcher.state.sqlite.store import read_summary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.client import Contract, Event
-    from support.server import ServerProcess
 
 FILES = 500
 CHANGES = 100
@@ -28,58 +28,55 @@ def garble(path: Path, start: int, end: int) -> None:
     """Write garbage over a part of a file."""
     with path.open("r+b") as file:
         file.seek(start)
-        file.write(Random(1).randbytes(end - start))  # noqa: S311 - repeatable
+        file.write(Random(1).randbytes(end - start))
+
+
+def garble_page(path: Path, offset: int) -> None:
+    start = offset // PAGE_BYTES * PAGE_BYTES
+    garble(path, start, start + PAGE_BYTES)
 
 
 def spoil_header(path: Path) -> None:
-    """Spoil what makes the file a database."""
     garble(path, 0, 100)
 
 
 def spoil_middle(path: Path) -> None:
     """Spoil the second of three thirds."""
-    pages = path.stat().st_size // PAGE_BYTES
-    garble(path, pages // 3 * PAGE_BYTES, pages * 2 // 3 * PAGE_BYTES)
+    third = path.stat().st_size // PAGE_BYTES // 3
+    garble(path, third * PAGE_BYTES, 2 * third * PAGE_BYTES)
 
 
 def spoil_journal(path: Path) -> None:
-    """Spoil a page of what waits to be confirmed, which is measured when the file is opened."""
-    page = path.read_bytes().index(f'"path":"change{CHANGES // 2}"'.encode()) // PAGE_BYTES
-    garble(path, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+    """Spoil a page of unconfirmed events, which opening the file reads."""
+    garble_page(path, path.read_bytes().index(f'"path":"change{CHANGES // 2}"'.encode()))
 
 
 def spoil_index(path: Path) -> None:
-    """Spoil a page that only scans read: the path stands there without quotes."""
+    """Spoil a page that only scans read: there the path has no quotes."""
     found = re.search(rb'(?<!["/])change%d(?!")' % (CHANGES // 2), path.read_bytes())
     assert found is not None
-    page = found.start() // PAGE_BYTES
-    garble(path, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+    garble_page(path, found.start())
 
 
-def cut(path: Path) -> None:
-    """Cut off a half."""
+def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
 def spoil_log(path: Path) -> None:
-    """Put garbage where the write-ahead log would be."""
+    """Put garbage in the place of the write-ahead log."""
     log = path.with_name(path.name + "-wal")
     assert not log.exists()
-    log.write_bytes(Random(1).randbytes(100 * PAGE_BYTES))  # noqa: S311 - repeatable
+    log.write_bytes(Random(1).randbytes(100 * PAGE_BYTES))
 
 
-def nothing(_path: Path) -> None:
-    """Leave it as it is."""
-
-
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "header": spoil_header,
     "middle": spoil_middle,
     "journal": spoil_journal,
     "index": spoil_index,
-    "half": cut,
+    "half": truncate,
     "log": spoil_log,
-    "none": nothing,
+    "none": lambda _: None,
 }
 
 
@@ -87,10 +84,10 @@ class Scene(NamedTuple):
     """A server whose state files were damaged before it was started.
 
     Attributes:
-        server: It.
+        server: The server.
         roots: Directories by damage, which is also the name of their watch.
-        payloads: What was told of each before, not yet confirmed.
-        files: Their state files.
+        payloads: What was delivered of each before, and not confirmed.
+        files: State files by damage.
     """
 
     server: ServerProcess
@@ -98,49 +95,34 @@ class Scene(NamedTuple):
     payloads: dict[str, list[bytes]]
     files: dict[str, Path]
 
-    def config(self, damage: str) -> Event:
-        """Return the configuration of a watch."""
-        return {"directory": {"path": str(self.roots[damage]), "settle": "100ms"}}
-
     def set_aside(self, damage: str) -> list[Path]:
-        """Return what the log says of files of a watch that were set aside."""
-        return [
-            Path(line["kept_as"])
-            for line in self.server.lines("state.damaged")
-            if line["file"] == str(self.files[damage])
-        ]
+        """Return the files of a watch that were set aside, as logged."""
+        lines = self.server.lines("state.damaged", file=str(self.files[damage]))
+        return [Path(line["kept_as"]) for line in lines]
 
 
 @pytest.fixture(scope="module")
 def scene(
-    start_server: Callable[..., ServerProcess],
-    contract: Contract,
-    tmp_path_factory: pytest.TempPathFactory,
+    start_server: StartServer, contract: Contract, tmp_path_factory: pytest.TempPathFactory
 ) -> Scene:
-    """Run a server until each watch has told a hundred changes, stop it, damage its files and start another."""
+    """Stop a server with a hundred changes in each watch, damage its files, and start another."""
     directory = tmp_path_factory.mktemp("damage")
-    scene = Scene(
-        start_server("--redelivery-window", "1h", directory=directory),
-        {damage: directory / damage for damage in DAMAGES},
-        {},
-        {},
-    )
-    client = Client(scene.server.address, contract)
-    for damage, root in scene.roots.items():
-        root.mkdir()
-        for number in range(FILES):
-            (root / f"{number}").touch()
-        stream = client.watch(damage, scene.config(damage))
-        for number in range(CHANGES):
-            (root / f"change{number}").touch()
-        stream.wait_count(CHANGES)
-        scene.payloads[damage] = stream.payloads[:]
-    client.close()
-    assert scene.server.stop() == 0
-    scene.files.update((read_summary(file).name, file) for file in scene.server.state.glob("*.db"))
+    server = start_server("--redelivery-window", "1h", directory=directory)
+    roots = {damage: directory / damage for damage in DAMAGES}
+    payloads = {}
+    with closing(Client(server.address, contract)) as client:
+        for damage, root in roots.items():
+            root.mkdir()
+            touch(root, FILES)
+            stream = client.watch(damage, config(root))
+            touch(root, CHANGES, "change{}")
+            stream.wait_count(CHANGES)
+            payloads[damage] = stream.payloads[:]
+    assert server.stop() == 0
+    files = {read_summary(file).name: file for file in server.state.glob("*.db")}
     for damage, spoil in DAMAGES.items():
-        spoil(scene.files[damage])
-    return scene._replace(server=start_server(directory=directory))
+        spoil(files[damage])
+    return Scene(start_server(directory=directory), roots, payloads, files)
 
 
 @pytest.mark.parametrize(
@@ -148,16 +130,16 @@ def scene(
     [("header", 0), ("half", 0), ("middle", 0), ("journal", 0), ("index", 1)],
 )
 def test_a_damaged_file_is_set_aside(
-    scene: Scene, connect: Callable[..., Client], damage: str, refusals: int
+    scene: Scene, connect: Connect, damage: str, refusals: int
 ) -> None:
-    """Seen at once, or by the first scan, whose stream ends and says so: the file is kept, logged, and the watch begins anew."""
-    client = connect(scene.server)
+    """Damage is found at once, or by the first scan, which ends the stream."""
+    client, asked = connect(scene.server), config(scene.roots[damage])
     for _ in range(refusals):
-        ending = client.refusal(damage, scene.config(damage))
+        ending = client.refusal(damage, asked)
         assert ending.code.name == "UNAVAILABLE"
         assert "malformed" in ending.details
         assert "connect again" in ending.details
-    stream = client.watch(damage, scene.config(damage))
+    stream = client.watch(damage, asked)
     (aside,) = scene.set_aside(damage)
     assert ".damaged-" in aside.name
     assert aside.exists()
@@ -167,15 +149,13 @@ def test_a_damaged_file_is_set_aside(
 
 
 @pytest.mark.parametrize("damage", ["log", "none"])
-def test_a_file_that_can_be_read_is_used(
-    scene: Scene, connect: Callable[..., Client], damage: str
-) -> None:
-    """Garbage in the place of a write-ahead log counts as none; a watch whose file is whole goes on, whatever became of the others."""
-    stream = connect(scene.server).watch(damage, scene.config(damage))
+def test_a_file_that_can_be_read_is_used(scene: Scene, connect: Connect, damage: str) -> None:
+    """Garbage in place of a write-ahead log counts as none; a watch with a whole file goes on."""
+    stream = connect(scene.server).watch(damage, config(scene.roots[damage]))
     stream.wait_count(CHANGES)
     (scene.roots[damage] / "after").touch()
     stream.wait_path("after")
     assert stream.payloads[:-1] == scene.payloads[damage]
     assert stream.events[-1]["seq"] == CHANGES + 1
-    wait_until(lambda: scene.server.watches()[damage]["state"] == "watching", "the watch is well")
+    scene.server.wait_watch(damage, state="watching")
     assert scene.set_aside(damage) == []

@@ -11,67 +11,21 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import pytest
 
-from support.client import Client, Stream, wait_until
-from support.former_state import FormerState, restore_bucket, restore_directory
+from support.fixtures import Connect, StartServer
+from support.former_state import FormerState, Reopened, restore_bucket, restore_directory
 from support.s3.simulated import Store, run_store
-from support.server import ServerProcess
-
-if TYPE_CHECKING:
-    from support.client import Event
-
-SCANS = 2
-"""Complete scans after which an event that nothing caused would have been reported."""
 
 PREFIX = "in/"
-
-
-class Reopened:
-    """A former state that a server has opened, and the stream that is connected to it.
-
-    Args:
-        former: The state.
-        server: The only server that uses it, and that serves nothing else.
-        client: Connected to it.
-    """
-
-    def __init__(self, former: FormerState, server: ServerProcess, client: Client) -> None:
-        self.server = server
-        self._former = former
-        self._watch = former.config.get("id", former.name)
-        self.stream = client.watch(former.name, former.config)
-
-    def check_quiet(self, changes: int = 0) -> None:
-        """Wait for some complete scans: only what was pending and so many changes is reported."""
-        before = self._scans()
-        wait_until(lambda: self._scans() >= before + SCANS, "the place was scanned")
-        former, payloads = self._former, self.stream.payloads
-        assert payloads[: len(former.payloads)] == former.payloads
-        assert len(flat(self.stream, len(former.payloads))) == changes, self.stream.events
-        assert not self.server.logged("state.damaged")
-
-    def check_reported(self, *expected: tuple[str, str]) -> None:
-        """Wait for changes, given as type and path; no other is reported, before or afterwards."""
-        skip = len(self._former.payloads)
-        self.stream.wait_for(lambda _: len(flat(self.stream, skip)) >= len(expected))
-        self.check_quiet(len(expected))
-        events = flat(self.stream, skip)
-        assert sorted((event["type"], event["path"]) for event in events) == sorted(expected)
-        assert [event["id"] for event in events] == self._former.next_ids(len(expected))
-
-    def _scans(self) -> int:
-        scans: int = self.server.watches()[self._watch]["scans"]
-        return scans
+Reopen: TypeAlias = Callable[[FormerState], Reopened]
 
 
 @pytest.fixture
-def reopen(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], tmp_path: Path
-) -> Callable[[FormerState], Reopened]:
-    """Return what opens a state that was restored to the directory of the test."""
+def reopen(start_server: StartServer, connect: Connect, tmp_path: Path) -> Reopen:
+    """Return a function that starts a server and a stream on a restored state."""
 
     def open_state(former: FormerState) -> Reopened:
         server = start_server(directory=tmp_path)
@@ -82,24 +36,17 @@ def reopen(
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """Run an empty bucket."""
     with run_store() as store:
         yield store
 
 
-def flat(stream: Stream, skip: int) -> list[Event]:
-    """Return the changes in the payloads after the first ones, out of their batches."""
-    batches = stream.events[skip:]
-    return [event for batch in batches for event in batch.get("events", [batch])]
-
-
 def restore_tree(tmp_path: Path, mode: str) -> tuple[FormerState, Path]:
-    """Restore the watch of a directory, to be watched in a certain mode."""
+    """Restore the watch of a directory, in a mode."""
     former = restore_directory("directory", tmp_path)
     where = former.config["directory"]
     where["mode"] = mode
     if mode == "poll":
-        # The interval of polling takes the place of the other, which would be an error.
+        # A polled directory has no rescan_interval.
         where["poll_interval"] = where.pop("rescan_interval")
     return former, tmp_path / "tree"
 
@@ -128,7 +75,7 @@ modes = pytest.mark.parametrize("mode", ["notify", "poll"])
 
 
 @modes
-def test_directory(reopen: Callable[..., Reopened], tmp_path: Path, mode: str) -> None:
+def test_directory(reopen: Reopen, tmp_path: Path, mode: str) -> None:
     """Files, links, odd names and a projected volume are as they were; each change is reported."""
     former, root = restore_tree(tmp_path, mode)
     reopened = reopen(former)
@@ -148,7 +95,7 @@ def test_directory(reopen: Callable[..., Reopened], tmp_path: Path, mode: str) -
 
 
 @modes
-def test_directory_that_changed(reopen: Callable[..., Reopened], tmp_path: Path, mode: str) -> None:
+def test_directory_that_changed(reopen: Reopen, tmp_path: Path, mode: str) -> None:
     """Changes made since 0.1.0 ended are found by comparison with its index, once."""
     former, root = restore_tree(tmp_path, mode)
     (root / "names/ümlaut ☃.csv").write_text("id\n3\n33\n")
@@ -163,7 +110,7 @@ def test_directory_that_changed(reopen: Callable[..., Reopened], tmp_path: Path,
     )
 
 
-def test_bucket(reopen: Callable[..., Reopened], tmp_path: Path, store: Store) -> None:
+def test_bucket(reopen: Reopen, tmp_path: Path, store: Store) -> None:
     """Objects with odd keys are as they were; each change is reported."""
     reopened = reopen(restore_objects(tmp_path, store))
     reopened.check_quiet()
@@ -177,7 +124,7 @@ def test_bucket(reopen: Callable[..., Reopened], tmp_path: Path, store: Store) -
     )
 
 
-def test_bucket_that_changed(reopen: Callable[..., Reopened], tmp_path: Path, store: Store) -> None:
+def test_bucket_that_changed(reopen: Reopen, tmp_path: Path, store: Store) -> None:
     """Changes made since 0.1.0 ended are found by comparison with its index, once."""
     former = restore_objects(tmp_path, store)
     store.put(f"{PREFIX}percent%41", size=1)
@@ -190,8 +137,8 @@ def test_bucket_that_changed(reopen: Callable[..., Reopened], tmp_path: Path, st
     )
 
 
-def test_pending_batch(reopen: Callable[..., Reopened], tmp_path: Path) -> None:
-    """A batch that was written comes again, and the one that waited at a kill -9 comes as well."""
+def test_pending_batch(reopen: Reopen, tmp_path: Path) -> None:
+    """A batch that was written comes again, and so does one that waited at a kill -9."""
     former = restore_directory("pending", tmp_path)
     assert [json.loads(payload)["count"] for payload in former.payloads] == [100, 3]
     reopened = reopen(former)
@@ -202,8 +149,8 @@ def test_pending_batch(reopen: Callable[..., Reopened], tmp_path: Path) -> None:
     reopened.check_reported(("modified", "050.csv"), ("created", "103.csv"))
 
 
-def test_acknowledged(reopen: Callable[..., Reopened], tmp_path: Path) -> None:
-    """Only events that nobody acknowledged come again, and can be acknowledged by their ids."""
+def test_acknowledged(reopen: Reopen, tmp_path: Path) -> None:
+    """Only unacknowledged events come again; their ids are still valid."""
     former = restore_directory("acknowledged", tmp_path)
     reopened = reopen(former)
     events = reopened.stream.wait_count(len(former.payloads))
@@ -220,7 +167,7 @@ def test_acknowledged(reopen: Callable[..., Reopened], tmp_path: Path) -> None:
     assert [last["id"]] == former.next_ids(1)
 
 
-def test_metadata_above_the_limit(reopen: Callable[..., Reopened], tmp_path: Path) -> None:
+def test_metadata_above_the_limit(reopen: Reopen, tmp_path: Path) -> None:
     """Events with 38 KiB of metadata are delivered as they are to a smaller configuration."""
     former = restore_directory("metadata", tmp_path)
     metadata = former.former_config["metadata"]

@@ -1,23 +1,20 @@
-"""The metrics: the manual has all of them, and whoever draws or alerts by them names none that is not there."""
+"""Metrics and log events: the manual has them all; dashboard and alerts name existing ones."""
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from support.client import Client
+from support.client import Client, Contract
+from support.config import config
+from support.files import touch
+from support.fixtures import Connect, StartServer
 from support.project import PROJECT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.client import Contract
-    from support.server import ServerProcess
+from support.server import ServerProcess
 
 ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\| (.+) \|$", re.MULTILINE)
 HELP = re.compile(r"^# HELP (watcher_\w+) (.+)$", re.MULTILINE)
@@ -35,12 +32,12 @@ BUILT_IN = re.compile(r"\b(?:process|python)_\w+")
 
 
 class Metrics(NamedTuple):
-    """What a server has.
+    """The metrics of a server.
 
     Attributes:
-        families: The type of each metric.
-        labels: The labels of those that have samples with labels.
-        text: All of it.
+        families: Types by name.
+        labels: Labels by name, of metrics that have samples with labels.
+        text: The whole page.
     """
 
     families: dict[str, str]
@@ -50,17 +47,15 @@ class Metrics(NamedTuple):
 
 @pytest.fixture(scope="module")
 def metrics(
-    start_server: Callable[..., ServerProcess],
-    contract: Contract,
-    tmp_path_factory: pytest.TempPathFactory,
+    start_server: StartServer, contract: Contract, tmp_path_factory: pytest.TempPathFactory
 ) -> Metrics:
     """Return the metrics of a server that has reported a change and refused a stream."""
     server, root = start_server(), tmp_path_factory.mktemp("root")
     with closing(Client(server.address, contract)) as client:
-        stream = client.watch("orders", {"directory": str(root)})
+        stream = client.watch("orders", config(root))
         (root / "a").touch()
         stream.wait_count(1)
-        client.refusal("orders", {"directory": f"{root}/none"})
+        client.refusal("orders", config(root / "none"))
         text = server.get("/metrics")[1]
     assert str(root) not in text
     labels = {
@@ -86,7 +81,7 @@ def test_the_manual_has_every_metric(metrics: Metrics) -> None:
 
 
 def test_the_manual_has_every_value_of_a_label(metrics: Metrics) -> None:
-    """Whatever a metric can be told apart by is there from the start, so that the first time counts, and in the manual."""
+    """All values of labels are in the manual, and exported from the start, so that rates work."""
     manual = MANUAL.read_text(encoding="utf-8")
     values = set(VALUE.findall(metrics.text))
     assert values >= {
@@ -102,7 +97,6 @@ def test_the_manual_has_every_value_of_a_label(metrics: Metrics) -> None:
 
 
 def test_the_manual_has_every_line_of_the_log() -> None:
-    """The manual's table has all that the server can log, and nothing else."""
     manual = MANUAL.read_text(encoding="utf-8")
     rows = {event for row in TOLD.findall(manual) for event in re.findall(r"`(.+?)`", row)}
     sources = (
@@ -114,40 +108,31 @@ def test_the_manual_has_every_line_of_the_log() -> None:
 
 
 def test_no_line_is_about_a_file(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
+    start_server: StartServer, connect: Connect, root: Path, name: str
 ) -> None:
-    """Hundreds of files that come, change and go are told to the stream, and leave no line in the log."""
     server = start_server()
-    stream = connect(server).watch(name, {"directory": str(root)})
+    stream = connect(server).watch(name, config(root))
     before = server.log
-    for number in range(FILES):
-        (root / f"{number}").touch()
+    touch(root, FILES)
     stream.wait_count(FILES)
-    for number in range(FILES):
-        (root / f"{number}").unlink()
+    for file in root.iterdir():
+        file.unlink()
     stream.wait_count(2 * FILES)
     assert server.log == before
 
 
-def test_whoever_stays_away_is_not_forgotten(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
-    tmp_path: Path,
+def test_idle_watches_are_counted(
+    start_server: StartServer, connect: Connect, root: Path, name: str, tmp_path: Path
 ) -> None:
-    """A watch that has ended for want of streams is counted, with the events that wait for one, also after a restart."""
+    """A watch that has ended without streams is counted, with its events, also after a restart."""
     server = start_server("--idle-timeout", "1s", directory=tmp_path)
-    stream = connect(server).watch(name, {"directory": str(root)})
+    stream = connect(server).watch(name, config(root))
     (root / "a").touch()
     stream.wait_count(1)
     stream.cancel()
     server.wait_no_watches()
     assert [line["unconfirmed"] for line in server.lines("watch.idle")] == [1]
-    (idle,) = json.loads(server.get("/status.json")[1])["idle"]
+    (idle,) = server.status()["idle"]
     assert (idle["name"], idle["state"], idle["unconfirmed"], idle["note"]) == (
         name,
         "idle",
@@ -155,23 +140,27 @@ def test_whoever_stays_away_is_not_forgotten(
         "1 events wait for a stream",
     )
     assert idle["note"] in server.get("/")[1]
-    counted = "\nwatcher_idle_watches 1.0\n", "\nwatcher_idle_unconfirmed_events 1.0\n"
-    assert all(line in server.get("/metrics")[1] for line in counted)
+    assert counted(server) == (1, 1)
     assert server.stop() == 0
     server = start_server(
         "--redelivery-window", "100ms", "--idle-timeout", "1s", directory=tmp_path
     )
-    assert all(line in server.get("/metrics")[1] for line in counted)
-    stream = connect(server).watch(name, {"directory": str(root)})
-    assert "\nwatcher_idle_watches 0.0\n" in server.get("/metrics")[1]
+    assert counted(server) == (1, 1)
+    stream = connect(server).watch(name, config(root))
+    assert counted(server)[0] == 0
     server.wait_confirmed(name, 1)
     stream.cancel()
     server.wait_no_watches()
-    assert "\nwatcher_idle_unconfirmed_events 0.0\n" in server.get("/metrics")[1]
+    assert counted(server)[1] == 0
+
+
+def counted(server: ServerProcess) -> tuple[float, float]:
+    """Return the metrics of idle watches, and of their events."""
+    names = ("watcher_idle_watches", "watcher_idle_unconfirmed_events")
+    return server.metric(names[0]), server.metric(names[1])
 
 
 def test_numbers(metrics: Metrics) -> None:
-    """The metrics of a small server are what has happened there."""
     for line in (
         "watcher_ready 1.0",
         "watcher_streams 1.0",
@@ -190,8 +179,7 @@ def test_numbers(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize("file", ["watcher-dashboard.json", "watcher-alerts.yaml"])
-def test_whoever_names_a_metric_names_one_that_exists(metrics: Metrics, file: str) -> None:
-    """Every metric in the dashboard and in the rules is one of a running server."""
+def test_dashboard_and_alerts_name_existing_metrics(metrics: Metrics, file: str) -> None:
     text = (PROJECT / "deploy" / "monitoring" / file).read_text(encoding="utf-8")
     expressions = "\n".join(re.findall(r'^ *"?expr"?: (.+)$', text, re.MULTILINE))
     named = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bwatcher_\w+", expressions)}

@@ -1,24 +1,21 @@
-"""Streams that ask for the same thing share a watch, however they ask; formats, batches and event filters over the wire."""
+"""Streams that ask for the same thing share a watch; formats, batches and filters on the wire."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from support.client import wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.client import Client
-    from support.s3.real_servers import S3Server
-    from support.server import ServerProcess
+from support.client import Client
+from support.config import config
+from support.files import fill
+from support.s3.real_servers import S3Server
+from support.server import ServerProcess
 
 
 def test_configurations_written_differently_are_the_same(
     server: ServerProcess, client: Client, root: Path, name: str
 ) -> None:
-    """YAML with comments and JSON that say the same share a watch: both get every event, and one goes on when the other leaves."""
+    """YAML and JSON that mean the same share a watch, which goes on when one stream leaves."""
     yaml = f"""
         # The same, written by hand.
         include: ["*.csv"]   # only these
@@ -29,59 +26,50 @@ def test_configurations_written_differently_are_the_same(
     one = client.watch(name, yaml)
     other = client.watch(name, {"directory": str(root), "include": ["*.csv"], "existing": "skip"})
     assert server.watches()[name]["streams"] == 2
-    (root / "a.csv").write_text("1")
+    fill(root, "a.csv")
     one.wait_count(1)
     other.wait_count(1)
     assert one.payloads == other.payloads
     one.cancel()
     server.wait_watch(name, streams=1)
-    (root / "b.csv").write_text("1")
+    fill(root, "b.csv")
     assert [event["path"] for event in other.wait_count(2)] == ["a.csv", "b.csv"]
 
 
 def test_only_the_asked_for_types_are_told(client: Client, root: Path, name: str) -> None:
-    """With events: [created] a rename within the directory is the creation of its new name, and changes and deletions are not told."""
-    stream = client.watch(
-        name, {"directory": {"path": str(root), "settle": "100ms"}, "events": ["created"]}
-    )
-    (root / "a").write_text("1")
+    """With ``events: [created]`` a rename is the creation of the new name."""
+    stream = client.watch(name, config(root, events=["created"]))
+    fill(root, "a")
     stream.wait_path("a")
     (root / "a").rename(root / "b")
     stream.wait_path("b")
     (root / "b").write_text("22")
     (root / "b").unlink()
-    (root / "c").write_text("1")
-    events = stream.wait_path("c")
-    assert [(event["type"], event["path"]) for event in events] == [
-        ("created", "a"),
-        ("created", "b"),
-        ("created", "c"),
-    ]
+    fill(root, "c")
+    events = [(event["type"], event["path"]) for event in stream.wait_path("c")]
+    assert events == [("created", "a"), ("created", "b"), ("created", "c")]
 
 
 def test_batches_carry_several_events(client: Client, root: Path, name: str) -> None:
-    """A full batch leaves at once with its events in order; one that is not full leaves after max_wait."""
+    """A full batch is sent at once, with its events in order; another after ``max_wait``."""
     batch = {"max_events": 3, "max_wait": "1s"}
-    stream = client.watch(
-        name, {"directory": str(root), "batch": batch, "metadata": {"team": "data"}}
-    )
-    for number in range(7):
-        (root / f"{number}").write_text("1")
+    stream = client.watch(name, config(root, batch=batch, metadata={"team": "data"}))
+    names = [f"{number}" for number in range(7)]
+    fill(root, *names)
     batches = stream.wait_for(lambda batches: sum(batch["count"] for batch in batches) >= 7)
     assert [batch["count"] for batch in batches] == [len(batch["events"]) for batch in batches]
     events = [event for batch in batches for event in batch["events"]]
     assert [event["seq"] for event in events] == list(range(1, 8))
-    assert sorted(event["path"] for event in events) == [f"{number}" for number in range(7)]
+    assert sorted(event["path"] for event in events) == names
     assert batches[0]["count"] == 3
     assert all(event["metadata"] == {"team": "data"} for event in events)
 
 
 def test_cloudevents_over_the_wire(client: Client, root: Path, name: str) -> None:
-    """In the format cloudevents a payload is a CloudEvents 1.0 event whose data is the flat object, with the same id."""
-    stream = client.watch(name, {"directory": str(root), "format": "cloudevents"})
-    (root / "a b.csv").write_text("1")
-    wait_until(lambda: bool(stream.payloads), "an event")
-    (event,) = stream.events
+    """A payload is a CloudEvents 1.0 event whose data is the flat event, with the same id."""
+    stream = client.watch(name, config(root, format="cloudevents"))
+    fill(root, "a b.csv")
+    (event,) = stream.wait_count(1)
     assert event["specversion"] == "1.0"
     assert event["id"] == event["data"]["id"]
     assert event["data"]["path"] == "a b.csv"
@@ -89,22 +77,20 @@ def test_cloudevents_over_the_wire(client: Client, root: Path, name: str) -> Non
 
 
 def test_s3_notifications_over_the_wire(client: Client, moto_server: S3Server, name: str) -> None:
-    """In the format s3 a payload has the shape of an AWS S3 event notification, with the key encoded as there."""
+    """A payload has the shape of an event notification of Amazon S3, with an encoded key."""
     bucket = moto_server.make_bucket()
-    where = {"bucket": bucket, "endpoint_url": moto_server.endpoint_url, "poll_interval": "1s"}
-    stream = client.watch(name, {"s3": where, "format": "s3"})
+    stream = client.watch(name, config(moto_server, bucket=bucket, format="s3"))
     moto_server.put_many(bucket, ["in/a b.csv"])
     (record,) = stream.wait_count(1)[0]["Records"]
-    assert record["eventSource"] == "aws:s3"
-    assert record["eventName"] == "ObjectCreated:Put"
+    assert (record["eventSource"], record["eventName"]) == ("aws:s3", "ObjectCreated:Put")
     assert record["s3"]["bucket"]["name"] == bucket
     assert record["s3"]["object"]["key"] == "in/a+b.csv"
     assert record["s3"]["object"]["size"] == 1
 
 
 def test_names_that_are_not_text(client: Client, root: Path, name: str) -> None:
-    """A file whose name is not UTF-8 is told with its raw name in path_b64."""
-    stream = client.watch(name, {"directory": str(root)})
+    """The raw bytes of a name that is not UTF-8 are in ``path_b64``."""
+    stream = client.watch(name, config(root))
     with open(bytes(root) + b"/caf\xe9.csv", "wb") as file:  # noqa: PTH123 - raw bytes
         file.write(b"1")
     (event,) = stream.wait_count(1)

@@ -1,24 +1,19 @@
-"""Lets stores fail in every way that a store can: nothing is told that did not happen, all is seen, and what happened meanwhile is told."""
+"""Stores that fail in every way: nothing is invented, nothing lost, and each fault reported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import pytest
 from grpc import StatusCode
-from prometheus_client.parser import text_string_to_metric_families
 
-from support.client import wait_until
+from support.client import Client, wait_until
+from support.config import config
+from support.events import told
 from support.s3.faults import Failing, Fault, always, edited
-from support.s3.simulated import BUCKET, run_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.client import Client, Stream
-    from support.s3.simulated import Store
-    from support.server import ServerProcess
+from support.s3.simulated import BUCKET, Store, run_store
+from support.server import ServerProcess
 
 SEEN = {
     Fault.DENIED: "refuses access",
@@ -38,144 +33,116 @@ SEEN = {
     Fault.OTHER_PREFIX: "a page of prefix",
     Fault.EMPTY: "lacks keys that are there",
 }
-"""What the status says of each. Not of a slow one, which only takes long; see ``tests/component/sources/s3/faults``."""
+"""Part of the status for each fault; ``tests/component/sources/s3/faults`` has the slow one."""
 
 TWO_PAGES = 1500
-TRIES = 2
-"""A place that is tried again is not there before it has been read as a whole."""
-
 MANY_PAGES = 8000
-"""So many keys that a listing is read in parts, side by side, but for the first one."""
-TRIED_IN_PARTS = [
+"""So many keys that all but the first listing read ranges side by side."""
+
+IN_RANGES = [
     Fault.INTERNAL_ERROR,
     Fault.NO_TOKEN,
     Fault.REPEATED_TOKEN,
     Fault.ENDLESS,
     Fault.EMPTY,
 ]
-"""All the others are in ``tests/component/sources/s3/faults``."""
+"""Faults in a range; the others are in ``tests/component/sources/s3/faults``."""
+
+TRIES = 2
+"""Failed scans to wait for: the place is unavailable until one has completed."""
+
+ERRORS = "watcher_place_errors_total"
 
 
 @pytest.fixture
 def stores(count: int) -> Iterator[dict[Fault, Store]]:
     """Run a store for each fault."""
     with ExitStack() as stack:
-        stores = {
-            fault: stack.enter_context(run_store())
-            for fault in (SEEN if count == TWO_PAGES else TRIED_IN_PARTS)
-        }
+        faults = SEEN if count == TWO_PAGES else IN_RANGES
+        stores = {fault: stack.enter_context(run_store()) for fault in faults}
         for store in stores.values():
             store.put_many(*(f"in/{number:04}" for number in range(count)))
         yield stores
 
 
-def place_errors(server: ServerProcess) -> float:
-    """Return what the metrics say of failures to read a place."""
-    families = text_string_to_metric_families(server.get("/metrics")[1])
-    return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == "watcher_place_errors_total"
-    )
+def assert_reported(server: ServerProcess, watch: str, fault: Fault) -> None:
+    """Wait until status and log have a fault, and the place is unavailable."""
+    server.wait_reason(watch, "error", SEEN[fault])
+    wait_until(lambda: server.watches()[watch]["errors"] >= TRIES, f"{watch} is tried again")
+    assert server.watches()[watch]["state"] == "unavailable"
+    assert not server.lines("watch.available", watch=watch)
+    assert not server.lines("scan.held", watch=watch)
+    lines = server.lines("watch.unavailable", watch=watch)
+    assert any(SEEN[fault] in line["error"] for line in lines)
 
 
-@pytest.mark.parametrize("count", [TWO_PAGES, MANY_PAGES], ids=["in one chain", "in parts"])
+@pytest.mark.parametrize("count", [TWO_PAGES, MANY_PAGES], ids=["in one chain", "in ranges"])
 def test_a_store_that_fails(
     server: ServerProcess, client: Client, stores: dict[Fault, Store], name: str, count: int
 ) -> None:
-    """In no fault is a deletion invented or a change lost; status, metrics and log tell of each, and the stream stays open."""
-    streams: dict[Fault, Stream] = {}
-    for fault, store in stores.items():
-        where = {
-            "bucket": store.bucket,
-            "prefix": "in/",
-            "endpoint_url": store.endpoint_url,
-            "poll_interval": "1s",
-        }
-        streams[fault] = client.start(f"{name} {fault}", {"s3": where})
+    """The stream stays open, and afterwards gets what changed during the fault."""
+    watches = {fault: f"{name} {fault}" for fault in stores}
+    streams = {
+        fault: client.start(watches[fault], config(store, prefix="in/"))
+        for fault, store in stores.items()
+    }
     for stream in streams.values():
         stream.ready()
-    counted = place_errors(server)
+    counted = server.metric(ERRORS)
     for fault, store in stores.items():
         in_mid_listing = Failing(fault, lambda request: request.begins_range or request.continues)
         store.on_list = always(fault) if count == TWO_PAGES else in_mid_listing
     for fault, store in stores.items():
-        watch, text = f"{name} {fault}", SEEN[fault]
-        wait_until(
-            lambda: text in server.watches()[watch]["error"],  # noqa: B023 - called here
-            f"the status says {text!r} of {fault}",
-        )
-        wait_until(
-            lambda: server.watches()[watch]["errors"] >= TRIES,  # noqa: B023 - called here
-            f"it is tried again after {fault}",
-        )
-        assert server.watches()[watch]["state"] == "unavailable"
-        for event in ("watch.available", "scan.held"):
-            assert watch not in [line["watch"] for line in server.lines(event)]
-        assert any(
-            line["watch"] == watch and text in line["error"]
-            for line in server.lines("watch.unavailable")
-        )
+        assert_reported(server, watches[fault], fault)
         store.put("in/new")
         store.delete("in/0007")
         store.on_list = None
-    assert place_errors(server) >= counted + len(stores)
+    assert server.metric(ERRORS) >= counted + len(stores)
     for fault, stream in streams.items():
-        events = stream.wait_count(2)
-        assert sorted((event["type"], event["path"]) for event in events) == [
-            ("created", "in/new"),
-            ("deleted", "in/0007"),
-        ], fault
+        expected = [("created", "in/new"), ("deleted", "in/0007")]
+        assert told(stream.wait_count(2)) == expected, fault
         assert stream.is_open
-        server.wait_watch(f"{name} {fault}", error="", state="watching")
-        assert f"{name} {fault}" in [line["watch"] for line in server.lines("watch.available")]
+        server.wait_watch(watches[fault], error="", state="watching")
+        assert server.lines("watch.available", watch=watches[fault])
         stream.cancel()
     if count == MANY_PAGES:
-        assert all(
-            any(request.begins_range for request in store.lists) for store in stores.values()
-        )
+        for store in stores.values():
+            assert any(request.begins_range for request in store.lists)
 
 
 @pytest.mark.parametrize(
-    ("fault", "ending"),
+    ("fault", "code", "text"),
     [
-        (Fault.NO_BUCKET, (StatusCode.NOT_FOUND, "there is no such bucket")),
-        (Fault.DENIED, (StatusCode.PERMISSION_DENIED, "allow s3:ListBucket")),
-        (Fault.EXPIRED_TOKEN, (StatusCode.PERMISSION_DENIED, "renew them")),
+        (Fault.NO_BUCKET, StatusCode.NOT_FOUND, "there is no such bucket"),
+        (Fault.DENIED, StatusCode.PERMISSION_DENIED, "allow s3:ListBucket"),
+        (Fault.EXPIRED_TOKEN, StatusCode.PERMISSION_DENIED, "renew them"),
     ],
 )
 def test_a_store_that_refuses_at_the_start(
-    server: ServerProcess, client: Client, name: str, fault: Fault, ending: tuple[StatusCode, str]
+    server: ServerProcess, client: Client, name: str, fault: Fault, code: StatusCode, text: str
 ) -> None:
-    """What waiting does not mend ends the stream at the start, with a status of its own and with what to do; log and metrics have it."""
-    counted = place_errors(server)
+    """An error that waiting does not cure ends the stream, with what to do."""
+    counted = server.metric(ERRORS)
     with run_store() as store:
         store.on_list = always(fault)
-        code, details = client.refusal(
-            name, {"s3": {"bucket": store.bucket, "endpoint_url": store.endpoint_url}}
-        )
-    assert code is ending[0]
-    assert ending[1] in details
-    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [
-        details
-    ]
+        ending = client.refusal(name, config(store))
+    assert ending.code is code
+    assert text in ending.details
+    lines = server.lines("stream.ended", name=name)
+    assert [line["error"] for line in lines] == [ending.details]
     assert name not in server.watches()
-    assert place_errors(server) > counted
+    assert server.metric(ERRORS) > counted
 
 
 def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name: str) -> None:
-    """However long the name on a page is, the client gets the status of the error, with its hint at the end, and the log a short line."""
+    """A name of any length on a page leaves the status its hint, and the log a short line."""
     with run_store() as store:
         store.on_list = always(edited(f"<Name>{BUCKET}", f"<Name>{'B' * 300_000}"))
-        code, details = client.refusal(
-            name, {"s3": {"bucket": BUCKET, "endpoint_url": store.endpoint_url}}
-        )
+        code, details = client.refusal(name, config(store, bucket=BUCKET))
     assert code is StatusCode.UNAVAILABLE
     assert "a page of bucket 'BBB" in details
     assert details.endswith("check endpoint_url and the proxies on the way to the store")
     assert len(details) < 4096
-    assert [line["error"] for line in server.lines("stream.ended") if line["name"] == name] == [
-        details
-    ]
+    lines = server.lines("stream.ended", name=name)
+    assert [line["error"] for line in lines] == [details]
     assert "B" * 4096 not in server.log

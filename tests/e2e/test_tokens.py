@@ -1,10 +1,10 @@
-"""Who is let in, while the token file changes below the server; the file is mounted as a Secret of Kubernetes is."""
+"""The token file changes while the server runs; it is mounted as Kubernetes mounts a Secret."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from grpc import StatusCode
@@ -13,26 +13,22 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from support.client import DEADLINE_S, wait_until
+from support.client import DEADLINE_S, Client, Contract, wait_until
+from support.config import config
+from support.files import fill, touch
+from support.fixtures import Connect, StartServer
 from support.raw_http2 import RawClient
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.client import Client, Contract, Event
-    from support.server import ServerProcess
+from support.server import ServerProcess
 
 LARGE = {"padding": "x" * 4000}
-OUTDATED = 'watcher_outdated_files{kind="tokens"} '
 
 
 class Secret:
     """A mounted Secret with a token file.
 
     Args:
-        directory: Where it is mounted.
-        lines: Of the file.
+        directory: The mount point, which is made.
+        lines: Lines of the file.
     """
 
     def __init__(self, directory: Path, *lines: str) -> None:
@@ -62,46 +58,41 @@ class Guarded(NamedTuple):
     secret: Secret
 
     def replace(self, *lines: str) -> None:
-        """Replace the tokens, and wait until the server has taken them."""
+        """Replace the tokens, and wait until the server uses them."""
         before = len(self.server.lines("files.reloaded"))
         self.secret.write(*lines)
-        wait_until(
-            lambda: len(self.server.lines("files.reloaded")) > before, "the tokens are taken"
-        )
+        self.server.wait_logged("files.reloaded", before + 1)
 
-    def outdated(self) -> str:
-        """Return the metric that says whether the file cannot be used."""
-        return next(
-            line.removeprefix(OUTDATED)
-            for line in self.server.get("/metrics")[1].splitlines()
-            if line.startswith(OUTDATED)
-        )
+    def is_outdated(self) -> bool:
+        return self.server.metric("watcher_outdated_files", kind="tokens") == 1
 
 
 @pytest.fixture
-def guarded(start_server: Callable[..., ServerProcess], tmp_path: Path) -> Guarded:
+def guarded(start_server: StartServer, tmp_path: Path) -> Guarded:
     """Start a server with tokens of two names."""
     secret = Secret(tmp_path / "secret", "alice:one", "bob:two")
     return Guarded(start_server("--token-file", str(secret.file)), secret)
 
 
 @pytest.fixture
-def guest(guarded: Guarded, connect: Callable[..., Client]) -> Client:
-    """Connect to it."""
+def guest(guarded: Guarded, connect: Connect) -> Client:
     return connect(guarded.server)
 
 
-def config(root: Path, **more: object) -> Event:
-    """Return a configuration for a directory."""
-    return {"directory": {"path": str(root), "settle": "100ms"}, **more}
+def test_tokens_are_required(guest: Client, root: Path, name: str) -> None:
+    for token in ("", "three"):
+        code, details = guest.refusal(name, config(root), token=token)
+        assert code is StatusCode.UNAUTHENTICATED
+        assert "one" not in details.split()
+    guest.watch(name, config(root), token="one")
 
 
 def test_tokens_come_and_go(guarded: Guarded, guest: Client, root: Path, name: str) -> None:
-    """A token that is taken back ends its stream with UNAUTHENTICATED, and no other; its successor has the same watch."""
-    alice = guest.watch(name, config(root), token="one")  # noqa: S106 - not a secret
-    bob = guest.watch(name, config(root), token="two")  # noqa: S106 - likewise
+    """A removed token ends its streams and no other; its successor has the same watch."""
+    alice = guest.watch(name, config(root), token="one")
+    bob = guest.watch(name, config(root), token="two")
     guarded.replace("alice:one", "alice:three", "bob:two")
-    successor = guest.watch(name, config(root), token="three")  # noqa: S106 - likewise
+    successor = guest.watch(name, config(root), token="three")
     for token in ("three", "two"):
         guarded.server.token = token
         assert list(guarded.server.watches()) == [name]
@@ -109,8 +100,8 @@ def test_tokens_come_and_go(guarded: Guarded, guest: Client, root: Path, name: s
     code, details = alice.wait_end()
     assert code is StatusCode.UNAUTHENTICATED
     assert "authSecret" in details
-    assert guest.refusal(name, config(root), token="one").code is StatusCode.UNAUTHENTICATED  # noqa: S106 - likewise
-    (root / "a").write_text("1")
+    assert guest.refusal(name, config(root), token="one").code is StatusCode.UNAUTHENTICATED
+    fill(root, "a")
     for stream in (bob, successor):
         assert [event["path"] for event in stream.wait_count(1)] == ["a"]
         assert stream.is_open
@@ -118,22 +109,21 @@ def test_tokens_come_and_go(guarded: Guarded, guest: Client, root: Path, name: s
 
 def test_a_token_that_changes_hands(guarded: Guarded, guest: Client, root: Path, name: str) -> None:
     """A token that belongs to another name now ends the streams that it opened before."""
-    stream = guest.watch(name, config(root), token="one")  # noqa: S106 - not a secret
+    stream = guest.watch(name, config(root), token="one")
     guarded.replace("carol:one", "bob:two")
     assert stream.wait_end().code is StatusCode.UNAUTHENTICATED
-    guest.watch(name, config(root), token="one")  # noqa: S106 - likewise
+    guest.watch(name, config(root), token="one")
 
 
 def test_a_stream_that_is_blocked_ends_too(
     guarded: Guarded, contract: Contract, root: Path, name: str
 ) -> None:
-    """A client that takes nothing does not keep its stream when its token is taken back."""
+    """A client that reads nothing does not keep its stream when its token is removed."""
+    touch(root, 20)
     with RawClient(guarded.server.address, contract, is_acknowledging=False) as raw:
-        text = json.dumps(config(root, existing="report", metadata=LARGE))
-        for number in range(20):
-            (root / f"{number}").touch()
-        stream = raw.start(name, text, authorization="Bearer one")
-        raw.wait_until(lambda: len(stream.data) == 65_535, "all has come that the client lets")
+        asked = config(root, existing="report", metadata=LARGE)
+        stream = raw.start(name, asked, authorization="Bearer one")
+        raw.wait_until(lambda: len(stream.data) == 65_535, "the window is used up")
         guarded.server.wait_streams(1)
         guarded.replace("bob:two")
         guarded.server.wait_streams(0)
@@ -142,24 +132,24 @@ def test_a_stream_that_is_blocked_ends_too(
 def test_a_broken_file_changes_nothing(
     guarded: Guarded, guest: Client, root: Path, name: str
 ) -> None:
-    """With a file that cannot be used the tokens of before hold; log and metric say so until it is mended."""
-    stream = guest.watch(name, config(root), token="one")  # noqa: S106 - not a secret
-    assert guarded.outdated() == "0.0"
+    """The former tokens stay valid; log and metric report the file until it is mended."""
+    stream = guest.watch(name, config(root), token="one")
+    assert not guarded.is_outdated()
     guarded.secret.write("carol:four", "no token")
-    wait_until(lambda: guarded.outdated() == "1.0", "the metric says that the file is broken")
+    wait_until(guarded.is_outdated, "the metric reports it")
     (line,) = guarded.server.lines("files.unusable")
     assert line["level"] == "error"
     assert "line 2" in line["error"]
-    assert guest.refusal(name, config(root), token="four").code is StatusCode.UNAUTHENTICATED  # noqa: S106 - likewise
-    guest.watch(name, config(root), token="one")  # noqa: S106 - likewise
+    assert guest.refusal(name, config(root), token="four").code is StatusCode.UNAUTHENTICATED
+    guest.watch(name, config(root), token="one")
     guarded.replace("alice:one", "carol:four")
-    assert guarded.outdated() == "0.0"
+    assert not guarded.is_outdated()
     assert stream.is_open
-    guest.watch(name, config(root), token="four")  # noqa: S106 - likewise
+    guest.watch(name, config(root), token="four")
 
 
 def test_health_and_reflection_need_no_token(guest: Client) -> None:
-    """Probes and tools are answered without a token, since that tells nothing of what is watched."""
+    """Probes and tools are answered, since that reveals nothing of what is watched."""
     stub: Any = health_pb2_grpc.HealthStub(guest.channel)
     answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING

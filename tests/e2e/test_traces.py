@@ -1,4 +1,4 @@
-"""Traces: what a collector gets from a server whose environment names one, and what it costs where none is named."""
+"""Traces: what a collector receives that the environment names, and their cost without one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from support.client import wait_until
+from support.config import config
+from support.files import fill
+from support.fixtures import Connect, StartServer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.client import Client
-    from support.server import ServerProcess
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes spans as OpenTelemetry's collector does.
+    """Receives spans as OpenTelemetry's collector does.
 
     Attributes:
-        requests: What has come.
+        requests: The received requests.
     """
 
     def __init__(self) -> None:
@@ -35,18 +35,14 @@ class Collector(ThreadingHTTPServer):
 
     def spans(self) -> dict[str, dict[str, object]]:
         """Return the attributes of the last span of each name."""
-        scopes = [
-            scope
-            for request in list(self.requests)
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-        ]
         return {
             span.name: {
                 each.key: getattr(each.value, str(each.value.WhichOneof("value")))
                 for each in span.attributes
             }
-            for scope in scopes
+            for request in list(self.requests)
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
             for span in scope.spans
         }
 
@@ -55,19 +51,17 @@ class _Connection(BaseHTTPRequestHandler):
     server: Collector
 
     def do_POST(self) -> None:
-        """Keep what comes."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(ExportTraceServiceRequest.FromString(body))
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of no interest
-        """Say nothing."""
+        pass
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """Run a collector."""
     with Collector() as collector:
         thread = threading.Thread(target=collector.serve_forever)
         thread.start()
@@ -78,72 +72,68 @@ def collecting() -> Iterator[Collector]:
             thread.join()
 
 
-def test_spans(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
-) -> None:
-    """A scan and a delivery are a span each, with the watch, its place and what they were about; the last ones are sent at the stop."""
+def run_python(program: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python that must succeed, with these variables alone."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=variables, cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_spans(start_server: StartServer, connect: Connect, root: Path, name: str) -> None:
+    """A scan and a delivery are a span each; the last ones are sent at the stop."""
     with collecting() as collector:
         variables = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+            ENDPOINT: f"http://127.0.0.1:{collector.server_port}",
             "OTEL_BSP_SCHEDULE_DELAY": "100",
         }
         server = start_server(environment=variables)
-        stream = connect(server).watch(name, {"directory": str(root)})
+        stream = connect(server).watch(name, config(root))
         wait_until(lambda: "scan" in collector.spans(), "the scan is traced")
-        (root / "a").touch()
+        fill(root, "a")
         stream.wait_count(1)
         assert server.stop() == 0
         place = {"watch": name, "place": f"file://{root}"}
-        assert collector.spans() == {
-            "scan": place | {"reason": ""},
-            "deliver": place | {"payloads": 1},
-        }
+        expected = {"scan": place | {"reason": ""}, "deliver": place | {"payloads": 1}}
+        assert collector.spans() == expected
         resource = collector.requests[0].resource_spans[0].resource
-        assert {each.key: each.value.string_value for each in resource.attributes}[
-            "service.name"
-        ] == "watcher"
+        values = {each.key: each.value.string_value for each in resource.attributes}
+        assert values["service.name"] == "watcher"
 
 
 def test_a_collector_that_hangs(tmp_path: Path) -> None:
-    """The end of a process waits for the last spans, but not for a collector that takes them and never answers."""
+    """The end of a process waits for the last spans only as long as the exporter's timeout."""
+    program = """
+from watcher.telemetry.tracing import configure_traces, span
+end = configure_traces()
+with span('x'): pass
+end(); print('ended')
+"""
     with socket.create_server(("127.0.0.1", 0)) as hanging:
-        program = "from watcher.telemetry.tracing import configure_traces, span\nend = configure_traces()\nwith span('x'): pass\nend(); print('ended')"
-        variables = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hanging.getsockname()[1]}",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+        endpoint = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        variables = {ENDPOINT: endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
+        assert run_python(program, tmp_path, **variables).stdout == "ended\n"
 
 
-def test_nothing_is_imported_where_nothing_is_wanted() -> None:
-    """A server whose environment names no collector loads nothing of OpenTelemetry."""
-    program = "import sys, watcher.server as s; s.configure_traces()(); sys.exit(any(m.startswith('opentelemetry') for m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", program], env={}, check=False).returncode == 0
+def test_nothing_is_imported_where_nothing_is_wanted(tmp_path: Path) -> None:
+    """Without a collector in the environment, no module of OpenTelemetry is loaded."""
+    program = """
+import sys, watcher.server
+watcher.server.configure_traces()()
+sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))
+"""
+    run_python(program, tmp_path)
 
 
 def test_a_missing_extra_is_told(tmp_path: Path) -> None:
-    """Where traces are wanted and not installed, the server says so and goes on."""
-    absence = "import sys; sys.modules['opentelemetry'] = None"
-    program = f"{absence}\nfrom watcher.telemetry.tracing import configure_traces, span\nconfigure_traces()()\nwith span('x'): pass"
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=variables,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """A server whose environment names a collector logs that the extra is missing, and goes on."""
+    program = """
+import sys; sys.modules['opentelemetry'] = None
+from watcher.telemetry.tracing import configure_traces, span
+configure_traces()()
+with span('x'): pass
+"""
+    done = run_python(program, tmp_path, **{ENDPOINT: "http://127.0.0.1:9"})
     assert "watcher-eventsource[otel]" in done.stdout

@@ -1,19 +1,17 @@
-"""Makes certificate authorities and what they sign, for 127.0.0.1 and one day, or a day that is over."""
+"""Makes certificate authorities, and certificates for 127.0.0.1 that they sign."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Pair(NamedTuple):
@@ -28,7 +26,7 @@ class Authority:
 
     Args:
         directory: Gets its files.
-        name: Of the authority.
+        name: Its common name.
 
     Attributes:
         certificate: PEM file of its certificate.
@@ -46,7 +44,12 @@ class Authority:
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
     def issue(self, name: str, *, days: int = 1) -> Pair:
-        """Make a key and sign its certificate, which expires after so many days; with a negative number it has."""
+        """Make a key and sign its certificate.
+
+        Args:
+            name: Common name, and name of the files.
+            days: Days until it expires; negative for one that has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
         signed = (

@@ -1,4 +1,7 @@
-"""A client that knows the contract from ``proto/generic.proto`` alone, and streams that gather what they are sent. Imports no watcher."""
+"""A client that knows the contract from ``proto/generic.proto`` alone. Imports no watcher.
+
+Each stream is read by a thread of its own, which keeps everything that comes.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,37 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from support.project import PROJECT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from google.protobuf.message import Message
-
-    Event: TypeAlias = dict[str, Any]
+Event: TypeAlias = dict[str, Any]
 
 PROTO = PROJECT / "proto" / "generic.proto"
 DEADLINE_S = 150.0
-"""How long a test waits for what must come."""
+"""Seconds that a test waits for a condition; machines that run tests may be slow."""
 
 
 class Ending(NamedTuple):
-    """How a stream ended."""
+    """The status with which a stream ended."""
 
     code: grpc.StatusCode
     details: str
 
 
 class Contract:
-    """The method and the messages that a proto file describes.
+    """The method and the messages of a proto file.
 
     Args:
-        directory: Where the compiler may write.
+        directory: Gets the compiled file.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -55,29 +55,36 @@ class Contract:
         self._request = GetMessageClass(method.input_type)
         self._event = GetMessageClass(method.output_type)
 
-    def request(self, name: str, config: bytes) -> bytes:
-        """Return an EventSource as it goes over the wire."""
-        return self._request(name=name, config=config).SerializeToString()
+    def request(self, name: str, config: str | Event) -> bytes:
+        """Return a serialized EventSource; a mapping is sent as JSON."""
+        text = config if isinstance(config, str) else json.dumps(config)
+        return self._request(name=name, config=text.encode()).SerializeToString()
 
     def event(self, data: bytes) -> dict[str, Any]:
-        """Return the fields that an Event from the wire has set."""
+        """Return the fields that a serialized Event sets."""
         event: Message = self._event.FromString(data)
         return {field.name: value for field, value in event.ListFields()}
 
 
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of a call with a token; none for an empty one."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
 class Stream:
-    """One call, read by a thread of its own. Nothing is sorted or dropped.
+    """One call. Nothing that it receives is sorted or dropped.
 
     Args:
         call: The call.
-        contract: Reads its answers.
-        is_reading: Whether to read before ``read`` is called; a stream that does not read is held back by flow control.
-        pause_s: How long to rest after each event.
+        contract: Decodes its answers.
+        is_reading: Whether to read before ``read`` is called; flow control holds back a stream
+            that does not read.
+        pause_s: Rest after each event, in seconds.
 
     Attributes:
-        payloads: The bytes of the events that have come, in order.
-        events: What they say.
-        names: The names that they carry.
+        payloads: The payloads, in order.
+        events: The decoded payloads, in order.
+        names: The names that they came with.
     """
 
     def __init__(
@@ -100,12 +107,12 @@ class Stream:
         self._thread.start()
 
     def ready(self) -> Self:
-        """Return when the server has sent its initial metadata: what changes from now on is reported."""
+        """Wait for the initial metadata: changes from now on are reported."""
         assert not self.has_ended_before_it_was_ready(), self._ending
         return self
 
     def has_ended_before_it_was_ready(self) -> bool:
-        """Wait until the stream is ready or has ended, and tell whether it has ended."""
+        """Wait until the stream is ready or has ended; return whether it has ended."""
         self._wait(
             lambda: self._is_ready or self._ending is not None, "the stream is ready, or ends"
         )
@@ -117,7 +124,7 @@ class Stream:
         what: str = "the events are there",
         deadline_s: float = DEADLINE_S,
     ) -> list[Event]:
-        """Wait until the events so far satisfy a predicate, and return them."""
+        """Wait until the events satisfy a predicate, and return them."""
         self._wait(lambda: predicate(self.events) or self._ending is not None, what, deadline_s)
         assert predicate(self.events), (
             f"{self._ending} after {len(self.events)} events: {self.events[-10:]}"
@@ -125,30 +132,32 @@ class Stream:
         return list(self.events)
 
     def wait_some(self, predicate: Callable[[list[Event]], bool], deadline_s: float) -> bool:
-        """Wait until the events so far satisfy a predicate or the deadline has come; tell whether they do."""
+        """Wait until the events satisfy a predicate, or for a time; return whether they do."""
         with self._news:
             return self._news.wait_for(lambda: predicate(self.events), deadline_s)
 
     def wait_count(self, count: int, deadline_s: float = DEADLINE_S) -> list[Event]:
-        """Wait until so many events have come, and return all that have."""
+        """Wait for a number of events, and return all."""
         return self.wait_for(lambda events: len(events) >= count, f"{count} events", deadline_s)
 
-    def wait_path(self, path: str, kind: str = "created") -> list[Event]:
-        """Wait for an event of a type at a path, and return all events that have come."""
+    def wait_path(
+        self, path: str, kind: str = "created", deadline_s: float = DEADLINE_S
+    ) -> list[Event]:
+        """Wait for an event of a type at a path, and return all."""
         return self.wait_for(
             lambda events: any((e["type"], e["path"]) == (kind, path) for e in events),
             f"{kind} {path}",
+            deadline_s,
         )
 
     def wait_end(self) -> Ending:
-        """Wait until the stream has ended, and return how."""
+        """Wait until the stream has ended."""
         self._wait(lambda: self._ending is not None, "the stream ends")
         assert self._ending is not None
         return self._ending
 
     @property
     def is_open(self) -> bool:
-        """Whether the stream has not ended."""
         return self._ending is None
 
     def read(self) -> None:
@@ -156,7 +165,7 @@ class Stream:
         self._is_reading.set()
 
     def cancel(self) -> None:
-        """Leave, and wait until nothing more can come."""
+        """Cancel the call, and wait until nothing more can come."""
         self._is_left.set()
         self._call.cancel()
         self._thread.join(DEADLINE_S)
@@ -164,7 +173,8 @@ class Stream:
     def _wait(self, is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
         with self._news:
             assert self._news.wait_for(is_met, deadline_s), (
-                f"waited {deadline_s} s until {what}; last events: {self.events[-10:]}"
+                f"waited {deadline_s} s until {what}; "
+                f"{len(self.events)} events, last {self.events[-10:]}"
             )
 
     def _read(self) -> None:
@@ -172,7 +182,7 @@ class Stream:
         with self._news:
             self._is_ready = self._call.is_active()
             self._news.notify_all()
-        # What has not read yet goes on when the call is over, to note how it ended.
+        # A stream that has not read yet goes on when the call is over, to note its status.
         if self._call.add_callback(self._is_reading.set):
             self._is_reading.wait()
         try:
@@ -201,14 +211,11 @@ class Client:
 
     Args:
         address: ``host:port`` or ``unix:/path``.
-        contract: What is spoken.
-        credentials: For TLS; None for none.
-        has_fixed_window: Whether flow control lets 64 KiB through to a stream that does not read, or as many megabytes as the
-            connection seems to be good for.
+        contract: The contract to speak.
+        credentials: Of TLS; None for a plain connection.
+        has_fixed_window: Whether flow control lets 64 KiB through to a stream that does not read,
+            or several megabytes, as on a fast connection.
         token: Sent with streams that have none of their own; empty for none.
-
-    Attributes:
-        token: Likewise.
     """
 
     def __init__(
@@ -220,7 +227,7 @@ class Client:
         has_fixed_window: bool = False,
         token: str = "",
     ) -> None:
-        # Without the first all clients of one process would share a connection to one address.
+        # Without the first, all clients of one process would share a connection to one address.
         options = (
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.http2.bdp_probe", int(not has_fixed_window)),
@@ -246,17 +253,15 @@ class Client:
         """Start a stream.
 
         Args:
-            name: Of the event source.
-            config: Text, or a mapping that is sent as JSON.
-            token: Sent as the real client does; empty for that of the client.
+            name: Name of the event source.
+            config: Its configuration; a mapping is sent as JSON.
+            token: Bearer token; empty for the client's.
             is_reading: See ``Stream``.
-            pause_s: Likewise.
+            pause_s: See ``Stream``.
         """
-        text = config if isinstance(config, str) else json.dumps(config)
-        token = token or self.token
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
         method: Any = self.channel.unary_stream(self._contract.path)
-        call = method(self._contract.request(name, text.encode()), metadata=metadata)
+        request = self._contract.request(name, config)
+        call = method(request, metadata=bearer(token or self.token))
         stream = Stream(call, self._contract, is_reading=is_reading, pause_s=pause_s)
         self._streams.append(stream)
         return stream
@@ -266,14 +271,21 @@ class Client:
         return self.start(name, config, token=token).ready()
 
     def refusal(self, name: str, config: str | Event, *, token: str = "") -> Ending:
-        """Start a stream that must be refused, and return how."""
+        """Start a stream that must be refused, and return its status, whose text is one line."""
         ending = self.start(name, config, token=token).wait_end()
         assert ending.details
         assert "\n" not in ending.details
         return ending
 
+    def is_admitted(self, name: str, config: str | Event, *, token: str = "") -> bool:
+        """Try a stream once, and return whether the server has admitted it."""
+        stream = self.start(name, config, token=token)
+        is_refused = stream.has_ended_before_it_was_ready()
+        stream.cancel()
+        return not is_refused
+
     def close(self) -> None:
-        """Leave all streams and disconnect."""
+        """Cancel all streams and disconnect."""
         for stream in self._streams:
             stream.cancel()
         self.channel.close()
@@ -282,7 +294,11 @@ class Client:
 def wait_until(
     is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S, *, pause_s: float = 0.02
 ) -> None:
-    """Return when a condition is met that nobody signals, looking again after each pause; fail at the deadline."""
+    """Poll a condition after each pause until it is met.
+
+    Raises:
+        AssertionError: The deadline has passed.
+    """
     end_s = time.monotonic() + deadline_s
     while not is_met():
         assert time.monotonic() < end_s, f"waited {deadline_s} s until {what}"

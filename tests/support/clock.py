@@ -20,11 +20,9 @@ class FakeClock(Clock):
         self.now_ns = now_ns
 
     def monotonic(self) -> float:
-        """Return ``now_s``."""
         return self.now_s
 
     def wall_ns(self) -> int:
-        """Return ``now_ns``."""
         return self.now_ns
 
     def advance(self, seconds: float) -> None:

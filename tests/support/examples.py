@@ -1,4 +1,4 @@
-"""How many examples hypothesis looks at: the same few each time, or as many others as whoever searches has time for (make deep)."""
+"""Decides how many examples hypothesis tries: the same few each time, or DEEP_EXAMPLES others."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ IS_SEARCH = "DEEP_EXAMPLES" in os.environ
 
 
 def examples(usual: int) -> int:
-    """Return how many, which are ``usual`` ones if nobody searches for others."""
+    """Return the number of examples of one test; at least ``usual``."""
     return max(usual, int(os.environ.get("DEEP_EXAMPLES", "0")))

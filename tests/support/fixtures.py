@@ -1,56 +1,72 @@
-"""The fixtures of the tests that see the whole server from outside: servers, clients, and directories to watch."""
+"""Fixtures of the tests that see a whole server from outside: servers, clients, directories."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
 from support.client import Client, Contract
+from support.relay import Relay
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+StartServer: TypeAlias = Callable[..., ServerProcess]
+"""Starts a server; see ``servers``."""
 
-    from support.relay import Relay
+Connect: TypeAlias = Callable[..., Client]
+"""Connects to a server, or to a relay in front of one; takes the options of ``Client``."""
 
 CREDENTIALS = S3Server("any", "").environment()
-"""The keys that all test stores know."""
+"""The keys that all test stores accept."""
 
 TROUBLE = ("Traceback", "watch.failed", "Unhandled")
-# grpcio prints this by itself when a call is cancelled before its handler has begun, as at a stop.
+"""Texts that no log may have."""
+
+# grpcio prints this when a call is cancelled before its handler has begun, as at a stop.
 CANCELLED = re.compile(
-    r"^Traceback \(most recent call last\):\n +File \"src/python/grpcio/[^\n]*_schedule_rpc_coro\n"
+    r"^Traceback \(most recent call last\):\n"
+    r" +File \"src/python/grpcio/[^\n]*_schedule_rpc_coro\n"
     r"asyncio\.exceptions\.CancelledError\n",
     re.MULTILINE,
 )
-"""What must not stand in any log."""
 
 
 @pytest.fixture(scope="session")
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
-    """Compile the contract."""
     return Contract(tmp_path_factory.mktemp("proto"))
 
 
 @contextmanager
 def servers(
     factory: pytest.TempPathFactory, make: Callable[..., ServerProcess] = ServerProcess
-) -> Iterator[Callable[..., ServerProcess]]:
-    """Provide what starts a server, made as ``ServerProcess`` is; at the end all are stopped, and none may have logged a traceback."""
+) -> Iterator[StartServer]:
+    """Provide a function that starts servers; at the end all are stopped, and logs checked.
+
+    The function takes flags, the ``directory`` for log and state, ``environment`` and
+    ``launcher``, see ``ServerProcess``. With ``tokens`` (``"alice:one bob:two"``) the server asks
+    for a token, and the first of them is used for its HTTP port.
+    """
     with ExitStack() as stack:
 
         def start(
             *flags: str,
             directory: Path | None = None,
+            tokens: str = "",
             environment: Mapping[str, str] = CREDENTIALS,
             launcher: tuple[str, ...] = (),
         ) -> ServerProcess:
-            server = make(directory or factory.mktemp("server"), flags, environment, launcher)
+            directory = directory or factory.mktemp("server")
+            if tokens:
+                file = directory / "tokens"
+                file.write_text("".join(f"{line}\n" for line in tokens.split()))
+                flags = ("--token-file", str(file), *flags)
+            server = make(directory, flags, environment, launcher)
+            server.token = tokens.partition(" ")[0].partition(":")[2]
             stack.callback(stop_clean, server)
             return server.listening()
 
@@ -58,24 +74,21 @@ def servers(
 
 
 @pytest.fixture(scope="module")
-def start_server(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[..., ServerProcess]]:
-    """Return what starts a server of its own for a test or a module; it takes flags, the directory for log and state, and variables."""
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start servers that end with the module."""
     with servers(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Start the server that tests share; each takes a name and a directory of its own."""
+    """Start the server that tests share; each uses a name and a directory of its own."""
     with servers(tmp_path_factory) as start:
         yield start()
 
 
 @pytest.fixture
-def connect(contract: Contract) -> Iterator[Callable[..., Client]]:
-    """Return what connects a client to a server, or to a relay in front of one; it is disconnected after the test."""
+def connect(contract: Contract) -> Iterator[Connect]:
     with ExitStack() as stack:
 
         def connect_to(server: ServerProcess | Relay, **options: Any) -> Client:  # noqa: ANN401 - those of Client
@@ -87,14 +100,14 @@ def connect(contract: Contract) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def client(server: ServerProcess, connect: Callable[..., Client]) -> Client:
+def client(server: ServerProcess, connect: Connect) -> Client:
     """Connect to the module's server."""
     return connect(server)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return an empty directory to watch."""
+    """Make an empty directory to watch."""
     path = tmp_path / "root"
     path.mkdir()
     return path

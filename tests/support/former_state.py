@@ -29,12 +29,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from support.client import Client, Event, wait_until
+from support.events import told
+from support.server import ServerProcess
+
 ARCHIVES = Path(__file__).parents[1] / "fixtures" / "state-0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
 class FormerState:
-    """A state directory of 0.1.0, and what has to come of it.
+    """A state directory of 0.1.0, and what the server must make of it.
 
     Attributes:
         name: Name of the event source.
@@ -42,7 +46,7 @@ class FormerState:
         config: The configuration to connect with now.
         uid: First part of every event id.
         next_seq: Sequence number of the next change.
-        payloads: What has to be delivered first, byte for byte, in this order; may be empty.
+        payloads: Payloads to deliver first, in this order and byte for byte; may be empty.
         objects: Objects in the bucket, each as the arguments of ``put`` of the simulated store.
     """
 
@@ -57,6 +61,52 @@ class FormerState:
     def next_ids(self, count: int) -> list[str]:
         """Return the ids of the next changes, which show that the state was not begun anew."""
         return [f"{self.uid}-{seq}" for seq in range(self.next_seq, self.next_seq + count)]
+
+
+SCANS = 2
+"""Complete scans after which an event that nothing caused would have been reported."""
+
+
+class Reopened:
+    """A former state that a server has opened, and the stream that is connected to it.
+
+    Args:
+        former: The state.
+        server: The only server that uses it, and that serves nothing else.
+        client: A client of the server.
+    """
+
+    def __init__(self, former: FormerState, server: ServerProcess, client: Client) -> None:
+        self.server = server
+        self._former = former
+        self._watch = former.config.get("id", former.name)
+        self.stream = client.watch(former.name, former.config)
+
+    def check_quiet(self, changes: int = 0) -> None:
+        """Wait for some scans: only pending payloads and this many changes are reported."""
+        before = self._scans()
+        wait_until(lambda: self._scans() >= before + SCANS, "the place was scanned")
+        former, payloads = self._former, self.stream.payloads
+        assert payloads[: len(former.payloads)] == former.payloads
+        assert len(self._changes()) == changes, self.stream.events
+        assert not self.server.logged("state.damaged")
+
+    def check_reported(self, *expected: tuple[str, str]) -> None:
+        """Wait for changes, given as type and path; no other is reported."""
+        self.stream.wait_for(lambda _: len(self._changes()) >= len(expected))
+        self.check_quiet(len(expected))
+        changes = self._changes()
+        assert told(changes) == sorted(expected)
+        assert [event["id"] for event in changes] == self._former.next_ids(len(expected))
+
+    def _changes(self) -> list[Event]:
+        """Return the events after the pending payloads, out of their batches."""
+        batches = self.stream.events[len(self._former.payloads) :]
+        return [event for batch in batches for event in batch.get("events", [batch])]
+
+    def _scans(self) -> int:
+        scans: int = self.server.watches()[self._watch]["scans"]
+        return scans
 
 
 def restore(title: str, directory: Path) -> FormerState:

@@ -1,4 +1,7 @@
-"""A client that speaks HTTP/2 frame by frame, and so can do what no gRPC library would: withhold, flood, and send what is no call."""
+"""A client that speaks HTTP/2 frame by frame, and so can do what gRPC libraries do not.
+
+It withholds window updates, floods, and sends requests that are malformed.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import contextlib
 import select
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
+    Event,
     PingAckReceived,
     ResponseReceived,
     StreamEnded,
@@ -23,30 +28,23 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from support.client import DEADLINE_S
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from h2.events import Event
-
-    from support.client import Contract
+from support.client import DEADLINE_S, Contract
 
 BUFFER_BYTES = 65_536
 PREFIX_BYTES = 5
-"""Before each message: whether it is compressed, one byte, and its length, four."""
+"""Bytes before each message of gRPC: one compression flag, and four of its length."""
 
 PING_DATA = b"anybody?"
 GRPC = "application/grpc"
 
 
 def framed(message: bytes, *, length: int | None = None, is_compressed: bool = False) -> bytes:
-    """Return a message with the prefix that gRPC puts before it.
+    """Return a message with its prefix.
 
     Args:
-        message: Its bytes.
-        length: What the prefix says of them; None for the truth.
-        is_compressed: Likewise.
+        message: The message.
+        length: Length in the prefix; None for the true one.
+        is_compressed: Compression flag in the prefix.
     """
     return (
         bytes([is_compressed])
@@ -56,15 +54,12 @@ def framed(message: bytes, *, length: int | None = None, is_compressed: bool = F
 
 
 class RawStream:
-    """What has come on one HTTP/2 stream.
-
-    Args:
-        number: Its identifier.
+    """What was received on one HTTP/2 stream.
 
     Attributes:
-        number: Likewise.
-        headers: Of the answer, and its trailers.
-        data: Its body.
+        number: Its identifier.
+        headers: Headers and trailers of the answer.
+        data: Body of the answer.
         is_over: Whether the server has ended or reset it, or the connection is gone.
     """
 
@@ -76,11 +71,16 @@ class RawStream:
 
     @property
     def status(self) -> str:
-        """The number of the gRPC status, or nothing."""
+        """The number of the gRPC status; empty before there is one."""
         return self.headers.get("grpc-status", "")
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has answered with headers."""
+        return ":status" in self.headers
+
     def messages(self) -> list[bytes]:
-        """Return the whole messages of the body, in order."""
+        """Return the complete messages of the body, in order."""
         found, start = [], 0
         while start + PREFIX_BYTES <= len(self.data):
             end = (
@@ -96,17 +96,18 @@ class RawStream:
 
 
 class RawClient:
-    """One connection, served by a thread of its own, which also answers pings; use it as a context manager.
+    """One connection; its thread answers the server's pings. Use it as a context manager.
 
     Args:
         address: ``host:port``.
-        contract: What is asked for.
-        is_acknowledging: Whether to tell the server that what it sent was read; if not, it may send no more than the window.
-        window_bytes: How much that is on each stream at first; None for 64 KiB.
+        contract: The contract to speak.
+        is_acknowledging: Whether to send window updates for received data; without, the server may
+            send no more than the initial window.
+        window_bytes: Initial window of a stream; None for 64 KiB.
 
     Attributes:
         is_closed: Whether the server has closed the connection.
-        pongs: How many pings it has answered.
+        pongs: Number of pings that it has answered.
     """
 
     def __init__(
@@ -136,21 +137,20 @@ class RawClient:
         self._thread.start()
 
     def __enter__(self) -> Self:
-        """Return the client."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection without a word."""
-        # It may be closed already; and it is the thread that waits for it.
+        """Close the connection without GOAWAY."""
+        # It may be closed already. The thread is waiting for it.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(DEADLINE_S)
         for one in (self._socket, self._wake, self._waker):
             one.close()
 
-    def start(self, name: str, config: str, **metadata: str) -> RawStream:
-        """Ask for an event source."""
-        return self.post(framed(self._contract.request(name, config.encode())), metadata=metadata)
+    def start(self, name: str, config: str | dict[str, Any], **metadata: str) -> RawStream:
+        """Start an event source."""
+        return self.post(framed(self._contract.request(name, config)), metadata=metadata)
 
     def post(
         self,
@@ -161,14 +161,14 @@ class RawClient:
         metadata: Mapping[str, str] = MappingProxyType({}),
         is_whole: bool = True,
     ) -> RawStream:
-        """Send one request, and return what will hold the answer.
+        """Send one request, and return the stream of its answer.
 
         Args:
-            body: All of it; less than 64 KiB.
-            path: Of the method; empty for the contract's.
-            content_type: Of the body.
-            is_whole: Whether to say that this is all.
-            metadata: Of the call.
+            body: Less than 64 KiB.
+            path: Path of the method; empty for the contract's.
+            content_type: Content type of the body.
+            metadata: Metadata of the call.
+            is_whole: Whether to end the stream after the body.
         """
         with self._news:
             stream = self._post(
@@ -179,21 +179,21 @@ class RawClient:
         return stream
 
     def reset(self, stream: RawStream) -> None:
-        """Take a request back."""
+        """Cancel a request."""
         with self._news:
             self._http.reset_stream(stream.number, ErrorCodes.CANCEL)
         self._waker.send(b"1")
 
     def flood_pings(self, count: int) -> None:
-        """Send so many pings at once."""
+        """Send a number of pings at once."""
         with self._news:
             for _ in range(count):
                 self._http.ping(PING_DATA)
         self._waker.send(b"1")
 
-    def flood_resets(self, name: str, config: str, count: int) -> None:
-        """Ask so many times for an event source, and take it back at once; end early if the server has closed the connection."""
-        body = framed(self._contract.request(name, config.encode()))
+    def flood_resets(self, name: str, config: str | dict[str, Any], count: int) -> None:
+        """Start and cancel an event source a number of times, until the server disconnects."""
+        body = framed(self._contract.request(name, config))
         for _ in range(count):
             self.wait_until(
                 lambda: self.is_closed or self._http.outbound_flow_control_window >= len(body),
@@ -207,9 +207,17 @@ class RawClient:
             self._waker.send(b"1")
 
     def wait_until(self, is_met: Callable[[], bool], what: str) -> None:
-        """Wait until what has come satisfies a condition."""
+        """Wait for a condition, which is checked whenever something was received."""
         with self._news:
             assert self._news.wait_for(is_met, DEADLINE_S), f"waited {DEADLINE_S} s until {what}"
+
+    def wait_ready(self, *streams: RawStream) -> None:
+        """Wait until the server has answered requests with headers."""
+        self.wait_until(lambda: all(one.is_ready for one in streams), "the streams are ready")
+
+    def wait_over(self, *streams: RawStream) -> None:
+        """Wait until streams have ended."""
+        self.wait_until(lambda: all(one.is_over for one in streams), "the streams are over")
 
     def _post(
         self,
@@ -238,7 +246,7 @@ class RawClient:
         return RawStream(number)
 
     def _run(self) -> None:
-        # The server may cut the connection, or say what is no HTTP/2 after a mistake of ours: both are its right.
+        # After malformed frames the server may cut the connection, or send what is no HTTP/2.
         with contextlib.suppress(OSError, ProtocolError):
             while self._exchange():
                 pass
@@ -249,7 +257,7 @@ class RawClient:
             self._news.notify_all()
 
     def _exchange(self) -> bool:
-        """Send and receive what there is, once there is something; tell whether the connection lives."""
+        """Send and receive what there is; return whether the connection is open."""
         with self._news:
             self._outgoing += self._http.data_to_send()
         readable, writable, _ = select.select(

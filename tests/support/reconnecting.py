@@ -1,42 +1,38 @@
-"""A client that connects again and again as the Argo Events client does. Imports no watcher.
+"""A client that reconnects as the client of Argo Events does. Imports no watcher.
 
-It sends name and configuration and knows nothing of where it was. The first connection is made a tick after the start. Whatever goes
-wrong, and also the end of a stream, closes the connection, and the next tick makes another, for ever. One thread receives and records.
+It sends name and configuration, and keeps no position. The first connection is made a tick after
+the start. Any error, and the end of a stream, closes the connection; the next tick opens another.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import grpc
 
-from support.client import Ending, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.client import Contract
+from support.client import Contract, Ending, Event, bearer, wait_until
 
 TICK_S = 5.0
 PAUSE_S = 0.1
-"""Between two looks at what has come, all of which may be looked at."""
+"""Pause between two looks at all records."""
 
 RECEIVE_BYTES = 4 * 1024 * 1024
 
 OPTIONS = (
     ("grpc.max_receive_message_length", RECEIVE_BYTES),
-    # Or a new channel would go on with the connection, and with the backoff, of the one before.
+    # Without it a new channel would inherit connection and backoff of the one before.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 class Record(NamedTuple):
-    """One event as it came.
+    """One received event.
 
     Attributes:
-        connection: The number of the connection, from 1; one that failed has a number, too.
-        payload: Its bytes.
+        connection: Number of the connection, from 1; failed ones count.
+        payload: Its payload.
     """
 
     connection: int
@@ -48,23 +44,23 @@ class ReconnectingClient:
 
     Args:
         address: ``host:port``.
-        contract: What is spoken.
-        name: Of the event source.
+        contract: The contract to speak.
+        name: Name of the event source.
         config: Its configuration.
-        token: Sent as a bearer token; empty for none.
-        tick_s: Seconds between two connections, at most.
+        token: Bearer token; empty for none.
+        tick_s: Most seconds between two connections.
 
     Attributes:
-        records: What has come, in order.
-        endings: How each connection ended.
+        records: Received events, in order.
+        endings: Status with which each connection ended.
     """
 
-    def __init__(  # noqa: PLR0913 - what its user configures
+    def __init__(
         self,
         address: str,
         contract: Contract,
         name: str,
-        config: str,
+        config: str | Event,
         *,
         token: str = "",
         tick_s: float = TICK_S,
@@ -73,48 +69,43 @@ class ReconnectingClient:
         self.endings: list[Ending] = []
         self._address = address
         self._contract = contract
-        self._request = contract.request(name, config.encode())
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._request = contract.request(name, config)
+        self._metadata = bearer(token)
         self._tick_s = tick_s
         self._is_over = threading.Event()
         self._call: Any = None
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
-        """Begin."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, and disconnect."""
         self._is_over.set()
         self.leave()
         self._thread.join()
 
     def leave(self) -> None:
-        """Cancel the call, if there is one; the next tick makes another connection."""
+        """Cancel the call, if there is one; the next tick opens another connection."""
         if self._call is not None:
             self._call.cancel()
 
     def connections(self) -> list[list[bytes]]:
-        """Return what came on each connection, without those on which nothing did."""
+        """Return the payloads of each connection that had any."""
         found: dict[int, list[bytes]] = {}
         for connection, payload in list(self.records):
             found.setdefault(connection, []).append(payload)
         return list(found.values())
 
     def wait_more(self, count: int) -> None:
-        """Wait until so many more events have come."""
+        """Wait for a number of further events."""
         end = len(self.records) + count
         self.wait_for(lambda: len(self.records) >= end, f"{count} more events have come")
 
     def wait_for(self, is_met: Callable[[], bool], what: str) -> None:
-        """Wait until something is so; how the connections ended is told if it is not."""
-        wait_until(
-            is_met,
-            f"{what}; {len(self.records)} records, last {self.records[-3:]}, endings {self.endings[-3:]}",
-            pause_s=PAUSE_S,
-        )
+        """Wait for a condition; a failure names the last records and endings."""
+        seen = f"{len(self.records)} records, last {self.records[-3:]}"
+        wait_until(is_met, f"{what}; {seen}, endings {self.endings[-3:]}", pause_s=PAUSE_S)
 
     def _run(self) -> None:
         while not self._is_over.wait(self._tick_s):

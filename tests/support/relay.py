@@ -1,4 +1,4 @@
-"""A relay in front of a server: stopping it makes the server unreachable, and freezing it leaves both sides without a sign of that."""
+"""A TCP relay in front of a server, which can cut connections or let them hang."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import contextlib
 import select
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
+from typing import Self
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUFFER_BYTES = 65_536
 
 
 class Relay:
-    """Passes TCP connections on, from a port of its own; use it as a context manager.
+    """Forwards TCP connections from a port of its own; use it as a context manager.
 
     Args:
         target: URL of the server.
 
     Attributes:
-        url: What clients use in its place.
-        address: Likewise, as ``host:port``.
+        url: URL of the relay.
+        address: Address of the relay, ``host:port``.
     """
 
     def __init__(self, target: str) -> None:
@@ -39,16 +37,14 @@ class Relay:
         self.address = ""
 
     def __enter__(self) -> Self:
-        """Start."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
         self.stop()
 
     def start(self) -> None:
-        """Listen, always on the same port."""
+        """Listen; after ``stop`` on the same port again."""
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
         self.address = f"127.0.0.1:{self._port}"
@@ -64,13 +60,13 @@ class Relay:
         while self._threads:
             with self._lock:
                 for open_socket in self._sockets:
-                    # It is another thread that waits for it, and closes it then.
+                    # The thread that waits for it closes it.
                     with contextlib.suppress(OSError):
                         open_socket.shutdown(socket.SHUT_RDWR)
             self._threads.pop(0).join()
 
     def freeze(self) -> None:
-        """Pass nothing on any more, neither bytes nor that one side has closed; all connections stay until ``stop``."""
+        """Forward nothing any more, neither bytes nor a close; connections stay until ``stop``."""
         self._is_frozen = True
 
     def _accept(self, listener: socket.socket) -> None:
@@ -105,7 +101,7 @@ class Relay:
 
     @contextlib.contextmanager
     def _closing(self, one: socket.socket) -> Iterator[None]:
-        """Close a socket at the end; until then it is among those that are cut."""
+        """Close a socket at the end; until then ``stop`` cuts it."""
         try:
             yield
         finally:

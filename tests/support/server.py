@@ -1,4 +1,7 @@
-"""Runs ``watcher serve`` as a process and looks at it from outside: address, log, status, resources. Imports no watcher."""
+"""Runs ``watcher serve`` as a process and observes it from outside. Imports no watcher.
+
+This is the only way in which tests and benchmarks start a server.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,23 @@ import json
 import os
 import subprocess
 import sys
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+from signal import Signals
+from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from support.client import DEADLINE_S, wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-    from signal import Signals
+# A parent that ignores signals (nohup, a shell without job control) would hand that down.
+RESET_SIGNALS = ("env", "--default-signal=HUP,INT,TERM")
+WATCHER = (*RESET_SIGNALS, sys.executable, "-W", "error", "-m", "watcher")
 
-# Signals that whoever runs the tests ignores (nohup, a shell without job control) would be ignored here too. Warnings are errors.
-COMMAND = [
-    "env",
-    "--default-signal=HUP,INT,TERM",
-    sys.executable,
-    "-W",
-    "error",
-    "-m",
-    "watcher",
-    "serve",
-]
-# What the machine has configured for AWS stays out of the tests.
+# The machine's own AWS configuration stays out of the tests.
 ALONE = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
@@ -36,12 +33,12 @@ ALONE = {
 }
 MEMORY_LINE, PEAK_LINE = "VmRSS:", "VmHWM:"
 
-CONFIRM_PAUSE_S = 0.2
-"""Between two looks for what happens once a second."""
+SLOW_PAUSE_S = 0.2
+"""Pause between two looks at what happens about once a second."""
 
 
 class Resources(NamedTuple):
-    """What a process holds."""
+    """The threads, descriptors and resident bytes of a process."""
 
     threads: int
     descriptors: int
@@ -49,23 +46,37 @@ class Resources(NamedTuple):
 
 
 SLACK = Resources(threads=8, descriptors=16, memory_bytes=16 * 1024 * 1024)
-"""How much more a server may hold after the same work another time: sizes of pools and arenas, nothing that grows with the work."""
+"""Growth that is no leak when the same work is done again: pools and arenas."""
+
+
+class Answer(NamedTuple):
+    """An answer of the HTTP port."""
+
+    status: int
+    text: str
+    headers: Message
+
+
+def clean_environment(*more: str) -> dict[str, str]:
+    """Return this process's environment without variables of AWS, watcher and other prefixes."""
+    prefixes = ("AWS_", "WATCHER_", *more)
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 class ServerProcess:
     """One ``watcher serve`` on free ports of 127.0.0.1.
 
     Args:
-        directory: Gets the log, and the state unless a flag names another.
-        flags: Added to the command line.
-        environment: Of the process, beside PATH and HOME.
-        launcher: A command that replaces itself by the one that follows it: what runs the server with other rights or limits.
+        directory: Gets the log, and the state unless a flag names another directory.
+        flags: Appended to the command line.
+        environment: Added to the variables of the process.
+        launcher: A command that executes the command after it with other rights or limits.
 
     Attributes:
         state: The state directory.
-        address: Where it serves gRPC.
-        http: Where it serves HTTP, as a URL.
-        token: Shown there; empty for none.
+        address: Address of the gRPC port.
+        http: URL of the HTTP port.
+        token: Bearer token for the HTTP port; empty for none.
         process: The process.
     """
 
@@ -78,17 +89,8 @@ class ServerProcess:
     ) -> None:
         self.state = directory / "state"
         self.log_file = directory / "server.log"
-        flags = (
-            "--listen",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-            "--state",
-            str(self.state),
-            "--log-format",
-            "json",
-            *flags,
-        )
+        ports = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        flags = (*ports, "--state", str(self.state), "--log-format", "json", *flags)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self.process = self._run(launcher, flags, ALONE | dict(environment or {}), log)
@@ -103,15 +105,11 @@ class ServerProcess:
         environment: Mapping[str, str],
         log: IO[bytes],
     ) -> subprocess.Popen[bytes]:
-        """Start the process; what runs the server elsewhere, as in a container, has a way of its own."""
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "WATCHER_"))
-        }
-        command = [*launcher, *COMMAND, *flags]
+        """Start the process; a subclass starts it elsewhere, as in a container."""
+        command = [*launcher, *WATCHER, "serve", *flags]
+        variables = clean_environment() | dict(environment)
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean | dict(environment)
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
         )
 
     def listening(self) -> ServerProcess:
@@ -127,67 +125,89 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """What it has written so far, on standard output and standard error."""
         with self.log_file.open("rb") as file:
             file.seek(self._log_start)
             return file.read().decode()
 
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        """Return the complete log lines of one kind."""
+    def lines(self, event: str, **values: object) -> list[dict[str, Any]]:
+        """Return the complete log lines of an event that have these values."""
         lines = [
             json.loads(line)
             for line in self.log.splitlines(keepends=True)
             if line.startswith("{") and line.endswith("\n")
         ]
-        return [line for line in lines if line["event"] == event]
+        wanted = {"event": event, **values}.items()
+        return [line for line in lines if all(line.get(key) == value for key, value in wanted)]
 
     def logged(self, event: str) -> bool:
-        """Tell whether a log line of one kind is there."""
         return bool(self.lines(event))
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Return status and body of a page of the HTTP port."""
+    def ask(
+        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request to the HTTP port: POST with a body, GET without."""
+        request = Request(self.http + path, body, dict(headers or {}))
         try:
-            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-            with urlopen(Request(self.http + path, headers=headers), timeout=DEADLINE_S) as answer:  # noqa: S310 - our own server
-                return answer.status, answer.read().decode()
+            with urlopen(request, timeout=DEADLINE_S) as answer:
+                return Answer(answer.status, answer.read().decode(), answer.headers)
         except HTTPError as error:
             with error:
-                return error.code, error.read().decode()
+                return Answer(error.code, error.read().decode(), error.headers)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of a page."""
+        return self.ask(path, headers=_authorization(self.token))[:2]
 
     def post(self, path: str, body: object, token: str = "") -> tuple[int, dict[str, Any]]:
-        """Post bytes, or an object as JSON, to the HTTP port, and return status and JSON of the answer."""
+        """Post bytes, or an object as JSON; return status and JSON of the answer."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = Request(self.http + path, data=data, headers=headers, method="POST")  # noqa: S310 - our own server
-        try:
-            with urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - likewise
-                return answer.status, json.load(answer)
-        except HTTPError as error:
-            with error:
-                return error.code, json.load(error)
+        answer = self.ask(path, data, _authorization(token))
+        return answer.status, json.loads(answer.text)
+
+    def status(self) -> dict[str, Any]:
+        """Return ``/status.json``."""
+        found: dict[str, Any] = json.loads(self.get("/status.json")[1])
+        return found
 
     def watches(self) -> dict[str, dict[str, Any]]:
         """Return the status of the running watches by name."""
-        return {
-            watch["name"]: watch for watch in json.loads(self.get("/status.json")[1])["watches"]
-        }
+        return {watch["name"]: watch for watch in self.status()["watches"]}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples that have these labels."""
+        values = [
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics")[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert values, f"there is no metric {name} {labels}"
+        return sum(values)
 
     def confirmed_seq(self, name: str) -> int:
-        """Return a sequence number up to which a watch has confirmed everything; it may have confirmed more."""
-        # Looked at first, since it grows between the two looks.
+        """Return a sequence number up to which all is confirmed; more may be."""
+        # Read first, since it grows between the two requests.
         next_seq: int = self.watches()[name]["next_seq"]
         unconfirmed: int = self.watches()[name]["unconfirmed"]
         return next_seq - 1 - unconfirmed
 
     def wait_confirmed(self, name: str, seq: int) -> int:
-        """Wait until a watch has confirmed everything up to a sequence number, and return ``confirmed_seq`` then."""
+        """Wait until all up to a sequence number is confirmed; return ``confirmed_seq``."""
         wait_until(
             lambda: self.confirmed_seq(name) >= seq,
             f"watch {name} has confirmed {seq}",
-            pause_s=CONFIRM_PAUSE_S,
+            pause_s=SLOW_PAUSE_S,
         )
         return self.confirmed_seq(name)
+
+    def wait_all_confirmed(self) -> None:
+        """Wait until no running watch has unconfirmed events."""
+        wait_until(
+            lambda: not any(watch["unconfirmed"] for watch in self.watches().values()),
+            "all is confirmed",
+            pause_s=SLOW_PAUSE_S,
+        )
 
     def wait_watch(self, name: str, **values: object) -> None:
         """Wait until the status of a watch has these values."""
@@ -198,16 +218,27 @@ class ServerProcess:
 
         wait_until(has_them, f"watch {name} has {values}; it has {self.watches().get(name)}")
 
-    def wait_streams(self, count: int, deadline_s: float = DEADLINE_S) -> None:
-        """Wait until the server has so many streams, whoever has opened them."""
-        wanted = f"\nwatcher_streams {float(count)}\n"
+    def wait_reason(self, name: str, key: str, text: str) -> None:
+        """Wait until a text of a watch's status (``error``, ``degraded``) contains another."""
         wait_until(
-            lambda: wanted in self.get("/metrics")[1], f"the server has {count} streams", deadline_s
+            lambda: text in self.watches()[name][key],
+            f"{key} of {name} has {text!r}; it is {self.watches()[name][key]!r}",
+        )
+
+    def wait_streams(self, count: int, deadline_s: float = DEADLINE_S) -> None:
+        """Wait until the server has a number of streams, of all principals."""
+        wait_until(
+            lambda: self.metric("watcher_streams") == count,
+            f"the server has {count} streams",
+            deadline_s,
         )
 
     def wait_no_watches(self) -> None:
-        """Wait until all watches have stopped."""
         wait_until(lambda: not self.watches(), "no watch runs")
+
+    def wait_logged(self, event: str, count: int = 1) -> None:
+        """Wait until an event was logged a number of times."""
+        wait_until(lambda: len(self.lines(event)) >= count, f"{event} is logged")
 
     def resources(self) -> Resources:
         """Return what the process holds now."""
@@ -219,7 +250,7 @@ class ServerProcess:
         )
 
     def peak_bytes(self) -> int:
-        """Return how much memory the process has held at most since its start."""
+        """Return the peak of the process's resident memory."""
         return self._memory_bytes(PEAK_LINE)
 
     def _memory_bytes(self, name: str) -> int:
@@ -227,20 +258,19 @@ class ServerProcess:
             return 1024 * next(int(line.split()[1]) for line in status if line.startswith(name))
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """End it by SIGKILL, as a power failure would."""
         self.process.kill()
         self.process.wait()
 
     def signal(self, number: Signals) -> None:
-        """Send a signal."""
         self.process.send_signal(number)
 
     def wait(self, deadline_s: float = DEADLINE_S) -> int:
-        """Wait until it has ended, and return its exit code; a negative one is a signal's number."""
+        """Wait until it has ended; return its exit code, negative for a signal."""
         return self.process.wait(deadline_s)
 
     def stop(self) -> int:
-        """End it in an orderly way, and return its exit code."""
+        """End it by SIGTERM, and return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -248,3 +278,7 @@ class ServerProcess:
             finally:
                 self.kill()
         return self.process.returncode
+
+
+def _authorization(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -65,7 +65,7 @@ class S3Server:
     name: str
     endpoint_url: str
     access_key: str = "testkey"
-    secret_key: str = "testsecret"  # noqa: S105 - not a secret
+    secret_key: str = "testsecret"
     attempts: int = 1
 
     def client(self) -> S3Client:

@@ -120,7 +120,7 @@ class _Shuffled:
     is_sorted = False
 
     def __init__(self, view: _SyntheticView, seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311 - only shuffles
+        chance = random.Random(seed)
         self._view = view
         self._step = chance.randrange(1, len(view) + 1)
         while math.gcd(self._step, len(view)) != 1:

@@ -1,55 +1,50 @@
-"""Names the fixtures of the tests that abuse a server: one of its own for each, and what holds it to its promises meanwhile."""
+"""Fixtures of the tests that abuse a server of their own while others must be served."""
 
 from __future__ import annotations
 
 import resource
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
 
 import pytest
 
 from support.fixtures import client, connect, contract, name, root, servers, start_server
 from support.neighbours import held, ordinary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
-    from support.server import Resources, ServerProcess
+from support.server import ServerProcess
 
 __all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root", "start_server"]
 
+Abuse: TypeAlias = Callable[[int], AbstractContextManager[None]]
+"""A context in which a server is abused; takes the megabytes that this may cost it."""
+
+MB = 1 << 20
 MANY = 10_000
 GRPC_SHARE = 0.6
-"""What the server lets clients of gRPC have of its descriptors is a little more."""
+"""Clients per descriptor of the server, which gives gRPC a little more than this share."""
 
 FEW_DESCRIPTORS = 5000
 
 PATIENCE_S = 45.0
-"""In so long everyone is served, to whom nobody has done anything; a machine may be slow."""
+"""Seconds in which an ordinary client is served; it takes about one, and a machine may be slow."""
+
+FLAGS = ("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def many() -> int:
-    """Take as many descriptors as there are; return how many clients there can be at once: ten thousand, unless there are too few."""
+    """Raise the limit of descriptors; return how many clients it allows, at most ten thousand."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert most >= FEW_DESCRIPTORS, (
-        f"these tests need {FEW_DESCRIPTORS} file descriptors, the limit is {most} (ulimit -Hn)"
-    )
+    assert most >= FEW_DESCRIPTORS, f"ulimit -Hn is {most}; these tests need {FEW_DESCRIPTORS}"
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return min(MANY, int(most * GRPC_SHARE))
 
 
-FLAGS = ("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
-"""Of a server that soon confirms, lets watches go after a second, and has room for ten thousand streams and some more."""
-
-
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Start a server that asks for no token."""
     with servers(tmp_path_factory) as start:
         yield start(*FLAGS)
 
@@ -58,10 +53,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def abuse(
     server: ServerProcess,
     ordinary: Callable[[], None],
-    held: Resources,  # noqa: ARG001 - looks at the server afterwards
+    held: None,  # noqa: ARG001 - looks at the server afterwards
     record_property: Callable[[str, object], None],
-) -> Callable[[int], AbstractContextManager[None]]:
-    """Return a context in which a server is abused: others are served throughout, and that costs no more memory than the bytes allowed."""
+) -> Abuse:
+    """Return a context that serves others throughout, and bounds the memory that abuse costs."""
     one_at_a_time = threading.Lock()
 
     def serve_other() -> float:
@@ -78,22 +73,22 @@ def abuse(
         return slowest_s
 
     @contextmanager
-    def context(most_bytes: int) -> Iterator[None]:
+    def context(most_mb: int) -> Iterator[None]:
         before_bytes = server.resources().memory_bytes
         over = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             others = pool.submit(serve_others, over)
             try:
                 yield
-                # At least once while all is there that the abuse has brought.
+                # At least once at the height of the abuse.
                 serve_other()
             finally:
                 over.set()
             slowest_s = others.result()
             record_property("slowest_s", round(slowest_s, 2))
-        taken_bytes = server.peak_bytes() - before_bytes
-        record_property("taken_mb", taken_bytes >> 20)
-        assert taken_bytes <= most_bytes
+        cost_mb = (server.peak_bytes() - before_bytes) / MB
+        record_property("cost_mb", round(cost_mb))
+        assert cost_mb <= most_mb
         assert slowest_s <= PATIENCE_S
 
     return context

@@ -1,50 +1,45 @@
-"""Many connections in one process, which say what no library would say."""
+"""Many connections in one process, each of which sends what no library would."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
-from support.client import DEADLINE_S
+from support.client import DEADLINE_S, wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
+BUFFER_BYTES = 1 << 16
 SETTINGS_ACKNOWLEDGED = bytes.fromhex("000000 04 01 00000000")
 
 
 def greeting() -> bytes:
-    """Return what a client of HTTP/2 says first."""
+    """Return the connection preface of an HTTP/2 client (RFC 9113, section 3.4)."""
     connection = H2Connection(H2Configuration())
     connection.initiate_connection()
     return connection.data_to_send()
 
 
-def asked(
+def call_at_once(
     member: socket.socket, path: str, body: bytes, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Greet, send a request at once, and return headers and trailers of the answer; what the server says of itself is not acknowledged."""
+    """Send preface and request without waiting for, or acknowledging, the server's settings.
+
+    Returns:
+        Headers and trailers of the answer.
+    """
     connection = H2Connection(H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
-    headers = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": path,
-        ":authority": "watcher",
-        "te": "trailers",
-    }
-    connection.send_headers(
-        1, list((headers | {"content-type": "application/grpc"} | dict(metadata)).items())
-    )
+    headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "watcher"}
+    headers |= {"te": "trailers", "content-type": "application/grpc", **metadata}
+    connection.send_headers(1, list(headers.items()))
     connection.send_data(1, body, end_stream=True)
-    say(member, connection.data_to_send())
+    send(member, connection.data_to_send())
     answer: dict[str, str] = {}
-    while data := member.recv(1 << 16):
+    while data := member.recv(BUFFER_BYTES):
         for event in connection.receive_data(data):
             if isinstance(event, ResponseReceived | TrailersReceived):
                 answer |= {str(key): str(value) for key, value in event.headers}
@@ -53,43 +48,61 @@ def asked(
     return answer
 
 
-def live_unbound(member: socket.socket) -> None:
-    """Greet, answer all but the server's settings, and return when the server has closed the connection."""
+def ignore_settings(member: socket.socket) -> None:
+    """Answer everything but the server's settings until it closes the connection."""
     connection = H2Connection(H2Configuration())
     connection.initiate_connection()
-    say(member, connection.data_to_send())
-    while data := member.recv(1 << 16):
+    send(member, connection.data_to_send())
+    while data := member.recv(BUFFER_BYTES):
         connection.receive_data(data)
-        # The library acknowledges by itself, each time with the same bytes.
-        say(member, connection.data_to_send().replace(SETTINGS_ACKNOWLEDGED, b""))
+        # The library acknowledges settings by itself, each time with the same bytes.
+        send(member, connection.data_to_send().replace(SETTINGS_ACKNOWLEDGED, b""))
 
 
 @contextmanager
 def crowd(address: str, count: int, first: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Provide so many connections, each of which has said something; some of them may have been turned away since."""
+    """Open connections, and send something on each; the server may close some of them again."""
     host, _, port = address.removeprefix("http://").rpartition(":")
     with ExitStack() as stack:
         members = []
         for _ in range(count):
             member = stack.enter_context(socket.create_connection((host, int(port)), DEADLINE_S))
             members.append(member)
-            say(member, first)
+            send(member, first)
         yield members
 
 
-def say(member: socket.socket, data: bytes) -> bool:
-    """Send all of something, and tell whether the server still takes it."""
+def send(member: socket.socket, data: bytes) -> bool:
+    """Send data, and return whether the connection is still open."""
     with suppress(ConnectionError):
         member.sendall(data)
         return True
     return False
 
 
-def has_gone(member: socket.socket) -> bool:
-    """Tell whether the server has closed a connection, after what it may have said on it."""
+def read_all(member: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection."""
+    received = b""
+    with suppress(ConnectionError):
+        while data := member.recv(BUFFER_BYTES):
+            received += data
+    return received
+
+
+def wait_gone(members: list[socket.socket], deadline_s: float) -> None:
+    """Wait until the server has closed all connections."""
+    wait_until(
+        lambda: all(_has_gone(member) for member in members),
+        "the server has closed the connections",
+        deadline_s,
+        pause_s=1.0,
+    )
+
+
+def _has_gone(member: socket.socket) -> bool:
     member.settimeout(0.0)
     try:
-        while member.recv(1 << 16):
+        while member.recv(BUFFER_BYTES):
             pass
     except BlockingIOError:
         return False

@@ -1,8 +1,8 @@
 """Configurations that are bombs: their cost is bounded, and only their senders wait."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,14 +10,12 @@ import pytest
 from grpc import StatusCode
 
 from support.client import Client
+from support.config import config
+from support.files import touch
+from system.abuse.conftest import Abuse
 from watcher.config.document import MAX_BYTES
 from watcher.config.schema import MAX_GLOB_CHARS, MAX_METADATA_BYTES
 
-Abuse = Callable[[int], AbstractContextManager[None]]
-
-pytestmark = pytest.mark.timeout(900)
-
-MB = 1 << 20
 TIMES = 6
 LEVELS = "abcdefghijklmnop"
 BOMBS = {
@@ -48,35 +46,33 @@ METADATA = {f"k{number}": "é" * 190 for number in range(10)}
 
 
 # PyYAML takes some 100 times the size of its text; two configurations are parsed at once.
-@pytest.mark.parametrize("kind", BOMBS)
-def test_bombs(abuse: Abuse, client: Client, name: str, kind: str) -> None:
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_bombs(abuse: Abuse, client: Client, name: str, text: str) -> None:
     """A configuration that is large, deep or slow to read is refused, however often it comes."""
-    assert len(BOMBS[kind]) <= MAX_BYTES
-    with abuse(16 * MB):
-        streams = [client.start(f"{name} {number}", BOMBS[kind]) for number in range(TIMES)]
+    assert len(text) <= MAX_BYTES
+    with abuse(16):
+        streams = [client.start(f"{name} {number}", text) for number in range(TIMES)]
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
 
 
 # Configuration and regular expressions: a few MB for each watch.
-@pytest.mark.parametrize("kind", SEARCHED)
-def test_globs(abuse: Abuse, client: Client, root: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize("piece", SEARCHED.values(), ids=SEARCHED)
+def test_globs(abuse: Abuse, client: Client, root: Path, name: str, piece: str) -> None:
     """Watches with the longest lists of the worst globs find their files, and others theirs."""
     deep = root
     for _ in range(DEPTH):
         deep /= "a" * 60
         deep.mkdir()
-    piece = SEARCHED[kind]
     longest = (piece * MAX_GLOB_CHARS)[: (MAX_GLOB_CHARS - 6) // len(piece) * len(piece)]
     exclude = [f"**/{longest}b{number}" for number in range(GLOBS)]
     configs = [
-        json.dumps({"directory": str(root), "id": f"{name} {number}", "exclude": exclude})
+        json.dumps(config(root, id=f"{name} {number}", exclude=exclude))
         for number in range(WATCHES)
     ]
     assert MAX_BYTES * 0.9 < len(configs[0]) <= MAX_BYTES
-    with abuse(48 * MB):
-        streams = [client.watch(name, config) for config in configs]
-        for number in range(FILES):
-            (deep / f"{'a' * 200}{number}.csv").touch()
+    with abuse(48):
+        streams = [client.watch(name, text) for text in configs]
+        touch(deep, FILES, "a" * 200 + "{}.csv")
         for stream in streams:
             stream.wait_count(FILES)
             stream.cancel()
@@ -87,10 +83,8 @@ def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> 
     """The largest metadata come with each of many events, and stay out of memory."""
     size = len(json.dumps(METADATA, ensure_ascii=False, separators=(",", ":")).encode())
     assert MAX_METADATA_BYTES * 0.9 < size <= MAX_METADATA_BYTES
-    config = {"directory": str(root), "metadata": METADATA}
-    with abuse(16 * MB):
-        stream = client.watch(name, json.dumps(config, ensure_ascii=False))
-        for number in range(1000):
-            (root / f"{number}").touch()
+    with abuse(16):
+        stream = client.watch(name, json.dumps(config(root, metadata=METADATA), ensure_ascii=False))
+        touch(root, 1000)
         assert all(event["metadata"] == METADATA for event in stream.wait_count(1000))
         stream.cancel()

@@ -1,22 +1,19 @@
-"""Names and configurations that want to steer a terminal or forge a line of a log: they are shown for what they are."""
+"""Names and configurations that would steer a terminal, or forge a line of a log, are escaped."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from support.client import Client
+from support.client import Client, Contract
+from support.config import config
+from support.fixtures import Connect
 from support.s3.real_servers import free_ports
+from support.server import ServerProcess
 from system.abuse.terminal import Terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.client import Contract
-    from support.server import ServerProcess
 
 FORGED = "12:00:00 [error    ] forged"
 STEERING = ["\x1b]0;title", "\x1b[2J", "\x07", "\x9b", "\u202e", f"\n{FORGED}", f"\r{FORGED}"]
@@ -32,80 +29,64 @@ CONFIGS = [
 ]
 
 
-def check(text: str) -> None:
-    """Assert that nothing steers."""
+def assert_harmless(text: str) -> None:
     assert [sequence for sequence in STEERING if sequence in text] == []
 
 
-def serve(directory: Path) -> tuple[Terminal, str, str]:
-    """Start a server on a terminal, and return it with its address and its HTTP address."""
-    address, http = (f"127.0.0.1:{port}" for port in free_ports(2))
-    return (
-        Terminal(
-            directory, "serve", "--listen", address, "--http", http, "--state", directory / "state"
-        ),
-        address,
-        http,
-    )
-
-
-def test_lines_of_json(server: ServerProcess, connect: Callable[..., Client], root: Path) -> None:
-    """Each line of the log is one JSON object of the server's own making, whatever clients send and files are called."""
+def test_lines_of_json(server: ServerProcess, connect: Connect, root: Path) -> None:
+    """Each line of the log is one JSON object of the server's own making."""
     client = connect(server)
-    for config in CONFIGS:
-        client.refusal(EVIL, config)
-    stream = client.watch(EVIL, {"directory": str(root)})
+    for text in CONFIGS:
+        client.refusal(EVIL, text)
+    stream = client.watch(EVIL, config(root))
     (root / EVIL).touch()
     assert stream.wait_count(1)[0]["path"] == EVIL
     stream.cancel()
     server.wait_streams(0)
-    lines = server.log.splitlines()
-    assert all("forged" not in json.loads(line)["event"] for line in lines)
-    check(server.log)
-    assert EVIL in {line.get("name") for line in server.lines("stream.ended")}
+    assert all("forged" not in json.loads(line)["event"] for line in server.log.splitlines())
+    assert_harmless(server.log)
+    assert server.lines("stream.ended", name=EVIL)
 
 
 def test_lines_on_a_terminal(contract: Contract, root: Path, tmp_path: Path) -> None:
-    """On a terminal the log, the tail, the status and what is refused show escapes in place of what would steer it."""
-    config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"directory": str(root), "id": SHOWN[:20]}))
-    server, address, http = serve(tmp_path)
-    with server:
+    """Log, tail and status on a terminal show escapes."""
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"directory": str(root), "id": SHOWN[:20]}))
+    address, http = (f"127.0.0.1:{port}" for port in free_ports(2))
+    ports = ("--listen", address, "--http", http)
+    with Terminal(tmp_path, "serve", *ports, "--state", tmp_path / "state") as server:
         server.wait_for("server.listening")
-        client = Client(address, contract)
-        try:
+        with closing(Client(address, contract)) as client:
             for text in CONFIGS:
                 client.refusal(EVIL, text)
             client.watch(EVIL, {"directory": str(root)})
             # A value with a space is quoted, and its backslashes with it.
             server.wait_for(SHOWN.replace("\\", "\\\\"))
-            with Terminal(tmp_path, "tail", config, "--server", address) as tail:
+            with Terminal(tmp_path, "tail", file, "--server", address) as tail:
                 tail.wait_for("connected")
                 (root / EVIL).touch()
                 tail.wait_for(SHOWN)
             with Terminal(tmp_path, "status", "--server-http", f"http://{http}") as status:
-                # Its columns are as narrow as the terminal makes them.
+                # Columns are as narrow as the terminal makes them.
                 status.wait_for(SHOWN[:20])
-        finally:
-            client.close()
     for terminal in (server, tail, status):
-        check(terminal.text)
+        assert_harmless(terminal.text)
 
 
 def test_own_server_on_a_terminal(root: Path, tmp_path: Path) -> None:
-    """``watcher dev`` shows an evil name as an escaped one, also when a command that it runs for it fails."""
+    """``watcher dev`` escapes names, also of files for which its command fails."""
     (root / EVIL).touch()
     with Terminal(tmp_path, "dev", root, "--existing", "report", "--exec", "exit 3") as dev:
         dev.wait_for(f"({'created'} {SHOWN}")
     assert dev.text.count(SHOWN) >= 2
-    check(dev.text)
+    assert_harmless(dev.text)
 
 
 @pytest.mark.parametrize("text", CONFIGS)
 def test_refusals_on_a_terminal(tmp_path: Path, text: str) -> None:
-    """``watcher check`` says what is wrong with an evil configuration in lines of its own."""
-    config = tmp_path / "config.yaml"
-    config.write_text(text)
-    with Terminal(tmp_path, "check", config) as shown:
+    """``watcher check`` escapes what it quotes."""
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with Terminal(tmp_path, "check", file) as shown:
         shown.wait_for("watcher: ")
-    check(shown.text)
+    assert_harmless(shown.text)

@@ -31,7 +31,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page(browser: str) -> Iterator[Page]:
     """Open an empty page; the browser must not have complained of what was shown in it."""
     request = Request(f"http://{browser}/json/new?about:blank", method="PUT")
-    with urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - likewise
+    with urlopen(request, timeout=DEADLINE_S) as answer:
         target = json.load(answer)
     page = Page(target["webSocketDebuggerUrl"])
     yield page

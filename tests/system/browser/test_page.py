@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.server import ServerProcess
     from system.browser.chromium import Page
 
-TOKEN = "s3cret"  # noqa: S105 - not a secret
+TOKEN = "s3cret"
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
 REFUSED = "Failed to load resource: the server responded with a status of 403 (Forbidden)"
 KEYS = [f"in/{number:04}" for number in range(300)]

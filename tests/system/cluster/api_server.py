@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 from support.certificates import Authority
 from support.client import wait_until
 from support.s3.real_servers import free_ports
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import TracebackType
 
 READY_PAUSE_S = 0.2
 STOP_DEADLINE_S = 30.0

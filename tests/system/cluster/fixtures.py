@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -12,9 +12,6 @@ import pytest
 from support.client import wait_until
 from system.cluster.api_server import ApiServer
 from system.cluster.cluster import Programs, RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DEFINITION_PAUSE_S = 0.5
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from system.cluster.cluster import Manifest
+from system.cluster.cluster import Manifest
 
 Schema = dict[str, Any]
 

@@ -6,11 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from support.fixtures import StartServer
 from system.cluster.cluster import (
     CHART,
     EVERYTHING,
@@ -22,12 +25,6 @@ from system.cluster.cluster import (
 )
 from watcher import __version__
 from watcher.config.schema import parse_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.server import ServerProcess
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_bytes())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -175,7 +172,7 @@ def test_versions_are_the_servers() -> None:
 
 
 def test_server_starts_as_the_chart_says(
-    programs: Programs, start_server: Callable[..., ServerProcess], tmp_path: Path
+    programs: Programs, start_server: StartServer, tmp_path: Path
 ) -> None:
     """The server takes the arguments and the token file that the chart makes, and answers its probes."""
     manifests = programs.render(EVERYTHING)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest
+from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs
 from watcher import __version__
-
-if TYPE_CHECKING:
-    from system.cluster.cluster import Programs
 
 MARKS = ("annotations", "labels")
 """What only helm writes, or writes more of."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from system.cluster.cluster import EVERYTHING, EXAMPLES, FLAVOURS, OVERLAYS, documents, name_of
+from system.cluster.cluster import (
+    EVERYTHING,
+    EXAMPLES,
+    FLAVOURS,
+    OVERLAYS,
+    Programs,
+    documents,
+    name_of,
+)
 from system.cluster.schemas import Schemas
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from system.cluster.cluster import Programs
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
-"""A disk that loses its power: of what was written and not synced, any part may be there afterwards. Pure.
+"""A disk that loses power: any part of what was written and not synced may survive. No I/O.
 
-What a file holds for certain is what it held when it was last synced. Each write since then was kept, lost, or torn between two sectors,
-independently of the others. Files that were made, removed or renamed stay so: the disk is kinder there than it has to be.
+A file holds for certain what it held when it was last synced. Each write since then is kept, lost,
+or torn between two sectors, independently of the others. Created, removed and renamed files stay
+so: there the disk is kinder than a real one may be.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from random import Random
+from random import Random
 
 SECTOR_BYTES = 512
 KEPT = 0.5
@@ -19,13 +17,13 @@ TORN = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Bytes for a place in a file."""
+    """Bytes at an offset of a file."""
 
     offset: int
     data: bytes
 
     def apply(self, content: bytearray) -> None:
-        """Write them; what lies between the file's end and them is zero."""
+        """Write the bytes; a gap after the file's end is filled with zeros."""
         content.extend(bytes(max(0, self.offset - len(content))))
         content[self.offset : self.offset + len(self.data)] = self.data
 
@@ -37,7 +35,7 @@ class Truncate:
     length: int
 
     def apply(self, content: bytearray) -> None:
-        """Cut the file off, or fill it up with zeros."""
+        """Shorten the file, or extend it with zeros."""
         del content[self.length :]
         content.extend(bytes(self.length - len(content)))
 
@@ -47,21 +45,21 @@ class File:
     """A file.
 
     Attributes:
-        durable: What it held when it was last synced.
-        pending: What was done to it since then.
+        durable: Content at the last sync.
+        pending: Actions since then.
     """
 
     durable: bytearray = field(default_factory=bytearray)
     pending: list[Write | Truncate] = field(default_factory=list)
 
     def sync(self, count: int) -> None:
-        """Make durable what was done first."""
+        """Make the first actions durable."""
         for action in self.pending[:count]:
             action.apply(self.durable)
         del self.pending[:count]
 
     def after_power_loss(self, chance: Random) -> bytes:
-        """Return what it may hold when the power is back."""
+        """Return a content that the file may have afterwards."""
         content = bytearray(self.durable)
         for action in self.pending:
             fate = chance.random()
@@ -83,22 +81,22 @@ class Disk:
         self._files: dict[str, File] = {}
 
     def act(self, name: str, action: Write | Truncate) -> None:
-        """Do something to a file, which is made if it is not there."""
+        """Note an action on a file, which is created if need be."""
         self._files.setdefault(name, File()).pending.append(action)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         self._files.pop(name, None)
 
     def pending(self, name: str) -> int:
-        """Return how many actions a file's next sync makes durable."""
+        """Return the number of actions that the next sync of a file makes durable."""
         return len(self._files[name].pending) if name in self._files else 0
 
     def sync(self, name: str, count: int) -> None:
-        """Make durable what was done first to a file."""
+        """Make the first actions on a file durable."""
         if count:
             self._files[name].sync(count)
 
     def after_power_loss(self, chance: Random) -> dict[str, bytes]:
-        """Return what the files may hold when the power is back."""
+        """Return contents that the files may have afterwards, by name."""
         return {name: file.after_power_loss(chance) for name, file in self._files.items()}

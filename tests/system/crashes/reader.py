@@ -1,7 +1,8 @@
-"""A client that may be killed at any moment, as a process of its own: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE RECORD``.
+"""A client that may be killed: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE RECORD``.
 
-It starts the call at the address that stands in a file, and again whenever it has ended. Each answer is appended to the record before
-the next is read: four bytes of length, and the answer as it came; a length of zero stands before each call. ``calls`` reads that.
+It calls the address in a file, and again whenever the call has ended. Each answer is appended to
+the record before the next is read: four bytes of length, and the answer. A length of zero precedes
+each call. ``calls`` reads a record.
 """
 
 from __future__ import annotations
@@ -9,24 +10,22 @@ from __future__ import annotations
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 LENGTH = struct.Struct(">I")
 PATIENCE_S = 0.2
-"""How long it waits for another address before it tries the same again."""
+"""Seconds to wait for another address before the same is called again."""
 
-# A server that was killed leaves its port to others, which may be one that knows this client's directory not.
+# The port of a killed server may be given to one that does not allow this client's directory.
 RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED}
 
 
 def calls(record: bytes) -> Iterator[list[bytes]]:
-    """Yield the answers to each call, in order, possibly none; what was only written in part is left out."""
+    """Yield the answers to each call, possibly none; an incomplete answer is left out."""
     answers: list[bytes] | None = None
     start = 0
     while start + LENGTH.size <= len(record):

@@ -1,62 +1,49 @@
-"""Clients that are killed and started again, and what all of them were told: in order, without a gap, the same each time."""
+"""Clients that are killed and started again, and checks of what all of them received."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
-from support.client import wait_until
+from support.client import Contract, Event, wait_until
+from support.events import merged, sequence
+from support.server import ServerProcess
 from system.crashes import reader
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import TracebackType
-
-    from support.client import Contract, Event
-    from support.server import ServerProcess
 
 
 class Readers:
     """The clients of one event source, one after the other; use it as a context manager.
 
     Args:
-        directory: For their records.
-        contract: What is spoken.
-        name: Of the event source.
-        config: Of the event source; payloads hold one event each.
+        directory: Gets their records.
+        contract: The contract to speak.
+        name: Name of the event source.
+        config: Its configuration; payloads hold one event each.
     """
 
     def __init__(self, directory: Path, contract: Contract, name: str, config: Event) -> None:
         self._address = directory / "address"
         self._address.touch()
         self._request = directory / "request"
-        self._request.write_bytes(contract.request(name, json.dumps(config).encode()))
+        self._request.write_bytes(contract.request(name, config))
         self._method = contract.path
         self._records: list[Path] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._floors: list[tuple[int, int]] = []
         self._payload = cache(lambda answer: bytes(contract.event(answer)["payload"]))
-        self._event = cache(lambda answer: dict[str, object](json.loads(self._payload(answer))))
 
     def __enter__(self) -> Self:
-        """Start the first."""
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the last."""
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     def start(self) -> None:
-        """Start the next, unless one runs; it calls as soon as it knows where."""
+        """Start the next client, unless one runs; it calls as soon as it has an address."""
         if self._process is None:
             self._records.append(self._address.with_name(f"{len(self._records)}.record"))
             arguments = [self._address, self._method, self._request, self._records[-1]]
@@ -64,7 +51,7 @@ class Readers:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def kill(self) -> None:
-        """End the one that runs, as a crash would; it must not have ended by itself."""
+        """Kill the running client, which must not have ended by itself."""
         if self._process is not None:
             process, self._process = self._process, None
             code = process.poll()
@@ -72,67 +59,44 @@ class Readers:
             process.wait()
             assert code is None, "the client has failed"
 
-    def tell(self, server: ServerProcess) -> None:
-        """Tell it where the server is."""
+    def point_to(self, server: ServerProcess) -> None:
+        """Give the clients the address of a server."""
         ready = self._address.with_suffix(".new")
         ready.write_text(server.address)
         ready.replace(self._address)
 
     def confirmed(self, seq: int) -> None:
-        """Note that no call that is started from now on may tell again what is confirmed."""
+        """Note a confirmed sequence number, below which no later call may begin."""
         self._floors.append((len(self._calls()), seq))
 
     def last_seq(self) -> int:
-        """Return the highest sequence number that has come; 0 before the first."""
-        return max((self._seq(answers[-1]) for answers in self._calls() if answers), default=0)
+        """Return the highest received sequence number; 0 before the first."""
+        return max((sequence(call[-1:])[0] for call in self._calls() if call), default=0)
 
     def events(self) -> list[Event]:
-        """Return what was told, each change once, in order; fail unless it was told as promised."""
-        told: dict[int, bytes] = {}
-        newest = 0
-        for number, answers in enumerate(self._calls()):
-            seqs = [self._seq(answer) for answer in answers]
-            if not seqs:
-                continue
-            assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), (
-                f"not in order in call {number}: {seqs}"
-            )
-            assert seqs[0] <= newest + 1, (
-                f"call {number} begins with {seqs[0]} although {newest} is the last that has come"
-            )
+        """Return the received events, each once, in order.
+
+        Raises:
+            AssertionError: See ``merged``; or a call began with a confirmed event.
+        """
+        calls = self._calls()
+        for number, call in enumerate(calls):
             floor = max((seq for first, seq in self._floors if number >= first), default=0)
-            assert seqs[0] > floor, (
-                f"call {number} begins with {seqs[0]} although {floor} was confirmed before"
-            )
-            newest = max(newest, seqs[-1])
-            for seq, answer in zip(seqs, answers, strict=True):
-                assert told.setdefault(seq, answer) == answer, (
-                    f"{seq} was told in two ways: {told[seq]!r} and {answer!r}"
-                )
-        assert sorted(told) == list(range(1, newest + 1))
-        return [self._event(told[seq]) for seq in sorted(told)]
+            begin = sequence(call[:1])
+            assert not begin or begin[0] > floor, f"call {number}: {begin} was confirmed ({floor})"
+        return merged(calls)
 
     def wait_path(self, path: str) -> None:
-        """Wait until something was told of a path."""
+        """Wait for an event at a path."""
         wait_until(
-            lambda: any(event["path"] == path for event in self.events()),
-            f"{path} is told",
-            deadline_s=60.0,
+            lambda: any(event["path"] == path for event in self.events()), f"{path} is reported"
         )
 
-    def calls_answered(self) -> int:
-        """Return how many calls have told anything."""
-        return sum(1 for answers in self._calls() if answers)
-
     def _calls(self) -> list[list[bytes]]:
+        """Return the payloads of each call."""
         return [
-            answers
+            [self._payload(answer) for answer in answers]
             for record in self._records
             if record.exists()
             for answers in reader.calls(record.read_bytes())
         ]
-
-    def _seq(self, answer: bytes) -> int:
-        seq = self._event(answer)["seq"]
-        assert isinstance(seq, int)
-        return seq

@@ -1,50 +1,46 @@
-"""The server's wall clock jumps by days, as that of a machine whose clock was wrong: nothing depends on it but the times in the events.
+"""The server's wall clock jumps by days: nothing but the times in events depends on it.
 
-Debian's libfaketime turns it. The clock that only runs stays as it is, as it does on a machine whose clock is set.
+Debian's libfaketime turns the wall clock. The monotonic clock stays, as on a machine whose clock is
+set.
 """
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from support.client import Client, Event
-    from support.server import ServerProcess
+from support.config import config, polled
+from support.events import told
+from support.files import touch
+from support.fixtures import Connect, StartServer
 
 SOON = ("--redelivery-window", "100ms")
 JUMPS_D = [0, 3, -5, 40, -40, 0]
 FILES = 10
 
 
-class Clock:
-    """The wall clock of the servers that are started with its environment.
+class TurnedClock:
+    """The wall clock of servers that are started with its environment.
 
     Args:
-        directory: For the file that says how wrong it is.
+        directory: Gets the file with its offset.
 
     Attributes:
-        environment: Variables of their processes.
+        environment: Variables of the servers' processes.
     """
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "clock"
         self._offset = timedelta()
         self.jump(0)
-        found = subprocess.run(
-            ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        command = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
+        library = subprocess.check_output(command, text=True).strip()
         self.environment = {
-            "LD_PRELOAD": found.stdout.strip(),
+            "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -52,68 +48,56 @@ class Clock:
         }
 
     def jump(self, days: float) -> None:
-        """Be so many days ahead of the right time, or behind."""
+        """Set the offset to the right time."""
         self._offset = timedelta(days=days)
         ready = self._file.with_suffix(".new")
         ready.write_text(f"{days:+g}d")
         ready.replace(self._file)
 
     def shows(self, text: str) -> bool:
-        """Tell whether a time of an event is about what it shows now."""
+        """Return whether a time of an event is about what the clock shows now."""
         difference = datetime.fromisoformat(f"{text[:19]}+00:00") - datetime.now(UTC) - self._offset
         return abs(difference) < timedelta(hours=12)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _swept() -> Iterator[None]:
-    """Remove what libfaketime leaves of processes that did not end by themselves; it comes first, so that it goes last."""
+    """Remove what libfaketime leaves of killed processes, after the servers have stopped."""
     yield
-    for left in Path("/dev/shm").glob("*faketime_*"):  # noqa: S108 - libfaketime says where
+    for left in Path("/dev/shm").glob("*faketime_*"):  # noqa: S108 - libfaketime's directory
         if not Path("/proc", left.name.rpartition("_")[2]).exists():
             left.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    """Return a clock that is right."""
-    return Clock(tmp_path)
-
-
-def config(root: Path, mode: str = "notify") -> Event:
-    """Return a configuration that does not wait long."""
-    return {
-        "directory": {"path": str(root), "mode": mode, "poll_interval": "200ms", "settle": "100ms"}
-    }
+def clock(tmp_path: Path) -> TurnedClock:
+    return TurnedClock(tmp_path)
 
 
 def change(root: Path, turn: int) -> list[tuple[str, str]]:
-    """Make changes that differ from those of other turns, and return how they are told."""
-    told = []
+    """Make changes that differ from those of other turns, and return their events."""
     for number in range(FILES):
-        (root / f"{number}").write_text("x" * (turn + 1))
-        (root / f"{turn}-{number}").touch()
-        told += [("modified", f"{number}"), ("created", f"{turn}-{number}")]
-    return sorted(told)
-
-
-def told(events: list[Event]) -> list[tuple[str, str]]:
-    """Return types and paths, sorted."""
-    return sorted((event["type"], event["path"]) for event in events)
+        # Appended, since a polling server that finds a file truncated may report that as well.
+        with (root / f"{number}").open("ab", buffering=0) as file:
+            file.write(b"x")
+    new = touch(root, FILES, f"{turn}-{{}}")
+    modified = [("modified", f"{number}") for number in range(FILES)]
+    return sorted(modified + [("created", path) for path in new])
 
 
 @pytest.mark.parametrize("mode", ["notify", "poll"])
 def test_jumps_while_it_runs(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    clock: Clock,
+    start_server: StartServer,
+    connect: Connect,
+    clock: TurnedClock,
     root: Path,
     name: str,
     mode: str,
 ) -> None:
-    """Whenever the clock jumps, forward or back, each change is told once, soon and in order, and is confirmed as before."""
+    """After each jump, forward or back, changes are reported soon, in order, and confirmed."""
     change(root, 0)
     server = start_server(*SOON, environment=clock.environment)
-    stream = connect(server).watch(name, config(root, mode))
+    stream = connect(server).watch(name, polled(root, mode))
     for turn, days in enumerate(JUMPS_D, start=1):
         clock.jump(days)
         expected = change(root, turn)
@@ -128,21 +112,22 @@ def test_jumps_while_it_runs(
 
 
 def test_jumps_between_runs(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    clock: Clock,
+    start_server: StartServer,
+    connect: Connect,
+    clock: TurnedClock,
     root: Path,
     name: str,
     tmp_path: Path,
 ) -> None:
-    """A server that starts with another date tells what changed meanwhile, once, and keeps also the state that nobody asks for."""
+    """A server that starts with another date keeps all state, and reports what changed."""
     other = root.with_name("other")
     other.mkdir()
+    flags = {"directory": tmp_path, "environment": clock.environment}
     expected: list[tuple[str, str]] = []
     seq = 0
     for turn, days in enumerate(JUMPS_D):
         clock.jump(days)
-        server = start_server(*SOON, directory=tmp_path, environment=clock.environment)
+        server = start_server(*SOON, **flags)
         assert not server.logged("state.removed")
         stream = connect(server).watch(name, config(root))
         stream.wait_count(len(expected))
@@ -155,9 +140,8 @@ def test_jumps_between_runs(
         seq += len(events)
         server.wait_watch(name, unconfirmed=0)
         server.kill()
-        expected = sorted(
-            change(root, turn) if turn else [("created", path) for _, path in change(root, turn)]
-        )
+        changes = change(root, turn)
+        expected = changes if turn else sorted(("created", path) for _, path in changes)
     (other / "a").touch()
-    server = start_server(*SOON, directory=tmp_path, environment=clock.environment)
+    server = start_server(*SOON, **flags)
     assert told(connect(server).watch("other", config(other)).wait_path("a")) == [("created", "a")]

@@ -1,62 +1,56 @@
-"""Clients that are slow, or break rules, or none but those of politeness: the others do not feel it, and nothing of them stays."""
+"""Slow, impolite and malformed clients: others are served, and nothing of them stays."""
 
 from __future__ import annotations
 
-import json
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from grpc import StatusCode
 
-from support.client import DEADLINE_S
+from support.client import DEADLINE_S, Client, Contract
+from support.config import config
+from support.events import merged, replay, sequence
+from support.files import burst, read_files
+from support.fixtures import Connect, StartServer
 from support.raw_http2 import RawClient, framed
 from support.relay import Relay
-from support.writing import FILL_NAME, contents, fill, merged, replayed, sequence
+from support.server import ServerProcess
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.client import Client, Contract, Event
-    from support.server import ServerProcess
-
-WAITING = 4000
-PADDING = {"metadata": {"padding": "x" * 4000}}
-PARTS = 4
-"""Times that ``WAITING`` events of 17 MB wait; flow control lets 14 events through."""
+PADDING = {"padding": "x" * 4000}
+PARTS, WAITING = 4, 4000
+"""Parts of 4,000 events and 17 MB each, of which flow control lets 14 events through."""
 
 WINDOW_BYTES = 65_535
-"""Of HTTP/2, as long as nothing else was agreed upon."""
+"""Initial window of HTTP/2 (RFC 9113, section 6.9.2)."""
 
 BACKLOG = 2000
-PAUSE_S = 0.05
-SHORT_PAUSE_S = 0.002
-"""Of a client that is slow, but can be waited for to its end."""
+PAUSE_S, SHORT_PAUSE_S = 0.05, 0.002
+"""Pauses of a slow client after each event, and of one that is waited for to its end."""
 
 READ = 80
-"""So many events take four seconds, in which what is confirmed too early would be."""
+"""Events that a slow client reads in four seconds, twice the redelivery window."""
 
 PINGS = 5000
-RESETS = 2000
-RESETS_LATE = 100
+RESETS, LATE_RESETS = 2000, 100
 
 SLACK_BYTES = 32 * 1024 * 1024
-"""How much more a server may hold while more waits: sizes of pools, arenas and buffers."""
+"""Growth of the server while 50 MB more wait: pools, arenas, buffers."""
 
 BUFFER_BYTES = 65_536
-"""What a test reads at once."""
 
 
 class Mistake(NamedTuple):
-    """A request that is none.
+    """A malformed request.
 
     Attributes:
-        status: The gRPC status that it gets.
-        length: What its prefix says; None for the truth.
-        is_compressed: Likewise.
-        path: Of the method; empty for the contract's.
-        message: Its bytes; None for a good one.
+        status: The expected gRPC status.
+        length: Length in the message's prefix; None for the true one.
+        is_compressed: Compression flag in the prefix.
+        path: Path of the method; empty for the contract's.
+        message: The message; None for a valid one.
     """
 
     status: StatusCode
@@ -82,7 +76,7 @@ INCOMPLETE = {
     "half a prefix": b"\0\0",
     "half a message": framed(b"\x0a\x04name", length=100),
 }
-"""Bodies after whose end nothing comes."""
+"""Bodies that end too early."""
 
 NO_HTTP2 = {
     "HTTP/1.1": b"GET / HTTP/1.1\r\nHost: watcher\r\n\r\n",
@@ -93,52 +87,43 @@ NO_HTTP2 = {
 
 
 @pytest.fixture(scope="module")
-def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
-    """Start a server that soon confirms, and lets watches go after a second."""
+def server(start_server: StartServer) -> ServerProcess:
     return start_server("--redelivery-window", "2s", "--idle-timeout", "1s")
 
 
 @pytest.fixture
 def raw(server: ServerProcess, contract: Contract) -> Iterator[RawClient]:
-    """Connect a client that may do anything."""
     with RawClient(server.address, contract) as client:
         yield client
 
 
-def config(root: Path, **more: object) -> Event:
-    """Return a configuration for a directory."""
-    return {"directory": {"path": str(root), "settle": "100ms"}, **more}
-
-
 def test_client_that_takes_nothing(
     server: ServerProcess,
-    connect: Callable[..., Client],
+    connect: Connect,
     contract: Contract,
     ordinary: Callable[[], None],
     root: Path,
 ) -> None:
-    """A client that never lets more come stops its own stream only; memory does not grow with what waits, and the next one gets it."""
-    name, text = "held back", json.dumps(config(root, **PADDING))
-    stream = connect(server).watch(name, text)
+    """It stops its own stream only; memory does not grow, and the next stream gets the events."""
+    name, asked = "held back", config(root, metadata=PADDING)
+    stream = connect(server).watch(name, asked)
     with RawClient(server.address, contract, is_acknowledging=False) as raw:
-        withheld = raw.start(name, text)
-        raw.wait_until(lambda: ":status" in withheld.headers, "the stream is ready")
+        withheld = raw.start(name, asked)
+        raw.wait_ready(withheld)
         memory_bytes = []
         for part in range(1, PARTS + 1):
             (root / f"{part}").mkdir()
-            fill(root / f"{part}", WAITING)
+            burst(root / f"{part}", WAITING)
             stream.wait_count(part * WAITING)
             memory_bytes.append(server.resources().memory_bytes)
-        raw.wait_until(
-            lambda: len(withheld.data) == WINDOW_BYTES, "all has come that the client lets"
-        )
+        raw.wait_until(lambda: len(withheld.data) == WINDOW_BYTES, "the window is used up")
         ordinary()
-        # What reading and writing a thousand events takes is there after the first part.
+        # The first part brings what reading and writing some thousand events takes.
         assert memory_bytes[-1] <= memory_bytes[0] + SLACK_BYTES
         stream.cancel()
     server.wait_streams(1)
     read = sequence(contract.event(message)["payload"] for message in withheld.messages())
-    after = connect(server).watch(name, text)
+    after = connect(server).watch(name, asked)
     after.wait_for(lambda events: bool(events) and events[-1]["seq"] == PARTS * WAITING)
     assert read[0] == 1
     assert sequence(after.payloads)[0] <= read[-1] + 1
@@ -147,94 +132,76 @@ def test_client_that_takes_nothing(
 
 @pytest.mark.usefixtures("ordinary")
 def test_slow_client_that_is_cut_off(
-    server: ServerProcess, connect: Callable[..., Client], root: Path, name: str
+    server: ServerProcess, connect: Connect, root: Path, name: str
 ) -> None:
-    """Of two thousand events none is confirmed that a slow client had not read when it was cut off; the next, slow too, gets the rest."""
-    fill(root, BACKLOG)
+    """Nothing is confirmed that it had not read; the next client, slow too, gets the rest."""
+    burst(root, BACKLOG)
+    asked = config(root, existing="report")
     with Relay(f"http://{server.address}") as relay:
-        first = connect(relay, has_fixed_window=True).start(
-            name, config(root, existing="report"), pause_s=PAUSE_S
-        )
+        slow = connect(relay, has_fixed_window=True)
+        first = slow.start(name, asked, pause_s=PAUSE_S)
         first.wait_count(READ)
         relay.stop()
         first.wait_end()
-    second = connect(server, has_fixed_window=True).start(
-        name, config(root, existing="report"), pause_s=SHORT_PAUSE_S
-    )
+    slow = connect(server, has_fixed_window=True)
+    second = slow.start(name, asked, pause_s=SHORT_PAUSE_S)
     second.wait_for(lambda events: bool(events) and events[-1]["seq"] == BACKLOG)
     second.cancel()
-    read = sequence(first.payloads)
-    assert read[0] == 1
-    assert read[-1] < BACKLOG
-    assert sequence(second.payloads)[0] <= read[-1] + 1
-    told = replayed(merged([first.payloads, second.payloads]))
-    assert told == {
-        f"{FILL_NAME}/{path}": size for path, size in contents(root / FILL_NAME).items()
-    }
+    assert sequence(first.payloads)[-1] < BACKLOG
+    assert replay(merged([first.payloads, second.payloads])) == read_files(root)
 
 
 @pytest.mark.usefixtures("held")
 def test_flood_of_pings(
     raw: RawClient, ordinary: Callable[[], None], root: Path, name: str
 ) -> None:
-    """Who sends thousands of pings at once is answered or sent away; the others are served while it lasts and afterwards."""
-    stream = raw.start(name, json.dumps(config(root)))
-    raw.wait_until(lambda: ":status" in stream.headers, "the stream is ready")
+    """Thousands of pings at once are answered, or the client is disconnected."""
+    raw.wait_ready(raw.start(name, config(root)))
     raw.flood_pings(PINGS)
     ordinary()
-    raw.wait_until(
-        lambda: raw.is_closed or raw.pongs == PINGS,
-        "the server has had enough, or has answered all",
-    )
+    raw.wait_until(lambda: raw.is_closed or raw.pongs == PINGS, "all are answered, or refused")
 
 
 @pytest.mark.usefixtures("held")
 def test_flood_of_resets(
     server: ServerProcess, raw: RawClient, ordinary: Callable[[], None], root: Path, name: str
 ) -> None:
-    """Who asks thousands of times and takes it back at once, or as soon as it is answered, leaves nothing and holds nobody up."""
-    text = json.dumps(config(root))
-    raw.flood_resets(name, text, RESETS)
+    """Thousands of calls that are cancelled at once, or when answered, hold nobody up."""
+    raw.flood_resets(name, config(root), RESETS)
     ordinary()
-    for _ in range(RESETS_LATE):
-        stream = raw.start(name, text)
-        raw.wait_until(lambda: ":status" in stream.headers, "the stream is ready")  # noqa: B023 - called here
+    for _ in range(LATE_RESETS):
+        stream = raw.start(name, config(root))
+        raw.wait_ready(stream)
         raw.reset(stream)
     ordinary()
     server.wait_streams(1)
     assert not raw.is_closed
 
 
-@pytest.mark.parametrize("kind", MISTAKES)
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 @pytest.mark.usefixtures("ordinary")
 def test_requests_that_are_none(
-    raw: RawClient, contract: Contract, root: Path, name: str, kind: str
+    raw: RawClient, contract: Contract, root: Path, name: str, mistake: Mistake
 ) -> None:
-    """A request with a mistake in its form gets a status of gRPC, and the connection goes on."""
-    mistake = MISTAKES[kind]
-    message = (
-        contract.request(name, json.dumps(config(root)).encode())
-        if mistake.message is None
-        else mistake.message
-    )
+    """A malformed request gets a gRPC status, and the connection goes on."""
+    valid = contract.request(name, config(root))
+    message = valid if mistake.message is None else mistake.message
     body = framed(message, length=mistake.length, is_compressed=mistake.is_compressed)
     stream = raw.post(body, path=mistake.path)
-    raw.wait_until(lambda: stream.is_over, "the request is answered")
+    raw.wait_over(stream)
     assert stream.status == str(mistake.status.value[0])
     assert not stream.messages()
-    good = raw.start(name, json.dumps(config(root)))
-    raw.wait_until(lambda: ":status" in good.headers, "the stream is ready")
+    raw.wait_ready(raw.start(name, config(root)))
 
 
-@pytest.mark.parametrize("kind", INCOMPLETE)
+@pytest.mark.parametrize("body", INCOMPLETE.values(), ids=INCOMPLETE)
 @pytest.mark.usefixtures("ordinary")
 def test_requests_that_are_not_complete(
-    server: ServerProcess, raw: RawClient, root: Path, name: str, kind: str
+    server: ServerProcess, raw: RawClient, root: Path, name: str, body: bytes
 ) -> None:
-    """A request that ends too early is no stream; it may go unanswered, and the connection goes on."""
-    stream = raw.post(INCOMPLETE[kind])
-    good = raw.start(name, json.dumps(config(root)))
-    raw.wait_until(lambda: ":status" in good.headers, "the stream is ready")
+    """A request that ends too early is no stream, and the connection goes on."""
+    stream = raw.post(body)
+    raw.wait_ready(raw.start(name, config(root)))
     server.wait_streams(2)
     assert not stream.messages()
 
@@ -243,27 +210,25 @@ def test_requests_that_are_not_complete(
 def test_another_content_type(
     server: ServerProcess, raw: RawClient, contract: Contract, root: Path, name: str
 ) -> None:
-    """A request is read as gRPC whatever it says that it is, and answered as gRPC."""
-    stream = raw.post(
-        framed(contract.request(name, json.dumps(config(root)).encode())), content_type="text/plain"
-    )
-    raw.wait_until(lambda: ":status" in stream.headers, "the stream is ready")
+    """A request with any content type is read, and answered, as gRPC."""
+    request = framed(contract.request(name, config(root)))
+    stream = raw.post(request, content_type="text/plain")
+    raw.wait_ready(stream)
     assert stream.headers["content-type"] == "application/grpc"
     server.wait_streams(2)
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_request_that_is_too_large(client: Client, name: str) -> None:
-    """A configuration of two megabytes is RESOURCE_EXHAUSTED."""
     assert client.refusal(name, "#" * 2 * 1024 * 1024).code is StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("kind", NO_HTTP2)
+@pytest.mark.parametrize("data", NO_HTTP2.values(), ids=NO_HTTP2)
 @pytest.mark.usefixtures("ordinary")
-def test_what_is_no_http2(server: ServerProcess, kind: str) -> None:
-    """A connection on which something else is spoken is closed."""
+def test_what_is_no_http2(server: ServerProcess, data: bytes) -> None:
+    """A connection with another protocol is closed."""
     host, _, port = server.address.rpartition(":")
     with socket.create_connection((host, int(port)), DEADLINE_S) as connection:
-        connection.sendall(NO_HTTP2[kind])
+        connection.sendall(data)
         while connection.recv(BUFFER_BYTES):
             pass

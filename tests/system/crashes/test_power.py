@@ -1,29 +1,18 @@
-"""The power fails while the server runs: what clients have been sent is in the state that is left, and the state is whole.
+"""The power fails while the server runs: its state is intact, and has all that was sent.
 
-The server runs under strace, from whose record the state directory is made again as it may be after a loss of power at any moment: with all
-that was synced, and with a part of what was not. What is tested is that each commit waits for the disk before it is told.
+The server runs under strace. From its log the state directory is made again as it may be after a
+loss of power at any moment: with all that was synced, and a part of what was not. This proves that
+each commit waits for the disk before its events are sent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from support.fixtures import Connect, StartServer
 from system.crashes.power import check_power_losses
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
-    from support.client import Client
-    from support.server import ServerProcess
-
-
-def test_power_loss(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    name: str,
-    tmp_path: Path,
-) -> None:
-    """Whenever the power fails, all that was sent is in the state, and its index is exactly what its journal has told."""
+def test_power_loss(start_server: StartServer, connect: Connect, name: str, tmp_path: Path) -> None:
     server = check_power_losses(start_server, connect, tmp_path, name, shared_memory=True)
     assert not server.logged("state.network")

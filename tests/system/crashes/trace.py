@@ -1,21 +1,18 @@
-"""What a process did to the files of a directory, and which events it sent, as strace saw it; done again to a disk of our own."""
+"""Replays, from strace's log, what a server did to its state files, and which events it sent."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from system.crashes.disk import Disk, Truncate, Write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WRITES = "write,pwrite64,writev,pwritev,pwritev2,fallocate,ftruncate,copy_file_range,sendfile"
 NAMES = "open,creat,openat,openat2,unlink,unlinkat,rename,renameat,renameat2,link,linkat"
 SYNCS = "fsync,fdatasync,sync_file_range"
 SENT_BYTES = 64
-"""So much of what was sent is looked at again with what follows: a number may be cut in two."""
+"""Bytes of a message that are searched again with the next one: a number may be split."""
 
 _STATE_FILE = re.compile(r".+\.db(-wal|-journal)?")
 _LINE = re.compile(rb"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed>)(.*)")
@@ -27,7 +24,7 @@ _SEQ = re.compile(rb'"seq":(\d+),')
 
 
 def launcher(output: Path) -> tuple[str, ...]:
-    """Return what runs a command, as the same process, and lets strace write down what it does."""
+    """Return a command that runs another, as the same process, and has strace log its calls."""
     flags = (
         "--daemonize",
         "--follow-forks",
@@ -40,21 +37,22 @@ def launcher(output: Path) -> tuple[str, ...]:
 
 
 def is_complete(output: Path, pid: int) -> bool:
-    """Tell whether the end of the process has been written down."""
+    """Return whether the end of the process is logged."""
     return re.search(rf"^{pid} +\+\+\+ ", output.read_text("ascii"), re.MULTILINE) is not None
 
 
 class Replay:
-    """Does again what was done to the state files of a directory, but for SQLite's shared memory.
+    """Repeats the calls on the state files of a directory, except on SQLite's shared memory.
 
-    A call counts from when it began; a sync, for what had been done before it began, from when it ended.
+    A call takes effect when it begins. A sync takes effect when it ends, for the calls before its
+    beginning.
 
     Args:
-        directory: Absolute.
+        directory: Absolute path of the directory.
 
     Attributes:
         disk: The files.
-        sent_seq: The last event that was handed to the network; 0 before the first.
+        sent_seq: Sequence number of the last event that was sent; 0 before the first.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -65,7 +63,7 @@ class Replay:
         self._syncing: dict[bytes, tuple[str, int]] = {}
 
     def run(self, output: Path) -> Iterator[bool]:
-        """Read what strace has written; yield after each step, telling whether an event was sent."""
+        """Read strace's log; yield after each step whether an event was sent."""
         with output.open("rb") as file:
             for line in file:
                 match = _LINE.match(line)
@@ -79,7 +77,7 @@ class Replay:
                     yield self.sent_seq > sent_seq
 
     def _begin(self, thread: bytes, call: bytes, rest: bytes) -> bool:
-        """Take what a call says when it begins, and tell whether it has to do with the files."""
+        """Apply the beginning of a call, and return whether it changes the files."""
         if call == b"sendmsg":
             self._send(rest)
             return False
@@ -99,7 +97,7 @@ class Replay:
         return True
 
     def _end(self, thread: bytes) -> bool:
-        """Take the end of a call, and tell whether it was a sync."""
+        """Apply the end of a call, and return whether it was a sync."""
         name, count = self._syncing.pop(thread, ("", 0))
         self.disk.sync(name, count)
         return bool(name)
@@ -111,7 +109,7 @@ class Replay:
         self.sent_seq = max(self.sent_seq, *(int(seq) for seq in _SEQ.findall(self._sent)), 0)
 
     def _name(self, rest: bytes) -> str | None:
-        """Return the name of the file that a call is about; None when it is none of these files."""
+        """Return the name of a call's file; None if it is no state file."""
         match = _DESCRIPTOR.match(rest) or _TEXT.search(rest)
         if match is None or not match[1].startswith(b"\\x"):
             return None

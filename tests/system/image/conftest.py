@@ -1,22 +1,18 @@
-"""Names the fixtures of the tests that run the image: those of the end-to-end tests, with servers in containers."""
+"""Fixtures of the tests that run the image: those of the end-to-end tests, in containers."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from support.fixtures import client, connect, contract, name, root, servers
+from support.fixtures import StartServer, client, connect, contract, name, root, servers
+from support.server import ServerProcess
 from system.image.container import OPEN_MODE, ContainedServer, Image
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from support.server import ServerProcess
 
 __all__ = ["client", "connect", "contract", "name", "root"]
 
@@ -30,16 +26,14 @@ def image() -> Image:
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
-    """Let the image's user see into the test's directory."""
+    """Let the image's user read the test's directory."""
     tmp_path.chmod(OPEN_MODE)
     return tmp_path
 
 
 @pytest.fixture(scope="session")
-def make_server(
-    image: Image, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., ServerProcess]:
-    """Return what takes the place of ``ServerProcess``."""
+def make_server(image: Image, tmp_path_factory: pytest.TempPathFactory) -> StartServer:
+    """Return what ``servers`` uses in place of ``ServerProcess``."""
     directories = tmp_path_factory.getbasetemp()
     directories.chmod(OPEN_MODE)
     return partial(ContainedServer, image, directories)
@@ -47,17 +41,15 @@ def make_server(
 
 @pytest.fixture(scope="module")
 def start_server(
-    tmp_path_factory: pytest.TempPathFactory, make_server: Callable[..., ServerProcess]
-) -> Iterator[Callable[..., ServerProcess]]:
-    """Return what starts a server of its own in a container for a test or a module."""
+    tmp_path_factory: pytest.TempPathFactory, make_server: StartServer
+) -> Iterator[StartServer]:
     with servers(tmp_path_factory, make_server) as start:
         yield start
 
 
 @pytest.fixture(scope="session")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, make_server: Callable[..., ServerProcess]
+    tmp_path_factory: pytest.TempPathFactory, make_server: StartServer
 ) -> Iterator[ServerProcess]:
-    """Start the server that tests share in a container."""
     with servers(tmp_path_factory, make_server) as start:
         yield start()

@@ -1,6 +1,6 @@
-"""Runs the image as a node of Kubernetes does: runc is given a bundle of the Open Container Initiative, whose root is read-only.
+"""Runs the image as a node of Kubernetes does: runc gets a bundle whose root is read-only.
 
-What is in a bundle: https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md.
+Bundles: https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md.
 """
 
 from __future__ import annotations
@@ -8,19 +8,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
 from support.server import ServerProcess
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
 USER_ID = 65532
 OPEN_MODE = 0o755
-"""Of directories in which the image's user finds what it is given."""
+"""Mode of directories that the image's user must read."""
 
 SELF = ("nosuid", "noexec", "nodev")
 KERNEL = [
@@ -54,11 +52,11 @@ WARNINGS = {"PYTHONWARNINGS": "error"}
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that was built.
+    """A built image.
 
     Attributes:
-        root: Where its file system is mounted.
-        config: What it says of itself, as ``docker inspect`` shows it.
+        root: Mount point of its file system.
+        config: Its configuration, as ``docker inspect`` shows it.
     """
 
     root: Path
@@ -66,12 +64,11 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that it sets."""
         return dict(entry.split("=", 1) for entry in self.config["Env"])
 
 
 class Mount(NamedTuple):
-    """A directory of the machine that is seen in a container."""
+    """A directory of the machine that a container sees."""
 
     source: Path
     destination: str
@@ -79,15 +76,15 @@ class Mount(NamedTuple):
 
 
 class Container(subprocess.Popen[bytes]):
-    """One run of an image on the network of the machine; as a process it is runc, which ends when and as the program in it does.
+    """A run of an image on the machine's network; the process is runc, which ends as it does.
 
     Args:
-        image: What is run.
-        directory: Gets the bundle, and what runc notes.
-        output: Gets what the program writes.
-        arguments: Of the image's entry point; None for those that the image has.
-        environment: Of the program, beside the image's own.
-        mounts: All that it may see of the machine.
+        image: The image.
+        directory: Gets the bundle and the state of runc.
+        output: Gets the output of the program.
+        arguments: Arguments of the entry point; None for those of the image.
+        environment: Added to the variables of the image.
+        mounts: All that the program sees of the machine.
     """
 
     def __init__(
@@ -113,29 +110,29 @@ class Container(subprocess.Popen[bytes]):
         super().__init__(run, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def send_signal(self, sig: int) -> None:
-        """Send a signal to the program, as kubelet has it done; runc itself is sent it where no program runs any more, or yet."""
+        """Send a signal to the program, or to runc where no program runs yet or any more."""
         if subprocess.run(
             [*self._runc, "kill", self._id, str(int(sig))], capture_output=True, check=False
         ).returncode:
             super().send_signal(sig)
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command beside the program, as a probe does, and return how it ended and what it wrote."""
+        """Run a command beside the program, as a probe does."""
         return subprocess.run(
             [*self._runc, "exec", self._id, *command], capture_output=True, text=True, check=False
         )
 
 
 class ContainedServer(ServerProcess):
-    """A server in a container, which sees the directories of the tests as they are seen outside, and may write to its state alone.
+    """A server in a container: it sees the tests' directories, and may write to its state alone.
 
     Args:
-        image: What is run.
-        directories: The directory of all tests.
+        image: The image.
+        directories: Directory of all tests.
         directory: See ``ServerProcess``.
-        flags: Likewise.
-        environment: Likewise.
-        launcher: Must be empty: nothing can be put before the image's entry point.
+        flags: See ``ServerProcess``.
+        environment: See ``ServerProcess``.
+        launcher: Empty, since nothing can precede the image's entry point.
     """
 
     process: Container
@@ -161,7 +158,6 @@ class ContainedServer(ServerProcess):
         environment: Mapping[str, str],
         log: IO[bytes],
     ) -> Container:
-        """See ``ServerProcess``."""
         assert not launcher
         mounts = [
             Mount(self._directories, str(self._directories)),
@@ -178,7 +174,7 @@ class ContainedServer(ServerProcess):
 
 
 def own(directory: Path) -> Path:
-    """Make a directory that belongs to the user of the image, unless it is there, and return it."""
+    """Make a directory that belongs to the image's user, unless it exists, and return it."""
     directory.mkdir(mode=0o700, exist_ok=True)
     os.chown(directory, USER_ID, USER_ID)
     return directory
@@ -187,7 +183,7 @@ def own(directory: Path) -> Path:
 def _bundle(
     image: Image, command: list[str], environment: Mapping[str, str], mounts: Sequence[Mount]
 ) -> dict[str, Any]:
-    """Return a configuration as containerd makes it for a pod with hostNetwork, runAsNonRoot, a read-only root and no capabilities."""
+    """Return a bundle as for a restricted pod with hostNetwork and a read-only root."""
     user, group = map(int, image.config["User"].split(":"))
     rights: dict[str, list[str]] = {
         kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")

@@ -1,29 +1,24 @@
-"""What is in the image, and what is not: how it is to be run, no tools that a server has no use for, nothing that its user may change."""
+"""Contents of the image: its metadata, no tools, nothing that its user may change."""
 
 from __future__ import annotations
 
 import os
 import stat
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from support.project import PROJECT
-from system.image.container import USER_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from system.image.container import Image
+from system.image.container import USER_ID, Image
 
 STATE = "var/lib/watcher"
 OPEN_TO_ALL = {"tmp", "var/tmp", "run/lock"}
-"""Directories that every Debian has; where the root is read-only, these are too."""
+"""Writable directories of every Debian, which a read-only root makes read-only."""
 
 PROGRAM_BYTES = 110_000_000
-"""More than the program needs with all that it depends on, and less than it would with what only tests, lints or builds it."""
+"""More than the program and its dependencies take, and less than with its development tools."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,6 @@ def entries(image: Image) -> dict[str, os.stat_result]:
 
 
 def test_how_it_is_run(image: Image) -> None:
-    """The image says which user, command, ports, volume and health check it has, and where it comes from."""
     config = image.config
     assert config["User"] == f"{USER_ID}:{USER_ID}"
     assert (config["Entrypoint"], config["Cmd"]) == (["watcher"], ["serve"])
@@ -56,7 +50,6 @@ def test_how_it_is_run(image: Image) -> None:
 
 
 def test_no_tools(entries: dict[str, os.stat_result]) -> None:
-    """There is no pip, no compiler, no test and nothing that was built on the way."""
     names = {
         path.name
         for path in map(Path, entries)
@@ -82,7 +75,7 @@ def test_no_tools(entries: dict[str, os.stat_result]) -> None:
 
 
 def test_nothing_can_be_changed(entries: dict[str, os.stat_result]) -> None:
-    """Its user owns the state directory and nothing else, and may write nowhere but there and where everybody may."""
+    """Its user owns, and may write to, the state directory alone, and what everybody may."""
     assert [path for path, entry in entries.items() if USER_ID in {entry.st_uid, entry.st_gid}] == [
         STATE
     ]
@@ -96,7 +89,7 @@ def test_nothing_can_be_changed(entries: dict[str, os.stat_result]) -> None:
 
 
 def test_no_rights_are_given(entries: dict[str, os.stat_result], image: Image) -> None:
-    """No program gives more rights to who starts it, by its mode or by capabilities."""
+    """No program has setuid, setgid or capabilities."""
     programs = [path for path, entry in entries.items() if stat.S_ISREG(entry.st_mode)]
     assert [
         path for path in programs if entries[path].st_mode & (stat.S_ISUID | stat.S_ISGID)
@@ -105,7 +98,7 @@ def test_no_rights_are_given(entries: dict[str, os.stat_result], image: Image) -
 
 
 def test_modules_are_compiled(entries: dict[str, os.stat_result]) -> None:
-    """Every module of the program has its bytecode, since it could not be written later."""
+    """Every module of the program has its bytecode, which could not be written later."""
     modules = [
         Path(path)
         for path in entries
@@ -121,7 +114,6 @@ def test_modules_are_compiled(entries: dict[str, os.stat_result]) -> None:
 
 
 def test_size(entries: dict[str, os.stat_result]) -> None:
-    """The program, with all that it depends on, takes what it needs."""
     assert (
         sum(entry.st_size for path, entry in entries.items() if path.startswith("opt/watcher/"))
         < PROGRAM_BYTES

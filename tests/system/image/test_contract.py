@@ -1,4 +1,4 @@
-"""The end-to-end tests that need nothing but a server, run as they are against one in a container."""
+"""End-to-end tests that need nothing but a server, run against one in a container."""
 
 from e2e.test_acknowledge import test_an_event_of_a_server_that_was_restarted
 from e2e.test_endpoints import test_health, test_probes, test_reflection

@@ -1,4 +1,4 @@
-"""The image as it is deployed: told by the environment alone, a volume to watch, a volume for its state, and no other place to write to."""
+"""The image as deployed: configured by its environment, with volumes for data and state."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ import json
 import os
 import signal
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
 
-from support.client import DEADLINE_S, Client, wait_until
-from support.replaying import told
+from support.client import DEADLINE_S, Client, Contract, wait_until
+from support.config import config
+from support.events import told
+from support.files import touch
 from support.s3.real_servers import free_ports
-from system.image.container import USER_ID, Container, Mount, own
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.client import Contract, Event
-    from system.image.container import Image
+from system.image.container import USER_ID, Container, Image, Mount, own
 
 STATE = "/var/lib/watcher"
 DATA = "/data"
-CONFIG: Event = {"directory": {"path": DATA, "settle": "100ms"}}
+CONFIG = config(DATA)
 GRACE_S = 30.0
-"""So long Kubernetes waits after SIGTERM."""
+"""Seconds that Kubernetes waits after SIGTERM."""
 
 ENTRIES = 20_000
-"""More than SQLite sorts in memory."""
+"""More entries than SQLite sorts in memory."""
 
 
 class Pod(NamedTuple):
-    """A container and where it is reached.
+    """A container, and where it is reached.
 
     Attributes:
-        container: What runs.
-        address: Where it listens, or would.
-        log: What it writes.
+        container: The container.
+        address: Address of its gRPC port.
+        log: Its output.
     """
 
     container: Container
@@ -48,7 +45,7 @@ class Pod(NamedTuple):
     log: Path
 
     def is_healthy(self) -> bool:
-        """Run the health check of the image in the container, and tell whether it is content."""
+        """Run the image's health check in the container."""
         return self.container.execute("watcher", "healthcheck").returncode == 0
 
     def watch(self) -> dict[str, Any]:
@@ -60,7 +57,7 @@ class Pod(NamedTuple):
         return watch
 
     def ready(self) -> Pod:
-        """Wait until the health check is content."""
+        """Wait until the health check succeeds."""
         wait_until(
             lambda: self.container.poll() is not None or self.is_healthy(), "the pod is ready"
         )
@@ -68,7 +65,7 @@ class Pod(NamedTuple):
         return self
 
     def refused(self) -> str:
-        """Wait until the program has refused to work, and return the line in which it says why."""
+        """Wait until the program has refused to start, and return the line that it prints."""
         assert self.container.wait(DEADLINE_S) == 1
         (line,) = self.log.read_text().splitlines()
         return line
@@ -76,13 +73,13 @@ class Pod(NamedTuple):
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """Return a volume that belongs to the image's user."""
+    """Make a volume that belongs to the image's user."""
     return own(tmp_path / "state")
 
 
 @pytest.fixture
 def start(image: Image, tmp_path: Path, root: Path, state: Path) -> Iterator[Callable[..., Pod]]:
-    """Return what starts a pod with both volumes; it takes arguments of the entry point, and variables."""
+    """Return a function that starts a pod with both volumes; it takes arguments and variables."""
     log = tmp_path / "pod.log"
     with ExitStack() as stack:
 
@@ -108,7 +105,6 @@ def start(image: Image, tmp_path: Path, root: Path, state: Path) -> Iterator[Cal
 
 @pytest.fixture
 def join(contract: Contract) -> Iterator[Callable[[Pod], Client]]:
-    """Return what connects a client to a pod."""
     with ExitStack() as stack:
 
         def join_pod(pod: Pod) -> Client:
@@ -124,7 +120,7 @@ def pod(start: Callable[..., Pod]) -> Pod:
 
 
 def test_it_is_confined(pod: Pod) -> None:
-    """The container of these tests is what it claims to be: no user's rights, no capabilities, and nothing writable but the state."""
+    """The tests' container has no rights and no capabilities, and writes to the state alone."""
     status = dict(
         line.split(":\t", 1)
         for line in pod.container.execute("cat", "/proc/1/status").stdout.splitlines()
@@ -134,23 +130,8 @@ def test_it_is_confined(pod: Pod) -> None:
         "0" * 16
     }
     assert status["NoNewPrivs"] == "1"
-    search = (
-        "find",
-        "/",
-        "-path",
-        "/proc",
-        "-prune",
-        "-o",
-        "-path",
-        "/dev",
-        "-prune",
-        "-o",
-        "-writable",
-        "!",
-        "-type",
-        "l",
-        "-print",
-    )
+    pruned = "-path /proc -prune -o -path /dev -prune"
+    search = f"find / {pruned} -o -writable ! -type l -print".split()
     written = pod.container.execute(*search).stdout.splitlines()
     assert {path for path in written if not path.startswith(f"{STATE}/")} == {STATE}
 
@@ -158,7 +139,7 @@ def test_it_is_confined(pod: Pod) -> None:
 def test_changes_are_told_over_a_crash(
     start: Callable[..., Pod], join: Callable[[Pod], Client], pod: Pod, root: Path, name: str
 ) -> None:
-    """All changes are told; after kill -9 a new container with the same state tells once what changed meanwhile."""
+    """After kill -9 a new container with the same state reports what changed meanwhile."""
     stream = join(pod).watch(name, CONFIG)
     (root / "a").write_text("1")
     stream.wait_path("a")
@@ -186,7 +167,7 @@ def test_changes_are_told_over_a_crash(
 
 
 def test_stop(pod: Pod, join: Callable[[Pod], Client], name: str) -> None:
-    """On SIGTERM streams are told, and the container ends with 0 before Kubernetes would kill it."""
+    """On SIGTERM streams end, and the container exits with 0 before Kubernetes would kill it."""
     stream = join(pod).watch(name, CONFIG)
     pod.container.terminate()
     assert pod.container.wait(GRACE_S) == 0
@@ -194,7 +175,7 @@ def test_stop(pod: Pod, join: Callable[[Pod], Client], name: str) -> None:
 
 
 def test_health_check(pod: Pod) -> None:
-    """The health check fails while the server does not answer, and is content when it does again."""
+    """The health check fails while the server does not answer, and recovers."""
     pod.container.send_signal(signal.SIGSTOP)
     assert not pod.is_healthy()
     pod.container.send_signal(signal.SIGCONT)
@@ -202,20 +183,19 @@ def test_health_check(pod: Pod) -> None:
 
 
 def test_health_check_without_a_server(start: Callable[..., Pod]) -> None:
-    """Where nobody listens the health check fails and says so."""
     pod = start("healthcheck")
     assert f"{pod.address} is not serving" in pod.refused()
 
 
 def test_open_door(start: Callable[..., Pod]) -> None:
-    """As it is, the image would listen beyond the machine and let everyone watch everything: it refuses, and names the flags that help."""
+    """The image listens beyond loopback, so it refuses to start without allow flags."""
     line = start(WATCHER_LISTEN="0.0.0.0:0").refused()
     assert "--allow-directory" in line
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755])
 def test_volume_of_another_user(start: Callable[..., Pod], state: Path, mode: int) -> None:
-    """Without the right to write to its state, or to read it, the server does not start, and says who must have it where."""
+    """A state that its user cannot write, or read, is named with the user who must."""
     os.chown(state, 0, 0)
     state.chmod(mode)
     line = start(WATCHER_ALLOW_DIRECTORY=DATA).refused()
@@ -226,7 +206,7 @@ def test_volume_of_another_user(start: Callable[..., Pod], state: Path, mode: in
 def test_volume_of_its_group(
     start: Callable[..., Pod], join: Callable[[Pod], Client], state: Path, root: Path, name: str
 ) -> None:
-    """A volume that fsGroup has given to the image's group alone will do for the state."""
+    """A volume that fsGroup has given to the image's group is enough for the state."""
     os.chown(state, 0, USER_ID)
     state.chmod(0o2770)
     stream = join(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
@@ -242,9 +222,8 @@ def test_large_index(
     root: Path,
     name: str,
 ) -> None:
-    """An index too large to be numbered afresh in memory needs no other place to write to than the state."""
-    for number in range(ENTRIES):
-        (root / f"{number:06}-with-a-name-that-is-rather-long").touch()
+    """An index too large to be renumbered in memory needs no other place to write to."""
+    touch(root, ENTRIES, "{:06}-with-a-name-that-is-rather-long")
     stream = join(pod).watch(name, CONFIG)
     stream.cancel()
     pod.container.terminate()

@@ -1,4 +1,4 @@
-"""An event bus as Argo Events uses it: a real NATS server with JetStream and TLS, and what reads and writes it."""
+"""An event bus as Argo Events uses it, NATS with JetStream and TLS, and its readers and writers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import json
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.request import urlopen
 
 from support.certificates import Authority
-from support.client import DEADLINE_S, wait_until
+from support.client import DEADLINE_S, Event, wait_until
 from system.interop.pods import Pod, program, write_object
 
-if TYPE_CHECKING:
-    from support.client import Event
-
 STREAM = "default"
-"""The JetStream stream of Argo Events."""
+"""Name of Argo Events' JetStream stream."""
 
 
 class Bus:
@@ -29,25 +26,16 @@ class Bus:
         directory: Gets its files and its log.
 
     Attributes:
-        config: How Argo Events is told of it (a BusConfig).
+        config: Its BusConfig.
+        url: Its address.
     """
 
     def __init__(self, directory: Path) -> None:
         pair = Authority(directory, "bus-authority").issue("bus")
         server = Path(sysconfig.get_path("scripts"), "nats-server")
-        options = [
-            "--addr=127.0.0.1",
-            "--port=-1",
-            "--http_port=-1",
-            f"--ports_file_dir={directory}",
-            "--jetstream",
-        ]
-        options += [
-            f"--store_dir={directory / 'store'}",
-            "--tls",
-            f"--tlscert={pair.certificate}",
-            f"--tlskey={pair.key}",
-        ]
+        options = ["--addr=127.0.0.1", "--port=-1", "--http_port=-1", "--jetstream", "--tls"]
+        options += [f"--ports_file_dir={directory}", f"--store_dir={directory / 'store'}"]
+        options += [f"--tlscert={pair.certificate}", f"--tlskey={pair.key}"]
         with (directory / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [server, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -62,20 +50,18 @@ class Bus:
         }
 
     def wait_consumers(self, count: int) -> None:
-        """Wait until so many subscriptions of Sensors are there: they get what is published from then on."""
+        """Wait for a number of subscriptions of Sensors; they get what is published later."""
         wait_until(lambda: len(self._consumers()) >= count, f"the bus has {count} consumers")
 
     def __enter__(self) -> Self:
-        """Return the bus."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the server."""
         self._process.kill()
         self._process.wait()
 
     def _consumers(self) -> list[Event]:
-        with urlopen(  # noqa: S310 - our own
+        with urlopen(
             f"{self._monitoring}/jsz?accounts=true&streams=true&consumers=true&config=true",
             timeout=DEADLINE_S,
         ) as answer:
@@ -86,7 +72,7 @@ class Bus:
             for stream in account.get("stream_detail") or []
             if stream["name"] == STREAM
         ]
-        # That of ``BusReader`` has no durable name.
+        # The subscription of ``BusReader`` has no durable name.
         consumers = [
             consumer for stream in streams for consumer in stream.get("consumer_detail") or []
         ]
@@ -94,7 +80,7 @@ class Bus:
 
 
 class BusReader(Pod):
-    """Reads all that is published on a bus, from the beginning.
+    """Reads a bus from its first message on.
 
     Args:
         bus: The bus.
@@ -119,17 +105,17 @@ class BusReader(Pod):
         ]
 
     def wait_count(self, count: int, subject: str) -> list[Any]:
-        """Wait until so many bodies were published on a subject, and return all that were."""
+        """Wait for a number of bodies on a subject, and return all."""
         self.wait_for(lambda _: len(self.bodies(subject)) >= count, f"{count} events on {subject}")
         return self.bodies(subject)
 
 
 class EventSourceService(Pod):
-    """The pod that Argo Events starts for an EventSource. Its metrics have a fixed port, so that one runs at a time.
+    """The pod of an EventSource. One runs at a time, since its metrics have a fixed port.
 
     Args:
         event_source: The EventSource.
-        bus: Where it publishes.
+        bus: The bus on which it publishes.
         directory: Gets the log.
         secrets: See ``Pod``.
     """
@@ -154,18 +140,18 @@ class EventSourceService(Pod):
         )
 
     def kill(self) -> None:
-        """End it, and let another run."""
+        """Kill it, and let another run."""
         super().kill()
         self._turn.close()
 
 
 class Sensor(Pod):
-    """The pod that Argo Events starts for a Sensor, but for its metrics.
+    """The pod of a Sensor, without its metrics.
 
     Args:
         sensor: The Sensor.
-        bus: What it reads.
-        api: Address of the Kubernetes API that it uses.
+        bus: The bus that it reads.
+        api: Address of the Kubernetes API.
         directory: Gets the log and the objects.
     """
 

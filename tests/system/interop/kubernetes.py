@@ -1,37 +1,29 @@
-"""The servers that a Sensor's triggers talk to: the Kubernetes API as far as they use it, and any other HTTP service."""
+"""Servers for a Sensor's triggers: a Kubernetes API as far as they use it, and an HTTP service."""
 
 from __future__ import annotations
 
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from support.client import wait_until
-
-if TYPE_CHECKING:
-    from support.client import Event
+from support.client import Event, wait_until
 
 CREATED, CONFLICT = 201, 409
 
 
 class Posted(NamedTuple):
-    """A request as it came.
-
-    Attributes:
-        path: Of the URL.
-        body: The JSON object.
-    """
+    """A request: the path of its URL, and its JSON object."""
 
     path: str
     body: Any
 
 
 class Recorder:
-    """An HTTP server on a free port of 127.0.0.1 that keeps what is posted to it; use it as a context manager.
+    """An HTTP server on 127.0.0.1 that records requests; use it as a context manager.
 
     Attributes:
-        posted: All requests, also those that were refused.
+        posted: All requests, also refused ones.
     """
 
     def __init__(self) -> None:
@@ -53,7 +45,7 @@ class Recorder:
                 handler.wfile.write(text)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -61,34 +53,32 @@ class Recorder:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Its URL, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def answer(self, posted: Posted) -> tuple[int, Event]:  # noqa: ARG002 - for those who answer otherwise
+    def answer(self, posted: Posted) -> tuple[int, Event]:  # noqa: ARG002 - used by subclasses
         """Return status and body of the answer to a request."""
         return CREATED, {}
 
     def wait_count(self, count: int) -> list[Posted]:
-        """Wait until so many requests have come, and return all that have."""
+        """Wait for a number of requests, and return all."""
         wait_until(lambda: len(self.posted) >= count, f"{count} requests; there are {self.posted}")
         return list(self.posted)
 
     def __enter__(self) -> Self:
-        """Return the server."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
 
 class KubernetesApi(Recorder):
-    """Creates objects; a name that is taken is refused as Kubernetes does.
+    """Creates objects, and refuses a name that is taken.
 
     Attributes:
-        objects: What was created, in order.
+        objects: The created objects, in order.
     """
 
     def __init__(self) -> None:
@@ -97,7 +87,6 @@ class KubernetesApi(Recorder):
         super().__init__()
 
     def answer(self, posted: Posted) -> tuple[int, Event]:
-        """Create the object, or say that it is there."""
         name = posted.body["metadata"]["name"]
         with self._lock:
             if any(there["metadata"]["name"] == name for there in self.objects):

@@ -1,7 +1,8 @@
-"""Runs a program as a container runs it: in a root of its own, where nothing is but the program, its files and its secrets.
+"""Runs a program as in a container: its root has the program, its files and its secrets alone.
 
-Argo Events has fixed paths, ``/argo-events/secrets`` among them, and keeps the state of its leader election in ``/tmp``. The network is
-that of the tests; ``.ci/interop`` gives them one of their own, since the ports of its metrics are fixed as well.
+Argo Events has fixed paths, ``/argo-events/secrets`` among them, and keeps the state of its leader
+election in ``/tmp``. ``.ci/interop`` gives the tests a network of their own, since the ports of its
+metrics are fixed as well.
 """
 
 from __future__ import annotations
@@ -10,36 +11,35 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from support.client import DEADLINE_S
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from support.client import Event
-    from support.s3.real_servers import S3Server
+from support.client import DEADLINE_S, Event
 
 PROGRAMS = "ARGO_PROGRAMS"
-"""The variable with the directory of the programs, which ``.ci/interop`` builds."""
+"""Variable with the directory of the programs that ``.ci/interop`` builds."""
 
 SECRETS = "/argo-events/secrets"
-"""Where a pod finds its secrets: ``<name>/<key>``."""
+"""Directory of a pod's secrets: ``<name>/<key>``."""
+
+SECRET_NAME, SECRET_KEY = "watcher-token", "token"
+TOKEN, TOKENS = "s3cret", "orders:s3cret"
+"""A token, and the line of the server's token file."""
 
 
 class Pod:
-    """One running program, whose output is gathered by lines.
+    """One running program.
 
     Args:
-        name: Of one of the programs.
-        arguments: What follows it; existing files are there at the same path.
+        name: Name of the program.
+        arguments: Its arguments; those that are existing files are mounted at the same path.
         directory: Gets the log.
-        environment: All of it.
+        environment: All of its variables.
         secrets: A directory of secrets, each a directory of keys; None for none.
 
     Attributes:
-        lines: What it has printed.
+        lines: The lines of its standard output.
     """
 
     def __init__(
@@ -72,39 +72,34 @@ class Pod:
 
     @property
     def log(self) -> str:
-        """What it has said on standard error."""
+        """Its standard error."""
         return self._log_file.read_text()
 
     def wait_for(self, is_met: Callable[[list[bytes]], bool], what: str) -> None:
-        """Wait until the lines so far satisfy a predicate, which is asked again after each line."""
+        """Wait until the lines satisfy a predicate."""
         with self._news:
             is_there = self._news.wait_for(
                 lambda: is_met(self.lines) or self.process.poll() is not None, DEADLINE_S
             )
-        assert is_there, (
-            f"waited {DEADLINE_S} s until {what}; {len(self.lines)} lines, last {self.lines[-3:]}; log: {self.log[-3000:]}"
-        )
-        assert is_met(self.lines), (
-            f"it ended ({self.process.poll()}) before {what}; last lines {self.lines[-3:]}; log: {self.log[-3000:]}"
-        )
+        seen = f"{len(self.lines)} lines, last {self.lines[-3:]}; log: {self.log[-3000:]}"
+        assert is_there, f"waited {DEADLINE_S} s until {what}; {seen}"
+        assert is_met(self.lines), f"it ended ({self.process.poll()}) before {what}; {seen}"
 
     def wait_text(self, text: str) -> None:
-        """Wait until a line has this text."""
+        """Wait for a line with this text."""
         wanted = text.encode()
         self.wait_for(lambda lines: any(wanted in line for line in reversed(lines)), repr(text))
 
     def kill(self) -> None:
-        """End it as a node that fails does, and wait until nothing more can come."""
+        """Kill it, and wait until nothing more can come."""
         self.process.kill()
         self.process.wait()
         self._reader.join()
 
     def __enter__(self) -> Self:
-        """Return the pod."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
         self.kill()
 
     def _read(self) -> None:
@@ -119,11 +114,11 @@ class Pod:
 
 
 class Listener(Pod):
-    """The client of one generic event source, as Argo Events has it: what it dispatches, before the event bus.
+    """The client of one generic event source, and what it dispatches, without the event bus.
 
     Args:
         event_source: The EventSource.
-        event: Which key below ``spec.generic``.
+        event: Key below ``spec.generic``.
         directory: Gets the log and the object.
         secrets: See ``Pod``.
     """
@@ -141,11 +136,11 @@ class Listener(Pod):
         )
 
     def bodies(self) -> list[Any]:
-        """Return the bodies that it has dispatched, in order."""
+        """Return the dispatched bodies, in order."""
         return [json.loads(line)["body"] for line in list(self.lines)]
 
     def wait_count(self, count: int) -> list[Any]:
-        """Wait until so many bodies were dispatched, and return all that were."""
+        """Wait for a number of bodies, and return all."""
         self.wait_for(lambda lines: len(lines) >= count, f"{count} bodies")
         return self.bodies()
 
@@ -171,8 +166,9 @@ def event_source(name: str, **events: Event) -> Event:
     """Return an EventSource.
 
     Args:
-        name: Of the EventSource.
-        events: What stands below ``spec.generic``: ``url`` and ``config``, which may be a mapping, and what else is not as usual.
+        name: Its name.
+        events: The keys below ``spec.generic``, with ``url``, ``config`` (text, or a mapping) and
+            other fields.
     """
 
     def complete(event: Event) -> Event:
@@ -188,22 +184,16 @@ def event_source(name: str, **events: Event) -> Event:
     }
 
 
-def place_of(store: S3Server, bucket: str) -> Event:
-    """Return the configuration of a bucket that is listed as often as can be."""
-    return {
-        "bucket": bucket,
-        "endpoint_url": store.endpoint_url,
-        "addressing_style": "path",
-        "poll_interval": "1s",
-    }
+def auth() -> Event:
+    """Return the fields of an event source that name the secret."""
+    return {"authSecret": {"name": SECRET_NAME, "key": SECRET_KEY}}
 
 
-def secret(directory: Path, values: Mapping[str, str]) -> Path:
-    """Write the secret ``watcher-token`` as a kubelet mounts it, and return the directory of all secrets."""
-    mounted = directory / "secrets" / "watcher-token"
+def secret(directory: Path, token: str) -> Path:
+    """Write the secret as a kubelet mounts it, and return the directory of all secrets."""
+    mounted = directory / "secrets" / SECRET_NAME
     mounted.mkdir(parents=True)
-    for key, value in values.items():
-        (mounted / key).write_text(value)
+    (mounted / SECRET_KEY).write_text(token)
     return mounted.parent
 
 

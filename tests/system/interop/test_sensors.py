@@ -1,30 +1,27 @@
-"""The Sensors of ``examples/`` on real messages of the event bus: what they let through, and what they make of it."""
+"""The Sensors of ``examples/`` on real messages of the event bus."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from support.client import wait_until
+from support.client import Event, wait_until
+from support.fixtures import StartServer
 from support.project import PROJECT
+from support.s3.real_servers import S3Server
+from support.server import ServerProcess
 from system.interop.bus import Bus, BusReader, EventSourceService, Sensor
 from system.interop.kubernetes import KubernetesApi, Recorder
-from system.interop.pods import secret
+from system.interop.pods import TOKEN, TOKENS, secret
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from support.client import Event
-    from support.s3.real_servers import S3Server
-    from support.server import ServerProcess
-
-    Run = Callable[..., Any]
+Run = Callable[..., Any]
 
 EXAMPLES = PROJECT / "examples"
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -36,9 +33,9 @@ class Example:
     """An EventSource and its Sensor, run on a bus.
 
     Args:
-        name: Of the directory in ``examples/``.
+        name: Name of the directory in ``examples/``.
         bus: The bus.
-        run: Enters a context until the test is over.
+        run: The fixture.
         directory: Gets logs and objects.
     """
 
@@ -50,7 +47,7 @@ class Example:
         self._directory = directory
 
     def sense(self, consumers: int, replaced: Mapping[str, str] = NOTHING) -> Sensor:
-        """Start the Sensor and wait until it gets what is published; ``replaced`` are texts in its file by their place here."""
+        """Start the Sensor and wait for its subscriptions; ``replaced`` are texts in its file."""
         sensor = self._run(
             Sensor(self._read("sensor.yaml", replaced), self._bus, self.api.url, self._directory)
         )
@@ -71,7 +68,7 @@ class Example:
         return service
 
     def _read(self, file: str, replaced: Mapping[str, str]) -> Event:
-        """Return an object of the example; each text that is replaced must be in it."""
+        """Return an object of the example, in which each replaced text must occur."""
         text = (EXAMPLES / self._name / file).read_text()
         for old, new in replaced.items():
             assert old in text
@@ -84,26 +81,19 @@ class Example:
 
 @pytest.fixture
 def example(bus: Bus, run: Run, tmp_path: Path) -> Callable[[str], Example]:
-    """Return what provides an example by its name."""
     return lambda name: Example(name, bus, run, tmp_path)
 
 
 def test_volume(
-    example: Callable[[str], Example],
-    start_server: Callable[..., ServerProcess],
-    root: Path,
-    tmp_path: Path,
+    example: Callable[[str], Example], start_server: StartServer, root: Path, tmp_path: Path
 ) -> None:
-    """Each order on a volume starts one Workflow, named after the id and with path and type; twice the event starts nothing twice."""
-    tokens = tmp_path / "tokens"
-    tokens.write_text("orders:s3cret\n")
-    server = start_server("--token-file", str(tokens), directory=tmp_path)
-    server.token = "s3cret"  # noqa: S105 - not a secret
+    """Each order starts one Workflow with path and type; an event that comes twice starts one."""
+    server = start_server(tokens=TOKENS, directory=tmp_path)
     volume = example("volume")
     volume.sense(1)
     here = {SERVER: server.address, "/data/in": str(root)}
     (root / "before.csv").write_text("there before")
-    service = volume.source(here, secret(tmp_path, {"token": "s3cret"}))
+    service = volume.source(here, secret(tmp_path, TOKEN))
     [(path, _)] = volume.api.wait_count(1)
     assert path == "/apis/argoproj.io/v1alpha1/namespaces/argo-events/workflows"
     server.wait_watch("orders", state="watching")
@@ -112,7 +102,7 @@ def test_volume(
     (root / ".order.csv").write_text("an order")
     (root / ".order.csv").rename(root / "order.csv")
     volume.api.wait_count(2)
-    # The same again: the name is taken.
+    # Both events again: their names are taken.
     service.kill()
     volume.source(here, tmp_path / "secrets")
     volume.api.wait_count(4)
@@ -128,12 +118,9 @@ def test_volume(
 
 
 def test_bucket(
-    example: Callable[[str], Example],
-    start_server: Callable[..., ServerProcess],
-    rclone_server: S3Server,
-    run: Run,
+    example: Callable[[str], Example], start_server: StartServer, rclone_server: S3Server, run: Run
 ) -> None:
-    """Pictures go to one service and scans, as S3 notifications, to another; deletions go nowhere."""
+    """Pictures go to one service, scans to another as S3 notifications, and deletions to none."""
     thumbnails, scans = run(Recorder()), run(Recorder())
     server = start_server()
     bucket = rclone_server.make_bucket()
@@ -148,7 +135,7 @@ def test_bucket(
         "http://minio.minio.svc:9000": rclone_server.endpoint_url,
         "bucket: landing": f"bucket: {bucket}",
     }
-    # Or the test would wait for half a minute and more.
+    # With the example's intervals the test would take half a minute.
     often = {
         "poll_interval: 1m": "poll_interval: 1s",
         "prefix: scans/": "prefix: scans/\n          poll_interval: 1s",
@@ -176,7 +163,7 @@ def test_bucket(
 
 
 def test_acknowledged(example: Callable[[str], Example], server: ServerProcess, root: Path) -> None:
-    """A payment comes again until the id that its Workflow was given is acknowledged, and starts one Workflow."""
+    """A payment comes again until its Workflow's id is acknowledged, and starts one Workflow."""
     acknowledged = example("acknowledged")
     acknowledged.sense(1)
     acknowledged.source(
@@ -201,7 +188,7 @@ def test_local(
     root: Path,
     tmp_path: Path,
 ) -> None:
-    """Each new file of a local directory stands in the log of the Sensor; what an editor leaves and what is deleted does not."""
+    """New files are in the log of the Sensor; backups of editors and deletions are not."""
     local = example("local")
     sensor = local.sense(1)
     local.source({"host.k3d.internal:8080": server.address, "/tmp/inbox": str(root)})  # noqa: S108 - as the example has it
@@ -213,14 +200,14 @@ def test_local(
     (root / "a.txt").unlink()
     reader.wait_count(2, SUBJECT)
     (root / "b.txt").write_text("1")
-    told = [(body["type"], body["path"]) for body in reader.wait_count(3, SUBJECT)]
-    assert told == [("created", "a.txt"), ("deleted", "a.txt"), ("created", "b.txt")]
+    published = [(body["type"], body["path"]) for body in reader.wait_count(3, SUBJECT)]
+    assert published == [("created", "a.txt"), ("deleted", "a.txt"), ("created", "b.txt")]
     wait_until(lambda: len(logged(sensor)) >= 2, "the Sensor has logged both files")
     assert logged(sensor) == [("created", "a.txt"), ("created", "b.txt")]
 
 
 def logged(sensor: Sensor) -> list[tuple[str, str]]:
-    """Return types and paths of the events that a log trigger has logged."""
+    """Return types and paths of the events in the log of a log trigger."""
     lines = [
         json.loads(line) for line in sensor.log.splitlines(keepends=True) if line.endswith("\n")
     ]

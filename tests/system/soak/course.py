@@ -1,52 +1,45 @@
-"""Lets one server watch many places for a while, where files, clients and a store come and go at random. Imports no watcher.
+"""Lets one server watch many places, while files, clients and a store come and go at random.
 
-The time is cut into rounds. In each, all clients connect, connections are killed, and at its end all clients leave until no watch runs: at
-these moments the server has the same to hold each time. The changes go on all the while. In every third round a store is killed and
-started again. At the end the changes stop, and all clients connect once more: what they were told must make what is there, and be
-confirmed in the end.
+The time is cut into rounds. In each, all clients connect, connections are killed, and at the end
+all clients leave until no watch runs: the resources of the server are comparable then. Places
+change all the while. In every third round a store is killed and restarted. At the end the changes
+stop, and all clients connect once more: the events must make the places, and be confirmed.
+Imports no watcher.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from support.client import wait_until
+from support.client import Contract, Event
+from support.config import config
 from support.fixtures import CREDENTIALS, stop_clean
-from support.s3.real_servers import run_moto
+from support.s3.real_servers import S3Server, run_moto
 from support.server import ServerProcess
 from system.soak.operator import Operator
-from system.soak.places import Bucket, Directory
+from system.soak.places import Bucket, Directory, Place
 from system.soak.report import Report
 from system.soak.stores import RestartingStore
 from system.soak.watched import Watched
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from support.client import Contract, Event
-    from support.s3.real_servers import S3Server
-    from system.soak.places import Place
-
 ROUNDS = 10
 RESTART_EVERY = 3
 KINDS = ("notify", "poll", "seaweedfs", "notify", "moto")
-"""What the watches are, in turn."""
-
-FLAGS = ("--idle-timeout", "1s")
-"""A watch ends, and is started again, between most clients that follow each other."""
+"""Kinds of the watches, in turn."""
 
 FILE_PAUSE_S = 0.025
 OBJECT_PAUSE_S = 0.1
 KILL_PAUSE_S = 0.5
-"""Between two operations on files, on objects of one store, and between two kills: on average, of all watches together."""
+"""Average pauses between two changes of files, of objects in one store, and between two kills."""
 
 
 class Placed(NamedTuple):
-    """A place, and how it is watched."""
+    """A place, and the configuration of its watch."""
 
     kind: str
     place: Place
@@ -54,25 +47,29 @@ class Placed(NamedTuple):
 
 
 def run(directory: Path, contract: Contract, seconds: float, watches: int, seed: int) -> Report:
-    """Soak a server, and return what was found.
+    """Soak a server, and return the findings.
 
     Args:
-        directory: For the server, the stores, and what is watched.
-        contract: What is spoken.
-        seconds: How long clients are killed, in all rounds together; the whole takes longer.
-        watches: How many.
+        directory: Gets the server, the stores, and the watched directories.
+        contract: The contract to speak.
+        seconds: Seconds of kills, in all rounds together; the whole takes longer.
+        watches: Number of watches.
         seed: Decides what happens, though not when.
 
     Raises:
-        AssertionError: The server has ended or logged a traceback, does not let its watches go, or keeps what was delivered.
+        AssertionError: The server has ended or logged a traceback, does not end its watches, or
+            does not confirm what was delivered.
         RuntimeError: A store does not start.
         OSError: A file or directory could not be changed.
     """
-    chance = Random(seed)  # noqa: S311 - repeatable
+    chance = Random(seed)
+    # Watches end, and start again, between most clients. The window is half of a round, so that
+    # some events are confirmed in each, and others come again.
+    flags = ("--idle-timeout", "1s", "--redelivery-window", f"{seconds / ROUNDS / 2:g}s")
     with ExitStack() as stack:
         moto, _ = stack.enter_context(run_moto(_made(directory / "moto")))
         store = stack.enter_context(RestartingStore(_made(directory / "seaweedfs")))
-        server = ServerProcess(directory, FLAGS, CREDENTIALS)
+        server = ServerProcess(directory, flags, CREDENTIALS)
         stack.callback(stop_clean, server)
         report = Report(seed, server.listening().resources())
         places = [
@@ -87,10 +84,10 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
                 contract,
                 f"{number:02} {kind}",
                 place,
-                config,
+                asked,
                 chance.uniform(0.1, seconds / 100),
             )
-            for number, (kind, place, config) in enumerate(places)
+            for number, (kind, place, asked) in enumerate(places)
         ]
         with _changing(places, seed, report):
             for number in range(1, ROUNDS + 1):
@@ -105,11 +102,7 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
         with _connected(watched):
             for one in watched:
                 _settle(one, report)
-            wait_until(
-                lambda: not any(watch["unconfirmed"] for watch in server.watches().values()),
-                "all is confirmed",
-                pause_s=1.0,
-            )
+            server.wait_all_confirmed()
     return report
 
 
@@ -119,40 +112,28 @@ def _made(directory: Path) -> Path:
 
 
 def _place(kind: str, root: Path, moto: S3Server, seaweedfs: S3Server) -> Placed:
-    """Return an empty place of a kind; ``root`` is where it is if it is a directory."""
+    """Make an empty place; ``root`` is the path of a directory."""
     if kind in {"notify", "poll"}:
-        config = {
-            "directory": {
-                "path": str(root),
-                "mode": kind,
-                "poll_interval": "500ms",
-                "settle": "100ms",
-            }
-        }
-        return Placed(kind, Directory(root), config | {"existing": "report"})
+        asked = config(root, mode=kind, poll_interval="500ms", existing="report")
+        return Placed(kind, Directory(root), asked)
     server = moto if kind == moto.name else seaweedfs
     bucket = Bucket(server)
-    where = {"bucket": bucket.name, "endpoint_url": server.endpoint_url, "poll_interval": "2s"}
-    return Placed(kind, bucket, {"s3": where, "existing": "report"})
+    asked = config(server, bucket=bucket.name, poll_interval="2s", existing="report")
+    return Placed(kind, bucket, asked)
 
 
 @contextmanager
 def _changing(places: Sequence[Placed], seed: int, report: Report) -> Iterator[None]:
-    """Change the places while the block runs: files, and the objects of each store, independently of each other."""
+    """Change files, and the objects of each store, independently while the block runs."""
     groups: dict[str, list[Place]] = {}
     for kind, place, _ in places:
         groups.setdefault("files" if isinstance(place, Directory) else kind, []).append(place)
     with ExitStack() as stack:
-        operators = [
-            stack.enter_context(
-                Operator(
-                    group,
-                    Random(f"{seed} {kind}"),  # noqa: S311 - repeatable
-                    FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S,
-                )
-            )
-            for kind, group in groups.items()
-        ]
+        operators = []
+        for kind, group in groups.items():
+            pause_s = FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S
+            operator = Operator(group, Random(f"{seed} {kind}"), pause_s)
+            operators.append(stack.enter_context(operator))
         yield
     for operator in operators:
         report.operations.update(operator.operations)
@@ -160,7 +141,7 @@ def _changing(places: Sequence[Placed], seed: int, report: Report) -> Iterator[N
 
 @contextmanager
 def _connected(watched: Sequence[Watched]) -> Iterator[None]:
-    """Let each have a client while the block runs."""
+    """Give each a client while the block runs."""
     with ExitStack() as stack:
         for one in watched:
             stack.callback(one.disconnect)
@@ -169,7 +150,7 @@ def _connected(watched: Sequence[Watched]) -> Iterator[None]:
 
 
 def _kill(watched: Sequence[Watched], chance: Random, report: Report, seconds: float) -> None:
-    """Kill clients for a while."""
+    """Kill connections for a while."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         time.sleep(chance.uniform(0, 2 * KILL_PAUSE_S))
@@ -177,7 +158,7 @@ def _kill(watched: Sequence[Watched], chance: Random, report: Report, seconds: f
 
 
 def _settle(one: Watched, report: Report) -> None:
-    """Wait until everything was told, and count it; what was not is a loss."""
+    """Wait until all was reported, and count it; anything missing or wrong is a loss."""
     try:
         one.settle()
     except AssertionError as error:

@@ -1,33 +1,31 @@
-"""Changes places at random, in a thread of its own. Imports no watcher."""
+"""Changes places at random, in a thread. Imports no watcher."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from random import Random
+from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from random import Random
-
-    from system.soak.places import Place
+from system.soak.places import Place
 
 FAILED = "failed"
 
 
 class Operator:
-    """Changes one of its places after the other for as long as it is open; use it as a context manager.
+    """Changes one place after the other; use it as a context manager.
 
     Args:
-        places: What it changes; nobody else does.
-        chance: Decides what.
-        pause_s: Between two operations.
+        places: The places, which nobody else changes.
+        chance: Decides what happens.
+        pause_s: Pause between two operations.
 
     Attributes:
-        operations: How many it has made, by kind; those that a store did not answer are ``failed``.
+        operations: Number of operations by kind; ``failed`` where a store did not answer.
     """
 
     def __init__(self, places: Sequence[Place], chance: Random, pause_s: float) -> None:
@@ -39,12 +37,11 @@ class Operator:
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
-        """Begin."""
         self._running = self._pool.submit(self._run)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End.
+        """Stop.
 
         Raises:
             OSError: A file or directory could not be changed.

@@ -1,53 +1,49 @@
-"""Places that random operations change: a directory, and a bucket. Imports no watcher."""
+"""Directories and buckets that random operations change. Imports no watcher."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from random import Random
+from typing import Protocol
 
-from support.replaying import read_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from random import Random
-
-    from support.replaying import Files
-    from support.s3.real_servers import S3Server
+from support.files import Files, read_files
+from support.s3.real_servers import S3Server
 
 DIRECTORIES = 6
 NAMES = 12
-"""So many names a directory may hold: few enough that files are overwritten, and come again after they were deleted."""
+"""Names in a directory; so few that files are overwritten, and created again once deleted."""
 
 MOST_BYTES = 3000
 
 ATTEMPTS = 3
-"""A store that has just started, or is slow, may fail to answer once."""
+"""Attempts at a request; a store that has just started, or is slow, may fail to answer."""
 
 WEIGHTS = {"write": 8, "append": 4, "rename": 4, "delete": 3, "move directory": 1}
 
 
 class Place(Protocol):
-    """What can be changed at random, by one thread at a time."""
+    """A place that one thread at a time changes at random."""
 
     def operate(self, chance: Random) -> str:
-        """Do one thing, and return what kind of thing it was."""
+        """Do one operation, and return its kind."""
 
     def contents(self) -> Files:
-        """Return the sizes of what is there by path."""
+        """Return sizes by path."""
 
     def put(self, path: str) -> None:
         """Write one byte."""
 
     def close(self) -> None:
-        """Let go of what it holds; what is there stays."""
+        """Close connections; the content stays."""
 
 
 class Directory:
-    """A directory of files in directories, which also move, into each other too.
+    """A tree of files, whose directories are moved as well.
 
     Args:
-        root: Where; it is made.
+        root: Its path; it is made.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,7 +53,6 @@ class Directory:
             (root / f"d{number}").mkdir(parents=True)
 
     def operate(self, chance: Random) -> str:
-        """Do one thing to a file or a directory, as far as there is one."""
         (kind,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         found = sorted(self._root.rglob("*"))
         directories = [path for path in found if path.is_dir()]
@@ -83,22 +78,20 @@ class Directory:
         return kind
 
     def contents(self) -> Files:
-        """Return the sizes of the files by path."""
         return read_files(self._root)
 
     def put(self, path: str) -> None:
-        """Write a file of one byte."""
         (self._root / path).write_bytes(b"1")
 
     def close(self) -> None:
-        """Do nothing."""
+        pass
 
 
 class Bucket:
-    """A bucket of objects.
+    """A bucket.
 
     Args:
-        store: Where; the bucket is made.
+        store: Its store; the bucket is made.
     """
 
     def __init__(self, store: S3Server) -> None:
@@ -106,11 +99,11 @@ class Bucket:
         self._client = replace(store, attempts=ATTEMPTS).client()
 
     def operate(self, chance: Random) -> str:
-        """Do one thing to an object, whether it is there or not.
+        """Write or delete an object.
 
         Raises:
-            ClientError: The store refuses, as it may do while it starts.
-            BotoCoreError: The store is not there; who knows what it has done.
+            ClientError: The store refuses, as it may while it starts.
+            BotoCoreError: The store did not answer; the operation may have been done.
         """
         (kind,) = chance.choices(["write", "delete"], [2, 1])
         key = f"d{chance.randrange(DIRECTORIES)}/{chance.randrange(NAMES)}"
@@ -122,11 +115,11 @@ class Bucket:
         return kind
 
     def contents(self) -> Files:
-        """Return the sizes of the objects by key.
+        """Return sizes by key.
 
         Raises:
             ClientError: The store refuses.
-            BotoCoreError: The store is not there.
+            BotoCoreError: The store did not answer.
         """
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
@@ -136,10 +129,9 @@ class Bucket:
 
         Raises:
             ClientError: The store refuses.
-            BotoCoreError: The store is not there.
+            BotoCoreError: The store did not answer.
         """
         self._client.put_object(Bucket=self.name, Key=path, Body=b"1")
 
     def close(self) -> None:
-        """Disconnect."""
         self._client.close()

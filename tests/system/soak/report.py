@@ -1,4 +1,4 @@
-"""What a soak has found, whether that is good, and how it is printed. Pure."""
+"""The findings of a soak, and their verdict. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median_low
 from support.server import SLACK, Resources
 
 WARM_UP_ROUNDS = 1
-"""Rounds after which caches and pools have their size."""
+"""Rounds until caches and pools have their size."""
 
 MIB = 1024 * 1024
 
@@ -19,16 +19,16 @@ class Report:
     """The figures of one soak.
 
     Attributes:
-        seed: Decided what happened.
-        start: What the server held before the first watch.
-        operations: How many, by kind.
-        kills: Of clients, by kind.
-        restarts: Of the store.
+        seed: Seed of the random decisions.
+        start: Resources of the server before the first watch.
+        operations: Changes of places by kind.
+        kills: Ended connections by kind.
+        restarts: Restarts of the store.
         events: Different events that came.
-        redeliveries: Those that came again.
-        busy: What it held at the end of each round, with all its watches.
-        idle: What it held after each round, when all its watches had ended.
-        losses: What was not as it must be, by watch.
+        redeliveries: Events that came again.
+        busy: Resources at the end of each round, with all watches.
+        idle: Resources after each round, without any watch.
+        losses: Broken promises by watch.
     """
 
     seed: int
@@ -43,9 +43,10 @@ class Report:
     losses: dict[str, str] = field(default_factory=dict)
 
     def leaks(self) -> list[str]:
-        """Return what has grown: where the median of the last third of the rounds exceeds that of the first third by more than ``SLACK``.
+        """Return the resources that have grown, measured after each round without any watch.
 
-        All are of one state, without any watch, so that nothing that grows with the work may be among it.
+        One has grown if the median of the last third of the rounds exceeds that of the first third
+        by more than ``SLACK``.
         """
         warm = self.idle[WARM_UP_ROUNDS:]
         third = len(warm) // 3
@@ -59,13 +60,13 @@ class Report:
         ]
 
     def troubles(self) -> list[str]:
-        """Return all that is wrong; nothing is the aim."""
+        """Return all losses and leaks."""
         return [f"LOSS {name}: {said}" for name, said in self.losses.items()] + [
             f"LEAK {said}" for said in self.leaks()
         ]
 
     def table(self) -> str:
-        """Return all figures and the verdict, as lines of text."""
+        """Return figures and verdict as text."""
         troubles = self.troubles()
         return "\n".join(
             [
@@ -98,8 +99,10 @@ def _median(levels: list[Resources]) -> Resources:
 
 
 def _counted(kinds: Counter[str]) -> str:
-    return f"{kinds.total():,} ({', '.join(f'{kind} {count:,}' for kind, count in sorted(kinds.items()))})"
+    parts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items()))
+    return f"{kinds.total():,} ({parts})"
 
 
 def _row(name: str, level: Resources) -> str:
-    return f"  {name:<26}{level.threads:>10}{level.descriptors:>14}{level.memory_bytes / MIB:>10.1f} MiB"
+    memory = f"{level.memory_bytes / MIB:>10.1f} MiB"
+    return f"  {name:<26}{level.threads:>10}{level.descriptors:>14}{memory}"

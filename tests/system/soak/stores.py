@@ -1,32 +1,30 @@
-"""A real S3 server that is killed and started again with its data. Imports no watcher."""
+"""A real S3 server that is killed and restarted with its data. Imports no watcher."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from support.s3.real_servers import SEAWEEDFS_PORTS, run_seaweedfs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LOWEST_PORT = 10_000
 PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class RestartingStore:
-    """SeaweedFS on ports that stay its own; use it as a context manager.
+    """SeaweedFS that keeps its ports; use it as a context manager.
 
     Args:
-        directory: For its data and its log.
+        directory: Gets its data and its log.
 
     Attributes:
-        server: How it is reached.
-        restarts: How often it was killed and started again.
+        server: The running server.
+        restarts: Number of restarts.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -39,7 +37,7 @@ class RestartingStore:
         """Start it.
 
         Raises:
-            RuntimeError: It does not come up.
+            RuntimeError: It does not start.
         """
         self.server, self._process = self._stack.enter_context(
             run_seaweedfs(self._directory, self._ports)
@@ -47,14 +45,13 @@ class RestartingStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
         self._stack.close()
 
     def restart(self) -> None:
-        """Kill it as a crash would, and start it again.
+        """Kill it, and start it again.
 
         Raises:
-            RuntimeError: It does not come up.
+            RuntimeError: It does not start.
         """
         self._process.kill()
         self.__exit__()
@@ -63,7 +60,7 @@ class RestartingStore:
 
 
 def _lasting_ports() -> Iterator[int]:
-    """Yield free ports that the kernel gives to nobody else while the store is down."""
+    """Yield free ports below the kernel's range, so that they stay free while the store is down."""
     below = range(LOWEST_PORT, int(PORT_RANGE.read_text().split()[0]))
     for port in SystemRandom().sample(below, len(below)):
         with suppress(OSError), socket.socket() as probe:

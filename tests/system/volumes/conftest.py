@@ -1,4 +1,4 @@
-"""Names the fixtures of the tests that need what only some machines have."""
+"""Names the fixtures of the tests that mount file systems and use real tools."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["client", "connect", "contract", "name", "root", "server", "start_ser
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_mounts() -> None:
-    """Keep what the tests mount away from the rest of the machine; the kernel unmounts it when the tests have ended."""
+    """Hide the tests' mounts from the machine; the kernel unmounts them when the tests end."""
     enter_private_mounts()

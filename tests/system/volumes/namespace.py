@@ -1,4 +1,4 @@
-"""Namespaces of the tests' own: nothing that is mounted or configured in them is seen by the rest of the machine, or outlives the tests."""
+"""Mount and network namespaces of the tests' own, which nothing outside sees or inherits."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from support.client import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
-"""See unshare(2)."""
+"""Flags of unshare(2)."""
 
 
 def enter_private_mounts() -> None:
-    """Give the calling thread, and all that it starts from now on, mounts of its own."""
+    """Give the calling thread, and its later children, mounts of their own."""
     _unshare(CLONE_NEWNS, "mount")
     run("mount", "--make-rprivate", "/")
 
 
 def enter_private_network() -> None:
-    """Give the calling thread, and all that it starts from now on, a network of its own, with nothing but loopback in it."""
+    """Give the calling thread, and its later children, a network with loopback alone."""
     _unshare(CLONE_NEWNET, "network")
     run("ip", "link", "set", "lo", "up")
 
@@ -38,7 +35,7 @@ def _unshare(flag: int, kind: str) -> None:
         raise PermissionError("these tests mount and unmount: run them as root")
     if ctypes.CDLL(None, use_errno=True).unshare(flag) != 0:
         error = ctypes.get_errno()
-        raise OSError(error, f"no {kind} namespace to be had: {os.strerror(error)}")
+        raise OSError(error, f"cannot unshare the {kind} namespace: {os.strerror(error)}")
 
 
 def run(*command: str | Path) -> None:
@@ -57,7 +54,7 @@ def mount_tmpfs(point: Path, options: str = "mode=0755") -> None:
 
 
 def unmount(point: Path) -> None:
-    """Unmount what is on top at a place, as soon as nobody is just reading it."""
+    """Unmount the topmost file system at a place, as soon as it is not busy."""
     wait_until(
         lambda: subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0,
         f"{point} is unmounted",
@@ -66,7 +63,7 @@ def unmount(point: Path) -> None:
 
 @contextmanager
 def rclone_mount(volume: Path, point: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Mount a directory through FUSE, for which fusermount3 and /dev/fuse must be there; takes more of rclone's flags."""
+    """Mount a directory through FUSE with rclone, and more of its flags."""
     assert shutil.which("fusermount3"), "install fuse3"
     assert Path("/dev/fuse").exists(), "this kernel has no FUSE"
     program = Path(sysconfig.get_path("scripts")) / "rclone"

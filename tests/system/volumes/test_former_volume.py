@@ -7,22 +7,14 @@ ones. One state is of a server that was stopped; the other of one that was kille
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from support.client import Client, wait_until
-from support.former_state import FormerState, restore
-from support.server import ServerProcess
+from support.fixtures import Connect, StartServer
+from support.former_state import FormerState, Reopened, restore
 from system.volumes.namespace import run
-
-if TYPE_CHECKING:
-    from support.client import Stream
-
-SCANS = 2
-"""Complete scans after which an event that nothing caused would have been reported."""
 
 
 @pytest.fixture(params=["volume", "volume-killed"])
@@ -41,47 +33,25 @@ def mounted(former: FormerState, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", point], check=True)
 
 
-def wait_scans(server: ServerProcess, name: str) -> None:
-    """Wait for some more complete scans."""
-    end = server.watches()[name]["scans"] + SCANS
-    wait_until(lambda: server.watches()[name]["scans"] >= end, "the volume was scanned")
-
-
-def check_reported(
-    server: ServerProcess, stream: Stream, former: FormerState, *expected: tuple[str, str]
-) -> None:
-    """Wait for pending payloads and for changes; nothing else is reported, and the server stops."""
-    skip = len(former.payloads)
-    stream.wait_count(skip + len(expected))
-    wait_scans(server, former.name)
-    events = stream.events[skip:]
-    assert stream.payloads[:skip] == former.payloads
-    assert sorted((event["type"], event["path"]) for event in events) == sorted(expected)
-    assert [event["id"] for event in events] == former.next_ids(len(expected))
-    assert server.stop() == 0
-    assert not server.logged("state.damaged")
-
-
 def test_volume(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
+    start_server: StartServer,
+    connect: Connect,
     former: FormerState,
     mounted: Path,
     tmp_path: Path,
 ) -> None:
     """Nothing but what was pending is reported; then a change is."""
     server = start_server(directory=tmp_path)
-    stream = connect(server).watch(former.name, former.config)
-    wait_scans(server, former.name)
-    assert stream.payloads == former.payloads
+    reopened = Reopened(former, server, connect(server))
+    reopened.check_quiet()
     (mounted / "in/b.csv").write_text("id\n2\n22\n")
-    expected = [("modified", "in/b.csv"), ("modified", "latest.csv")]
-    check_reported(server, stream, former, *expected)
+    reopened.check_reported(("modified", "in/b.csv"), ("modified", "latest.csv"))
+    assert server.stop() == 0
 
 
 def test_volume_that_changed(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
+    start_server: StartServer,
+    connect: Connect,
     former: FormerState,
     mounted: Path,
     tmp_path: Path,
@@ -91,6 +61,7 @@ def test_volume_that_changed(
     (mounted / "in/deep/c.csv").write_text("id\n3\n33\n")
     (mounted / "in/deep/d.csv").write_text("id\n5\n")
     server = start_server(directory=tmp_path)
-    stream = connect(server).watch(former.name, former.config)
-    expected = [("created", "in/deep/d.csv"), ("deleted", "a.csv"), ("modified", "in/deep/c.csv")]
-    check_reported(server, stream, former, *expected)
+    Reopened(former, server, connect(server)).check_reported(
+        ("created", "in/deep/d.csv"), ("deleted", "a.csv"), ("modified", "in/deep/c.csv")
+    )
+    assert server.stop() == 0

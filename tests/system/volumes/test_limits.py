@@ -1,99 +1,73 @@
-"""What becomes of a watch that may not read everything, or gets no notifications from the kernel: the rest is told, and it says so."""
+"""Watches that may not read everything, or get no notifications: degraded, and not blind."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from grpc import StatusCode
 
-from support.client import wait_until
-from support.replaying import told
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.client import Client, Event
-    from support.server import ServerProcess
+from support.client import Event
+from support.config import config
+from support.events import told
+from support.fixtures import Connect, StartServer
+from support.server import ServerProcess
 
 POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
-"""Takes from root what lets it read everything: it is then a user like any other."""
+"""Takes from root the capabilities that let it read everything."""
+
 NOBODY = 65534
 DIRECTORIES = 100
 WATCHES = 40
 
 OTHER_USER = "4321"
-"""Has no other processes. The super-user may have as many as there are."""
+"""A user without other processes. The super-user's number of processes is not limited."""
+
 THREADS, STREAMS = 45, 60
 
 
 def limited(limit: str, value: int) -> tuple[str, ...]:
-    """Return what runs a server in a user namespace with a limit of its own; nobody else's limits change."""
+    """Return a command that runs another in a user namespace with a limit of its own."""
     assert shutil.which("unshare"), "install util-linux"
-    return (
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "sh",
-        "-ec",
-        f'echo {value} > /proc/sys/user/{limit}; exec "$@"',
-        "sh",
-    )
+    script = f'echo {value} > /proc/sys/user/{limit}; exec "$@"'
+    return ("unshare", "--user", "--map-root-user", "sh", "-ec", script, "sh")
 
 
-def config(root: Path) -> Event:
-    """Return a configuration whose safety scan is far away, so that what is told soon is notified or polled."""
-    return {
-        "directory": {
-            "path": str(root),
-            "poll_interval": "500ms",
-            "rescan_interval": "1h",
-            "settle": "100ms",
-        }
-    }
+def rarely_rescanned(root: Path) -> Event:
+    """Return a configuration in which what is reported soon was notified or polled."""
+    return config(root, poll_interval="500ms", rescan_interval="1h")
 
 
 def wait_degraded(server: ServerProcess, name: str, why: str) -> None:
-    """Wait until status, metrics and log all tell that and why the watch is degraded."""
-    wait_until(lambda: why in server.watches()[name]["degraded"], f"{name} is degraded: {why}")
-    assert "watcher_degraded_watches 1.0" in server.get("/metrics")[1]
-    warnings = [
-        line
-        for line in server.lines("watch.degraded")
-        if line["watch"] == name and why in line["reason"]
-    ]
-    assert [line["level"] for line in warnings] == ["warning"]
+    """Wait until status, metrics and log have the reason for which a watch is degraded."""
+    server.wait_reason(name, "degraded", why)
+    assert server.metric("watcher_degraded_watches") == 1
+    lines = server.lines("watch.degraded", watch=name)
+    assert [line["level"] for line in lines if why in line["reason"]] == ["warning"]
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_directory_that_cannot_be_read(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
-    when: str,
-    tmp_path: Path,
+    start_server: StartServer, connect: Connect, root: Path, name: str, when: str, tmp_path: Path
 ) -> None:
-    """What is known of an unreadable directory is not deleted and the rest is told; when it can be read, only what changed is."""
+    """Nothing in it is deleted, the rest is reported; afterwards only what changed is."""
     closed = root / "closed"
     closed.mkdir()
     for path in ("a", "b"):
         (closed / path).write_text("1")
-    server = start_server("--redelivery-window", "100ms", directory=tmp_path, launcher=POWERLESS)
-    stream = connect(server).watch(name, config(root))
+    flags = ("--redelivery-window", "100ms")
+    server = start_server(*flags, directory=tmp_path, launcher=POWERLESS)
+    stream = connect(server).watch(name, rarely_rescanned(root))
     if when == "before":
         assert server.stop() == 0
     closed.chmod(0o700)
     os.chown(closed, NOBODY, NOBODY)
     if when == "before":
-        server = start_server(
-            "--redelivery-window", "100ms", directory=tmp_path, launcher=POWERLESS
-        )
-        stream = connect(server).watch(name, config(root))
+        server = start_server(*flags, directory=tmp_path, launcher=POWERLESS)
+        stream = connect(server).watch(name, rarely_rescanned(root))
     wait_degraded(server, name, "'closed/'")
     (closed / "a").unlink()
     (closed / "b").write_text("22")
@@ -106,55 +80,44 @@ def test_directory_that_cannot_be_read(
     server.wait_watch(name, degraded="")
     assert [line["watch"] for line in server.lines("watch.restored")] == [name]
     (root / "last").touch()
-    expected = [
-        ("created", "closed/c"),
-        ("created", "last"),
-        ("created", "open"),
-        ("deleted", "closed/a"),
-        ("modified", "closed/b"),
-    ]
+    created = [("created", path) for path in ("closed/c", "last", "open")]
+    expected = [*created, ("deleted", "closed/a"), ("modified", "closed/b")]
     assert told(stream.wait_path("last")) == expected
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_more_directories_than_watches(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
-    when: str,
+    start_server: StartServer, connect: Connect, root: Path, name: str, when: str
 ) -> None:
-    """When the kernel has no watches left, what happens in the other directories is found by polling, all of it and once."""
+    """Directories for which the kernel has no watches left are polled."""
     server = start_server(launcher=limited("max_inotify_watches", WATCHES))
     directories = [root / f"{number:03d}" for number in range(DIRECTORIES)]
+
+    def make_directories() -> None:
+        for directory in directories:
+            directory.mkdir()
+
     if when == "before":
-        for directory in directories:
-            directory.mkdir()
-    stream = connect(server).watch(name, config(root))
+        make_directories()
+    stream = connect(server).watch(name, rarely_rescanned(root))
     if when == "meanwhile":
-        for directory in directories:
-            directory.mkdir()
+        make_directories()
     wait_degraded(server, name, "limit of watches")
-    for directory in directories:
-        (directory / "file").write_text("1")
+    paths = [f"{directory.name}/file" for directory in directories]
+    for path in paths:
+        (root / path).write_text("1")
     stream.wait_count(DIRECTORIES)
-    (directories[-1] / "file").unlink()
-    events = stream.wait_path(f"{directories[-1].name}/file", "deleted")
-    assert told(events) == [
-        *(("created", f"{directory.name}/file") for directory in directories),
-        ("deleted", f"{DIRECTORIES - 1:03d}/file"),
-    ]
+    (root / paths[-1]).unlink()
+    events = stream.wait_path(paths[-1], "deleted")
+    assert told(events) == [*(("created", path) for path in paths), ("deleted", paths[-1])]
 
 
 def test_no_notifications_at_all(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    root: Path,
-    name: str,
+    start_server: StartServer, connect: Connect, root: Path, name: str
 ) -> None:
-    """When the kernel gives no inotify descriptor (EMFILE), the watch polls."""
+    """Without an inotify descriptor (EMFILE) the watch polls."""
     server = start_server(launcher=limited("max_inotify_instances", 0))
-    stream = connect(server).watch(name, config(root))
+    stream = connect(server).watch(name, rarely_rescanned(root))
     assert server.watches()[name]["mode"] == "poll"
     wait_degraded(server, name, "polling instead")
     (root / "a").write_text("1")
@@ -163,34 +126,22 @@ def test_no_notifications_at_all(
     assert told(stream.wait_path("a", "deleted")) == [("created", "a"), ("deleted", "a")]
 
 
-def test_more_watches_than_threads(
-    start_server: Callable[..., ServerProcess], connect: Callable[..., Client], root: Path
-) -> None:
-    """A watch for which there is no thread is refused with what to do; the others go on, and once there is room it begins as any other."""
-    rights = (
-        "setpriv",
-        f"--reuid={OTHER_USER}",
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-    )
-    server = start_server(
-        "--idle-timeout", "1s", launcher=(*rights, "prlimit", f"--nproc={THREADS}")
-    )
+def test_more_watches_than_threads(start_server: StartServer, connect: Connect, root: Path) -> None:
+    """A watch without a thread is refused, with what to do; the others go on."""
+    caps = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    rights = ("setpriv", f"--reuid={OTHER_USER}", *caps, "prlimit", f"--nproc={THREADS}")
+    server = start_server("--idle-timeout", "1s", launcher=rights)
     client = connect(server)
-    streams = {
-        f"{number}": client.start(f"{number}", {"directory": str(root)})
-        for number in range(STREAMS)
-    }
+    streams = {f"{number}": client.start(f"{number}", config(root)) for number in range(STREAMS)}
     refused = {
         name: streams.pop(name).wait_end()
         for name in list(streams)
         if streams[name].has_ended_before_it_was_ready()
     }
     assert refused
-    assert all(
-        ending.code is StatusCode.RESOURCE_EXHAUSTED and "more threads" in ending.details
-        for ending in refused.values()
-    ), refused
+    for ending in refused.values():
+        assert ending.code is StatusCode.RESOURCE_EXHAUSTED
+        assert "more threads" in ending.details
     assert server.watches().keys() == streams.keys()
     assert server.get("/readyz")[0] == HTTPStatus.OK
     (root / "a").touch()
@@ -198,6 +149,6 @@ def test_more_watches_than_threads(
         stream.wait_count(1)
         stream.cancel()
     server.wait_no_watches()
-    stream = client.watch(min(refused), {"directory": str(root)})
+    stream = client.watch(min(refused), config(root))
     (root / "b").touch()
     assert told(stream.wait_path("b")) == [("created", "b")]

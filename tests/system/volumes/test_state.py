@@ -1,38 +1,34 @@
-"""What becomes of watches whose state cannot be written, on a disk that is full or read-only: it is said, and nothing is lost."""
+"""State that cannot be written, on a full or read-only disk: refused with a hint, nothing lost."""
 
 from __future__ import annotations
 
 import errno
 import subprocess
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from support.client import Client, wait_until
-from support.replaying import read_files, replay, told
+from support.client import DEADLINE_S, Ending, wait_until
+from support.config import config
+from support.events import replay, told
+from support.files import read_files
+from support.fixtures import Connect, StartServer
 from support.server import ServerProcess
-from support.writer import DIRECTORIES, WRITER
+from support.writer import make_directories, writing
 from system.crashes.power import check_power_losses
 from system.volumes.namespace import mount_tmpfs, rclone_mount, run, unmount
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.client import Ending, Event
-
 SOON = ("--redelivery-window", "100ms")
 CHANGES = 3000
-PAUSE_S = "0.002"
+PAUSE_S = 0.002
 EARLY = 200
 BLOCK_BYTES = 4096
-LONG_S = 90.0
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
-    """Return the state directory of servers in the test's directory, on a small file system of its own."""
+    """Mount a small file system where servers in the test's directory have their state."""
     path = tmp_path / "state"
     path.mkdir()
     mount_tmpfs(path, "size=24m,mode=0700")
@@ -40,12 +36,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", path], check=False, capture_output=True)
 
 
-def config(root: Path) -> Event:
-    """Return a configuration that does not wait long."""
-    return {"directory": {"path": str(root), "settle": "100ms"}}
-
-
-def fill(ballast: Path) -> None:
+def fill_disk(ballast: Path) -> None:
     """Append to a file until there is no room for another block."""
     with ballast.open("ab", buffering=0) as file:
         try:
@@ -56,47 +47,39 @@ def fill(ballast: Path) -> None:
 
 
 def assert_unavailable(ending: Ending, hint: str) -> None:
-    """See that a stream ended because of the state, and with what to do."""
+    """Check that a stream ended because of the state, with what to do."""
     assert ending.code.name == "UNAVAILABLE"
     assert "state file cannot be used" in ending.details
     assert hint in ending.details
 
 
 def test_full_disk(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    state: Path,
-    root: Path,
-    name: str,
-    tmp_path: Path,
+    start_server: StartServer, connect: Connect, state: Path, root: Path, name: str, tmp_path: Path
 ) -> None:
-    """On a full disk streams end with a hint, and the server lives; when there is room again, all that has changed is told, once."""
+    """Streams end with a hint; when there is room again, all that has changed is reported."""
     other = root.with_name("other")
     other.mkdir()
-    for number in range(DIRECTORIES):
-        (root / f"d{number}").mkdir()
+    make_directories(root)
     server = start_server("--redelivery-window", "1h", directory=tmp_path)
     client = connect(server)
     stream, beside = client.watch(name, config(root)), client.watch("other", config(other))
-    with subprocess.Popen([sys.executable, WRITER, root, "1", str(CHANGES), PAUSE_S]) as writer:
+    with writing(root, 1, CHANGES, PAUSE_S) as writer:
         stream.wait_count(EARLY)
-        fill(state / "ballast")
+        fill_disk(state / "ballast")
         assert_unavailable(stream.wait_end(), "free space")
-        fill(state / "ballast")  # a watch that has stopped may have left some room
+        fill_disk(state / "ballast")  # a watch that has stopped may have freed some
         (other / "a").touch()
         assert_unavailable(beside.wait_end(), "free space")
         for watch, path in ((name, root), ("other", other), ("new", other)):
-            fill(state / "ballast")
+            fill_disk(state / "ballast")
             assert_unavailable(client.refusal(watch, config(path)), "free space")
         assert server.get("/healthz")[0] == 200
         (state / "ballast").unlink()
         again, beside_again = client.watch(name, config(root)), client.watch("other", config(other))
-        assert writer.wait(LONG_S) == 0
+        assert writer.wait(DEADLINE_S) == 0
     files = read_files(root)
     wait_until(
-        lambda: replay({}, stream.events + list(again.events)) == files,
-        "what was told makes the tree",
-        LONG_S,
+        lambda: replay(stream.events + list(again.events)) == files, "the events make the tree"
     )
     (root / "last").touch()
     again.wait_path("last")
@@ -106,18 +89,13 @@ def test_full_disk(
     seqs = [event["seq"] for event in again.events]
     assert seqs == list(range(1, len(seqs) + 1))
     assert again.payloads[: len(stream.payloads)] == stream.payloads
-    assert replay({}, again.events) == files | {"last": 0}
+    assert replay(again.events) == files | {"last": 0}
 
 
 def test_read_only_state(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    state: Path,
-    root: Path,
-    name: str,
-    tmp_path: Path,
+    start_server: StartServer, connect: Connect, state: Path, root: Path, name: str, tmp_path: Path
 ) -> None:
-    """A server does not start on a read-only state directory and says why; when it can be written, what changed meanwhile is told."""
+    """A server does not start on it, with the reason; later it reports what changed meanwhile."""
     first = start_server(*SOON, directory=tmp_path)
     stream = connect(first).watch(name, config(root))
     (root / "a").touch()
@@ -139,14 +117,9 @@ def test_read_only_state(
 
 
 def test_state_that_becomes_read_only(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    state: Path,
-    root: Path,
-    name: str,
-    tmp_path: Path,
+    start_server: StartServer, connect: Connect, state: Path, root: Path, name: str, tmp_path: Path
 ) -> None:
-    """While the state directory is read-only streams are refused with a hint, and the server lives; afterwards all is told."""
+    """Streams are refused with a hint meanwhile, and the server lives; later all is reported."""
     server = start_server(*SOON, "--idle-timeout", "1s", directory=tmp_path)
     client = connect(server)
     stream = client.watch(name, config(root))
@@ -155,7 +128,8 @@ def test_state_that_becomes_read_only(
     server.wait_watch(name, unconfirmed=0)
     stream.cancel()
     server.wait_no_watches()
-    # A file system on which a file is open for writing, as the server's lock, is made read-only by errors alone: so it is covered.
+    # A file system with a file that is open for writing, as the server's lock, cannot be remounted
+    # read-only; so a read-only mount covers it.
     run("mount", "--bind", state, state)
     run("mount", "-o", "remount,bind,ro", state)
     (root / "b").touch()
@@ -171,17 +145,13 @@ def test_state_that_becomes_read_only(
 
 
 def test_power_loss_on_a_network_file_system(
-    start_server: Callable[..., ServerProcess],
-    connect: Callable[..., Client],
-    name: str,
-    tmp_path: Path,
+    start_server: StartServer, connect: Connect, name: str, tmp_path: Path
 ) -> None:
-    """Where there can be no write-ahead log: whenever the power fails, all that was sent is in the state, which is whole."""
+    """Where no write-ahead log is possible, the state is intact after a power loss as well."""
     volume, point = tmp_path / "volume", tmp_path / "state"
     for directory in (volume, point):
         directory.mkdir()
-    with rclone_mount(
-        volume, point, "--vfs-cache-mode=writes", f"--cache-dir={tmp_path / 'cache'}"
-    ):
+    flags = ("--vfs-cache-mode=writes", f"--cache-dir={tmp_path / 'cache'}")
+    with rclone_mount(volume, point, *flags):
         server = check_power_losses(start_server, connect, tmp_path, name, shared_memory=False)
     assert server.logged("state.network")

@@ -1,20 +1,16 @@
-"""Runs every scenario of ``scenarios/`` with the real tools that it names; Debian has them all."""
+"""Runs every scenario of ``scenarios/`` with the real tools that it names; all are in Debian."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from scenarios.course import Case, cases, selected_cases, side_by_side
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Future
-
-    from support.client import Contract
-    from support.server import ServerProcess
+from support.client import Contract
+from support.server import ServerProcess
 
 CASES = cases(Path(__file__).parent / "scenarios")
 
@@ -34,5 +30,4 @@ def runs(
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_tool(runs: dict[str, Future[None]], case: Case) -> None:
-    """Of what a real tool does come exactly the events that stand in the scenario's file."""
     runs[str(case)].result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +19,6 @@ from system.cluster.cluster import (
     pod_of,
     value_flags,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHANGES = {
     "volume": (FLAVOURS["volume"], ()),

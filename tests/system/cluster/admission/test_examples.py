@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from system.cluster.cluster import EXAMPLES, RefusedError, documents, name_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from system.cluster.cluster import Programs
+from system.cluster.cluster import EXAMPLES, Programs, RefusedError, documents, name_of
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=map(name_of, EXAMPLES))

@@ -1,0 +1,41 @@
+"""Builds configurations of event sources, as a client sends them. Imports no watcher."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Protocol, runtime_checkable
+
+from support.client import Event
+
+# Keys beside the place; every other key belongs to the directory or the bucket.
+TOP_KEYS = frozenset({"ack_timeout", "batch", "confirm", "events", "exclude", "existing", "format"})
+TOP_KEYS |= {"id", "include", "metadata"}
+
+
+@runtime_checkable
+class Endpoint(Protocol):
+    """An S3 server; the simulated ones have a ``bucket`` as well."""
+
+    @property
+    def endpoint_url(self) -> str: ...
+
+
+def config(place: str | PathLike[str] | Endpoint, **keys: object) -> Event:
+    """Return a configuration with short waiting times.
+
+    Args:
+        place: A directory, or the server of a bucket.
+        keys: Keys of the place (``mode``, ``prefix``) and keys beside it (``include``) alike.
+    """
+    top = {key: value for key, value in keys.items() if key in TOP_KEYS}
+    where = {key: value for key, value in keys.items() if key not in TOP_KEYS}
+    if isinstance(place, Endpoint):
+        bucket = {"bucket": where.pop("bucket", None) or getattr(place, "bucket", "")}
+        store = bucket | {"endpoint_url": place.endpoint_url, "poll_interval": "1s"}
+        return {"s3": store | where} | top
+    return {"directory": {"path": str(place), "settle": "100ms"} | where} | top
+
+
+def polled(place: str | PathLike[str], mode: str = "poll", **keys: object) -> Event:
+    """Return a configuration of a directory that is scanned five times a second."""
+    return config(place, mode=mode, poll_interval="200ms", **keys)
