@@ -30,7 +30,7 @@ class Fault(StrEnum):
     NO_BUCKET = "no-bucket"
     INTERNAL_ERROR = "internal-error"
     SLOW_DOWN = "slow-down"
-    EXPIRED_TOKEN = "expired-token"  # noqa: S105 - not a password
+    EXPIRED_TOKEN = "expired-token"
     REDIRECT = "redirect"
     """To another region."""
     ERROR_IN_200 = "error-in-200"
@@ -40,9 +40,9 @@ class Fault(StrEnum):
     """The connection ends before the body does."""
     RESET = "reset"
     TRICKLE = "trickle"
-    NO_TOKEN = "no-token"  # noqa: S105 - not a password
+    NO_TOKEN = "no-token"
     """The page is truncated and has no token."""
-    REPEATED_TOKEN = "repeated-token"  # noqa: S105 - not a password
+    REPEATED_TOKEN = "repeated-token"
     """The page has the token of its request; a first page has one that leads to itself."""
     ENDLESS = "endless"
     """The last page has a token, a new one each time, that leads to the first page."""

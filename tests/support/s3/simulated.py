@@ -266,7 +266,7 @@ def main() -> None:
     keyspace = SyntheticKeys(arguments.keys, arguments.order)
     with run_store(keyspace, start_after=arguments.start_after, bucket=arguments.bucket) as store:
         store.latency_s = arguments.latency_ms / 1000
-        print(store.endpoint_url, flush=True)  # noqa: T201 - the parent process reads it
+        print(store.endpoint_url, flush=True)
         sys.stdin.read()
 
 
