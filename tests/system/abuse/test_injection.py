@@ -13,7 +13,7 @@ from support.config import config
 from support.fixtures import Connect
 from support.s3.real_servers import free_ports
 from support.server import ServerProcess
-from system.abuse.terminal import Terminal
+from support.terminal import Terminal
 
 FORGED = "12:00:00 [error    ] forged"
 STEERING = ["\x1b]0;title", "\x1b[2J", "\x07", "\x9b", "\u202e", f"\n{FORGED}", f"\r{FORGED}"]

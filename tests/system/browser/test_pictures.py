@@ -15,7 +15,7 @@ from rich.text import Text
 
 from support.client import Client, wait_until
 from support.server import ServerProcess
-from system.abuse.terminal import Terminal
+from support.terminal import Terminal
 from system.browser.chromium import Page
 
 TERMINAL = """<style>body {{ margin: 0; background: #0c0c0c; padding: 16px }}

@@ -1,4 +1,4 @@
-"""Runs a Kubernetes API server with etcd behind it. Knows nothing of what is put into it."""
+"""Runs a Kubernetes API server with etcd behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_urlsafe
-from types import TracebackType
 from typing import Self
 
 from support.certificates import Authority
@@ -19,18 +18,18 @@ STOP_DEADLINE_S = 30.0
 
 
 class ApiServer:
-    """A Kubernetes API server of its own, on free ports of 127.0.0.1; use it as a context manager, or start and stop it.
+    """A Kubernetes API server on free ports of 127.0.0.1; use it as a context manager.
 
-    It admits, defaults, validates and stores as a cluster does. Nothing acts on what it stores: no controller, scheduler or node runs,
-    so that no workload gets pods, and no namespace a default service account.
+    It admits, defaults, validates and stores as a cluster does. Without controllers, scheduler and
+    nodes no workload gets pods, and no namespace a default service account.
 
     Args:
-        programs: The directory of kube-apiserver, etcd and kubectl, see ``.ci/kubernetes``.
-        directory: Gets keys, logs and data; an empty one.
+        programs: Directory of kube-apiserver, etcd and kubectl, see ``.ci/kubernetes``.
+        directory: An empty directory, which gets keys, logs and data.
 
     Attributes:
-        url: Where it listens.
-        kubeconfig: A file with which its client may do everything.
+        url: Its URL.
+        kubeconfig: Kubeconfig of its administrator.
     """
 
     def __init__(self, programs: Path, directory: Path) -> None:
@@ -42,33 +41,22 @@ class ApiServer:
         self.kubeconfig = directory / "kubeconfig"
 
     def __enter__(self) -> Self:
-        """Start it."""
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.stop()
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
 
     def start(self) -> None:
-        """Start both processes, and return when requests are answered.
+        """Start both processes, and wait until requests are answered.
 
         Raises:
-            AssertionError: One has ended, or the deadline has passed; the message has the end of the log.
+            AssertionError: A process has ended, or the deadline has passed.
         """
         with self._exits:
             store = self._run_store()
             self._run_server(store)
             self._exits = self._exits.pop_all()
-
-    def stop(self) -> None:
-        """End both processes; what was stored is of no more use."""
-        self._exits.close()
 
     def _run_store(self) -> str:
         client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
@@ -105,7 +93,7 @@ class ApiServer:
             f"--etcd-servers={store}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
-            # The service `kubernetes` would need an address that is not loopback; nobody here asks for it.
+            # The service `kubernetes` would need an address beyond loopback, and is not used.
             "--endpoint-reconciler-type=none",
             f"--secure-port={self.url.rpartition(':')[2]}",
             f"--tls-cert-file={pair.certificate}",
@@ -130,7 +118,7 @@ class ApiServer:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
     def _run(self, program: str, *flags: str) -> subprocess.Popen[bytes]:
-        """Start a program that is stopped at the end; its log is in the directory."""
+        """Start a program that ``__exit__`` stops; its log is in the directory."""
         with (self._directory / f"{program}.log").open("wb") as log:
             process = subprocess.Popen(
                 [self._programs / program, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -1,4 +1,4 @@
-"""Speaks to an API server as users do, with kubectl and helm, and renders manifests with the same programs."""
+"""Runs kubectl and helm, as users do, to render manifests and to apply them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHART = PROJECT / "deploy" / "helm" / "watcher"
 VALUES = PROJECT / "deploy" / "helm"
 OVERLAYS = PROJECT / "deploy" / "kustomize" / "overlays"
 EVERYTHING = Path(__file__).with_name("everything.yaml")
-"""Values that are all different from the defaults."""
+"""Values that all differ from the defaults."""
 EXAMPLES = [PROJECT / "examples" / "namespace.yaml"]
 EXAMPLES += sorted(
     path
@@ -29,23 +29,23 @@ FLAVOURS = {
     "bucket": (VALUES / "bucket.yaml",),
     "tokens": (VALUES / "volume.yaml", VALUES / "tokens.yaml"),
 }
-"""The files of values that give what the overlay of the same name gives."""
+"""Files of values that are equivalent to the overlay of the same name."""
 
 Manifest = dict[str, Any]
 
 
 class RefusedError(AssertionError):
-    """A program refused what it was given; the message is its standard error."""
+    """A program has refused its input; the message is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """kubectl and helm, without a cluster.
+    """kubectl and helm.
 
     Attributes:
-        directory: Where they are.
-        home: A directory of their own for what they keep.
-        kubeconfig: Names the cluster; an empty file for none.
+        directory: Directory of the programs.
+        home: Their home directory.
+        kubeconfig: Kubeconfig of the cluster; a missing file for none.
     """
 
     directory: Path
@@ -53,7 +53,7 @@ class Programs:
     kubeconfig: Path
 
     def run(self, program: str, *arguments: str | Path, manifests: str | None = None) -> str:
-        """Return the standard output of a program that must succeed without a warning.
+        """Return the standard output of a program, which must succeed without a warning.
 
         Raises:
             RefusedError: It failed or warned.
@@ -79,32 +79,24 @@ class Programs:
     def render(
         self, *files: Path, sets: tuple[str, ...] = (), release: str = "watcher"
     ) -> list[Manifest]:
-        """Return what the chart makes of files of values and of single ones (``key=value``).
+        """Return the chart's manifests for files of values and single values (``key=value``).
 
         Raises:
             RefusedError: The chart refuses them.
         """
-        return documents(
-            self.run(
-                "helm",
-                "template",
-                release,
-                CHART,
-                "--namespace=argo-events",
-                *value_flags(files, sets),
-            )
-        )
+        flags = ("--namespace=argo-events", *value_flags(files, sets))
+        return documents(self.run("helm", "template", release, CHART, *flags))
 
     def build(self, directory: Path) -> list[Manifest]:
-        """Return what kustomize makes of a directory.
+        """Return the manifests of a kustomization.
 
         Raises:
-            RefusedError: It is no kustomization.
+            RefusedError: It is not valid.
         """
         return documents(self.run("kubectl", "kustomize", directory))
 
     def apply(self, namespace: str, manifests: list[Manifest], *flags: str) -> None:
-        """Apply manifests on the side of the server; no warning may come.
+        """Apply manifests server-side, without a warning.
 
         Raises:
             RefusedError: The server refuses one, or warns.
@@ -114,17 +106,17 @@ class Programs:
 
 
 def value_flags(files: tuple[Path, ...], sets: tuple[str, ...] = ()) -> list[str]:
-    """Return the flags of helm that name files of values and single values."""
+    """Return helm's flags for files of values and single values."""
     return [*(f"--values={file}" for file in files), *(f"--set={value}" for value in sets)]
 
 
 def documents(text: str) -> list[Manifest]:
-    """Return the documents of a YAML text, without empty ones."""
+    """Return the documents of a YAML text that are not empty."""
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def name_of(example: Path) -> str:
-    """Return a short name of an example's file."""
+    """Return the id of an example's tests."""
     return f"{example.parent.name}/{example.stem}"
 
 
@@ -135,7 +127,7 @@ def one(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def pod_of(manifests: list[Manifest]) -> Manifest:
-    """Return a pod as the StatefulSet's controller would make it."""
+    """Return the pod that the controller of the StatefulSet would make."""
     workload = one(manifests, "StatefulSet")
     template = workload["spec"]["template"]
     metadata = template["metadata"] | {"name": f"{workload['metadata']['name']}-0"}

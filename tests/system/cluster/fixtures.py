@@ -1,4 +1,4 @@
-"""The fixtures of the tests of ``deploy/``, and of whoever else needs an API server: the programs, the server, a namespace in it."""
+"""Fixtures of the tests of ``deploy/``: kubectl and helm, an API server, a namespace in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 
 @pytest.fixture(scope="session")
 def program_directory() -> Path:
-    """Return where kubectl, helm and the API server are, and the definitions that go with them."""
+    """Return the directory of kubectl, helm and the API server, and of their definitions."""
     assert "KUBERNETES_PROGRAMS" in os.environ, (
         "run these tests with `make cluster`, which installs what they need"
     )
@@ -35,7 +35,7 @@ def programs(program_directory: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def kubeconfig(program_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start an API server, and return the file with which its client may do everything."""
+    """Start an API server, and return the kubeconfig of its administrator."""
     with ApiServer(program_directory, tmp_path_factory.mktemp("api-server")) as server:
         yield server.kubeconfig
 
@@ -44,7 +44,7 @@ def kubeconfig(program_directory: Path, tmp_path_factory: pytest.TempPathFactory
 def cluster(
     kubeconfig: Path, program_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Programs:
-    """Return kubectl and helm for an API server that knows Argo Events, the Prometheus operator and a class of priority."""
+    """Return kubectl and helm for an API server with Argo Events and the Prometheus operator."""
     cluster = Programs(program_directory, tmp_path_factory.mktemp("home"), kubeconfig)
     cluster.run("kubectl", "apply", "--server-side", "--filename", program_directory / "crds")
     wait_until(
@@ -58,18 +58,10 @@ def cluster(
 
 @pytest.fixture
 def namespace(cluster: Programs) -> str:
-    """Make a namespace that admits restricted pods only, and return its name."""
+    """Make a namespace that admits restricted pods alone, and return its name."""
     name = f"test-{uuid4().hex}"
-    cluster.apply(
-        "default",
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": name, "labels": RESTRICTED},
-            }
-        ],
-    )
+    metadata = {"name": name, "labels": RESTRICTED}
+    cluster.apply("default", [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
     return name
 
 

@@ -1,4 +1,7 @@
-"""Judges manifests by the schemas that Kubernetes, Argo Events and resource definitions publish, and refuses what these do not name."""
+"""Validates manifests by the schemas of Kubernetes, Argo Events and resource definitions.
+
+Unknown keys are refused.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ Schema = dict[str, Any]
 
 
 class Schemas:
-    """The schemas of all kinds, each of which names all the keys that there may be.
+    """The schemas of all kinds, without additional properties.
 
     Args:
-        directory: Where ``.ci/kubernetes`` has put them.
+        directory: The directory that ``.ci/kubernetes`` has made.
     """
 
     def __init__(self, directory: Path) -> None:
         self._by_kind: dict[tuple[str, str], Schema] = {}
-        # Argo Events has copies of what Kubernetes defines, which must not take their place.
+        # Argo Events has copies of Kubernetes' definitions, which must not replace them.
         for name in ("argo-events", "kubernetes"):
             definitions = json.loads((directory / f"{name}.schema.json").read_bytes())[
                 "definitions"
@@ -43,7 +46,7 @@ class Schemas:
                 self._by_kind[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
 
     def problems(self, manifest: Manifest) -> list[str]:
-        """Return what is wrong with a manifest, each with its place; empty if nothing is.
+        """Return the problems of a manifest, each with its path; may be empty.
 
         Raises:
             KeyError: There is no schema of its kind.
@@ -53,7 +56,7 @@ class Schemas:
 
 
 def _closed(schema: Schema) -> Schema:
-    """Return a schema that refuses keys which it does not name, and takes numbers where Kubernetes does."""
+    """Return a schema that refuses unknown keys, and accepts numbers where Kubernetes does."""
     return cast("Schema", _close(schema))
 
 
@@ -63,7 +66,7 @@ def _close(node: object) -> object:
     if not isinstance(node, dict):
         return node
     closed = {key: _close(value) for key, value in node.items()}
-    # The type of a schema is a string or a list; a property may be called so too, and is a mapping.
+    # The value of "type" is a mapping where a property has that name.
     if closed.get("format") == "int-or-string":
         closed["type"] = ["integer", "string"]
     if closed.get("type") == "object" and isinstance(closed.get("properties"), dict):

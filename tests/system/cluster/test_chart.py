@@ -1,4 +1,4 @@
-"""Decides whether the chart does what its values say, refuses what cannot be meant, and describes itself truly."""
+"""The chart: each value has an effect, mistakes are refused, the documents match."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from watcher.config.schema import parse_spec
 SCHEMA = json.loads((CHART / "values.schema.json").read_bytes())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SHORT = 40
-"""Characters of a default that the table of values shows."""
+"""Most characters of a default in the table of values."""
 
 
 def leaves(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -49,18 +49,17 @@ APART: dict[tuple[str, ...], dict[str, Any]] = {
     ("serviceAccount", "create"): {"create": False},
     ("tokens", "existingSecret"): {"existingSecret": "given", "values": {}},
 }
-"""Values that take the place of others, which everything.yaml has."""
+"""Values that exclude others, which everything.yaml sets."""
 
 
 def at(values: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - values are anything
-    """Return what is at a path of values."""
     for key in path:
         values = values[key]
     return values
 
 
 def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """Return values but for one."""
+    """Return values without one."""
     rest = {key: value for key, value in values.items() if key != path[0]}
     return rest | {path[0]: without(values[path[0]], path[1:])} if path[1:] else rest
 
@@ -69,12 +68,10 @@ def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
 )
 def test_lint_finds_nothing(programs: Programs, files: tuple[Path, ...]) -> None:
-    """Helm's linter has nothing to say, in its strict way."""
     programs.run("helm", "lint", "--strict", CHART, *value_flags(files))
 
 
 def test_nothing_to_watch_is_refused(programs: Programs) -> None:
-    """Without anything that may be watched, helm says what to set."""
     with pytest.raises(
         RefusedError, match=r"Nothing may be watched. Set allow.directories, for example"
     ):
@@ -82,7 +79,6 @@ def test_nothing_to_watch_is_refused(programs: Programs) -> None:
 
 
 def test_tokens_given_twice_are_refused(programs: Programs) -> None:
-    """A secret that exists and one to be made are not both meant."""
     with pytest.raises(RefusedError, match=r"Set tokens.existingSecret or tokens.values, not both"):
         programs.render(*FLAVOURS["tokens"], sets=("tokens.values.orders=secret",))
 
@@ -110,13 +106,11 @@ def test_tokens_given_twice_are_refused(programs: Programs) -> None:
     ],
 )
 def test_mistakes_are_refused(programs: Programs, mistake: str, message: str) -> None:
-    """A key that there is not, a wrong type and a value that cannot work are refused, and the message names the place."""
     with pytest.raises(RefusedError, match=re.escape(message)):
         programs.render(*FLAVOURS["volume"], sets=(mistake,))
 
 
 def test_schema_has_the_values_that_there_are() -> None:
-    """Each value has a schema and a default, at every level."""
 
     def paths(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         for key, value in values.items():
@@ -130,18 +124,15 @@ def test_schema_has_the_values_that_there_are() -> None:
     [("watcher", "watcher"), ("my-watcher", "my-watcher"), ("orders", "orders-watcher")],
 )
 def test_names_are_the_releases(programs: Programs, release: str, name: str) -> None:
-    """What an EventSource connects to is named after the release, and after the chart unless the release is."""
-    assert (
-        one(programs.render(*FLAVOURS["volume"], release=release), "Service")["metadata"]["name"]
-        == name
-    )
+    """The service has the release's name, with the chart's unless it is part of it."""
+    service = one(programs.render(*FLAVOURS["volume"], release=release), "Service")
+    assert service["metadata"]["name"] == name
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=".".join)
 def test_every_value_has_an_effect(
     programs: Programs, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
-    """What the chart renders depends on each value."""
     values = yaml.safe_load(EVERYTHING.read_text())
     if path in APART:
         values[path[0]] |= APART[path]
@@ -153,7 +144,6 @@ def test_every_value_has_an_effect(
 
 
 def test_readme_names_the_values() -> None:
-    """The table in the chart's README has each value with its default."""
     rows = re.findall(
         r"^\| `([\w.]+)` \| (.*?) \| \S.* \|$", (CHART / "README.md").read_text(), re.MULTILINE
     )
@@ -167,14 +157,13 @@ def test_readme_names_the_values() -> None:
 
 
 def test_versions_are_the_servers() -> None:
-    """The chart stands for the version of the server that it is beside."""
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
 
 
 def test_server_starts_as_the_chart_says(
     programs: Programs, start_server: StartServer, tmp_path: Path
 ) -> None:
-    """The server takes the arguments and the token file that the chart makes, and answers its probes."""
+    """The server accepts the chart's arguments and token file, and answers its probes."""
     manifests = programs.render(EVERYTHING)
     pod = one(manifests, "StatefulSet")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -198,7 +187,7 @@ def test_server_starts_as_the_chart_says(
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_notes_hold_an_event_source(programs: Programs, flavour: str) -> None:
-    """What helm says at the end has an EventSource whose address is the service's and whose configuration is valid."""
+    """Helm's notes have an EventSource with the service's address and a valid configuration."""
     flags = ("--namespace=argo-events", "--dry-run=client", *value_flags(FLAVOURS[flavour]))
     notes = programs.run("helm", "install", "watcher", CHART, *flags).partition("NOTES:")[2]
     (text,) = re.findall(r"^  spec:\n(?:    .*\n)+", notes, re.MULTILINE)

@@ -1,34 +1,31 @@
-"""Decides whether the overlays and the chart are two ways to say the same."""
+"""The overlays and the chart are equivalent."""
 
 from __future__ import annotations
 
 import pytest
 
-from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs
+from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs, pod_of
 from watcher import __version__
 
 MARKS = ("annotations", "labels")
-"""What only helm writes, or writes more of."""
+"""Metadata that only helm writes, or writes more of."""
 
 
 def test_every_overlay_has_values() -> None:
-    """There is an overlay for each file of values, and the other way round."""
     assert {path.name for path in OVERLAYS.iterdir()} == FLAVOURS.keys()
 
 
 @pytest.mark.parametrize("overlay", FLAVOURS)
 def test_overlay_says_what_the_chart_says(programs: Programs, overlay: str) -> None:
-    """An overlay gives what the chart gives with the values of the same name, but for labels."""
+    """An overlay gives the chart's manifests for the values of its name, but for labels."""
     built = programs.build(OVERLAYS / overlay)
     assert meaning(built) == meaning(programs.render(*FLAVOURS[overlay]))
-    (container,) = next(manifest for manifest in built if manifest["kind"] == "StatefulSet")[
-        "spec"
-    ]["template"]["spec"]["containers"]
+    (container,) = pod_of(built)["spec"]["containers"]
     assert container["image"] == f"watcher:{__version__}"
 
 
 def meaning(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Return manifests by their kind, without labels, with lists that are maps for Kubernetes in one order."""
+    """Return manifests by kind, without labels; lists that Kubernetes merges by name are sorted."""
     found = {}
     for manifest in manifests:
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in MARKS}

@@ -1,4 +1,4 @@
-"""Decides whether ``deploy/`` and ``examples/`` hold what the published schemas know, and nothing else."""
+"""``deploy/`` and ``examples/`` are valid by the published schemas."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from system.cluster.cluster import (
     Programs,
     documents,
     name_of,
+    one,
 )
 from system.cluster.schemas import Schemas
 
 
 @pytest.fixture(scope="session")
 def schemas(program_directory: Path) -> Schemas:
-    """Return the schemas of all kinds."""
     return Schemas(program_directory)
 
 
@@ -30,7 +30,6 @@ def schemas(program_directory: Path) -> Schemas:
 def test_chart_renders_what_is_known(
     programs: Programs, schemas: Schemas, files: tuple[Path, ...]
 ) -> None:
-    """Everything that the chart renders is as the schemas have it."""
     problems = {
         manifest["kind"]: schemas.problems(manifest) for manifest in programs.render(*files)
     }
@@ -39,7 +38,6 @@ def test_chart_renders_what_is_known(
 
 @pytest.mark.parametrize("overlay", FLAVOURS)
 def test_overlays_build_what_is_known(programs: Programs, schemas: Schemas, overlay: str) -> None:
-    """Everything in an overlay is as the schemas have it."""
     problems = {
         manifest["kind"]: schemas.problems(manifest)
         for manifest in programs.build(OVERLAYS / overlay)
@@ -49,7 +47,7 @@ def test_overlays_build_what_is_known(programs: Programs, schemas: Schemas, over
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=map(name_of, EXAMPLES))
 def test_examples_are_known_to_argo_events(schemas: Schemas, example: Path) -> None:
-    """Each example is as the schema of Argo Events has it, in which the API server believes anything."""
+    """The API server would accept any EventSource, so the schema judges."""
     for manifest in documents(example.read_text()):
         assert schemas.problems(manifest) == []
 
@@ -73,12 +71,7 @@ def test_examples_are_known_to_argo_events(schemas: Schemas, example: Path) -> N
 def test_mistakes_are_found(
     programs: Programs, schemas: Schemas, path: tuple[str, ...], value: object, problem: str
 ) -> None:
-    """A key that nobody knows, and a value of another type, are problems."""
-    workload = next(
-        manifest
-        for manifest in programs.build(OVERLAYS / "volume")
-        if manifest["kind"] == "StatefulSet"
-    )
+    workload = one(programs.build(OVERLAYS / "volume"), "StatefulSet")
     parent = workload
     for key in path[:-1]:
         parent = parent[key]

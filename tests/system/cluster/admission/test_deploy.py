@@ -1,4 +1,4 @@
-"""Decides whether an API server takes what ``deploy/`` holds: without a warning, where only restricted pods are admitted."""
+"""An API server admits ``deploy/`` without a warning, in a namespace for restricted pods."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CHANGES = {
         FLAVOURS["volume"],
         ("serviceAccount.create=false", "networkPolicy.enabled=false"),
     ),
-    # What has the name of the release keeps it, or nothing would be upgraded; a claim's class and mode are for ever.
+    # Another name would upgrade nothing; class and mode of a claim cannot change.
     "everything": ((EVERYTHING,), ("fullnameOverride=", "persistence.existingClaim=elsewhere")),
 }
-"""Values for one release after the other."""
+"""Values to upgrade between."""
 
 
 def moved(manifests: list[Manifest], namespace: str) -> list[Manifest]:
-    """Return manifests for another namespace than the one that they name."""
+    """Return manifests in another namespace."""
     return [
         manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
         for manifest in manifests
@@ -47,7 +47,7 @@ def moved(manifests: list[Manifest], namespace: str) -> list[Manifest]:
 
 @pytest.mark.parametrize("overlay", FLAVOURS)
 def test_overlays_are_admitted(cluster: Programs, namespace: str, overlay: str) -> None:
-    """Each overlay is admitted, first without being stored, and so is its pod."""
+    """Each overlay is admitted, in a dry run too, and so is its pod."""
     manifests = moved(cluster.build(OVERLAYS / overlay), namespace)
     cluster.apply(namespace, manifests, "--dry-run=server")
     cluster.apply(namespace, manifests)
@@ -58,7 +58,7 @@ def test_overlays_are_admitted(cluster: Programs, namespace: str, overlay: str) 
     "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
 )
 def test_chart_is_installed(cluster: Programs, namespace: str, files: tuple[Path, ...]) -> None:
-    """The chart is installed by helm, all that it renders is there, and its pod is admitted."""
+    """Helm installs the chart, all its objects exist, and its pod is admitted."""
     cluster.run(
         "helm", "install", "watcher", CHART, f"--namespace={namespace}", *value_flags(files)
     )
@@ -75,8 +75,8 @@ def test_chart_is_installed(cluster: Programs, namespace: str, files: tuple[Path
 
 
 def test_upgrades_are_accepted(cluster: Programs, namespace: str) -> None:
-    """A release goes from any values to any others, as nothing that the server holds immutable depends on them."""
-    # What differs between two of them differs from the first in one.
+    """A release is upgraded from any values to any others: nothing immutable depends on them."""
+    # Any difference between two of them is one between the first and one of them.
     for change in CHANGES.values():
         for files, sets in (CHANGES["volume"], change):
             cluster.run(
@@ -91,7 +91,7 @@ def test_upgrades_are_accepted(cluster: Programs, namespace: str) -> None:
 
 
 def test_state_outlives_its_release(cluster: Programs, namespace: str) -> None:
-    """The claim of the state is there when the release is gone, and the next release takes it again."""
+    """The state's claim outlives the release, and the next release uses it."""
     flags = [f"--namespace={namespace}", *value_flags(FLAVOURS["volume"])]
     cluster.run("helm", "install", "watcher", CHART, *flags)
     cluster.run("helm", "uninstall", "watcher", f"--namespace={namespace}")
@@ -102,7 +102,7 @@ def test_state_outlives_its_release(cluster: Programs, namespace: str) -> None:
 
 
 def test_grown_state_is_accepted(cluster: Programs, namespace: str) -> None:
-    """A bound claim grows with ``persistence.size`` where its class allows that."""
+    """A bound claim grows with ``persistence.size`` where its class allows it."""
     name = f"class-{namespace}"
     cluster.apply(
         "default",
@@ -133,7 +133,7 @@ def test_grown_state_is_accepted(cluster: Programs, namespace: str) -> None:
 
 
 def test_unrestricted_pod_is_refused(cluster: Programs, namespace: str) -> None:
-    """The judge is awake: a pod that may run as root is refused, and its workload warned about."""
+    """The API server does judge: a pod that may run as root is refused, its workload warned of."""
     manifests = moved(cluster.build(OVERLAYS / "volume"), namespace)
     del one(manifests, "StatefulSet")["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
     with pytest.raises(RefusedError, match="would violate PodSecurity"):
@@ -143,7 +143,7 @@ def test_unrestricted_pod_is_refused(cluster: Programs, namespace: str) -> None:
 
 
 def test_unknown_field_is_refused(cluster: Programs, namespace: str) -> None:
-    """The judge is awake: a field that Kubernetes does not know is refused."""
+    """The API server does judge: an unknown field is refused."""
     manifests = moved(cluster.build(OVERLAYS / "volume"), namespace)
     one(manifests, "StatefulSet")["spec"]["podManagement"] = "Parallel"
     with pytest.raises(RefusedError, match="podManagement"):

@@ -1,4 +1,4 @@
-"""Decides whether an API server that knows Argo Events takes the examples."""
+"""An API server that has the definitions of Argo Events admits the examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from system.cluster.cluster import EXAMPLES, Programs, RefusedError, documents, 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=map(name_of, EXAMPLES))
 def test_examples_are_admitted(cluster: Programs, namespace: str, example: Path) -> None:
-    """Each example is taken as it stands, and can be asked for."""
     manifests = documents(example.read_text())
     cluster.apply(namespace, manifests)
     for manifest in manifests:
@@ -25,7 +24,7 @@ def test_examples_are_admitted(cluster: Programs, namespace: str, example: Path)
 
 
 def test_kind_of_a_later_version_is_refused(cluster: Programs, namespace: str) -> None:
-    """The judge is awake: a version that Argo Events has not got is refused."""
+    """The API server does judge: a version that Argo Events does not have is refused."""
     manifest, *_ = documents(EXAMPLES[0].read_text())
     with pytest.raises(RefusedError, match=r"no matches for kind"):
         cluster.apply(namespace, [manifest | {"apiVersion": "argoproj.io/v2"}])
