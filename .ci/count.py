@@ -1,6 +1,7 @@
-"""Counts the tests in a directory of JUnit reports, prints ``N passed, N failed`` and decides whether that is a success.
+"""Counts the tests in JUnit reports and prints ``N passed, N failed``: .ci/count.py DIRECTORY.
 
-Imports the standard library only, so that it can count whatever the environment is like.
+Exits with 0 when tests ran, none failed, and none was skipped. Imports the standard library alone,
+so that it works where the environment could not be set up.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from xml.etree import ElementTree as ET
 
 
 def count(reports: Path) -> tuple[int, int, int]:
-    """Return how many tests passed, failed (errors included) and were skipped, over all ``*.xml`` in ``reports``.
+    """Return the numbers of passed, failed (or erroneous) and skipped tests in all ``*.xml``.
 
-    A test that passes and whose teardown fails counts as failed only.
+    A test that passes and whose teardown fails counts as failed alone.
 
     Raises:
-        ElementTree.ParseError: A report is torn.
+        ElementTree.ParseError: A report is incomplete.
     """
     passed = failed = skipped = 0
     for report in reports.glob("*.xml"):
@@ -36,7 +37,7 @@ def count(reports: Path) -> tuple[int, int, int]:
 
 
 def main(reports: Path) -> int:
-    """Print the count as the last line and return the exit status: 0 when tests ran, all of them, and none failed."""
+    """Print the count as the last line, and return the exit status."""
     passed, failed, skipped = count(reports)
     if skipped:
         print(f"{skipped} skipped: every test must run here")

@@ -1,6 +1,7 @@
-"""Prints the shape of a checkout: modules, import floors, circles, lengths, and the modules that one change crosses.
+"""Prints the shape of a checkout, to compare two versions: python .ci/shape.py [CHECKOUT].
 
-Usage: python .ci/shape.py [CHECKOUT]. Run it with the Python of that checkout's environment, to compare two versions of the program.
+It has modules, import floors, circles, lengths, and the modules that one change crosses. Run it
+with the Python of that checkout's environment.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ signal.signal(signal.SIGUSR1, dump)
 threading.setprofile(note)
 sys.setprofile(note)
 from watcher.cli import main
-sys.argv = ["watcher", "serve", "--listen", "127.0.0.1:0", "--http", "", "--log-format", "json", "--state", os.environ["STATE"]]
+sys.argv = ["watcher", "serve", "--listen", "127.0.0.1:0", "--http", "", "--log-format", "json"]
+sys.argv += ["--state", os.environ["STATE"]]
 main()
 """
 
@@ -56,14 +58,15 @@ def main() -> None:
     print(f"modules: {len(modules)}, at the top level {len(top)}, rooms {len(rooms)}")
     imports = {m: graph.find_modules_directly_imported_by(m) & set(modules) for m in modules}
     circles, chain = order(imports)
-    print(
-        f"import floors (longest chain): {len(chain)}: {' > '.join(m.removeprefix('watcher.') for m in chain)}"
-    )
+    print(f"import floors (longest chain): {len(chain)}: {' > '.join(short(chain))}")
     print(f"import circles: {len(circles)} {circles or ''}")
     for what, crossed in crossings(root).items():
-        print(
-            f"modules that {what} crosses: {len(crossed)}: {' '.join(m.removeprefix('watcher.') for m in crossed)}"
-        )
+        print(f"modules that {what} crosses: {len(crossed)}: {' '.join(short(crossed))}")
+
+
+def short(modules: list[str]) -> list[str]:
+    """Return the names of modules without the package."""
+    return [module.removeprefix("watcher.") for module in modules]
 
 
 def lines(name: str, folder: Path) -> None:
@@ -74,9 +77,7 @@ def lines(name: str, folder: Path) -> None:
         text = file.read_text(encoding="utf-8")
         total += len(text.splitlines())
         code += code_lines(text)
-    print(
-        f"{name}: {len(files)} files, {total} lines, {code} of them code (no blank lines, comments or docstrings)"
-    )
+    print(f"{name}: {len(files)} files, {total} lines, {code} without blanks, comments, docstrings")
 
 
 def code_lines(text: str) -> int:
@@ -114,7 +115,7 @@ def lengths(folder: Path) -> None:
 
 
 def order(imports: dict[str, set[str]]) -> tuple[list[list[str]], list[str]]:
-    """Return the circles, one edge of each taken out, and the longest chain of imports that is left."""
+    """Return the circles, and the longest chain of imports without one edge of each."""
     imports = {module: set(others) for module, others in imports.items()}
     circles: list[list[str]] = []
     while True:
@@ -144,12 +145,8 @@ def crossings(root: Path) -> dict[str, list[str]]:
         folder = Path(name)
         (folder / "in").mkdir()
         seen = folder / "seen"
-        environment = {
-            **os.environ,
-            "SEEN": str(seen),
-            "STATE": str(folder / "state"),
-            "PYTHONPATH": str(root),
-        }
+        own = {"SEEN": str(seen), "STATE": str(folder / "state"), "PYTHONPATH": str(root)}
+        environment = os.environ | own
         server = subprocess.Popen(
             [sys.executable, "-c", TRACED], env=environment, stderr=subprocess.PIPE, text=True
         )

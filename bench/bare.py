@@ -1,26 +1,24 @@
-"""A gRPC stream with nothing behind it, the most that a server in Python can send: python bench/bare.py FILE.
+"""A bare gRPC stream, the most that a server in Python can send: python bench/bare.py FILE.
 
-Started by bench/directory.py and bench/stream.py. It prints its address, waits for a line on standard input, and then writes the payloads
-in FILE, one a line, to whoever is or gets connected.
+Started by bench/directory.py and bench/stream.py. It prints its address as JSON, waits for a line
+on standard input, and then writes the payloads in FILE, one a line, to every client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 
 from watcher._proto import generic_pb2, generic_pb2_grpc
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 class Eventing(generic_pb2_grpc.EventingServicer):
-    """Writes payloads that stand ready."""
+    """Writes payloads that are ready."""
 
     def __init__(self, payloads: Sequence[bytes], go: asyncio.Event) -> None:
         self._payloads = payloads
@@ -44,11 +42,10 @@ async def main(payloads: Sequence[bytes]) -> None:
     generic_pb2_grpc.add_EventingServicer_to_server(Eventing(payloads, go), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(f"127.0.0.1:{port}", flush=True)
+    print(json.dumps(f"127.0.0.1:{port}"), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     go.set()
     await asyncio.to_thread(sys.stdin.read)
-    # The clients have gone, which the calls notice a moment later.
     await server.stop(grace=1.0)
 
 

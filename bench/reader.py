@@ -1,7 +1,9 @@
-"""A process that reads what one watcher says and notes when: python bench/reader.py KIND TARGET COUNT; started by bench/directory.py.
+"""Reads one watcher and notes when it reports files: python bench/reader.py KIND TARGET COUNT.
 
-KIND is `server` (TARGET is ADDRESS=CONFIG), `watchdog` or `watchfiles` (TARGET is a directory). It prints one line of JSON when it is
-ready and another when COUNT files were told, or nothing came for a while: the time of the first word of each file, by its path.
+Started by bench/directory.py. KIND is `server` (TARGET is ADDRESS=CONFIG), `watchdog` or
+`watchfiles` (TARGET is a directory). It prints one line of JSON when it is ready, and another when
+COUNT files were reported, or nothing came for a while: the time of the first report of each file,
+by its path.
 """
 
 from __future__ import annotations
@@ -11,26 +13,24 @@ import queue
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from harness import memory_mib
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 QUIET_S = 5.0
-"""So long after the last event nothing more is expected."""
+"""Seconds after the last event until nothing more is expected."""
 
 BEAT_EVENTS = 1000
-"""After so many events, and at the end, the waiting thread hears that they go on: more often would slow down what is measured."""
+"""Events between two wake-ups of the waiting thread; more of them would slow the measured one."""
 
 
 class Notes:
-    """What was told and when; wall clock, seconds. Written by the thread of the watcher under test.
+    """Events and their wall-clock times in seconds, written by the thread of the watcher.
 
     Args:
-        count: So many files are waited for.
-        path: Returns the path that an event names. It is asked in the end: what reading costs is part of no watcher's work.
+        count: Number of files to wait for.
+        path: Returns the path of an event. It is called in the end, since parsing is not measured.
     """
 
     def __init__(self, count: int, path: Callable[[Any], str]) -> None:
@@ -40,26 +40,26 @@ class Notes:
         self._beat: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def note(self, event: object) -> None:
-        """Note that something was told now."""
+        """Note an event."""
         self._events.append((event, time.time()))
         if len(self._events) % BEAT_EVENTS == 0 or len(self._events) >= self._count:
             self._beat.put(None)
 
     @property
     def events(self) -> int:
-        """How many events were told."""
+        """The number of events."""
         return len(self._events)
 
     @property
     def told(self) -> dict[str, float]:
-        """When each path was first told of."""
+        """The time of the first event of each path."""
         told: dict[str, float] = {}
         for event, time_s in self._events:
             told.setdefault(self._path(event), time_s)
         return told
 
     def wait(self) -> None:
-        """Return when all files were told of, or nothing came for a while after the first."""
+        """Wait until all files were reported, or nothing came for a while after the first."""
         timeout_s = None
         while len(self._events) < self._count or len(self.told) < self._count:
             try:
@@ -88,7 +88,7 @@ def read_server(target: str, notes: Notes) -> None:
 
 
 def read_watchdog(root: str, notes: Notes) -> None:
-    """Run watchdog's observer with the events that tell of files being made and closed, as its documentation advises."""
+    """Run watchdog's observer with a filter of events, as its documentation advises."""
     from watchdog.events import (
         DirCreatedEvent,
         DirMovedEvent,
@@ -135,7 +135,7 @@ READERS = {"server": read_server, "watchdog": read_watchdog, "watchfiles": read_
 
 
 def path_reader(kind: str, target: str) -> Callable[[Any], str]:
-    """Return what turns an event of one kind of watcher into a path relative to the root."""
+    """Return the function from an event of a watcher to a path relative to the root."""
     return (
         (lambda payload: json.loads(payload)["path"])
         if kind == "server"
@@ -144,20 +144,13 @@ def path_reader(kind: str, target: str) -> Callable[[Any], str]:
 
 
 def main() -> None:
-    """Read until there is nothing more to come, or standard input ends."""
+    """Read until nothing more comes, or standard input ends."""
     kind, target, count = sys.argv[1:]
     notes = Notes(int(count), path_reader(kind, target))
     before_mib, start_s = memory_mib("self"), time.perf_counter()
     READERS[kind](target, notes)
-    print(
-        json.dumps(
-            {
-                "start_s": time.perf_counter() - start_s,
-                "memory_mib": memory_mib("self") - before_mib,
-            }
-        ),
-        flush=True,
-    )
+    cost = {"start_s": time.perf_counter() - start_s, "memory_mib": memory_mib("self") - before_mib}
+    print(json.dumps(cost), flush=True)
     notes.wait()
     print(json.dumps({"events": notes.events, "told": notes.told}), flush=True)
     sys.stdin.read()

@@ -1,11 +1,13 @@
-"""A process that takes what streams bring at next to no cost: python bench/sink.py ADDRESS NAME CONFIG COUNT [--clients N] [--stalled].
+"""Clients that take next to no CPU: python bench/sink.py ADDRESS NAME CONFIG COUNT.
 
-Started by bench/stream.py. It speaks just enough of HTTP/2 and gRPC to count messages: a client of grpcio takes more time for a message
-than its server does, and would be what is measured. Each client has a connection of its own.
+Started by bench/stream.py. It speaks just enough of HTTP/2 and gRPC to count messages: a client of
+grpcio takes more time for a message than its server, and would be measured instead. Each client has
+a connection of its own.
 
-It prints a line when all are connected, opens the streams when it reads one, and prints one line of JSON when each stream has brought COUNT
-events: when the first and the last came (monotonic seconds), the bytes of all messages, and its own CPU seconds. With --stalled it lets
-the server send no more than the first window, but answers its pings, until it reads another line.
+It prints a line when all are connected, opens the streams when it reads one, and prints one line of
+JSON when each stream has had COUNT events: when the first and the last came (monotonic seconds),
+the bytes of all messages, and its own CPU seconds. With --stalled the server may send no more than
+the first window, until the process reads another line; pings are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from typing import NamedTuple
 from watcher._proto import generic_pb2
 
 WINDOW_BYTES = 1024 * 1024
-"""What a server may send ahead of the reader; grpc-go and grpcio grow theirs that far and further on a fast connection."""
+"""Window of a stream and a connection; grpc-go and grpcio exceed it on a fast network."""
 
 RECEIVE_BYTES = 1024 * 1024
 GATHER_S = 0.002
-"""Waking for each message by itself would take a third of a core from the server."""
+"""Pause between two reads; a wake-up per message would take a third of a core from the server."""
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 ACK = END_STREAM = 0x1
@@ -44,7 +46,7 @@ class Frame(NamedTuple):
     payload: bytes
 
     def encode(self) -> bytes:
-        """Return it as bytes."""
+        """Serialize it."""
         return (
             len(self.payload).to_bytes(3, "big")
             + bytes((self.kind, self.flags))
@@ -58,12 +60,12 @@ class Client:
 
     Args:
         address: ``host:port``.
-        is_stalled: The server may send no more than the first window until ``release``.
+        is_stalled: Whether to grant the server no more than the first window until ``release``.
 
     Attributes:
-        socket: To wait on.
-        events: Messages that came.
-        size_bytes: Of them all, with their heads.
+        socket: Its socket.
+        events: Number of messages.
+        size_bytes: Size of all messages, with their heads.
     """
 
     def __init__(self, address: str, *, is_stalled: bool) -> None:
@@ -89,7 +91,7 @@ class Client:
         def literal(text: str) -> bytes:
             return bytes((len(text),)) + text.encode()
 
-        # HPACK (RFC 7541) by the static table: POST, http, :path, :authority, content-type, te; nothing is to be remembered.
+        # HPACK (RFC 7541), not indexed: POST, http, :path, :authority, content-type, te.
         head = (
             b"\x83\x86\x04"
             + literal("/generic.Eventing/StartEventSource")
@@ -110,12 +112,12 @@ class Client:
         )
 
     def release(self) -> None:
-        """Let the server send what it has."""
+        """Grant the server what it may send."""
         self._is_stalled = False
         self._settle(0)
 
     def receive(self) -> None:
-        """Take what has come.
+        """Read what has come.
 
         Raises:
             RuntimeError: The server has ended the stream.
@@ -166,7 +168,7 @@ class Client:
         self._messages = data[start:]
 
     def _settle(self, size_bytes: int) -> None:
-        """Give the server back the room that it has used."""
+        """Grant the server again the bytes that it has sent."""
         self._owed_bytes += size_bytes
         if self._owed_bytes > WINDOW_BYTES // 2 and not self._is_stalled:
             self._grant(0, self._owed_bytes)
@@ -178,7 +180,7 @@ class Client:
 
 
 def drain(clients: list[Client], count: int, *, is_stalled: bool) -> tuple[float, float]:
-    """Receive until all clients have so many events; return when the first and the last came."""
+    """Read until all clients have their events; return when the first and the last came."""
     first_s = last_s = 0.0
     waiting = len(clients)
     with selectors.DefaultSelector() as selector:

@@ -1,9 +1,10 @@
-"""Whether a server loses or keeps anything in the long run: python bench/soak.py [--seconds N] [--watches N] [--seed N].
+"""Looks for losses and leaks of a server in the long run: python bench/soak.py.
 
-One server watches directories, notified and polled, and buckets on two real stores, while files and objects change, clients are killed in
-several ways, and a store is killed and started again; see tests/system/soak/course.py. Then each client must have been told what makes its
-place what it is, in order, without gaps, and in the same words each time; and the server must hold no more than it did near the start.
-Exits with 1 otherwise. By default ten minutes bring as much as an hour of 8 changes a second or more.
+One server watches directories, notified and polled, and buckets on two real stores, while files and
+objects change, connections fail in several ways, and a store is restarted; see
+tests/system/soak/course.py. The events must make each place, in order, without gaps, and with the
+same bytes each time; the server must hold no more than near the start. Exits with 1 otherwise. Ten
+minutes have as many changes as an hour of 8 a second.
 """
 
 from __future__ import annotations
@@ -24,32 +25,19 @@ SEEDS = 1_000_000
 
 
 def main() -> int:
-    """Soak a server and print what was found; return the exit code."""
+    """Soak a server and print the findings; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--seconds", type=float, default=600, help="how long clients are killed; 600 by default"
-    )
-    parser.add_argument("--watches", type=int, default=50, help="50 by default")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=secrets.randbelow(SEEDS),
-        help="decides what happens; another each time by default",
-    )
+    add = parser.add_argument
+    add("--seconds", type=float, default=600, help="seconds of failing connections (default: 600)")
+    add("--watches", type=int, default=50, help="number of watches (default: 50)")
+    seed = secrets.randbelow(SEEDS)
+    add("--seed", type=int, default=seed, help="seed of what happens (default: a new one)")
     arguments = parser.parse_args()
-    print(
-        f"\nsoak: {arguments.watches} watches, {arguments.seconds:.0f} s, --seed {arguments.seed}",
-        flush=True,
-    )
+    seconds, watches, seed = arguments.seconds, arguments.watches, arguments.seed
+    print(f"\nsoak: {watches} watches, {seconds:.0f} s, --seed {seed}", flush=True)
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        report = run(
-            Path(directory),
-            Contract(Path(directory)),
-            arguments.seconds,
-            arguments.watches,
-            arguments.seed,
-        )
+        report = run(Path(directory), Contract(Path(directory)), seconds, watches, seed)
     print(f"{report.table()}\n  took          {time.monotonic() - start_s:.0f} s", flush=True)
     return 1 if report.troubles() else 0
 

@@ -1,28 +1,28 @@
-"""What delivering costs beside a gRPC stream with nothing behind it: python bench/stream.py [--events N] [--clients N …] [--waiting N].
+"""Compares the delivery of events with a bare gRPC stream: python bench/stream.py.
 
-The events wait in the state file, as they do for a client that comes back. In every round the server writes a journal of its own to
-clients that take next to no time (see sink.py), and then a bare stream the same bytes (see bare.py) to the same clients. Each figure is the
-median of the rounds, with the least and the most beside it; a ratio is that of neighbours, since what else the machine does changes from
-one round to the next.
+The events wait in the state file, as they do for a client that reconnects. In every round the
+server writes a journal of its own to clients that take next to no CPU (see sink.py), and then a
+bare stream (see bare.py) the same bytes to the same clients. Each figure is the median of the
+rounds, with the least and the most; a ratio is that of one round, since the load of the machine
+changes.
 
-With --waiting it measures memory in place of time: what the server takes while so many events wait for a client that does not read.
+With --waiting it measures memory: what the server takes while events wait for a client that does
+not read.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from harness import cpu_s, make_files, memory_mib, peak_mib, run_bare, run_server, status
+from harness import Script, cpu_s, make_files, memory_mib, peak_mib, run_bare, run_server, status
 
 from watcher.clock import Clock
 from watcher.config.schema import parse_spec
@@ -30,52 +30,22 @@ from watcher.delivery.outbox import Outbox
 from watcher.model import Change, ChangeSet, ChangeType, Entry, Identity
 from watcher.state.sqlite.directory import StateDirectory
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 STEP_CHANGES = 1_000
 LOOK_INTERVAL_S = 0.5
 HEADS_BYTES = 2 + 3 + 5
-"""What a message has around its name and payload: their tags and lengths (of a payload of 128 bytes to 16 KiB), and gRPC's own head."""
+"""Bytes of a message besides name and payload: tags, lengths (of a payload of 128 bytes to 16 KiB),
+and the prefix of gRPC."""
 
 
-class Sink:
-    """A process that takes what streams bring; see sink.py."""
-
-    def __init__(self, address: str, name: str, config: str, count: int, *flags: str) -> None:
-        command = [
-            sys.executable,
-            str(Path(__file__).with_name("sink.py")),
-            address,
-            name,
-            config,
-            str(count),
-            *flags,
-        ]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.line()
-
-    def line(self) -> dict[str, Any]:
-        """Wait for its next line."""
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-    def go_on(self) -> None:
-        """Let it open its streams, or read what it had left."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
+def connect(address: str, name: str, config: str, count: int, *flags: str) -> Script:
+    """Start clients that are connected and wait, see sink.py."""
+    sink = Script("sink.py", address, name, config, str(count), *flags)
+    sink.line()
+    return sink
 
 
 class Cost(NamedTuple):
-    """What writing each event once to each client took."""
+    """Events a second, and CPU microseconds of an event, of the writer and of the clients."""
 
     rate: float
     cpu_us: float
@@ -83,13 +53,13 @@ class Cost(NamedTuple):
 
 
 def fill(state: Path, root: Path, rounds: int, count: int) -> list[bytes]:
-    """Write the journals of the event sources that are named by their rounds, as a watch of an empty directory does whose files are gone.
+    """Write the journals of one event source a round, for an empty directory.
 
     Args:
         state: The state directory.
-        root: What is watched.
-        rounds: How many journals.
-        count: Events in each; they are the same.
+        root: The watched directory.
+        rounds: Number of journals.
+        count: Number of events in each; they are the same.
 
     Returns:
         The payloads, in order.
@@ -127,7 +97,7 @@ def _config(root: Path) -> str:
 
 
 def _change(number: int) -> Change:
-    """Return one of the changes of files that each came and went."""
+    """Return one of the changes of files that are each created and deleted."""
     path = f"2026/{number // 2000:04}/{number // 2:07}.csv".encode()
     return Change(
         ChangeType.DELETED if number % 2 else ChangeType.CREATED,
@@ -138,17 +108,17 @@ def _change(number: int) -> Change:
 def measure_round(
     pid: int, address: str, name: str, config: str, payloads: Sequence[bytes], clients: int
 ) -> Cost:
-    """Let one of the two write everything.
+    """Have the server or the bare stream write everything.
 
     Args:
-        pid: Process of the one that writes.
-        address: Where it is.
-        name: Of the event source.
-        config: Of the event source.
-        payloads: What will come.
-        clients: How many it is written to.
+        pid: Process of the writer.
+        address: Its address.
+        name: Name of the event source.
+        config: Its configuration.
+        payloads: The payloads that will come.
+        clients: Number of clients.
     """
-    with closing(Sink(address, name, config, len(payloads), f"--clients={clients}")) as sink:
+    with closing(connect(address, name, config, len(payloads), f"--clients={clients}")) as sink:
         start_cpu_s = cpu_s(pid)
         sink.go_on()
         said = sink.line()
@@ -165,23 +135,26 @@ def measure_round(
 
 
 def measure_delivery(events: int, clients: int, rounds: int) -> None:
-    """Measure both in turns."""
+    """Measure server and bare stream in turns."""
     count = max(1, events // clients)
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as root:
         config = _config(Path(root))
-        payloads = fill(Path(state), Path(root), rounds, count)
-        heading = f"delivery: {count:,} events of {statistics.mean(map(len, payloads)):.0f} bytes to {clients} client{'s' * (clients > 1)}"
-        print(f"\n{heading}, {rounds} rounds", flush=True)
+        payloads = fill(Path(state, "state"), Path(root), rounds, count)
+        size = f"{statistics.mean(map(len, payloads)):.0f} bytes"
+        print(
+            f"\ndelivery: {count:,} events of {size}, {rounds} rounds; clients: {clients}",
+            flush=True,
+        )
         with (
-            run_server(Path(state), {}, f"--journal-cap={2 * count}") as (server, address, _),
+            run_server(Path(state), {}, f"--journal-cap={2 * count}") as server,
             run_bare(payloads) as (bare, bare_address),
         ):
-            assert bare.stdin is not None
-            bare.stdin.write("\n")
-            bare.stdin.flush()
+            bare.go_on()
             pairs = [
                 (
-                    measure_round(server.pid, address, _name(number), config, payloads, clients),
+                    measure_round(
+                        server.process.pid, server.address, _name(number), config, payloads, clients
+                    ),
                     measure_round(bare.pid, bare_address, _name(number), config, payloads, clients),
                 )
                 for number in range(rounds)
@@ -190,7 +163,7 @@ def measure_delivery(events: int, clients: int, rounds: int) -> None:
 
 
 def print_pairs(pairs: Sequence[tuple[Cost, Cost]]) -> None:
-    """Print the figures of both, and their ratios."""
+    """Print the figures of server and bare stream, and their ratios."""
     for name, costs in zip(("server", "gRPC stream alone"), zip(*pairs, strict=True), strict=True):
         rate, cpu_us = (
             _spread([cost.rate for cost in costs], ",.0f"),
@@ -200,60 +173,43 @@ def print_pairs(pairs: Sequence[tuple[Cost, Cost]]) -> None:
     rates = _spread([server.rate / bare.rate for server, bare in pairs], ".2f")
     ratios = _spread([server.cpu_us / bare.cpu_us for server, bare in pairs], ".2f")
     sink_us = statistics.median(cost.sink_cpu_us for pair in pairs for cost in pair)
-    print(
-        f"  the server has {rates} times the rate, at {ratios} times the CPU; the clients took {sink_us:.1f} µs CPU an event",
-        flush=True,
-    )
+    print(f"  the server has {rates} times the rate, at {ratios} times the CPU", flush=True)
+    print(f"  the clients took {sink_us:.1f} µs CPU an event", flush=True)
 
 
 def _spread(figures: Sequence[float], form: str) -> str:
-    """Return the median, and the least and the most."""
+    """Return median, least and most."""
     return f"{statistics.median(figures):{form}} ({min(figures):{form}} - {max(figures):{form}})"
 
 
 def measure_waiting(count: int) -> None:
-    """Measure the memory while events wait for a client that does not read, and when they have been delivered after all."""
-    print(
-        f"\nwaiting: {count:,} files that are reported to a client that does not read", flush=True
-    )
+    """Measure the memory while events wait for a client that does not read, and afterwards."""
+    print(f"\nwaiting: {count:,} files reported to a client that does not read", flush=True)
     with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as state:
         make_files(root, count)
+        config = f"{_config(Path(root))}\nexisting: report"
         with (
-            run_server(Path(state), {}, f"--journal-cap={2 * count}") as (process, address, http),
-            closing(
-                Sink(
-                    address,
-                    _name(0),
-                    f"{_config(Path(root))}\nexisting: report",
-                    count,
-                    "--stalled",
-                )
-            ) as sink,
+            run_server(Path(state), {}, f"--journal-cap={2 * count}") as server,
+            closing(connect(server.address, _name(0), config, count, "--stalled")) as sink,
         ):
-            _print_memory("idle", process.pid)
+            _print_memory("idle", server.process.pid)
             start_s = time.monotonic()
             sink.go_on()
-            while (report := _watch(http)).get("unconfirmed") != count or report["scans"] == 0:
+            while (report := status(server)).get("unconfirmed") != count or report["scans"] == 0:
                 assert report.get("unconfirmed", 0) <= count, report
                 time.sleep(LOOK_INTERVAL_S)
-            _print_memory("all wait", process.pid, f"after {time.monotonic() - start_s:.0f} s")
+            _print_memory(
+                "all wait", server.process.pid, f"after {time.monotonic() - start_s:.0f} s"
+            )
             sink.go_on()
             said = sink.line()
             took_s = said["last_s"] - said["first_s"]
             _print_memory(
                 "all delivered",
-                process.pid,
+                server.process.pid,
                 f"after {took_s:.0f} s, {count / took_s:,.0f} events/s",
             )
-            print(f"  {'most at any time':<28}{peak_mib(process.pid):7.1f} MiB")
-
-
-def _watch(http: str) -> dict[str, Any]:
-    """Return what the server says of its watch, or nothing as long as there is none."""
-    try:
-        return status(http)
-    except IndexError:
-        return {}
+            print(f"  {'most at any time':<28}{peak_mib(server.process.pid):7.1f} MiB")
 
 
 def _print_memory(name: str, pid: int, note: str = "") -> None:
@@ -263,19 +219,14 @@ def _print_memory(name: str, pid: int, note: str = "") -> None:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--events",
-        type=int,
-        default=100_000,
-        help="written in a round, to all clients together; 100000 by default",
-    )
-    parser.add_argument(
-        "--clients", type=int, nargs="+", default=[1, 100], help="1 and 100 by default"
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="5 by default")
-    parser.add_argument(
-        "--waiting", type=int, metavar="N", help="measure memory while so many events wait"
-    )
+    add = parser.add_argument
+    events = "events of a round, over all clients (default: 100000)"
+    add("--events", type=int, default=100_000, help=events)
+    clients = "numbers of clients to measure with (default: 1 100)"
+    add("--clients", type=int, nargs="+", default=[1, 100], help=clients)
+    add("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
+    waiting = "measure the memory while this many events wait, in place of time"
+    add("--waiting", type=int, metavar="N", help=waiting)
     arguments = parser.parse_args()
     if arguments.waiting:
         measure_waiting(arguments.waiting)

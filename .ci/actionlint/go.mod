@@ -1,4 +1,4 @@
-// Pins the program that checks .github/workflows.
+// Pins actionlint, which checks .github/workflows.
 module watcher/actionlint
 
 go 1.25.0

@@ -15,6 +15,7 @@ from support.files import fill
 from support.fixtures import Connect, StartServer
 from support.flags import all_flags
 from support.project import PROJECT
+from support.server import clean_environment
 from support.terminal import Terminal
 from watcher.cli.app import VERBS, load
 
@@ -79,7 +80,8 @@ def test_quick_start(tmp_path: Path) -> None:
     """The lines for two terminals give the changes of the picture."""
     assert "    $ make run\n" in README
     command = ["make", "--dry-run", "run"]
-    recipe = subprocess.check_output(command, cwd=PROJECT, text=True)
+    environment = clean_environment("MAKE", "MFLAGS")
+    recipe = subprocess.check_output(command, cwd=PROJECT, text=True, env=environment)
     made, started = recipe.splitlines()[-2:]
     assert made == "mkdir -p playground"
     assert started == 'exec .venv/bin/watcher dev "playground"'

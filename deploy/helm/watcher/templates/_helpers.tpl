@@ -1,4 +1,4 @@
-{{/* The name of everything: the release's, with the chart's unless the release is already called so. */}}
+{{/* Name of all objects: the release's, with the chart's unless it is part of it. */}}
 {{- define "watcher.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
@@ -33,7 +33,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- .Values.persistence.existingClaim | default (printf "%s-state" (include "watcher.fullname" .)) }}
 {{- end }}
 
-{{/* The secret with the token file; empty if no token is asked for. */}}
+{{/* Name of the secret with the token file; empty if no token is required. */}}
 {{- define "watcher.tokenSecret" -}}
 {{- if .Values.tokens.values }}
 {{- printf "%s-tokens" (include "watcher.fullname" .) }}
@@ -42,7 +42,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses what the schema cannot refuse with a hint. */}}
+{{/* Refuses mistakes for which the schema has no hint. */}}
 {{- define "watcher.validate" -}}
 {{- if not (or .Values.allow.directories .Values.allow.buckets) }}
 {{- fail "\n\nNothing may be watched. Set allow.directories, for example --set 'allow.directories={/data}', or allow.buckets: the server does not listen beyond loopback without one.\n" }}

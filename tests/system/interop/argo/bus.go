@@ -15,15 +15,15 @@ import (
 
 const pollInterval = 100 * time.Millisecond
 
-// message is what readBus prints: where an event arrived, and the CloudEvent.
+// message is a line of readBus: a subject, and a CloudEvent.
 type message struct {
 	Subject string          `json:"subject"`
 	Event   json.RawMessage `json:"event"`
 }
 
-// readBus prints all messages of the bus, from the first one on, for ever.
+// readBus prints all messages of the bus, from the first on, for ever.
 func readBus(ctx context.Context, url string) error {
-	// Argo Events does not ask who the bus is either.
+	// Argo Events does not verify the bus, either.
 	connection, err := nats.Connect(url, nats.Secure(&tls.Config{InsecureSkipVerify: true}))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", url, err)
@@ -33,7 +33,7 @@ func readBus(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream of %s: %w", url, err)
 	}
-	// Whoever connects first makes the stream.
+	// The first EventSource or Sensor makes the stream.
 	for {
 		if _, err := stream.StreamInfo(v1alpha1.JetStreamStreamName, nats.Context(ctx)); err == nil {
 			break

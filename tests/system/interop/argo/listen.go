@@ -12,7 +12,7 @@ import (
 	"github.com/argoproj/argo-events/pkg/metrics"
 )
 
-// listen runs the client of one generic event source and prints the data of each event that it dispatches.
+// listen runs the client of one generic event source and prints the data of each dispatched event.
 func listen(ctx context.Context, path, event string) error {
 	var eventSource v1alpha1.EventSource
 	if err := readObject(path, &eventSource); err != nil {
@@ -33,7 +33,7 @@ func listen(ctx context.Context, path, event string) error {
 		if _, err := out.Write(append(data, '\n')); err != nil {
 			return fmt.Errorf("print an event: %w", err)
 		}
-		// A test that kills this process counts what it has printed.
+		// A test that kills this process counts its output.
 		return out.Flush()
 	})
 }

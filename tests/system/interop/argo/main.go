@@ -1,5 +1,6 @@
-// Runs parts of Argo Events as processes that a test can start and read: the client of a generic event source alone, a whole
-// Sensor, and a reader of the event bus. The rest of Argo Events is run as it is, from the same module (see go.mod, "tool").
+// Runs parts of Argo Events as processes that a test can start and read: the client of a generic
+// event source, a whole Sensor, and a reader of the event bus. The rest of Argo Events is run as it
+// is, from the same module (see go.mod, "tool").
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 }
 
 func run(args []string) error {
-	// A signal ends the process at once, as it ends a pod whose grace period is over: nothing here has anything to save.
+	// A signal ends the process at once, as it ends a pod after its grace period.
 	ctx, err := withLog(context.Background())
 	if err != nil {
 		return err
@@ -44,7 +45,7 @@ func run(args []string) error {
 	return fmt.Errorf("%s", usage)
 }
 
-// withLog returns a context whose logger is that of Argo Events, on standard error.
+// withLog returns a context with the logger of Argo Events, on standard error.
 func withLog(ctx context.Context) (context.Context, error) {
 	config := logging.ConfigureLogLevelLogger(logging.InfoLevel)
 	config.Sampling = nil

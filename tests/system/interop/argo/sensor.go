@@ -13,8 +13,8 @@ import (
 	"github.com/argoproj/argo-events/pkg/sensors"
 )
 
-// sensor runs a Sensor as `argo-events sensor-service` does, but for the port of its metrics, which is fixed: an EventSource on the
-// same machine has it.
+// sensor runs a Sensor as `argo-events sensor-service` does, without its metrics, whose fixed port an
+// EventSource on the same machine uses.
 func sensor(ctx context.Context, path, busPath, api string) error {
 	var object v1alpha1.Sensor
 	if err := readObject(path, &object); err != nil {
@@ -33,7 +33,7 @@ func sensor(ctx context.Context, path, busPath, api string) error {
 	if err != nil {
 		return fmt.Errorf("make a client of %s: %w", api, err)
 	}
-	// The subject is used by other kinds of buses only.
+	// Only other kinds of buses use the subject.
 	running := sensors.NewSensorContext(client, dynamicClient, &object, &bus, "", object.Name, metrics.NewMetrics(object.Namespace))
 	return running.Start(ctx)
 }
