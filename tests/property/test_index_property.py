@@ -1,13 +1,15 @@
-"""Decides whether a stream, replayed, is the place: whatever happens there, however scans break off, through crashes; no source of ours."""
+"""A stream, replayed, is the place: through any changes, interrupted scans and crashes."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from random import Random
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
@@ -25,10 +27,6 @@ from watcher.model import ChangeType, Entry, Identity
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree
 from watcher.spec import DirectorySpec, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from random import Random
 
 PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]
 IDENTITY = Identity("", "test", "file:///data")
@@ -57,7 +55,7 @@ class Disturbance:
 
 
 class Place(MemoryFiles):
-    """A tree of files that changes at will and is read in any order; see ``base.Source``."""
+    """A tree of files that changes at will and is read in any order; see ``Source``."""
 
     mode = "poll"
 
@@ -78,12 +76,11 @@ class Place(MemoryFiles):
         self.rechecked.add(path)
 
     def remove(self, path: bytes) -> None:
-        """Remove a file if it is there."""
         self.files.pop(path, None)
         self.rechecked.add(path)
 
     def rename(self, old_path: bytes, path: bytes) -> None:
-        """Rename a file, or a directory and all below it, if it is there and the new name is free or a file."""
+        """Rename a file or a whole directory if it is there and its new name is free or a file."""
         is_directory = old_path.endswith(b"/")
         renamed = [
             each
@@ -102,20 +99,19 @@ class Place(MemoryFiles):
         self.renames.add(Rename(old_path, path))
 
     def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
-        """See ``base.Source``; the disturbance is over afterwards."""
+        """See ``Source``; the disturbance is over afterwards."""
         del settled_only
         disturbance, self.disturbance = self.disturbance, Disturbance()
         return Reading(self, prefix, disturbance)
 
     def observe(self) -> Iterator[Observation]:
-        """See ``base.Source``."""
         yield from self.renames.take()
         rechecked, self.rechecked = self.rechecked, set()
         yield self.inspect(sorted(rechecked))
 
 
 class Reading:
-    """One disturbed reading in any order; see ``base.Scan``."""
+    """One disturbed reading in any order; see ``Scan``."""
 
     def __init__(self, place: Place, prefix: bytes, disturbance: Disturbance) -> None:
         self.prefix = prefix
@@ -177,7 +173,7 @@ class Replica:
                 assert self.sizes.pop(path) is not None
                 return
             case "moved":
-                # The content goes with the name; where it is new as well, that is told next.
+                # The content goes with the name; a new content is reported next.
                 size = self.sizes.pop(unescape(old_path))
         self.sizes[path] = size
 
@@ -229,12 +225,11 @@ class Watching(RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
-        """Remove the state."""
         self._closing.close()
 
     @initialize(standing=st.sets(paths))
     def baseline(self, standing: set[bytes]) -> None:
-        """Record what is there; the client is told of it by other means."""
+        """Record what is there; the client knows it by other means."""
         for path in sorted(standing):
             self.place.write(path, in_place=False)
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
@@ -244,12 +239,10 @@ class Watching(RuleBasedStateMachine):
 
     @rule(path=paths, in_place=st.booleans())
     def write(self, path: bytes, *, in_place: bool) -> None:
-        """Write a file."""
         self.place.write(path, in_place=in_place)
 
     @rule(path=paths)
     def remove(self, path: bytes) -> None:
-        """Remove a file."""
         self.place.remove(path)
 
     @rule(old_path=paths, path=paths)
@@ -259,24 +252,22 @@ class Watching(RuleBasedStateMachine):
 
     @rule(old_path=directories, path=directories)
     def rename_directory(self, old_path: bytes, path: bytes) -> None:
-        """Rename a directory."""
         self.place.rename(old_path, path)
 
     @rule()
     def lose_hints(self) -> None:
-        """Lose what was heard and not yet looked at."""
+        """Lose the hints that were not yet followed."""
         self.place.rechecked.clear()
         self.place.renames.clear()
 
     @rule()
     def observe(self) -> None:
-        """Take in what was heard."""
+        """Follow the hints."""
         for observation in self.place.observe():
             self.reconciler.apply(observation)
 
     @rule(prefix=directories)
     def compare_subtree(self, prefix: bytes) -> None:
-        """Scan a subtree."""
         self.reconciler.apply(Subtree(prefix))
 
     @rule(
@@ -326,12 +317,11 @@ class Watching(RuleBasedStateMachine):
     @precondition(lambda self: self.store.journal.depth > 0)
     @rule()
     def confirm(self) -> None:
-        """Let the client confirm what it has."""
         self.store.journal.confirm(self.replica.seq)
 
     @rule()
     def compare(self) -> None:
-        """After an undisturbed scan the client knows the place as it is, and a second one tells it nothing."""
+        """After an undisturbed scan the client knows the place; a second scan reports nothing."""
         self.reconciler.scan(is_baseline=False)
         self.read_stream()
         assert self.replica.sizes == {path: entry.size for path, entry in self.place.files.items()}
@@ -341,7 +331,7 @@ class Watching(RuleBasedStateMachine):
 
     @invariant()
     def read_stream(self) -> None:
-        """Each event makes sense to a client that has believed those before it, and no number is left out."""
+        """Each event fits what a client knows from those before it; no number is left out."""
         if hasattr(self, "replica"):
             for payload in self.store.journal.read(self.replica.seq, limit=1000, max_bytes=1 << 30):
                 self.replica.take(payload.data)

@@ -96,7 +96,7 @@ class Index(Protocol):
         """Return the rows of those of the paths that are in the index, by path."""
 
     def compare(self, entries: Sequence[Entry]) -> Comparison:
-        """Compare the entries of one batch with their rows; far cheaper than ``rows``."""
+        """Compare the entries of one batch of a scan with their rows; far cheaper than ``rows``."""
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows whose path begins with ``prefix`` (empty: all), in pages and in order.
@@ -195,7 +195,10 @@ class Journal(Protocol):
 
 
 class WatchStore(Protocol):
-    """The state of one watch, open for that watch alone: meta data, an index and a journal."""
+    """The state of one watch, open for that watch alone: meta data, an index and a journal.
+
+    The thread of the watch alone commits and uses the index; any thread may use the journal.
+    """
 
     @property
     def uid(self) -> str:

@@ -35,7 +35,7 @@ CACHES_BYTES = 48 * 1024 * 1024
 """Total size of all page caches from which a cache reuses its pages instead of growing."""
 
 WAL_BYTES = 4 * 1024 * 1024
-"""Size of the WAL kept after a large transaction: about that at which SQLite checkpoints anyway."""
+"""Size to which a large WAL is truncated; SQLite checkpoints at about this size anyway."""
 
 _SUFFIXES = ("-wal", "-shm", "-journal", "")
 """Suffixes of a state file and its side files. The file comes last: side files that a crash leaves
@@ -45,7 +45,7 @@ _WAIT_S = 10.0
 """Seconds to wait for a lock that another process holds on a file."""
 
 _READ_WAIT_S = 1.0
-"""The same for a reader beside a server, which answers a person."""
+"""Seconds that a reader beside a server waits for a lock; a person waits for its answer."""
 
 _IDLE_TIDIES = 2
 """Calls of ``tidy`` after the last use at which the page cache is emptied."""
