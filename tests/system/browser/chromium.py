@@ -1,35 +1,44 @@
-"""Drives a headless Chromium over its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/), one page at a time."""
+"""Drives a headless Chromium over its DevTools protocol, one page at a time.
 
-from __future__ import annotations
+The protocol is at https://chromedevtools.github.io/devtools-protocol/.
+"""
 
 import asyncio
 import subprocess
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from support.client import DEADLINE_S, wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--window-size=1280,900",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-port=0",
+    "--window-size=1280,900",
+)
 
 
 class Page:
     """A page of a browser.
 
     Args:
-        url: Of its DevTools.
+        url: URL of its DevTools.
 
     Attributes:
-        troubles: What the browser has complained of: exceptions of scripts, violations of the content security policy, failed loads.
+        troubles: Errors that the browser has reported: exceptions of scripts, violations of the
+            content security policy, failed loads.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +55,7 @@ class Page:
         return aiohttp.ClientSession()
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
-        """Call a method of the protocol, and return its result."""
+        """Call a method of the protocol; return its result."""
         return self._loop.run_until_complete(
             asyncio.wait_for(self._call(method, parameters), DEADLINE_S)
         )
@@ -72,18 +81,18 @@ class Page:
                 self.troubles.append(f"a dialog: {dialog['message']}")
 
     def sign_in(self, token: str) -> None:
-        """Show a token with every request, as a browser does once its user has typed it as the password."""
+        """Send a token with every request, as a browser does after its user entered it."""
         shown = b64encode(f"anyone:{token}".encode()).decode()
         self.call("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {shown}"})
 
     def open(self, url: str) -> None:
-        """Load a page, and return when its scripts have run."""
+        """Load a page; return when its scripts have run."""
         answer = self.call("Page.navigate", url=url)
         assert "errorText" not in answer, answer
         wait_until(lambda: self.evaluate("document.readyState") == "complete", f"{url} is loaded")
 
     def evaluate(self, expression: str) -> Any:  # noqa: ANN401 - whatever the script gives
-        """Return the value of an expression of JavaScript; it works also where the page may run none."""
+        """Return the value of a JavaScript expression, also in a page with scripts disabled."""
         result = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -91,7 +100,7 @@ class Page:
         return result["result"].get("value")
 
     def text(self, selector: str) -> str:
-        """Return what a person reads in an element; nothing while there is none."""
+        """Return the visible text of an element; empty if there is no element."""
         return str(self.evaluate(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
     def click(self, selector: str) -> None:
@@ -100,24 +109,25 @@ class Page:
         self.let_go(selector)
 
     def press(self, selector: str) -> None:
-        """Press the mouse's button on an element."""
+        """Press the mouse button on an element."""
         self._mouse("mousePressed", selector)
 
     def let_go(self, selector: str) -> None:
-        """Let the mouse's button go on an element."""
+        """Release the mouse button on an element."""
         self._mouse("mouseReleased", selector)
 
     def _mouse(self, kind: str, selector: str) -> None:
         box = self.evaluate(
-            f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}}); "
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(() => {{ const e = document.querySelector({selector!r}); "
+            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); "
+            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         self.call(
             "Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1
         )
 
     def resize(self, width: int, height: int) -> None:
-        """Give the window another size, in CSS pixels."""
+        """Resize the window, in CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -127,12 +137,12 @@ class Page:
         )
 
     def screenshot(self, path: Path) -> None:
-        """Keep a picture of the whole page."""
+        """Write a picture of the whole page."""
         picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(b64decode(picture["data"]))
 
     def close(self) -> None:
-        """Disconnect; the browser goes on."""
+        """Disconnect; the browser keeps running."""
         self._loop.run_until_complete(self._socket.close())
         self._loop.run_until_complete(self._session.close())
         self._loop.close()
@@ -140,7 +150,7 @@ class Page:
 
 @contextmanager
 def browsing(directory: Path) -> Iterator[str]:
-    """Run a browser with a profile of its own in a directory, and provide its DevTools' ``host:port``."""
+    """Run a browser with a profile of its own; yield the ``host:port`` of its DevTools."""
     profile = directory / "profile"
     with (directory / "chromium.log").open("wb") as log:
         command = ["chromium", *FLAGS, f"--user-data-dir={profile}", "about:blank"]

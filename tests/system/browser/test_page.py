@@ -1,22 +1,15 @@
-"""The operator's page in a real browser: what is read, what moves, what may not run, and the button that releases."""
-
-from __future__ import annotations
+"""The status page in a real browser: its text, its refresh, its safety and its release button."""
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from support.client import wait_until
+from support.client import Client, wait_until
 from support.s3.simulated import run_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.client import Client
-    from support.server import ServerProcess
-    from system.browser.chromium import Page
+from support.server import ServerProcess
+from system.browser.chromium import Page
 
 TOKEN = "s3cret"
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
@@ -28,7 +21,7 @@ KEYS = [f"in/{number:04}" for number in range(300)]
 def server(
     start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory
 ) -> ServerProcess:
-    """Start a server that asks for tokens."""
+    """Start a server with tokens."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text(f"team:{TOKEN}\nother:0ther\n")
     return start_server("--token-file", str(tokens))
@@ -36,22 +29,22 @@ def server(
 
 @pytest.fixture
 def signed_in(page: Page) -> Page:
-    """Open a page whose user has typed the token."""
+    """Open a page that sends the token."""
     page.sign_in(TOKEN)
     return page
 
 
 def wait_refreshed(page: Page) -> None:
-    """Wait until the page shows what the server said after this was called."""
+    """Wait until the page shows an answer that the server made after this call."""
     for _ in range(2):
         shown = page.text("#at")
         wait_until(lambda: page.text("#at") != shown, "the page is of a later time")  # noqa: B023 - called here
 
 
-def test_the_page_moves_by_itself(
+def test_the_page_refreshes_itself(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
-    """A change appears in the open page, whose document stays the same; the switch stops that, and asks the server no more."""
+    """A change appears without a reload; the switch stops that, and all requests."""
     stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
     signed_in.open(server.http)
     assert signed_in.text("#health") == "ready"
@@ -61,7 +54,8 @@ def test_the_page_moves_by_itself(
     wait_until(lambda: "first" in signed_in.text("#recent"), "the change is shown")
     signed_in.click("#live")
     signed_in.evaluate(
-        "window.requests = 0; const send = window.fetch; window.fetch = (...wanted) => { window.requests += 1; return send(...wanted); };"
+        "window.requests = 0; const send = window.fetch; "
+        "window.fetch = (...wanted) => { window.requests += 1; return send(...wanted); };"
     )
     (root / "second").touch()
     stream.wait_count(2)
@@ -75,7 +69,7 @@ def test_the_page_moves_by_itself(
 
 
 def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
-    """The page says so when a server takes connections and does not answer, and as of when it is; it goes on when the server does."""
+    """The page reports it and keeps its time, until the server answers again."""
     signed_in.open(server.http)
     server.signal(signal.SIGSTOP)
     try:
@@ -98,7 +92,7 @@ def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
 def test_a_token_that_is_taken_back(
     start_server: Callable[..., ServerProcess], page: Page, tmp_path: Path
 ) -> None:
-    """The page says that the token is invalid, the browser does not ask for another, and a valid token resumes it."""
+    """The page reports it, the browser does not ask for another, and a valid token resumes it."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"team:{TOKEN}\n")
     server = start_server("--token-file", str(tokens))
@@ -127,7 +121,6 @@ def test_a_token_that_is_taken_back(
 def test_answers_that_are_not_the_page(
     server: ServerProcess, signed_in: Page, answer: str, text: str
 ) -> None:
-    """The page says what is wrong with an answer that it cannot show, as long as it is."""
     signed_in.open(server.http)
     signed_in.evaluate(
         f"window.send = window.fetch; window.fetch = async () => new Response({answer});"
@@ -140,10 +133,10 @@ def test_answers_that_are_not_the_page(
     wait_until(lambda: signed_in.evaluate("stale.hidden"), "the page moves again")
 
 
-def test_what_is_selected_stands_still(
+def test_selected_text_is_not_replaced(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
-    """A part stands still while text in it is selected, and the page says so; another part moves meanwhile."""
+    """The part of the selection is paused, and the page says so; other parts are refreshed."""
     stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
     (root / "read").touch()
     stream.wait_count(1)
@@ -160,17 +153,17 @@ def test_what_is_selected_stands_still(
     assert signed_in.evaluate("selected.hidden")
 
 
-def test_a_part_that_has_the_keyboard_moves(
+def test_a_focused_part_is_refreshed(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
-    """In a narrow window, where a part can be scrolled and so be reached by the keyboard, it moves all the same, and stays reached."""
+    """In a narrow window a part can be scrolled, so it can have the focus; it keeps it."""
     client.watch(name, {"directory": str(root)}, token=TOKEN)
     (root / f"{'x' * 200}").touch()
     signed_in.resize(400, 800)
     signed_in.open(server.http)
     wait_until(lambda: "xxx" in signed_in.text("#recent"), "the part is wide")
     signed_in.evaluate(
-        "document.getElementById('recent').focus(); document.getElementById('recent').scrollLeft = 50"
+        "const part = document.getElementById('recent'); part.focus(); part.scrollLeft = 50"
     )
     (root / "narrow").touch()
     wait_until(lambda: "narrow" in signed_in.text("#recent"), "the change is shown")
@@ -183,7 +176,7 @@ def test_a_part_that_has_the_keyboard_moves(
 def test_strange_names_are_text(
     server: ServerProcess, client: Client, signed_in: Page, root: Path
 ) -> None:
-    """Names that are markup or turn the direction of text are shown as they are written, and nothing of them runs."""
+    """Markup and direction overrides in names are text, and nothing of them runs."""
     client.watch(HOSTILE, {"directory": str(root)}, token=TOKEN)
     (root / HOSTILE).touch()
     signed_in.open(server.http)
@@ -198,7 +191,7 @@ def test_strange_names_are_text(
 def test_without_scripts(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
-    """Where scripts are off all of it can be read, and the page asks to be loaded again."""
+    """The page is complete, and refreshes by its meta element."""
     stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
     (root / "here").touch()
     stream.wait_count(1)
@@ -213,7 +206,7 @@ def test_without_scripts(
 def test_a_hold_is_released(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str, pictures: Path
 ) -> None:
-    """The button brings the deletions that are held, long before the next scan, however the page moves; pictures are kept of the page."""
+    """The button works while the page refreshes, long before the next scan; pictures are kept."""
     client.watch("backup", {"directory": str(root)}, token=TOKEN)
     with run_store() as store:
         store.put_many(*KEYS)
@@ -227,7 +220,7 @@ def test_a_hold_is_released(
         }
         client.watch(name, config, token=TOKEN).cancel()
         store.delete(*KEYS[100:])
-        # Another configuration of the same place begins with a scan, after which the next one comes in an hour.
+        # A new configuration of the same place starts with a scan; the next one is in an hour.
         stream = client.watch(name, config | {"metadata": {"run": "2"}}, token=TOKEN)
         (root / "report.csv").write_text("1,2,3")
         signed_in.open(server.http)
@@ -248,7 +241,8 @@ def test_a_hold_is_released(
         signed_in.screenshot(pictures / "page-narrow.png")
         for selector, least in (("#watches button", 100), (".place", 180), (".path", 200)):
             left, width = signed_in.evaluate(
-                f"(({{x, width}}) => [x, width])(document.querySelector({selector!r}).getBoundingClientRect())"
+                "(({x, width}) => [x, width])"
+                f"(document.querySelector({selector!r}).getBoundingClientRect())"
             )
             assert (left >= 0, width >= least, left + width <= 400 or selector == ".path") == (
                 True,
