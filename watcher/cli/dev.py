@@ -270,7 +270,7 @@ def _configure_logs(*, is_verbose: bool) -> None:
 
 def _drop_refusals(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drop the log events of a stream that the server ends: the client reports the same error."""
-    if event["event"] in {"stream.refused", "stream.ended"}:
+    if event["event"] == "stream.ended":
         raise structlog.DropEvent
     return event
 
