@@ -135,7 +135,7 @@ def order(imports: dict[str, set[str]]) -> tuple[list[list[str]], list[str]]:
 
 
 def crossings(root: Path) -> dict[str, list[str]]:
-    """Return the modules in which a function runs for one configuration, and for one changed path."""
+    """Return the modules that run for one configuration, and for one changed path."""
     sys.path.insert(0, str(root / "tests"))
     import grpc
 

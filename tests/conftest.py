@@ -1,4 +1,4 @@
-"""Names the fixtures that all test directories share, and says how hypothesis is run."""
+"""Fixtures that all test directories share, and the profile of hypothesis."""
 
 from hypothesis import settings
 
@@ -6,6 +6,6 @@ from support.examples import IS_SEARCH
 
 pytest_plugins = ["support.s3.real_servers", "support.wiring"]
 
-# The same examples each time, however slow the machine is: who looks for others (make deep) has the time to look at what they find.
+# The same examples each time, however slow the machine is; `make deep` searches for others.
 settings.register_profile("watcher", deadline=None, derandomize=not IS_SEARCH)
 settings.load_profile("watcher")

@@ -1,4 +1,4 @@
-"""The pictures of the README, taken from the running program: ``make pictures`` keeps them in docs/images."""
+"""The pictures of the README, from the running program; ``make pictures`` keeps them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def data() -> Iterator[Path]:
 def test_status_page(
     server: ServerProcess, client: Client, page: Page, data: Path, pictures: Path
 ) -> None:
-    """Three event sources: one that works, one whose deletions are held, one whose place is gone."""
+    """One event source works, the deletions of one are held, the place of one is gone."""
     for name in ("orders", "landing", "archive"):
         place = data / name
         place.mkdir()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.configuration import problems
+from support.problems import problems
 from watcher.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from watcher.config.schema import parse_spec
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.configuration import problems
+from support.problems import problems
 from watcher.config.problems import MAX_PROBLEMS
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support.configuration import problems
+from support.problems import problems
 from watcher.config.schema import keys, parse_spec
 from watcher.model import ChangeType
 from watcher.spec import (

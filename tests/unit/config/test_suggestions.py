@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.configuration import problems
+from support.problems import problems
 
 SETTLE = '"settle" belongs under "directory", as in directory: {path: /data/in, settle: 5s}'
 PREFIX = '"prefix" belongs under "s3", as in s3: {bucket: landing, prefix: in/}'

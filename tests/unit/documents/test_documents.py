@@ -1,4 +1,4 @@
-"""The documents are true: links lead somewhere, examples are accepted, tables agree with the code."""
+"""The documents are true: links, examples, and tables that agree with the code."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file or a directory of the project, and every anchor a heading."""
+    """Every relative link names a file of the project, and every anchor a heading."""
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if "://" not in link:
             target, _, anchor = link.partition("#")
@@ -95,7 +95,12 @@ def test_yaml_is_valid(text: str) -> None:
 
 
 def with_key(key: str, value: str | None) -> Spec:
-    """Return the spec of the smallest configuration in which a key may stand, with the key, or without it where the value is None."""
+    """Return the spec of the smallest configuration that may have a key.
+
+    Args:
+        key: Its path.
+        value: In YAML; None leaves the key out.
+    """
     place, _, inner = key.partition(".")
     config = dict(SMALLEST.get(key) or SMALLEST.get(place) or SMALLEST["directory"])
     if value is not None:
@@ -115,7 +120,7 @@ def test_the_table_of_keys_is_that_of_the_schema() -> None:
 
 @pytest.mark.parametrize(("key", "default", "example"), [row[:2] + row[3:4] for row in keys()])
 def test_the_table_of_keys_is_true(key: str, default: str, example: str) -> None:
-    """Every example is accepted and is not the default, and every default is what one gets without the key."""
+    """Every example is accepted and differs from the default, which the key has if left out."""
     changed = with_key(key, example)
     if default:
         plain = with_key(key, None)

@@ -11,7 +11,7 @@ LEVELS = 10
 
 
 def test_what_stays_within_the_slack_is_no_leak() -> None:
-    """What the warm-up takes, one level that stands out, and growth up to the slack are no trouble."""
+    """The warm-up, a single high level, and growth up to the slack are no trouble."""
     grown = Resources(*(level + slack for level, slack in zip(WARM, SLACK, strict=True)))
     levels = [START, *[WARM] * 6, grown, grown, Resources(100, 100, 900_000_000)]
     report = Report(1, START, busy=levels, idle=levels)
@@ -20,7 +20,7 @@ def test_what_stays_within_the_slack_is_no_leak() -> None:
 
 
 def test_what_grows_is_a_leak() -> None:
-    """Threads and descriptors that are more with each round are told, and memory that stays is not."""
+    """Threads and descriptors that grow with each round are reported, steady memory is not."""
     levels = [
         Resources(15 + 2 * number, 20 + 3 * number, WARM.memory_bytes) for number in range(LEVELS)
     ]
