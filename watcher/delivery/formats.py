@@ -1,21 +1,19 @@
 """The shapes of events: the flat object, CloudEvents 1.0, S3 notifications; batch envelopes too.
 
 ``payload.schema.json`` describes the flat object. The configuration admits the format ``s3`` for
-buckets only, and a bucket has no ``moved``. Times are RFC 3339 strings; a time outside the years
-1 to 9999 becomes the nearest second within them.
+buckets only, and a bucket has no ``moved``.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote_from_bytes, quote_plus
 
 import msgspec
 
+from watcher.delivery.timestamps import rfc3339, rfc3339_ms
 from watcher.model import ChangeType, SourceKind
 from watcher.spec import BucketSpec, Format
 
@@ -24,11 +22,6 @@ if TYPE_CHECKING:
 
     from watcher.model import Change
     from watcher.spec import DirectorySpec, Spec
-
-_SECOND_NS = 1_000_000_000
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - all times here are UTC; naive ones format twice as fast
-_FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00
-_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59
 
 _CLOUDEVENT_TYPES = {
     SourceKind.DIRECTORY: {kind: f"io.watcher.file.{kind}" for kind in ChangeType},
@@ -112,12 +105,12 @@ class FlatFormat:
             name=path.rstrip("/").rpartition("/")[2],
             bucket=self._bucket,
             size=entry.size,
-            mtime=_rfc3339(entry.mtime_ns),
+            mtime=rfc3339(entry.mtime_ns),
             # A file's etag is a digest of its content, which may be a secret.
             etag=entry.etag if entry.etag and self._bucket else None,
             path_b64=path_b64,
             existing=change.existing,
-            detected_at=_rfc3339(detected_at_ns),
+            detected_at=rfc3339(detected_at_ns),
             metadata=self._metadata,
         )
 
@@ -229,7 +222,7 @@ class S3Format:
             event_version="2.1",
             event_source="aws:s3",
             aws_region=self._region,
-            event_time=_rfc3339_ms(detected_at_ns),
+            event_time=rfc3339_ms(detected_at_ns),
             event_name=_S3_EVENT_NAMES[change.type],
             user_identity=_UNKNOWN_PRINCIPAL,
             request_parameters=_UNKNOWN_ADDRESS,
@@ -298,24 +291,3 @@ def _text(path: bytes) -> tuple[str, str | None]:
         return path.decode(), None
     except UnicodeDecodeError:
         return path.decode(errors="replace"), b64encode(path).decode()
-
-
-def _rfc3339(time_ns: int) -> str:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC, without trailing zeros."""
-    second, rest_ns = divmod(time_ns, _SECOND_NS)
-    if not rest_ns:
-        return f"{_to_the_second(second)}Z"
-    return f"{_to_the_second(second)}.{rest_ns:09d}".rstrip("0") + "Z"
-
-
-def _rfc3339_ms(time_ns: int) -> str:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC in milliseconds, as S3 does."""
-    second, rest_ns = divmod(time_ns, _SECOND_NS)
-    return f"{_to_the_second(second)}.{rest_ns // 1_000_000:03d}Z"
-
-
-@lru_cache(maxsize=1024)
-def _to_the_second(second: int) -> str:
-    """Return seconds since the epoch as ``2026-01-31T12:00:00``; events of a moment share it."""
-    representable = min(max(second, _FIRST_SECOND), _LAST_SECOND)
-    return (_EPOCH + timedelta(seconds=representable)).isoformat()

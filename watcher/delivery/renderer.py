@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_PAYLOAD_BYTES = 512 * 1024
 """Maximum size of a payload with several events in bytes.
 
-A single event stays below it: metadata have at most 4 KiB, and two paths of 4 KiB take 70 KiB when
-every character must be escaped.
+A single event stays below it: metadata have at most 4 KiB, and two paths of 4 KiB take less than
+100 KiB when every character must be escaped.
 """
 
 _ENCODER = msgspec.json.Encoder()
