@@ -1,7 +1,5 @@
 """``confirm: ack``: an event comes again on the open stream until its id is acknowledged."""
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

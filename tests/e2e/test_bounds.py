@@ -1,7 +1,5 @@
 """What a server lets a token watch: allow lists, links and swaps that lead out, credentials."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

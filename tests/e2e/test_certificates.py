@@ -1,7 +1,5 @@
 """TLS with real certificates: mutual trust, and files that are replaced while the server runs."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from pathlib import Path

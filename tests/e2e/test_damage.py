@@ -1,7 +1,5 @@
 """Damaged state files: the watch begins anew, the file is kept, and no other watch is affected."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What operators and their tools ask a server: health, reflection, probes, metrics, status."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every change is reported once and in order: many files, many objects, notified and polled."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable

@@ -5,8 +5,6 @@ other event while the whole place is scanned several times. Then something chang
 is reported, with ids that go on where those of 0.1.0 ended.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Most of a place vanishes at once: nothing is reported before a second scan agrees."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Limits: a refusal names the flag, what is held already stays, and nobody else is affected."""
 
-from __future__ import annotations
-
 import json
 import socket
 from contextlib import ExitStack
@@ -49,30 +47,21 @@ def neighbour(tmp_path: Path) -> Path:
     return path
 
 
-def test_streams(start_server: StartServer, connect: Connect, root: Path, name: str) -> None:
-    """One stream more than ``--max-streams`` is refused; one that ends makes room."""
-    server = start_server("--max-streams", "2")
-    client = connect(server)
-    first = client.watch(name, config(root))
-    client.watch(name, config(root))
-    assert_exhausted(client, name, config(root), "--max-streams")
-    first.cancel()
-    server.wait_streams(1)
-    client.watch(name, config(root))
-
-
-def test_streams_of_a_name(
-    start_server: StartServer, connect: Connect, root: Path, name: str
+@pytest.mark.parametrize(
+    ("flag", "tokens"), [("--max-streams", ""), ("--max-token-streams", TOKENS)]
+)
+def test_streams(
+    start_server: StartServer, connect: Connect, root: Path, name: str, flag: str, tokens: str
 ) -> None:
-    """A name that has all its streams gets no more, and another name does."""
-    server = start_server("--max-token-streams", "2", tokens=TOKENS)
-    client = connect(server, token="one")
+    """One stream too many is refused, another name's is not; one that ends makes room."""
+    server = start_server(flag, "2", tokens=tokens)
+    client = connect(server, token="one" if tokens else "")
     first = client.watch(name, config(root))
     client.watch(name, config(root))
-    assert_exhausted(client, name, config(root), "--max-token-streams")
-    client.watch(name, config(root), token="two")
+    assert_exhausted(client, name, config(root), flag)
+    others = [client.watch(name, config(root), token="two")] if tokens else []
     first.cancel()
-    server.wait_streams(2)
+    server.wait_streams(1 + len(others))
     client.watch(name, config(root))
 
 

@@ -1,7 +1,5 @@
 """Metrics and log events: the manual has them all; dashboard and alerts name existing ones."""
 
-from __future__ import annotations
-
 import re
 from contextlib import closing
 from pathlib import Path

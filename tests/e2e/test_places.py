@@ -1,7 +1,5 @@
 """A place goes away and comes back, or loses its streams: nothing is invented, nothing lost."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

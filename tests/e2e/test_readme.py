@@ -1,7 +1,5 @@
 """The commands in the documents work: quick start, flags of every verb, targets of make."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

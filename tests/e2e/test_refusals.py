@@ -1,7 +1,5 @@
 """Every refusal is one status and one line: what is wrong, where, and what to do."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from grpc import StatusCode

@@ -1,7 +1,5 @@
 """``watcher replay`` sends confirmed events again, as long as the server keeps them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

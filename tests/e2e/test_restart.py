@@ -1,7 +1,5 @@
 """Nothing is lost when the server is killed: unseen changes, and unconfirmed events."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

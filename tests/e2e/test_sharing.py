@@ -1,7 +1,5 @@
 """Streams that ask for the same thing share a watch; formats, batches and filters on the wire."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

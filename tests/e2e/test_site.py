@@ -1,7 +1,5 @@
 """The HTTP port: who may see the status page and press its button; what the probes report."""
 
-from __future__ import annotations
-
 import json
 from base64 import b64encode
 from contextlib import closing

@@ -1,7 +1,5 @@
 """A server that cannot serve prints why, in one line on standard error, and exits with 1."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A server that stops ends its streams in time, whatever its clients do."""
 
-from __future__ import annotations
-
 import signal
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Stores that fail in every way: nothing is invented, nothing lost, and each fault reported."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 

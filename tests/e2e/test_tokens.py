@@ -1,7 +1,5 @@
 """The token file changes while the server runs; it is mounted as Kubernetes mounts a Secret."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Traces: what a collector receives that the environment names, and their cost without one."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

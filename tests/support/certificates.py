@@ -1,7 +1,5 @@
 """Makes certificate authorities, and certificates for 127.0.0.1 that they sign."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path

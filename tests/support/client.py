@@ -3,8 +3,6 @@
 Each stream is read by a thread of its own, which keeps everything that comes.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

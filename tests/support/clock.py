@@ -1,7 +1,5 @@
 """A clock that stands still until a test moves it."""
 
-from __future__ import annotations
-
 import time
 
 from watcher.clock import NS_PER_S, Clock

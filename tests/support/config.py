@@ -1,7 +1,5 @@
 """Builds configurations of event sources, as a client sends them. Imports no watcher."""
 
-from __future__ import annotations
-
 from os import PathLike
 from typing import Protocol, runtime_checkable
 

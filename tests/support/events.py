@@ -1,7 +1,5 @@
 """Checks what streams have delivered: in order, without a gap, and adding up to what is there."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 

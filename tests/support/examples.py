@@ -1,7 +1,5 @@
 """Decides how many examples hypothesis tries: the same few each time, or DEEP_EXAMPLES others."""
 
-from __future__ import annotations
-
 import os
 
 IS_SEARCH = "DEEP_EXAMPLES" in os.environ

@@ -1,7 +1,5 @@
 """Makes, changes and reads files, for tests on real directories. Imports no watcher."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator

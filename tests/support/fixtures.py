@@ -1,7 +1,5 @@
 """Fixtures of the tests that see a whole server from outside: servers, clients, directories."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

@@ -13,8 +13,6 @@ the ``-shm`` file beside it, which SQLite makes again, is left out. State of a v
 changed at all: the volume comes with it, to be mounted where it was.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Fixtures of tests with clients that misbehave: an ordinary client beside them must be served."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

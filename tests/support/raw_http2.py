@@ -3,8 +3,6 @@
 It withholds window updates, floods, and sends requests that are malformed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import select
 import socket
@@ -82,12 +80,8 @@ class RawStream:
     def messages(self) -> list[bytes]:
         """Return the complete messages of the body, in order."""
         found, start = [], 0
-        while start + PREFIX_BYTES <= len(self.data):
-            end = (
-                start
-                + PREFIX_BYTES
-                + int.from_bytes(self.data[start + 1 : start + PREFIX_BYTES], "big")
-            )
+        while len(head := self.data[start : start + PREFIX_BYTES]) == PREFIX_BYTES:
+            end = start + PREFIX_BYTES + int.from_bytes(head[1:], "big")
             if end > len(self.data):
                 break
             found.append(bytes(self.data[start + PREFIX_BYTES : end]))

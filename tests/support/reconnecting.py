@@ -4,8 +4,6 @@ It sends name and configuration, and keeps no position. The first connection is 
 the start. Any error, and the end of a stream, closes the connection; the next tick opens another.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self

@@ -1,7 +1,5 @@
 """A TCP relay in front of a server, which can cut connections or let them hang."""
 
-from __future__ import annotations
-
 import contextlib
 import select
 import socket

@@ -1,7 +1,5 @@
 """Runs the program on a terminal of its own, and collects its output."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import threading

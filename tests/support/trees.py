@@ -1,7 +1,5 @@
 """Opens directories as trees, and reads them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Each write has a size of its own, so that sizes tell versions of a file apart.
 """
 
-from __future__ import annotations
-
 import random
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Fixtures of the tests that abuse a server of their own while others must be served."""
 
-from __future__ import annotations
-
 import resource
 import threading
 import time

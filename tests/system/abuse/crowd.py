@@ -1,7 +1,5 @@
 """Many connections in one process, each of which sends what no library would."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress

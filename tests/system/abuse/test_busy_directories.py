@@ -1,7 +1,5 @@
 """Many watches of one busy directory: paths and events that wait are bounded for all together."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Configurations that are bombs: their cost is bounded, and only their senders wait."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """File descriptors: the server takes all that it may have, and serves when they are few."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

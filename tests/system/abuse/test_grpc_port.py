@@ -1,7 +1,5 @@
 """Abuse of the gRPC port: ten thousand clients, and clients that hold open, flood, or reconnect."""
 
-from __future__ import annotations
-
 import socket
 from collections import Counter
 from collections.abc import Callable

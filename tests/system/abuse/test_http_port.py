@@ -1,7 +1,5 @@
 """Abuse of the HTTP port: slow, endless and odd requests, and answers that nobody reads."""
 
-from __future__ import annotations
-
 from contextlib import closing, suppress
 from pathlib import Path
 

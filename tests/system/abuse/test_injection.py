@@ -1,7 +1,5 @@
 """Names and configurations that would steer a terminal, or forge a line of a log, are escaped."""
 
-from __future__ import annotations
-
 import json
 from contextlib import closing
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A client with a token can do nothing to those with another one."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

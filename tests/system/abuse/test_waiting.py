@@ -1,7 +1,5 @@
 """Streams that do not read: their events wait on disk, not in memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from support.client import Client, wait_until

@@ -1,7 +1,5 @@
 """Runs a Kubernetes API server with etcd behind it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from contextlib import ExitStack

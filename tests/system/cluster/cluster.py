@@ -1,7 +1,5 @@
 """Runs kubectl and helm, as users do, to render manifests and to apply them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from dataclasses import dataclass

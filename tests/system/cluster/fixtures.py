@@ -1,7 +1,5 @@
 """Fixtures of the tests of ``deploy/``: kubectl and helm, an API server, a namespace in it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 Unknown keys are refused.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """The chart: each value has an effect, mistakes are refused, the documents match."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The overlays and the chart are equivalent."""
 
-from __future__ import annotations
-
 import pytest
 
 from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs, pod_of

@@ -1,7 +1,5 @@
 """``deploy/`` and ``examples/`` are valid by the published schemas."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

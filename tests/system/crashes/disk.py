@@ -5,8 +5,6 @@ or torn between two sectors, independently of the others. Created, removed and r
 so: there the disk is kinder than a real one may be.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from random import Random
 

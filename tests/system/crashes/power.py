@@ -1,7 +1,5 @@
 """Checks the state that a server leaves when its power fails, at many moments of a strace log."""
 
-from __future__ import annotations
-
 import sqlite3
 from contextlib import closing
 from pathlib import Path

@@ -5,8 +5,6 @@ the record before the next is read: four bytes of length, and the answer. A leng
 each call. ``calls`` reads a record.
 """
 
-from __future__ import annotations
-
 import struct
 import sys
 import time

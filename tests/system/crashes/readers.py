@@ -1,7 +1,5 @@
 """Clients that are killed and started again, and checks of what all of them received."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from functools import cache

@@ -4,8 +4,6 @@ Debian's libfaketime turns the wall clock. The monotonic clock stays, as on a ma
 set.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

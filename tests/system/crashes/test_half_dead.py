@@ -1,7 +1,5 @@
 """Clients that vanish silently are noticed; their successors get what was not confirmed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Slow, impolite and malformed clients: others are served, and nothing of them stays."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Server and client are killed at any moment, again and again, while files change."""
 
-from __future__ import annotations
-
 import os
 import time
 from contextlib import ExitStack

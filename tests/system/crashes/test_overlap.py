@@ -1,7 +1,5 @@
 """Several streams of one identity, as in a rolling update: duplicates may come, losses may not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -5,8 +5,6 @@ loss of power at any moment: with all that was synced, and a part of what was no
 each commit waits for the disk before its events are sent.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from support.fixtures import Connect, StartServer

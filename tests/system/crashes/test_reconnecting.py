@@ -1,7 +1,5 @@
 """What the client of Argo Events gets while servers come and go."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from grpc import StatusCode

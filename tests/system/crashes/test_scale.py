@@ -1,7 +1,5 @@
 """Many streams and many watches in one server, and what is left of them afterwards."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

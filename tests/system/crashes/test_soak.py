@@ -1,7 +1,5 @@
 """A minute in which files, clients and a store come and go; ``bench/soak.py`` makes it ten."""
 
-from __future__ import annotations
-
 import secrets
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Replays, from strace's log, what a server did to its state files, and which events it sent."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

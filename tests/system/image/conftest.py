@@ -1,7 +1,5 @@
 """Fixtures of the tests that run the image: those of the end-to-end tests, in containers."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

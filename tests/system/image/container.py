@@ -3,8 +3,6 @@
 Bundles: https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

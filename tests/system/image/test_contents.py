@@ -1,7 +1,5 @@
 """Contents of the image: its metadata, no tools, nothing that its user may change."""
 
-from __future__ import annotations
-
 import os
 import stat
 import tomllib

@@ -1,7 +1,5 @@
 """An event bus as Argo Events uses it, NATS with JetStream and TLS, and its readers and writers."""
 
-from __future__ import annotations
-
 import base64
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """Fixtures of the tests that run the real Argo Events: the end-to-end ones, and an event bus."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Servers for a Sensor's triggers: a Kubernetes API as far as they use it, and an HTTP service."""
 
-from __future__ import annotations
-
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

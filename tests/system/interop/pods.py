@@ -5,8 +5,6 @@ election in ``/tmp``. ``.ci/interop`` gives the tests a network of their own, si
 metrics are fixed as well.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

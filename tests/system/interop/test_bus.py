@@ -1,7 +1,5 @@
 """The pod of an EventSource: what it publishes on the event bus."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias

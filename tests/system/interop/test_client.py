@@ -1,7 +1,5 @@
 """The client of Argo Events with a server: what it dispatches and logs, also after failures."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable

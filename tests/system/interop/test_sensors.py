@@ -1,7 +1,5 @@
 """The Sensors of ``examples/`` on real messages of the event bus."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

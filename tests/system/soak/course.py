@@ -7,8 +7,6 @@ stop, and all clients connect once more: the events must make the places, and be
 Imports no watcher.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """Changes places at random, in a thread. Imports no watcher."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Directories and buckets that random operations change. Imports no watcher."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import count
 from pathlib import Path

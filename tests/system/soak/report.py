@@ -1,7 +1,5 @@
 """The findings of a soak, and their verdict. No I/O."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median_low

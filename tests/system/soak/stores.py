@@ -1,7 +1,5 @@
 """A real S3 server that is killed and restarted with its data. Imports no watcher."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress

@@ -1,7 +1,5 @@
 """An event source and its clients, whose connections fail. Imports no watcher."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from random import Random
 

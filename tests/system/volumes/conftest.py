@@ -1,7 +1,5 @@
 """Names the fixtures of the tests that mount file systems and use real tools."""
 
-from __future__ import annotations
-
 import pytest
 
 from support.fixtures import client, connect, contract, name, root, server, start_server

@@ -1,7 +1,5 @@
 """Mount and network namespaces of the tests' own, which nothing outside sees or inherits."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Bounds that need a machine of its own: privileged addresses, swapped and foreign mounts."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -4,8 +4,6 @@ The volume is an ext4 image, so inodes, change times and the id of the file syst
 ones. One state is of a server that was stopped; the other of one that was killed, with its log.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

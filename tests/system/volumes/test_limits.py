@@ -1,7 +1,5 @@
 """Watches that may not read everything, or get no notifications: degraded, and not blind."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from http import HTTPStatus

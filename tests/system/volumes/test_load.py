@@ -1,7 +1,5 @@
 """Large bursts, overflows and kills under load: nothing missing, invented, or repeated."""
 
-from __future__ import annotations
-
 import threading
 import time
 from functools import partial

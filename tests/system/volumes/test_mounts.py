@@ -1,7 +1,5 @@
 """A directory, or the volume under it, goes away and comes back: nothing is deleted by that."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Iterator

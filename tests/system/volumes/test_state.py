@@ -1,7 +1,5 @@
 """State that cannot be written, on a full or read-only disk: refused with a hint, nothing lost."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 from collections.abc import Iterator

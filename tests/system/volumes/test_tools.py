@@ -1,7 +1,5 @@
 """Runs every scenario of ``scenarios/`` with the real tools that it names; all are in Debian."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path

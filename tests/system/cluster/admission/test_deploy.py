@@ -1,7 +1,5 @@
 """An API server admits ``deploy/`` without a warning, in a namespace for restricted pods."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

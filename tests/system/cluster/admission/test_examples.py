@@ -1,7 +1,5 @@
 """An API server that has the definitions of Argo Events admits the examples."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
