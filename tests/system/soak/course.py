@@ -30,6 +30,10 @@ RESTART_EVERY = 3
 KINDS = ("notify", "poll", "seaweedfs", "notify", "moto")
 """Kinds of the watches, in turn."""
 
+FLAGS = ("--idle-timeout", "1s")
+"""Flags of the server: a watch ends, and starts again, between most clients. The redelivery window
+stays, since it must be longer than a frozen connection goes unnoticed (20 s)."""
+
 FILE_PAUSE_S = 0.025
 OBJECT_PAUSE_S = 0.1
 KILL_PAUSE_S = 0.5
@@ -61,13 +65,10 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
         OSError: A file or directory could not be changed.
     """
     chance = Random(seed)
-    # Watches end, and start again, between most clients. The window is half of a round, so that
-    # some events are confirmed in each, and others come again.
-    flags = ("--idle-timeout", "1s", "--redelivery-window", f"{seconds / ROUNDS / 2:g}s")
     with ExitStack() as stack:
         moto, _ = stack.enter_context(run_moto(_made(directory / "moto")))
         store = stack.enter_context(RestartingStore(_made(directory / "seaweedfs")))
-        server = ServerProcess(directory, flags, CREDENTIALS)
+        server = ServerProcess(directory, FLAGS, CREDENTIALS)
         stack.callback(stop_clean, server)
         report = Report(seed, server.listening().resources())
         places = [
