@@ -2,13 +2,14 @@
 
 The time is cut into rounds. In each, all clients connect, connections are killed, and at the end
 all clients leave until no watch runs: the resources of the server are comparable then. Places
-change all the while. In every third round a store is killed and restarted. At the end the changes
-stop, and all clients connect once more: the events must make the places, and be confirmed.
-Imports no watcher.
+change all the while. In every third round a store is killed; its restart takes longer than a round.
+At the end the changes stop, and all clients connect once more: the events must make the places, and
+be confirmed. Imports no watcher.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -88,15 +89,18 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
             )
             for number, (kind, place, asked) in enumerate(places)
         ]
+        restarter, restarts = stack.enter_context(ThreadPoolExecutor(1)), list[Future[None]]()
         with _changing(places, seed, report):
             for number in range(1, ROUNDS + 1):
+                if number % RESTART_EVERY == 2:
+                    restarts.append(restarter.submit(store.restart))
                 with _connected(watched):
                     _kill(watched, chance, report, seconds / ROUNDS)
-                    if number % RESTART_EVERY == 0:
-                        store.restart()
                     report.busy.append(server.resources())
                 server.wait_no_watches()
                 report.idle.append(server.resources())
+        for restart in restarts:
+            restart.result()
         report.restarts = store.restarts
         with _connected(watched):
             for one in watched:
