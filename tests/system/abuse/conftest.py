@@ -29,6 +29,9 @@ FEW_DESCRIPTORS = 5000
 PATIENCE_S = 45.0
 """Seconds in which an ordinary client is served; it takes about one, and a machine may be slow."""
 
+SLOW = ("wait_for_quiet", "given_up", "nobody_reads", "ten_thousand", "without_a", "never")
+"""Parts of the names of tests that take, or wait for, half a minute."""
+
 FLAGS = ("--redelivery-window", "2s", "--idle-timeout", "1s", "--max-streams", str(MANY + 100))
 
 
@@ -90,3 +93,12 @@ def abuse(
         assert slowest_s <= PATIENCE_S
 
     return context
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slow tests first, in the order of ``SLOW``."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((rank for rank, part in enumerate(SLOW) if part in item.name), len(SLOW))
+
+    items.sort(key=rank)

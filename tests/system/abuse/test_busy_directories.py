@@ -18,12 +18,12 @@ AT_ONCE = 2000
 SEEN_S = 600.0
 """Seconds for 300,000 inspections of deleted paths; they take about 40, on a slow machine more."""
 
-LARGE_WATCHES, LARGE_FILES = 15, 3000
+LARGE_WATCHES, LARGE_FILES = 15, 7000
 LARGE_METADATA = {"k": "x" * 4000}
-"""With it the events take 13 MB for each watch, 200 MB for all."""
+"""With it the events take 31 MB for each watch, 460 MB for all."""
 
 
-# A megabyte or two of events for each watch, and 80 MB of caches of state files and payloads.
+# A few megabytes of events for each watch, and 80 MB of caches of state files and payloads.
 def test_many_with_large_events(
     abuse: Abuse, server: ServerProcess, connect: Connect, root: Path, name: str
 ) -> None:
@@ -31,14 +31,14 @@ def test_many_with_large_events(
     touch(root, LARGE_FILES)
     asked = config(root, existing="report", metadata=LARGE_METADATA)
     names = [f"{name} {number}" for number in range(LARGE_WATCHES)]
-    with abuse(160), closing(connect(server, has_fixed_window=True)) as silent:
+    with abuse(300), closing(connect(server, has_fixed_window=True)) as silent:
         for each in names:
             silent.start(each, asked, is_reading=False)
         for each in names:
             server.wait_watch(each, unconfirmed=LARGE_FILES)
 
 
-# A waiting path takes 400 bytes: all of them would take 120 MB.
+# A waiting path takes 400 bytes; the metric shows that not all of them wait.
 def test_many_who_wait_for_quiet(
     abuse: Abuse, server: ServerProcess, client: Client, connect: Connect, root: Path, name: str
 ) -> None:
@@ -50,7 +50,7 @@ def test_many_who_wait_for_quiet(
         names = [f"{name} {number}" for number in range(WATCHES)]
         for stream in [many.start(each, asked) for each in names]:
             stream.ready()
-        with abuse(128):
+        with abuse(150):
             for start in range(0, FILES, AT_ONCE):
                 for file in files[start : start + AT_ONCE]:
                     (root / file).unlink()

@@ -41,6 +41,8 @@ WATCHES = 6
 DEPTH = 50
 FILES = 60
 METADATA = {f"k{number}": "é" * 190 for number in range(10)}
+EVENTS = 10_000
+"""With the metadata they take 44 MB."""
 
 
 # PyYAML takes some 100 times the size of its text; two configurations are parsed at once.
@@ -48,7 +50,7 @@ METADATA = {f"k{number}": "é" * 190 for number in range(10)}
 def test_bombs(abuse: Abuse, client: Client, name: str, text: str) -> None:
     """A configuration that is large, deep or slow to read is refused, however often it comes."""
     assert len(text) <= MAX_BYTES
-    with abuse(16):
+    with abuse(24):
         streams = [client.start(f"{name} {number}", text) for number in range(TIMES)]
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
 
@@ -81,8 +83,8 @@ def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> 
     """The largest metadata come with each of many events, and stay out of memory."""
     size = len(json.dumps(METADATA, ensure_ascii=False, separators=(",", ":")).encode())
     assert MAX_METADATA_BYTES * 0.9 < size <= MAX_METADATA_BYTES
-    with abuse(16):
+    with abuse(24):
         stream = client.watch(name, json.dumps(config(root, metadata=METADATA), ensure_ascii=False))
-        touch(root, 1000)
-        assert all(event["metadata"] == METADATA for event in stream.wait_count(1000))
+        touch(root, EVENTS)
+        assert all(event["metadata"] == METADATA for event in stream.wait_count(EVENTS))
         stream.cancel()
