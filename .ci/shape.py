@@ -20,7 +20,7 @@ from pathlib import Path
 import grimp
 
 TRACED = """
-import os, signal, sys, threading
+import os, runpy, signal, sys, threading
 seen = set()
 def note(frame, event, _):
     if event == "call":
@@ -35,10 +35,9 @@ def dump(*_):
 signal.signal(signal.SIGUSR1, dump)
 threading.setprofile(note)
 sys.setprofile(note)
-from watcher.cli import main
 sys.argv = ["watcher", "serve", "--listen", "127.0.0.1:0", "--http", "", "--log-format", "json"]
 sys.argv += ["--state", os.environ["STATE"]]
-main()
+runpy.run_module("watcher", run_name="__main__")
 """
 
 
@@ -155,6 +154,7 @@ def crossings(root: Path) -> dict[str, list[str]]:
             server.send_signal(signal.SIGUSR1)
             done = Path(f"{seen}.done")
             while not done.exists():
+                assert server.poll() is None, "the server has ended"
                 time.sleep(0.05)
             found = done.read_text().split()
             done.unlink()

@@ -6,6 +6,7 @@ from typing import Any
 
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.directory.tree import Tree
+from watcher.sources.directory.walk import Walk
 from watcher.spec import DirectorySpec, Filter
 
 
@@ -28,7 +29,9 @@ def read_tree(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None
     """Return the paths below a prefix, sorted; each single entry must agree with the walk."""
     problems: list[bytes] = []
     entries = [
-        entry for batch in tree.walk(prefix, lambda _prefix, _fd: None, problems) for entry in batch
+        entry
+        for batch in Walk(tree, lambda _prefix, _fd: None, problems).run(prefix)
+        for entry in batch
     ]
     if unread is None:
         assert problems == []

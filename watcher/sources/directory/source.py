@@ -19,6 +19,7 @@ from watcher.sources.directory.events import EventReader
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.tree import Tree
+from watcher.sources.directory.walk import Walk
 from watcher.sources.directory.watch_table import WatchTable
 from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Inspection, Observation
 from watcher.spec import Mode
@@ -52,7 +53,7 @@ class DirectoryScan:
         source = self._source
         entries: list[Entry] = []
         begun_ns = source.clock.wall_ns()
-        for found in source.tree.walk(self.prefix, source.watch, self.unread):
+        for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             entries += found
             if len(entries) >= BATCH_ENTRIES:
                 yield self._batch(entries, begun_ns)

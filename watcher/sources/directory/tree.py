@@ -24,10 +24,9 @@ from watcher.filesystem.openat2 import proc_fd_path
 from watcher.sources.directory.entries import make_entry, read_key
 from watcher.sources.directory.projected_volumes import DIGEST_MAX_BYTES, ProjectedVolumes
 from watcher.sources.directory.root import ABSENT, Root
-from watcher.sources.directory.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
@@ -51,6 +50,8 @@ class Tree:
     """The files below one directory. For one thread.
 
     Attributes:
+        spec: What is watched.
+        path_filter: Which paths count.
         root: The directory itself.
         links: The links to directories inside the root that were met, by prefix.
         subpaths: Points at or below the root at which Kubernetes mounted with ``subPath``.
@@ -61,8 +62,8 @@ class Tree:
     def __init__(
         self, spec: DirectorySpec, path_filter: PathFilter, *, within: Sequence[str] | None
     ) -> None:
-        self._spec = spec
-        self._filter = path_filter
+        self.spec = spec
+        self.path_filter = path_filter
         self.root = Root(spec, within=within)
         self.links: dict[bytes, DirectoryLink] = {}
         self.subpaths: list[str] = []
@@ -76,7 +77,7 @@ class Tree:
             WatcherError: See ``Root.open``.
         """
         self.root.open()
-        self.subpaths = [mount.point for mount in subpath_mounts(self._spec.path)]
+        self.subpaths = [mount.point for mount in subpath_mounts(self.spec.path)]
         self.projected_volumes.clear()
         self.links.clear()
         self.links_outside.clear()
@@ -107,7 +108,7 @@ class Tree:
             with self.root.directory(parent) as directory:
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 is_link = stat.S_ISLNK(found.st_mode)
-                if not (self._spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
+                if not (self.spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
                     return None
                 is_projected = self.projected_volumes.has_key(path)
                 if is_link or is_projected:
@@ -124,7 +125,7 @@ class Tree:
         """Return and remember the link at a path to a directory inside the root; None otherwise."""
         prefix = path + b"/"
         self.links.pop(prefix, None)
-        if not self._spec.follow_symlinks or not self._spec.recursive:
+        if not self.spec.follow_symlinks or not self.spec.recursive:
             return None
         try:
             with self.root.directory(path, os.O_PATH | os.O_NOFOLLOW) as link:
@@ -137,24 +138,9 @@ class Tree:
         self.links[prefix] = found = DirectoryLink(prefix, target)
         return found
 
-    def walk(
-        self, prefix: bytes, enter: Callable[[bytes, int], None], unread: list[bytes]
-    ) -> Iterator[list[Entry]]:
-        """Yield the entries below a prefix, in lists of at most ``BATCH_ENTRIES``.
-
-        A directory that vanishes meanwhile has none.
-
-        Args:
-            prefix: The directory to begin with.
-            enter: Called with the link-free prefix and the descriptor of each directory before it
-                is read.
-            unread: Receives the prefixes and paths that cannot be read.
-
-        Raises:
-            WatcherError: See ``Root.held``.
-        """
+    def forget_links_outside(self, prefix: bytes) -> None:
+        """Forget the links below a prefix that lead out of what is allowed; a walk finds them."""
         self.links_outside = {path for path in self.links_outside if not path.startswith(prefix)}
-        return Walk(self, self._spec, self._filter, enter, unread).run(prefix)
 
     def open_file(self, directory: int, path: bytes, *, is_link: bool, is_projected: bool) -> Entry:
         """Return the file with the last name of a path in a directory, or the target of that link.

@@ -17,10 +17,8 @@ from watcher.sources.protocol import BATCH_ENTRIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.sources.directory.tree import Tree
-    from watcher.spec import DirectorySpec
 
 LINK_HOPS = 4
 """Maximum number of links to directories that are followed within one path."""
@@ -44,31 +42,36 @@ class _Unvisited:
 
 
 class Walk:
-    """One walk of a tree; see ``Tree.walk``. For one thread."""
+    """One walk of a tree. For one thread.
+
+    Args:
+        tree: The tree; what it knows about links that lead outside is renewed.
+        enter: Called with the link-free prefix and the descriptor of each directory before it is
+            read.
+        unread: Receives the prefixes and paths that cannot be read.
+    """
 
     def __init__(
-        self,
-        tree: Tree,
-        spec: DirectorySpec,
-        path_filter: PathFilter,
-        enter: Callable[[bytes, int], None],
-        unread: list[bytes],
+        self, tree: Tree, enter: Callable[[bytes, int], None], unread: list[bytes]
     ) -> None:
         self._tree = tree
         self._volumes = tree.projected_volumes
-        self._follows_links = spec.follow_symlinks
-        self._is_recursive = spec.recursive
-        self._filter = path_filter
+        self._follows_links = tree.spec.follow_symlinks
+        self._is_recursive = tree.spec.recursive
+        self._filter = tree.path_filter
         self._enter = enter
         self._unread = unread
         self._unvisited: list[_Unvisited] = []
 
     def run(self, prefix: bytes) -> Iterator[list[Entry]]:
-        """Yield the entries below a prefix, in lists that are not empty.
+        """Yield the entries below a prefix, in lists of at most ``BATCH_ENTRIES``, none empty.
+
+        A directory that vanishes meanwhile has none.
 
         Raises:
             WatcherError: See ``Root.held``.
         """
+        self._tree.forget_links_outside(prefix)
         with self._tree.root.held() as root:
             self._begin(prefix)
             while self._unvisited:

@@ -23,6 +23,7 @@ from watcher.model import ChangeType, Entry, Rescan
 from watcher.sources.directory import inotify
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
+from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import Inspection, LinksChanged, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
 
@@ -275,13 +276,13 @@ def test_slow_reading_makes_no_file_quiet(
 ) -> None:
     """A fresh file stays unsettled however long the scan takes to yield it."""
     bench = watch(mode=Mode.POLL)
-    walk = bench.source.tree.walk
+    run = Walk.run
 
-    def slow(*args: Any) -> Iterator[list[Entry]]:  # noqa: ANN401 - those of Tree.walk
-        for entries in walk(*args):
+    def slow(walk: Walk, prefix: bytes) -> Iterator[list[Entry]]:
+        for entries in run(walk, prefix):
             bench.clock.ahead_s += 2 * SETTLE_S
             yield entries
 
-    monkeypatch.setattr(bench.source.tree, "walk", slow)
+    monkeypatch.setattr(Walk, "run", slow)
     (bench.root / "a").touch()
     assert [list(batch.unsettled) for batch in bench.source.scan()] == [[b"a"]]

@@ -15,7 +15,7 @@ import pytest
 from support.files import fill, happening, unprivileged
 from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, UnavailableError
-from watcher.sources.directory.walk import LINK_HOPS
+from watcher.sources.directory.walk import LINK_HOPS, Walk
 
 SWAPPED_READS = 8_000
 
@@ -69,11 +69,8 @@ def test_what_is_excluded_is_not_entered(root: Path) -> None:
     """A directory is entered before it is read, so that it is watched first."""
     fill(root, "d/e/a", "tmp/x/a")
     entered: list[bytes] = []
-    list(
-        open_tree(root, exclude=("tmp/**",)).walk(
-            b"", lambda prefix, _fd: entered.append(prefix), []
-        )
-    )
+    tree = open_tree(root, exclude=("tmp/**",))
+    list(Walk(tree, lambda prefix, _fd: entered.append(prefix), []).run(b""))
     assert sorted(entered) == [b"", b"d/", b"d/e/"]
 
 
