@@ -110,13 +110,13 @@ class Request:
         return self.headers["authorization"].partition("Credential=")[2].partition("/")[0]
 
     @property
-    def is_probe(self) -> bool:
-        """Whether it asks for one key, to see whether the bucket is there."""
-        return self.query["max-keys"] == "1"
+    def is_check(self) -> bool:
+        """Whether it asks for the bucket, or for a key, and not for all keys of a folder."""
+        return self.query["max-keys"] == "1" or not self.query["prefix"].endswith("/")
 
     @property
     def begins_listing(self) -> bool:
-        return not (self.is_probe or self.begins_range or self.continues)
+        return not (self.is_check or self.begins_range or self.continues)
 
     @property
     def begins_range(self) -> bool:

@@ -97,13 +97,10 @@ class BucketApi:
         """Return one page of a listing."""
         return self._list(request, KEYS_PER_REQUEST)
 
-    def list_keys(self, prefix: str, *, limit: int = KEYS_PER_REQUEST) -> set[bytes]:
-        """Return some keys that begin with a prefix, at most ``limit``; empty where there are none.
-
-        A key that equals the prefix is the first that S3 lists.
-        """
-        page = self._list(PageRequest(prefix), limit)
-        return {entry.path for entry in page.reader.read(page.objects)}
+    def probe(self) -> None:
+        """List one key of the prefix, to check that the bucket can be listed."""
+        page = self._list(PageRequest(self.spec.prefix), 1)
+        page.reader.read(page.objects)
 
     def head(self, path: bytes) -> Entry | None:
         """Return the object at a key; None where HEAD returns 404: no object, or a delete marker.

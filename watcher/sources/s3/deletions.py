@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.s3.errors import unavailable_instead
+from watcher.sources.s3.objects import distrust
+from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ CHECKED_KEYS_MAX = 100
 """Maximum number of missing keys that are checked one by one."""
 SAMPLED_KEYS = 10
 """Number of keys, about, that are checked where more are missing."""
+LISTED_PAGES_MAX = 1000
+"""Maximum number of pages that are listed to find one key in a store without order."""
 
 
 def are_few(missing: int) -> bool:
@@ -58,7 +62,7 @@ class DeletionCheck:
             present = self._find_present(checked)
             if absent := set(checked) - present:
                 # HEAD returned 404 for a missing bucket too; if it is back by now, so is the key.
-                present |= absent & self._api.list_keys(min(absent).decode(), limit=1)
+                present |= {path for path in [min(absent)] if self._is_listed(path)}
         if present and (not is_few or self._is_empty):
             raise UnavailableError(
                 "the listing cannot be trusted: it lacks keys that are there, "
@@ -99,10 +103,28 @@ class DeletionCheck:
                     place=self._api.spec.place,
                     hint="allow s3:GetObject",
                 ) from error
-            return path in self._api.list_keys(path.decode())
+            return self._is_listed(path) is True
         if not is_found or not path.endswith(b"/"):
             return is_found
         # Stores that keep a tree (SeaweedFS) answer HEAD for a folder whose own key does not exist.
         # A listing then has the objects in the folder and not the key; an empty one proves nothing.
-        listed = self._api.list_keys(path.decode())
-        return not listed or path in listed
+        return self._is_listed(path) is not False
+
+    def _is_listed(self, path: bytes) -> bool | None:
+        """Return whether a listing of what begins with a key has it; None where it has nothing.
+
+        In order, the key would come first of all. Without, only a complete listing shows that it is
+        not there.
+        """
+        token, has_keys = None, False
+        for _ in range(LISTED_PAGES_MAX):
+            page = self._api.list_page(PageRequest(path.decode(), token=token))
+            keys = [entry.path for entry in page.reader.read(page.objects)]
+            if path in keys:
+                return True
+            has_keys = has_keys or bool(keys)
+            is_ordered = keys and keys == sorted(keys) and not self._strategy.disorder
+            if page.next_token is None or is_ordered:
+                return False if has_keys else None
+            token = page.next_token
+        raise distrust("it runs without end", self._api.spec.place)

@@ -99,7 +99,7 @@ class BucketSource:
             UnavailableError: The store cannot be reached now, or the bucket is in another region.
         """
         self._api.open()
-        self._api.list_keys(self._spec.prefix, limit=1)
+        self._api.probe()
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
@@ -148,7 +148,7 @@ class BucketSource:
                     inspection.entries.append(entry)
             if inspection.gone:
                 # HEAD has the same response for a missing key and a missing bucket.
-                self._api.list_keys(self._spec.prefix, limit=1)
+                self._api.probe()
         return inspection
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:

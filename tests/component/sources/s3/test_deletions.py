@@ -7,10 +7,14 @@ from contextlib import suppress
 import pytest
 
 from support.s3.faults import Failing, Fault, Kind, Request, always
-from support.s3.simulated import Store
-from support.s3.watched import CHECKED_KEYS_MAX, KEYS, SOME, Begin
+from support.s3.keys import Order
+from support.s3.listing import OpenSource, read
+from support.s3.simulated import Store, run_store
+from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, SOME, Begin
 from watcher.errors import UnavailableError
+from watcher.sources.s3 import deletions
 from watcher.sources.s3.strategy import MAX_FAILURES
+from watcher.spec import BucketSpec
 
 ONE_DELETED = [("deleted", "in/0042")]
 
@@ -129,7 +133,7 @@ def test_a_bucket_that_is_missing_for_a_moment(store: Store, begin: Begin) -> No
     watched = begin()
     store.delete("in/0042")
     store.on_head = always(Fault.NO_BUCKET)
-    store.on_list = Failing(Fault.NO_BUCKET, lambda request: request.is_probe)
+    store.on_list = Failing(Fault.NO_BUCKET, lambda request: request.is_check)
     with pytest.raises(UnavailableError, match="no such bucket"):
         watched.scan()
     assert watched.reported == []
@@ -149,3 +153,26 @@ def test_a_bucket_that_is_back_after_a_moment(store: Store, begin: Begin) -> Non
     watched.scan()
     assert store.requests[Kind.HEAD] == 1
     assert watched.reported == []
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("head", [None, Fault.DENIED])
+def test_a_key_with_many_keys_below_it(
+    order: Order, head: Fault | None, open_source: OpenSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that many others begin with is found on any page, and is gone once it is deleted."""
+    with run_store(order=order) as store:
+        store.put_many("in/", *KEYS)
+        store.page_keys = PAGE_KEYS
+        source = open_source(store, BucketSpec(store.bucket, "in/"))
+        assert len(read(source)) == len(KEYS) + 1
+        store.on_head = always(head)
+        assert source.confirm_deleted([b"in/"]) == []
+        store.delete("in/")
+        assert source.confirm_deleted([b"in/"]) == [b"in/"]
+        store.on_head = always(Fault.DENIED)
+        store.on_list = always(Fault.ENDLESS)
+        monkeypatch.setattr(deletions, "LISTED_PAGES_MAX", 30)
+        if order is Order.RANDOM:
+            with pytest.raises(UnavailableError, match="without end"):
+                source.confirm_deleted([b"in/"])
