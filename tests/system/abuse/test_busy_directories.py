@@ -35,7 +35,7 @@ def test_many_with_large_events(
         for each in names:
             silent.start(each, asked, is_reading=False)
         for each in names:
-            server.wait_watch(each, unconfirmed=LARGE_FILES)
+            server.wait_watch(each, next_seq=LARGE_FILES + 1)
 
 
 # A waiting path takes 400 bytes; the metric shows that not all of them wait.

@@ -41,8 +41,8 @@ WATCHES = 6
 DEPTH = 50
 FILES = 60
 METADATA = {f"k{number}": "é" * 190 for number in range(10)}
-EVENTS = 10_000
-"""With the metadata they take 44 MB."""
+EVENTS = 20_000
+"""With the metadata they take 88 MB."""
 
 
 # PyYAML takes some 100 times the size of its text; two configurations are parsed at once.
@@ -83,7 +83,7 @@ def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> 
     """The largest metadata come with each of many events, and stay out of memory."""
     size = len(json.dumps(METADATA, ensure_ascii=False, separators=(",", ":")).encode())
     assert MAX_METADATA_BYTES * 0.9 < size <= MAX_METADATA_BYTES
-    with abuse(24):
+    with abuse(48):
         stream = client.watch(name, json.dumps(config(root, metadata=METADATA), ensure_ascii=False))
         touch(root, EVENTS)
         assert all(event["metadata"] == METADATA for event in stream.wait_count(EVENTS))

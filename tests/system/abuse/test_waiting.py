@@ -29,7 +29,7 @@ def test_streams_that_do_not_read(
         written = server.metric(WRITTEN)
         for _ in range(STREAMS):
             silent.start(name, asked, is_reading=False)
-        server.wait_watch(name, unconfirmed=FILES)
+        server.wait_watch(name, next_seq=FILES + 1)
         wait_until(
             lambda: server.metric(WRITTEN) >= written + STREAMS,
             "each stream was written what it accepts",
