@@ -6,6 +6,7 @@ from e2e.test_acknowledge import test_an_event_of_a_server_that_was_restarted
 from e2e.test_endpoints import test_health, test_probes, test_reflection
 from e2e.test_exactness import test_bucket_is_told_exactly, test_directory_is_told_exactly
 from e2e.test_places import (
+    quick,
     test_root_that_is_renamed_away_and_back,
     test_root_that_is_replaced_by_an_empty_one,
     test_store_that_is_stopped_and_started,
