@@ -122,7 +122,7 @@ def test_a_batch(server: ServerProcess, listen: Listen, root: Path) -> None:
 
 def test_the_largest_payload(server: ServerProcess, listen: Listen, root: Path) -> None:
     """A batch of nearly 512 KiB, the largest there is, arrives complete."""
-    number, metadata = 118, {"text": "x" * 3900}
+    number, metadata = 120, {"text": "x" * 3900}
     batch = {"max_events": number + 1, "max_wait": "1s"}
     client = listen(server, config(root, metadata=metadata, batch=batch))
     burst(root, number)
