@@ -31,7 +31,7 @@ def test_many_with_large_events(
     touch(root, LARGE_FILES)
     asked = config(root, existing="report", metadata=LARGE_METADATA)
     names = [f"{name} {number}" for number in range(LARGE_WATCHES)]
-    with abuse(300), closing(connect(server, has_fixed_window=True)) as silent:
+    with abuse(350), closing(connect(server, has_fixed_window=True)) as silent:
         for each in names:
             silent.start(each, asked, is_reading=False)
         for each in names:
