@@ -35,7 +35,7 @@ SEEN = {
 
 TWO_PAGES = 1500
 MANY_PAGES = 8000
-"""So many keys that all but the first listing read ranges side by side."""
+"""Number of keys: enough for every listing but the first to be read in ranges side by side."""
 
 IN_RANGES = [
     Fault.INTERNAL_ERROR,
