@@ -43,6 +43,8 @@ class Mount:
         root: The mounted directory of the file system; not ``/`` for a bind mount of a part.
         options: Options of this mount, as the table has them.
         mount_id: Id of this mount; -1 if unknown. The same volume mounted again has another.
+        source: What is mounted, such as ``/dev/sda1`` or ``server:/export``; empty if unknown.
+        super_options: Options of the file system itself, as the table has them.
     """
 
     point: str
@@ -50,6 +52,8 @@ class Mount:
     root: str
     options: str
     mount_id: int = field(default=-1, compare=False)
+    source: str = ""
+    super_options: str = ""
 
     @property
     def notifies(self) -> bool:
@@ -79,11 +83,19 @@ class MountTable:
         mounts = []
         for line in text.split("\n"):
             left, separator, right = line.partition(" - ")
-            fields, kinds = left.split(" "), right.split(" ")
+            fields = left.split(" ")
+            type_, source, super_options, *_ = [*right.split(" "), "", ""]
             if separator and len(fields) >= 6:  # noqa: PLR2004 - the six fixed fields of the format
-                mount_id = int(fields[0]) if fields[0].isdecimal() else -1
                 mounts.append(
-                    Mount(_unescape(fields[4]), kinds[0], _unescape(fields[3]), fields[5], mount_id)
+                    Mount(
+                        point=_unescape(fields[4]),
+                        type=type_,
+                        root=_unescape(fields[3]),
+                        options=fields[5],
+                        mount_id=int(fields[0]) if fields[0].isdecimal() else -1,
+                        source=_unescape(source),
+                        super_options=super_options,
+                    )
                 )
         return cls(mounts)
 

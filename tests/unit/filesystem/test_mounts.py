@@ -50,7 +50,14 @@ def test_malformed_lines_are_left_out() -> None:
         "/over",
         "/over",
     ]
-    assert TABLE.mounts[1] == Mount("/data", "nfs4", "/", "rw,nosuid")
+    assert TABLE.mounts[1] == Mount(
+        "/data",
+        "nfs4",
+        "/",
+        "rw,nosuid",
+        source="server:/export",
+        super_options="rw,vers=4.2",
+    )
     assert TABLE.mounts[2].root == "/sub"
 
 
