@@ -119,7 +119,7 @@ def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
         return Mode.NOTIFY, "the file system is unknown"
     if mount.notifies:
         return Mode.NOTIFY, f"{mount.type} sends notifications"
-    reason = f"{mount.type} sends no reliable notifications, so it is scanned "
+    reason = f"{mount.type} is not known to send notifications of every change, so it is scanned "
     return Mode.POLL, f"{reason}every {where.poll_interval_s:g} s"
 
 

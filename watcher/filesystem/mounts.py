@@ -24,13 +24,25 @@ FDINFO = Path("/proc/self/fdinfo")
 _SUBPATH = re.compile(r"/volume-subpaths/|/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+/[^/]")
 """Roots of Kubernetes' subPath mounts: kubelet's bind mounts, or a key of one ConfigMap version."""
 
-WITHOUT_NOTIFICATIONS = frozenset(
+NOTIFYING = frozenset(
     (  # noqa: SIM905 - one name a line would fill the page
-        "9p afs beegfs ceph cifs coda fuse fuseblk gfs2 glusterfs lustre ncpfs nfs nfs4 "
-        "ocfs2 orangefs smb2 smb3 smbfs virtiofs"
+        "adfs affs bcachefs befs bfs btrfs cramfs devtmpfs ecryptfs efs erofs exfat ext2 ext3 "
+        "ext4 f2fs hfs hfsplus hpfs iso9660 jffs2 jfs minix msdos nilfs2 ntfs ntfs3 omfs overlay "
+        "qnx4 qnx6 ramfs reiser4 reiserfs romfs rootfs squashfs sysv tmpfs ubifs udf ufs umsdos "
+        "v7 vfat xfs zfs"
     ).split()
 )
-"""Types of file systems that do not notify of changes made by other machines; so do ``fuse.*``."""
+"""Types of file systems on which every change goes through this kernel, which notifies of it.
+
+inotify(7) reports what happens through the local kernel only. So a type is listed if its data is in
+memory or on a device of this machine alone, or is never changed. Not listed, and so polled, are:
+
+- network and cluster file systems, FUSE (``fuseblk`` and ``fuse.*`` too), folders that a hypervisor
+  or a desktop shares with its guests (``9p``, ``virtiofs``, ``vboxsf``, ``fakeowner``);
+- ``aufs``, ``shiftfs`` and others whose files are usually changed in another layer;
+- what the kernel itself writes without notifying (``proc``, ``sysfs``, ``cgroup2``, ``configfs``);
+- ``autofs``, in which mounts come and go, and any type that is not known here.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,8 @@ class Mount:
 
     @property
     def notifies(self) -> bool:
-        """Whether inotify(7) reports every change on this file system."""
-        return self.type not in WITHOUT_NOTIFICATIONS and not self.type.startswith("fuse.")
+        """Whether inotify(7) is known to report every change on this file system."""
+        return self.type in NOTIFYING
 
     @property
     def identity(self) -> str:

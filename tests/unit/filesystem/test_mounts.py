@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from support import mount_tables
 from watcher.filesystem.mounts import Mount, MountTable
 
 TABLE = MountTable.parse(
@@ -18,26 +19,7 @@ not a line
 35 22 0:31 / /short - ext4
 """
 )
-RECORDED = MountTable.parse(
-    r"""
-493 484 0:54 / / rw,relatime master:136 - overlay overlay rw,lowerdir=/l/1,upperdir=/u
-500 493 0:60 / /nfs3 rw,relatime - nfs 10.0.0.1:/export rw,vers=3,addr=10.0.0.1
-501 493 0:61 /pvc-1 /nfs4 rw,relatime - nfs4 10.0.0.1:/export/pvc-1 rw,vers=4.2,clientaddr=10.0.0.2
-502 493 0:62 / /cifs rw,relatime - cifs //10.0.0.3/share rw,vers=3.1.1,username=u
-503 493 0:63 / /sshfs rw,nosuid,nodev - fuse.sshfs host:/data rw,user_id=0,group_id=0
-504 493 0:64 / /s3fs rw,nosuid,nodev - fuse.s3fs s3fs rw,user_id=0,group_id=0,allow_other
-505 493 0:65 / /gcs rw,nosuid,nodev - fuse.gcsfuse bucket rw,user_id=0,group_id=0
-506 493 0:66 / /nine rw,relatime - 9p hostshare rw,access=client,trans=virtio
-507 493 0:67 / /virtio rw,relatime - virtiofs share rw
-508 493 254:1 /k/pods/1/volumes/kubernetes.io~empty-dir/work /bind rw,relatime - ext4 /dev/vda1 rw
-509 493 254:2 / /stacked rw,relatime - ext4 /dev/vdb rw
-510 509 0:61 / /stacked rw,relatime - nfs4 10.0.0.1:/export rw,vers=4.2
-511 493 254:1 /k/c/..2026_01_31_12_00_00.2791/app.yaml /etc/app/app.yaml ro - ext4 /dev/vda1 rw
-512 493 254:1 /k/pods/1/volume-subpaths/data/main/0 /sub rw,relatime - ext4 /dev/vda1 rw
-513 493 254:1 /k/pods/1/volumes/kubernetes.io~configmap/whole /config ro - ext4 /dev/vda1 rw
-"""
-)
-"""A container's table, line by line as kernels write them."""
+RECORDED = MountTable.parse(mount_tables.CONTAINER)
 
 
 def test_malformed_lines_are_left_out() -> None:
@@ -117,7 +99,33 @@ def test_mounts_of_pods_notify_or_not(path: str, type_: str, *, notifies: bool) 
     assert (mount.type, mount.notifies) == (type_, notifies)
 
 
-@pytest.mark.parametrize(("type_", "notifies"), [("tmpfs", True), ("fused", True), ("fuse", False)])
+@pytest.mark.parametrize(
+    ("recorded", "notified"),
+    [
+        (mount_tables.CONTAINER, "/ /bind /stacked /etc/app/app.yaml /sub /config"),
+        (
+            mount_tables.POD,
+            "/ /tmp /claim /local /work /config /secret /run/secrets /path",
+        ),
+        (mount_tables.DESKTOP, "/ /cache"),
+        (mount_tables.WINDOWS, "/"),
+        (
+            mount_tables.MACHINE,
+            "/ /home /boot/efi /media/usb /tank/in /snap/core/1 /media/cdrom /dev",
+        ),
+    ],
+    ids=["container", "pod", "desktop", "windows", "machine"],
+)
+def test_only_types_that_are_known_to_notify_are_notified(recorded: str, notified: str) -> None:
+    """What servers, hypervisors, desktops and FUSE share is polled, and so is an unknown type."""
+    mounts = MountTable.parse(recorded).mounts
+    assert len(mounts) == len(recorded.strip().splitlines())
+    assert [mount.point for mount in mounts if mount.notifies] == notified.split()
+
+
+@pytest.mark.parametrize(
+    ("type_", "notifies"), [("tmpfs", True), ("tmpfs2", False), ("fuse.ext4", False), ("", False)]
+)
 def test_types_are_compared_as_a_whole(type_: str, *, notifies: bool) -> None:
     assert Mount("/x", type_, "/", "rw").notifies is notifies
 
