@@ -7,6 +7,9 @@ from watcher.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from watcher.config.schema import parse_spec
 
 INVALID = "this is not valid YAML or JSON"
+DOT_FOUND = "expected alphabetic or numeric character, but found '.'"
+TAB_FOUND = "found character '\\t' that cannot start any token"
+TOO_LARGE = f"line 1: {INVALID} (a number is too large)"
 QUOTE = 'put a glob that begins with "*" in quotes'
 
 
@@ -25,41 +28,17 @@ def test_a_document_that_is_no_mapping_gets_an_example(config: str) -> None:
     [
         (b"id: a\nx: \xff", "line 2: this is not UTF-8"),
         (b"id: a\nx: \x07", "line 2: the character '\\x07' is not allowed"),
-        (
-            b"a: [",
-            f"line 1: {INVALID} (expected the node content, but found '<stream end>')",
-        ),
-        (
-            b"a:\n\t- b",
-            (
-                f"line 2: {INVALID} (found character '\\t' that cannot start any token), "
-                "indent with spaces, not tabs"
-            ),
-        ),
+        (b"a: [", f"line 1: {INVALID} (expected the node content, but found '<stream end>')"),
+        (b"a:\n\t- b", f"line 2: {INVALID} ({TAB_FOUND}), indent with spaces, not tabs"),
         (b"a: b\n---\na: c", f"line 2: {INVALID} (but found another document)"),
-        (
-            b"a: &x b",
-            f"line 1: anchors and aliases are not allowed, {QUOTE}",
-        ),
-        (
-            b"include: [*x]",
-            f"line 1: anchors and aliases are not allowed, {QUOTE}",
-        ),
-        (
-            b"include:\n- *.csv",
-            (
-                f"line 2: {INVALID} (expected alphabetic or numeric character, but found '.'), "
-                f"{QUOTE}"
-            ),
-        ),
+        (b"a: &x b", f"line 1: anchors and aliases are not allowed, {QUOTE}"),
+        (b"include: [*x]", f"line 1: anchors and aliases are not allowed, {QUOTE}"),
+        (b"include:\n- *.csv", f"line 2: {INVALID} ({DOT_FOUND}), {QUOTE}"),
         (b"a: !!str b", "line 1: tags are not allowed"),
         (b"a: !x b", "line 1: tags are not allowed"),
         (b"a: ! b", "line 1: tags are not allowed"),
-        (b'a: "\\UFFFFFFFF"', f"line 1: {INVALID} (a number is too large)"),
-        (
-            b"%YAML 1." + b"9" * 5000 + b"\n--- {}",
-            f"line 1: {INVALID} (a number is too large)",
-        ),
+        (b'a: "\\UFFFFFFFF"', TOO_LARGE),
+        (b"%YAML 1." + b"9" * 5000 + b"\n--- {}", TOO_LARGE),
         (b'{"id":\n"\\ud83d"}', "line 2: half of a surrogate pair is not a character"),
     ],
 )
@@ -88,17 +67,7 @@ def test_the_limits_admit_what_is_just_within_them() -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    "nesting",
-    [
-        b"[",
-        b'{"a":',
-        b"- ",
-        b"? ",
-        b"[\n",
-        b"{a: ",
-    ],
-)
+@pytest.mark.parametrize("nesting", [b"[", b'{"a":', b"- ", b"? ", b"[\n", b"{a: "])
 def test_nothing_nests_without_end(nesting: bytes) -> None:
     """Depth is counted before anything recurses: a text of brackets is an ordinary mistake."""
     found = problems((nesting * MAX_BYTES)[:MAX_BYTES])
