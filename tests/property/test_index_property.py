@@ -44,13 +44,13 @@ class Disturbance:
     Attributes:
         breaks_after: Batches after which the place cannot be read any more; None for never.
         unread: A prefix that cannot be read; None for none.
-        unsettled: Paths that are being written.
+        incomplete: Paths that are being written.
         between: What happens in the place between two batches, in turn.
     """
 
     breaks_after: int | None = None
     unread: bytes | None = None
-    unsettled: frozenset[bytes] = frozenset()
+    incomplete: frozenset[bytes] = frozenset()
     between: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -98,9 +98,8 @@ class Place(MemoryFiles):
         self.rechecked |= {old_path, path} if not is_directory else set()
         self.renames.add(Rename(old_path, path))
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Reading:
+    def scan(self, prefix: bytes = b"") -> Reading:
         """See ``Source``; the disturbance is over afterwards."""
-        del settled_only
         disturbance, self.disturbance = self.disturbance, Disturbance()
         return Reading(self, prefix, disturbance)
 
@@ -122,7 +121,8 @@ class Reading:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of two, each read when it is yielded."""
         place, disturbance = self._place, self._disturbance
-        unread, unsettled = disturbance.unread, disturbance.unsettled
+        unread = disturbance.unread
+        place.incomplete = set(disturbance.incomplete)
         names = [
             path
             for path in sorted(place.files)
@@ -134,12 +134,7 @@ class Reading:
             if number == disturbance.breaks_after:
                 raise UnavailableError("it broke off")
             met = [place.files[path] for path in names[start : start + 2] if path in place.files]
-            is_settled = not any(entry.path in unsettled for entry in met)
-            yield EntryBatch(
-                [e for e in met if e.path not in unsettled],
-                [e.path for e in met if e.path in unsettled],
-                repr(met).encode() if is_settled else b"",
-            )
+            yield EntryBatch(met, repr(met).encode())
             if disturbance.between:
                 disturbance.between.pop(0)()
         if unread is not None:
@@ -274,7 +269,7 @@ class Watching(RuleBasedStateMachine):
         random=randoms,
         breaks_after=st.none() | st.integers(0, 3),
         unread=st.none() | directories,
-        unsettled=st.frozensets(paths, max_size=2),
+        incomplete=st.frozensets(paths, max_size=2),
         between=st.lists(
             st.tuples(st.sampled_from(["write", "remove", "rename"]), paths, paths), max_size=4
         ),
@@ -284,7 +279,7 @@ class Watching(RuleBasedStateMachine):
         random: Random,
         breaks_after: int | None,
         unread: bytes | None,
-        unsettled: frozenset[bytes],
+        incomplete: frozenset[bytes],
         between: list[tuple[str, bytes, bytes]],
     ) -> None:
         """Scan while the place changes, is in part unreadable, or breaks off."""
@@ -293,7 +288,7 @@ class Watching(RuleBasedStateMachine):
             lambda step=step: self._change(*step)  # type: ignore[misc]
             for step in between
         ]
-        self.place.disturbance = Disturbance(breaks_after, unread, unsettled, steps)
+        self.place.disturbance = Disturbance(breaks_after, unread, incomplete, steps)
         try:
             self.reconciler.scan(is_baseline=False)
         except UnavailableError:

@@ -14,6 +14,7 @@ class MemoryFiles:
     Attributes:
         files: The files.
         rechecked: Paths that the reconciler wants inspected again.
+        incomplete: Paths of files that are still being written.
     """
 
     mode = "notify"
@@ -26,6 +27,7 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.files: dict[bytes, Entry] = {}
         self.rechecked: set[bytes] = set()
+        self.incomplete: set[bytes] = set()
 
     def open(self, wake: Callable[[], None]) -> None:
         del wake
@@ -41,6 +43,9 @@ class MemoryFiles:
     ) -> None:
         del expected_ctime_ns
         self.rechecked |= set(paths)
+
+    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+        return [entry for entry in entries if entry.path not in self.incomplete]
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         there = [self.files[path] for path in paths if path in self.files]

@@ -60,8 +60,8 @@ class Place(MemoryFiles):
         if hints:
             yield self.inspect(hints)
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Place:
-        del prefix, settled_only
+    def scan(self, prefix: bytes = b"") -> Place:
+        del prefix
         return self
 
     def __iter__(self) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
@@ -22,10 +23,9 @@ class MemoryBatch:
     """Some entries, which record that they were read; see ``protocol.Batch``."""
 
     def __init__(self, place: MemoryPlace, entries: list[Entry]) -> None:
-        self.unsettled = [entry.path for entry in entries if entry.path in place.unsettled]
         self.digest = repr(entries).encode() if place.has_digests else b""
         self._place = place
-        self._entries = [entry for entry in entries if entry.path not in place.unsettled]
+        self._entries = entries
 
     @property
     def entries(self) -> list[Entry]:
@@ -70,7 +70,6 @@ class MemoryPlace(MemoryFiles):
 
     Attributes:
         unread: Prefixes that cannot be read.
-        unsettled: Paths of files that are still being written.
         ready: The next observations.
         meanwhile: Called once, during a scan.
         has_digests: Whether batches have digests.
@@ -83,7 +82,6 @@ class MemoryPlace(MemoryFiles):
         super().__init__()
         self.mode = "poll"
         self.unread: list[bytes] = []
-        self.unsettled: set[bytes] = set()
         self.ready: deque[Observation] = deque()
         self.meanwhile: Callable[[], None] | None = None
         self.has_digests = False
@@ -109,8 +107,7 @@ class MemoryPlace(MemoryFiles):
             new = path + old[len(old_path) :]
             self.files[new] = self.files.pop(old)._replace(path=new)
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> MemoryScan:
-        del settled_only
+    def scan(self, prefix: bytes = b"") -> MemoryScan:
         return MemoryScan(self, prefix)
 
     def observe(self) -> Iterator[Observation]:
@@ -167,10 +164,13 @@ class Bench:
 
     def changes(self) -> str:
         """Return the changes since the last call."""
-        payloads = self.store.journal.read(self._reported_seq, limit=10_000, max_bytes=1 << 30)
-        self._reported_seq = self.store.journal.next_seq - 1
-        events = [json.loads(payload.data) for payload in payloads]
         return ", ".join(
             " ".join(filter(None, [event["type"], event["old_path"], event["path"]]))
-            for event in events
+            for event in self.events()
         )
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events since the last call."""
+        payloads = self.store.journal.read(self._reported_seq, limit=10_000, max_bytes=1 << 30)
+        self._reported_seq = self.store.journal.next_seq - 1
+        return [json.loads(payload.data) for payload in payloads]

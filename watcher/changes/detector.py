@@ -28,6 +28,10 @@ class Appearance(Enum):
     """It is older than the watch: only record it."""
 
 
+EXISTING_MAX = 100_000
+"""Maximum number of paths remembered as existing until they are complete; further ones are new."""
+
+
 class Difference(Enum):
     """How an entry differs from its row."""
 
@@ -71,6 +75,18 @@ class ChangeDetector:
         self._events = frozenset(events)
         self._new_row = new_row
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
+        self._existing: set[bytes] = set()
+
+    def keep_existing(self, paths: Iterable[bytes]) -> None:
+        """Remember which of these paths without a row are existing, until each is reported."""
+        for path in paths:
+            if len(self._existing) < EXISTING_MAX and self.appearance(path) is Appearance.EXISTING:
+                self._existing.add(path)
+
+    def forget_existing(self, paths: Iterable[bytes]) -> None:
+        """Forget that something existed at paths at which nothing is any more."""
+        if self._existing:
+            self._existing.difference_update(paths)
 
     def compare(
         self,
@@ -131,6 +147,9 @@ class ChangeDetector:
 
     def _appear(self, entry: Entry, found: ChangeSet) -> None:
         appearance = self.appearance(entry.path)
+        if entry.path in self._existing:
+            self._existing.remove(entry.path)
+            appearance = Appearance.EXISTING
         self._put(None, entry, found)
         if appearance is not Appearance.IGNORED_EXISTING:
             existing = appearance is Appearance.EXISTING

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Difference, difference
+from watcher.changes.detector import Appearance, Difference, difference
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.running_scans import RunningScans
 from watcher.model import ChangeSet, Delta
@@ -123,8 +123,7 @@ class Reconciler:
         """Read the whole place and compare it with the index.
 
         Args:
-            is_baseline: It is the first scan: hints wait, and files that are being written are
-                taken as they are.
+            is_baseline: It is the first scan: hints wait.
 
         Raises:
             UnavailableError: The place cannot be read now; differences found before are committed.
@@ -132,9 +131,7 @@ class Reconciler:
             Interrupted: See ``checkpoint``.
         """
         start_s = self._clock.monotonic()
-        entries, held = self._reconcile(
-            self._source.scan(settled_only=not is_baseline), with_hints=not is_baseline
-        )
+        entries, held = self._reconcile(self._source.scan(), with_hints=not is_baseline)
         return ScanResult(entries, held, self._clock.monotonic() - start_s)
 
     def drop(self, admits: Callable[[bytes], bool]) -> None:
@@ -155,6 +152,7 @@ class Reconciler:
     def _compare_inspection(self, inspection: Inspection) -> None:
         entries, gone = inspection.entries, inspection.gone
         rows = self._index.rows([entry.path for entry in entries] + gone)
+        self._detector.forget_existing(gone)
         found = self._detector.delete([rows[path] for path in gone if path in rows])
         if inspection.expected_ctime_ns:
             entries = self._defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
@@ -205,7 +203,7 @@ class Reconciler:
         """Compare the batches of a scan, and return the number of their entries."""
         count = 0
         for batch in scan:
-            count += self._compare_batch(batch, running) + len(batch.unsettled)
+            count += self._compare_batch(batch, running)
             self._checkpoint(count)
             if with_hints:
                 for observation in self._source.observe():
@@ -228,13 +226,12 @@ class Reconciler:
         if any(row.id in met for row in rows.values()):
             known.invalidate()
         met.add(ids)
-        if batch.unsettled:
-            met.add(row.id for row in self._index.rows(batch.unsettled).values())
-        found = self._detector.compare(
-            rows, self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
-        )
+        ready = self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
+        ready = self._defer_incomplete(ready, rows)
+        found = self._detector.compare(rows, ready)
         self._write(found)
-        if batch.digest:
+        # A batch is known once the rows are as it says.
+        if batch.digest and len(ready) == len(differing):
             known.keep(batch.digest, as_ranges({*ids, *(row.id for row in found.delta.upserts)}))
         return len(entries)
 
@@ -268,6 +265,24 @@ class Reconciler:
         if not deferred:
             return entries
         self._source.recheck(deferred, deferred)
+        return [entry for entry in entries if entry.path not in deferred]
+
+    def _defer_incomplete(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
+        """Return the entries that are complete; the others are observed later.
+
+        An entry that is only recorded need not be complete: it is modified once it is.
+        """
+        appearance, ignored = self._detector.appearance, Appearance.IGNORED_EXISTING
+        reported = [
+            entry for entry in entries if entry.path in rows or appearance(entry.path) != ignored
+        ]
+        if not reported:
+            return entries
+        complete = self._source.complete(reported)
+        if len(complete) == len(reported):
+            return entries
+        deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
+        self._detector.keep_existing(deferred - rows.keys())
         return [entry for entry in entries if entry.path not in deferred]
 
     def _delete_missing(self, scan: Scan, met: Bitmap) -> int:

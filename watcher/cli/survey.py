@@ -70,7 +70,7 @@ def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> S
     met = matching = size = 0
     first: list[bytes] = []
     with _opened(spec, clock) as source:
-        scan = source.scan(settled_only=False)
+        scan = source.scan()
         for batch in scan:
             matched = [entry for entry in batch.entries if admits(entry.path)]
             met += len(batch.entries)

@@ -28,10 +28,6 @@ class Batch(Protocol):
         """The entries, in any order; may be read on access, which raises what the scan raises."""
 
     @property
-    def unsettled(self) -> Sequence[bytes]:
-        """Paths of files that are still being written: neither gone nor to be reported yet."""
-
-    @property
     def digest(self) -> bytes:
         """Equal for two batches of one source only if their entries are equal; empty if unknown."""
 
@@ -41,7 +37,6 @@ class EntryBatch:
     """A batch of entries that have been read."""
 
     entries: list[Entry]
-    unsettled: Sequence[bytes] = ()
     digest: bytes = b""
 
 
@@ -176,13 +171,24 @@ class Source(Protocol):
     def close(self) -> None:
         """Release everything; may be called twice and without ``open``."""
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> Scan:
-        """Return a scan of the place or of a subtree, to be iterated.
+    def scan(self, prefix: bytes = b"") -> Scan:
+        """Return a scan of the place or of a subtree, to be iterated; it takes entries as they are.
 
         Args:
             prefix: Empty, or a directory's path with a trailing ``/``.
-            settled_only: Put files that are still being written into ``Batch.unsettled``, and
-                recheck them later.
+        """
+
+    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those of differing entries that may be reported now.
+
+        The others keep their rows, or their lack of one: ``observe`` inspects them, or the next
+        scan meets them again, once they are complete.
+
+        Args:
+            entries: Entries that differ from the index, of the batch that a scan yielded last.
+
+        Returns:
+            Some of the entries, in their order; may be empty.
         """
 
     def observe(self) -> Iterable[Observation]:

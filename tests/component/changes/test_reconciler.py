@@ -161,11 +161,51 @@ def test_what_is_being_written_is_neither_reported_nor_gone(bench: Bench) -> Non
     """It keeps its row or its lack of one, and is no loss to be held."""
     bench.baseline(b"old", *many(200))
     bench.place.put(b"old", b"new", size=5)
-    bench.place.unsettled = set(bench.place.files)
+    bench.place.incomplete = set(bench.place.files)
     assert bench.reconciler.scan(is_baseline=False).held == 0
     assert bench.changes() == ""
-    bench.place.unsettled = set()
+    bench.place.incomplete = set()
     assert bench.apply(bench.place.inspect([b"old", b"new"])) == "modified old, created new"
+
+
+def test_a_baseline_records_what_is_being_written(bench: Bench) -> None:
+    bench.place.incomplete = {b"a"}
+    bench.baseline(b"a")
+    bench.place.put(b"a", size=5)
+    bench.place.incomplete.clear()
+    assert bench.scan() == "modified a"
+
+
+def test_what_existed_is_existing_once_it_is_complete(bench: Bench) -> None:
+    """Unless it was gone in between; what is new never is."""
+    bench.place.put(b"a", b"gone")
+    bench.place.incomplete = {b"a", b"gone"}
+    bench.detector.appearance = lambda _path: Appearance.EXISTING
+    bench.reconciler.scan(is_baseline=True)
+    bench.detector.appearance = lambda _path: Appearance.NEW
+    assert bench.changes() == ""
+    del bench.place.files[b"gone"]
+    bench.reconciler.apply(bench.place.inspect([b"gone"]))
+    bench.place.put(b"gone", b"new")
+    bench.place.incomplete = {b"new"}
+    bench.reconciler.scan(is_baseline=False)
+    bench.reconciler.apply(bench.place.inspect([b"new"]))
+    assert {event["path"]: event["existing"] for event in bench.events()} == {
+        "a": True,
+        "gone": False,
+        "new": False,
+    }
+
+
+def test_a_batch_with_an_incomplete_entry_is_read_again(bench: Bench) -> None:
+    bench.place.has_digests = True
+    bench.place.put(b"a", b"b")
+    bench.place.incomplete = {b"b"}
+    assert bench.scan() == "created a"
+    bench.place.incomplete.clear()
+    assert bench.scan() == "created b"
+    bench.place.read.clear()
+    assert (bench.scan(), bench.place.read) == ("", [])
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,10 @@ _WATCH_LIMIT = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENOMEM})
 class DirectoryScan:
     """One reading of the tree or of a subtree; see ``protocol.Scan``."""
 
-    def __init__(self, source: DirectorySource, prefix: bytes, *, settled_only: bool) -> None:
+    def __init__(self, source: DirectorySource, prefix: bytes) -> None:
         self.prefix = prefix
         self.unread: list[bytes] = []
         self._source = source
-        self._settled_only = settled_only
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
@@ -56,19 +55,16 @@ class DirectoryScan:
         for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             entries += found
             if len(entries) >= BATCH_ENTRIES:
-                yield self._batch(entries, begun_ns)
+                yield source.batch(entries, begun_ns)
                 entries, begun_ns = [], source.clock.wall_ns()
         source.tree.root.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        yield self._batch(entries, begun_ns)
+        yield source.batch(entries, begun_ns)
         source.end_scan(self)
 
     def verification_scan(self, missing: int) -> None:
         """Return None: the missing paths are inspected one by one."""
-
-    def _batch(self, entries: list[Entry], begun_ns: int) -> Batch:
-        return self._source.batch(entries, begun_ns, settled_only=self._settled_only)
 
 
 class DirectorySource:
@@ -115,6 +111,7 @@ class DirectorySource:
         self._events: EventReader | None = None
         self._unnotified = ""
         self._root_due_s = 0.0
+        self._batch_begun_ns = 0
         self._is_subpath_logged = False
 
     @property
@@ -198,9 +195,9 @@ class DirectorySource:
 
     # Scans
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> DirectoryScan:
+    def scan(self, prefix: bytes = b"") -> DirectoryScan:
         """See ``protocol.Source.scan``."""
-        return DirectoryScan(self, prefix, settled_only=settled_only)
+        return DirectoryScan(self, prefix)
 
     def end_scan(self, scan: DirectoryScan) -> None:
         """Record what a completed scan could not read."""
@@ -219,28 +216,27 @@ class DirectorySource:
                     "raise fs.inotify.max_user_watches"
                 )
 
-    def batch(self, entries: list[Entry], begun_ns: int, *, settled_only: bool) -> Batch:
-        """Return a batch of a scan, in which files that are still being written are apart.
+    def batch(self, entries: list[Entry], begun_ns: int) -> Batch:
+        """Return a batch of a scan.
 
         Args:
             entries: The entries that were read.
             begun_ns: Wall time when their reading began: quiet by then means quiet when read.
-            settled_only: Set apart and recheck files that are still being written.
         """
         self._hints.note_links(entries)
-        if not settled_only:
-            return EntryBatch(entries)
+        self._batch_begun_ns = begun_ns
+        return EntryBatch(entries)
+
+    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+        """See ``protocol.Source.complete``."""
         now_s, now_ns = self.clock.monotonic(), self.clock.wall_ns()
         # A write before the reading has been notified: it is reported once, through its hint.
         self._read_events(now_s)
         waiting = self._hints.waiting_among(entry.path for entry in entries)
-        quiet_ns = begun_ns - self._settle_ns
-        fresh = [e.path for e in entries if e.path in waiting or _is_fresh(e, quiet_ns, now_ns)]
-        if not fresh:
-            return EntryBatch(entries)
+        quiet_ns = self._batch_begun_ns - self._settle_ns
+        fresh = {e.path for e in entries if e.path in waiting or _is_fresh(e, quiet_ns, now_ns)}
         self._hints.recheck(fresh, now_s)
-        unsettled = set(fresh)
-        return EntryBatch([entry for entry in entries if entry.path not in unsettled], fresh)
+        return [entry for entry in entries if entry.path not in fresh]
 
     # Hints
 

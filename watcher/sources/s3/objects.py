@@ -131,8 +131,6 @@ class ObjectBatch:
             the entries are read, only the first and the last key have been compared.
     """
 
-    unsettled: Sequence[bytes] = ()
-
     def __init__(
         self,
         objects: Sequence[bytes],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
+    from watcher.model import Entry
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
     from watcher.spec import BucketSpec
@@ -105,12 +106,11 @@ class BucketSource:
         """Close the connections; may be called twice and without ``open``."""
         self._api.close()
 
-    def scan(self, prefix: bytes = b"", *, settled_only: bool = True) -> BucketScan:  # noqa: ARG002 - objects appear complete
+    def scan(self, prefix: bytes = b"") -> BucketScan:
         """Return one full listing, to be iterated.
 
         Args:
             prefix: Empty: a bucket is read as a whole.
-            settled_only: Without effect.
 
         Raises:
             ValueError: ``prefix`` is not empty.
@@ -118,6 +118,10 @@ class BucketSource:
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
         return BucketScan(self._api, self._filter, self._strategy)
+
+    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return all entries: an object appears when it is complete."""
+        return list(entries)
 
     def recheck(
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None

@@ -15,7 +15,7 @@ import pytest
 from support.clock import DiskClock
 from support.files import fill
 from support.state import open_store
-from watcher.changes.detector import ChangeDetector
+from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.filters.path_filter import PathFilter
@@ -56,7 +56,9 @@ class Bench:
             self.source, self.store.index, detector, outbox, lambda _count: None, self.clock
         )
         self.source.open(self.woken.set)
+        detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
+        detector.appearance = lambda _path: Appearance.NEW
         self._reported_seq = self.store.journal.next_seq - 1
 
     def barrier(self) -> None:
@@ -274,7 +276,7 @@ def test_closing_frees_the_kernel(watch: Callable[..., Bench], notifications: In
 def test_slow_reading_makes_no_file_quiet(
     watch: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fresh file stays unsettled however long the scan takes to yield it."""
+    """A fresh file is incomplete however long the scan takes to yield it."""
     bench = watch(mode=Mode.POLL)
     run = Walk.run
 
@@ -285,4 +287,4 @@ def test_slow_reading_makes_no_file_quiet(
 
     monkeypatch.setattr(Walk, "run", slow)
     (bench.root / "a").touch()
-    assert [list(batch.unsettled) for batch in bench.source.scan()] == [[b"a"]]
+    assert [bench.source.complete(batch.entries) for batch in bench.source.scan()] == [[]]
