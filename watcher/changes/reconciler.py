@@ -21,6 +21,7 @@ from watcher.sources.protocol import (
     Rename,
     Renames,
     Subtree,
+    unread_test,
 )
 
 if TYPE_CHECKING:
@@ -287,33 +288,31 @@ class Reconciler:
 
     def _delete_missing(self, scan: Scan, met: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
-        unread = tuple(scan.unread)
+        is_unread = unread_test(scan.unread)
         if not scan.prefix:
             missing = self._index.entries - len(met)
-            if missing > HOLD_ENTRIES and unread:
-                missing = sum(map(len, self._missing(scan.prefix, met, unread)))
+            if missing > HOLD_ENTRIES and scan.unread:
+                missing = sum(map(len, self._missing(scan.prefix, met, is_unread)))
             is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
                 # A loss that the source can disprove now is an error, not a loss to be held.
-                self._source.confirm_deleted(next(self._missing(scan.prefix, met, unread)))
+                self._source.confirm_deleted(next(self._missing(scan.prefix, met, is_unread)))
                 self._is_held = True
                 return missing
             self._is_held = False
             if missing == 0:
                 return 0
-        for paths in self._missing(scan.prefix, met, unread):
+        for paths in self._missing(scan.prefix, met, is_unread):
             rows = self._index.rows(self._source.confirm_deleted(paths))
             self._write(self._detector.delete(rows.values()))
         return 0
 
     def _missing(
-        self, prefix: bytes, met: Bitmap, unread: tuple[bytes, ...]
+        self, prefix: bytes, met: Bitmap, is_unread: Callable[[bytes], bool]
     ) -> Iterator[list[bytes]]:
         """Yield the paths under a prefix that were read but not met, in non-empty lists."""
         for page in self._index.paths_under(prefix):
-            if missing := [
-                path for id_, path in page if id_ not in met and not path.startswith(unread)
-            ]:
+            if missing := [path for id_, path in page if id_ not in met and not is_unread(path)]:
                 yield missing
 
     def _commit(self, found: ChangeSet) -> None:

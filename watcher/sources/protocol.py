@@ -49,7 +49,7 @@ class Scan(Protocol):
     Attributes:
         prefix: The part that is read: empty for the whole place, else it ends in ``/``.
         unread: Prefixes and paths that could not be read, complete after the iteration. Entries
-            under them are not gone.
+            at or below them are not gone; see ``unread_test``.
     """
 
     prefix: bytes
@@ -64,6 +64,18 @@ class Scan(Protocol):
         Args:
             missing: Number of entries in the whole index that this completed scan did not yield.
         """
+
+
+def unread_test(unread: Iterable[bytes]) -> Callable[[bytes], bool]:
+    """Return a function that returns whether a path is among, or below, what could not be read.
+
+    Args:
+        unread: ``Scan.unread``. A single path may have been a directory, so what was known below it
+            could not be read either.
+    """
+    paths = frozenset(unread)
+    prefixes = tuple(path if path.endswith(b"/") else path + b"/" for path in paths)
+    return lambda path: path in paths or path.startswith(prefixes)
 
 
 @dataclass(slots=True)

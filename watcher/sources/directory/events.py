@@ -172,7 +172,7 @@ class EventReader:
                 hints.add_subtree(prefix, now_s)
         elif mask & inotify.DELETE:
             hints.add_vanished(prefix, now_s)
-        elif mask & inotify.ATTRIB and (prefix in hints.unread or self._is_closed(prefix)):
+        elif mask & inotify.ATTRIB and (hints.unread.is_near(prefix) or self._is_closed(prefix)):
             hints.add_subtree(prefix, now_s)
 
     def _is_closed(self, prefix: bytes) -> bool:

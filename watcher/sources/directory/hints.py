@@ -13,6 +13,7 @@ from watcher.limits.fair_share import FairShare
 from watcher.model import Rescan
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.directory.settle import Settle
+from watcher.sources.directory.unread import Unread
 from watcher.sources.protocol import BATCH_ENTRIES, LinksChanged, Rename, Renames, Subtree
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class HintQueue:
     """Collects hints and yields them as requests once they are due. For one thread.
 
     Args:
-        spec: How long a path settles, and how often the targets of links are checked.
+        spec: How long a path settles, and how often the targets of links are checked and what could
+            not be read is read again.
         all_trees: What the trees of the process have in common: the bound on their hints.
     """
 
@@ -73,7 +75,7 @@ class HintQueue:
         self._paths = Settle(spec.settle_s)
         self._renames = PendingRenames(RENAME_GRACE_S)
         self._subtrees: dict[bytes, float] = {}
-        self._unread: set[bytes] = set()
+        self._unread = Unread(spec.poll_interval_s)
         self._has_links = False
         self._links_due_s = 0.0
         self._rescan_reason: Rescan | None = None
@@ -149,13 +151,17 @@ class HintQueue:
         self._links_due_s = now_s
 
     @property
-    def unread(self) -> Collection[bytes]:
-        """Prefixes and paths that the last scans could not read."""
+    def unread(self) -> Unread:
+        """What could not be read: each is read again after ``poll_interval``."""
         return self._unread
 
-    def set_unread(self, prefix: bytes, unread: Collection[bytes]) -> None:
-        """Replace what could not be read below a prefix, after a scan of it."""
-        self._unread = {path for path in self._unread if not path.startswith(prefix)} | set(unread)
+    def set_unread(self, prefix: bytes, unread: Collection[bytes], now_s: float) -> None:
+        """Replace what could not be read at or below a prefix, after a scan of it."""
+        self._unread.replace(prefix, unread, now_s)
+
+    def add_unread(self, path: bytes, now_s: float) -> None:
+        """Add a single path that could not be inspected."""
+        self._unread.add(path, now_s)
 
     # The whole tree
 
@@ -197,6 +203,7 @@ class HintQueue:
             self._paths.due_s(),
             self._renames.due_s(),
             self._overfull_until_s,
+            self._unread.due_s(),
             self._links_due_s if self._has_links else None,
         ]
         return min((time_s for time_s in times if time_s is not None), default=float("inf"))
@@ -212,12 +219,20 @@ class HintQueue:
             yield Subtree(b"", reason)
             return
         yield from self._renames.take()
+        self._retry_unread(now_s)
         yield from self._take_subtrees(now_s)
         if self._has_links and self._links_due_s <= now_s:
             self._links_due_s = now_s + self._link_interval_s
             yield LinksChanged()
         while due := self._paths.take(now_s, BATCH_ENTRIES):
             yield DuePaths(due)
+
+    def _retry_unread(self, now_s: float) -> None:
+        for path in self._unread.take(now_s):
+            if path.endswith(b"/"):
+                self._subtrees.setdefault(path, now_s)
+            else:
+                self._paths.add_recheck(path, now_s)
 
     def _take_subtrees(self, now_s: float) -> Iterator[Subtree]:
         scanned: bytes | None = None

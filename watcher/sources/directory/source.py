@@ -118,10 +118,10 @@ class DirectorySource:
     def degraded(self) -> str:
         """Why changes are noticed later than configured, or not at all; empty if they are not."""
         reasons = [self._unnotified]
-        if unread := self._hints.unread:
-            reasons.append(
-                f"{len(unread)} paths cannot be read, such as {os.fsdecode(min(unread))!r}"
-            )
+        if unread := self._hints.unread.paths:
+            more = "more than " if self._hints.unread.is_overfull else ""
+            count = f"{more}{len(unread)} path{'s'[: len(unread) > 1]}"
+            reasons.append(f"{count} cannot be read, such as {os.fsdecode(min(unread))!r}")
         if subpaths := self.tree.subpaths:
             points = ", ".join(map(repr, subpaths))
             reasons.append(f"mounted with subPath, so not kept up to date: {points}")
@@ -134,8 +134,13 @@ class DirectorySource:
 
     @property
     def scan_interval_s(self) -> float:
-        """Seconds between two full scans: the longer interval if everything is notified."""
-        is_notified = self.mode == Mode.NOTIFY and not self._unnotified and not self._hints.unread
+        """Seconds between two full scans: the longer interval if everything is notified.
+
+        What cannot be read is read again by itself, unless it is too much.
+        """
+        is_notified = (
+            self.mode == Mode.NOTIFY and not self._unnotified and not self._hints.unread.is_overfull
+        )
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
@@ -201,7 +206,7 @@ class DirectorySource:
 
     def end_scan(self, scan: DirectoryScan) -> None:
         """Record what a completed scan could not read."""
-        self._hints.set_unread(scan.prefix, scan.unread)
+        self._hints.set_unread(scan.prefix, scan.unread, self.clock.monotonic())
 
     def watch(self, prefix: bytes, directory: int) -> None:
         """Watch a directory that is about to be read, by the descriptor it will be read from."""
@@ -265,22 +270,31 @@ class DirectorySource:
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``protocol.Source.inspect``."""
         inspection = Inspection()
+        now_s = self.clock.monotonic()
         with self.tree.root.held():
             for path in paths:
                 try:
                     entry = self.tree.entry(path) if self._filter.admits(path) else None
                 except OSError:
+                    self._hints.add_unread(path, now_s)
                     continue
+                was_unread = self._hints.unread.discard(path)
                 if entry is not None:
                     inspection.entries.append(entry)
                     continue
                 inspection.gone.append(path)
-                if self.tree.directory_link(path) is not None:
-                    self._hints.add_subtree(path + b"/", self.clock.monotonic())
+                if self.tree.directory_link(path) is not None or (
+                    was_unread and self._may_be_directory(path)
+                ):
+                    self._hints.add_subtree(path + b"/", now_s)
         self._hints.note_links(inspection.entries)
         if inspection.gone:
             self.tree.root.check()
         return inspection
+
+    def _may_be_directory(self, path: bytes) -> bool:
+        """Return whether a directory at a path would be read."""
+        return self._spec.recursive and self._filter.admits_directory(path)
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.

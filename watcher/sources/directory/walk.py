@@ -5,13 +5,15 @@ The directories still to be read are a list, not a recursion, so a tree may have
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.openat2 import open_beneath
+from watcher.filesystem.openat2 import open_beneath, proc_fd_path
 from watcher.sources.directory.entries import make_entry
 from watcher.sources.directory.root import ABSENT
+from watcher.sources.directory.unread import UNREAD_MAX
 from watcher.sources.protocol import BATCH_ENTRIES
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class Walk:
         tree: The tree; what it knows about links that lead outside is renewed.
         enter: Called with the link-free prefix and the descriptor of each directory before it is
             read.
-        unread: Receives the prefixes and paths that cannot be read.
+        unread: Receives the prefixes and paths that cannot be read, of many only the first: the
+            others are not taken for deleted either, since each is inspected before.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Walk:
                         os.close(directory)
                 except OSError as error:
                     if error.errno not in ABSENT or not current.prefix:
-                        self._unread.append(current.prefix)
+                        self._add_unread(current.prefix)
 
     def _begin(self, prefix: bytes) -> None:
         root = self._tree.root
@@ -98,7 +101,7 @@ class Walk:
             is_projected = self._volumes.has_key(prefix)
         except OSError as error:
             if error.errno not in ABSENT:
-                self._unread.append(prefix)
+                self._add_unread(prefix)
             return
         if prefix == real:
             self._unvisited.append(_Unvisited(prefix, real, is_projected=is_projected))
@@ -136,24 +139,23 @@ class Walk:
                     self._volumes.detect(prefix)
                 continue
             path = prefix + encode(name)
-            if item.is_file(follow_symlinks=False):
-                if not admits(path):
-                    continue
-                try:
-                    entry = (
+            try:
+                if item.is_file(follow_symlinks=False):
+                    if not admits(path):
+                        continue
+                    entries.append(
                         self._tree.open_file(directory, path, is_link=False, is_projected=True)
                         if current.is_projected
                         else make_entry(path, item.stat(follow_symlinks=False))
                     )
-                except FileNotFoundError:
-                    continue
-                entries.append(entry)
-                if len(entries) == BATCH_ENTRIES:
-                    break
-            elif item.is_symlink():
-                links.append(path)
-            elif item.is_dir(follow_symlinks=False):
-                self._add_directory(path, current)
+                    if len(entries) == BATCH_ENTRIES:
+                        break
+                elif item.is_symlink():
+                    links.append(path)
+                elif item.is_dir(follow_symlinks=False):
+                    self._add_directory(path, current)
+            except OSError as error:
+                self._on_error(error, directory, path)
         return entries
 
     def _add_directory(self, path: bytes, above: _Unvisited) -> None:
@@ -181,6 +183,26 @@ class Walk:
                     directory, path, is_link=True, is_projected=is_projected
                 )
         except OSError as error:
-            if error.errno not in ABSENT:
-                self._unread.append(path)
+            self._on_error(error, directory, path)
         return None
+
+    def _on_error(self, error: OSError, directory: int, path: bytes) -> None:
+        """Leave out one item of a directory that cannot be inspected.
+
+        Raises:
+            OSError: The directory must not be searched, so that nothing in it can be inspected.
+        """
+        if error.errno == errno.EACCES and not is_searchable(directory):
+            raise error
+        if error.errno not in ABSENT:
+            self._add_unread(path)
+
+    def _add_unread(self, path: bytes) -> None:
+        # The root is an error of its own, so it is never left out.
+        if len(self._unread) <= UNREAD_MAX or not path:
+            self._unread.append(path)
+
+
+def is_searchable(directory: int) -> bool:
+    """Return whether files may be looked up in a directory, given its descriptor."""
+    return os.access(proc_fd_path(directory), os.X_OK, effective_ids=True)

@@ -71,11 +71,24 @@ def test_an_overflow_during_a_scan_drops_the_subtrees_that_wait() -> None:
 
 def test_a_scan_replaces_what_was_unread_below_it() -> None:
     queue = new_queue()
-    queue.set_unread(b"", [b"d/", b"e/"])
-    queue.set_unread(b"d/", [b"d/f/"])
-    assert set(queue.unread) == {b"d/f/", b"e/"}
+    queue.set_unread(b"", [b"d/", b"e/"], 0.0)
+    queue.set_unread(b"d/", [b"d/f/"], 0.0)
+    assert set(queue.unread.paths) == {b"d/f/", b"e/"}
     queue.clear()
-    assert not queue.unread
+    assert not queue.unread.paths
+
+
+def test_what_is_unread_is_read_again_at_intervals() -> None:
+    """Directories are scanned, single paths inspected once they rest; the tree is not scanned."""
+    queue = new_queue()
+    queue.set_unread(b"", [b"d/", b"a"], 0.0)
+    queue.add_unread(b"d/below", 5.0)
+    assert queue.due_s() == 10.0
+    assert taken(queue, 10.0) == [Subtree(b"d/")]
+    assert taken(queue, 10.0 + SETTLE_S) == [Subtree(b"d/"), [b"a"]]
+    assert queue.unread.discard(b"a")
+    queue.set_unread(b"d/", [], 71.0)
+    assert (taken(queue, 200.0), queue.due_s()) == ([], float("inf"))
 
 
 def test_too_many_paths_become_a_scan() -> None:
