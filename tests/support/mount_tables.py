@@ -1,4 +1,4 @@
-"""Mount tables as kernels write them: lines recorded on real machines, with names made neutral."""
+"""Mount tables in the form in which kernels write them, with what users of such systems report."""
 
 CONTAINER = r"""
 493 484 0:54 / / rw,relatime master:136 - overlay overlay rw,lowerdir=/l/1,upperdir=/u
@@ -30,7 +30,7 @@ POD = r"""
 1446 1432 0:198 / /run/secrets ro,relatime - tmpfs tmpfs rw
 1447 1432 0:233 / /share rw,relatime - nfs4 10.0.0.1:/export/pvc-1 rw,vers=4.1,hard,proto=tcp
 1448 1432 0:234 / /bucket rw,nosuid,nodev,relatime - fuse.mountpoint-s3 mountpoint-s3 rw,user_id=0
-1449 1432 0:235 /volumes/csi/csi-vol-9 /ceph rw,relatime - ceph 10.0.0.7:6789:/volumes/csi/csi-vol-9 rw
+1449 1432 0:235 / /ceph rw,relatime - ceph 10.0.0.7:6789:/volumes/csi/csi-vol-9 rw
 1450 1432 8:1 /opt/local-path-provisioner/pvc-3_shop_data /path rw,relatime - ext4 /dev/sda1 rw
 """  # noqa: E501 - a line of the kernel is as long as it is
 """A pod with claims on RBD, LVM, NFS, CephFS and a local path, and with Kubernetes' volumes."""

@@ -73,11 +73,6 @@ class Mount:
         return self.type in NOTIFYING
 
     @property
-    def identity(self) -> str:
-        """Text that is equal when the same volume is mounted again: its type and mount point."""
-        return f"{self.type} at {self.point}"
-
-    @property
     def is_subpath(self) -> bool:
         """Whether it is a Kubernetes subPath mount, in which later updates do not appear."""
         return _SUBPATH.search(self.root) is not None

@@ -12,6 +12,7 @@ import msgspec
 
 from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
+from watcher.filesystem.volumes import describe_volume, is_same_volume
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import DirectorySpec, Existing, Filter
 
@@ -49,16 +50,17 @@ class Baseline:
         """Make sure that the index is about the volume that is there now.
 
         Args:
-            volume_id: That volume; empty where it has no identifier.
+            volume_id: That volume, see ``filesystem.volumes``; empty where it has no identifier.
 
         Raises:
             UnavailableError: The index is about another volume.
             StateError: The record cannot be read.
         """
         known = self._store.meta("identity")
-        if known and volume_id and known != volume_id:
+        if known and volume_id and not is_same_volume(known, volume_id):
+            was, now = describe_volume(known), describe_volume(volume_id)
             raise UnavailableError(
-                f"the file system was {known} and is now {volume_id}",
+                f"the file system was {was} and is now {now}",
                 place=self._spec.where.place,
                 hint="mount the volume again, or set another id: to watch what is there now",
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from support.clock import FakeClock
 from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
+from watcher.filesystem.volumes import Volume
 from watcher.model import Delta, Entry
 from watcher.spec import DirectorySpec, Existing, Filter, Spec
 from watcher.state.sqlite.store import SqliteStore
@@ -84,6 +87,39 @@ def test_another_volume_is_unavailable(store: SqliteStore, clock: FakeClock) -> 
         baseline.check(volume_id)
     with pytest.raises(UnavailableError, match="was uuid-1 and is now uuid-2"):
         baseline.check("uuid-2")
+
+
+@pytest.mark.parametrize(
+    ("former", "volume", "other", "shown"),
+    [
+        (
+            "nfs4 at /data",
+            Volume("nfs4", "server:/a", "/", "/", "/data"),
+            Volume("nfs4", "server:/b", "/", "/", "/data"),
+            "was nfs4 server:/a at /data and is now nfs4 server:/b at /data",
+        ),
+        (
+            "ext4 at /data",
+            Volume("ext4", "UUID=1-a", "/", "/", "/data"),
+            Volume("ext4", "UUID=2-b", "/", "/", "/data"),
+            "was ext4 UUID=1-a at /data and is now ext4 UUID=2-b at /data",
+        ),
+    ],
+)
+def test_a_volume_of_0_1_is_taken_over(
+    store: SqliteStore, former: str, volume: Volume, other: Volume, shown: str
+) -> None:
+    """Its identity is written anew with the next scan; from then on another volume is refused."""
+    store.set_meta(identity=former)
+    baseline = Baseline(CSV, store, FakeClock())
+    found, another = (json.dumps(asdict(each)) for each in (volume, other))
+    baseline.check(another)
+    baseline.check(found)
+    baseline.record(found, in_use=False)
+    assert store.meta("identity") == found
+    baseline.check(found)
+    with pytest.raises(UnavailableError, match=shown):
+        baseline.check(another)
 
 
 def test_use_is_recorded_once_a_day(store: SqliteStore, clock: FakeClock) -> None:

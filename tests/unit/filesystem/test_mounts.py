@@ -149,10 +149,3 @@ def test_subpath_mounts_are_recognised_by_their_root() -> None:
     """Kubelet's own bind mounts, and a key of one version of a ConfigMap; no whole volume."""
     subpaths = [mount.point for mount in RECORDED.mounts if mount.is_subpath]
     assert subpaths == ["/etc/app/app.yaml", "/sub"]
-
-
-def test_the_identity_survives_a_remount() -> None:
-    """It is the type and the point, without the options."""
-    assert Mount("/x", "ext4", "/", "rw").identity == Mount("/x", "ext4", "/", "ro", 7).identity
-    places = {Mount(p, t, "/", "rw").identity for p in ("/x", "/y") for t in ("ext4", "nfs")}
-    assert len(places) == 4

@@ -11,6 +11,7 @@ from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.mounts import Mount, mount_of
 from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks, proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
+from watcher.filesystem.volumes import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,10 +33,12 @@ class Root:
 
     Attributes:
         mount: The mount that holds it, found by ``open``; None if unknown.
+        volume_id: Identity of its volume, see ``filesystem.volumes``; empty if unknown.
     """
 
     def __init__(self, spec: DirectorySpec, *, within: Sequence[str] | None) -> None:
         self.mount: Mount | None = None
+        self.volume_id = ""
         self._spec = spec
         self._within = within
         self._path = os.fsencode(spec.path)
@@ -58,6 +61,7 @@ class Root:
                 found = os.fstat(root)
                 # By the descriptor: a file system may have been mounted at the path since.
                 mount = mount_of(os.fsdecode(proc_fd_path(root)))
+                volume_id = identity_of(mount, root) if mount else ""
             finally:
                 os.close(root)
         except PermissionError as error:
@@ -78,7 +82,8 @@ class Root:
                     message, place=place, hint="name the directory itself"
                 ) from error
             raise UnavailableError(f"cannot be read: {error.strerror}", place=place) from error
-        self._identity, self.mount = (found.st_dev, found.st_ino), mount
+        self._identity = (found.st_dev, found.st_ino)
+        self.mount, self.volume_id = mount, volume_id
 
     def check(self) -> None:
         """Check that the root is still the directory that was opened.

@@ -145,8 +145,8 @@ class DirectorySource:
 
     @property
     def volume_id(self) -> str:
-        """Identity of the file system that holds the place; empty if unknown."""
-        return self.tree.root.mount.identity if self.tree.root.mount else ""
+        """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
+        return self.tree.root.volume_id
 
     def open(self, wake: Callable[[], None]) -> None:
         """See ``protocol.Source.open``."""
