@@ -7,8 +7,9 @@ from grpc import StatusCode
 from support.client import Client
 from support.config import config
 from support.files import fill
-from support.fixtures import CREDENTIALS, Connect, StartServer
+from support.fixtures import Connect, StartServer
 from support.s3.real_servers import S3Server, free_ports
+from support.s3.simulated import CREDENTIALS
 from support.server import ServerProcess
 
 

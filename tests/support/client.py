@@ -148,9 +148,9 @@ class Stream:
             deadline_s,
         )
 
-    def wait_end(self) -> Ending:
-        """Wait until the stream has ended."""
-        self._wait(lambda: self._ending is not None, "the stream ends")
+    def wait_end(self, deadline_s: float | None = DEADLINE_S) -> Ending:
+        """Wait until the stream has ended; without a deadline for as long as it takes."""
+        self._wait(lambda: self._ending is not None, "the stream ends", deadline_s)
         assert self._ending is not None
         return self._ending
 
@@ -168,7 +168,9 @@ class Stream:
         self._call.cancel()
         self._thread.join(DEADLINE_S)
 
-    def _wait(self, is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    def _wait(
+        self, is_met: Callable[[], bool], what: str, deadline_s: float | None = DEADLINE_S
+    ) -> None:
         with self._news:
             assert self._news.wait_for(is_met, deadline_s), (
                 f"waited {deadline_s} s until {what}; "

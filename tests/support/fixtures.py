@@ -10,7 +10,7 @@ import pytest
 
 from support.client import Client, Contract
 from support.relay import Relay
-from support.s3.real_servers import S3Server
+from support.s3.simulated import CREDENTIALS
 from support.server import ServerProcess
 
 StartServer: TypeAlias = Callable[..., ServerProcess]
@@ -18,9 +18,6 @@ StartServer: TypeAlias = Callable[..., ServerProcess]
 
 Connect: TypeAlias = Callable[..., Client]
 """Connects to a server, or to a relay in front of one; takes the options of ``Client``."""
-
-CREDENTIALS = S3Server("any", "").environment()
-"""The keys that all test stores accept."""
 
 TROUBLE = ("Traceback", "watch.failed", "Unhandled")
 """Texts that no log may have."""

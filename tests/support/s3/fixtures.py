@@ -1,7 +1,5 @@
 """Opens bucket sources, and keeps the AWS configuration of the machine out of the tests."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing

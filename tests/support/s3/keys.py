@@ -6,18 +6,16 @@ through views: all keys in the order of one listing.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, Final
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_PUT_NS: Final = 1_760_000_000_000_000_000
@@ -88,70 +86,34 @@ def encode(text: str, *, is_url: bool) -> str:
     return escape(text, _CHARACTER_REFERENCES)
 
 
-class View(Protocol):
-    """All keys of a bucket in the order of one listing."""
+class View(ABC):
+    """All keys of a bucket in the order of one listing, which is that of their ranks.
 
-    @property
-    def is_sorted(self) -> bool:
-        """Whether keys with a common prefix are neighbours."""
+    Args:
+        rank: Returns the rank of a key.
+        is_sorted: Whether keys with a common prefix are neighbours.
+    """
 
+    def __init__(self, rank: Callable[[str], Any], *, is_sorted: bool) -> None:
+        self.is_sorted = is_sorted
+        self._rank = rank
+
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def __getitem__(self, index: int, /) -> str: ...
 
-    def after(self, key: str) -> int:
-        """Return the index behind a key, which need not be there any more."""
-
-    def span(self, prefix: str) -> tuple[int, int]:
-        """Return the first index and the one behind the last that may hold keys with a prefix."""
-
+    @abstractmethod
     def rows(self, low: int, high: int, *, is_url: bool) -> str:
         """Return the XML of the objects between two indexes."""
 
-
-class Keyspace(Protocol):
-    """The objects of a bucket."""
-
-    @property
-    def order(self) -> Order:
-        """In which order it is listed."""
-
-    def view(self, seed: int) -> View:
-        """Return the keys in order; the seed picks one of the random orders."""
-
-    def get(self, key: str) -> StoredObject | None:
-        """Return one object."""
-
-
-class _Indexed(Protocol):
-    """As much of a sequence as bisect needs."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> str: ...
-
-
-class Ranked:
-    """Finds places in keys that are sorted by a rank."""
-
-    def __init__(self, keys: _Indexed, rank: Callable[[str], Any], *, is_sorted: bool) -> None:
-        self.is_sorted = is_sorted
-        self._keys = keys
-        self._rank = rank
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __getitem__(self, index: int, /) -> str:
-        """Return one key."""
-        return self._keys[index]
-
     def after(self, key: str) -> int:
-        """See ``View``."""
-        return bisect_right(self._keys, self._rank(key), key=self._rank)
+        """Return the index behind a key, which need not be there any more."""
+        return bisect_right(self, self._rank(key), key=self._rank)
 
     def span(self, prefix: str) -> tuple[int, int]:
-        """See ``View``."""
+        """Return the first index and the one behind the last that may hold keys with a prefix."""
         if not prefix or not self.is_sorted:
             return 0, len(self)
         first = self._rank(prefix)
@@ -160,15 +122,22 @@ class Ranked:
             rank: str = self._rank(key)
             return rank[: len(first)]
 
-        return bisect_left(self._keys, first, key=cut), bisect_right(self._keys, first, key=cut)
+        return bisect_left(self, first, key=cut), bisect_right(self, first, key=cut)
+
+
+class Keyspace(Protocol):
+    """The objects of a bucket, listed in an order of which a seed picks one of the random ones."""
+
+    @property
+    def order(self) -> Order: ...
+
+    def view(self, seed: int) -> View: ...
+
+    def get(self, key: str) -> StoredObject | None: ...
 
 
 class ObjectTable:
-    """Objects that a test puts and deletes; not safe for threads.
-
-    Attributes:
-        order: See ``Keyspace``.
-    """
+    """Objects that a test puts and deletes; not safe for threads."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -176,10 +145,6 @@ class ObjectTable:
         self._rows: dict[tuple[str, bool], str] = {}
         self._views: dict[int, _TableView] = {}
         self._puts = 0
-
-    def __len__(self) -> int:
-        """How many objects there are."""
-        return len(self._objects)
 
     def put(
         self, key: str, size: int, etag: str | None, mtime_ns: int | None, storage_class: str
@@ -201,22 +166,18 @@ class ObjectTable:
             self._forget_rows(key)
 
     def get(self, key: str) -> StoredObject | None:
-        """Return an object."""
         return self._objects.get(key)
 
     def view(self, seed: int) -> View:
-        """Return all keys in order."""
         seed = seed if self.order is Order.RANDOM else 0
         if seed not in self._views:
             self._views[seed] = _TableView(self, seed)
         return self._views[seed]
 
     def keys(self) -> list[str]:
-        """Return the keys in no particular order."""
         return list(self._objects)
 
     def row(self, key: str, *, is_url: bool) -> str:
-        """Return the XML of an object."""
         row = self._rows.get((key, is_url))
         if row is None:
             row = self._rows[key, is_url] = (
@@ -229,17 +190,24 @@ class ObjectTable:
         self._rows.pop((key, True), None)
 
 
-class _TableView(Ranked):
+class _TableView(View):
     """The keys of a table."""
 
     def __init__(self, table: ObjectTable, seed: int) -> None:
         def shuffle(key: str) -> bytes:
             return blake2b(key.encode(), key=seed.to_bytes(8, "big"), digest_size=8).digest()
 
-        rank: Callable[[str], Any] = SORT_KEYS.get(table.order, shuffle)
+        super().__init__(
+            SORT_KEYS.get(table.order, shuffle), is_sorted=table.order is not Order.RANDOM
+        )
         self._table = table
-        self._sorted = sorted(table.keys(), key=rank)
-        super().__init__(self._sorted, rank, is_sorted=table.order is not Order.RANDOM)
+        self._sorted = sorted(table.keys(), key=self._rank)
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def __getitem__(self, index: int, /) -> str:
+        return self._sorted[index]
 
     def rows(self, low: int, high: int, *, is_url: bool) -> str:
         return "".join([self._table.row(key, is_url=is_url) for key in self._sorted[low:high]])

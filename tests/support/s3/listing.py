@@ -1,7 +1,5 @@
 """Makes bucket sources, and reads them as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 

@@ -1,21 +1,16 @@
 """Decides what the simulated store answers to ListObjectsV2: question and keys in, XML out."""
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from support.s3.faults import XML_HEAD, Fault
-from support.s3.keys import SORT_KEYS, Order, encode
-
-if TYPE_CHECKING:
-    from support.s3.keys import Keyspace, View
+from support.s3.keys import SORT_KEYS, Keyspace, Order, View, encode
 
 MAX_KEYS = 1000
 OTHER_NAME = "other"
@@ -64,7 +59,7 @@ class Question:
     is_url: bool = False
 
     @classmethod
-    def parse(cls, query: str) -> Question:
+    def parse(cls, query: str) -> Self:
         """Read the query of a request.
 
         Raises:

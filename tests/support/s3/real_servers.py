@@ -1,7 +1,5 @@
 """Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -9,11 +7,13 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import SystemRandom
 from uuid import uuid4
 
 import boto3
@@ -22,17 +22,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
 from botocore.session import Session
+from mypy_boto3_s3 import S3Client
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from mypy_boto3_s3 import S3Client
+from support.s3.simulated import CREDENTIALS, REGION
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 2.0
 """Seconds until a server is killed: SeaweedFS waits for its own streams for ever."""
 POLL_S = 0.05
-REGION = "us-east-1"
+
+LOWEST_PORT = 10_000
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 SEAWEEDFS_PORTS = (
     "master.port",
@@ -52,20 +52,12 @@ _LOADER = Loader()
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A running S3 server.
-
-    Attributes:
-        name: Name of the product.
-        endpoint_url: Its address.
-        access_key: Access key with all rights.
-        secret_key: Secret of the access key.
-        attempts: How often a client sends a request before it has failed.
-    """
+    """A running S3 server, whose client sends a request ``attempts`` times before it has failed."""
 
     name: str
     endpoint_url: str
-    access_key: str = "testkey"
-    secret_key: str = "testsecret"
+    access_key: str = CREDENTIALS["AWS_ACCESS_KEY_ID"]
+    secret_key: str = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
     attempts: int = 1
 
     def client(self) -> S3Client:
@@ -108,12 +100,19 @@ class S3Server:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different TCP ports of 127.0.0.1 on which nothing listens."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for free in sockets:
-            free.bind(("127.0.0.1", 0))
-        return [free.getsockname()[1] for free in sockets]
+    """Return different TCP ports of 127.0.0.1 on which nothing listens.
+
+    They are below the kernel's range for outgoing connections, so that they stay free.
+    """
+    return list(islice(_lasting_ports(), count))
+
+
+def _lasting_ports() -> Iterator[int]:
+    below = range(LOWEST_PORT, int(PORT_RANGE.read_text().split()[0]))
+    for port in SystemRandom().sample(below, len(below)):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            yield port
 
 
 @contextmanager

@@ -4,12 +4,10 @@ In a test, ``run_store`` serves a table of objects that can change at any time, 
 pages; hooks (``faults``) change single answers. For benchmarks it runs as a process of its own with
 computed keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts``
 returns ``Store.requests``, and ``GET /?arrive`` adds a key ahead of all others:
-``python -m support.s3.simulated --keys 1000000 --order aws --latency-ms 50``.
+``python -m support.s3.simulated --keys 1000000 --latency-ms 50``.
 
 Buckets are addressed by path; signatures are not checked.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -57,9 +55,9 @@ class Store:
         trickle_bytes_per_s: Rate of ``Fault.TRICKLE``.
     """
 
-    def __init__(self, keyspace: Keyspace, start_after: StartAfter, bucket: str) -> None:
+    def __init__(self, keyspace: Keyspace, start_after: StartAfter) -> None:
         self.endpoint_url = ""
-        self.bucket = bucket
+        self.bucket = BUCKET
         self.requests: Counter[Kind] = Counter()
         self.log: deque[Request] = deque(maxlen=LOGGED_REQUESTS)
         self.on_request: Hook | None = None
@@ -104,14 +102,9 @@ class Store:
 
     def restore(self, objects: Mapping[str, StoredObject]) -> None:
         """Put objects as they were."""
-        for key, found in objects.items():
-            self.put(
-                key,
-                size=found.size,
-                etag=found.etag,
-                mtime_ns=found.mtime_ns,
-                storage_class=found.storage_class,
-            )
+        with self._lock:
+            for key, found in objects.items():
+                self._table.put(key, found.size, found.etag, found.mtime_ns, found.storage_class)
 
     @property
     def keys(self) -> set[str]:
@@ -129,13 +122,7 @@ class Store:
         return dict(CREDENTIALS)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-        """Answer a request.
-
-        Args:
-            method: GET or HEAD; hooks may answer others.
-            target: Path and query.
-            headers: Headers, with names in lower case.
-        """
+        """Answer a request; see ``endpoint.Responder``."""
         path, _, query = target.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
         if not bucket and query in {"counts", "arrive"}:
@@ -221,17 +208,11 @@ def run_store(
     *,
     order: Order = Order.AWS,
     start_after: StartAfter | None = None,
-    bucket: str = BUCKET,
     host: str = "127.0.0.1",
 ) -> Iterator[Store]:
-    """Serve a bucket to the end of the block.
+    """Serve computed keys, or an empty table of an order, to the end of the block.
 
-    Args:
-        keyspace: Computed keys; None for an empty table.
-        order: Order of the table.
-        start_after: What StartAfter does; right by default, rejected where the order is random.
-        bucket: Name of the bucket.
-        host: Address of this machine to listen on.
+    ``start_after`` is right by default, and rejected where the order is random.
 
     Raises:
         ValueError: StartAfter cannot be right or wrong in a random order.
@@ -242,7 +223,7 @@ def run_store(
         start_after = StartAfter.REJECTED if is_random else StartAfter.RIGHT
     if is_random and start_after in {StartAfter.RIGHT, StartAfter.WRONG}:
         raise ValueError(f"a random order has no StartAfter that is {start_after}")
-    store = Store(keyspace, start_after, bucket)
+    store = Store(keyspace, start_after)
     with HttpServer(store.answer, host) as server:
         store.endpoint_url = server.url
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -258,13 +239,9 @@ def main() -> None:
     """Serve computed keys until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--keys", type=int, default=100_000)
-    parser.add_argument("--order", type=Order, choices=list(Order), default=Order.AWS)
-    parser.add_argument("--start-after", type=StartAfter, choices=list(StartAfter))
     parser.add_argument("--latency-ms", type=float, default=0.0)
-    parser.add_argument("--bucket", default=BUCKET)
     arguments = parser.parse_args()
-    keyspace = SyntheticKeys(arguments.keys, arguments.order)
-    with run_store(keyspace, start_after=arguments.start_after, bucket=arguments.bucket) as store:
+    with run_store(SyntheticKeys(arguments.keys)) as store:
         store.latency_s = arguments.latency_ms / 1000
         print(store.endpoint_url, flush=True)
         sys.stdin.read()

@@ -1,7 +1,5 @@
 """A bucket on the simulated store whose pages are small, watched listing by listing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import TypeAlias

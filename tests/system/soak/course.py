@@ -8,22 +8,21 @@ be confirmed. Imports no watcher.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 from support.client import Contract, Event
 from support.config import config
-from support.fixtures import CREDENTIALS, stop_clean
+from support.fixtures import stop_clean
 from support.s3.real_servers import S3Server, run_moto
+from support.s3.simulated import CREDENTIALS
 from support.server import ServerProcess
-from system.soak.operator import Operator
-from system.soak.places import Bucket, Directory, Place
+from system.soak.places import Bucket, Directory, Place, RestartingStore, operating
 from system.soak.report import Report
-from system.soak.stores import RestartingStore
 from system.soak.watched import Watched
 
 ROUNDS = 10
@@ -39,14 +38,6 @@ FILE_PAUSE_S = 0.025
 OBJECT_PAUSE_S = 0.1
 KILL_PAUSE_S = 0.5
 """Average pauses between two changes of files, of objects in one store, and between two kills."""
-
-
-class Placed(NamedTuple):
-    """A place, and the configuration of its watch."""
-
-    kind: str
-    place: Place
-    config: Event
 
 
 def run(directory: Path, contract: Contract, seconds: float, watches: int, seed: int) -> Report:
@@ -72,23 +63,17 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
         server = ServerProcess(directory, FLAGS, CREDENTIALS)
         stack.callback(stop_clean, server)
         report = Report(seed, server.listening().resources())
-        places = [
-            _place(KINDS[number % len(KINDS)], directory / f"{number:02}", moto, store.server)
-            for number in range(watches)
-        ]
-        for _, place, _ in places:
+        places: dict[str, list[Place]] = defaultdict(list)
+        watched = []
+        for number in range(watches):
+            kind = KINDS[number % len(KINDS)]
+            at = moto if kind == moto.name else store.server
+            place, asked = _place(kind, directory / f"{number:02}", at)
+            places["files" if isinstance(place, Directory) else kind].append(place)
             stack.callback(place.close)
-        watched = [
-            Watched(
-                f"http://{server.address}",
-                contract,
-                f"{number:02} {kind}",
-                place,
-                asked,
-                chance.uniform(0.1, seconds / 100),
-            )
-            for number, (kind, place, asked) in enumerate(places)
-        ]
+            name, tick_s = f"{number:02} {kind}", chance.uniform(0.1, seconds / 100)
+            url = f"http://{server.address}"
+            watched.append(Watched(url, contract, name, place, asked, tick_s))
         restarter, restarts = stack.enter_context(ThreadPoolExecutor(1)), list[Future[None]]()
         with _changing(places, seed, report):
             for number in range(1, ROUNDS + 1):
@@ -114,32 +99,31 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _place(kind: str, root: Path, moto: S3Server, seaweedfs: S3Server) -> Placed:
-    """Make an empty place; ``root`` is the path of a directory."""
+def _place(kind: str, root: Path, store: S3Server) -> tuple[Place, Event]:
+    """Make an empty place; return it with the configuration of its watch."""
     if kind in {"notify", "poll"}:
-        asked = config(root, mode=kind, poll_interval="500ms", existing="report")
-        return Placed(kind, Directory(root), asked)
-    server = moto if kind == moto.name else seaweedfs
-    bucket = Bucket(server)
-    asked = config(server, bucket=bucket.name, poll_interval="2s", existing="report")
-    return Placed(kind, bucket, asked)
+        return Directory(root), config(root, mode=kind, poll_interval="500ms", existing="report")
+    bucket = Bucket(store)
+    return bucket, config(store, bucket=bucket.name, poll_interval="2s", existing="report")
 
 
 @contextmanager
-def _changing(places: Sequence[Placed], seed: int, report: Report) -> Iterator[None]:
+def _changing(places: dict[str, list[Place]], seed: int, report: Report) -> Iterator[None]:
     """Change files, and the objects of each store, independently while the block runs."""
-    groups: dict[str, list[Place]] = {}
-    for kind, place, _ in places:
-        groups.setdefault("files" if isinstance(place, Directory) else kind, []).append(place)
     with ExitStack() as stack:
-        operators = []
-        for kind, group in groups.items():
-            pause_s = FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S
-            operator = Operator(group, Random(f"{seed} {kind}"), pause_s)
-            operators.append(stack.enter_context(operator))
+        counts = [
+            stack.enter_context(
+                operating(
+                    group,
+                    Random(f"{seed} {kind}"),
+                    FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S,
+                )
+            )
+            for kind, group in places.items()
+        ]
         yield
-    for operator in operators:
-        report.operations.update(operator.operations)
+    for count in counts:
+        report.operations.update(count)
 
 
 @contextmanager

@@ -1,13 +1,23 @@
-"""Directories and buckets that random operations change. Imports no watcher."""
+"""Directories and buckets that random operations change, and a store that restarts.
 
+Imports no watcher.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from support.files import Files, read_files
-from support.s3.real_servers import S3Server
+from support.s3.real_servers import SEAWEEDFS_PORTS, S3Server, free_ports, run_seaweedfs
 
 DIRECTORIES = 6
 NAMES = 12
@@ -38,11 +48,7 @@ class Place(Protocol):
 
 
 class Directory:
-    """A tree of files, whose directories are moved as well.
-
-    Args:
-        root: Its path; it is made.
-    """
+    """A tree of files, whose directories are moved as well."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -86,23 +92,13 @@ class Directory:
 
 
 class Bucket:
-    """A bucket.
-
-    Args:
-        store: Its store; the bucket is made.
-    """
+    """A new bucket; its operations raise ClientError and BotoCoreError while a store restarts."""
 
     def __init__(self, store: S3Server) -> None:
         self.name = store.make_bucket()
         self._client = replace(store, attempts=ATTEMPTS).client()
 
     def operate(self, chance: Random) -> str:
-        """Write or delete an object.
-
-        Raises:
-            ClientError: The store refuses, as it may while it starts.
-            BotoCoreError: The store did not answer; the operation may have been done.
-        """
         (kind,) = chance.choices(["write", "delete"], [2, 1])
         key = f"d{chance.randrange(DIRECTORIES)}/{chance.randrange(NAMES)}"
         data = b"x" * chance.randrange(1, MOST_BYTES)
@@ -113,23 +109,70 @@ class Bucket:
         return kind
 
     def contents(self) -> Files:
-        """Return sizes by key.
-
-        Raises:
-            ClientError: The store refuses.
-            BotoCoreError: The store did not answer.
-        """
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
     def put(self, path: str) -> None:
-        """Write an object of one byte.
-
-        Raises:
-            ClientError: The store refuses.
-            BotoCoreError: The store did not answer.
-        """
         self._client.put_object(Bucket=self.name, Key=path, Body=b"1")
 
     def close(self) -> None:
         self._client.close()
+
+
+class RestartingStore:
+    """SeaweedFS that keeps its ports and its data; use it as a context manager.
+
+    Attributes:
+        server: The running server.
+        restarts: Number of restarts.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.restarts = 0
+        self._directory = directory
+        self._ports = free_ports(len(SEAWEEDFS_PORTS))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        running = run_seaweedfs(self._directory, self._ports)
+        self.server, self._process = self._stack.enter_context(running)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def restart(self) -> None:
+        """Kill it, and start it again."""
+        self._process.kill()
+        self.__exit__()
+        self.__enter__()
+        self.restarts += 1
+
+
+@contextmanager
+def operating(places: Sequence[Place], chance: Random, pause_s: float) -> Iterator[Counter[str]]:
+    """Change one of the places after each pause while the block runs.
+
+    Yields:
+        The number of operations by kind; ``failed`` where a store did not answer.
+
+    Raises:
+        OSError: A file or directory could not be changed.
+    """
+    operations: Counter[str] = Counter()
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.wait(pause_s):
+            try:
+                operations[chance.choice(places).operate(chance)] += 1
+            except (BotoCoreError, ClientError):
+                operations["failed"] += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            yield operations
+        finally:
+            is_over.set()
+        running.result()

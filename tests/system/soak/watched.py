@@ -1,11 +1,12 @@
 """An event source and its clients, whose connections fail. Imports no watcher."""
 
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, closing
 from random import Random
+from typing import Self
 
-from support.client import Contract, Event, wait_until
+from support.client import Client, Contract, Event, Stream, wait_until
 from support.events import merged, replay
-from support.reconnecting import ReconnectingClient
 from support.relay import Relay
 from system.soak.places import Place
 
@@ -13,6 +14,47 @@ LOOK_PAUSE_S = 0.5
 """Pause between two comparisons of all events with the place."""
 
 LAST = "last"
+
+
+class ReconnectingClient:
+    """Connects as the client of Argo Events does, at most once a tick; use it as a context manager.
+
+    It keeps no position. The first connection is made a tick after the start; when a stream has
+    ended, the next tick opens another connection.
+    """
+
+    def __init__(
+        self, address: str, contract: Contract, name: str, config: Event, tick_s: float
+    ) -> None:
+        self.streams: list[Stream] = []
+        self._address = address
+        self._contract = contract
+        self._name = name
+        self._config = config
+        self._tick_s = tick_s
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.leave()
+        self._thread.join()
+
+    def leave(self) -> None:
+        """Cancel the call, if there is one; the next tick opens another connection."""
+        if self.streams:
+            self.streams[-1].cancel()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._tick_s):
+            with closing(Client(self._address, self._contract)) as client:
+                self.streams.append(client.start(self._name, self._config))
+                if not self._is_over.is_set():
+                    self.streams[-1].wait_end(deadline_s=None)
 
 
 class Watched:
@@ -24,7 +66,7 @@ class Watched:
         name: Name of the event source.
         place: The watched place.
         config: Its configuration: one event a payload, and existing entries are reported.
-        tick_s: See ``ReconnectingClient``.
+        tick_s: Most seconds between two connections.
     """
 
     def __init__(
@@ -33,9 +75,7 @@ class Watched:
         self.name = name
         self.place = place
         self._target = target
-        self._contract = contract
-        self._config = config
-        self._tick_s = tick_s
+        self._source = contract, name, config, tick_s
         self._clients: list[ReconnectingClient] = []
         self._stack = ExitStack()
         self._is_frozen = False
@@ -44,9 +84,7 @@ class Watched:
         """Start a new client."""
         self._relay = self._stack.enter_context(Relay(self._target))
         self._is_frozen = False
-        client = ReconnectingClient(
-            self._relay.address, self._contract, self.name, self._config, tick_s=self._tick_s
-        )
+        client = ReconnectingClient(self._relay.address, *self._source)
         self._clients.append(self._stack.enter_context(client))
 
     def disconnect(self) -> None:
@@ -59,9 +97,7 @@ class Watched:
         ``left``: the client cancels the call. ``cut``: the connection breaks. ``frozen``: nothing
         gets through any more, unnoticed, until the next kill cuts it.
         """
-        kind = chance.choice(["left", "cut", "frozen"])
-        if self._is_frozen:
-            kind = "cut"
+        kind = "cut" if self._is_frozen else chance.choice(["left", "cut", "frozen"])
         self._is_frozen = kind == "frozen"
         if kind == "left":
             self._clients[-1].leave()
@@ -74,7 +110,7 @@ class Watched:
 
     def connections(self) -> list[list[bytes]]:
         """Return the payloads of each connection."""
-        return [payloads for client in self._clients for payloads in client.connections()]
+        return [list(stream.payloads) for client in self._clients for stream in client.streams]
 
     def events(self) -> list[Event]:
         """Return the received events, each once, in order.
@@ -85,9 +121,7 @@ class Watched:
         return merged(self.connections())
 
     def settle(self) -> None:
-        """Wait until the events make the place, and again after one more change.
-
-        The change comes after all that was on its way.
+        """Wait until the events make the place, and again after one more change, which comes last.
 
         Raises:
             AssertionError: They do not, or see ``events``.

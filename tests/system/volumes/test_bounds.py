@@ -15,9 +15,9 @@ from grpc import StatusCode
 from support.client import wait_until
 from support.config import config
 from support.files import fill
-from support.fixtures import CREDENTIALS, Connect, StartServer
+from support.fixtures import Connect, StartServer
 from support.s3.listing import make_source
-from support.s3.simulated import run_store
+from support.s3.simulated import CREDENTIALS, run_store
 from support.server import ServerProcess
 from system.volumes.namespace import bind, enter_private_network, rclone_mount, run, unmount
 from watcher.errors import DeniedError
