@@ -4,7 +4,12 @@ from hypothesis import settings
 
 from support.examples import IS_SEARCH
 
-pytest_plugins = ["support.s3.real_servers", "support.wiring"]
+pytest_plugins = [
+    "support.fixtures",
+    "support.neighbours",
+    "support.s3.real_servers",
+    "support.wiring",
+]
 
 # The same examples each time, however slow the machine is; `make deep` searches for others.
 settings.register_profile("watcher", deadline=None, derandomize=not IS_SEARCH)

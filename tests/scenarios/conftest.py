@@ -1,15 +1,10 @@
 """The server on which the scenarios run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest
 
-from support.fixtures import contract, start_server
 from support.server import ServerProcess
-
-__all__ = ["contract", "server", "start_server"]
 
 
 @pytest.fixture(scope="module")

@@ -1,64 +1,75 @@
-"""Runs the program as its users do: as a process whose output is collected."""
+"""Runs a program as its users do: as a process whose output is collected."""
 
 import json
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-DEADLINE_S = 30.0
-# Signals ignored by the parent (nohup, a shell without job control) would stay ignored.
-WATCHER = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-m", "watcher"]
+from support.client import DEADLINE_S
+from support.server import WATCHER
 
 
 class Program:
-    """A running watcher whose output is collected in the background.
+    """A running program whose output is collected; as a context manager it is killed at the end.
 
     Args:
-        arguments: Verb and flags.
+        arguments: Verb and flags of watcher, or what follows another launcher.
         environment: All of its variables.
         directory: Where it runs.
+        launcher: The beginning of the command.
+
+    Attributes:
+        process: The process.
+        stdout: The lines of standard output until now.
     """
 
     def __init__(
-        self, arguments: tuple[str, ...], environment: dict[str, str], directory: Path
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        directory: Path,
+        launcher: Sequence[str] = WATCHER,
     ) -> None:
         self.process = subprocess.Popen(
-            [*WATCHER, *arguments],
+            [*launcher, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
             cwd=directory,
         )
-        self._lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        self._ended: set[str] = set()
+        self.stdout: list[str] = []
+        self._stderr: list[str] = []
+        pipes = {self.process.stdout: self.stdout, self.process.stderr: self._stderr}
         self._news = threading.Condition()
-        self._readers = [threading.Thread(target=self._read, args=(name,)) for name in self._lines]
+        self._readers = [threading.Thread(target=self._read, args=pair) for pair in pipes.items()]
+        self._open_pipes = len(self._readers)
         for reader in self._readers:
             reader.start()
 
-    def _read(self, name: str) -> None:
-        for line in getattr(self.process, name):
-            with self._news:
-                self._lines[name].append(line.decode())
-                self._news.notify_all()
-        with self._news:
-            self._ended.add(name)
-            self._news.notify_all()
+    def __enter__(self) -> Self:
+        return self
 
-    @property
-    def stdout(self) -> list[str]:
-        """The lines of standard output until now."""
-        return list(self._lines["stdout"])
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, pipe: Any, lines: list[str]) -> None:  # noqa: ANN401 - a pipe, or None without one
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    lines.append(line.decode())
+                    self._news.notify_all()
+        with self._news:
+            self._open_pipes -= 1
+            self._news.notify_all()
 
     @property
     def stderr(self) -> str:
         """The text of standard error until now."""
-        return "".join(self._lines["stderr"])
+        return "".join(self._stderr)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -68,10 +79,8 @@ class Program:
     def wait_for(self, condition: Callable[[Self], object]) -> None:
         """Wait until a condition holds of the output."""
         with self._news:
-            self._news.wait_for(
-                lambda: condition(self) or len(self._ended) == len(self._lines), DEADLINE_S
-            )
-            assert condition(self), (self.stdout, self.stderr)
+            self._news.wait_for(lambda: condition(self) or not self._open_pipes, DEADLINE_S)
+            assert condition(self), (self.process.poll(), self.stdout[-9:], self.stderr[-3000:])
 
     def ready(self) -> Self:
         """Wait for the first event: that of the file ``ready``, with ``existing: report``."""
@@ -92,9 +101,5 @@ class Program:
 
     def close(self) -> None:
         """Kill the process if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
+        self.process.kill()
         self.finish()
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()

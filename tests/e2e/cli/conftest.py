@@ -1,6 +1,5 @@
 """Fixtures of the tests of the command line: an environment, a directory, and the program in it."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,19 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from support.program import DEADLINE_S, WATCHER, Program
+from support.client import DEADLINE_S
+from support.program import Program
 from support.project import PROJECT
 from support.s3.real_servers import free_ports
+from support.server import WATCHER, clean_environment
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return an environment without this machine's values."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("WATCHER_", "AWS_", "XDG_"))
-    }
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     own = {
@@ -29,7 +25,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "COLUMNS": "80",
     }
-    return kept | own | {"PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
+    return clean_environment("XDG_") | own | {"PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from support.client import wait_until
-from support.program import DEADLINE_S, WATCHER, Program
+from support.client import DEADLINE_S, wait_until
+from support.program import Program
 from support.s3.real_servers import S3Server
+from support.server import WATCHER
 
 
 def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.program import DEADLINE_S
+from support.client import DEADLINE_S
 from watcher.cli.app import VERBS
 
 SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}

@@ -10,8 +10,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from support.program import DEADLINE_S, WATCHER, Program
+from support.client import DEADLINE_S
+from support.program import Program
 from support.s3.real_servers import free_ports
+from support.server import WATCHER
 
 LEFT = b"\x1b[?1049l"
 """Restores the former screen (xterm, ctlseqs)."""

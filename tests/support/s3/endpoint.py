@@ -1,33 +1,25 @@
-"""Carries the answers of the simulated store over HTTP/1.1, whole or broken on the way."""
-
-from __future__ import annotations
+"""Carries answers over HTTP/1.1, whole or broken on the way."""
 
 import os
 import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeAlias
 
 from support.s3.faults import Answer, Fault
 
-Responder: TypeAlias = Callable[[str, str, Mapping[str, str]], Answer]
-"""Answers a method, a target (path and query), and headers with names in lower case."""
+Responder: TypeAlias = Callable[[str, str, Mapping[str, str], bytes], Answer]
+"""Answers a method, a target (path and query), headers with names in lower case, and a body."""
 
 TRICKLES_PER_S = 10
 
 
-class HttpServer(ThreadingHTTPServer):
-    """Serves each connection in a thread, and ends them all when it is closed.
-
-    Attributes:
-        respond: Returns the answer to a request.
-        closing: Set when the server ends.
-        connections: Open connections.
-    """
+class _HttpServer(ThreadingHTTPServer):
+    """Serves each connection in a thread, and ends them all when it is closed."""
 
     daemon_threads = False
 
@@ -36,10 +28,6 @@ class HttpServer(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
         super().__init__((host, 0), _Connection)
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def server_close(self) -> None:
         """End all connections and wait for their threads."""
@@ -60,7 +48,7 @@ class HttpServer(ThreadingHTTPServer):
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: HttpServer
+    server: _HttpServer
 
     def setup(self) -> None:
         super().setup()
@@ -71,9 +59,9 @@ class _Connection(BaseHTTPRequestHandler):
         super().finish()
 
     def handle_request(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.respond(self.command, self.path, headers)
+        answer = self.server.respond(self.command, self.path, headers, body)
         self.server.closing.wait(answer.delay_s)
         if answer.fault is Fault.RESET:
             # Without lingering, and before a shutdown, a close is a reset and no regular end.
@@ -109,3 +97,16 @@ class _Connection(BaseHTTPRequestHandler):
             if self.server.closing.wait(1 / TRICKLES_PER_S):
                 return
             self.wfile.write(body[start : start + drop])
+
+
+@contextmanager
+def serve(respond: Responder, host: str = "127.0.0.1") -> Iterator[str]:
+    """Serve on an address of this machine to the end of the block; provide the URL."""
+    with _HttpServer(respond, host) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -21,7 +21,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from support.s3.endpoint import HttpServer
+from support.s3.endpoint import serve
 from support.s3.faults import ERRORS, Answer, Fault, Hook, Kind, Request, error
 from support.s3.keys import Keyspace, ObjectTable, Order, StoredObject
 from support.s3.pages import MAX_KEYS, Question, RefusedError, StartAfter, list_page, render
@@ -121,7 +121,7 @@ class Store:
         """Return environment variables with credentials for an AWS SDK."""
         return dict(CREDENTIALS)
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
+    def answer(self, method: str, target: str, headers: Mapping[str, str], _body: bytes) -> Answer:
         """Answer a request; see ``endpoint.Responder``."""
         path, _, query = target.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
@@ -224,15 +224,8 @@ def run_store(
     if is_random and start_after in {StartAfter.RIGHT, StartAfter.WRONG}:
         raise ValueError(f"a random order has no StartAfter that is {start_after}")
     store = Store(keyspace, start_after)
-    with HttpServer(store.answer, host) as server:
-        store.endpoint_url = server.url
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield store
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve(store.answer, host) as store.endpoint_url:
+        yield store
 
 
 def main() -> None:

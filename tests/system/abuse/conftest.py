@@ -10,11 +10,8 @@ from typing import TypeAlias
 
 import pytest
 
-from support.fixtures import client, connect, contract, name, root, servers, start_server
-from support.neighbours import held, ordinary
+from support.fixtures import servers
 from support.server import ServerProcess
-
-__all__ = ["client", "connect", "contract", "held", "name", "ordinary", "root", "start_server"]
 
 Abuse: TypeAlias = Callable[[int], AbstractContextManager[None]]
 """A context in which a server is abused; takes the megabytes that this may cost it."""

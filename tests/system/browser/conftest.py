@@ -1,23 +1,15 @@
 """Fixtures of the tests in a browser: a Chromium, and a directory where pictures are kept."""
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import pytest
 
 from support.client import DEADLINE_S
-from support.fixtures import client, connect, contract, name, root, server, start_server
 from system.browser.chromium import Page, browsing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
 
 
 @pytest.fixture(scope="module")

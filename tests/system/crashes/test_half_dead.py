@@ -60,9 +60,8 @@ def program(server: ServerProcess, places: dict[str, Path], tmp_path: Path) -> I
     file = tmp_path / "stopped.json"
     file.write_text(json.dumps(padded(places["stopped"])))
     command = ("tail", str(file), "--server", server.address, "--json")
-    program = Program(command, dict(os.environ), tmp_path)
-    yield program
-    program.close()
+    with Program(command, dict(os.environ), tmp_path) as program:
+        yield program
 
 
 @pytest.fixture

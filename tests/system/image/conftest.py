@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support.fixtures import StartServer, client, connect, contract, name, root, servers
+from support.fixtures import StartServer, servers
 from support.server import ServerProcess
 from system.image.container import OPEN_MODE, ContainedServer, Image
-
-__all__ = ["client", "connect", "contract", "name", "root"]
 
 
 @pytest.fixture(scope="session")

@@ -18,15 +18,7 @@ STREAM = "default"
 
 
 class Bus:
-    """A NATS server on free ports of 127.0.0.1; use it as a context manager.
-
-    Args:
-        directory: Gets its files and its log.
-
-    Attributes:
-        config: Its BusConfig.
-        url: Its address.
-    """
+    """A NATS server on free ports of 127.0.0.1; use it as a context manager."""
 
     def __init__(self, directory: Path) -> None:
         pair = Authority(directory, "bus-authority").issue("bus")
@@ -78,49 +70,35 @@ class Bus:
 
 
 class BusReader(Pod):
-    """Reads a bus from its first message on.
+    """Reads a bus from its first message on."""
 
-    Args:
-        bus: The bus.
-        directory: Gets the log.
-    """
+    def __init__(self, bus: Bus) -> None:
+        super().__init__("argo", "bus", bus.url)
 
-    def __init__(self, bus: Bus, directory: Path) -> None:
-        super().__init__("argo", "bus", bus.url, directory=directory)
-
-    def events(self) -> list[tuple[str, Event]]:
+    def envelopes(self) -> list[tuple[str, Event]]:
         """Return subjects and CloudEvents in the order of the bus."""
         return [
-            (message["subject"], message["event"]) for message in map(json.loads, list(self.lines))
+            (message["subject"], message["event"]) for message in map(json.loads, list(self.stdout))
         ]
 
     def bodies(self, subject: str) -> list[Any]:
         """Return the bodies that were published on one subject."""
         return [
             json.loads(base64.b64decode(event["data_base64"]))["body"]
-            for one, event in self.events()
+            for one, event in self.envelopes()
             if one == subject
         ]
 
     def wait_count(self, count: int, subject: str) -> list[Any]:
         """Wait for a number of bodies on a subject, and return all."""
-        self.wait_for(lambda _: len(self.bodies(subject)) >= count, f"{count} events on {subject}")
+        self.wait_for(lambda _: len(self.bodies(subject)) >= count)
         return self.bodies(subject)
 
 
 class EventSourceService(Pod):
-    """The pod of an EventSource. One runs at a time, since its metrics have a fixed port.
+    """The pod of an EventSource. One runs at a time, since its metrics have a fixed port."""
 
-    Args:
-        event_source: The EventSource.
-        bus: The bus on which it publishes.
-        directory: Gets the log.
-        secrets: See ``Pod``.
-    """
-
-    def __init__(
-        self, event_source: Event, bus: Bus, directory: Path, secrets: Path | None = None
-    ) -> None:
+    def __init__(self, event_source: Event, bus: Bus, secrets: Path | None = None) -> None:
         environment = {
             "EVENTSOURCE_OBJECT": _encoded(event_source),
             "EVENTBUS_CONFIG": _encoded(bus.config),
@@ -129,33 +107,21 @@ class EventSourceService(Pod):
         }
         self._turn = program("turn").open("ab")
         fcntl.flock(self._turn, fcntl.LOCK_EX)
-        super().__init__(
-            "argo-events",
-            "eventsource-service",
-            directory=directory,
-            environment=environment,
-            secrets=secrets,
-        )
+        command = ("argo-events", "eventsource-service")
+        super().__init__(*command, environment=environment, secrets=secrets)
 
-    def kill(self) -> None:
+    def close(self) -> None:
         """Kill it, and let another run."""
-        super().kill()
+        super().close()
         self._turn.close()
 
 
 class Sensor(Pod):
-    """The pod of a Sensor, without its metrics.
-
-    Args:
-        sensor: The Sensor.
-        bus: The bus that it reads.
-        api: Address of the Kubernetes API.
-        directory: Gets the log and the objects.
-    """
+    """The pod of a Sensor, without its metrics; ``directory`` gets its objects."""
 
     def __init__(self, sensor: Event, bus: Bus, api: str, directory: Path) -> None:
         objects = write_object(directory, sensor), write_object(directory, bus.config)
-        super().__init__("argo", "sensor", *objects, api, directory=directory)
+        super().__init__("argo", "sensor", *objects, api)
 
 
 def _encoded(value: Event) -> str:

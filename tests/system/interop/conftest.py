@@ -1,4 +1,4 @@
-"""Fixtures of the tests that run the real Argo Events: the end-to-end ones, and an event bus."""
+"""Fixtures of the tests that run the real Argo Events."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -7,12 +7,9 @@ from typing import TypeVar
 
 import pytest
 
-from support.fixtures import client, connect, contract, name, root, server, start_server
 from system.interop.bus import Bus
 
 T = TypeVar("T")
-
-__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from support.client import Event, wait_until
+from support.s3.endpoint import serve
+from support.s3.faults import Answer
 
 CREATED, CONFLICT = 201, 409
 
@@ -18,41 +20,24 @@ class Posted(NamedTuple):
 
 
 class Recorder:
-    """An HTTP server on 127.0.0.1 that records requests; use it as a context manager.
+    """An HTTP server that records requests; use it as a context manager.
 
     Attributes:
         posted: All requests, also refused ones.
+        url: Its URL, without a slash at the end.
     """
 
     def __init__(self) -> None:
         self.posted: list[Posted] = []
+        self._lock = threading.Lock()
+        self._serving = serve(self._respond)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:  # noqa: N805 - the recorder is self here
-                posted = Posted(
-                    handler.path,
-                    json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))),
-                )
-                status, answer = self.answer(posted)
-                self.posted.append(posted)
-                text = json.dumps(answer).encode()
-                handler.send_response(status)
-                handler.send_header("Content-Type", "application/json")
-                handler.send_header("Content-Length", str(len(text)))
-                handler.end_headers()
-                handler.wfile.write(text)
+    def __enter__(self) -> Self:
+        self.url = self._serving.__enter__()
+        return self
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """Its URL, without a slash at the end."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+    def __exit__(self, *_: object) -> None:
+        self._serving.__exit__(None, None, None)
 
     def answer(self, posted: Posted) -> tuple[int, Event]:  # noqa: ARG002 - used by subclasses
         """Return status and body of the answer to a request."""
@@ -63,13 +48,12 @@ class Recorder:
         wait_until(lambda: len(self.posted) >= count, f"{count} requests; there are {self.posted}")
         return list(self.posted)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def _respond(self, _method: str, path: str, _headers: Mapping[str, str], body: bytes) -> Answer:
+        posted = Posted(path, json.loads(body))
+        with self._lock:
+            status, answer = self.answer(posted)
+            self.posted.append(posted)
+        return Answer(json.dumps(answer).encode(), status, {"Content-Type": "application/json"})
 
 
 class KubernetesApi(Recorder):
@@ -80,21 +64,14 @@ class KubernetesApi(Recorder):
     """
 
     def __init__(self) -> None:
-        self.objects: list[Event] = []
-        self._lock = threading.Lock()
         super().__init__()
+        self.objects: list[Event] = []
 
     def answer(self, posted: Posted) -> tuple[int, Event]:
         name = posted.body["metadata"]["name"]
-        with self._lock:
-            if any(there["metadata"]["name"] == name for there in self.objects):
-                refusal = {
-                    "kind": "Status",
-                    "apiVersion": "v1",
-                    "status": "Failure",
-                    "reason": "AlreadyExists",
-                    "code": CONFLICT,
-                }
-                return CONFLICT, refusal | {"message": f"{name} already exists"}
-            self.objects.append(posted.body)
+        if any(there["metadata"]["name"] == name for there in self.objects):
+            refusal = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
+            refusal |= {"reason": "AlreadyExists", "message": f"{name} already exists"}
+            return CONFLICT, refusal | {"code": CONFLICT}
+        self.objects.append(posted.body)
         return CREATED, posted.body

@@ -17,8 +17,8 @@ Run: TypeAlias = Callable[..., Any]
 
 
 @pytest.fixture
-def reader(bus: Bus, run: Run, tmp_path: Path) -> BusReader:
-    reader = run(BusReader(bus, tmp_path))
+def reader(bus: Bus, run: Run) -> BusReader:
+    reader = run(BusReader(bus))
     assert isinstance(reader, BusReader)
     return reader
 
@@ -39,7 +39,7 @@ def test_directory_and_bucket(
     files = common | {"config": config(root, metadata={"team": "data"})}
     objects = common | {"config": config(seaweedfs, bucket=bucket, addressing_style="path")}
     both = event_source("storage", files=files, objects=objects)
-    run(EventSourceService(both, bus, tmp_path, secret(tmp_path, TOKEN)))
+    run(EventSourceService(both, bus, secret(tmp_path, TOKEN)))
     server.wait_watch("files", state="watching")
     server.wait_watch("objects", state="watching")
     (root / "a.csv").write_text("1")
@@ -51,7 +51,7 @@ def test_directory_and_bucket(
     assert (stored["type"], stored["bucket"], stored["path"]) == ("created", bucket, "in/b.csv")
     envelopes = {
         subject: (event["source"], event["subject"], event["type"])
-        for subject, event in reader.events()
+        for subject, event in reader.envelopes()
     }
     assert envelopes == {
         "default.storage.files": ("storage", "files", "generic"),
@@ -60,17 +60,17 @@ def test_directory_and_bucket(
 
 
 def test_a_pod_that_is_killed(
-    start_server: StartServer, bus: Bus, reader: BusReader, run: Run, root: Path, tmp_path: Path
+    start_server: StartServer, bus: Bus, reader: BusReader, run: Run, root: Path
 ) -> None:
     """An event that comes again has a new id of Argo Events, and the same ``body.id``."""
     server = start_server()
     source = event_source("storage", files={"url": server.address, "config": config(root)})
-    first = run(EventSourceService(source, bus, tmp_path))
+    first = run(EventSourceService(source, bus))
     server.wait_watch("files", state="watching")
     fill(root, "a.csv")
     reader.wait_count(1, "default.storage.files")
-    first.kill()
-    run(EventSourceService(source, bus, tmp_path))
+    first.close()
+    run(EventSourceService(source, bus))
     one, two = reader.wait_count(2, "default.storage.files")
     assert one == two
-    assert len({event["id"] for _, event in reader.events()}) == 2
+    assert len({event["id"] for _, event in reader.envelopes()}) == 2

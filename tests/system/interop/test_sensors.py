@@ -58,9 +58,7 @@ class Example:
     ) -> EventSourceService:
         """Start the EventSource."""
         service = self._run(
-            EventSourceService(
-                self._read("eventsource.yaml", replaced), self._bus, self._directory, secrets
-            )
+            EventSourceService(self._read("eventsource.yaml", replaced), self._bus, secrets)
         )
         assert isinstance(service, EventSourceService)
         return service
@@ -101,7 +99,7 @@ def test_volume(
     (root / ".order.csv").rename(root / "order.csv")
     volume.api.wait_count(2)
     # Both events again: their names are taken.
-    service.kill()
+    service.close()
     volume.source(here, tmp_path / "secrets")
     volume.api.wait_count(4)
     parameters = [
@@ -184,7 +182,6 @@ def test_local(
     bus: Bus,
     run: Run,
     root: Path,
-    tmp_path: Path,
 ) -> None:
     """New files are in the log of the Sensor; backups of editors and deletions are not."""
     local = example("local")
@@ -193,7 +190,7 @@ def test_local(
     server.wait_watch("inbox", state="watching")
     (root / "a.txt~").write_text("1")
     (root / "a.txt").write_text("1")
-    reader = run(BusReader(bus, tmp_path))
+    reader = run(BusReader(bus))
     reader.wait_count(1, SUBJECT)
     (root / "a.txt").unlink()
     reader.wait_count(2, SUBJECT)
@@ -207,7 +204,7 @@ def test_local(
 def logged(sensor: Sensor) -> list[tuple[str, str]]:
     """Return types and paths of the events in the log of a log trigger."""
     lines = [
-        json.loads(line) for line in sensor.log.splitlines(keepends=True) if line.endswith("\n")
+        json.loads(line) for line in sensor.stderr.splitlines(keepends=True) if line.endswith("\n")
     ]
     bodies = [
         json.loads(line["msg"])["body"]
