@@ -4,27 +4,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
-from typing import Self, TypeAlias
-
-from support.client import wait_until
+from typing import TypeAlias
 
 Files: TypeAlias = dict[str, int]
 """Sizes in bytes by path."""
 
 NOBODY_ID = 65534
-STEP_PAUSE_S = 0.02
 BURST_NAME = "in"
 
 
 def fill(root: Path, *names: str) -> None:
-    """Make files with their directories, each with its name as content.
-
-    Args:
-        root: The directory to fill.
-        names: Relative paths; ``a>b`` makes a link ``a`` to ``b``.
-    """
+    """Make files, with their names as content, and their directories; ``a>b`` links a to b."""
     for name in names:
         path, arrow, target = name.partition(">")
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -35,13 +26,7 @@ def fill(root: Path, *names: str) -> None:
 
 
 def touch(root: Path, number: int, name: str = "{}") -> list[str]:
-    """Make empty files in a directory as fast as possible, and return their names.
-
-    Args:
-        root: The directory.
-        number: How many.
-        name: Names the files by their numbers.
-    """
+    """Make empty files, named by their numbers, as fast as possible; return their names."""
     names = [name.format(one) for one in range(number)]
     for one in names:
         os.close(os.open(root / one, os.O_CREAT))
@@ -94,46 +79,3 @@ def happening(act: Callable[[], None]) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
-
-
-class Changes:
-    """Creates, appends to, renames and deletes files of a directory; use it as a context manager.
-
-    Args:
-        root: The directory, in which nothing else changes.
-
-    Attributes:
-        steps: How many steps were made; each changes up to four files.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.steps = 0
-        self._root = root
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def wait_more(self, steps: int) -> None:
-        """Wait until this many more steps were made."""
-        end = self.steps + steps
-        wait_until(lambda: self.steps >= end, f"{steps} more steps")
-
-    def _run(self) -> None:
-        for number in count():
-            (self._root / f"{number}").write_text("1")
-            if number >= 4:
-                with (self._root / f"{number - 1}").open("a") as file:
-                    file.write("22")
-                (self._root / f"{number - 2}").rename(self._root / f"{number - 2}.old")
-                if number % 3:
-                    (self._root / f"{number - 4}.old").unlink(missing_ok=True)
-            self.steps += 1
-            if self._is_over.wait(STEP_PAUSE_S):
-                return

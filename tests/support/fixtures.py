@@ -4,20 +4,27 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
 from support.client import Client, Contract
-from support.relay import Relay
 from support.s3.simulated import CREDENTIALS
 from support.server import ServerProcess
+
+
+class Listening(Protocol):
+    """Anything with the address of a gRPC port: a server, or a relay in front of one."""
+
+    @property
+    def address(self) -> str: ...
+
 
 StartServer: TypeAlias = Callable[..., ServerProcess]
 """Starts a server; see ``servers``."""
 
 Connect: TypeAlias = Callable[..., Client]
-"""Connects to a server, or to a relay in front of one; takes the options of ``Client``."""
+"""Connects to what is listening; takes the options of ``Client``."""
 
 TROUBLE = ("Traceback", "watch.failed", "Unhandled")
 """Texts that no log may have."""
@@ -86,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def connect(contract: Contract) -> Iterator[Connect]:
     with ExitStack() as stack:
 
-        def connect_to(server: ServerProcess | Relay, **options: Any) -> Client:  # noqa: ANN401 - those of Client
+        def connect_to(server: Listening, **options: Any) -> Client:  # noqa: ANN401 - those of Client
             client = Client(server.address, contract, **options)
             stack.callback(client.close)
             return client

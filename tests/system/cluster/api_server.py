@@ -24,10 +24,6 @@ class ApiServer:
     Args:
         programs: Directory of kube-apiserver, etcd and kubectl, see ``.ci/kubernetes``.
         directory: An empty directory, which gets keys, logs and data.
-
-    Attributes:
-        url: Its URL.
-        kubeconfig: Kubeconfig of its administrator.
     """
 
     def __init__(self, programs: Path, directory: Path) -> None:
@@ -39,22 +35,14 @@ class ApiServer:
         self.kubeconfig = directory / "kubeconfig"
 
     def __enter__(self) -> Self:
-        self.start()
+        """Start both processes, and wait until requests are answered."""
+        with self._exits:
+            self._run_server(self._run_store())
+            self._exits = self._exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
-
-    def start(self) -> None:
-        """Start both processes, and wait until requests are answered.
-
-        Raises:
-            AssertionError: A process has ended, or the deadline has passed.
-        """
-        with self._exits:
-            store = self._run_store()
-            self._run_server(store)
-            self._exits = self._exits.pop_all()
 
     def _run_store(self) -> str:
         client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))

@@ -29,6 +29,9 @@ FLAVOURS = {
 }
 """Files of values that are equivalent to the overlay of the same name."""
 
+VALUED = {**FLAVOURS, "everything": (EVERYTHING,)}
+"""Files of values with which the chart is tested."""
+
 Manifest = dict[str, Any]
 
 
@@ -38,37 +41,26 @@ class RefusedError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """kubectl and helm.
-
-    Attributes:
-        directory: Directory of the programs.
-        home: Their home directory.
-        kubeconfig: Kubeconfig of the cluster; a missing file for none.
-    """
+    """kubectl and helm, for the cluster of a kubeconfig; a missing file for none."""
 
     directory: Path
     home: Path
     kubeconfig: Path
 
-    def run(self, program: str, *arguments: str | Path, manifests: str | None = None) -> str:
+    def run(self, program: str, *arguments: str | Path, manifests: str = "") -> str:
         """Return the standard output of a program, which must succeed without a warning.
 
         Raises:
             RefusedError: It failed or warned.
         """
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "KUBECONFIG": str(self.kubeconfig),
-        }
-        command = [self.directory / program, *arguments]
+        home = {"HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
-            command,
-            input=manifests or "",
+            [self.directory / program, *arguments],
+            input=manifests,
             check=False,
             capture_output=True,
             text=True,
-            env=environment,
+            env=home | {"PATH": os.environ["PATH"]},
         )
         if done.returncode or "warn" in done.stderr.lower():
             raise RefusedError(done.stderr)
@@ -77,28 +69,21 @@ class Programs:
     def render(
         self, *files: Path, sets: tuple[str, ...] = (), release: str = "watcher"
     ) -> list[Manifest]:
-        """Return the chart's manifests for files of values and single values (``key=value``).
-
-        Raises:
-            RefusedError: The chart refuses them.
-        """
+        """Return the chart's manifests for files of values and single values (``key=value``)."""
         flags = ("--namespace=argo-events", *value_flags(files, sets))
         return documents(self.run("helm", "template", release, CHART, *flags))
 
-    def build(self, directory: Path) -> list[Manifest]:
-        """Return the manifests of a kustomization.
+    def install(self, namespace: str, files: tuple[Path, ...], sets: tuple[str, ...] = ()) -> None:
+        """Install the chart as the release ``watcher``, or upgrade it."""
+        release = ("upgrade", "--install", "watcher", CHART, f"--namespace={namespace}")
+        self.run("helm", *release, *value_flags(files, sets))
 
-        Raises:
-            RefusedError: It is not valid.
-        """
+    def build(self, directory: Path) -> list[Manifest]:
+        """Return the manifests of a kustomization."""
         return documents(self.run("kubectl", "kustomize", directory))
 
     def apply(self, namespace: str, manifests: list[Manifest], *flags: str) -> None:
-        """Apply manifests server-side, without a warning.
-
-        Raises:
-            RefusedError: The server refuses one, or warns.
-        """
+        """Apply manifests server-side, without a warning."""
         arguments = ("apply", "--server-side", f"--namespace={namespace}", "--filename=-", *flags)
         self.run("kubectl", *arguments, manifests=yaml.safe_dump_all(manifests))
 

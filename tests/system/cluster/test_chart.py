@@ -16,6 +16,7 @@ from system.cluster.cluster import (
     CHART,
     EVERYTHING,
     FLAVOURS,
+    VALUED,
     Programs,
     RefusedError,
     one,
@@ -62,9 +63,7 @@ def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     return rest | {path[0]: without(values[path[0]], path[1:])} if path[1:] else rest
 
 
-@pytest.mark.parametrize(
-    "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
-)
+@pytest.mark.parametrize("files", VALUED.values(), ids=VALUED)
 def test_lint_finds_nothing(programs: Programs, files: tuple[Path, ...]) -> None:
     programs.run("helm", "lint", "--strict", CHART, *value_flags(files))
 
@@ -109,7 +108,6 @@ def test_mistakes_are_refused(programs: Programs, mistake: str, message: str) ->
 
 
 def test_schema_has_the_values_that_there_are() -> None:
-
     def paths(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         for key, value in values.items():
             yield from [(*path, key)] if (*path, key) in LEAVES else paths(value, (*path, key))

@@ -1,20 +1,19 @@
 """A client that may be killed: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE RECORD``.
 
 It calls the address in a file, and again whenever the call has ended. Each answer is appended to
-the record before the next is read: four bytes of length, and the answer. A length of zero precedes
-each call. ``calls`` reads a record.
+the record, as a line of hexadecimal digits, before the next is read. ``calls`` reads a record.
 """
 
-import struct
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-LENGTH = struct.Struct(">I")
+CALL = "call\n"
+"""Precedes the answers to each call in the record."""
+
 PATIENCE_S = 0.2
 """Seconds to wait for another address before the same is called again."""
 
@@ -22,24 +21,12 @@ PATIENCE_S = 0.2
 RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED}
 
 
-def calls(record: bytes) -> Iterator[list[bytes]]:
-    """Yield the answers to each call, possibly none; an incomplete answer is left out."""
-    answers: list[bytes] | None = None
-    start = 0
-    while start + LENGTH.size <= len(record):
-        (size_bytes,) = LENGTH.unpack_from(record, start)
-        end = start + LENGTH.size + size_bytes
-        if end > len(record):
-            break
-        if not size_bytes:
-            if answers is not None:
-                yield answers
-            answers = []
-        elif answers is not None:
-            answers.append(record[start + LENGTH.size : end])
-        start = end
-    if answers is not None:
-        yield answers
+def calls(record: Path) -> list[list[bytes]]:
+    """Return the answers to each call, possibly none; an incomplete line is left out."""
+    return [
+        [bytes.fromhex(line) for line in call.splitlines(keepends=True) if line.endswith("\n")]
+        for call in record.read_text("ascii").split(CALL)[1:]
+    ]
 
 
 def read(address_file: Path, method: str, request: bytes, record: Path) -> None:
@@ -48,12 +35,12 @@ def read(address_file: Path, method: str, request: bytes, record: Path) -> None:
     with record.open("ab", buffering=0) as file:
         while True:
             address = _next_address(address_file, address)
-            file.write(LENGTH.pack(0))
+            file.write(CALL.encode())
             with grpc.insecure_channel(address) as channel:
                 start: Any = channel.unary_stream(method)
                 try:
                     for answer in start(request):
-                        file.write(LENGTH.pack(len(answer)) + answer)
+                        file.write(f"{answer.hex()}\n".encode())
                 except grpc.RpcError as error:
                     ending: Any = error
                     if ending.code() not in RETRIED:

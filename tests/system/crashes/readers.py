@@ -15,11 +15,7 @@ from system.crashes import reader
 class Readers:
     """The clients of one event source, one after the other; use it as a context manager.
 
-    Args:
-        directory: Gets their records.
-        contract: The contract to speak.
-        name: Name of the event source.
-        config: Its configuration; payloads hold one event each.
+    Its payloads hold one event each. The clients' records are in ``directory``.
     """
 
     def __init__(self, directory: Path, contract: Contract, name: str, config: Event) -> None:
@@ -96,5 +92,5 @@ class Readers:
             [self._payload(answer) for answer in answers]
             for record in self._records
             if record.exists()
-            for answers in reader.calls(record.read_bytes())
+            for answers in reader.calls(record)
         ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from grpc import StatusCode
 
-from support.client import DEADLINE_S, Client, Contract
+from support.client import DEADLINE_S, Contract
 from support.config import config
 from support.events import merged, replay, sequence
 from support.files import burst, read_files
@@ -16,13 +16,6 @@ from support.fixtures import Connect, StartServer
 from support.raw_http2 import RawClient, framed
 from support.relay import Relay
 from support.server import ServerProcess
-
-PADDING = {"padding": "x" * 4000}
-PARTS, WAITING = 4, 4000
-"""Parts of 4,000 events and 17 MB each, of which flow control lets 14 events through."""
-
-WINDOW_BYTES = 65_535
-"""Initial window of HTTP/2 (RFC 9113, section 6.9.2)."""
 
 BACKLOG = 2000
 PAUSE_S, SHORT_PAUSE_S = 0.05, 0.002
@@ -32,11 +25,6 @@ READ = 80
 """Events that a slow client reads in four seconds, twice the redelivery window."""
 
 PINGS = 5000
-RESETS, LATE_RESETS = 2000, 100
-
-SLACK_BYTES = 32 * 1024 * 1024
-"""Growth of the server while 50 MB more wait: pools, arenas, buffers."""
-
 BUFFER_BYTES = 65_536
 
 
@@ -95,39 +83,6 @@ def raw(server: ServerProcess, contract: Contract) -> Iterator[RawClient]:
         yield client
 
 
-def test_client_that_takes_nothing(
-    server: ServerProcess,
-    connect: Connect,
-    contract: Contract,
-    ordinary: Callable[[], None],
-    root: Path,
-) -> None:
-    """It stops its own stream only; memory does not grow, and the next stream gets the events."""
-    name, asked = "held back", config(root, metadata=PADDING)
-    stream = connect(server).watch(name, asked)
-    with RawClient(server.address, contract, is_acknowledging=False) as raw:
-        withheld = raw.start(name, asked)
-        raw.wait_ready(withheld)
-        memory_bytes = []
-        for part in range(1, PARTS + 1):
-            (root / f"{part}").mkdir()
-            burst(root / f"{part}", WAITING)
-            stream.wait_count(part * WAITING)
-            memory_bytes.append(server.resources().memory_bytes)
-        raw.wait_until(lambda: len(withheld.data) == WINDOW_BYTES, "the window is used up")
-        ordinary()
-        # The first part brings what reading and writing some thousand events takes.
-        assert memory_bytes[-1] <= memory_bytes[0] + SLACK_BYTES
-        stream.cancel()
-    server.wait_streams(1)
-    read = sequence(contract.event(message)["payload"] for message in withheld.messages())
-    after = connect(server).watch(name, asked)
-    after.wait_for(lambda events: bool(events) and events[-1]["seq"] == PARTS * WAITING)
-    assert read[0] == 1
-    assert sequence(after.payloads)[0] <= read[-1] + 1
-    after.cancel()
-
-
 @pytest.mark.usefixtures("ordinary")
 def test_slow_client_that_is_cut_off(
     server: ServerProcess, connect: Connect, root: Path, name: str
@@ -158,22 +113,6 @@ def test_flood_of_pings(
     raw.flood_pings(PINGS)
     ordinary()
     raw.wait_until(lambda: raw.is_closed or raw.pongs == PINGS, "all are answered, or refused")
-
-
-@pytest.mark.usefixtures("held")
-def test_flood_of_resets(
-    server: ServerProcess, raw: RawClient, ordinary: Callable[[], None], root: Path, name: str
-) -> None:
-    """Thousands of calls that are cancelled at once, or when answered, hold nobody up."""
-    raw.flood_resets(name, config(root), RESETS)
-    ordinary()
-    for _ in range(LATE_RESETS):
-        stream = raw.start(name, config(root))
-        raw.wait_ready(stream)
-        raw.reset(stream)
-    ordinary()
-    server.wait_streams(1)
-    assert not raw.is_closed
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
@@ -214,11 +153,6 @@ def test_another_content_type(
     raw.wait_ready(stream)
     assert stream.headers["content-type"] == "application/grpc"
     server.wait_streams(2)
-
-
-@pytest.mark.usefixtures("ordinary")
-def test_request_that_is_too_large(client: Client, name: str) -> None:
-    assert client.refusal(name, "#" * 2 * 1024 * 1024).code is StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("data", NO_HTTP2.values(), ids=NO_HTTP2)

@@ -7,9 +7,10 @@ import pytest
 from support.client import Stream
 from support.config import config
 from support.events import merged, replay, sequence
-from support.files import BURST_NAME, Changes, burst, read_files
+from support.files import BURST_NAME, burst, read_files
 from support.fixtures import Connect, StartServer
 from support.server import ServerProcess
+from support.writer import make_directories, writing
 
 WAITING = 200
 """Padded events that are more than flow control lets through to a stream that does not read."""
@@ -17,6 +18,7 @@ WAITING = 200
 PADDING = {"padding": "x" * 4000}
 UPDATES = 2
 ENOUGH = 20
+SEED, ENDLESS, PAUSE_S = 1, 1_000_000, 0.01
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,9 @@ def assert_complete(streams: list[Stream], root: Path) -> None:
 def test_new_stream_before_the_old_one_ends(
     server: ServerProcess, connect: Connect, root: Path, name: str
 ) -> None:
+    make_directories(root)
     streams = [connect(server).watch(name, config(root))]
-    with Changes(root):
+    with writing(root, SEED, ENDLESS, PAUSE_S):
         for _ in range(UPDATES):
             streams[-1].wait_count(ENOUGH)
             streams.append(connect(server).watch(name, config(root)))
@@ -79,9 +82,10 @@ def test_new_stream_after_the_old_one_has_ended(
     server: ServerProcess, connect: Connect, root: Path, name: str
 ) -> None:
     """Only what was not confirmed comes twice."""
+    make_directories(root)
     streams = [connect(server).watch(name, config(root))]
     confirmed = [0]
-    with Changes(root):
+    with writing(root, SEED, ENDLESS, PAUSE_S):
         for _ in range(UPDATES):
             streams[-1].wait_count(ENOUGH)
             confirmed.append(server.wait_confirmed(name, confirmed[-1] + ENOUGH))

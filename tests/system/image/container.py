@@ -122,16 +122,7 @@ class Container(subprocess.Popen[bytes]):
 
 
 class ContainedServer(ServerProcess):
-    """A server in a container: it sees the tests' directories, and may write to its state alone.
-
-    Args:
-        image: The image.
-        directories: Directory of all tests.
-        directory: See ``ServerProcess``.
-        flags: See ``ServerProcess``.
-        environment: See ``ServerProcess``.
-        launcher: Empty, since nothing can precede the image's entry point.
-    """
+    """A server in a container: it sees the tests' directories, and may write to its state alone."""
 
     process: Container
 
@@ -140,14 +131,12 @@ class ContainedServer(ServerProcess):
         image: Image,
         directories: Path,
         directory: Path,
-        flags: tuple[str, ...] = (),
-        environment: Mapping[str, str] | None = None,
-        launcher: tuple[str, ...] = (),
+        *options: Any,  # noqa: ANN401 - those of ``ServerProcess``
     ) -> None:
         self._image = image
         self._directories = directories
         directory.chmod(OPEN_MODE)
-        super().__init__(directory, flags, environment, launcher)
+        super().__init__(directory, *options)
 
     def _run(
         self,

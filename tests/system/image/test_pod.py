@@ -1,23 +1,21 @@
 """The image as deployed: configured by its environment, with volumes for data and state."""
 
-from __future__ import annotations
-
-import json
 import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import grpc
 import pytest
 
-from support.client import DEADLINE_S, Client, Contract, wait_until
+from support.client import DEADLINE_S, wait_until
 from support.config import config
 from support.events import told
 from support.files import touch
+from support.fixtures import Connect
 from support.s3.real_servers import free_ports
 from system.image.container import USER_ID, Container, Image, Mount, own
 
@@ -32,13 +30,7 @@ ENTRIES = 20_000
 
 
 class Pod(NamedTuple):
-    """A container, and where it is reached.
-
-    Attributes:
-        container: The container.
-        address: Address of its gRPC port.
-        log: Its output.
-    """
+    """A container, the address of its gRPC port, and its output."""
 
     container: Container
     address: str
@@ -48,15 +40,7 @@ class Pod(NamedTuple):
         """Run the image's health check in the container."""
         return self.container.execute("watcher", "healthcheck").returncode == 0
 
-    def watch(self) -> dict[str, Any]:
-        """Return the status of its only watch."""
-        (watch,) = json.loads(self.container.execute("watcher", "status", "--json").stdout)[
-            "watches"
-        ]
-        assert isinstance(watch, dict)
-        return watch
-
-    def ready(self) -> Pod:
+    def ready(self) -> Self:
         """Wait until the health check succeeds."""
         wait_until(
             lambda: self.container.poll() is not None or self.is_healthy(), "the pod is ready"
@@ -89,7 +73,6 @@ def start(image: Image, tmp_path: Path, root: Path, state: Path) -> Iterator[Cal
             listen = {
                 "WATCHER_LISTEN": address,
                 "WATCHER_HTTP": f"127.0.0.1:{http_port}",
-                "WATCHER_REDELIVERY_WINDOW": "100ms",
             }
             mounts = [Mount(root, DATA), Mount(state, STATE, is_writable=True)]
             with log.open("wb") as output:
@@ -101,16 +84,6 @@ def start(image: Image, tmp_path: Path, root: Path, state: Path) -> Iterator[Cal
             return Pod(container, address, log)
 
         yield start_pod
-
-
-@pytest.fixture
-def join(contract: Contract) -> Iterator[Callable[[Pod], Client]]:
-    with ExitStack() as stack:
-
-        def join_pod(pod: Pod) -> Client:
-            return stack.enter_context(closing(Client(pod.address, contract)))
-
-        yield join_pod
 
 
 @pytest.fixture
@@ -136,39 +109,9 @@ def test_it_is_confined(pod: Pod) -> None:
     assert {path for path in written if not path.startswith(f"{STATE}/")} == {STATE}
 
 
-def test_changes_are_told_over_a_crash(
-    start: Callable[..., Pod], join: Callable[[Pod], Client], pod: Pod, root: Path, name: str
-) -> None:
-    """After kill -9 a new container with the same state reports what changed meanwhile."""
-    stream = join(pod).watch(name, CONFIG)
-    (root / "a").write_text("1")
-    stream.wait_path("a")
-    (root / "a").write_text("22")
-    stream.wait_path("a", "modified")
-    (root / "a").unlink()
-    assert told(stream.wait_path("a", "deleted")) == [
-        ("created", "a"),
-        ("deleted", "a"),
-        ("modified", "a"),
-    ]
-    wait_until(lambda: pod.watch()["unconfirmed"] == 0, "all is confirmed")
-    pod.container.kill()
-    pod.container.wait()
-    (root / "b").write_text("1")
-
-    stream = join(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
-    stream.wait_path("b")
-    (root / "last").touch()
-    events = stream.wait_path("last")
-    assert [(event["seq"], event["type"], event["path"]) for event in events] == [
-        (4, "created", "b"),
-        (5, "created", "last"),
-    ]
-
-
-def test_stop(pod: Pod, join: Callable[[Pod], Client], name: str) -> None:
+def test_stop(pod: Pod, connect: Connect, name: str) -> None:
     """On SIGTERM streams end, and the container exits with 0 before Kubernetes would kill it."""
-    stream = join(pod).watch(name, CONFIG)
+    stream = connect(pod).watch(name, CONFIG)
     pod.container.terminate()
     assert pod.container.wait(GRACE_S) == 0
     assert stream.wait_end().code is grpc.StatusCode.UNAVAILABLE
@@ -204,27 +147,22 @@ def test_volume_of_another_user(start: Callable[..., Pod], state: Path, mode: in
 
 
 def test_volume_of_its_group(
-    start: Callable[..., Pod], join: Callable[[Pod], Client], state: Path, root: Path, name: str
+    start: Callable[..., Pod], connect: Connect, state: Path, root: Path, name: str
 ) -> None:
     """A volume that fsGroup has given to the image's group is enough for the state."""
     os.chown(state, 0, USER_ID)
     state.chmod(0o2770)
-    stream = join(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
+    stream = connect(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
     (root / "a").touch()
     stream.wait_path("a")
 
 
 def test_large_index(
-    start: Callable[..., Pod],
-    join: Callable[[Pod], Client],
-    pod: Pod,
-    state: Path,
-    root: Path,
-    name: str,
+    start: Callable[..., Pod], connect: Connect, pod: Pod, state: Path, root: Path, name: str
 ) -> None:
     """An index too large to be renumbered in memory needs no other place to write to."""
     touch(root, ENTRIES, "{:06}-with-a-name-that-is-rather-long")
-    stream = join(pod).watch(name, CONFIG)
+    stream = connect(pod).watch(name, CONFIG)
     stream.cancel()
     pod.container.terminate()
     assert pod.container.wait(DEADLINE_S) == 0
@@ -232,6 +170,6 @@ def test_large_index(
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("UPDATE counters SET next_id = 1000 * entries")
     os.chown(file, USER_ID, USER_ID)
-    stream = join(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
+    stream = connect(start(WATCHER_ALLOW_DIRECTORY=DATA).ready()).watch(name, CONFIG)
     (root / "last").touch()
     assert told(stream.wait_path("last")) == [("created", "last")]

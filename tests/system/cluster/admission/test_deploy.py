@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 
 from system.cluster.cluster import (
-    CHART,
     EVERYTHING,
     FLAVOURS,
     OVERLAYS,
+    VALUED,
     Manifest,
     Programs,
     RefusedError,
     documents,
     one,
     pod_of,
-    value_flags,
 )
 
 CHANGES = {
@@ -52,23 +51,14 @@ def test_overlays_are_admitted(cluster: Programs, namespace: str, overlay: str) 
     cluster.apply(namespace, [pod_of(manifests)])
 
 
-@pytest.mark.parametrize(
-    "files", [*FLAVOURS.values(), (EVERYTHING,)], ids=[*FLAVOURS, "everything"]
-)
+@pytest.mark.parametrize("files", VALUED.values(), ids=VALUED)
 def test_chart_is_installed(cluster: Programs, namespace: str, files: tuple[Path, ...]) -> None:
     """Helm installs the chart, all its objects exist, and its pod is admitted."""
-    cluster.run(
-        "helm", "install", "watcher", CHART, f"--namespace={namespace}", *value_flags(files)
-    )
-    stored = documents(
-        cluster.run("helm", "get", "manifest", "watcher", f"--namespace={namespace}")
-    )
-    cluster.run(
-        "kubectl",
-        "get",
-        f"--namespace={namespace}",
-        *(f"{found['kind']}/{found['metadata']['name']}" for found in stored),
-    )
+    here = f"--namespace={namespace}"
+    cluster.install(namespace, files)
+    stored = documents(cluster.run("helm", "get", "manifest", "watcher", here))
+    names = [f"{found['kind']}/{found['metadata']['name']}" for found in stored]
+    cluster.run("kubectl", "get", here, *names)
     cluster.apply(namespace, [pod_of(stored)])
 
 
@@ -77,57 +67,33 @@ def test_upgrades_are_accepted(cluster: Programs, namespace: str) -> None:
     # Any difference between two of them is one between the first and one of them.
     for change in CHANGES.values():
         for files, sets in (CHANGES["volume"], change):
-            cluster.run(
-                "helm",
-                "upgrade",
-                "--install",
-                "watcher",
-                CHART,
-                f"--namespace={namespace}",
-                *value_flags(files, sets),
-            )
+            cluster.install(namespace, files, sets)
 
 
 def test_state_outlives_its_release(cluster: Programs, namespace: str) -> None:
     """The state's claim outlives the release, and the next release uses it."""
-    flags = [f"--namespace={namespace}", *value_flags(FLAVOURS["volume"])]
-    cluster.run("helm", "install", "watcher", CHART, *flags)
-    cluster.run("helm", "uninstall", "watcher", f"--namespace={namespace}")
-    assert "watcher-state" in cluster.run(
-        "kubectl", "get", "pvc", "--output=name", f"--namespace={namespace}"
-    )
-    cluster.run("helm", "install", "watcher", CHART, *flags)
+    here = f"--namespace={namespace}"
+    cluster.install(namespace, FLAVOURS["volume"])
+    cluster.run("helm", "uninstall", "watcher", here)
+    assert "watcher-state" in cluster.run("kubectl", "get", "pvc", "--output=name", here)
+    cluster.install(namespace, FLAVOURS["volume"])
 
 
 def test_grown_state_is_accepted(cluster: Programs, namespace: str) -> None:
     """A bound claim grows with ``persistence.size`` where its class allows it."""
     name = f"class-{namespace}"
-    cluster.apply(
-        "default",
-        [
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "metadata": {"name": name},
-                "provisioner": "example.com/none",
-                "allowVolumeExpansion": True,
-            }
-        ],
-    )
+    growing = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+    }
+    growing |= {"provisioner": "example.com/none", "allowVolumeExpansion": True}
+    cluster.apply("default", [growing])
     sets = (f"persistence.storageClassName={name}",)
-    install = ("upgrade", "--install", "watcher", CHART, f"--namespace={namespace}")
-    cluster.run("helm", *install, *value_flags(FLAVOURS["volume"], sets))
-    bound = '{"status": {"phase": "Bound"}}'
-    cluster.run(
-        "kubectl",
-        "patch",
-        "pvc/watcher-state",
-        f"--namespace={namespace}",
-        "--subresource=status",
-        "--type=merge",
-        f"--patch={bound}",
-    )
-    cluster.run("helm", *install, *value_flags(FLAVOURS["volume"], (*sets, "persistence.size=2Gi")))
+    cluster.install(namespace, FLAVOURS["volume"], sets)
+    bound = ('--patch={"status": {"phase": "Bound"}}', "--subresource=status", "--type=merge")
+    cluster.run("kubectl", "patch", "pvc/watcher-state", f"--namespace={namespace}", *bound)
+    cluster.install(namespace, FLAVOURS["volume"], (*sets, "persistence.size=2Gi"))
 
 
 def test_unrestricted_pod_is_refused(cluster: Programs, namespace: str) -> None:

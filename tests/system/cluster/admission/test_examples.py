@@ -13,12 +13,8 @@ def test_examples_are_admitted(cluster: Programs, namespace: str, example: Path)
     cluster.apply(namespace, manifests)
     for manifest in manifests:
         group, _, version = manifest["apiVersion"].rpartition("/")
-        cluster.run(
-            "kubectl",
-            "get",
-            f"{manifest['kind']}.{version}.{group}/{manifest['metadata']['name']}",
-            f"--namespace={namespace}",
-        )
+        there = f"{manifest['kind']}.{version}.{group}/{manifest['metadata']['name']}"
+        cluster.run("kubectl", "get", there, f"--namespace={namespace}")
 
 
 def test_kind_of_a_later_version_is_refused(cluster: Programs, namespace: str) -> None:
