@@ -82,7 +82,7 @@ def test_state_outlives_its_release(cluster: Programs, namespace: str) -> None:
 def test_grown_state_is_accepted(cluster: Programs, namespace: str) -> None:
     """A bound claim grows with ``persistence.size`` where its class allows it."""
     name = f"class-{namespace}"
-    growing = {
+    growing: Manifest = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": name},
