@@ -44,15 +44,17 @@ class Page:
     def __init__(self, url: str) -> None:
         self.troubles: list[str] = []
         self._loop = asyncio.new_event_loop()
-        self._session = self._loop.run_until_complete(self._connect())
-        self._socket = self._loop.run_until_complete(self._session.ws_connect(url, max_msg_size=0))
+        self._session, self._socket = self._loop.run_until_complete(self._connect(url))
         self._number = 0
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     @staticmethod
-    async def _connect() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession()
+    async def _connect(
+        url: str,
+    ) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
+        session = aiohttp.ClientSession()
+        return session, await session.ws_connect(url, max_msg_size=0)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """Call a method of the protocol; return its result."""
@@ -103,38 +105,28 @@ class Page:
         """Return the visible text of an element; empty if there is no element."""
         return str(self.evaluate(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
+    def wait_text(self, selector: str, text: str) -> None:
+        """Wait until the visible text of an element has a part."""
+        wait_until(lambda: text in self.text(selector), f"{text!r} is in {selector}")
+
     def click(self, selector: str) -> None:
         """Click an element as a mouse does."""
-        self.press(selector)
-        self.let_go(selector)
+        self.mouse("mousePressed", selector)
+        self.mouse("mouseReleased", selector)
 
-    def press(self, selector: str) -> None:
-        """Press the mouse button on an element."""
-        self._mouse("mousePressed", selector)
-
-    def let_go(self, selector: str) -> None:
-        """Release the mouse button on an element."""
-        self._mouse("mouseReleased", selector)
-
-    def _mouse(self, kind: str, selector: str) -> None:
-        box = self.evaluate(
+    def mouse(self, kind: str, selector: str) -> None:
+        """Do something with the mouse button on an element."""
+        x, y = self.evaluate(
             f"(() => {{ const e = document.querySelector({selector!r}); "
             "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); "
             "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
-        self.call(
-            "Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1
-        )
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def resize(self, width: int, height: int) -> None:
         """Resize the window, in CSS pixels."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **screen)
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the whole page."""

@@ -1,12 +1,13 @@
 """The status page in a real browser: its text, its refresh, its safety and its release button."""
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.client import Client, wait_until
+from support.config import config
+from support.fixtures import Connect, StartServer
 from support.s3.simulated import run_store
 from support.server import ServerProcess
 from system.browser.chromium import Page
@@ -18,13 +19,13 @@ KEYS = [f"in/{number:04}" for number in range(300)]
 
 
 @pytest.fixture(scope="module")
-def server(
-    start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory
-) -> ServerProcess:
-    """Start a server with tokens."""
-    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
-    tokens.write_text(f"team:{TOKEN}\nother:0ther\n")
-    return start_server("--token-file", str(tokens))
+def server(start_server: StartServer) -> ServerProcess:
+    return start_server(tokens=f"team:{TOKEN} other:0ther")
+
+
+@pytest.fixture
+def client(server: ServerProcess, connect: Connect) -> Client:
+    return connect(server, token=TOKEN)
 
 
 @pytest.fixture
@@ -45,13 +46,13 @@ def test_the_page_refreshes_itself(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
     """A change appears without a reload; the switch stops that, and all requests."""
-    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    stream = client.watch(name, config(root))
     signed_in.open(server.http)
     assert signed_in.text("#health") == "ready"
     assert name in signed_in.text("#watches")
     signed_in.evaluate("window.isSame = true")
     (root / "first").touch()
-    wait_until(lambda: "first" in signed_in.text("#recent"), "the change is shown")
+    signed_in.wait_text("#recent", "first")
     signed_in.click("#live")
     signed_in.evaluate(
         "window.requests = 0; const send = window.fetch; "
@@ -64,7 +65,7 @@ def test_the_page_refreshes_itself(
     assert signed_in.evaluate("window.requests") == 0
     assert "second" not in signed_in.text("#recent")
     signed_in.click("#live")
-    wait_until(lambda: "second" in signed_in.text("#recent"), "the page moves again")
+    signed_in.wait_text("#recent", "second")
     assert signed_in.evaluate("window.isSame && window.requests") >= 1
 
 
@@ -73,13 +74,7 @@ def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
     signed_in.open(server.http)
     server.signal(signal.SIGSTOP)
     try:
-        wait_until(
-            lambda: (
-                signed_in.text("#stale")
-                == "The server does not answer. The page shows the last answer."
-            ),
-            "the page says so",
-        )
+        signed_in.wait_text("#stale", "The server does not answer. The page shows the last answer.")
         shown = signed_in.text("#at")
     finally:
         server.signal(signal.SIGCONT)
@@ -89,9 +84,7 @@ def test_a_server_that_hangs(server: ServerProcess, signed_in: Page) -> None:
     )
 
 
-def test_a_token_that_is_taken_back(
-    start_server: Callable[..., ServerProcess], page: Page, tmp_path: Path
-) -> None:
+def test_a_token_that_is_taken_back(start_server: StartServer, page: Page, tmp_path: Path) -> None:
     """The page reports it, the browser does not ask for another, and a valid token resumes it."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"team:{TOKEN}\n")
@@ -99,9 +92,7 @@ def test_a_token_that_is_taken_back(
     # From here the browser knows the token as it does when its user has typed it.
     page.open(server.http.replace("://", f"://anyone:{TOKEN}@"))
     tokens.write_text("team:an0ther\n")
-    wait_until(
-        lambda: page.text("#stale").startswith("The token is no longer valid: "), "the page says so"
-    )
+    page.wait_text("#stale", "The token is no longer valid: ")
     tokens.write_text(f"team:{TOKEN}\n")
     wait_until(lambda: page.evaluate("stale.hidden"), "the page moves again")
     assert {trouble.rpartition(" ")[0] for trouble in page.troubles} == {REFUSED}
@@ -125,10 +116,7 @@ def test_answers_that_are_not_the_page(
     signed_in.evaluate(
         f"window.send = window.fetch; window.fetch = async () => new Response({answer});"
     )
-    wait_until(
-        lambda: signed_in.text("#stale") == f"{text} The page shows the last answer.",
-        "the page says so",
-    )
+    signed_in.wait_text("#stale", f"{text} The page shows the last answer.")
     signed_in.evaluate("window.fetch = window.send")
     wait_until(lambda: signed_in.evaluate("stale.hidden"), "the page moves again")
 
@@ -137,7 +125,7 @@ def test_selected_text_is_not_replaced(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
     """The part of the selection is paused, and the page says so; other parts are refreshed."""
-    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    stream = client.watch(name, config(root))
     (root / "read").touch()
     stream.wait_count(1)
     signed_in.open(server.http)
@@ -149,7 +137,7 @@ def test_selected_text_is_not_replaced(
     assert signed_in.evaluate("getSelection().toString()") == "read"
     assert "unread" not in signed_in.text("#recent")
     signed_in.evaluate("getSelection().removeAllRanges()")
-    wait_until(lambda: "unread" in signed_in.text("#recent"), "the part moves again")
+    signed_in.wait_text("#recent", "unread")
     assert signed_in.evaluate("selected.hidden")
 
 
@@ -157,16 +145,16 @@ def test_a_focused_part_is_refreshed(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
     """In a narrow window a part can be scrolled, so it can have the focus; it keeps it."""
-    client.watch(name, {"directory": str(root)}, token=TOKEN)
+    client.watch(name, config(root))
     (root / f"{'x' * 200}").touch()
     signed_in.resize(400, 800)
     signed_in.open(server.http)
-    wait_until(lambda: "xxx" in signed_in.text("#recent"), "the part is wide")
+    signed_in.wait_text("#recent", "xxx")
     signed_in.evaluate(
         "const part = document.getElementById('recent'); part.focus(); part.scrollLeft = 50"
     )
     (root / "narrow").touch()
-    wait_until(lambda: "narrow" in signed_in.text("#recent"), "the change is shown")
+    signed_in.wait_text("#recent", "narrow")
     assert signed_in.evaluate("[document.activeElement.id, document.activeElement.scrollLeft]") == [
         "recent",
         50,
@@ -177,14 +165,11 @@ def test_strange_names_are_text(
     server: ServerProcess, client: Client, signed_in: Page, root: Path
 ) -> None:
     """Markup and direction overrides in names are text, and nothing of them runs."""
-    client.watch(HOSTILE, {"directory": str(root)}, token=TOKEN)
+    client.watch(HOSTILE, config(root))
     (root / HOSTILE).touch()
     signed_in.open(server.http)
     for part in ("#watches", "#recent"):
-        wait_until(
-            lambda: "<img src=x onerror=alert(1)>\\u202egnp.exe" in signed_in.text(part),  # noqa: B023 - called here
-            f"the name is in {part}",
-        )
+        signed_in.wait_text(part, "<img src=x onerror=alert(1)>\\u202egnp.exe")
     assert signed_in.evaluate("document.querySelectorAll('img').length") == 0
 
 
@@ -192,7 +177,7 @@ def test_without_scripts(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
 ) -> None:
     """The page is complete, and refreshes by its meta element."""
-    stream = client.watch(name, {"directory": str(root)}, token=TOKEN)
+    stream = client.watch(name, config(root))
     (root / "here").touch()
     stream.wait_count(1)
     signed_in.call("Emulation.setScriptExecutionDisabled", value=True)
@@ -207,30 +192,18 @@ def test_a_hold_is_released(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str, pictures: Path
 ) -> None:
     """The button works while the page refreshes, long before the next scan; pictures are kept."""
-    client.watch("backup", {"directory": str(root)}, token=TOKEN)
+    client.watch("backup", config(root))
     with run_store() as store:
         store.put_many(*KEYS)
-        config = {
-            "s3": {
-                "bucket": store.bucket,
-                "prefix": "in/",
-                "endpoint_url": store.endpoint_url,
-                "poll_interval": "1h",
-            }
-        }
-        client.watch(name, config, token=TOKEN).cancel()
+        asked = config(store, prefix="in/", poll_interval="1h")
+        client.watch(name, asked).cancel()
         store.delete(*KEYS[100:])
         # A new configuration of the same place starts with a scan; the next one is in an hour.
-        stream = client.watch(name, config | {"metadata": {"run": "2"}}, token=TOKEN)
+        stream = client.watch(name, asked | {"metadata": {"run": "2"}})
         (root / "report.csv").write_text("1,2,3")
         signed_in.open(server.http)
-        wait_until(
-            lambda: (
-                "Release 200 deletions" in signed_in.text("#watches")
-                and "report.csv" in signed_in.text("#recent")
-            ),
-            "all is shown",
-        )
+        signed_in.wait_text("#watches", "Release 200 deletions")
+        signed_in.wait_text("#recent", "report.csv")
         for scheme in ("light", "dark"):
             signed_in.call(
                 "Emulation.setEmulatedMedia",
@@ -244,11 +217,9 @@ def test_a_hold_is_released(
                 "(({x, width}) => [x, width])"
                 f"(document.querySelector({selector!r}).getBoundingClientRect())"
             )
-            assert (left >= 0, width >= least, left + width <= 400 or selector == ".path") == (
-                True,
-                True,
-                True,
-            )
+            assert left >= 0
+            assert width >= least
+            assert left + width <= 400 or selector == ".path"
 
         signed_in.open(f"{server.http}/?q=s3%3A%2F%2F")
         signed_in.evaluate(
@@ -258,9 +229,9 @@ def test_a_hold_is_released(
             lambda: not signed_in.evaluate("document.contains(window.former)"), "the part has moved"
         )
         assert signed_in.evaluate("document.activeElement.innerText") == "Release 200 deletions"
-        signed_in.press("#watches button")
+        signed_in.mouse("mousePressed", "#watches button")
         wait_refreshed(signed_in)
-        signed_in.let_go("#watches button")
+        signed_in.mouse("mouseReleased", "#watches button")
         stream.wait_count(200)
         wait_until(lambda: "Release" not in signed_in.text("#watches"), "nothing is held")
         assert signed_in.evaluate("document.querySelector('input[name=q]').value") == "s3://"

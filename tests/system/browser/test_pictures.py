@@ -1,7 +1,5 @@
 """The pictures of the README, from the running program; ``make pictures`` keeps them."""
 
-from __future__ import annotations
-
 import io
 import shutil
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from support.client import Client, wait_until
+from support.client import Client
 from support.server import ServerProcess
 from support.terminal import Terminal
 from system.browser.chromium import Page
@@ -51,11 +49,9 @@ def test_status_page(
     (data / "archive").rename(data / "elsewhere")
     page.resize(1200, 640)
     page.open(server.http)
-    wait_until(lambda: "2026-11-03.csv" in page.text("#recent"), "the changes are shown")
-    wait_until(
-        lambda: "120" in page.text("#watches") and "unavailable" in page.text("#watches"),
-        "the hold and the missing place are shown",
-    )
+    page.wait_text("#recent", "2026-11-03.csv")
+    page.wait_text("#watches", "120")
+    page.wait_text("#watches", "unavailable")
     page.screenshot(pictures / "status-page.png")
 
 
