@@ -20,15 +20,7 @@ class Pair(NamedTuple):
 
 
 class Authority:
-    """A certificate authority.
-
-    Args:
-        directory: Gets its files.
-        name: Its common name.
-
-    Attributes:
-        certificate: PEM file of its certificate.
-    """
+    """A certificate authority, whose PEM file is ``certificate``."""
 
     def __init__(self, directory: Path, name: str = "authority") -> None:
         self._directory = directory
@@ -42,12 +34,7 @@ class Authority:
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
     def issue(self, name: str, *, days: int = 1) -> Pair:
-        """Make a key and sign its certificate.
-
-        Args:
-            name: Common name, and name of the files.
-            days: Days until it expires; negative for one that has expired.
-        """
+        """Make a key and sign its certificate; with negative days it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
         signed = (

@@ -35,11 +35,7 @@ class Ending(NamedTuple):
 
 
 class Contract:
-    """The method and the messages of a proto file.
-
-    Args:
-        directory: Gets the compiled file.
-    """
+    """The method and the messages of a proto file, which is compiled into a directory."""
 
     def __init__(self, directory: Path) -> None:
         compiled = directory / "generic.pb"
@@ -207,15 +203,10 @@ class Stream:
 
 
 class Client:
-    """A connection to one server.
+    """A connection to one server, ``host:port`` or ``unix:/path``.
 
-    Args:
-        address: ``host:port`` or ``unix:/path``.
-        contract: The contract to speak.
-        credentials: Of TLS; None for a plain connection.
-        has_fixed_window: Whether flow control lets 64 KiB through to a stream that does not read,
-            or several megabytes, as on a fast connection.
-        token: Sent with streams that have none of their own; empty for none.
+    With a fixed window flow control lets 64 KiB through to a stream that does not read, and
+    otherwise several megabytes, as on a fast connection.
     """
 
     def __init__(
@@ -250,15 +241,7 @@ class Client:
         is_reading: bool = True,
         pause_s: float = 0.0,
     ) -> Stream:
-        """Start a stream.
-
-        Args:
-            name: Name of the event source.
-            config: Its configuration; a mapping is sent as JSON.
-            token: Bearer token; empty for the client's.
-            is_reading: See ``Stream``.
-            pause_s: See ``Stream``.
-        """
+        """Start a stream; see ``Stream``. An empty token is that of the client."""
         method: Any = self.channel.unary_stream(self._contract.path)
         request = self._contract.request(name, config)
         call = method(request, metadata=bearer(token or self.token))
@@ -294,11 +277,7 @@ class Client:
 def wait_until(
     is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S, *, pause_s: float = 0.02
 ) -> None:
-    """Poll a condition after each pause until it is met.
-
-    Raises:
-        AssertionError: The deadline has passed.
-    """
+    """Poll a condition after each pause until it is met."""
     end_s = time.monotonic() + deadline_s
     while not is_met():
         assert time.monotonic() < end_s, f"waited {deadline_s} s until {what}"

@@ -6,12 +6,7 @@ from watcher.clock import NS_PER_S, Clock
 
 
 class FakeClock(Clock):
-    """Starts at a fixed time; ``advance`` moves both its readings.
-
-    Attributes:
-        now_s: What ``monotonic`` returns.
-        now_ns: What ``wall_ns`` returns.
-    """
+    """A clock at a fixed time; ``advance`` moves both its readings."""
 
     def __init__(self, now_s: float = 1000.0, now_ns: int = 1_700_000_000 * NS_PER_S) -> None:
         self.now_s = now_s
@@ -30,11 +25,7 @@ class FakeClock(Clock):
 
 
 class DiskClock(FakeClock):
-    """A fake clock with the wall time of the disk, with which the times of files are compared.
-
-    Attributes:
-        ahead_s: Seconds by which the wall time is ahead of the disk's.
-    """
+    """A fake clock whose wall time is ahead of the disk's, with which times of files compare."""
 
     ahead_s = 0.0
 

@@ -19,12 +19,7 @@ class Endpoint(Protocol):
 
 
 def config(place: str | PathLike[str] | Endpoint, **keys: object) -> Event:
-    """Return a configuration with short waiting times.
-
-    Args:
-        place: A directory, or the server of a bucket.
-        keys: Keys of the place (``mode``, ``prefix``) and keys beside it (``include``) alike.
-    """
+    """Return a configuration with short waiting times; keys of and beside the place may mix."""
     top = {key: value for key, value in keys.items() if key in TOP_KEYS}
     where = {key: value for key, value in keys.items() if key not in TOP_KEYS}
     if isinstance(place, Endpoint):

@@ -66,13 +66,7 @@ SCANS = 2
 
 
 class Reopened:
-    """A former state that a server has opened, and the stream that is connected to it.
-
-    Args:
-        former: The state.
-        server: The only server that uses it, and that serves nothing else.
-        client: A client of the server.
-    """
+    """A former state that a server has opened, which serves nothing else, and its stream."""
 
     def __init__(self, former: FormerState, server: ServerProcess, client: Client) -> None:
         self.server = server
@@ -108,12 +102,7 @@ class Reopened:
 
 
 def restore(title: str, directory: Path) -> FormerState:
-    """Unpack an archive as it is.
-
-    Args:
-        title: Name of the archive.
-        directory: Gets ``state``, and the tree as ``tree`` or the image as ``volume.img``.
-    """
+    """Unpack an archive as it is: ``state``, and ``tree`` or ``volume.img``."""
     with tarfile.open(ARCHIVES / f"{title}.tar.xz") as archive:
         # Python 3.11.3 and older have no filters, 3.12 warns where none is set.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -159,13 +148,7 @@ def _with_config(former: FormerState, changes: dict[str, Any]) -> FormerState:
 
 
 def _move(state: Path, place: str, relocate: Callable[[sqlite3.Connection], None]) -> None:
-    """Give the only state file of a directory another place, and change more in it.
-
-    Args:
-        state: The state directory.
-        place: The canonical URI of the place.
-        relocate: Changes what depends on the place, in the same transaction.
-    """
+    """Give the only state file another place; ``relocate`` changes more in its transaction."""
     (former,) = state.glob("*.db")
     was_killed = former.with_name(f"{former.name}-wal").exists()
     with closing(sqlite3.connect(former)) as db:

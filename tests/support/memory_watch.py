@@ -86,13 +86,7 @@ class Place(MemoryFiles):
 
 
 class Scene:
-    """One watch, not started: its thread never runs, and a test calls the runner.
-
-    Args:
-        directory: Where the state file is.
-        place: What is watched.
-        spec: Further fields of the spec.
-    """
+    """One watch, not started: its thread never runs, and a test calls the runner."""
 
     def __init__(self, directory: Path, place: Place, **spec: Any) -> None:  # noqa: ANN401 - any field
         self.clock = FakeClock()

@@ -37,13 +37,7 @@ GRPC = "application/grpc"
 
 
 def framed(message: bytes, *, length: int | None = None, is_compressed: bool = False) -> bytes:
-    """Return a message with its prefix.
-
-    Args:
-        message: The message.
-        length: Length in the prefix; None for the true one.
-        is_compressed: Compression flag in the prefix.
-    """
+    """Return a message with its prefix, whose length and compression flag may be wrong."""
     return (
         bytes([is_compressed])
         + (len(message) if length is None else length).to_bytes(4, "big")
@@ -52,14 +46,7 @@ def framed(message: bytes, *, length: int | None = None, is_compressed: bool = F
 
 
 class RawStream:
-    """What was received on one HTTP/2 stream.
-
-    Attributes:
-        number: Its identifier.
-        headers: Headers and trailers of the answer.
-        data: Body of the answer.
-        is_over: Whether the server has ended or reset it, or the connection is gone.
-    """
+    """The headers, trailers and body that were received on one HTTP/2 stream."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -92,16 +79,7 @@ class RawStream:
 class RawClient:
     """One connection; its thread answers the server's pings. Use it as a context manager.
 
-    Args:
-        address: ``host:port``.
-        contract: The contract to speak.
-        is_acknowledging: Whether to send window updates for received data; without, the server may
-            send no more than the initial window.
-        window_bytes: Initial window of a stream; None for 64 KiB.
-
-    Attributes:
-        is_closed: Whether the server has closed the connection.
-        pongs: Number of pings that it has answered.
+    Without acknowledging, it sends no window updates for received data.
     """
 
     def __init__(
@@ -155,15 +133,7 @@ class RawClient:
         metadata: Mapping[str, str] = MappingProxyType({}),
         is_whole: bool = True,
     ) -> RawStream:
-        """Send one request, and return the stream of its answer.
-
-        Args:
-            body: Less than 64 KiB.
-            path: Path of the method; empty for the contract's.
-            content_type: Content type of the body.
-            metadata: Metadata of the call.
-            is_whole: Whether to end the stream after the body.
-        """
+        """Send one request of less than 64 KiB, by default to the contract's method."""
         with self._news:
             stream = self._post(
                 body, path or self._contract.path, content_type, metadata, is_whole=is_whole

@@ -12,15 +12,7 @@ BUFFER_BYTES = 65_536
 
 
 class Relay:
-    """Forwards TCP connections from a port of its own; use it as a context manager.
-
-    Args:
-        target: URL of the server.
-
-    Attributes:
-        url: URL of the relay.
-        address: Address of the relay, ``host:port``.
-    """
+    """Forwards TCP connections to a URL from a port of its own; use it as a context manager."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)

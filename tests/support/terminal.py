@@ -16,9 +16,7 @@ BUFFER_BYTES = 65_536
 class Terminal:
     """A running program, which is stopped at the end; use it as a context manager.
 
-    Args:
-        directory: The program's home and working directory.
-        arguments: Verb and flags.
+    The directory is its home and its working directory.
     """
 
     def __init__(self, directory: Path, *arguments: object) -> None:

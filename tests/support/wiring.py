@@ -31,11 +31,7 @@ class FallibleOutbox(Outbox):
     commits_left: int | None = None
 
     def commit(self, found: ChangeSet) -> None:
-        """Commit, unless power fails.
-
-        Raises:
-            PowerFailure: Nothing was written.
-        """
+        """Commit, unless power fails."""
         if self.commits_left is not None:
             if self.commits_left == 0:
                 raise PowerFailure
@@ -44,11 +40,7 @@ class FallibleOutbox(Outbox):
 
 
 def find(authorized: AuthorizedSpec) -> None:
-    """Open the directory that a principal may watch, if it is one and exists.
-
-    Raises:
-        DeniedError: It is not where it may be.
-    """
+    """Open the directory that a principal may watch, if it is one and exists."""
     where = authorized.spec.where
     if isinstance(where, DirectorySpec):
         with suppress(NotFoundError):

@@ -181,16 +181,7 @@ def edited(old: str, new: str) -> Edit:
 
 
 class Failing:
-    """A hook that lets some requests fail.
-
-    Args:
-        effect: What happens to their answers.
-        is_meant: Which requests; all of them by default.
-        most: At most this many.
-
-    Attributes:
-        hits: The requests that failed, in order.
-    """
+    """A hook that lets at most ``most`` of the requests that are meant fail; they are ``hits``."""
 
     def __init__(
         self, effect: Effect, is_meant: IsMeant = lambda _: True, *, most: int = EVERY

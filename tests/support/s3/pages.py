@@ -36,10 +36,7 @@ class RefusedError(Exception):
 class Position(NamedTuple):
     """Where a page begins, which is what a token encodes.
 
-    Attributes:
-        seed: Seed of the random order.
-        last: Last key of the page before; empty at the start.
-        rolled: Last common prefix of the page before, or empty.
+    ``last`` and ``rolled`` are the last key and common prefix of the page before.
     """
 
     seed: int
@@ -60,11 +57,7 @@ class Question:
 
     @classmethod
     def parse(cls, query: str) -> Self:
-        """Read the query of a request.
-
-        Raises:
-            RefusedError: S3 would not accept a value.
-        """
+        """Read the query of a request."""
         asked = dict(parse_qsl(query, keep_blank_values=True))
         text = asked.get("max-keys", str(MAX_KEYS))
         if not text.isascii() or not text.isdigit():
@@ -81,15 +74,7 @@ class Question:
 
 @dataclass(slots=True)
 class Page:
-    """One page of a listing.
-
-    Attributes:
-        first: Position at which it begins.
-        rows: XML of its objects.
-        count: Number of its objects.
-        rolled: Its common prefixes.
-        next: Position of the next page; None on the last.
-    """
+    """One page of a listing: the XML of its objects, and where the next begins, if there is one."""
 
     first: Position
     rows: str = ""
@@ -99,11 +84,7 @@ class Page:
 
 
 def list_page(keyspace: Keyspace, question: Question, start_after: StartAfter) -> Page:
-    """Return the page that a question asks for.
-
-    Raises:
-        RefusedError: The token is not of this store, or StartAfter is rejected.
-    """
+    """Return the page that a question asks for."""
     if question.token:
         first = _read_token(question.token)
     elif question.start_after and start_after is StartAfter.REJECTED:

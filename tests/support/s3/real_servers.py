@@ -132,9 +132,7 @@ def run_seaweedfs(
 ) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
     """Run SeaweedFS, which orders keys as a tree and refuses wrong credentials.
 
-    Args:
-        directory: Holds its log and its data, perhaps of an earlier run.
-        ports: Ports in the order of ``SEAWEEDFS_PORTS``; free ones if none are given.
+    Its ports are free ones, or those given in the order of ``SEAWEEDFS_PORTS``; its data stays.
     """
     numbers = dict(zip(SEAWEEDFS_PORTS, ports or free_ports(len(SEAWEEDFS_PORTS)), strict=True))
     server = S3Server("seaweedfs", f"http://127.0.0.1:{numbers['s3.port']}")

@@ -29,13 +29,7 @@ SOME = KEYS[-40:-5]
 
 
 class Watched:
-    """A bucket that is watched listing by listing, and what is reported of it.
-
-    Args:
-        store: The bucket.
-        source: Reads it; open.
-        state: Has the index.
-    """
+    """A bucket that is watched listing by listing, and what is reported of it."""
 
     def __init__(self, store: Store, source: BucketSource, state: WatchStore) -> None:
         self._store = store

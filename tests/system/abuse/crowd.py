@@ -24,10 +24,9 @@ def greeting() -> bytes:
 def call_at_once(
     member: socket.socket, path: str, body: bytes, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Send preface and request without waiting for, or acknowledging, the server's settings.
+    """Send preface and request without acknowledging the server's settings.
 
-    Returns:
-        Headers and trailers of the answer.
+    Return headers and trailers of the answer.
     """
     connection = H2Connection(H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()

@@ -20,10 +20,6 @@ class ApiServer:
 
     It admits, defaults, validates and stores as a cluster does. Without controllers, scheduler and
     nodes no workload gets pods, and no namespace a default service account.
-
-    Args:
-        programs: Directory of kube-apiserver, etcd and kubectl, see ``.ci/kubernetes``.
-        directory: An empty directory, which gets keys, logs and data.
     """
 
     def __init__(self, programs: Path, directory: Path) -> None:

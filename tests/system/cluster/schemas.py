@@ -16,11 +16,7 @@ Schema = dict[str, Any]
 
 
 class Schemas:
-    """The schemas of all kinds, without additional properties.
-
-    Args:
-        directory: The directory that ``.ci/kubernetes`` has made.
-    """
+    """The schemas of all kinds, without additional properties."""
 
     def __init__(self, directory: Path) -> None:
         self._by_kind: dict[tuple[str, str], Schema] = {}
@@ -44,11 +40,7 @@ class Schemas:
                 self._by_kind[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
 
     def problems(self, manifest: Manifest) -> list[str]:
-        """Return the problems of a manifest, each with its path; may be empty.
-
-        Raises:
-            KeyError: There is no schema of its kind.
-        """
+        """Return the problems of a manifest, each with its path; may be empty."""
         validator = Draft202012Validator(self._by_kind[manifest["apiVersion"], manifest["kind"]])
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
 

@@ -40,12 +40,7 @@ class Truncate:
 
 @dataclass(slots=True)
 class File:
-    """A file.
-
-    Attributes:
-        durable: Content at the last sync.
-        pending: Actions since then.
-    """
+    """A file: its content at the last sync, and the actions since then."""
 
     durable: bytearray = field(default_factory=bytearray)
     pending: list[Write | Truncate] = field(default_factory=list)

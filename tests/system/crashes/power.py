@@ -33,12 +33,7 @@ def check_power_losses(
 ) -> ServerProcess:
     """Run a server while files change, and check its state after power failures.
 
-    Args:
-        start_server: The fixture.
-        connect: The fixture.
-        directory: Gets log, state, the watched directory, and the states after power failures.
-        name: Name of the event source.
-        shared_memory: Whether the state has a write-ahead log.
+    With shared memory the state has a write-ahead log.
     """
     root, trace = directory / "changing", directory / "trace"
     make_directories(root)

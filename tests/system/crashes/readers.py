@@ -68,11 +68,7 @@ class Readers:
         return max((sequence(call[-1:])[0] for call in self._calls() if call), default=0)
 
     def events(self) -> list[Event]:
-        """Return the received events, each once, in order.
-
-        Raises:
-            AssertionError: See ``merged``; or a call began with a confirmed event.
-        """
+        """Return the received events, each once, in order; a confirmed one begins no later call."""
         calls = self._calls()
         for number, call in enumerate(calls):
             floor = max((seq for first, seq in self._floors if number >= first), default=0)

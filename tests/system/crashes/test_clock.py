@@ -22,14 +22,7 @@ FILES = 10
 
 
 class TurnedClock:
-    """The wall clock of servers that are started with its environment.
-
-    Args:
-        directory: Gets the file with its offset.
-
-    Attributes:
-        environment: Variables of the servers' processes.
-    """
+    """The wall clock of servers that are started with its environment."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "clock"

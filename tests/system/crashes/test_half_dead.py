@@ -3,9 +3,7 @@
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,11 +25,6 @@ GONE = ("stopped", "frozen", "vanished", "blocked")
 
 MUCH = 500
 """Events that, with their padding, flow control does not let through."""
-
-BEGINNINGS = (b"", b"PRI * HT")
-"""Beginnings of connections on which nothing more is sent."""
-
-BUFFER_BYTES = 65_536
 
 
 @pytest.fixture
@@ -64,24 +57,10 @@ def program(server: ServerProcess, places: dict[str, Path], tmp_path: Path) -> I
         yield program
 
 
-@pytest.fixture
-def silent(server: ServerProcess) -> Iterator[list[socket.socket]]:
-    """Open connections that never make a call."""
-    host, _, port = server.address.rpartition(":")
-    with ExitStack() as stack:
-        sockets = []
-        for beginning in BEGINNINGS:
-            one = stack.enter_context(socket.create_connection((host, int(port)), NOTICED_S))
-            one.sendall(beginning)
-            sockets.append(one)
-        yield sockets
-
-
 def test_half_dead_clients_are_noticed(
     server: ServerProcess,
     connect: Connect,
     program: Program,
-    silent: list[socket.socket],
     places: dict[str, Path],
 ) -> None:
     """After twenty seconds without an answer their streams end, and nothing more is confirmed."""
@@ -103,9 +82,6 @@ def test_half_dead_clients_are_noticed(
         for place in places.values():
             (place / "after").touch()
         streams["living"].wait_path("after")
-        for one in silent:
-            while one.recv(BUFFER_BYTES):
-                pass
         server.wait_streams(1, NOTICED_S)
         assert streams["living"].is_open
     for label in GONE:

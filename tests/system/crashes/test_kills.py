@@ -37,15 +37,7 @@ WINDOW = "4s"
 
 
 class Crashes:
-    """A server and its clients, which are killed.
-
-    Args:
-        directory: Gets the server's log and state.
-        root: The directory that may be watched.
-        readers: The clients.
-        chance: Decides what happens.
-        start: Starts a server.
-    """
+    """A server and its clients, which are killed as chance decides."""
 
     def __init__(
         self, directory: Path, root: Path, readers: Readers, chance: Random, start: StartServer

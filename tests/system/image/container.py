@@ -50,12 +50,7 @@ WARNINGS = {"PYTHONWARNINGS": "error"}
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A built image.
-
-    Attributes:
-        root: Mount point of its file system.
-        config: Its configuration, as ``docker inspect`` shows it.
-    """
+    """The mount point of a built image, and its configuration as ``docker inspect`` shows it."""
 
     root: Path
     config: dict[str, Any]
@@ -76,13 +71,7 @@ class Mount(NamedTuple):
 class Container(subprocess.Popen[bytes]):
     """A run of an image on the machine's network; the process is runc, which ends as it does.
 
-    Args:
-        image: The image.
-        directory: Gets the bundle and the state of runc.
-        output: Gets the output of the program.
-        arguments: Arguments of the entry point; None for those of the image.
-        environment: Added to the variables of the image.
-        mounts: All that the program sees of the machine.
+    Its arguments are those of the image unless given. It sees nothing of the machine but mounts.
     """
 
     def __init__(

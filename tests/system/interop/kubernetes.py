@@ -20,12 +20,7 @@ class Posted(NamedTuple):
 
 
 class Recorder:
-    """An HTTP server that records requests; use it as a context manager.
-
-    Attributes:
-        posted: All requests, also refused ones.
-        url: Its URL, without a slash at the end.
-    """
+    """An HTTP server that records all requests; use it as a context manager."""
 
     def __init__(self) -> None:
         self.posted: list[Posted] = []
@@ -57,11 +52,7 @@ class Recorder:
 
 
 class KubernetesApi(Recorder):
-    """Creates objects, and refuses a name that is taken.
-
-    Attributes:
-        objects: The created objects, in order.
-    """
+    """Creates objects, and refuses a name that is taken."""
 
     def __init__(self) -> None:
         super().__init__()

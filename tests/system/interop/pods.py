@@ -28,11 +28,8 @@ TOKEN, TOKENS = "s3cret", "orders:s3cret"
 class Pod(Program):
     """One running program.
 
-    Args:
-        name: Name of the program.
-        arguments: Its arguments; those that are existing files are mounted at the same path.
-        environment: All of its variables.
-        secrets: A directory of secrets, each a directory of keys; None for none.
+    Arguments that are existing files are mounted at the same path. ``secrets`` is a directory of
+    secrets, each a directory of keys.
     """
 
     def __init__(
@@ -56,14 +53,7 @@ class Pod(Program):
 
 
 class Listener(Pod):
-    """The client of one generic event source, and what it dispatches, without the event bus.
-
-    Args:
-        event_source: The EventSource.
-        event: Key below ``spec.generic``.
-        directory: Gets the object.
-        secrets: See ``Pod``.
-    """
+    """The client of one generic event source, and what it dispatches, without the event bus."""
 
     def __init__(
         self, event_source: Event, event: str, directory: Path, secrets: Path | None = None
@@ -96,13 +86,7 @@ def write_object(directory: Path, value: Event) -> str:
 
 
 def event_source(name: str, **events: Event) -> Event:
-    """Return an EventSource.
-
-    Args:
-        name: Its name.
-        events: The keys below ``spec.generic``, with ``url``, ``config`` (text, or a mapping) and
-            other fields.
-    """
+    """Return an EventSource of these events, whose ``config`` is text or a mapping."""
 
     def complete(event: Event) -> Event:
         config = event["config"]

@@ -14,9 +14,8 @@ from support.config import config
 from support.events import replay
 from support.files import BURST_NAME, burst, fill, read_files
 from support.fixtures import StartServer
-from support.s3.real_servers import S3Server
 from support.server import ServerProcess
-from system.interop.pods import TOKEN, TOKENS, Listener, auth, event_source, secret
+from system.interop.pods import TOKENS, Listener, auth, event_source, secret
 
 MANY = 20_000
 KIB = 1024
@@ -69,55 +68,12 @@ def test_a_directory(server: ServerProcess, listen: Listen, root: Path) -> None:
     assert {body["metadata"]["team"] for body in bodies} == {"data"}
 
 
-def test_a_bucket(server: ServerProcess, listen: Listen, s3_server: S3Server) -> None:
-    bucket = s3_server.make_bucket()
-    client = listen(server, config(s3_server, bucket=bucket, addressing_style="path"))
-    store = s3_server.client()
-    store.put_object(Bucket=bucket, Key="in/a b.csv", Body=b"1")
-    client.wait_path("in/a b.csv")
-    store.delete_object(Bucket=bucket, Key="in/a b.csv")
-    bodies = client.wait_path("in/a b.csv", "deleted")
-    store.close()
-    uri = f"s3://{bucket}/in/a%20b.csv"
-    found = [(body["type"], body["uri"]) for body in (bodies[0], bodies[-1])]
-    assert found == [("created", uri), ("deleted", uri)]
-
-
 def test_without_json_body(server: ServerProcess, listen: Listen, root: Path) -> None:
     """With ``jsonBody: false`` the body is the payload in base64."""
     client = listen(server, config(root), jsonBody=False)
     fill(root, "a.csv")
     [body] = client.wait_count(1)
     assert json.loads(base64.b64decode(body))["path"] == "a.csv"
-
-
-@pytest.mark.parametrize(
-    ("format_", "path"),
-    [("cloudevents", ("data", "path")), ("s3", ("Records", 0, "s3", "object", "key"))],
-)
-def test_formats(
-    server: ServerProcess,
-    listen: Listen,
-    moto_server: S3Server,
-    format_: str,
-    path: tuple[str | int, ...],
-) -> None:
-    """The other formats come below ``body`` as well."""
-    bucket = moto_server.make_bucket()
-    client = listen(server, config(moto_server, bucket=bucket, format=format_))
-    moto_server.put_many(bucket, ["a.csv"])
-    [found] = client.wait_count(1)
-    for key in path:
-        found = found[key]
-    assert found == "a.csv"
-
-
-def test_a_batch(server: ServerProcess, listen: Listen, root: Path) -> None:
-    client = listen(server, config(root, batch={"max_events": 3, "max_wait": "1m"}))
-    fill(root, "a", "b", "c")
-    [body] = client.wait_count(1)
-    assert body["count"] == 3
-    assert [event["path"] for event in body["events"]] == ["a", "b", "c"]
 
 
 def test_the_largest_payload(server: ServerProcess, listen: Listen, root: Path) -> None:
@@ -138,16 +94,6 @@ def test_twenty_thousand_at_once(server: ServerProcess, listen: Listen, root: Pa
     bodies = client.wait_count(MANY)
     assert [body["seq"] for body in bodies] == list(range(1, MANY + 1))
     assert {body["path"] for body in bodies} == {f"{BURST_NAME}/{one}" for one in range(MANY)}
-
-
-def test_a_token(
-    start_server: StartServer, listen: Listen, root: Path, name: str, tmp_path: Path
-) -> None:
-    """The token of ``authSecret``, with the line end of an editor, opens a stream of its name."""
-    server = start_server(tokens=TOKENS)
-    client = listen(server, config(root), secret(tmp_path, f"{TOKEN}\n"), **auth())
-    server.wait_watch(name, principal="orders")
-    assert "Unauthenticated" not in client.stderr
 
 
 @pytest.mark.parametrize("shown", ["wrong", None])
@@ -184,20 +130,6 @@ def test_insecure_false(server: ServerProcess, listen: Listen, root: Path) -> No
     """Without ``insecure: true`` the client never connects, and logs why."""
     client = listen(server, config(root), is_waiting=False, insecure=False)
     wait_until(lambda: "no transport security set" in client.stderr, "the client complains")
-
-
-def test_a_server_that_comes_late(
-    start_server: StartServer, listen: Listen, root: Path, name: str, tmp_path: Path
-) -> None:
-    """A client that was there before its server connects when there is one."""
-    first = start_server(directory=tmp_path)
-    first.stop()
-    client = listen(first, config(root), is_waiting=False)
-    wait_until(lambda: "connection refused" in client.stderr, "the client finds no server")
-    second = start_server("--listen", first.address, directory=tmp_path)
-    second.wait_watch(name, state="watching")
-    fill(root, "a.csv")
-    client.wait_path("a.csv")
 
 
 def confirm_hundred(server: ServerProcess, client: Listener, root: Path, name: str) -> int:
@@ -255,16 +187,6 @@ def test_two_clients(server: ServerProcess, listen: Listen, root: Path) -> None:
     burst(root, 100)
     first, second = (client.wait_count(100) for client in clients)
     assert first == second
-
-
-def test_acknowledgement(server: ServerProcess, listen: Listen, root: Path, name: str) -> None:
-    """With ``confirm: ack`` an event comes again until its id is acknowledged."""
-    client = listen(server, config(root, confirm="ack", ack_timeout="1s"))
-    fill(root, "a.csv")
-    bodies = client.wait_count(3)
-    assert len({body["id"] for body in bodies}) == 1
-    assert server.post("/ack", {"id": bodies[0]["id"]})[0] == 200
-    server.wait_watch(name, unconfirmed=0)
 
 
 def assert_complete(bodies: list[Any], root: Path) -> None:

@@ -28,14 +28,7 @@ SERVER = "watcher.argo-events.svc:8080"
 
 
 class Example:
-    """An EventSource and its Sensor, run on a bus.
-
-    Args:
-        name: Name of the directory in ``examples/``.
-        bus: The bus.
-        run: The fixture.
-        directory: Gets logs and objects.
-    """
+    """An EventSource and its Sensor, run on a bus."""
 
     def __init__(self, name: str, bus: Bus, run: Run, directory: Path) -> None:
         self.api: KubernetesApi = run(KubernetesApi())

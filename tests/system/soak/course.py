@@ -43,18 +43,8 @@ KILL_PAUSE_S = 0.5
 def run(directory: Path, contract: Contract, seconds: float, watches: int, seed: int) -> Report:
     """Soak a server, and return the findings.
 
-    Args:
-        directory: Gets the server, the stores, and the watched directories.
-        contract: The contract to speak.
-        seconds: Seconds of kills, in all rounds together; the whole takes longer.
-        watches: Number of watches.
-        seed: Decides what happens, though not when.
-
-    Raises:
-        AssertionError: The server has ended or logged a traceback, does not end its watches, or
-            does not confirm what was delivered.
-        RuntimeError: A store does not start.
-        OSError: A file or directory could not be changed.
+    The kills take some seconds in all rounds together, and the whole takes longer. The seed decides
+    what happens, though not when.
     """
     chance = Random(seed)
     with ExitStack() as stack:

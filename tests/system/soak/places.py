@@ -120,12 +120,7 @@ class Bucket:
 
 
 class RestartingStore:
-    """SeaweedFS that keeps its ports and its data; use it as a context manager.
-
-    Attributes:
-        server: The running server.
-        restarts: Number of restarts.
-    """
+    """SeaweedFS that keeps its ports and its data; use it as a context manager."""
 
     def __init__(self, directory: Path) -> None:
         self.restarts = 0
@@ -151,13 +146,9 @@ class RestartingStore:
 
 @contextmanager
 def operating(places: Sequence[Place], chance: Random, pause_s: float) -> Iterator[Counter[str]]:
-    """Change one of the places after each pause while the block runs.
+    """Change one of the places after each pause while the block runs; count operations by kind.
 
-    Yields:
-        The number of operations by kind; ``failed`` where a store did not answer.
-
-    Raises:
-        OSError: A file or directory could not be changed.
+    The kind is ``failed`` where a store did not answer.
     """
     operations: Counter[str] = Counter()
     is_over = threading.Event()

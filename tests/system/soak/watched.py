@@ -58,15 +58,9 @@ class ReconnectingClient:
 
 
 class Watched:
-    """A place that is watched by one client after the other.
+    """A place that is watched by one client after the other, through a relay to the server's URL.
 
-    Args:
-        target: URL of the server.
-        contract: The contract to speak.
-        name: Name of the event source.
-        place: The watched place.
-        config: Its configuration: one event a payload, and existing entries are reported.
-        tick_s: Most seconds between two connections.
+    A payload of its configuration has one event, and existing entries are reported.
     """
 
     def __init__(
@@ -113,19 +107,11 @@ class Watched:
         return [list(stream.payloads) for client in self._clients for stream in client.streams]
 
     def events(self) -> list[Event]:
-        """Return the received events, each once, in order.
-
-        Raises:
-            AssertionError: See ``merged``.
-        """
+        """Return the received events, each once, in order."""
         return merged(self.connections())
 
     def settle(self) -> None:
-        """Wait until the events make the place, and again after one more change, which comes last.
-
-        Raises:
-            AssertionError: They do not, or see ``events``.
-        """
+        """Wait until the events make the place, and again after a last change."""
         self._wait_complete()
         self.place.put(LAST)
         self._wait_complete()
