@@ -69,6 +69,9 @@ class DirectorySpec:
         poll_interval_s: Seconds between two scans when polling.
         rescan_interval_s: Seconds between two safety scans when notified.
         settle_s: Seconds without a write after which a file that is still open counts as complete.
+        quiet_s: Seconds without a touch after which a file is complete; what happens within them
+            is one change.
+        max_wait_s: Seconds after which a file that is never complete is reported as it is.
         follow_symlinks: A link to a file counts as the file; links to directories inside the root
             are followed.
     """
@@ -79,6 +82,8 @@ class DirectorySpec:
     poll_interval_s: float = 10.0
     rescan_interval_s: float = 900.0
     settle_s: float = 0.5
+    quiet_s: float = 0.0
+    max_wait_s: float = 3600.0
     follow_symlinks: bool = True
 
     @property

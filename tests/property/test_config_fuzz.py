@@ -46,6 +46,7 @@ KEYS = [
         "mode",
         "poll_interval",
         "settle",
+        "quiet",
         "bucket",
         "prefix",
         "endpoint_url",

@@ -118,7 +118,7 @@ class Reconciler:
                 links = self._index.links()
                 for start in range(0, len(links), BATCH_ENTRIES):
                     page = links[start : start + BATCH_ENTRIES]
-                    self._compare_inspection(self._source.inspect(page))
+                    self._compare_links(page)
 
     def scan(self, *, is_baseline: bool) -> ScanResult:
         """Read the whole place and compare it with the index.
@@ -160,6 +160,18 @@ class Reconciler:
         found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
         self._commit(found)
 
+    def _compare_links(self, paths: Sequence[bytes]) -> None:
+        """Compare entries whose changes notify nobody."""
+        inspection = self._source.inspect(paths)
+        rows = self._index.rows([entry.path for entry in inspection.entries])
+        differing = [
+            entry
+            for entry in inspection.entries
+            if entry.path not in rows or rows[entry.path].entry != entry
+        ]
+        inspection.entries = self._defer_incomplete(differing, rows)
+        self._compare_inspection(inspection)
+
     def _apply_renames(self, renames: Sequence[Rename]) -> None:
         if not renames[0].is_directory:
             self._rename_files(renames)
@@ -183,11 +195,18 @@ class Reconciler:
             row, entry = rows.get(old_path), found.get(path)
             # Inodes are reused: one proves a rename only together with the kernel's pair.
             if row is not None and entry is not None and row.entry.inode == entry.inode:
-                pairs.append((row, entry))
+                pairs.append((row, self._renamed(row, entry)))
             else:
                 uncertain += [old_path, path]
         self._commit(self._detector.move(pairs, rows))
         self._source.recheck(path for path in uncertain if path in rows or path in found)
+
+    def _renamed(self, row: Row, entry: Entry) -> Entry:
+        """Return a renamed entry: as it was reported while it is written to, else as it is."""
+        is_same = (row.entry.size, row.entry.mtime_ns) == (entry.size, entry.mtime_ns)
+        if is_same or self._source.complete([entry]):
+            return entry
+        return row.entry._replace(path=entry.path)
 
     # Scans
 

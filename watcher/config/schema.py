@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from watcher.config.document import EXAMPLE, compose, names
+from watcher.config.durations import format_duration
 from watcher.config.fields import (
     Location,
     MismatchError,
@@ -111,6 +112,10 @@ def _check_directory(
 ) -> Iterator[tuple[str, str]]:
     if values.get("mode") is Mode.POLL and "rescan_interval" in given:
         yield "rescan_interval", "has no effect with mode: poll, set poll_interval"
+    max_wait_s = values.get("max_wait", DirectorySpec("/").max_wait_s)
+    for name in ("settle", "quiet"):
+        if values.get(name, 0.0) > max_wait_s:
+            yield name, f"must be at most max_wait, which is {format_duration(max_wait_s)}"
 
 
 def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -181,6 +186,19 @@ _DIRECTORY = Section(
             "A file that is still open counts as complete when it was not written to for this "
             "time.",
             "5s",
+        ),
+        Key(
+            "quiet",
+            duration("0s", "24h"),
+            "A file is complete when nothing touched it for this time, and what happened to it "
+            "within is one change.",
+            "10s",
+        ),
+        Key(
+            "max_wait",
+            duration("1s", "168h"),
+            "A file that is not complete by then is reported as it is.",
+            "10m",
         ),
         Key(
             "follow_symlinks",

@@ -5,6 +5,10 @@ import pytest
 from support.problems import problems
 
 SETTLE = '"settle" belongs under "directory", as in directory: {path: /data/in, settle: 5s}'
+MAX_WAIT = (
+    '"max_wait" belongs under "directory" or "batch", '
+    "as in directory: {path: /data/in, max_wait: 10m}"
+)
 PREFIX = '"prefix" belongs under "s3", as in s3: {bucket: landing, prefix: in/}'
 
 
@@ -18,10 +22,7 @@ PREFIX = '"prefix" belongs under "s3", as in s3: {bucket: landing, prefix: in/}'
         ("directory: /a\nsettle: 3s", SETTLE),
         ("directory: /a\ndirectory.settle: 3s", SETTLE),
         ("s3: s3://abc\nprefix: in/", PREFIX),
-        (
-            "directory: /a\nmax_wait: 3s",
-            '"max_wait" belongs under "batch", as in batch: {max_wait: 5s}',
-        ),
+        ("directory: /a\nmax_wait: 3s", MAX_WAIT),
         (
             "directory: /a\npath: /b",
             '"path" belongs under "directory", as in directory: {path: /data/in}',

@@ -4,6 +4,7 @@
 ``inotify`` owns the process's one inotify descriptor and the thread that reads it; that thread only
 appends events to the inbox of each tree, under the inbox's lock. Everything else runs in the thread
 of the watch: ``events`` turns the events into hints, ``hints`` decides when each is due
-(``settle``: when a path is quiet; ``renames``: which halves belong together), and ``source``
-inspects or scans. Too many events or hints are dropped in favour of a scan of the whole tree.
+(``settle``: when a path rests, and what is complete; ``renames``: which halves belong together),
+and ``source`` inspects or scans. ``attribute_cache`` says how far apart two looks at a polled file
+must be. Too many events or hints are dropped in favour of a scan of the whole tree.
 """

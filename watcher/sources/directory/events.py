@@ -113,28 +113,19 @@ class EventReader:
             return
         if mask & inotify.MOVED_FROM:
             hints.add_rename_from(event.cookie, path, now_s)
-            if is_admitted:
-                hints.add_written(path, now_s)
-        elif mask & inotify.MOVED_TO:
+        if mask & inotify.MOVED_TO:
             self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
-        elif not is_admitted:
-            return
-        elif mask & inotify.CLOSE_WRITE:
-            hints.add_closed(path, now_s)
-        elif mask & inotify.ATTRIB and not mask & inotify.MODIFY:
-            hints.add_attributes(path, now_s)
-        else:
-            hints.add_written(path, now_s)
+        elif is_admitted:
+            self._add(path, mask, now_s)
 
     def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
         old_path = self._hints.pair_rename(cookie)
         if not is_admitted:
             return
         if old_path is not None and self._filter.admits(old_path):
-            self._hints.add_rename(old_path, path)
-            # The old name is inspected in any case: two files may have exchanged their names.
-            self._hints.add_written(old_path, now_s)
-        self._hints.add_closed(path, now_s)
+            self._hints.add_rename(old_path, path, now_s)
+        else:
+            self._hints.add_closed(path, now_s)
 
     def _on_link(
         self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
@@ -188,7 +179,7 @@ class EventReader:
             self._hints.add_subtree(prefix, now_s)
         else:
             # The scan of the new name follows, and finds what still waits under the old one.
-            self._hints.add_rename(old_prefix, prefix)
+            self._hints.add_rename(old_prefix, prefix, now_s)
 
     def _on_moved_out(self, prefix: bytes, now_s: float) -> None:
         self.watches.drop(prefix)
@@ -199,7 +190,18 @@ class EventReader:
         if event.mask & inotify.ISDIR:
             self._hints.add_subtree(path + b"/", now_s)
         elif self._filter.admits(path):
-            if event.mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
-                self._hints.add_closed(path, now_s)
-            else:
-                self._hints.add_written(path, now_s)
+            self._add(path, event.mask, now_s)
+
+    def _add(self, path: bytes, mask: int, now_s: float) -> None:
+        """Add what happened to a file."""
+        hints = self._hints
+        if mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
+            hints.add_closed(path, now_s)
+        elif mask & inotify.MODIFY:
+            hints.add_written(path, now_s)
+        elif mask & (inotify.DELETE | inotify.MOVED_FROM):
+            hints.add_removed(path, now_s)
+        elif mask & inotify.CREATE:
+            hints.add_created(path, now_s)
+        else:
+            hints.add_attributes(path, now_s)

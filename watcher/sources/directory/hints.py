@@ -17,7 +17,7 @@ from watcher.sources.directory.unread import Unread
 from watcher.sources.protocol import BATCH_ENTRIES, LinksChanged, Rename, Renames, Subtree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry
     from watcher.sources.directory.settle import Hint
@@ -72,7 +72,9 @@ class HintQueue:
         self._settle_s = spec.settle_s
         self._link_interval_s = spec.poll_interval_s
         self._all_trees = all_trees
-        self._paths = Settle(spec.settle_s)
+        self._paths = Settle(
+            spec.settle_s, spec.quiet_s, spec.max_wait_s, follow_s=spec.poll_interval_s
+        )
         self._renames = PendingRenames(RENAME_GRACE_S)
         self._subtrees: dict[bytes, float] = {}
         self._unread = Unread(spec.poll_interval_s)
@@ -80,19 +82,28 @@ class HintQueue:
         self._links_due_s = 0.0
         self._rescan_reason: Rescan | None = None
         self._overfull_until_s: float | None = None
+        self._is_left_out = False
 
     # Single paths
 
     def add_written(self, path: bytes, now_s: float) -> None:
-        """Add a path that was written or vanished: inspected once it is quiet."""
+        """Add a path that was written to: inspected once it rested."""
         self._paths.add_written(path, now_s)
 
+    def add_created(self, path: bytes, now_s: float) -> None:
+        """Add a path at which something was created or linked: inspected once it rested."""
+        self._paths.add_created(path, now_s)
+
+    def add_removed(self, path: bytes, now_s: float) -> None:
+        """Add a path that vanished: inspected once it had the time to come back."""
+        self._paths.add_vanished(path, now_s)
+
     def add_closed(self, path: bytes, now_s: float) -> None:
-        """Add a path that was closed by its writer or renamed into place: inspected at once."""
+        """Add a path that was closed by its writer or renamed into place: inspected when quiet."""
         self._paths.add_closed(path, now_s)
 
     def add_attributes(self, path: bytes, now_s: float) -> None:
-        """Add a path whose attributes changed: inspected at once."""
+        """Add a path whose attributes changed: inspected when quiet."""
         self._paths.add_attributes(path, now_s)
 
     def recheck(
@@ -101,7 +112,7 @@ class HintQueue:
         now_s: float,
         expected_ctime_ns: Mapping[bytes, int] | None = None,
     ) -> None:
-        """Add paths that are to be inspected again once they are quiet; see ``Source.recheck``."""
+        """Add paths that are to be inspected again once they rested; see ``Source.recheck``."""
         expected = expected_ctime_ns or {}
         for path in paths:
             self._paths.add_recheck(path, now_s, expected.get(path))
@@ -110,9 +121,34 @@ class HintQueue:
         """Return those of the paths that wait because their content may be changing."""
         return self._paths.waiting_among(paths)
 
-    def put_back(self, path: bytes, hint: Hint, now_s: float) -> bool:
-        """Let a path that was due wait again; return whether it may, which a cap ends."""
-        return self._paths.put_back(path, hint, now_s)
+    def look_again(self, entries: Sequence[tuple[Entry, float]], now_s: float) -> None:
+        """Have entries that differ from the index inspected again, as far as there is room.
+
+        For the others the whole tree is scanned once half of the room is free.
+
+        Args:
+            entries: The entries, each with the seconds for which it has to rest.
+            now_s: The time.
+        """
+        count = len(self._paths) + len(self._subtrees)
+        room = max(0, HINTS_MAX - count)
+        if not self._all_trees.admit(self, count + min(len(entries), room)):
+            self._all_trees.admit(self, count)
+            room = 0
+        self._is_left_out |= len(entries) > room
+        for entry, rest_s in entries[:room]:
+            self._paths.add_look(entry, now_s, rest_s)
+
+    def is_complete(
+        self, hint: Hint, entry: Entry, now_s: float, rest_s: float, *, needs_looks: bool
+    ) -> bool:
+        """Return whether the entry at a due path is to be reported; see ``Settle.is_complete``."""
+        return self._paths.is_complete(hint, entry, now_s, rest_s, needs_looks=needs_looks)
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds for which a path rests that nobody closed."""
+        return self._paths.rest_s
 
     # Renames
 
@@ -124,9 +160,12 @@ class HintQueue:
         """Return the former path of what a second half names; None if it is from outside."""
         return self._renames.arrive(cookie)
 
-    def add_rename(self, old_path: bytes, path: bytes) -> None:
-        """Add a whole rename."""
+    def add_rename(self, old_path: bytes, path: bytes, now_s: float) -> None:
+        """Add a whole rename; the new path of a file waits on if its writer has it open."""
         self._renames.add(Rename(old_path, path))
+        if not path.endswith(b"/"):
+            # The old name is inspected in any case: two files may have exchanged their names.
+            self._paths.add_renamed(old_path, path, now_s)
 
     def expire_renames(self, now_s: float) -> list[bytes]:
         """Remove and return the paths of what was renamed to a place outside the tree."""
@@ -140,7 +179,7 @@ class HintQueue:
 
     def add_vanished(self, prefix: bytes, now_s: float) -> None:
         """Add a directory that left: its subtree is scanned once it had the time to come back."""
-        self._subtrees.setdefault(prefix, now_s + self._settle_s)
+        self._subtrees.setdefault(prefix, now_s + self._paths.rest_s)
 
     def note_links(self, entries: Iterable[Entry]) -> None:
         """Check the targets of links from now on if there are any: changes there notify nobody."""
@@ -192,6 +231,7 @@ class HintQueue:
     def _clear_counted(self) -> None:
         self._paths.clear()
         self._subtrees.clear()
+        self._is_left_out = False
         self._all_trees.admit(self, 0)
 
     # Output
@@ -226,6 +266,9 @@ class HintQueue:
             yield LinksChanged()
         while due := self._paths.take(now_s, BATCH_ENTRIES):
             yield DuePaths(due)
+        if self._is_left_out and len(self._paths) <= HINTS_MAX // 2:
+            self._is_left_out = False
+            yield Subtree(b"", Rescan.MANY_HINTS)
 
     def _retry_unread(self, now_s: float) -> None:
         for path in self._unread.take(now_s):

@@ -15,9 +15,11 @@ import structlog
 from watcher.clock import NS_PER_S
 from watcher.errors import ConfigError, UnavailableError
 from watcher.filesystem.paths import is_inside, real_path
+from watcher.sources.directory.attribute_cache import asks_server, rest_s
 from watcher.sources.directory.events import EventReader
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
+from watcher.sources.directory.settle import EMPTY_REST_S, Stage
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
 from watcher.sources.directory.watch_table import WatchTable
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.clock import Clock
+    from watcher.filesystem.mounts import Mount
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
+    from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
 ROOT_CHECK_S = 5.0
@@ -103,7 +107,6 @@ class DirectorySource:
         self.tree = Tree(spec, path_filter, within=within)
         self.clock = clock
         self._spec = spec
-        self._settle_ns = int(spec.settle_s * NS_PER_S)
         self._filter = path_filter
         self._notifications = notifications
         self._state = state
@@ -238,10 +241,42 @@ class DirectorySource:
         # A write before the reading has been notified: it is reported once, through its hint.
         self._read_events(now_s)
         waiting = self._hints.waiting_among(entry.path for entry in entries)
-        quiet_ns = self._batch_begun_ns - self._settle_ns
-        fresh = {e.path for e in entries if e.path in waiting or _is_fresh(e, quiet_ns, now_ns)}
-        self._hints.recheck(fresh, now_s)
-        return [entry for entry in entries if entry.path not in fresh]
+        complete: list[Entry] = []
+        deferred: list[tuple[Entry, float]] = []
+        for entry in entries:
+            if entry.path not in waiting:
+                rest_s = self._rest_s(entry)
+                if self._is_rested(entry, rest_s, now_ns):
+                    complete.append(entry)
+                else:
+                    deferred.append((entry, rest_s))
+        if deferred:
+            self._hints.look_again(deferred, now_s)
+        return complete
+
+    def _is_rested(self, entry: Entry, rest_s: float, now_ns: int) -> bool:
+        """Return whether the one look of a scan shows that a file is complete."""
+        if _is_projected(entry):
+            return True
+        if self._is_polled(entry.path):
+            return rest_s == 0 and not asks_server(self._mount_at(entry.path))
+        # The target of a link may be anywhere; of a file here, the kernel's clock is ours.
+        rested_ns = self._batch_begun_ns - int(rest_s * NS_PER_S)
+        return not entry.is_link and not _is_fresh(entry, rested_ns, now_ns)
+
+    def _rest_s(self, entry: Entry) -> float:
+        """Return the seconds between two looks at a file that must agree."""
+        if self._is_polled(entry.path):
+            return rest_s(self._mount_at(entry.path), self._spec, entry.size)
+        return self._hints.rest_s if entry.size else max(self._hints.rest_s, EMPTY_REST_S)
+
+    def _is_polled(self, path: bytes) -> bool:  # noqa: ARG002 - until parts of a tree differ
+        """Return whether writes to a path notify nobody."""
+        return self._events is None
+
+    def _mount_at(self, path: bytes) -> Mount | None:  # noqa: ARG002 - until parts of a tree differ
+        """Return the mount that holds a path; None if it is unknown."""
+        return self.tree.root.mount
 
     # Hints
 
@@ -265,16 +300,20 @@ class DirectorySource:
         if self._events is not None:
             self._events.expire_renames(now_s)
         for request in self._hints.take(now_s):
-            yield self._inspect_due(request, now_s) if isinstance(request, DuePaths) else request
+            yield self._inspect_due(request) if isinstance(request, DuePaths) else request
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``protocol.Source.inspect``."""
+        return self._inspect(paths, may_ask=False)
+
+    def _inspect(self, paths: Sequence[bytes], *, may_ask: bool) -> Inspection:
+        """Inspect paths; ``may_ask``: ask their file server, where the kernel can."""
         inspection = Inspection()
         now_s = self.clock.monotonic()
         with self.tree.root.held():
             for path in paths:
                 try:
-                    entry = self.tree.entry(path) if self._filter.admits(path) else None
+                    entry = self._entry(path, may_ask=may_ask)
                 except OSError:
                     self._hints.add_unread(path, now_s)
                     continue
@@ -296,6 +335,12 @@ class DirectorySource:
         """Return whether a directory at a path would be read."""
         return self._spec.recursive and self._filter.admits_directory(path)
 
+    def _entry(self, path: bytes, *, may_ask: bool) -> Entry | None:
+        if not self._filter.admits(path):
+            return None
+        asks = may_ask and self._is_polled(path) and asks_server(self._mount_at(path))
+        return self.tree.entry(path, asks_server=asks)
+
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.
 
@@ -309,23 +354,37 @@ class DirectorySource:
         if self._events is not None:
             self._events.read(now_s)
 
-    def _inspect_due(self, due: DuePaths, now_s: float) -> Inspection:
-        begun_ns = self.clock.wall_ns()
-        inspection = self.inspect(list(due.hints))
+    def _inspect_due(self, due: DuePaths) -> Inspection:
+        inspection = self._inspect(list(due.hints), may_ask=True)
         inspection.attributes_only = due.attributes_only
         inspection.expected_ctime_ns = due.expected_ctime_ns
-        if self._events is None:
-            # Without notifications only the times of a file show that it is being written.
-            now_ns, quiet_ns = self.clock.wall_ns(), begun_ns - self._settle_ns
-            inspection.entries = [
-                entry
-                for entry in inspection.entries
-                if not _is_fresh(entry, quiet_ns, now_ns)
-                or not self._hints.put_back(entry.path, due.hints[entry.path], now_s)
-            ]
+        # After the looks: the next ones must be far enough from them, however long these took.
+        now_s = self.clock.monotonic()
+        inspection.entries = [
+            entry
+            for entry in inspection.entries
+            if self._is_complete(due.hints[entry.path], entry, now_s)
+        ]
         return inspection
 
+    def _is_complete(self, hint: Hint, entry: Entry, now_s: float) -> bool:
+        """Return whether the entry at a due path is to be reported; else the path waits on."""
+        if _is_projected(entry):
+            return True
+        needs_looks = self._is_polled(entry.path)
+        if entry.size == 0 and hint.stage is Stage.CREATED:
+            # What was linked here was not created just now, and nobody need have it open.
+            needs_looks |= entry.is_link or self.tree.has_other_names(entry.path)
+        return self._hints.is_complete(
+            hint, entry, now_s, self._rest_s(entry), needs_looks=needs_looks
+        )
 
-def _is_fresh(entry: Entry, quiet_ns: int, now_ns: int) -> bool:
-    """Return whether a file changed since ``quiet_ns``; a time in the future proves nothing."""
-    return quiet_ns < entry.ctime_ns <= now_ns or quiet_ns < entry.mtime_ns <= now_ns
+
+def _is_projected(entry: Entry) -> bool:
+    """Return whether it is a key of a ConfigMap or Secret, which is replaced as a whole."""
+    return entry.is_link and bool(entry.etag)
+
+
+def _is_fresh(entry: Entry, rested_ns: int, now_ns: int) -> bool:
+    """Return whether a file changed since ``rested_ns``; a time in the future proves nothing."""
+    return rested_ns < entry.ctime_ns <= now_ns or rested_ns < entry.mtime_ns <= now_ns

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError
+from watcher.filesystem import statx
 from watcher.filesystem.mounts import subpath_mounts
 from watcher.filesystem.openat2 import proc_fd_path
 from watcher.sources.directory.entries import make_entry, read_key
@@ -90,8 +91,12 @@ class Tree:
         except OSError:
             return False
 
-    def entry(self, path: bytes) -> Entry | None:
+    def entry(self, path: bytes, *, asks_server: bool = False) -> Entry | None:
         """Return the file at a path; None if there is none, or only behind a link out of the root.
+
+        Args:
+            path: The path.
+            asks_server: Ask the file server, past the cache of the kernel.
 
         Raises:
             OSError: The path cannot be inspected, which does not mean that nothing is there.
@@ -99,13 +104,24 @@ class Tree:
         """
         # A directory that is exchanged for another, as Kubernetes does, is emptied afterwards. So
         # if the file was gone from the first, the second attempt reads the other directory.
-        return self._find(path) or self._find(path)
+        return self._find(path, asks_server=asks_server) or self._find(path)
 
-    def _find(self, path: bytes) -> Entry | None:
+    def has_other_names(self, path: bytes) -> bool:
+        """Return whether the file at a path has further hard links; False if it cannot be seen."""
+        parent, _, name = path.rpartition(b"/")
+        try:
+            with self.root.directory(parent) as directory:
+                return os.stat(name, dir_fd=directory, follow_symlinks=False).st_nlink > 1
+        except OSError:
+            return False
+
+    def _find(self, path: bytes, *, asks_server: bool = False) -> Entry | None:
         self.links_outside.discard(path)
         parent, _, name = path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
+                if asks_server:
+                    statx.refresh(directory, name)
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 is_link = stat.S_ISLNK(found.st_mode)
                 if not (self.spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
@@ -113,7 +129,11 @@ class Tree:
                 is_projected = self.projected_volumes.has_key(path)
                 if is_link or is_projected:
                     return self.open_file(
-                        directory, path, is_link=is_link, is_projected=is_projected
+                        directory,
+                        path,
+                        is_link=is_link,
+                        is_projected=is_projected,
+                        asks_server=asks_server,
                     )
                 return make_entry(path, found)
         except OSError as error:
@@ -142,7 +162,15 @@ class Tree:
         """Forget the links below a prefix that lead out of what is allowed; a walk finds them."""
         self.links_outside = {path for path in self.links_outside if not path.startswith(prefix)}
 
-    def open_file(self, directory: int, path: bytes, *, is_link: bool, is_projected: bool) -> Entry:
+    def open_file(
+        self,
+        directory: int,
+        path: bytes,
+        *,
+        is_link: bool,
+        is_projected: bool,
+        asks_server: bool = False,
+    ) -> Entry:
         """Return the file with the last name of a path in a directory, or the target of that link.
 
         Raises:
@@ -160,6 +188,8 @@ class Tree:
             self.links_outside.add(path)
             raise FileNotFoundError(errno.ENOENT, "leads out of what is allowed", path) from None
         try:
+            if asks_server:
+                statx.refresh(fd)
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "no file", path)

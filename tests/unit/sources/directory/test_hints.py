@@ -43,9 +43,9 @@ def test_requests_come_in_order() -> None:
     queue.add_subtree(b"d/", 1.0)
     queue.add_subtree(b"d/e/", 1.0)
     queue.add_vanished(b"f/", 1.0)
-    queue.add_rename(b"x", b"y")
+    queue.add_rename(b"x/", b"y/", 1.0)
     assert taken(queue, 1.0) == [
-        Renames([Rename(b"x", b"y")]),
+        Renames([Rename(b"x/", b"y/")]),
         Subtree(b"d/"),  # which includes d/e/
         LinksChanged(),
         [b"a"],

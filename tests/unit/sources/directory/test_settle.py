@@ -1,28 +1,45 @@
-"""Hinted paths are due neither too early nor too late, and the queue stays small."""
+"""When a hinted path is due, and what is complete then, on a clock that is a parameter."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
-from watcher.sources.directory.settle import CAP_MIN_S, MIN_QUEUE_PLACES, Settle
+from watcher.model import Entry
+from watcher.sources.directory.settle import MIN_QUEUE_PLACES, Settle, Stage
 
-LIMIT = 100
+LIMIT = 1000
+SETTLE_S, QUIET_S, MAX_WAIT_S, FOLLOW_S = 1.0, 5.0, 100.0, 10.0
+
+
+def new_settle(settle_s: float = SETTLE_S, quiet_s: float = 0.0) -> Settle:
+    return Settle(settle_s, quiet_s, MAX_WAIT_S, FOLLOW_S)
 
 
 @pytest.fixture
 def settle() -> Settle:
-    """Return paths that settle in one second."""
-    return Settle(1.0)
+    """Return paths that settle in one second, and need no quiet."""
+    return new_settle()
+
+
+def entry(size: int = 1, mtime_ns: int = 1, inode: int = 1) -> Entry:
+    return Entry(b"a", size, mtime_ns, mtime_ns, inode)
 
 
 def taken(settle: Settle, now_s: float) -> list[bytes]:
     return list(settle.take(now_s, LIMIT))
 
 
-def test_a_written_path_waits_until_quiet(settle: Settle) -> None:
-    for now_s in (0.0, 0.5, 1.4):
+def reported(settle: Settle, found: Entry, now_s: float, *, needs_looks: bool = False) -> bool:
+    """Return whether a path that must be due now is reported as it is found."""
+    hint = settle.take(now_s, LIMIT)[b"a"]
+    return settle.is_complete(hint, found, now_s, SETTLE_S, needs_looks=needs_looks)
+
+
+# When a path is due
+
+
+def test_a_written_path_waits_until_it_rested(settle: Settle) -> None:
+    for now_s in (0.0, 0.7, 1.4):
         settle.add_written(b"a", now_s)
         assert taken(settle, now_s) == []
     assert settle.due_s() == 2.4
@@ -31,25 +48,44 @@ def test_a_written_path_waits_until_quiet(settle: Settle) -> None:
     assert (len(settle), settle.due_s(), taken(settle, 99)) == (0, None, [])
 
 
+TOUCHES = ["created", "written", "closed", "attributes", "vanished"]
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+def test_a_path_that_never_rests_is_due_in_the_end(touch: str) -> None:
+    settle = new_settle(quiet_s=QUIET_S)
+    due = []
+    for tick in range(250):
+        due += [tick] * len(taken(settle, tick))
+        getattr(settle, f"add_{touch}")(b"a", float(tick))
+    assert due == [MAX_WAIT_S, 2 * MAX_WAIT_S]
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+def test_every_touch_starts_the_quiet_time_anew(touch: str) -> None:
+    """Each kind after each other one; and no other path is delayed."""
+    for former in TOUCHES:
+        settle = new_settle(quiet_s=QUIET_S)
+        getattr(settle, f"add_{former}")(b"a", 0.0)
+        settle.add_vanished(b"b", 0.0)
+        getattr(settle, f"add_{touch}")(b"a", 2.0)
+        assert taken(settle, 5.0) == [b"b"]
+        assert settle.due_s() == 2.0 + QUIET_S
+
+
 @pytest.mark.parametrize(
-    ("settle_s", "cap_s"), [(0.5, CAP_MIN_S), (0.0, CAP_MIN_S), (60.0, 1200.0)]
+    ("touch", "due_s"),
+    [("created", 1.0), ("written", 1.0), ("closed", 0.0), ("attributes", 0.0), ("vanished", 1.0)],
 )
-def test_a_path_that_is_never_quiet_is_due_at_a_capped_interval(
-    settle_s: float, cap_s: float
+def test_without_quiet_what_is_closed_is_due_at_once(
+    settle: Settle, touch: str, due_s: float
 ) -> None:
-    settle = Settle(settle_s)
-    tick_s = max(settle_s, 0.5) / 2
-    times = []
-    for tick in range(int(3 * cap_s / tick_s)):
-        if settle.take(tick * tick_s, LIMIT):
-            times.append(tick * tick_s)
-        settle.add_written(b"a", tick * tick_s)
-    assert all(later - earlier <= cap_s + tick_s for earlier, later in pairwise([0.0, *times]))
-    assert len(times) >= (2 if settle_s else 100)
+    getattr(settle, f"add_{touch}")(b"a", 0.0)
+    assert settle.due_s() == due_s
 
 
 def test_a_closed_path_is_due_at_once(settle: Settle) -> None:
-    """Its former place in the queue is outdated."""
+    """What is written again before it was inspected waits again."""
     settle.add_written(b"a", 0.0)
     settle.add_closed(b"a", 0.2)
     assert taken(settle, 0.2) == [b"a"]
@@ -59,26 +95,34 @@ def test_a_closed_path_is_due_at_once(settle: Settle) -> None:
     assert settle.due_s() == 1.3
 
 
+def test_settle_may_be_longer_than_quiet() -> None:
+    settle = new_settle(settle_s=8.0, quiet_s=QUIET_S)
+    settle.add_written(b"a", 0.0)
+    assert settle.due_s() == 8.0
+    settle.add_closed(b"a", 1.0)
+    assert settle.due_s() == 1.0 + QUIET_S
+    settle.add_attributes(b"a", 2.0)
+    assert settle.due_s() == 2.0 + QUIET_S
+    settle.add_written(b"a", 3.0)
+    assert settle.due_s() == 11.0
+
+
 @pytest.mark.parametrize(
-    ("calls", "attributes_only", "due_s"),
+    ("calls", "due_s", "attributes_only"),
     [
-        (["attributes"], True, 0.0),
-        (["attributes", "recheck"], True, 1.0),
-        (["recheck", "attributes"], True, 1.0),
-        (["recheck", "recheck"], False, 1.0),
-        (["recheck", "written"], False, 1.0),
-        (["recheck", "closed", "recheck"], False, 0.0),
-        (["attributes", "attributes"], True, 0.0),
-        (["written", "attributes"], False, 1.0),
-        (["attributes", "written"], False, 1.0),
-        (["attributes", "closed"], False, 0.0),
-        (["closed", "attributes"], False, 0.0),
+        (["attributes"], 0.0, True),
+        (["recheck"], 1.0, False),
+        (["recheck", "attributes"], 1.0, True),
+        (["attributes", "recheck"], 1.0, True),
+        (["written", "attributes"], 1.0, False),
+        (["attributes", "written"], 1.0, False),
+        (["closed", "attributes"], 0.0, False),
+        (["recheck", "written"], 1.0, False),
     ],
 )
-def test_attributes_weigh_least(
+def test_what_a_scan_meets_waits_for_its_notifications(
     settle: Settle, calls: list[str], due_s: float, *, attributes_only: bool
 ) -> None:
-    """They are inspected at once, unless the content may have changed too."""
     for call in calls:
         getattr(settle, f"add_{call}")(b"a", 0.0)
     assert settle.due_s() == due_s
@@ -88,8 +132,124 @@ def test_attributes_weigh_least(
     ]
 
 
+# What is complete
+
+
+@pytest.mark.parametrize("touch", ["created", "written"])
+def test_an_empty_file_waits_for_its_content(settle: Settle, touch: str) -> None:
+    """It was created or truncated, and not closed: ``slow-command > a``."""
+    getattr(settle, f"add_{touch}")(b"a", 0.0)
+    assert not reported(settle, entry(size=0), 1.0)
+    assert settle.due_s() == MAX_WAIT_S
+    settle.add_written(b"a", 30.0)
+    assert settle.due_s() == 31.0
+    assert reported(settle, entry(), 31.0)
+    assert settle.due_s() is None
+
+
+@pytest.mark.parametrize("touch", ["created", "written"])
+def test_an_empty_file_is_complete_when_it_is_closed_or_waited_long(
+    settle: Settle, touch: str
+) -> None:
+    getattr(settle, f"add_{touch}")(b"a", 0.0)
+    assert not reported(settle, entry(size=0), 1.0)
+    settle.add_closed(b"a", 30.0)
+    assert reported(settle, entry(size=0), 30.0)
+    getattr(settle, f"add_{touch}")(b"a", 40.0)
+    assert not reported(settle, entry(size=0), 41.0)
+    assert taken(settle, 139.9) == []
+    assert reported(settle, entry(size=0), 140.0)
+
+
+def test_two_looks_must_agree(settle: Settle) -> None:
+    """What a scan found is looked at until it rests; its inode may be made up anew."""
+    settle.add_look(entry(), 0.0, 7.0)
+    settle.add_look(entry(9), 1.0, 7.0)  # a second scan changes nothing
+    assert settle.due_s() == 7.0
+    for now_s, size in ((7.0, 2), (8.0, 3)):
+        assert not reported(settle, entry(size), now_s, needs_looks=True)
+    assert settle.due_s() == 9.0
+    assert reported(settle, entry(3, inode=2), 9.0, needs_looks=True)
+
+
+@pytest.mark.parametrize("found", [entry(2), entry(mtime_ns=2), entry()._replace(ctime_ns=2)])
+def test_looks_agree_in_size_and_times(settle: Settle, found: Entry) -> None:
+    settle.add_look(entry(), 0.0, 1.0)
+    assert not reported(settle, found, 1.0)
+
+
+def test_a_recheck_is_two_looks_where_nothing_notifies(settle: Settle) -> None:
+    settle.add_recheck(b"a", 0.0)
+    assert not reported(settle, entry(), 1.0, needs_looks=True)
+    assert reported(settle, entry(), 2.0, needs_looks=True)
+    settle.add_recheck(b"a", 2.0)
+    assert reported(settle, entry(), 3.0)
+
+
+def test_what_never_agrees_is_reported_in_the_end(settle: Settle) -> None:
+    settle.add_look(entry(), 0.0, 1.0)
+    for now_s in range(1, 100):
+        assert not reported(settle, entry(now_s + 1), now_s)
+    assert reported(settle, entry(500), MAX_WAIT_S)
+
+
+def test_a_linked_file_is_followed_until_it_rests(settle: Settle) -> None:
+    """O_TMPFILE: its descriptor writes on, and notifies nobody."""
+    settle.add_created(b"a", 0.0)
+    assert not reported(settle, entry(1), 1.0)
+    assert not reported(settle, entry(2), 2.0)
+    assert reported(settle, entry(2), 3.0)
+    looks = []
+    while (due_s := settle.due_s()) is not None:
+        assert settle.waiting_among([b"a"]) == set()
+        looks.append(due_s)
+        assert not reported(settle, entry(2), due_s)
+    assert looks == [4.0, 5.0, 7.0, 11.0, 19.0]
+
+
+def test_a_followed_file_that_differs_is_reported_again(settle: Settle) -> None:
+    settle.add_created(b"a", 0.0)
+    assert not reported(settle, entry(1), 1.0)
+    assert reported(settle, entry(1), 2.0)
+    assert not reported(settle, entry(1), 3.0)
+    assert not reported(settle, entry(2), 4.0)
+    assert not reported(settle, entry(3), 5.0)
+    assert reported(settle, entry(3), 6.0)
+    settle.add_closed(b"a", 6.5)
+    assert reported(settle, entry(4), 6.5)
+    assert settle.due_s() is None
+
+
+def test_following_ends_where_nothing_has_to_settle() -> None:
+    settle = Settle(0.0, 0.0, MAX_WAIT_S, FOLLOW_S)
+    settle.add_created(b"a", 0.0)
+    now_s, looks = 0.0, 0
+    while (due_s := settle.due_s()) is not None:
+        now_s = max(now_s, due_s)
+        reported(settle, entry(), now_s)
+        looks += 1
+    assert looks < 15
+    assert now_s < 2 * FOLLOW_S
+
+
+@pytest.mark.parametrize(("touch", "is_open"), [("written", True), ("closed", False)])
+def test_a_file_is_renamed_while_it_is_written(
+    settle: Settle, touch: str, *, is_open: bool
+) -> None:
+    """The new name waits for the writer that the old one waited for, since it began to wait."""
+    getattr(settle, f"add_{touch}")(b"b", 0.0)
+    settle.add_vanished(b"b", 0.5)
+    settle.add_renamed(b"b", b"a", 0.5)
+    hint = settle.take(2.0, LIMIT)[b"a"]
+    expected = (Stage.WRITTEN, 0.0, 1.5) if is_open else (Stage.CLOSED, 0.5, 0.5)
+    assert (hint.stage, hint.first_s, hint.due_s) == expected
+
+
+# The queue
+
+
 def test_a_limit_leaves_the_rest(settle: Settle) -> None:
-    """Paths are taken in the order in which they became due."""
+    """The rest is taken next, in the order in which it became due."""
     settle.add_written(b"late", 0.0)
     settle.add_closed(b"first", 0.1)
     settle.add_closed(b"second", 0.2)
@@ -98,7 +258,7 @@ def test_a_limit_leaves_the_rest(settle: Settle) -> None:
 
 
 def test_a_busy_path_has_one_place(settle: Settle) -> None:
-    for tick in range(1000):
+    for tick in range(10_000):
         settle.add_written(b"a", tick / 1000)
     assert len(settle._queue) == 1
     settle.clear()
@@ -106,7 +266,7 @@ def test_a_busy_path_has_one_place(settle: Settle) -> None:
 
 
 def test_a_path_that_is_closed_often_has_few_places() -> None:
-    settle = Settle(3600.0)
+    settle = new_settle(3600.0)
     for tick in range(1000):
         settle.add_written(b"a", tick)
         settle.add_closed(b"a", tick)
@@ -115,7 +275,7 @@ def test_a_path_that_is_closed_often_has_few_places() -> None:
 
 
 def test_outdated_places_do_not_pile_up() -> None:
-    settle = Settle(60.0)
+    settle = new_settle(60.0)
     for number in range(10):
         settle.add_written(b"waits %d" % number, 0.0)
     for number in range(20 * MIN_QUEUE_PLACES):
