@@ -120,14 +120,22 @@ class Baseline:
 
 def _filter_text(spec: Spec) -> str:
     """Return what decides about paths in a spec, as JSON: equal texts admit the same paths."""
-    recursive = not isinstance(spec.where, DirectorySpec) or spec.where.recursive
-    return msgspec.json.encode(
-        {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": recursive}
-    ).decode()
+    facts = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": True}
+    if isinstance(spec.where, DirectorySpec):
+        facts |= {"recursive": spec.where.recursive, "dots": True}
+    return msgspec.json.encode(facts).decode()
 
 
 def _admits(text: str) -> Callable[[bytes], bool]:
-    """Return the function that ``_filter_text`` describes: whether a path is admitted."""
+    """Return the function that ``_filter_text`` describes: whether a path is admitted.
+
+    Without ``dots`` the text is of a version that did not read names beginning with ``..``.
+    """
     values = msgspec.json.decode(text)
     admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
-    return admits if values["recursive"] else lambda path: b"/" not in path and admits(path)
+    is_recursive, has_dots = values["recursive"], "dots" in values
+    return lambda path: (
+        (is_recursive or b"/" not in path)
+        and (has_dots or not (path.startswith(b"..") or b"/.." in path))
+        and admits(path)
+    )

@@ -36,13 +36,13 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def resumed(store: SqliteStore, spec: Spec) -> tuple[Baseline, list[bytes]]:
-    """Return the baseline of a new run, and the paths among three that it drops from the index."""
+def resumed(store: SqliteStore, spec: Spec, *paths: bytes) -> tuple[Baseline, list[bytes]]:
+    """Return the baseline of a new run, and the paths that it drops from the index."""
     dropped: list[bytes] = []
     baseline = Baseline(spec, store, FakeClock())
     baseline.resume(
         lambda admits: dropped.extend(
-            path for path in (b"a.csv", b"b.txt", b"d/c.csv") if not admits(path)
+            path for path in paths or (b"a.csv", b"b.txt", b"d/c.csv") if not admits(path)
         )
     )
     return baseline, dropped
@@ -71,6 +71,23 @@ def test_a_changed_filter(store: SqliteStore) -> None:
     assert wider.appearance()(b"b.txt") is Appearance.IGNORED_EXISTING
     assert wider.appearance()(b"a.csv") is Appearance.NEW
     assert resumed(store, FLAT)[1] == [b"d/c.csv"]
+
+
+@pytest.mark.parametrize("facts", ["", ',"temporary":"report"'])
+def test_a_state_that_knows_no_names_with_dots(store: SqliteStore, facts: str) -> None:
+    """Files that a former version did not read exist already; rows that it has are kept."""
+    former = f'{{"include":[],"exclude":[],"recursive":true{facts}}}'
+    store.set_meta(baselined="1", filter=former)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"..x", 1, 1))], created=1))
+    baseline, dropped = resumed(store, Spec(DirectorySpec("/data")), b"..x", b"d/..x/a")
+    assert dropped == []
+    appearance = baseline.appearance()
+    for path in (b"..x", b"d/..x", b"...And/01", b"d/..d/a"):
+        assert appearance(path) is Appearance.IGNORED_EXISTING
+    for path in (b"a..x", b".x", b"d/a"):
+        assert appearance(path) is Appearance.NEW
+    baseline.record("", in_use=False)
+    assert resumed(store, Spec(DirectorySpec("/data")))[0].appearance()(b"..x") is Appearance.NEW
 
 
 def test_rows_of_an_interrupted_baseline_are_checked_against_the_filter(store: SqliteStore) -> None:

@@ -108,7 +108,7 @@ def test_a_known_file_that_breaks_is_not_deleted(
     (root / "new").write_text("1")
     stream.wait_count(1)
     (tmp_path / "whole").unlink()
-    (root / "broken").chmod(0o600)
+    (root / "broken").write_text("22")
     server.wait_reason("all", "degraded", "cannot be read")
     (root / "broken too").unlink()
     scans = server.metric("watcher_scan_duration_seconds_count") + 2
@@ -125,6 +125,7 @@ def test_a_known_file_that_breaks_is_not_deleted(
         ("created", "new"),
         ("deleted", "broken too"),
         ("deleted", "mark"),
+        ("modified", "broken"),
     ]
 
 

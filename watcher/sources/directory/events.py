@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from watcher.filesystem.openat2 import proc_fd_path
 from watcher.model import Rescan
 from watcher.sources.directory import inotify
+from watcher.sources.directory.projected_volumes import LINK
 
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
@@ -95,8 +96,10 @@ class EventReader:
                 self._hints.rescan(Rescan.DIRECTORY_GONE)
             return
         path = prefix + event.name
-        # Files in Kubernetes' own directories are reported only through the links to them.
-        if not (prefix.startswith(b"..") or b"/.." in prefix):
+        if event.name == LINK:
+            self._on_volume(prefix, now_s)
+        # Kubernetes' own files are reported only through the links to them.
+        if not self._tree.projected_volumes.hides(path):
             if event.mask & inotify.ISDIR:
                 self._on_directory(event, path + b"/", now_s)
             else:
@@ -127,17 +130,27 @@ class EventReader:
         else:
             self._hints.add_closed(path, now_s)
 
+    def _on_volume(self, prefix: bytes, now_s: float) -> None:
+        """Handle an event of the link that makes a directory a projected volume."""
+        hints, tree = self._hints, self._tree
+        was_volume = prefix in tree.projected_volumes
+        is_volume = tree.projected_volumes.detect(prefix)
+        if was_volume or is_volume:
+            hints.check_links(now_s)
+            for link in tree.links:
+                hints.add_subtree(link, now_s)
+        if was_volume != is_volume:
+            for path in (prefix + name for name in tree.projected_volumes.concerned_names(prefix)):
+                if self._filter.admits(path):
+                    hints.add_written(path, now_s)
+                if self._is_recursive and self._filter.admits_directory(path):
+                    hints.add_subtree(path + b"/", now_s)
+
     def _on_link(
         self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
     ) -> bool:
-        """Handle an event of a ``..`` name or of a link to a directory; return whether it was."""
+        """Handle an event of a link to a directory; return whether it was."""
         hints, tree = self._hints, self._tree
-        if path.rpartition(b"/")[2].startswith(b".."):
-            tree.projected_volumes.detect(path[: path.rfind(b"/") + 1])
-            hints.check_links(now_s)
-            for prefix in tree.links:
-                hints.add_subtree(prefix, now_s)
-            return True
         was_link = tree.links.pop(path + b"/", None) is not None
         # An admitted path is inspected anyway, which detects a link.
         is_new = bool(event.mask & (inotify.CREATE | inotify.MOVED_TO)) and (
@@ -146,11 +159,15 @@ class EventReader:
         is_link = is_new and tree.directory_link(path) is not None
         if was_link or is_link:
             hints.add_subtree(path + b"/", now_s)
+        if was_link and event.mask & inotify.MOVED_TO:
+            # It has a new target, and other links may lead through it.
+            for prefix in tree.links:
+                hints.add_subtree(prefix, now_s)
         # A former link may be a file now.
         return is_link
 
     def _on_directory(self, event: InotifyEvent, prefix: bytes, now_s: float) -> None:
-        if not self._is_recursive or prefix[:-1].rpartition(b"/")[2].startswith(b".."):
+        if not self._is_recursive:
             return
         mask, hints = event.mask, self._hints
         if mask & inotify.MOVED_FROM:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.limits.fair_share import FairShare
 from watcher.model import Rescan
+from watcher.sources.directory.projected_volumes import DOTS
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.directory.settle import Settle
 from watcher.sources.directory.unread import Unread
@@ -31,6 +32,10 @@ ALL_HINTS_MAX = 250_000
 
 RENAME_GRACE_S = 0.05
 """Seconds for which the first half of a rename waits; the kernel queues the second right after."""
+
+DOTS_GRACE_S = 0.5
+"""Seconds after which a new directory whose name begins with ``..`` is scanned as an ordinary one,
+unless the link ``..data`` has appeared beside it; Kubernetes needs milliseconds for that."""
 
 _ALL_TREES = FairShare(ALL_HINTS_MAX)
 
@@ -174,8 +179,12 @@ class HintQueue:
     # Subtrees, links and what cannot be read
 
     def add_subtree(self, prefix: bytes, now_s: float) -> None:
-        """Add a directory that is to be scanned at once, with all below it."""
-        self._subtrees[prefix] = now_s
+        """Add a directory that is to be scanned with all below it, at once if its name is ordinary.
+
+        Kubernetes makes a directory of its own, ``..TIME``, and then the link by which it is known.
+        """
+        is_dotted = prefix[:-1].rpartition(b"/")[2].startswith(DOTS)
+        self._subtrees[prefix] = now_s + (DOTS_GRACE_S if is_dotted else 0.0)
 
     def add_vanished(self, prefix: bytes, now_s: float) -> None:
         """Add a directory that left: its subtree is scanned once it had the time to come back."""

@@ -2,8 +2,8 @@
 
 Paths are raw bytes relative to the root; a directory's path, a *prefix*, ends in ``/`` and is empty
 for the root. Only files are entries. A symbolic link to a file counts as that file; one to a
-directory is followed if its target lies inside the root. Names that begin with ``..`` belong to
-Kubernetes (AtomicWriter's ``..data`` and its target) and are never entries.
+directory is followed if its target lies inside the root. In a directory with a link ``..data``,
+names that begin with ``..`` belong to Kubernetes (AtomicWriter) and are never entries.
 
 Writers may exchange directories and links below the root at any time. So the root is held by a
 descriptor while it is read, its directories are opened beneath it, and files are looked up by name
@@ -117,6 +117,8 @@ class Tree:
 
     def _find(self, path: bytes, *, asks_server: bool = False) -> Entry | None:
         self.links_outside.discard(path)
+        if self.projected_volumes.detect_hidden(path):
+            return None
         parent, _, name = path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
@@ -146,6 +148,8 @@ class Tree:
         prefix = path + b"/"
         self.links.pop(prefix, None)
         if not self.spec.follow_symlinks or not self.spec.recursive:
+            return None
+        if self.projected_volumes.detect_hidden(path):
             return None
         try:
             with self.root.directory(path, os.O_PATH | os.O_NOFOLLOW) as link:

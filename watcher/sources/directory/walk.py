@@ -65,6 +65,7 @@ class Walk:
         self._enter = enter
         self._unread = unread
         self._unvisited: list[_Unvisited] = []
+        self._is_volume: bool | None = None
 
     def run(self, prefix: bytes) -> Iterator[list[Entry]]:
         """Yield the entries below a prefix, in lists of at most ``BATCH_ENTRIES``, none empty.
@@ -96,6 +97,8 @@ class Walk:
     def _begin(self, prefix: bytes) -> None:
         root = self._tree.root
         try:
+            if self._volumes.detect_hidden(prefix):
+                return
             with root.directory(prefix) as directory:
                 real = root.prefix(directory)
             is_projected = self._volumes.has_key(prefix)
@@ -111,6 +114,7 @@ class Walk:
     def _read(self, directory: int, current: _Unvisited) -> Iterator[list[Entry]]:
         """Yield the files of a directory; the directories in it are still to be read."""
         links: list[bytes] = []
+        self._is_volume = None
         with os.scandir(directory) as items:
             while entries := self._next_files(items, directory, current, links):
                 yield entries
@@ -133,10 +137,7 @@ class Walk:
         entries: list[Entry] = []
         for item in items:
             name = item.name
-            if name[:2] == "..":
-                if name == "..data":
-                    # Also before the first key is linked: later keys are notified one by one.
-                    self._volumes.detect(prefix)
+            if name[:2] == ".." and self._is_own(prefix):
                 continue
             path = prefix + encode(name)
             try:
@@ -157,6 +158,16 @@ class Walk:
             except OSError as error:
                 self._on_error(error, directory, path)
         return entries
+
+    def _is_own(self, prefix: bytes) -> bool:
+        """Return whether names in the directory that begin with ``..`` are Kubernetes' own.
+
+        That makes the volume known before its first key is linked: later keys are notified one by
+        one.
+        """
+        if self._is_volume is None:
+            self._is_volume = self._volumes.detect(prefix)
+        return self._is_volume
 
     def _add_directory(self, path: bytes, above: _Unvisited) -> None:
         if self._is_recursive and self._filter.admits_directory(path):

@@ -234,6 +234,24 @@ def test_an_update_of_a_volume_is_noticed_from_the_start(watch: Callable[..., Be
     assert bench.new_changes() == ["modified b"]
 
 
+def test_names_that_a_volume_hides(watch: Callable[..., Bench]) -> None:
+    """They are ordinary until the link is there, and again when it is gone."""
+    bench = watch("..own/key", "..x", "key>..data/key")
+    assert bench.changes() == []
+    (bench.root / "..data").symlink_to("..own")
+    assert bench.changes() == ["created key", "deleted ..own/key", "deleted ..x"]
+    (bench.root / "..own/more").touch()
+    (bench.root / "..x").write_text("longer")
+    assert bench.changes() == []
+    (bench.root / "..data").unlink()
+    assert bench.changes() == [
+        "created ..own/key",
+        "created ..own/more",
+        "created ..x",
+        "deleted key",
+    ]
+
+
 def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
     """Waiting hints are dropped with it."""
     bench = watch("a")

@@ -35,8 +35,13 @@ SWAPPED_READS = 8_000
         ("d/a d/up>.. d/self>.", "d/a"),
         ("d/a d/l>../e e/b e/l>../d", "d/a d/l/b d/l/l/a e/b e/l/a e/l/l/b"),
         ("d/a l>d/absent/..", "d/a"),
-        ("..hidden ..d/a .h ...c", ".h"),
-        ("d/..x/a d/..y d/.z", "d/.z"),
+        ("..x ..d/a .h ...c/b", "...c/b ..d/a ..x .h"),
+        ("d/..x/a d/..y d/.z", "d/..x/a d/..y d/.z"),
+        ("..x ..d/a .h ...c/b ..data>..d k>..data/a", ".h k"),
+        ("..x d/..x d/..d/a d/..data>..d e/..x", "..x e/..x"),
+        ("..data ..x", "..data ..x"),
+        ("..data/a ..x", "..data/a ..x"),
+        ("..x ..data>absent", ""),
     ],
 )
 @pytest.mark.parametrize("is_absolute", [False, True])
