@@ -43,6 +43,13 @@ class Existing(StrEnum):
     REPORT = "report"
 
 
+class Temporary(StrEnum):
+    """What happens to files with names that are used only for a while."""
+
+    SKIP = "skip"
+    REPORT = "report"
+
+
 class Format(StrEnum):
     """The shape of a payload."""
 
@@ -74,6 +81,7 @@ class DirectorySpec:
         max_wait_s: Seconds after which a file that is never complete is reported as it is.
         follow_symlinks: A link to a file counts as the file; links to directories inside the root
             are followed.
+        temporary: What happens to files with temporary names.
     """
 
     path: str
@@ -85,6 +93,7 @@ class DirectorySpec:
     quiet_s: float = 0.0
     max_wait_s: float = 3600.0
     follow_symlinks: bool = True
+    temporary: Temporary = Temporary.SKIP
 
     @property
     def kind(self) -> SourceKind:
@@ -196,6 +205,11 @@ class Spec:
     batch: Batch = field(default_factory=Batch)
     confirm: Confirm = Confirm.TIME
     ack_timeout_s: float = 60.0
+
+    @property
+    def skips_temporary(self) -> bool:
+        """Whether files with temporary names are left out."""
+        return isinstance(self.where, DirectorySpec) and self.where.temporary is Temporary.SKIP
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,15 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
         ("left out", f"{survey.left_out:,} by include and exclude"),
     ]
+    if survey.temporary:
+        count = f"{survey.temporary:,} temporary names left out"
+        rows.append(("temporary", f"{count}; temporary: report reports them"))
+    for form, number in (("composed", survey.composed), ("decomposed", survey.decomposed)):
+        if number:
+            hint = "write the glob both ways"
+            rows.append((form, f"{number:,} names match only when {form}; {hint}"))
     if survey.unread:
-        rows.append(("unread", f"{survey.unread:,} directories that may not be read"))
+        rows.append(("unread", f"{survey.unread:,} files and directories that cannot be read"))
     rows += [
         ("" if number else "first", printable(path)) for number, path in enumerate(survey.first)
     ]

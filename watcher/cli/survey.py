@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
+import unicodedata
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from watcher.filesystem.mounts import mount_of
 from watcher.filters.path_filter import PathFilter
+from watcher.filters.temporary import is_temporary
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.sources.factory import Sources
-from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode
+from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode, Temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from watcher.clock import Clock
+    from watcher.model import Entry
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
+
+_Form: TypeAlias = Literal["NFC", "NFD"]
+_FORMS: tuple[_Form, ...] = ("NFC", "NFD")
+"""Composed, as most programs write names, and decomposed, as they come from a Mac (UAX #15)."""
 
 MAX_FIRST = 10
 """Maximum number of matching paths in a survey."""
@@ -35,9 +44,12 @@ class Survey:
         reason: Why this mode.
         matching: Number of entries that include and exclude admit.
         left_out: Number of entries that they do not admit.
+        temporary: Number of entries that are left out only since their names are temporary.
+        composed: Number of entries that globs would match only if their names were composed (NFC).
+        decomposed: The same for decomposed names (NFD).
         size: Size of the matching entries in bytes.
         first: First matching paths, in order.
-        unread: Number of directories that could not be read.
+        unread: Number of files and directories that could not be read.
         cost: Cost of listing a bucket; None for a directory.
     """
 
@@ -46,6 +58,9 @@ class Survey:
     reason: str
     matching: int
     left_out: int
+    temporary: int
+    composed: int
+    decomposed: int
     size: int
     first: list[str]
     unread: int
@@ -65,38 +80,83 @@ def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> S
         DeniedError: The place may not be read.
         UnavailableError: The place cannot be read now.
     """
-    admits = PathFilter(spec.filter).admits
+    tally = _Tally(spec)
     mode, reason = _mode(spec.where)
-    met = matching = size = 0
-    first: list[bytes] = []
     with _opened(spec, clock) as source:
         scan = source.scan()
         for batch in scan:
-            matched = [entry for entry in batch.entries if admits(entry.path)]
-            met += len(batch.entries)
-            matching += len(matched)
-            size += sum(entry.size for entry in matched)
-            first = nsmallest(MAX_FIRST, [*first, *(entry.path for entry in matched)])
-            progress(met)
+            tally.add(batch.entries)
+            progress(tally.met)
     return Survey(
         place=spec.where.place,
         mode=mode,
         reason=reason,
-        matching=matching,
-        left_out=met - matching,
-        size=size,
-        first=[path.decode(errors="replace") for path in first],
+        matching=tally.matching,
+        left_out=tally.met - tally.matching - tally.temporary,
+        temporary=tally.temporary,
+        composed=tally.unmatched["NFC"],
+        decomposed=tally.unmatched["NFD"],
+        size=tally.size,
+        first=[path.decode(errors="replace") for path in tally.first],
         unread=len(scan.unread),
-        cost=_cost(spec.where, met) if isinstance(spec.where, BucketSpec) else None,
+        cost=_cost(spec.where, tally.met) if isinstance(spec.where, BucketSpec) else None,
     )
+
+
+class _Tally:
+    """Counts entries by what a spec makes of their names.
+
+    Attributes:
+        met: Number of all entries.
+        matching: Number of entries that count.
+        temporary: Number of entries left out only since their names are temporary.
+        unmatched: Number of entries that a glob, of ``include`` or ``exclude``, matches only in a
+            normal form that their names do not have, by the form.
+        size: Bytes of the matching entries.
+        first: First matching paths, in order.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.met = self.matching = self.temporary = self.size = 0
+        self.unmatched: Counter[_Form] = Counter()
+        self.first: list[bytes] = []
+        self._admits = PathFilter(spec.filter).admits
+        self._skips_temporary = spec.skips_temporary
+        self._globs = [
+            PathFilter(Filter(include=globs)).admits
+            for globs in (spec.filter.include, spec.filter.exclude)
+            if globs
+        ]
+
+    def add(self, entries: list[Entry]) -> None:
+        """Count entries."""
+        matched: list[bytes] = []
+        for entry in entries:
+            is_admitted = self._admits(entry.path)
+            if not entry.path.isascii():
+                self._compare_forms(entry.path)
+            if is_admitted and self._skips_temporary and is_temporary(entry.path):
+                self.temporary += 1
+            elif is_admitted:
+                matched.append(entry.path)
+                self.size += entry.size
+        self.met += len(entries)
+        self.matching += len(matched)
+        self.first = nsmallest(MAX_FIRST, [*self.first, *matched])
+
+    def _compare_forms(self, path: bytes) -> None:
+        for form in _FORMS:
+            other = os.fsencode(unicodedata.normalize(form, os.fsdecode(path)))
+            if any(matches(other) and not matches(path) for matches in self._globs):
+                self.unmatched[form] += 1
 
 
 @contextmanager
 def _opened(spec: Spec, clock: Clock) -> Iterator[Source]:
     """Yield the source of a spec without its filter and without notifications."""
-    where = (
-        replace(spec.where, mode=Mode.POLL) if isinstance(spec.where, DirectorySpec) else spec.where
-    )
+    where = spec.where
+    if isinstance(where, DirectorySpec):
+        where = replace(where, mode=Mode.POLL, temporary=Temporary.REPORT)
     sources = Sources(clock)
     unfiltered = replace(spec, where=where, filter=Filter())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)

@@ -48,6 +48,7 @@ from watcher.spec import (
     Format,
     Mode,
     Spec,
+    Temporary,
 )
 
 if TYPE_CHECKING:
@@ -206,6 +207,13 @@ _DIRECTORY = Section(
             "A link to a file counts as the file (see Security); links to directories are followed "
             "inside the watched directory.",
             "false",
+        ),
+        Key(
+            "temporary",
+            choice(Temporary),
+            "Files with names that editors and transfers use for a while (see Directories): `skip` "
+            "leaves them out, `report` reports them.",
+            "report",
         ),
     ),
     DirectorySpec,

@@ -1,4 +1,4 @@
-"""Decides which paths count, by the include and exclude globs of one watch.
+"""Decides which paths count, by the globs of one watch and by temporary names.
 
 Paths are bytes. They are decoded with ``surrogateescape``, so that ``?`` is one code point, or one
 byte that is not UTF-8.
@@ -17,6 +17,7 @@ from watcher.filters.glob import (
     name_expression,
     suffix_of,
 )
+from watcher.filters.temporary import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,17 +46,20 @@ class PathFilter:
 
     Args:
         patterns: The globs.
+        skips_temporary: Leave out files with temporary names (``is_temporary``), even if a glob
+            includes them. A directory's name does not matter.
 
     Raises:
         ValueError: A pattern is not a glob.
     """
 
-    __slots__ = ("_exclude", "_include", "_subtrees")
+    __slots__ = ("_exclude", "_include", "_skips_temporary", "_subtrees")
 
-    def __init__(self, patterns: Filter) -> None:
+    def __init__(self, patterns: Filter, *, skips_temporary: bool = False) -> None:
         include = [components_of(pattern) for pattern in patterns.include]
         exclude = [components_of(pattern) for pattern in patterns.exclude]
         subtrees = [components for components in exclude if components[-1] == DEEP]
+        self._skips_temporary = skips_temporary
         self._include = _AnyOf(include) if include else None
         self._exclude = _AnyOf(exclude) if exclude else None
         self._subtrees = _AnyOf(subtrees) if subtrees else None
@@ -63,10 +67,13 @@ class PathFilter:
     def admits(self, path: bytes) -> bool:
         """Return whether the file or object at ``path`` counts.
 
-        It does if an include pattern matches it, or there is none, and no exclude pattern does.
+        It does if an include pattern matches it, or there is none, no exclude pattern does, and its
+        name is not one that is left out as temporary.
         """
-        return (self._include is None or self._include.matches(path)) and (
-            self._exclude is None or not self._exclude.matches(path)
+        return (
+            (self._include is None or self._include.matches(path))
+            and (self._exclude is None or not self._exclude.matches(path))
+            and not (self._skips_temporary and is_temporary(path))
         )
 
     def admits_directory(self, path: bytes) -> bool:

@@ -41,7 +41,7 @@ class Sources:
             should_stop: Asked between the requests of a scan; True ends it.
         """
         spec = authorized.spec
-        path_filter = PathFilter(spec.filter)
+        path_filter = PathFilter(spec.filter, skips_temporary=spec.skips_temporary)
         if isinstance(spec.where, DirectorySpec):
             return DirectorySource(
                 spec.where,

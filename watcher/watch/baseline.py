@@ -14,7 +14,7 @@ from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import describe_volume, is_same_volume
 from watcher.filters.path_filter import PathFilter
-from watcher.spec import DirectorySpec, Existing, Filter
+from watcher.spec import DirectorySpec, Existing, Filter, Temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,17 +122,22 @@ def _filter_text(spec: Spec) -> str:
     """Return what decides about paths in a spec, as JSON: equal texts admit the same paths."""
     facts = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": True}
     if isinstance(spec.where, DirectorySpec):
-        facts |= {"recursive": spec.where.recursive, "dots": True}
+        recursive, temporary = spec.where.recursive, spec.where.temporary
+        facts |= {"recursive": recursive, "dots": True, "temporary": temporary}
     return msgspec.json.encode(facts).decode()
 
 
 def _admits(text: str) -> Callable[[bytes], bool]:
     """Return the function that ``_filter_text`` describes: whether a path is admitted.
 
-    Without ``dots`` the text is of a version that did not read names beginning with ``..``.
+    Without ``dots`` the text is of a version that did not read names beginning with ``..``, and
+    without ``temporary`` of one that did not leave out temporary names.
     """
     values = msgspec.json.decode(text)
-    admits = PathFilter(Filter(tuple(values["include"]), tuple(values["exclude"]))).admits
+    admits = PathFilter(
+        Filter(tuple(values["include"]), tuple(values["exclude"])),
+        skips_temporary=values.get("temporary") == Temporary.SKIP,
+    ).admits
     is_recursive, has_dots = values["recursive"], "dots" in values
     return lambda path: (
         (is_recursive or b"/" not in path)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from support.clock import FakeClock
 from watcher.cli.survey import survey_place
 from watcher.config.schema import parse_spec
@@ -14,4 +16,41 @@ def test_survey(tmp_path: Path) -> None:
     survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
     assert (survey.matching, survey.left_out, survey.size) == (2, 1, 6)
     assert survey.first == ["a.csv", "b.csv"]
+    assert (survey.temporary, survey.composed, survey.decomposed) == (0, 0, 0)
     assert (survey.mode, survey.reason, survey.cost) == ("poll", "set by the configuration", None)
+
+
+@pytest.mark.parametrize(("temporary", "expected"), [("skip", (2, 1, 2)), ("report", (4, 1, 0))])
+def test_temporary_names_are_counted(
+    tmp_path: Path, temporary: str, expected: tuple[int, int, int]
+) -> None:
+    for name in ("a", "b", "a.part", "b~", "excluded.part"):
+        (tmp_path / name).touch()
+    where = f'{{"path": "{tmp_path}", "temporary": "{temporary}"}}'
+    text = f'{{"directory": {where}, "exclude": ["excluded*"]}}'
+    survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
+    assert (survey.matching, survey.left_out, survey.temporary) == expected
+
+
+@pytest.mark.parametrize(
+    ("globs", "expected"),
+    [
+        ('"include": ["r\u00e9sum\u00e9*"]', (2, 2, 0)),
+        ('"include": ["re\u0301sume\u0301*"]', (2, 0, 2)),
+        ('"exclude": ["r\u00e9sum\u00e9*"]', (3, 2, 0)),
+        ('"include": ["re\u0301sume\u0301*", "r\u00e9sum\u00e9*"]', (4, 0, 0)),
+        ('"include": ["*.csv"]', (5, 0, 0)),
+        ('"include": ["r*.csv"]', (4, 0, 0)),
+    ],
+)
+def test_globs_that_miss_a_normal_form(
+    tmp_path: Path, globs: str, expected: tuple[int, int, int]
+) -> None:
+    """A Mac writes names decomposed, most others composed; the globs take both for different."""
+    for name in ("r\u00e9sum\u00e9", "re\u0301sume\u0301"):
+        for number in range(2):
+            (tmp_path / f"{name}{number}.csv").touch()
+    (tmp_path / "a.csv").touch()
+    text = f'{{"directory": "{tmp_path}", {globs}}}'
+    survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
+    assert (survey.matching, survey.composed, survey.decomposed) == expected

@@ -15,7 +15,7 @@ from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import Volume
 from watcher.model import Delta, Entry
-from watcher.spec import DirectorySpec, Existing, Filter, Spec
+from watcher.spec import DirectorySpec, Existing, Filter, Spec, Temporary
 from watcher.state.sqlite.store import SqliteStore
 from watcher.watch.baseline import USED_INTERVAL_S, Baseline
 
@@ -88,6 +88,33 @@ def test_a_state_that_knows_no_names_with_dots(store: SqliteStore, facts: str) -
         assert appearance(path) is Appearance.NEW
     baseline.record("", in_use=False)
     assert resumed(store, Spec(DirectorySpec("/data")))[0].appearance()(b"..x") is Appearance.NEW
+
+
+@pytest.mark.parametrize("facts", ["", ',"dots":true'])
+def test_a_state_that_knows_temporary_names(store: SqliteStore, facts: str) -> None:
+    """They are dropped without an event; once they are to be reported, they exist already."""
+    former = f'{{"include":[],"exclude":[],"recursive":true{facts}}}'
+    store.set_meta(baselined="1", filter=former)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"x.part", 1, 1))], created=1))
+    names = (b"x", b"x.part", b"d/x~", b"d.part/x")
+    baseline, dropped = resumed(store, Spec(DirectorySpec("/data")), *names)
+    assert dropped == [b"x.part", b"d/x~"]
+    assert baseline.appearance()(b"x") is Appearance.NEW
+    baseline.record("", in_use=False)
+    spec = Spec(DirectorySpec("/data", temporary=Temporary.REPORT))
+    baseline, dropped = resumed(store, spec, *names)
+    assert dropped == []
+    assert baseline.appearance()(b"x.part") is Appearance.IGNORED_EXISTING
+    assert baseline.appearance()(b"x") is Appearance.NEW
+
+
+def test_a_state_whose_temporary_names_are_still_reported(store: SqliteStore) -> None:
+    store.set_meta(baselined="1", filter='{"include":[],"exclude":[],"recursive":true}')
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"x.part", 1, 1))], created=1))
+    spec = Spec(DirectorySpec("/data", temporary=Temporary.REPORT))
+    baseline, dropped = resumed(store, spec, b"x.part")
+    assert dropped == []
+    assert baseline.appearance()(b"y.part") is Appearance.NEW
 
 
 def test_rows_of_an_interrupted_baseline_are_checked_against_the_filter(store: SqliteStore) -> None:

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from support.project import PROJECT
 from unit.documents.test_examples import specs_of
 from watcher.config.schema import keys, parse_spec
+from watcher.filters.temporary import TEMPORARY_GLOBS
 from watcher.spec import Spec
 from watcher.telemetry.status import State
 from watcher.watch.lifecycle import TRANSITIONS
@@ -126,6 +127,11 @@ def test_the_table_of_keys_is_true(key: str, default: str, example: str) -> None
         plain = with_key(key, None)
         assert with_key(key, default) == plain
         assert changed != plain
+
+
+def test_the_table_of_temporary_names_is_that_of_the_code() -> None:
+    names = [name for row in rows("directories.md", "name") for name in row[0].split(", ")]
+    assert names == [*TEMPORARY_GLOBS, ".NAME.XXXXXX"]
 
 
 def test_the_table_of_the_lifecycle_is_that_of_the_code() -> None:
