@@ -65,6 +65,32 @@ class Confirm(StrEnum):
     ACK = "ack"
 
 
+class Attribute(StrEnum):
+    """An attribute of a file that may be compared, as stat(2) reports it."""
+
+    SIZE = "size"
+    MTIME = "mtime"
+    CTIME = "ctime"
+    INODE = "inode"
+
+
+ALL_ATTRIBUTES = frozenset(Attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Which differences make a file modified.
+
+    Attributes:
+        attributes: A file is modified if one of these differs.
+        is_auto: The inode is left out where the file system makes it up, and where all inodes have
+            changed at once; otherwise ``attributes`` are taken literally.
+    """
+
+    attributes: frozenset[Attribute] = ALL_ATTRIBUTES
+    is_auto: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class DirectorySpec:
     """A directory to watch.
@@ -81,6 +107,7 @@ class DirectorySpec:
         max_wait_s: Seconds after which a file that is never complete is reported as it is.
         follow_symlinks: A link to a file counts as the file; links to directories inside the root
             are followed.
+        compare: Which differences make a file modified.
         temporary: What happens to files with temporary names.
     """
 
@@ -93,6 +120,7 @@ class DirectorySpec:
     quiet_s: float = 0.0
     max_wait_s: float = 3600.0
     follow_symlinks: bool = True
+    compare: Compare = field(default_factory=Compare)
     temporary: Temporary = Temporary.SKIP
 
     @property

@@ -11,12 +11,12 @@ from typing import Any
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
 from support.state import open_store
-from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
 from watcher.sources.protocol import Batch, Observation
-from watcher.spec import DirectorySpec, Spec
+from watcher.spec import Compare, DirectorySpec, Spec
 
 
 class MemoryBatch:
@@ -122,6 +122,7 @@ class Bench:
         self.place = MemoryPlace()
         self.store = open_store(path)
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.compare(Compare())
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
             self.store,
@@ -142,6 +143,10 @@ class Bench:
     def _checkpoint(self, count: int) -> None:
         if self.interrupt_at is not None and count >= self.interrupt_at:
             raise Interrupted
+
+    def compare(self, compare: Compare) -> None:
+        """Compare these attributes from now on."""
+        self.detector.rule = Rule(compare, self.place.has_stable_inodes)
 
     def scan(self) -> str:
         """Scan and return the changes."""

@@ -1,9 +1,9 @@
 """The detector: entries and rows of the index in, changes out. Pure.
 
-An entry is ``modified`` if its size, mtime, inode or etag differs from its row; timestamps are
-compared for equality, never for order. A different ctime alone is ``modified`` too, since content
-may have been replaced and its mtime restored, unless a notification named nothing but attributes.
-In that case, and for a different storage class, the index is updated silently.
+An entry is ``modified`` if one of the attributes that its watch compares differs from its row, or
+its etag; timestamps are compared for equality, never for order. A different ctime alone is
+``modified`` where it is compared, since content may have been replaced and its mtime restored,
+unless a notification named nothing but attributes. Any other difference updates the index silently.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from watcher.model import Change, ChangeSet, ChangeType, Entry, Row
+from watcher.spec import ALL_ATTRIBUTES, Attribute, Compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -37,12 +38,49 @@ class Difference(Enum):
 
     NONE = auto()
     SILENT = auto()
+    INODE = auto()
     CTIME = auto()
     CONTENT = auto()
 
 
-def difference(row: Row, entry: Entry) -> Difference:
-    """Compare an entry with its row."""
+_MODIFIED = frozenset({Difference.INODE, Difference.CONTENT})
+"""Differences that make an entry modified, however they were noticed."""
+
+
+class Rule:
+    """Which attributes of a file are compared.
+
+    Args:
+        compare: What the spec asks for.
+        has_stable_inodes: Returns whether the inode of the file at a path stays the same, see
+            ``Source.has_stable_inodes``.
+    """
+
+    def __init__(
+        self,
+        compare: Compare | None = None,
+        has_stable_inodes: Callable[[bytes], bool] = lambda _path: True,
+    ) -> None:
+        self._compare = compare or Compare()
+        self._has_stable_inodes = has_stable_inodes
+
+    def attributes(self, path: bytes) -> frozenset[Attribute]:
+        """Return the attributes that are compared at a path."""
+        chosen = self._compare.attributes
+        if self._compare.is_auto and not self._has_stable_inodes(path):
+            return chosen - {Attribute.INODE}
+        return chosen
+
+    @property
+    def accepts_new_inodes(self) -> bool:
+        """Whether inodes that have all changed at once are no change."""
+        return self._compare.is_auto
+
+
+def difference(
+    row: Row, entry: Entry, attributes: frozenset[Attribute] = ALL_ATTRIBUTES
+) -> Difference:
+    """Compare an entry with its row by some attributes, and by its etag."""
     old = row.entry
     if old == entry:
         return Difference.NONE
@@ -50,14 +88,17 @@ def difference(row: Row, entry: Entry) -> Difference:
         # The key of a ConfigMap: each update replaces the file, perhaps with the same content.
         is_same = (old.size, old.etag) == (entry.size, entry.etag)
         return Difference.SILENT if is_same else Difference.CONTENT
-    if (old.size, old.mtime_ns, old.inode, old.etag) != (
-        entry.size,
-        entry.mtime_ns,
-        entry.inode,
-        entry.etag,
+    if (
+        old.etag != entry.etag
+        or (old.size != entry.size and Attribute.SIZE in attributes)
+        or (old.mtime_ns != entry.mtime_ns and Attribute.MTIME in attributes)
     ):
         return Difference.CONTENT
-    return Difference.SILENT if old.ctime_ns == entry.ctime_ns else Difference.CTIME
+    if old.inode != entry.inode and Attribute.INODE in attributes:
+        is_alone = old._replace(inode=entry.inode) == entry
+        return Difference.INODE if is_alone else Difference.CONTENT
+    has_new_ctime = old.ctime_ns != entry.ctime_ns and Attribute.CTIME in attributes
+    return Difference.CTIME if has_new_ctime else Difference.SILENT
 
 
 class ChangeDetector:
@@ -66,14 +107,22 @@ class ChangeDetector:
     Args:
         events: The change types to report.
         new_row: Makes a row for an entry that has none (``Index.new_row``).
+        rule: Which attributes are compared; None compares all.
 
     Attributes:
+        rule: Which attributes are compared.
         appearance: The meaning of a path without a row; replaced while the first scan runs.
     """
 
-    def __init__(self, events: Collection[ChangeType], new_row: Callable[[Entry], Row]) -> None:
+    def __init__(
+        self,
+        events: Collection[ChangeType],
+        new_row: Callable[[Entry], Row],
+        rule: Rule | None = None,
+    ) -> None:
         self._events = frozenset(events)
         self._new_row = new_row
+        self.rule = rule or Rule()
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
         self._existing: set[bytes] = set()
 
@@ -111,6 +160,17 @@ class ChangeDetector:
                 self._differ(row, entry, found, silent=entry.path in attributes_only)
         return found
 
+    def difference(self, row: Row, entry: Entry) -> Difference:
+        """Return how an entry differs from its row in what is compared."""
+        return difference(row, entry, self.rule.attributes(entry.path))
+
+    def adopt(self, rows: Mapping[bytes, Row], entries: Iterable[Entry]) -> ChangeSet:
+        """Return the rows of entries whose differences are no changes; each has a row."""
+        found = ChangeSet()
+        for entry in entries:
+            self._put(rows[entry.path], entry, found)
+        return found
+
     def delete(self, rows: Iterable[Row]) -> ChangeSet:
         """Return the deletion of rows at whose paths nothing is any more."""
         found = ChangeSet()
@@ -123,7 +183,7 @@ class ChangeDetector:
         """Return the changes of paired renames.
 
         No change takes a path before the entry that was there has left it. Where entries exchanged
-        their paths there is no such order: each of these paths is reported as modified.
+        their paths there is no such order: each of these paths is compared with what was there.
 
         Args:
             pairs: Rows under their old paths, each with its entry under the new path; no path
@@ -136,13 +196,13 @@ class ChangeDetector:
         for row, entry in _in_order(pairs, leaving):
             old_path, path = row.entry.path, entry.path
             if _is_exchanged(path, leaving):
-                found.delta.upserts.append(Row(rows[path].id, entry))
-                self._report(found, Change(ChangeType.MODIFIED, entry))
+                self._differ(rows[path], entry, found, silent=False)
                 continue
             if old_path not in arriving:
                 found.delta.deletes.append(row)
             self._put(rows.get(path), entry, found)
-            self._report_move(row, entry, found, replaces=path in rows and path not in leaving)
+            replaced = None if path in leaving else rows.get(path)
+            self._report_move(row, entry, found, replaced)
         return found
 
     def _appear(self, entry: Entry, found: ChangeSet) -> None:
@@ -156,22 +216,24 @@ class ChangeDetector:
             self._report(found, Change(ChangeType.CREATED, entry, existing=existing))
 
     def _differ(self, row: Row, entry: Entry, found: ChangeSet, *, silent: bool) -> None:
-        kind = difference(row, entry)
+        kind = self.difference(row, entry)
         self._put(row, entry, found)
-        if kind is Difference.CONTENT or (kind is Difference.CTIME and not silent):
+        if kind in _MODIFIED or (kind is Difference.CTIME and not silent):
             self._report(found, Change(ChangeType.MODIFIED, entry))
 
-    def _report_move(self, row: Row, entry: Entry, found: ChangeSet, *, replaces: bool) -> None:
+    def _report_move(self, row: Row, entry: Entry, found: ChangeSet, replaced: Row | None) -> None:
         if ChangeType.MOVED in self._events:
             self._report(found, Change(ChangeType.MOVED, entry, old_path=row.entry.path))
-            if (row.entry.size, row.entry.mtime_ns) != (entry.size, entry.mtime_ns):
+            # The rename itself changes the ctime.
+            if self.difference(row, entry) in _MODIFIED:
                 self._report(found, Change(ChangeType.MODIFIED, entry))
-        else:
-            # Without ``moved``: one path is gone, and another has new content.
-            self._report(found, Change(ChangeType.DELETED, row.entry))
-            self._report(
-                found, Change(ChangeType.MODIFIED if replaces else ChangeType.CREATED, entry)
-            )
+            return
+        # Without ``moved``: one path is gone, and another has new content.
+        self._report(found, Change(ChangeType.DELETED, row.entry))
+        if replaced is None:
+            self._report(found, Change(ChangeType.CREATED, entry))
+        elif self.difference(replaced, entry) in {*_MODIFIED, Difference.CTIME}:
+            self._report(found, Change(ChangeType.MODIFIED, entry))
 
     def _put(self, row: Row | None, entry: Entry, found: ChangeSet) -> None:
         if row is None:

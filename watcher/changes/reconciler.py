@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, Difference, difference
+from watcher.changes.detector import Appearance, Difference
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.running_scans import RunningScans
 from watcher.model import ChangeSet, Delta
@@ -55,11 +55,13 @@ class ScanResult:
         entries: Entries that were met.
         held: Deletions that wait for a second scan to agree; 0 if none do.
         duration_s: Seconds that it took.
+        new_inodes: Entries that differed in their inodes alone, as all beside them did.
     """
 
     entries: int
     held: int
     duration_s: float
+    new_inodes: int = 0
 
 
 class Reconciler:
@@ -76,6 +78,8 @@ class Reconciler:
 
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
+        is_reopened: The place was opened since the last completed scan of all of it, so it may have
+            been mounted again with other inodes.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the five parts that it connects, and the clock
@@ -95,7 +99,9 @@ class Reconciler:
         self._clock = clock
         self._scans = RunningScans()
         self._is_held = False
+        self._new_inodes = 0
         self.rescan_reason: Rescan | None = None
+        self.is_reopened = False
 
     def apply(self, observation: Observation) -> None:
         """Compare an observation with the index and commit the difference.
@@ -133,7 +139,8 @@ class Reconciler:
         """
         start_s = self._clock.monotonic()
         entries, held = self._reconcile(self._source.scan(), with_hints=not is_baseline)
-        return ScanResult(entries, held, self._clock.monotonic() - start_s)
+        new_inodes, self._new_inodes, self.is_reopened = self._new_inodes, 0, False
+        return ScanResult(entries, held, self._clock.monotonic() - start_s, new_inodes)
 
     def drop(self, admits: Callable[[bytes], bool]) -> None:
         """Remove entries from the index that a new filter excludes, without reporting them.
@@ -193,13 +200,20 @@ class Reconciler:
         uncertain: list[bytes] = []
         for old_path, path in zip(old_paths, paths, strict=True):
             row, entry = rows.get(old_path), found.get(path)
-            # Inodes are reused: one proves a rename only together with the kernel's pair.
-            if row is not None and entry is not None and row.entry.inode == entry.inode:
+            if row is not None and entry is not None and self._is_same_file(row.entry, entry):
                 pairs.append((row, self._renamed(row, entry)))
             else:
                 uncertain += [old_path, path]
         self._commit(self._detector.move(pairs, rows))
         self._source.recheck(path for path in uncertain if path in rows or path in found)
+
+    def _is_same_file(self, old: Entry, entry: Entry) -> bool:
+        """Return whether a file can be the one that the kernel has renamed."""
+        if self._source.has_stable_inodes(entry.path):
+            # Inodes are reused: one proves a rename only together with the kernel's pair.
+            return old.inode == entry.inode
+        # The rename has changed the ctime.
+        return (old.size, old.mtime_ns) == (entry.size, entry.mtime_ns)
 
     def _renamed(self, row: Row, entry: Entry) -> Entry:
         """Return a renamed entry: as it was reported while it is written to, else as it is."""
@@ -246,14 +260,45 @@ class Reconciler:
         if any(row.id in met for row in rows.values()):
             known.invalidate()
         met.add(ids)
+        found = self._adopt_new_inodes(differing, rows, has_equal=len(ids) > len(rows))
+        if found.delta.upserts:
+            adopted = {row.entry.path for row in found.delta.upserts}
+            differing = [entry for entry in differing if entry.path not in adopted]
         ready = self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
         ready = self._defer_incomplete(ready, rows)
-        found = self._detector.compare(rows, ready)
+        found.add(self._detector.compare(rows, ready))
         self._write(found)
         # A batch is known once the rows are as it says.
         if batch.digest and len(ready) == len(differing):
             known.keep(batch.digest, as_ranges({*ids, *(row.id for row in found.delta.upserts)}))
         return len(entries)
+
+    def _adopt_new_inodes(
+        self, entries: list[Entry], rows: Mapping[bytes, Row], *, has_equal: bool
+    ) -> ChangeSet:
+        """Return the new rows of entries of a batch that differ in nothing but made-up inodes.
+
+        Where a volume was mounted again by a file system that makes up its inodes, all of them
+        differ: a single one that does is a file that replaced another.
+
+        Args:
+            entries: The entries that differ from their rows or have none.
+            rows: The rows of the entries.
+            has_equal: Whether an entry of the batch is equal to its row.
+        """
+        is_noticed = self._new_inodes > 0
+        if not (self.is_reopened and self._detector.rule.accepts_new_inodes) or (
+            has_equal and not is_noticed
+        ):
+            return ChangeSet()
+        renumbered = [
+            entry
+            for entry in entries
+            if (row := rows.get(entry.path)) is not None
+            and self._detector.difference(row, entry) is Difference.INODE
+        ]
+        self._new_inodes += len(renumbered)
+        return self._detector.adopt(rows, renumbered)
 
     def _defer_ctime_only(
         self,
@@ -280,7 +325,7 @@ class Reconciler:
             for entry in entries
             if (row := rows.get(entry.path)) is not None
             and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
-            and difference(row, entry) is Difference.CTIME
+            and self._detector.difference(row, entry) is Difference.CTIME
         }
         if not deferred:
             return entries
@@ -292,10 +337,7 @@ class Reconciler:
 
         An entry that is only recorded need not be complete: it is modified once it is.
         """
-        appearance, ignored = self._detector.appearance, Appearance.IGNORED_EXISTING
-        reported = [
-            entry for entry in entries if entry.path in rows or appearance(entry.path) != ignored
-        ]
+        reported = [entry for entry in entries if self._is_reported(rows.get(entry.path), entry)]
         if not reported:
             return entries
         complete = self._source.complete(reported)
@@ -304,6 +346,12 @@ class Reconciler:
         deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
         self._detector.keep_existing(deferred - rows.keys())
         return [entry for entry in entries if entry.path not in deferred]
+
+    def _is_reported(self, row: Row | None, entry: Entry) -> bool:
+        """Return whether an entry is more than recorded, given its row if it has one."""
+        if row is None:
+            return self._detector.appearance(entry.path) != Appearance.IGNORED_EXISTING
+        return self._detector.difference(row, entry) is not Difference.SILENT
 
     def _delete_missing(self, scan: Scan, met: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""

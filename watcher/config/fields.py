@@ -245,9 +245,14 @@ def list_of(item: Kind, max_items: int) -> Kind:
     return Kind(read, lambda values: f"[{', '.join(map(item.write, values))}]")
 
 
-def set_of(enum: type[StrEnum]) -> Kind:
-    """Return the kind of lists of values of an enum: one at least, and none twice."""
-    values = list_of(choice(enum), 2 * len(enum))
+def set_of(enum: type[StrEnum], item: Kind | None = None) -> Kind:
+    """Return the kind of lists of values of an enum: one at least, and none twice.
+
+    Args:
+        enum: The values.
+        item: Reads one of them; None reads it as ``choice`` does.
+    """
+    values = list_of(item or choice(enum), 2 * len(enum))
 
     def read(node: yaml.Node, at: Location) -> frozenset[object]:
         found: Any = values.read(node, at)

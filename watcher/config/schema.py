@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from watcher.config.comparison import comparison
 from watcher.config.document import EXAMPLE, compose, names
 from watcher.config.durations import format_duration
 from watcher.config.fields import (
@@ -207,6 +208,13 @@ _DIRECTORY = Section(
             "A link to a file counts as the file (see Security); links to directories are followed "
             "inside the watched directory.",
             "false",
+        ),
+        Key(
+            "compare",
+            comparison(),
+            "What makes a file `modified`: `auto`, or a list of `size`, `mtime`, `ctime` and "
+            "`inode`, see Directories.",
+            "[size, mtime]",
         ),
         Key(
             "temporary",

@@ -44,6 +44,14 @@ memory or on a device of this machine alone, or is never changed. Not listed, an
 - ``autofs``, in which mounts come and go, and any type that is not known here.
 """
 
+MADE_UP_INODES = frozenset({"exfat", "fuse", "fuseblk", "msdos", "smbfs", "vboxsf", "vfat"})
+"""Types that number files as they are met, so do ``fuse.*``: iunique() and idr_alloc_cyclic() in
+fs/fat/inode.c, fs/exfat/inode.c and fs/vboxsf/super.c of Linux; a FUSE daemon may do so."""
+
+SERVER_INODES = frozenset({"cifs", "smb2", "smb3"})
+"""Types whose inodes are the server's, except with the option ``noserverino`` (mount.cifs(8)). The
+kernel sets it by itself where the server has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -71,6 +79,13 @@ class Mount:
     def notifies(self) -> bool:
         """Whether inotify(7) is known to report every change on this file system."""
         return self.type in NOTIFYING
+
+    @property
+    def has_stable_inodes(self) -> bool:
+        """Whether a file keeps its inode number, also when the volume is mounted again."""
+        if self.type in SERVER_INODES:
+            return "noserverino" not in self.super_options.split(",")
+        return self.type not in MADE_UP_INODES and not self.type.startswith("fuse.")
 
     @property
     def is_subpath(self) -> bool:

@@ -167,6 +167,9 @@ class Source(Protocol):
     def volume_id(self) -> str:
         """Identity of the volume, equal whenever the same one is opened again; empty if unknown."""
 
+    def has_stable_inodes(self, path: bytes) -> bool:
+        """Return whether the inode of the file at a path stays the same until it is replaced."""
+
     def open(self, wake: Callable[[], None]) -> None:
         """Find the place and start to collect hints.
 

@@ -88,6 +88,8 @@ class StatusReporter:
         if status.error:
             status.error = ""
             self._log.info("watch.available")
+        if result.new_inodes:
+            self._log.info("watch.inodes_changed", entries=result.new_inodes)
         self._record_held(result, scan.entries, scan.next_scan_s)
         if scan.cost is not None and status.scans.count == 1:
             self._log.info("watch.cost", entries=result.entries, **asdict(scan.cost))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
+from watcher.spec import DirectorySpec
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
 from watcher.watch.lifecycle import (
@@ -102,7 +103,10 @@ class WatchRunner:
         self._lifecycle = Lifecycle(reporter.on_transition)
         self._schedule = Schedule(clock)
         self._baseline = Baseline(spec, store, clock)
-        self._detector = ChangeDetector(spec.events, store.index.new_row)
+        compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
+        self._detector = ChangeDetector(
+            spec.events, store.index.new_row, Rule(compare, source.has_stable_inodes)
+        )
         self._reconciler = Reconciler(
             source, store.index, self._detector, outbox, self._checkpoint, clock
         )
@@ -143,6 +147,7 @@ class WatchRunner:
             StateError: The state cannot be used.
         """
         self._source.open(self._wake)
+        self._reconciler.is_reopened = True
         try:
             self._baseline.check(self._source.volume_id)
         except UnavailableError:

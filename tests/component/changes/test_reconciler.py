@@ -13,6 +13,7 @@ from watcher.changes.reconciler import HOLD_ENTRIES, Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection, LinksChanged, Rename, Renames, Subtree
+from watcher.spec import Attribute, Compare
 
 
 @pytest.fixture
@@ -59,6 +60,100 @@ def test_what_a_scan_reports_of_a_difference(
     assert bench.place.rechecked == ({b"f"} if is_deferred else set())
     assert bench.apply(bench.place.inspect([b"f"])) == ("modified f" if is_deferred else "")
     assert bench.scan() == ""
+
+
+@pytest.mark.parametrize("mode", ["poll", "notify"])
+@pytest.mark.parametrize(
+    ("compare", "values", "expected"),
+    [
+        ("size mtime", {"ctime_ns": 2, "inode": 99}, ""),
+        ("size mtime", {"mtime_ns": 2}, "modified f"),
+        ("inode", {"inode": 99}, "modified f"),
+        ("size", {"mtime_ns": 2, "ctime_ns": 2}, ""),
+    ],
+)
+def test_what_is_not_compared_is_taken_over(
+    bench: Bench, compare: str, values: dict[str, int], mode: str, expected: str
+) -> None:
+    bench.compare(Compare(frozenset(map(Attribute, compare.split())), is_auto=False))
+    bench.baseline(b"f", b"g")
+    bench.place.mode = mode
+    bench.place.put(b"f", **values)
+    assert bench.scan() == expected
+    assert bench.place.rechecked == set()
+    assert bench.apply(bench.place.inspect([b"f"])) == ""
+    # What was taken over is no difference when more is compared.
+    bench.compare(Compare())
+    assert bench.scan() == ""
+
+
+def renumber(bench: Bench, *paths: bytes) -> None:
+    for path in paths:
+        bench.place.put(path, inode=1000 + bench.place.files[path].inode)
+
+
+def test_new_inodes_of_all_after_an_opening_are_no_change(bench: Bench) -> None:
+    """What differs in more than its inode is modified; the scan says how many it has taken over."""
+    bench.baseline(*many(9))
+    bench.reconciler.is_reopened = True
+    renumber(bench, *many(9))
+    bench.place.put(b"0000", mtime_ns=9)
+    assert bench.reconciler.scan(is_baseline=False).new_inodes == 8
+    assert bench.changes() == "modified 0000"
+    assert bench.reconciler.scan(is_baseline=False).new_inodes == 0
+    renumber(bench, b"0001", b"0002", b"0003")
+    assert bench.scan() == "modified 0001, modified 0002, modified 0003"
+
+
+def test_new_inodes_are_taken_over_up_to_the_end_of_an_interrupted_scan(bench: Bench) -> None:
+    """Batches may be cut otherwise when it is repeated."""
+    bench.baseline(*many(9))
+    bench.reconciler.is_reopened = True
+    renumber(bench, *many(9))
+    bench.interrupt_at = 6
+    with pytest.raises(Interrupted):
+        bench.scan()
+    bench.interrupt_at = None
+    del bench.place.files[b"0001"]
+    assert bench.scan() == "deleted 0001"
+
+
+@pytest.mark.parametrize(
+    ("compare", "replaced", "expected"),
+    [
+        (Compare(), 1, "modified 0000"),
+        (Compare(), 3, ""),
+        (Compare(frozenset({Attribute.INODE}), is_auto=False), 1, "modified 0000"),
+        (
+            Compare(frozenset({Attribute.INODE}), is_auto=False),
+            3,
+            "modified 0000, modified 0001, modified 0002",
+        ),
+    ],
+)
+def test_a_file_that_replaced_another_is_modified_after_an_opening(
+    bench: Bench, compare: Compare, replaced: int, expected: str
+) -> None:
+    """Files beside it have kept their inodes."""
+    bench.compare(compare)
+    bench.baseline(*many(9))
+    bench.reconciler.is_reopened = True
+    renumber(bench, *many(replaced))
+    assert bench.scan() == expected
+
+
+def test_renames_are_paired_without_inodes_where_those_are_made_up(bench: Bench) -> None:
+    bench.place.is_stable = False
+    bench.baseline(b"a", b"b")
+    bench.place.put(b"b", mtime_ns=5)
+    assert bench.scan() == "modified b"
+    for path in (b"a", b"b"):
+        bench.place.rename(path, b"new " + path)
+    bench.place.put(b"new a", inode=77, ctime_ns=9)
+    bench.place.put(b"new b", mtime_ns=6)
+    renames = Renames([Rename(path, b"new " + path) for path in (b"a", b"b")])
+    assert bench.apply(renames) == "moved a new a"
+    assert bench.place.rechecked == {b"b", b"new b"}
 
 
 def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from watcher.changes.detector import Appearance, ChangeDetector, Difference, difference
+from watcher.changes.detector import Appearance, ChangeDetector, Difference, Rule, difference
 from watcher.model import ChangeSet, ChangeType, Entry, Row
+from watcher.spec import Attribute, Compare
 
 CREATED, MODIFIED, DELETED, MOVED = ChangeType
 FILE = Entry(b"f", size=1, mtime_ns=10, ctime_ns=10, inode=7)
@@ -17,10 +18,12 @@ KEY = Entry(b"f", size=1, mtime_ns=10, etag="aa", is_link=True)
 """The key of a ConfigMap, whose etag is a digest."""
 
 
-def new_detector(events: Iterable[ChangeType] = ChangeType) -> ChangeDetector:
+def new_detector(
+    events: Iterable[ChangeType] = ChangeType, rule: Rule | None = None
+) -> ChangeDetector:
     """Return a detector that numbers new rows from 100 on."""
     ids = iter(range(100, 1000))
-    return ChangeDetector(frozenset(events), lambda entry: Row(next(ids), entry))
+    return ChangeDetector(frozenset(events), lambda entry: Row(next(ids), entry), rule)
 
 
 def reported(found: ChangeSet) -> list[tuple[ChangeType, bytes, bytes | None]]:
@@ -32,17 +35,23 @@ def file(path: bytes, inode: int) -> Entry:
     return Entry(path, size=1, mtime_ns=10, ctime_ns=10, inode=inode)
 
 
+def varied(entry: Entry, differing: dict[str, int]) -> Entry:
+    """Return an entry with other values of some attributes."""
+    return Entry(**(entry._asdict() | differing))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         (FILE, FILE, Difference.NONE),
         (FILE, FILE._replace(size=2), Difference.CONTENT),
         (FILE, FILE._replace(mtime_ns=9), Difference.CONTENT),
-        (FILE, FILE._replace(inode=8), Difference.CONTENT),
+        (FILE, FILE._replace(inode=8), Difference.INODE),
+        (FILE, FILE._replace(inode=8, ctime_ns=9), Difference.CONTENT),
         (FILE, FILE._replace(ctime_ns=9), Difference.CTIME),
         (FILE, FILE._replace(ctime_ns=9, size=0), Difference.CONTENT),
         (FILE, LINK, Difference.SILENT),
-        (LINK, LINK._replace(inode=8), Difference.CONTENT),
+        (LINK, LINK._replace(inode=8), Difference.INODE),
         (OBJECT, OBJECT._replace(etag="bb"), Difference.CONTENT),
         (OBJECT, OBJECT._replace(mtime_ns=11), Difference.CONTENT),
         (OBJECT, OBJECT._replace(storage_class="GLACIER"), Difference.SILENT),
@@ -55,6 +64,39 @@ def file(path: bytes, inode: int) -> Entry:
 )
 def test_what_counts(old: Entry, new: Entry, expected: Difference) -> None:
     assert difference(Row(1, old), new) is expected
+
+
+@pytest.mark.parametrize(
+    ("compare", "is_stable", "differing", "expected"),
+    [
+        ("size mtime", True, {"ctime_ns": 9, "inode": 8}, Difference.SILENT),
+        ("size mtime", True, {"mtime_ns": 9}, Difference.CONTENT),
+        ("size mtime", True, {"size": 9}, Difference.CONTENT),
+        ("size", True, {"mtime_ns": 9, "ctime_ns": 9, "inode": 8}, Difference.SILENT),
+        ("inode", True, {"size": 9, "mtime_ns": 9, "ctime_ns": 9}, Difference.SILENT),
+        ("inode", False, {"inode": 8}, Difference.INODE),
+        ("size ctime", True, {"mtime_ns": 9, "ctime_ns": 9}, Difference.CTIME),
+        ("auto", True, {"inode": 8}, Difference.INODE),
+        ("auto", False, {"inode": 8}, Difference.SILENT),
+        ("auto", False, {"inode": 8, "ctime_ns": 9}, Difference.CTIME),
+        ("auto", False, {"inode": 8, "mtime_ns": 9}, Difference.CONTENT),
+    ],
+)
+def test_what_counts_is_configured(
+    compare: str, differing: dict[str, int], expected: Difference, *, is_stable: bool
+) -> None:
+    """A list is taken literally; ``auto`` leaves out inodes that a file system makes up."""
+    chosen = (
+        Compare()
+        if compare == "auto"
+        else Compare(frozenset(map(Attribute, compare.split())), is_auto=False)
+    )
+    detector = new_detector(rule=Rule(chosen, lambda _path: is_stable))
+    entry = varied(FILE, differing)
+    assert detector.difference(Row(1, FILE), entry) is expected
+    found = detector.compare({b"f": Row(1, FILE)}, [entry])
+    assert found.delta.upserts == [Row(1, entry)]
+    assert bool(found.changes) is (expected is not Difference.SILENT)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +215,37 @@ def test_a_move_with_new_content_is_both() -> None:
         (MOVED, b"b", b"a"),
         (MODIFIED, b"b", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("compare", "differing", "expected"),
+    [
+        ("size", {"mtime_ns": 11}, [(MOVED, b"b", b"a")]),
+        ("mtime", {"mtime_ns": 11}, [(MOVED, b"b", b"a"), (MODIFIED, b"b", None)]),
+        ("ctime", {"ctime_ns": 11}, [(MOVED, b"b", b"a")]),
+    ],
+)
+def test_a_move_is_a_modification_by_what_is_compared(
+    compare: str, differing: dict[str, int], expected: list[object]
+) -> None:
+    """The rename itself changes the ctime."""
+    row, entry = Row(1, file(b"a", 1)), varied(file(b"b", 1), differing)
+    rule = Rule(Compare(frozenset({Attribute(compare)}), is_auto=False))
+    assert reported(new_detector(rule=rule).move([(row, entry)], {b"a": row})) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"), [(ChangeType, []), ([DELETED, MODIFIED], [(DELETED, b"b", None)])]
+)
+def test_files_that_look_the_same_may_be_exchanged_or_replaced(
+    events: Iterable[ChangeType], expected: list[object]
+) -> None:
+    """Neither is a modification where their inodes are not compared."""
+    rows = {path: Row(number, file(path, number)) for number, path in enumerate([b"a", b"b"])}
+    detector = new_detector(events, Rule(Compare(frozenset({Attribute.SIZE}), is_auto=False)))
+    pairs = [(rows[b"b"], file(b"a", 1))]
+    if events is ChangeType:
+        pairs.append((rows[b"a"], file(b"b", 0)))
+    found = detector.move(pairs, rows)
+    assert reported(found) == expected
+    assert_index(found, rows.values(), {entry.path: entry.inode for _, entry in pairs})

@@ -10,8 +10,10 @@ from watcher.config.schema import keys, parse_spec
 from watcher.model import ChangeType
 from watcher.spec import (
     AddressingStyle,
+    Attribute,
     Batch,
     BucketSpec,
+    Compare,
     Confirm,
     DirectorySpec,
     Existing,
@@ -27,6 +29,8 @@ PLACES: dict[str, tuple[str, DirectorySpec | BucketSpec]] = {
     "directory": ("path: /data/in", DIRECTORY),
     "s3": ("bucket: landing", BUCKET),
 }
+SIZE_AND_MTIME = Compare(frozenset({Attribute.SIZE, Attribute.MTIME}), is_auto=False)
+MTIME = Compare(frozenset({Attribute.MTIME}), is_auto=False)
 AUTO: dict[str, Any] = {"poll_interval_s": 10.0}
 ROLE = "arn:aws:iam::123456789012:role/team/reader"
 
@@ -45,6 +49,7 @@ def parsed(config: str) -> Spec:
         '{\n\t"directory":\t"/data/in"\n}',
         '{"directory": "\\/data\\/in"}',
         "directory: /data/in\nbatch: {max_events: 1, max_wait: 0s}",
+        "directory: {path: /data/in, compare: auto}",
     ],
 )
 def test_equal_configurations_become_equal_specs(config: str) -> None:
@@ -62,6 +67,8 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("directory", "rescan_interval: 1h", {"rescan_interval_s": 3600.0}),
         ("directory", "settle: 0s", {"settle_s": 0.0}),
         ("directory", "follow_symlinks: false", {"follow_symlinks": False}),
+        ("directory", "compare: [mtime, size]", {"compare": SIZE_AND_MTIME}),
+        ("directory", "compare: mtime", {"compare": MTIME}),
         ("s3", "prefix: /in%20/", {"prefix": "/in%20/"}),
         ("s3", "region: eu-west-1", {"region": "eu-west-1"}),
         ("s3", "endpoint_url: http://minio:9000", {"endpoint_url": "http://minio:9000"}),

@@ -100,6 +100,32 @@ def test_mounts_of_pods_notify_or_not(path: str, type_: str, *, notifies: bool) 
 
 
 @pytest.mark.parametrize(
+    ("type_", "options", "is_stable"),
+    [
+        ("ext4", "rw", True),
+        ("nfs4", "rw,vers=4.2", True),
+        ("virtiofs", "rw", True),
+        ("fuse", "rw", False),
+        ("fuseblk", "rw", False),
+        ("fuse.sshfs", "rw", False),
+        ("fuse.mergerfs", "rw", False),
+        ("vfat", "rw", False),
+        ("exfat", "rw", False),
+        ("vboxsf", "rw", False),
+        ("cifs", "rw,vers=3.1.1,serverino", True),
+        ("cifs", "rw,vers=3.1.1,noserverino", False),
+        ("smb3", "rw,noserverino", False),
+        ("cifs", "rw,username=noserverino", True),
+    ],
+)
+def test_some_file_systems_make_up_their_inodes(
+    type_: str, options: str, *, is_stable: bool
+) -> None:
+    mount = Mount("/x", type_, "/", "rw", super_options=options)
+    assert mount.has_stable_inodes is is_stable
+
+
+@pytest.mark.parametrize(
     ("recorded", "notified"),
     [
         (mount_tables.CONTAINER, "/ /bind /stacked /etc/app/app.yaml /sub /config"),

@@ -57,10 +57,15 @@ def names(log: list[EventDict]) -> list[str]:
 
 
 def completed(
-    *, entries: int = 3, held: int = 0, is_baseline: bool = False, cost: Cost | None = None
+    *,
+    entries: int = 3,
+    held: int = 0,
+    is_baseline: bool = False,
+    cost: Cost | None = None,
+    new_inodes: int = 0,
 ) -> ScanCompleted:
     return ScanCompleted(
-        result=ScanResult(entries, held, 0.5),
+        result=ScanResult(entries, held, 0.5, new_inodes),
         is_baseline=is_baseline,
         entries=entries,
         next_scan_s=60.0,
@@ -120,6 +125,14 @@ def test_a_full_journal_is_logged_once(lifecycle: Lifecycle, log: list[EventDict
         lifecycle.apply(JournalFull(100, "nobody acknowledges"))
     assert names(log) == ["watch.opened", "watch.paused"]
     assert (log[-1]["unconfirmed"], log[-1]["hint"]) == (100, "nobody acknowledges")
+
+
+def test_new_inodes_are_logged_once(lifecycle: Lifecycle, log: list[EventDict]) -> None:
+    for new_inodes in (7, 0):
+        lifecycle.apply(ScanStarted(""))
+        lifecycle.apply(completed(new_inodes=new_inodes))
+    assert names(log) == ["watch.opened", "watch.inodes_changed"]
+    assert log[-1]["entries"] == 7
 
 
 def test_held_deletions(

@@ -151,6 +151,11 @@ class DirectorySource:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
 
+    def has_stable_inodes(self, path: bytes) -> bool:  # noqa: ARG002 - all are on the root's mount
+        """See ``protocol.Source.has_stable_inodes``."""
+        mount = self.tree.root.mount
+        return mount is None or mount.has_stable_inodes
+
     def open(self, wake: Callable[[], None]) -> None:
         """See ``protocol.Source.open``."""
         self.close()

@@ -91,6 +91,10 @@ class BucketSource:
             f"{self._spec.request_budget:,}: raise it, or watch a narrower prefix"
         )
 
+    def has_stable_inodes(self, path: bytes) -> bool:  # noqa: ARG002 - objects have none
+        """See ``protocol.Source.has_stable_inodes``."""
+        return True
+
     def open(self, wake: Callable[[], None]) -> None:  # noqa: ARG002 - there are no hints
         """Make a client and list one key.
 

@@ -15,7 +15,7 @@ import pytest
 from support.clock import DiskClock
 from support.files import fill
 from support.state import open_store
-from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.filters.path_filter import PathFilter
@@ -51,7 +51,8 @@ class Bench:
         )
         self.store = open_store(root.parent / "state.db")
         outbox = Outbox(Spec(spec), self.store, clock=self.clock, publish=lambda *_: None)
-        detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        rule = Rule(spec.compare, self.source.has_stable_inodes)
+        detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row, rule)
         self.reconciler = Reconciler(
             self.source, self.store.index, detector, outbox, lambda _count: None, self.clock
         )
