@@ -35,10 +35,7 @@ class Bench:
         return self.limit.limit
 
 
-@pytest.mark.parametrize(
-    ("most", "limits"),
-    [(1, [1, 1, 1]), (2, [2, 2, 2]), (4, [2, 3, 4, 4, 4])],
-)
+@pytest.mark.parametrize(("most", "limits"), [(1, [1, 1, 1]), (2, [2, 2, 2]), (4, [2, 3, 4, 4, 4])])
 def test_it_grows_while_responses_are_awaited(most: int, limits: list[int]) -> None:
     """It begins with one request and adds one for each response that was waited for."""
     bench = Bench(most)
