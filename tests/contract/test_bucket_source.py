@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mypy_boto3_s3 import S3Client
 
+from support.s3.fixtures import RealBucket
 from support.s3.listing import OpenSource, make_source, paths, read
 from support.s3.real_servers import S3Server, free_ports, run_moto
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
@@ -56,11 +56,10 @@ def test_scan_stops_between_pages(
     assert source.requests == 2
 
 
-def test_empty_bucket(s3_server: S3Server, bucket: str, open_source: OpenSource) -> None:
+def test_empty_bucket(bucket: RealBucket) -> None:
     """An empty bucket can be opened, and its scan completes with nothing."""
-    source = open_source(s3_server, BucketSpec(bucket))
-    assert read(source) == []
-    assert read(open_source(s3_server, BucketSpec(bucket, prefix="in/"))) == []
+    assert read(bucket.open()) == []
+    assert read(bucket.open(prefix="in/")) == []
 
 
 def test_missing_bucket(s3_server: S3Server, open_source: OpenSource) -> None:
@@ -71,12 +70,10 @@ def test_missing_bucket(s3_server: S3Server, open_source: OpenSource) -> None:
         open_source(s3_server, BucketSpec("nobody-has-this"))
 
 
-def test_bucket_that_goes_away(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_bucket_that_goes_away(bucket: RealBucket) -> None:
     """When the bucket is deleted, a scan and an inspection fail: no key is taken for deleted."""
-    source = open_source(s3_server, BucketSpec(bucket))
-    client.delete_bucket(Bucket=bucket)
+    source = bucket.open()
+    bucket.client.delete_bucket(Bucket=bucket.name)
     with pytest.raises(NotFoundError):
         read(source)
     with pytest.raises(UnavailableError, match="no such bucket"):
@@ -91,12 +88,10 @@ def test_bucket_that_goes_away(
         ({"secret_key": "wrong"}, "SignatureDoesNotMatch"),
     ],
 )
-def test_wrong_credentials(
-    wrong: dict[str, Any], code: str, s3_server: S3Server, bucket: str, open_source: OpenSource
-) -> None:
+def test_wrong_credentials(wrong: dict[str, Any], code: str, bucket: RealBucket) -> None:
     """Unknown credentials are denied with the code of the store; moto accepts any."""
     with pytest.raises(DeniedError, match=code):
-        open_source(replace(s3_server, **wrong), BucketSpec(bucket))
+        replace(bucket, server=replace(bucket.server, **wrong)).open()
 
 
 @pytest.mark.parametrize(
@@ -119,14 +114,14 @@ def test_no_usable_credentials(
         source.open(lambda: None)
 
 
-def test_profile(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+def test_profile(bucket: RealBucket, tmp_path: Path) -> None:
     """A profile brings its credentials and its region out of the shared files."""
     (tmp_path / "config").write_text("[profile store]\nregion = us-east-1\n")
     (tmp_path / "credentials").write_text(
-        f"[store]\naws_access_key_id = {s3_server.access_key}\n"
-        f"aws_secret_access_key = {s3_server.secret_key}\n"
+        f"[store]\naws_access_key_id = {bucket.server.access_key}\n"
+        f"aws_secret_access_key = {bucket.server.secret_key}\n"
     )
-    spec = BucketSpec(bucket, endpoint_url=s3_server.endpoint_url, profile="store")
+    spec = BucketSpec(bucket.name, endpoint_url=bucket.server.endpoint_url, profile="store")
     with closing(make_source(spec)) as source:
         source.open(lambda: None)
         assert read(source) == []

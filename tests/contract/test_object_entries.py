@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import md5
+from io import BytesIO
 from typing import Any
 
 import pytest
-from mypy_boto3_s3 import S3Client
-from mypy_boto3_s3.type_defs import CopySourceTypeDef
+from boto3.s3.transfer import TransferConfig
 
-from support.s3.listing import OpenSource, paths, read
-from support.s3.real_servers import S3Server
+from support.s3.fixtures import RealBucket
+from support.s3.listing import paths, read
 from watcher.model import Entry
 from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec
+
+md5_of = partial(md5, usedforsecurity=False)
 
 SECOND_NS = 1_000_000_000
 PART_BYTES = 5 * 1024 * 1024
@@ -44,186 +46,137 @@ def only(source: BucketSource) -> Entry:
     return listed
 
 
-def test_entry_has_what_the_store_says(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
-    """Size, time, storage class and the unquoted etag of a put arrive."""
+def test_entry_has_what_the_store_says(bucket: RealBucket) -> None:
+    """Size, time, storage class and the unquoted etag of a put arrive.
+
+    HEAD has whole seconds: the time of LIST, or with rclone that at which the put began.
+    """
     before_ns = int(datetime.now(UTC).timestamp()) * SECOND_NS
-    etag = client.put_object(Bucket=bucket, Key="a", Body=b"hello")["ETag"].strip('"')
-    entry = only(open_source(s3_server, BucketSpec(bucket)))
-    assert entry == Entry(b"a", 5, entry.mtime_ns, etag=etag, storage_class="STANDARD")
-    assert 0 <= entry.mtime_ns - before_ns < 60 * SECOND_NS
-
-
-def test_times_of_list_and_head(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
-    """HEAD has whole seconds: the time of LIST, or with rclone that at which the put began."""
-    client.put_object(Bucket=bucket, Key="a", Body=b"x")
-    source = open_source(s3_server, BucketSpec(bucket))
-    ((listed,), (inspected,)) = read(source), source.inspect([b"a"]).entries
+    etag = bucket.put("a", body=b"hello")
+    source = bucket.open()
+    listed = only(source)
+    assert listed == Entry(b"a", 5, listed.mtime_ns, etag=etag, storage_class="STANDARD")
+    assert 0 <= listed.mtime_ns - before_ns < 60 * SECOND_NS
+    (inspected,) = source.inspect([b"a"]).entries
     late_ns = listed.mtime_ns - inspected.mtime_ns
     assert inspected.mtime_ns % SECOND_NS == 0
-    assert 0 <= late_ns < 60 * SECOND_NS if s3_server.name == "rclone" else late_ns == 0
+    assert 0 <= late_ns < 60 * SECOND_NS if bucket.server.name == "rclone" else late_ns == 0
 
 
-def test_spellings(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_spellings(bucket: RealBucket) -> None:
     """However a store writes etags and times, the entry has the bare etag and the exact time."""
     bodies: list[str] = []
 
     def keep(response_dict: dict[str, Any], **_: object) -> None:
         bodies.append(response_dict["body"].decode())
 
-    etag = client.put_object(Bucket=bucket, Key="a", Body=b"hello")["ETag"].strip('"')
-    client.meta.events.register("before-parse.s3.ListObjectsV2", keep)
-    client.list_objects_v2(Bucket=bucket)
-    quote, fraction = SPELLINGS[s3_server.name]
+    etag = bucket.put("a", body=b"hello")
+    bucket.client.meta.events.register("before-parse.s3.ListObjectsV2", keep)
+    bucket.client.list_objects_v2(Bucket=bucket.name)
+    quote, fraction = SPELLINGS[bucket.server.name]
     assert f"<ETag>{quote}{etag}{quote}</ETag>" in bodies[0]
     (text,) = re.findall(rf"<LastModified>([-\d]+T[:\d]+{fraction})</LastModified>", bodies[0])
-    entry = only(open_source(s3_server, BucketSpec(bucket)))
-    assert (entry.etag, entry.mtime_ns) == (
-        etag,
-        round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000,
-    )
+    entry = only(bucket.open())
+    mtime_ns = round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
+    assert (entry.etag, entry.mtime_ns) == (etag, mtime_ns)
 
 
-def test_multipart_etag(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_multipart_etag(bucket: RealBucket) -> None:
     """The etag of a multipart upload arrives as the store has it."""
-    upload = client.create_multipart_upload(Bucket=bucket, Key="big")["UploadId"]
-    bodies = (bytes(PART_BYTES), b"end")
-    numbered = [
-        {
-            "PartNumber": number,
-            "ETag": client.upload_part(
-                Bucket=bucket, Key="big", UploadId=upload, PartNumber=number, Body=body
-            )["ETag"],
-        }
-        for number, body in enumerate(bodies, 1)
-    ]
-    done = client.complete_multipart_upload(
-        Bucket=bucket,
-        Key="big",
-        UploadId=upload,
-        MultipartUpload={"Parts": numbered},  # type: ignore[typeddict-item]
+    parts = (bytes(PART_BYTES), b"end")
+    config = TransferConfig(
+        multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False
     )
-    etag = done["ETag"].strip('"')
-    assert etag.endswith("-2")
-    # rclone answers like S3 and then has a file, whose etag is its MD5.
-    expected = (
-        md5(b"".join(bodies), usedforsecurity=False).hexdigest()
-        if s3_server.name == "rclone"
-        else etag
-    )
-    entry = only(open_source(s3_server, BucketSpec(bucket)))
-    assert (entry.size, entry.etag) == (PART_BYTES + 3, expected)
+    bucket.client.upload_fileobj(BytesIO(b"".join(parts)), bucket.name, "big", Config=config)
+    entry = only(bucket.open())
+    etag = f"{md5_of(b''.join(md5_of(part).digest() for part in parts)).hexdigest()}-2"
+    if bucket.server.name == "rclone":
+        # It answers like S3 and then has a file, whose etag is its MD5.
+        etag = md5_of(b"".join(parts)).hexdigest()
+    assert (entry.size, entry.etag) == (PART_BYTES + 3, etag)
 
 
-def test_changes_between_two_scans(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_changes_between_two_scans(bucket: RealBucket) -> None:
     """Exactly what was overwritten, deleted or put again between two scans differs."""
-    for key in ("d/kept", "d/rewritten", "d/longer", "d/deleted", "d/again", "e/deleted"):
-        client.put_object(Bucket=bucket, Key=key, Body=b"1")
-    source = open_source(s3_server, BucketSpec(bucket))
+    bucket.put("d/kept", "d/rewritten", "d/longer", "d/deleted", "d/again", "e/deleted", body=b"1")
+    source = bucket.open()
     before = {entry.path: entry for entry in read(source)}
-    client.put_object(Bucket=bucket, Key="d/rewritten", Body=b"2")
-    client.put_object(Bucket=bucket, Key="d/longer", Body=b"22")
-    for key in ("d/deleted", "d/again", "e/deleted"):
-        client.delete_object(Bucket=bucket, Key=key)
-    for key in ("d/again", "d/new"):
-        client.put_object(Bucket=bucket, Key=key, Body=b"333")
+    bucket.put("d/rewritten", body=b"2")
+    bucket.put("d/longer", body=b"22")
+    bucket.delete("d/deleted", "d/again", "e/deleted")
+    bucket.put("d/again", "d/new", body=b"333")
     after = {entry.path: entry for entry in read(source)}
     assert sorted(before.keys() - after.keys()) == [b"d/deleted", b"e/deleted"]
     assert sorted(after.keys() - before.keys()) == [b"d/new"]
     differing = {path for path in before.keys() & after.keys() if before[path] != after[path]}
-    assert differing == {b"d/again", b"d/longer", b"d/rewritten"}
-    assert {path: after[path].size for path in differing} == {
-        b"d/again": 3,
-        b"d/longer": 2,
-        b"d/rewritten": 1,
-    }
     assert all(before[path].etag != after[path].etag for path in differing)
+    sizes = {path: after[path].size for path in differing}
+    assert sizes == {b"d/again": 3, b"d/longer": 2, b"d/rewritten": 1}
     assert source.confirm_deleted(sorted(before)) == [b"d/deleted", b"e/deleted"]
+    inspection = source.inspect([b"d/kept", b"d/deleted", b"never"])
+    assert (paths(inspection.entries), inspection.gone) == ([b"d/kept"], [b"d/deleted", b"never"])
 
 
-def test_same_bytes_put_again(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_same_bytes_put_again(bucket: RealBucket) -> None:
     """The same bytes put again differ in time alone, once the clock of the store has moved."""
-    client.put_object(Bucket=bucket, Key="a", Body=b"x")
-    source = open_source(s3_server, BucketSpec(bucket))
+    bucket.put("a")
+    source = bucket.open()
     (before,) = (after,) = read(source)
     deadline_s = time.monotonic() + DEADLINE_S
     while after == before:
         assert time.monotonic() < deadline_s
-        client.put_object(Bucket=bucket, Key="a", Body=b"x")
+        bucket.put("a")
         (after,) = read(source)
     assert after == before._replace(mtime_ns=after.mtime_ns)
 
 
-def test_inspection_shows_what_is_gone(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
-    """A key that was deleted and one that never was are gone; another is there."""
-    for key in ("there", "deleted"):
-        client.put_object(Bucket=bucket, Key=key, Body=b"x")
-    client.delete_object(Bucket=bucket, Key="deleted")
-    inspection = open_source(s3_server, BucketSpec(bucket)).inspect(
-        [b"there", b"deleted", b"never"]
-    )
-    assert (paths(inspection.entries), inspection.gone) == ([b"there"], [b"deleted", b"never"])
-
-
 @with_versions
-def test_versions(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_versions(bucket: RealBucket) -> None:
     """The newest version of a key is the entry; under a delete marker the key is gone."""
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    client.put_object(Bucket=bucket, Key="other", Body=b"x")
-    client.put_object(Bucket=bucket, Key="a", Body=b"1")
-    newest = client.put_object(Bucket=bucket, Key="a", Body=b"22")
-    source = open_source(s3_server, BucketSpec(bucket, prefix="a"))
-    entry = only(source)
-    assert (entry.size, entry.etag) == (2, newest["ETag"].strip('"'))
 
-    marker = client.delete_object(Bucket=bucket, Key="a")["VersionId"]
+    def set_versioning(status: Any) -> None:  # noqa: ANN401 - a literal of boto3's stubs
+        bucket.client.put_bucket_versioning(
+            Bucket=bucket.name, VersioningConfiguration={"Status": status}
+        )
+
+    set_versioning("Enabled")
+    bucket.put("other")
+    bucket.put("a", body=b"1")
+    etag = bucket.put("a", body=b"22")
+    source = bucket.open(prefix="a")
+    entry = only(source)
+    assert (entry.size, entry.etag) == (2, etag)
+
+    marker = bucket.client.delete_object(Bucket=bucket.name, Key="a")["VersionId"]
     assert read(source) == []
     assert source.inspect([b"a"]).gone == source.confirm_deleted([b"a"]) == [b"a"]
 
-    client.delete_object(Bucket=bucket, Key="a", VersionId=marker)
+    bucket.client.delete_object(Bucket=bucket.name, Key="a", VersionId=marker)
     assert only(source) == entry
 
-    client.delete_object(Bucket=bucket, Key="a")
-    client.put_object(Bucket=bucket, Key="a", Body=b"333")
+    bucket.delete("a")
+    bucket.put("a", body=b"333")
     assert only(source).size == 3
 
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-    client.put_object(Bucket=bucket, Key="a", Body=b"4444")
+    set_versioning("Suspended")
+    bucket.put("a", body=b"4444")
     assert only(source).size == 4
-    client.delete_object(Bucket=bucket, Key="a")
+    bucket.delete("a")
     assert read(source) == []
     assert source.confirm_deleted([b"a"]) == [b"a"]
 
 
 @with_classes
-def test_storage_class_that_changes(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_storage_class_that_changes(bucket: RealBucket) -> None:
     """An object copied onto itself into another storage class keeps its etag, in LIST and HEAD."""
-    client.put_object(Bucket=bucket, Key="a", Body=b"x")
-    source = open_source(s3_server, BucketSpec(bucket))
+    bucket.put("a")
+    source = bucket.open()
     before = only(source)
-    original: CopySourceTypeDef = {"Bucket": bucket, "Key": "a"}
     # Without a directive, SeaweedFS finds that nothing would change.
-    client.copy_object(
-        Bucket=bucket,
+    bucket.client.copy_object(
+        Bucket=bucket.name,
         Key="a",
-        CopySource=original,
+        CopySource={"Bucket": bucket.name, "Key": "a"},
         StorageClass="STANDARD_IA",
         MetadataDirective="REPLACE",
     )
@@ -231,9 +184,7 @@ def test_storage_class_that_changes(
     assert after == before._replace(storage_class="STANDARD_IA", mtime_ns=after.mtime_ns)
 
 
-def test_servers_take_the_requester_as_payer(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_servers_take_the_requester_as_payer(bucket: RealBucket) -> None:
     """Requests that name the requester as payer are signed and answered like others."""
-    client.put_object(Bucket=bucket, Key="a", Body=b"x")
-    assert only(open_source(s3_server, BucketSpec(bucket, request_payer=True))).path == b"a"
+    bucket.put("a")
+    assert only(bucket.open(request_payer=True)).path == b"a"

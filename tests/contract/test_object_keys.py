@@ -9,15 +9,13 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
-from mypy_boto3_s3 import S3Client
 
-from support.s3.listing import OpenSource, paths, read
-from support.s3.real_servers import S3Server
+from support.s3.fixtures import RealBucket
+from support.s3.listing import paths, read
 from watcher.errors import UnavailableError
 from watcher.sources.s3 import api, objects
 from watcher.sources.s3.deletions import CHECKED_KEYS_MAX
 from watcher.sources.s3.strategy import Mode
-from watcher.spec import BucketSpec
 
 SMALL_PAGES = (1, 3)
 """Keys a page: so few that pages end after every key of a bucket."""
@@ -111,116 +109,87 @@ def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.fixture
 def assert_listed(
-    s3_server: S3Server, bucket: str, open_source: OpenSource, set_pages: Callable[[int], None]
+    bucket: RealBucket, set_pages: Callable[[int], None]
 ) -> Callable[[Sequence[bytes]], None]:
     """Return what proves that exactly these keys are listed in every mode, wherever pages end."""
 
     def assert_it(expected: Sequence[bytes]) -> None:
         for page_keys in SMALL_PAGES:
             set_pages(page_keys)
-            assert paths(
-                read(open_source(s3_server, BucketSpec(bucket, list_workers=1)))
-            ) == sorted(expected)
-            source = open_source(s3_server, BucketSpec(bucket))
+            assert paths(read(bucket.open(list_workers=1))) == sorted(expected)
+            source = bucket.open()
             for _ in Mode:
                 assert {entry.path for entry in read(source)} == set(expected)
 
     return assert_it
 
 
-def put(client: S3Client, bucket: str, *keys: str) -> None:
-    """Put an object of one byte at each key, in order."""
-    for key in keys:
-        client.put_object(Bucket=bucket, Key=key, Body=b"x")
-
-
 def test_awkward_keys_arrive_exactly(
-    s3_server: S3Server,
-    bucket: str,
-    client: S3Client,
-    open_source: OpenSource,
-    assert_listed: Callable[[Sequence[bytes]], None],
+    bucket: RealBucket, assert_listed: Callable[[Sequence[bytes]], None]
 ) -> None:
     """Every key that a server stores is listed as its exact bytes until it is deleted."""
-    rewritten = REWRITTEN[s3_server.name]
-    kept = [
-        key for key in AWKWARD_KEYS if key not in REFUSED[s3_server.name] | UNSTEADY[s3_server.name]
-    ]
-    put(client, bucket, *kept)
-    expected = sorted(rewritten.get(key, key).encode() for key in kept)
-    source = open_source(s3_server, BucketSpec(bucket))
+    name = bucket.server.name
+    kept = [key for key in AWKWARD_KEYS if key not in REFUSED[name] | UNSTEADY[name]]
+    bucket.put(*kept)
+    expected = sorted(REWRITTEN[name].get(key, key).encode() for key in kept)
+    source = bucket.open()
     assert paths(read(source)) == expected
     inspection = source.inspect(expected)
     assert (paths(inspection.entries), inspection.gone) == (expected, [])
     assert_listed(expected)
-    for path in expected:
-        client.delete_object(Bucket=bucket, Key=path.decode())
+    bucket.delete(*(path.decode() for path in expected))
     assert read(source) == []
     assert source.inspect(expected).gone == expected
 
 
-def test_refused_keys(s3_server: S3Server, bucket: str) -> None:
+def test_refused_keys(bucket: RealBucket) -> None:
     """The keys that no test reads are those which the server does not take."""
+    server = replace(bucket.server, attempts=1)
     # At once, since rclone takes a second for each refusal.
-    with closing(replace(s3_server, attempts=1).client()) as client, ThreadPoolExecutor() as pool:
-        puts = [pool.submit(put, client, bucket, key) for key in REFUSED[s3_server.name]]
+    with closing(server.client()) as client, ThreadPoolExecutor() as pool:
+        puts = [
+            pool.submit(client.put_object, Bucket=bucket.name, Key=key, Body=b"x")
+            for key in REFUSED[server.name]
+        ]
     for done in puts:
         assert isinstance(done.exception(), ClientError)
 
 
 @around_slash
 def test_keys_around_slash(
-    keys: tuple[str, ...],
-    bucket: str,
-    client: S3Client,
-    assert_listed: Callable[[Sequence[bytes]], None],
+    keys: tuple[str, ...], bucket: RealBucket, assert_listed: Callable[[Sequence[bytes]], None]
 ) -> None:
-    """Keys that sort around a slash are found once each."""
-    put(client, bucket, *keys)
+    """Keys that sort around a slash are found once each, and exactly the deleted ones are gone."""
+    bucket.put(*keys)
+    left = sorted(key.encode() for key in keys)
+    source = bucket.open()
+    for key in reversed(keys):
+        assert paths(read(source)) == left
+        bucket.delete(key)
+        left.remove(key.encode())
+        assert source.confirm_deleted([key.encode()]) == [key.encode()]
+        assert source.confirm_deleted(left) == []
+    bucket.put(*keys)
     assert_listed([key.encode() for key in keys])
 
 
-@around_slash
-def test_keys_around_slash_go_one_by_one(
-    keys: tuple[str, ...],
-    s3_server: S3Server,
-    bucket: str,
-    client: S3Client,
-    open_source: OpenSource,
-) -> None:
-    """Of keys that sort around a slash, exactly those that were deleted are gone."""
-    put(client, bucket, *keys)
-    left = sorted(key.encode() for key in keys)
-    source = open_source(s3_server, BucketSpec(bucket))
-    for key in reversed(keys):
-        client.delete_object(Bucket=bucket, Key=key)
-        left.remove(key.encode())
-        assert paths(read(source)) == left
-        assert source.confirm_deleted([key.encode()]) == [key.encode()]
-        assert source.confirm_deleted(left) == []
-
-
 @with_folders
-def test_folder_that_is_deleted_is_gone(
-    s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_folder_that_is_deleted_is_gone(bucket: RealBucket) -> None:
     """A folder's own key is gone when it is deleted, though objects in the folder stay."""
-    put(client, bucket, "f/", "f/x")
-    source = open_source(s3_server, BucketSpec(bucket))
+    bucket.put("f/", "f/x")
+    source = bucket.open()
     assert paths(read(source)) == [b"f/", b"f/x"]
-    client.delete_object(Bucket=bucket, Key="f/")
+    bucket.delete("f/")
     assert paths(read(source)) == [b"f/x"]
     assert source.confirm_deleted([b"f/"]) == [b"f/"]
 
 
-def test_listing_that_ends_early(
-    seaweedfs: S3Server, open_source: OpenSource, set_pages: Callable[[int], None]
-) -> None:
+@pytest.mark.parametrize("s3_server", ["seaweedfs"], indirect=True)
+def test_listing_that_ends_early(bucket: RealBucket, set_pages: Callable[[int], None]) -> None:
     """SeaweedFS may end a listing behind the key of a folder: no object in the folder is gone."""
-    bucket = seaweedfs.make_bucket()
     inside = [f"f/{number:03}" for number in range(CHECKED_KEYS_MAX + 1)]
-    seaweedfs.put_many(bucket, ["f/", *inside])
-    source = open_source(seaweedfs, BucketSpec(bucket))
+    bucket.server.put_many(bucket.name, ["f/", *inside])
+    source = bucket.open()
     set_pages(1)
     assert paths(read(source)) == [b"f/"]
     missing = [key.encode() for key in inside]
@@ -230,25 +199,17 @@ def test_listing_that_ends_early(
 
 
 @pytest.mark.parametrize("prefix", ["in/", "in", "plus+", "a b", "é", "x&y"])
-def test_prefix_selects(
-    prefix: str, s3_server: S3Server, bucket: str, client: S3Client, open_source: OpenSource
-) -> None:
+def test_prefix_selects(prefix: str, bucket: RealBucket) -> None:
     """A prefix is a plain beginning of the key, and stays part of the path."""
-    put(client, bucket, f"{prefix}1", f"{prefix}2", "other", f"others/{prefix}1")
-    source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))
-    assert paths(read(source)) == [f"{prefix}1".encode(), f"{prefix}2".encode()]
+    bucket.put(f"{prefix}1", f"{prefix}2", "other", f"others/{prefix}1")
+    expected = [f"{prefix}1".encode(), f"{prefix}2".encode()]
+    assert paths(read(bucket.open(prefix=prefix))) == expected
 
 
 @around_slash
-def test_prefix_that_is_a_key(
-    keys: tuple[str, ...],
-    s3_server: S3Server,
-    bucket: str,
-    client: S3Client,
-    open_source: OpenSource,
-) -> None:
+def test_prefix_that_is_a_key(keys: tuple[str, ...], bucket: RealBucket) -> None:
     """A prefix that is a key, a folder or neither selects the keys that begin with it."""
-    put(client, bucket, *keys)
+    bucket.put(*keys)
     for prefix in ("a", "a-", "a/", "a/b", "b"):
-        source = open_source(s3_server, BucketSpec(bucket, prefix=prefix))
-        assert paths(read(source)) == sorted(key.encode() for key in keys if key.startswith(prefix))
+        expected = sorted(key.encode() for key in keys if key.startswith(prefix))
+        assert paths(read(bucket.open(prefix=prefix))) == expected

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mypy_boto3_s3 import S3Client
@@ -28,19 +29,6 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.M
 
 
 @pytest.fixture
-def client(s3_server: S3Server) -> Iterator[S3Client]:
-    """Return a client of the test's own beside the source."""
-    with closing(s3_server.client()) as client:
-        yield client
-
-
-@pytest.fixture
-def bucket(s3_server: S3Server) -> str:
-    """Make an empty bucket."""
-    return s3_server.make_bucket()
-
-
-@pytest.fixture
 def open_source(aws_environment: pytest.MonkeyPatch) -> Iterator[OpenSource]:
     """Return what opens a source on a server, with its credentials in the environment."""
     with ExitStack() as stack:
@@ -58,3 +46,43 @@ def open_source(aws_environment: pytest.MonkeyPatch) -> Iterator[OpenSource]:
             return source
 
         yield open_it
+
+
+@dataclass(frozen=True, slots=True)
+class RealBucket:
+    """A bucket that begins empty on a real server.
+
+    Attributes:
+        server: The server.
+        name: Name of the bucket.
+        client: A client of the test's own beside the source.
+        open_source: Opens sources on the server.
+    """
+
+    server: S3Server
+    name: str
+    client: S3Client
+    open_source: OpenSource
+
+    def put(self, *keys: str, body: bytes = b"x") -> str:
+        """Put an object at each key, in order, and return the last one's etag without quotes."""
+        etag = ""
+        for key in keys:
+            etag = self.client.put_object(Bucket=self.name, Key=key, Body=body)["ETag"].strip('"')
+        return etag
+
+    def delete(self, *keys: str) -> None:
+        """Delete objects, in order."""
+        for key in keys:
+            self.client.delete_object(Bucket=self.name, Key=key)
+
+    def open(self, **spec: Any) -> BucketSource:  # noqa: ANN401 - fields of a spec
+        """Return an open source of the bucket with further fields of its spec."""
+        return self.open_source(self.server, BucketSpec(self.name, **spec))
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, open_source: OpenSource) -> Iterator[RealBucket]:
+    """Make an empty bucket."""
+    with closing(s3_server.client()) as client:
+        yield RealBucket(s3_server, s3_server.make_bucket(), client, open_source)
