@@ -41,11 +41,7 @@ def test_environment_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [
-        ("/x", "/x/watcher"),
-        ("", "/home/u/.local/state/watcher"),
-        ("x", "/home/u/.local/state/watcher"),
-    ],
+    [("/x", "/x/watcher")] + [(given, "/home/u/.local/state/watcher") for given in ("", "x")],
 )
 def test_state_directory(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
     """The XDG Base Directory Specification demands that a relative path is ignored."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from io import StringIO
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from support.clock import FakeClock
 from watcher.cli.snapshot import StatusSnapshot
 from watcher.cli.status_table import print_table, render_screen
+from watcher.telemetry.recent_changes import Recent
 
 CLOCK = FakeClock()
 NOW = CLOCK.wall()
@@ -25,28 +27,12 @@ ORDERS: Mapping[str, Any] = {
     "error": NOTE, "note": NOTE,
 }  # fmt: skip
 CALM: Mapping[str, Any] = {**ORDERS, "name": "calm", "state": "watching", "error": "", "note": ""}
-CHANGE: Mapping[str, Any] = {
-    "watch": "orders",
-    "at": NOW,
-    "seq": 1,
-    "type": "created",
-    "path": "a.csv",
-    "old_path": "",
-    "size": 6,
-}
+CHANGE: Mapping[str, Any] = asdict(Recent("orders", NOW, 1, "created", "a.csv", "", 6))
 VALUES = {
-    "NAME": "orders",
-    "PLACE": PLACE,
-    "STATE": "unavailable",
-    "MODE": "poll",
-    "ENTRIES": "1234567",
-    "RATE": "12/s",
-    "UNCONFIRMED": "100000",
-    "LAG": "50 min",
-    "LAST SCAN": "10 min ago",
-    "STREAMS": "12",
-    "NOTE": NOTE,
-}
+    "NAME": "orders", "PLACE": PLACE, "STATE": "unavailable", "MODE": "poll", "ENTRIES": "1234567",
+    "RATE": "12/s", "UNCONFIRMED": "100000", "LAG": "50 min", "LAST SCAN": "10 min ago",
+    "STREAMS": "12", "NOTE": NOTE,
+}  # fmt: skip
 
 
 def snapshot(
@@ -57,12 +43,10 @@ def snapshot(
 
 def show(shown: StatusSnapshot, width: int, height: int = 24) -> list[str]:
     """Return the lines of ``status --watch`` on a terminal; they must fit it."""
-    console = Console(
-        file=StringIO(), force_terminal=True, color_system=None, width=width, height=height
-    )
-    with console.capture() as capture:
-        console.print(render_screen(shown, console, CLOCK))
-    lines = capture.get().splitlines()
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, color_system=None, width=width, height=height)
+    console.print(render_screen(shown, console, CLOCK))
+    lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
     return lines

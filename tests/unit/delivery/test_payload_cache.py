@@ -23,8 +23,8 @@ def opened(seq: int, budget: CacheBudget | None = None) -> PayloadCache:
 def seqs(
     cache: PayloadCache, seq: int, limit: int = 10, max_bytes: int = 1 << 30
 ) -> list[int] | None:
-    payloads = cache.after(seq, limit=limit, max_bytes=max_bytes)
-    return None if payloads is None else [payload.seq for payload in payloads]
+    found = cache.after(seq, limit=limit, max_bytes=max_bytes)
+    return None if found is None else [payload.seq for payload in found]
 
 
 def payloads(*numbers: int, size_bytes: int = 1) -> list[Payload]:
@@ -55,6 +55,7 @@ def test_payloads_after_a_sequence_number(seq: int, limit: int, expected: list[i
 def test_dropped_payloads_are_not_in_memory() -> None:
     """Nor are the payloads before them any more."""
     cache = opened(0)
+    assert seqs(cache, 0) == []
     cache.extend(payloads(1, 2))
     cache.extend(payloads(8, 9), dropped_seq=7)
     assert [seqs(cache, seq) for seq in (0, 1, 6, 7, 8)] == [None, None, None, [8, 9], [9]]
@@ -67,34 +68,21 @@ def test_the_newest_of_those_that_pass_are_kept(
     max_bytes: int, kept: list[int], dropped_seq: int | None
 ) -> None:
     """The last one is kept in any case."""
-    newest = NewestPayloads(max_bytes)
-    assert list(newest.passing(payloads(1, 2, 3, size_bytes=10))) == payloads(
-        1, 2, 3, size_bytes=10
-    )
+    newest, passing = NewestPayloads(max_bytes), payloads(1, 2, 3, size_bytes=10)
+    assert list(newest.passing(passing)) == passing
     assert ([payload.seq for payload in newest.payloads], newest.dropped_seq) == (kept, dropped_seq)
 
 
-def test_an_empty_cache_knows_where_it_begins() -> None:
-    assert seqs(opened(5), 5) == []
-    assert seqs(opened(5), 4) is None
-
-
-def test_the_oldest_leave_by_number() -> None:
-    cache = opened(0)
-    cache.extend(payloads(*range(1, CACHE_PAYLOADS + 3)))
-    assert seqs(cache, 1) is None
-    assert seqs(cache, 2, limit=1) == [3]
-
-
-def test_the_oldest_leave_by_size() -> None:
+def test_the_oldest_leave_by_number_and_by_size() -> None:
     """A payload that is too large for the cache is not mistaken for absent."""
     cache = opened(0)
+    cache.extend(payloads(*range(1, CACHE_PAYLOADS + 3)))
+    assert (seqs(cache, 1), seqs(cache, 2, limit=1)) == (None, [3])
+    cache = opened(0)
     cache.extend(payloads(1, 2, 3, size_bytes=CACHE_BYTES // 2))
-    assert seqs(cache, 0) is None
-    assert seqs(cache, 1) == [2, 3]
+    assert (seqs(cache, 0), seqs(cache, 1)) == (None, [2, 3])
     cache.extend(payloads(4, size_bytes=CACHE_BYTES + 1))
-    assert seqs(cache, 3) is None
-    assert seqs(cache, 4) == []
+    assert (seqs(cache, 3), seqs(cache, 4)) == (None, [])
     cache.extend(payloads(5))
     assert seqs(cache, 4) == [5]
 

@@ -32,13 +32,13 @@ def cut(renderer: Renderer, *datas: bytes) -> list[Payload]:
     return list(renderer.payloads(events, [], is_last=True))
 
 
-def test_payloads_without_a_batch_have_no_envelope() -> None:
+@pytest.mark.parametrize("format_", Format)
+def test_payloads_without_a_batch_have_no_envelope(format_: Format) -> None:
     """But for the ``Records`` of S3, which are part of a notification."""
-    for format_ in Format:
-        renderer = Renderer(Spec(BUCKET, format=format_), "cafe")
-        event = renderer.event(CREATED, 1, 0)
-        expected = b'{"Records":[%b]}' % event if format_ is Format.S3 else event
-        assert cut(renderer, event) == [(1, expected)]
+    renderer = Renderer(Spec(BUCKET, format=format_), "cafe")
+    event = renderer.event(CREATED, 1, 0)
+    expected = b'{"Records":[%b]}' % event if format_ is Format.S3 else event
+    assert cut(renderer, event) == [(1, expected)]
 
 
 @pytest.mark.parametrize("count", [1, 3])

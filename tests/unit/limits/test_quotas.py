@@ -33,11 +33,7 @@ def identity(name: str, principal: str = "team") -> Identity:
 def opened(quotas: Quotas, *names: str) -> tuple[list[GrowingUsage], list[QuotaShare]]:
     """Open watches, and return what each occupies and its share."""
     usages = [GrowingUsage() for _ in names]
-    for name in names:
-        quotas.admit(identity(name))
-    return usages, [
-        quotas.open(identity(name), usage) for name, usage in zip(names, usages, strict=True)
-    ]
+    return usages, list(map(quotas.open, map(identity, names), usages))
 
 
 def test_watches_are_counted_by_principal() -> None:
@@ -54,9 +50,8 @@ def test_watches_are_counted_by_principal() -> None:
 
 
 def test_only_a_watch_above_its_part_must_not_grow() -> None:
-    (large, small), (share_of_large, share_of_small) = opened(
-        Quotas(SETTINGS, {}), "large", "small"
-    )
+    usages, (share_of_large, share_of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
+    large, small = usages
     large.entries, small.entries = 85, 5
     share_of_large.check_entries()
     small.entries = 45
@@ -67,10 +62,8 @@ def test_only_a_watch_above_its_part_must_not_grow() -> None:
 
 def test_watches_that_do_not_run_count() -> None:
     """Those that have ended, now or before the start, count; those of another principal do not."""
-    quotas = Quotas(
-        SETTINGS,
-        {identity("stored"): StoredUsage(40), identity("stored", "other"): StoredUsage(1000)},
-    )
+    stored = {identity("stored"): StoredUsage(40), identity("stored", "other"): StoredUsage(1000)}
+    quotas = Quotas(SETTINGS, stored)
     (stopped, running), (_, share) = opened(quotas, "stopped", "running")
     stopped.entries, running.entries = 10, 41
     with pytest.raises(LimitError):
@@ -95,20 +88,16 @@ def test_an_index_that_does_not_grow_may_stay() -> None:
 
 def test_a_journal_is_full_until_half_has_drained() -> None:
     (usage,), (share,) = opened(Quotas(SETTINGS, {}), "a")
-    full = {}
-    for usage.depth in (5, 6, 9, 10):
-        full[usage.depth] = (
-            share.is_journal_full(was_full=False),
-            share.is_journal_full(was_full=True),
-        )
-    assert full == {5: (False, False), 6: (False, True), 9: (False, True), 10: (True, True)}
+    for depth, is_full, stays_full in ((5, False, False), (6, False, True), (10, True, True)):
+        usage.depth = depth
+        assert share.is_journal_full(was_full=False) is is_full
+        assert share.is_journal_full(was_full=True) is stays_full
 
 
 def test_journals_are_full_together() -> None:
     """Only the journal of a watch above its part is full, until half of the bytes have drained."""
-    (large, small), (share_of_large, share_of_small) = opened(
-        Quotas(SETTINGS, {}), "large", "small"
-    )
+    usages, (share_of_large, share_of_small) = opened(Quotas(SETTINGS, {}), "large", "small")
+    large, small = usages
     large.journal_bytes, small.journal_bytes = 700, 200
     assert not share_of_large.is_journal_full(was_full=False)
     small.journal_bytes = 201

@@ -143,11 +143,7 @@ def test_keys_that_stay_are_met(
         return shelf.answer(request)
 
     try:
-        met = read(
-            listing_of(split_keys=split_keys),
-            answer,
-            chance.randrange,
-        )
+        met = read(listing_of(split_keys=split_keys), answer, chance.randrange)
     except UnorderedListingError:
         return
     assert stay <= set(met)

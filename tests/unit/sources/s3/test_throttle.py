@@ -1,4 +1,4 @@
-"""Decides whether as many requests run at once as are of use and as the store allows."""
+"""As many requests run at once as are of use and as the store allows."""
 
 from __future__ import annotations
 
@@ -117,23 +117,6 @@ def test_retry_after_is_waited_for(retry_after_s: float, wait_s: float) -> None:
         assert bench.limit.wait_s == wait_s * (1 - share)
     bench.clock.now_s = LONG_S
     assert bench.limit.wait_s == 0.0
-
-
-@pytest.mark.parametrize(
-    ("waits", "resume_s"),
-    [
-        ([(0.0, 4.0), (0.0, 8.0)], 8.0),
-        ([(0.0, 8.0), (0.5, 4.0)], 8.0),
-        ([(0.0, 8.0), (2.0, 0.0)], 8.0),
-        ([(0.0, 8.0), (5.0, 8.0)], 13.0),
-    ],
-)
-def test_the_longest_wait_counts(waits: list[tuple[float, float]], resume_s: float) -> None:
-    """Of several waits the one that ends last counts, also within a round."""
-    bench = Bench(limit=MOST)
-    for at_s, retry_after_s in waits:
-        bench.slow_down(at_s=at_s, retry_after_s=retry_after_s)
-    assert bench.clock.now_s + bench.limit.wait_s == resume_s
 
 
 # Quarters of a second are exact numbers, and so are their sums.
