@@ -1,7 +1,5 @@
 """Reads real S3 servers through the bucket source, to the end or until they fail."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from dataclasses import replace
 from itertools import count

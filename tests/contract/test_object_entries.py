@@ -1,7 +1,5 @@
 """Compares what real S3 servers return for objects before and after a change, by LIST and HEAD."""
 
-from __future__ import annotations
-
 import re
 import time
 from datetime import UTC, datetime

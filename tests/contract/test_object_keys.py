@@ -1,7 +1,5 @@
 """Finds keys of every kind on real S3 servers, each exactly once, and learns when they are gone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing

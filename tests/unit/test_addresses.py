@@ -1,7 +1,5 @@
 """Normal forms of endpoints, and the addresses that every spelling and translator stands for."""
 
-from __future__ import annotations
-
 import pytest
 
 from watcher.addresses import (

@@ -1,7 +1,5 @@
 """Errors as one line that fits a gRPC status, whatever their parts hold."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 import pytest
@@ -20,10 +18,8 @@ def encoded_bytes(line: str) -> int:
 
 def test_an_error_is_one_line() -> None:
     """Empty parts are left out; control characters and lone surrogates are escaped."""
-    assert (
-        str(UnavailableError("it is\ngone", place="s3://é", hint="wait\ud800"))
-        == "s3://é: it is\\ngone; wait\\ud800"
-    )
+    line = str(UnavailableError("it is\ngone", place="s3://é", hint="wait\ud800"))
+    assert line == "s3://é: it is\\ngone; wait\\ud800"
     assert str(UnavailableError("it is gone")) == "it is gone"
 
 
@@ -31,13 +27,11 @@ def test_an_error_is_one_line() -> None:
 @pytest.mark.parametrize("count", [400, 1_000_000])
 def test_an_error_fits_a_status(char: str, count: int) -> None:
     """Of each long part the beginning is kept, however its characters are encoded."""
-    line = str(
-        UnavailableError(
-            f"message {char * count}", place=f"place {char * count}", hint=f"hint {char * count}"
-        )
-    )
-    place, message, hint = line[:6], line.partition(": ")[2][:8], line.partition("; ")[2][:5]
-    assert (place, message, hint) == ("place ", "message ", "hint ")
+    message, place, hint = (f"{part} {char * count}" for part in ("message", "place", "hint"))
+    line = str(UnavailableError(message, place=place, hint=hint))
+    assert line.startswith("place ")
+    assert ": message " in line
+    assert "; hint " in line
     assert encoded_bytes(line) <= MAX_BYTES
 
 

@@ -1,7 +1,6 @@
 """Numbers, times and untrusted names as people read them."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,57 +14,41 @@ from watcher.formatting import (
     printable,
 )
 
+NOON = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
+
 
 @pytest.mark.parametrize(
-    ("size_bytes", "text"),
+    ("write", "value", "text"),
     [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (1312, "1.3 kB"),
-        (999_949, "999.9 kB"),
-        (999_990, "1.0 MB"),
-        (25e9, "25.0 GB"),
-        (3e18, "3,000.0 PB"),
+        (human_size, 0, "0 B"),
+        (human_size, 999, "999 B"),
+        (human_size, 1000, "1.0 kB"),
+        (human_size, 1312, "1.3 kB"),
+        (human_size, 999_949, "999.9 kB"),
+        (human_size, 999_990, "1.0 MB"),
+        (human_size, 25e9, "25.0 GB"),
+        (human_size, 3e18, "3,000.0 PB"),
+        (human_duration, 0, "0 ms"),
+        (human_duration, 0.0123, "12 ms"),
+        (human_duration, 1.5, "1.5 s"),
+        (human_duration, 59.4, "59 s"),
+        (human_duration, 60, "1 min"),
+        (human_duration, 3599, "59 min"),
+        (human_duration, 7200, "2 h"),
+        (human_duration, 200_000, "2 d"),
+        (human_age, -0.5, "0 s"),
+        (human_age, 0.7, "1 s"),
+        (human_age, 59.0, "59 s"),
+        (human_age, 61, "1 min"),
+        (human_age, 90_000, "1 d"),
+        (human_rate, 0, "0"),
+        (human_rate, 0.05, "3/min"),
+        (human_rate, 1, "1/s"),
+        (human_rate, 12_345.6, "12,346/s"),
     ],
 )
-def test_human_size(size_bytes: int, text: str) -> None:
-    assert human_size(size_bytes) == text
-
-
-def test_printable_text_cannot_control_a_terminal() -> None:
-    assert printable("ä\x1b[31m\n\udcff") == "ä\\x1b[31m\\n\\udcff"
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "text"),
-    [
-        (0, "0 ms"),
-        (0.0123, "12 ms"),
-        (1.5, "1.5 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (3599, "59 min"),
-        (7200, "2 h"),
-        (200_000, "2 d"),
-    ],
-)
-def test_human_duration(duration_s: float, text: str) -> None:
-    assert human_duration(duration_s) == text
-
-
-@pytest.mark.parametrize(
-    ("age_s", "text"), [(-0.5, "0 s"), (0.7, "1 s"), (59.0, "59 s"), (61, "1 min"), (90_000, "1 d")]
-)
-def test_human_age(age_s: float, text: str) -> None:
-    assert human_age(age_s) == text
-
-
-@pytest.mark.parametrize(
-    ("per_s", "text"), [(0, "0"), (0.05, "3/min"), (1, "1/s"), (12_345.6, "12,346/s")]
-)
-def test_human_rate(per_s: float, text: str) -> None:
-    assert human_rate(per_s) == text
+def test_numbers(write: Callable[[float], str], value: float, text: str) -> None:
+    assert write(value) == text
 
 
 @pytest.mark.parametrize(
@@ -78,5 +61,8 @@ def test_human_rate(per_s: float, text: str) -> None:
     ],
 )
 def test_human_time(ago_s: int, text: str) -> None:
-    now = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
-    assert human_time(now - timedelta(seconds=ago_s), now) == text
+    assert human_time(NOON - timedelta(seconds=ago_s), NOON) == text
+
+
+def test_printable_text_cannot_control_a_terminal() -> None:
+    assert printable("ä\x1b[31m\n\udcff") == "ä\\x1b[31m\\n\\udcff"

@@ -1,7 +1,5 @@
 """The shared values: identities that do not collide, payloads up to a size."""
 
-from __future__ import annotations
-
 import pytest
 
 from watcher.model import Identity, Payload, fitting

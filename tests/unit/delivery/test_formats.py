@@ -1,7 +1,5 @@
 """The shapes of events, held against payload.schema.json, CloudEvents 1.0 and Amazon's."""
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64decode

@@ -1,7 +1,5 @@
 """What the cache returns, and when it says that the journal must be read."""
 
-from __future__ import annotations
-
 import pytest
 
 from watcher.delivery.payload_cache import (

@@ -1,7 +1,5 @@
 """When an event counts as delivered, and when it is due again."""
 
-from __future__ import annotations
-
 import random
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Where payloads begin and end, and what surrounds their events."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from typing import Any

@@ -1,7 +1,5 @@
 """The documents are true: links, examples, and tables that agree with the code."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The configurations of the examples are valid, and their Sensors read what payloads have."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which holders may keep what they have when all together have too much."""
 
-from __future__ import annotations
-
 from watcher.limits.fair_share import FairShare
 
 

@@ -1,7 +1,5 @@
 """Which watches have to stop growing when those of one principal occupy too much together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest

@@ -1,7 +1,5 @@
 """Open streams: how they wait and how they end; limits are part of the tests of the server."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Decides what polling a bucket costs, and how often a budget allows it."""
 
-from __future__ import annotations
-
 import pytest
 
 from watcher.sources.cost import MONTH_S, Cost, cost_of, is_within_budget, poll_interval_s

@@ -1,7 +1,5 @@
 """What a soak calls a leak, and that it says so."""
 
-from __future__ import annotations
-
 from support.server import SLACK, Resources
 from system.soak.report import Report
 
@@ -33,6 +31,6 @@ def test_what_grows_is_a_leak() -> None:
 
 
 def test_what_was_lost_is_trouble() -> None:
-    """A loss is told with the name of its watch."""
+    """A loss is reported with the name of its watch."""
     report = Report(1, START, busy=[WARM], idle=[WARM] * LEVELS, losses={"07 moto": "a gap"})
     assert report.troubles() == ["LOSS 07 moto: a gap"]

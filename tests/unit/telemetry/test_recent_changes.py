@@ -1,7 +1,5 @@
 """The newest changes of watches and their rate."""
 
-from __future__ import annotations
-
 from support.clock import FakeClock
 from watcher.clock import NS_PER_S
 from watcher.model import Change, ChangeType, Entry
@@ -15,7 +13,6 @@ from watcher.telemetry.recent_changes import (
 
 
 def changes(count: int) -> list[Change]:
-    """Return changes of numbered files."""
     return [Change(ChangeType.CREATED, Entry(b"%d" % number, number, 0)) for number in range(count)]
 
 
@@ -42,11 +39,8 @@ def test_the_newest_of_many_watches() -> None:
         watches[number][1].add(changes(1), seq)
         clock.now_s += 1
         clock.now_ns -= NS_PER_S
-    assert [(change.watch, change.seq) for change in newest_changes(watches, 3)] == [
-        ("watch 0", 5),
-        ("watch 1", 4),
-        ("watch 2", 3),
-    ]
+    newest = [(change.watch, change.seq) for change in newest_changes(watches, 3)]
+    assert newest == [("watch 0", 5), ("watch 1", 4), ("watch 2", 3)]
     assert len(newest_changes(watches, 9)) == 5
     assert newest_changes([], 9) == []
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html import unescape
+from typing import Any
 
 import pytest
 
@@ -37,24 +38,20 @@ def test_older_changes_have_a_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("report", "text"),
+    ("fields", "text"),
     [
-        (ORDERS, "watching notify · for 1 h"),
-        (
-            replace(ORDERS, state="scanning", since=NOON - 5, scanned=1234),
-            "scanning 1,234 entries · for 5 s",
-        ),
-        (replace(ORDERS, state="unavailable", mode="", since=NOON - 600), "unavailable for 10 min"),
-        (replace(ORDERS, state="idle", mode="", since=0.0), "idle 0"),
+        ({}, "file:///data/in watching notify · for 1 h "),
+        ({"state": "scanning", "since": NOON, "scanned": 1234}, "scanning 1,234 entries · for 0 s"),
+        ({"state": "unavailable", "mode": "", "since": NOON - 600}, " unavailable for 10 min "),
+        ({"state": "idle", "mode": "", "since": 0.0}, " file:///data/in idle 0 "),
+        ({"streams": 1}, "none yet 1 Recent"),
+        ({"streams": 0}, "none yet no stream"),
     ],
 )
-def test_state_has_its_detail_and_age(report: WatchReport, text: str) -> None:
-    assert f"file:///data/in {text} " in read(reports=[report])
-
-
-@pytest.mark.parametrize(("streams", "text"), [(1, "none yet 1 Recent"), (0, "none yet no stream")])
-def test_streams(streams: int, text: str) -> None:
-    assert text in read(reports=[replace(ORDERS, streams=streams)])
+def test_a_watch_has_its_state_with_its_age_and_its_streams(
+    fields: dict[str, Any], text: str
+) -> None:
+    assert text in read(reports=[replace(ORDERS, **fields)])
 
 
 @pytest.mark.parametrize(
@@ -72,9 +69,8 @@ def test_search(reports: list[WatchReport], query: str, text: str) -> None:
     """No watches, no match, and more matches than fit are three different texts."""
     shown = read(reports=reports, query=query)
     assert text in shown
-    assert shown.count("No watches.") + shown.count("No watch has") + shown.count(
-        "orders file"
-    ) == min(max(1, len(reports)), SHOWN_WATCHES)
+    texts = sum(map(shown.count, ("No watches.", "No watch has", "orders file")))
+    assert texts == min(max(1, len(reports)), SHOWN_WATCHES)
 
 
 def test_unknown_changes_are_not_denied() -> None:

@@ -1,7 +1,5 @@
 """Objects come in batches that are recognised when keys before them come or go."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 

@@ -1,7 +1,5 @@
 """Failures of S3 and of the SDK become errors with a place and a hint."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Key ranges make a whole, with any store, while keys come and go."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from random import Random

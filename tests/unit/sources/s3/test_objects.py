@@ -1,7 +1,5 @@
 """An object of a listing is read or refused, and its timestamp is exact."""
 
-from __future__ import annotations
-
 import pytest
 
 from support.s3.contents import NOON_NS, contents

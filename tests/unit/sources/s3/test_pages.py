@@ -1,7 +1,5 @@
 """Responses to LIST and HEAD: what they say, and which of them are refused."""
 
-from __future__ import annotations
-
 from xml.sax.saxutils import escape
 
 import pytest

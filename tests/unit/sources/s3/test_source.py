@@ -1,7 +1,5 @@
 """Decides what a bucket offers as a source before it is open, and what it never offers."""
 
-from __future__ import annotations
-
 import pytest
 
 from support.s3.listing import make_source

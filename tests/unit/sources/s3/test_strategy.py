@@ -1,6 +1,4 @@
-"""Decides whether each listing is read in the mode that those before it allow."""
-
-from __future__ import annotations
+"""Each listing is read in the mode that those before it allow."""
 
 import pytest
 
@@ -18,7 +16,7 @@ from watcher.sources.s3.strategy import (
 from watcher.spec import Filter
 
 EVERYTHING = PathFilter(Filter())
-ENOUGH = MIN_PAGES_TO_SPLIT + 1
+KEYS = [b"%03d" % key for key in range(MIN_PAGES_TO_SPLIT + 1)]
 """The fewest split keys with which a listing is read in parallel."""
 
 
@@ -30,40 +28,28 @@ def completed(*split_keys: bytes, disorder: str = "") -> RangeListing:
     return listing
 
 
-class Bench:
-    """A strategy with a clock that stands still until a step moves it."""
-
-    def __init__(self, workers: int | None = None) -> None:
-        self.clock = FakeClock()
-        self.strategy = ListingStrategy(workers, self.clock)
-
-    def take(self, *steps: str) -> Bench:
-        for step in steps:
-            self._take(step)
-        return self
-
-    def _take(self, step: str) -> None:
-        """Do one step; one that ends in a mode is a listing that was completed so."""
+def take(strategy: ListingStrategy, clock: FakeClock, *steps: str) -> None:
+    """Do steps; one that ends in a mode is a listing that was completed so."""
+    for step in steps:
         match step.split():
             case ["day"]:
-                self.clock.advance(ORDER_TRUSTED_S)
+                clock.advance(ORDER_TRUSTED_S)
             case ["moment"]:
-                self.clock.advance(0.25)
+                clock.advance(0.25)
             case ["failed"]:
-                self.strategy.choose_mode()
-                self.strategy.note_failed()
+                strategy.choose_mode()
+                strategy.note_failed()
             case ["flat"]:
-                self.strategy.note_no_prefixes()
+                strategy.note_no_prefixes()
             case ["shrinking"]:
-                self.strategy.note_missing(is_few=False)
+                strategy.note_missing(is_few=False)
             case ["stable"]:
-                self.strategy.note_missing(is_few=True)
+                strategy.note_missing(is_few=True)
             case [*how, mode]:
                 disorder = "b comes after c" if how == ["disordered"] else ""
-                keys = [b"%03d" % key for key in range(ENOUGH - (how == ["small"]))]
-                self.strategy.choose_mode()
-                listing = completed(*keys, disorder=disorder)
-                self.strategy.note_completed(Mode(mode), listing, 1)
+                keys = KEYS[1:] if how == ["small"] else KEYS
+                strategy.choose_mode()
+                strategy.note_completed(Mode(mode), completed(*keys, disorder=disorder), 1)
 
 
 FAILED = ["sequential", *["failed"] * MAX_FAILURES]
@@ -118,35 +104,30 @@ FAILED = ["sequential", *["failed"] * MAX_FAILURES]
 )
 def test_mode(steps: list[str], expected: Mode) -> None:
     """Each history leads to the fastest mode that is safe after it; asking changes nothing."""
-    strategy = Bench().take(*steps).strategy
+    clock = FakeClock()
+    strategy = ListingStrategy(None, clock)
+    take(strategy, clock, *steps)
     assert (strategy.choose_mode(), strategy.choose_mode()) == (expected, expected)
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        [],
-        ["by-prefix"],
-        ["sequential"],
-        ["disordered sequential"],
-        FAILED,
-        ["sequential", "day", "moment"],
-    ],
-)
+@pytest.mark.parametrize("steps", [[], ["sequential"], ["disordered sequential"]])
 def test_one_worker_reads_sequentially(steps: list[str]) -> None:
-    assert Bench(workers=1).take(*steps).strategy.choose_mode() is Mode.SEQUENTIAL
+    clock = FakeClock()
+    strategy = ListingStrategy(1, clock)
+    take(strategy, clock, *steps)
+    assert strategy.choose_mode() is Mode.SEQUENTIAL
 
 
 def test_trust_counts_from_the_end_of_a_listing() -> None:
     """A long listing is trusted for a day from its end, and one that breaks off proves nothing."""
-    bench = Bench().take("sequential", "day", "day")
-    assert bench.strategy.choose_mode() is Mode.SEQUENTIAL
-    bench.take("day")
-    assert bench.strategy.choose_mode() is Mode.SEQUENTIAL
-    keys = [b"%03d" % key for key in range(ENOUGH)]
-    bench.strategy.note_completed(Mode.SEQUENTIAL, completed(*keys), 1)
-    bench.take("day")
-    assert bench.strategy.choose_mode() is Mode.PARALLEL
+    clock = FakeClock()
+    strategy = ListingStrategy(None, clock)
+    for steps in (["sequential", "day", "day"], ["day"]):
+        take(strategy, clock, *steps)
+        assert strategy.choose_mode() is Mode.SEQUENTIAL
+    strategy.note_completed(Mode.SEQUENTIAL, completed(*KEYS), 1)
+    take(strategy, clock, "day")
+    assert strategy.choose_mode() is Mode.PARALLEL
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(None, AUTO_WORKERS), (1, 1), (64, 64)])

@@ -1,7 +1,5 @@
 """As many requests run at once as are of use and as the store allows."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
