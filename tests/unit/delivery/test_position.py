@@ -22,14 +22,51 @@ def write(position: StreamPosition, seq: int, at_s: float, took_s: float = 0.0) 
     position.end_write(seq, at_s + took_s)
 
 
-def test_nothing_is_confirmed_before_its_window() -> None:
-    """An event counts as delivered at most one mark after the end of its window."""
+ONE = [(1, 100.1, 0.0)]
+THREE = [(1, 0.0, 0.0), (2, 10.0, 0.0), (3, 20.0, 0.0)]
+BLOCKED = [(1, 0.0, 0.0), (2, 10.0, 90.0)]
+FIRST_BLOCKED = [(1, 0.0, 50.0)]
+
+
+@pytest.mark.parametrize(
+    ("writes", "now_s", "confirmed"),
+    [
+        # At most one mark after the end of its window.
+        (ONE, 100.1 + WINDOW_S - 0.01, 0),
+        (ONE, 100.1 + WINDOW_S + MARK_INTERVAL_S, 1),
+        # Each event has its own window; time alone never confirms what was not written.
+        (THREE, 29.0, 0),
+        (THREE, 31.0, 1),
+        (THREE, 39.0, 1),
+        (THREE, 41.0, 2),
+        (THREE, 1000.0, 3),
+        # A blocked write restarts the windows of the events before it, a short wait does not.
+        ([(1, 0.0, 0.0), (2, 20.0, BLOCKED_S)], WINDOW_S, 1),
+        ([(1, 0.0, 0.0), (2, 20.0, BLOCKED_S + 0.1)], WINDOW_S, 0),
+        (BLOCKED, 100.0 + WINDOW_S - 0.01, 0),
+        (BLOCKED, 100.0 + WINDOW_S + MARK_INTERVAL_S, 2),
+        (FIRST_BLOCKED, 50.0 + WINDOW_S - 0.01, 0),
+        (FIRST_BLOCKED, 50.0 + WINDOW_S, 1),
+    ],
+)
+def test_an_event_is_confirmed_after_its_window(
+    writes: list[tuple[int, float, float]], now_s: float, confirmed: int
+) -> None:
+    """Writes are given as sequence number, beginning and duration."""
+    position = StreamPosition(0)
+    for seq, at_s, took_s in writes:
+        write(position, seq, at_s, took_s)
+    assert position.confirmed_seq(now_s, WINDOW_S) == confirmed
+
+
+def test_a_blocked_write_confirms_nothing() -> None:
+    """The client does not read then, so events sent before may still wait for it."""
     position = StreamPosition(5)
     assert (position.written_seq, position.confirmed_seq(0.0, WINDOW_S)) == (5, 5)
-    write(position, 6, 100.1)
+    write(position, 6, 0.0)
     assert position.written_seq == 6
-    assert position.confirmed_seq(100.1 + WINDOW_S - 0.01, WINDOW_S) == 5
-    assert position.confirmed_seq(100.1 + WINDOW_S + MARK_INTERVAL_S, WINDOW_S) == 6
+    position.begin_write(10.0)
+    assert position.confirmed_seq(100.0, WINDOW_S) == 5
 
 
 def test_blocked_seconds() -> None:
@@ -45,15 +82,6 @@ def test_blocked_seconds() -> None:
     assert position.blocked_s(100.0) == 8.0
 
 
-def test_each_event_has_its_own_window() -> None:
-    """Time alone never confirms what was not written."""
-    position = StreamPosition(0)
-    for seq, at_s in ((1, 0.0), (2, 10.0), (3, 20.0)):
-        write(position, seq, at_s)
-    for now_s, confirmed in ((29.0, 0), (31.0, 1), (39.0, 1), (41.0, 2), (1000.0, 3), (2000.0, 3)):
-        assert position.confirmed_seq(now_s, WINDOW_S) == confirmed
-
-
 def test_writes_close_together_share_a_mark() -> None:
     """The marks of a busy stream are bounded, and no event is confirmed before its own window."""
     position = StreamPosition(0)
@@ -63,30 +91,6 @@ def test_writes_close_together_share_a_mark() -> None:
     for now_s in (30.0, 30.4, 33.3, 39.99):
         assert position.confirmed_seq(now_s, WINDOW_S) <= (now_s - WINDOW_S) * 1000
     assert position.confirmed_seq(40.0 + MARK_INTERVAL_S, WINDOW_S) == 10_000
-
-
-def test_a_blocked_write_confirms_nothing() -> None:
-    """The client does not read then, so events sent before, if any, may still wait for it."""
-    position = StreamPosition(0)
-    write(position, 1, 0.0)
-    position.begin_write(10.0)
-    assert position.confirmed_seq(100.0, WINDOW_S) == 0
-    position.end_write(2, 100.0)
-    assert position.confirmed_seq(100.0 + WINDOW_S - 0.01, WINDOW_S) == 0
-    assert position.confirmed_seq(100.0 + WINDOW_S + MARK_INTERVAL_S, WINDOW_S) == 2
-    position = StreamPosition(0)
-    write(position, 1, 0.0, took_s=50.0)
-    assert position.confirmed_seq(50.0 + WINDOW_S - 0.01, WINDOW_S) == 0
-    assert position.confirmed_seq(50.0 + WINDOW_S, WINDOW_S) == 1
-
-
-@pytest.mark.parametrize(("took_s", "confirmed"), [(BLOCKED_S, 1), (BLOCKED_S + 0.1, 0)])
-def test_a_short_wait_is_no_block(took_s: float, confirmed: int) -> None:
-    """Only a longer write restarts the windows of the events before it."""
-    position = StreamPosition(0)
-    write(position, 1, 0.0)
-    write(position, 2, 20.0, took_s)
-    assert position.confirmed_seq(WINDOW_S, WINDOW_S) == confirmed
 
 
 def test_redeliveries_are_counted() -> None:
