@@ -33,6 +33,7 @@ from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
+from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeSet, ChangeType, Entry
 from watcher.sources.directory import inotify
@@ -124,7 +125,12 @@ class Watching(RuleBasedStateMachine):
         self.store = open_store(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
-            spec, PathFilter(FILTER), lambda: self._notifications, self._clock, within=None
+            spec,
+            PathFilter(FILTER),
+            lambda: self._notifications,
+            MountMonitor(),
+            self._clock,
+            within=None,
         )
         self.outbox = StrictOutbox(
             Spec(spec), self.store, clock=self._clock, publish=lambda *_: None

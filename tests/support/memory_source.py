@@ -44,6 +44,10 @@ class MemoryFiles:
     def due_in_s(self) -> float | None:
         return None
 
+    def notifies(self, path: bytes) -> bool:
+        del path
+        return self.mode == "notify"
+
     def recheck(
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
     ) -> None:

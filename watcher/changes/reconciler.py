@@ -318,14 +318,13 @@ class Reconciler:
             expected_ctime_ns: Paths that no notification named, each with the change time met
                 before, or None.
         """
-        if self._source.mode != "notify":
-            return entries
         deferred = {
             entry.path: entry.ctime_ns
             for entry in entries
             if (row := rows.get(entry.path)) is not None
             and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
             and self._detector.difference(row, entry) is Difference.CTIME
+            and self._source.notifies(entry.path)
         }
         if not deferred:
             return entries

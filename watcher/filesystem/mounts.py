@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from watcher.filesystem.paths import is_inside, real_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 FDINFO = Path("/proc/self/fdinfo")
@@ -65,6 +65,7 @@ class Mount:
         mount_id: Id of this mount; -1 if unknown. The same volume mounted again has another.
         source: What is mounted, such as ``/dev/sda1`` or ``server:/export``; empty if unknown.
         super_options: Options of the file system itself, as the table has them.
+        parent_id: Id of the mount in which its point lies; -1 if unknown.
     """
 
     point: str
@@ -74,6 +75,7 @@ class Mount:
     mount_id: int = field(default=-1, compare=False)
     source: str = ""
     super_options: str = ""
+    parent_id: int = field(default=-1, compare=False)
 
     @property
     def notifies(self) -> bool:
@@ -114,9 +116,10 @@ class MountTable:
                         type=type_,
                         root=_unescape(fields[3]),
                         options=fields[5],
-                        mount_id=int(fields[0]) if fields[0].isdecimal() else -1,
+                        mount_id=_number(fields[0]),
                         source=_unescape(source),
                         super_options=super_options,
+                        parent_id=_number(fields[1]),
                     )
                 )
         return cls(mounts)
@@ -143,6 +146,32 @@ class MountTable:
         """Return the mounts at or below a directory, in the order of the table."""
         return [mount for mount in self.mounts if is_inside(mount.point, directory)]
 
+    def reachable(self, mount_id: int, directory: str) -> list[Mount]:
+        """Return the mounts that a path below a directory can lead to, those above first.
+
+        A mount that lies under another one, or on a directory that another one hides, is none.
+
+        Args:
+            mount_id: Id of the mount that holds the directory.
+            directory: Absolute path of the directory.
+        """
+        children: dict[int, list[Mount]] = {}
+        for mount in self.mounts:
+            children.setdefault(mount.parent_id, []).append(mount)
+        found: list[Mount] = []
+        above = [mount_id]
+        while above:
+            id_ = above.pop()
+            seen: list[Mount] = []
+            for mount in sorted(children.pop(id_, []), key=lambda each: len(each.point)):
+                is_hidden = any(is_inside(mount.point, other.point) for other in seen)
+                if mount.point != directory and is_inside(mount.point, directory) and not is_hidden:
+                    seen.append(mount)
+                    top = _topmost(mount, children)
+                    found.append(top)
+                    above.append(top.mount_id)
+        return sorted(found, key=lambda each: len(each.point))
+
 
 def mount_of(path: str) -> Mount | None:
     """Return the mount of this process that holds an absolute path; None if it is unknown.
@@ -163,7 +192,7 @@ def subpath_mounts(path: str) -> list[Mount]:
 
 def is_mounted_here(fd: int) -> bool:
     """Return whether a descriptor's file is on a mount of this process; False if unknown."""
-    return MountTable.read().by_id(_mount_id(fd)) is not None
+    return MountTable.read().by_id(mount_id(fd)) is not None
 
 
 def _mount_id_at(path: str) -> int | None:
@@ -173,17 +202,29 @@ def _mount_id_at(path: str) -> int | None:
     except OSError:
         return None
     try:
-        return _mount_id(fd)
+        return mount_id(fd)
     finally:
         os.close(fd)
 
 
-def _mount_id(fd: int) -> int | None:
+def mount_id(fd: int) -> int | None:
+    """Return the id of the mount that holds a descriptor's file; None if it is unknown."""
     try:
         lines = (FDINFO / str(fd)).read_text("ascii").splitlines()
     except OSError:
         return None
     return next((int(line.partition(":")[2]) for line in lines if line.startswith("mnt_id:")), None)
+
+
+def _topmost(mount: Mount, children: Mapping[int, Sequence[Mount]]) -> Mount:
+    """Return the mount that is on top of those stacked at the point of a mount."""
+    on_it = (each for each in children.get(mount.mount_id, ()) if each.point == mount.point)
+    above = next(on_it, None)
+    return mount if above is None else _topmost(above, children)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
 
 
 def _unescape(text: str) -> str:

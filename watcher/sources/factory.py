@@ -1,10 +1,11 @@
-"""Makes the source of a spec, and owns the inotify descriptor that all sources share."""
+"""Makes the source of a spec, and owns the kernel's notifications that all sources share."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
+from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
@@ -32,6 +33,7 @@ class Sources:
         self._state = state
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
+        self._monitor = MountMonitor()
 
     def make(self, authorized: AuthorizedSpec, should_stop: Callable[[], bool]) -> Source:
         """Return a source for a spec, not yet opened.
@@ -47,6 +49,7 @@ class Sources:
                 spec.where,
                 path_filter,
                 self._notifications,
+                self._monitor,
                 self._clock,
                 within=authorized.within,
                 state=self._state,
@@ -56,7 +59,8 @@ class Sources:
         return BucketSource(spec.where, path_filter, should_stop=should_stop, clock=self._clock)
 
     def close(self) -> None:
-        """Close the inotify descriptor; every source must be closed before."""
+        """Close the inotify descriptor and the mount table; every source must be closed before."""
+        self._monitor.close()
         with self._lock:
             notifications, self._inotify = self._inotify, None
         if notifications is not None:

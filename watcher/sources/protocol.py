@@ -142,7 +142,7 @@ class Source(Protocol):
     """An adapter that reads one place.
 
     Attributes:
-        mode: How changes are noticed: ``notify`` or ``poll``.
+        mode: How most changes are noticed: ``notify`` or ``poll``.
     """
 
     mode: str
@@ -211,6 +211,9 @@ class Source(Protocol):
 
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` has something without a ``wake``; None for never."""
+
+    def notifies(self, path: bytes) -> bool:
+        """Return whether changes at a path are notified, and not found by scans alone."""
 
     def recheck(
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None

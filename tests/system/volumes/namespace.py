@@ -51,6 +51,11 @@ def mount_tmpfs(point: Path, options: str = "mode=0755") -> None:
     run("mount", "-t", "tmpfs", "-o", options, "tmpfs", point)
 
 
+def mount_bindfs(volume: Path, point: Path, *options: str) -> None:
+    """Mount a directory through FUSE with bindfs, which unmounting ends."""
+    run("bindfs", "-o", "nonempty", *options, volume, point)
+
+
 def unmount(point: Path) -> None:
     """Unmount the topmost file system at a place, as soon as it is not busy."""
     wait_until(

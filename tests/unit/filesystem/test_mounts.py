@@ -175,3 +175,44 @@ def test_subpath_mounts_are_recognised_by_their_root() -> None:
     """Kubelet's own bind mounts, and a key of one version of a ConfigMap; no whole volume."""
     subpaths = [mount.point for mount in RECORDED.mounts if mount.is_subpath]
     assert subpaths == ["/etc/app/app.yaml", "/sub"]
+
+
+STACKED = MountTable.parse(
+    r"""
+20 1 254:1 / / rw - ext4 /dev/vda1 rw
+30 20 254:1 /srv/data /data rw - ext4 /dev/vda1 rw
+31 30 0:31 / /data/usb rw - vfat /dev/sdb1 rw
+32 31 0:32 / /data/usb/in rw - tmpfs tmpfs rw
+33 30 0:33 / /data/twice rw - tmpfs below rw
+34 33 0:34 / /data/twice rw - nfs4 s:/above rw
+35 33 0:35 / /data/twice/hidden rw - tmpfs tmpfs rw
+36 30 0:36 / /data/over/hidden rw - tmpfs tmpfs rw
+37 30 0:37 / /data/over rw - tmpfs over rw
+38 37 0:38 / /data/over/seen rw - tmpfs tmpfs rw
+39 30 254:1 /srv/data/usb /data/database rw - ext4 /dev/vda1 rw
+40 20 0:40 / /database rw - tmpfs tmpfs rw
+41 20 0:41 / /data/usb/under rw - tmpfs tmpfs rw
+"""
+)
+"""Mounts in mounts, two at one point, and mounts that others hide."""
+
+
+@pytest.mark.parametrize(
+    ("mount_id", "directory", "found"),
+    [
+        (30, "/data", {31, 32, 34, 37, 38, 39}),
+        (31, "/data/usb", {32}),
+        (37, "/data/over", {38}),
+        (20, "/", {30, 31, 32, 34, 37, 38, 39, 40}),
+        (32, "/data/usb/in", set()),
+        (99, "/data", set()),
+    ],
+)
+def test_only_mounts_that_a_path_leads_to_are_reachable(
+    mount_id: int, directory: str, found: set[int]
+) -> None:
+    """Of two at one point the upper one, and none that lies under another mount."""
+    reachable = STACKED.reachable(mount_id, directory)
+    assert {mount.mount_id for mount in reachable} == found
+    lengths = [len(mount.point) for mount in reachable]
+    assert lengths == sorted(lengths)

@@ -19,6 +19,8 @@ from watcher.sources.directory.attribute_cache import asks_server, rest_s
 from watcher.sources.directory.events import EventReader
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
+from watcher.sources.directory.part_finder import PartFinder
+from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.settle import EMPTY_REST_S, Stage
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.clock import Clock
+    from watcher.filesystem.mount_monitor import MountMonitor
     from watcher.filesystem.mounts import Mount
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
+    from watcher.sources.directory.part_finder import Reading
+    from watcher.sources.directory.parts import Part, Parts
     from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
@@ -55,16 +60,16 @@ class DirectoryScan:
         """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
         source = self._source
         entries: list[Entry] = []
-        begun_ns = source.clock.wall_ns()
+        begun_ns, mounts = source.clock.wall_ns(), source.follow_mounts()
         for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             entries += found
             if len(entries) >= BATCH_ENTRIES:
-                yield source.batch(entries, begun_ns)
-                entries, begun_ns = [], source.clock.wall_ns()
+                yield source.batch(entries, begun_ns, mounts)
+                entries, begun_ns, mounts = [], source.clock.wall_ns(), source.follow_mounts()
         source.tree.root.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        yield source.batch(entries, begun_ns)
+        yield source.batch(entries, begun_ns, mounts)
         source.end_scan(self)
 
     def verification_scan(self, missing: int) -> None:
@@ -78,6 +83,7 @@ class DirectorySource:
         spec: What to watch.
         path_filter: Which paths count; excluded directories are neither read nor watched.
         notifications: Returns the process's inotify descriptor; raises OSError if there is none.
+        monitor: The mount table of the process.
         clock: The time.
         within: Directories, free of links, that may be read; None allows any.
         state: The server's state directory, which must not be watched: each event would cause the
@@ -85,7 +91,7 @@ class DirectorySource:
 
     Attributes:
         place: Canonical URI.
-        mode: ``notify`` or ``poll``, decided by ``open``.
+        mode: ``notify`` or ``poll``, decided by ``open`` for the root.
         tree: The files below the directory.
         clock: The time.
     """
@@ -95,6 +101,7 @@ class DirectorySource:
         spec: DirectorySpec,
         path_filter: PathFilter,
         notifications: Callable[[], Inotify],
+        monitor: MountMonitor,
         clock: Clock,
         *,
         within: Sequence[str] | None,
@@ -111,16 +118,18 @@ class DirectorySource:
         self._notifications = notifications
         self._state = state
         self._hints = HintQueue(spec)
+        self._mounts = PartFinder(self.tree, monitor)
+        self._wake: Callable[[], None] = _nothing
         self._events: EventReader | None = None
         self._unnotified = ""
-        self._root_due_s = 0.0
+        self._root_due_s = self._polls_due_s = 0.0
         self._batch_begun_ns = 0
         self._is_subpath_logged = False
 
     @property
     def degraded(self) -> str:
         """Why changes are noticed later than configured, or not at all; empty if they are not."""
-        reasons = [self._unnotified]
+        reasons = [self._unnotified, *(part.reason for part in self.parts)]
         if unread := self._hints.unread.paths:
             more = "more than " if self._hints.unread.is_overfull else ""
             count = f"{more}{len(unread)} path{'s'[: len(unread) > 1]}"
@@ -147,6 +156,11 @@ class DirectorySource:
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
     @property
+    def parts(self) -> Parts:
+        """The root and the mounts below it, each with how it is watched."""
+        return self._mounts.parts
+
+    @property
     def volume_id(self) -> str:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
@@ -162,26 +176,31 @@ class DirectorySource:
         self.tree.open()
         self._check_state_outside()
         self._log_subpaths()
-        self.mode, self._unnotified = Mode.POLL.value, ""
-        mount = self.tree.root.mount
-        if self._spec.mode is Mode.POLL or (
-            self._spec.mode is Mode.AUTO and mount is not None and not mount.notifies
-        ):
-            return
-        try:
-            watches = WatchTable(self._notifications(), Inbox(wake))
-        except OSError as error:
-            self._unnotified = f"no notifications, polling instead: {error.strerror}"
-            return
-        self._events = EventReader(self._spec, self._filter, self.tree, self._hints, watches)
-        self.mode = Mode.NOTIFY.value
+        self.mode, self._unnotified, self._wake = Mode.POLL.value, "", wake
+        self._mounts.open(wake)
+        self._start_notifications()
+        if self._events is not None and self._mounts.part_at(b"").mode is PartMode.NOTIFIED:
+            self.mode = Mode.NOTIFY.value
 
     def close(self) -> None:
         """See ``protocol.Source.close``."""
         if self._events is not None:
             self._events.close()
             self._events = None
+        self._mounts.close(self._wake)
         self._hints.clear()
+
+    def _start_notifications(self) -> None:
+        """Watch by notifications if there is a part for it and they are to be had."""
+        is_notified = any(part.mode is PartMode.NOTIFIED for part in self.parts)
+        if not is_notified or self._events is not None or self._unnotified:
+            return
+        try:
+            watches = WatchTable(self._notifications(), Inbox(self._wake))
+        except OSError as error:
+            self._unnotified = f"no notifications, polling instead: {error.strerror}"
+            return
+        self._events = EventReader(self._spec, self._filter, self.tree, self._hints, watches)
 
     def _check_state_outside(self) -> None:
         """Raise ConfigError if the server's state lies in what is watched."""
@@ -213,12 +232,22 @@ class DirectorySource:
         return DirectoryScan(self, prefix)
 
     def end_scan(self, scan: DirectoryScan) -> None:
-        """Record what a completed scan could not read."""
-        self._hints.set_unread(scan.prefix, scan.unread, self.clock.monotonic())
+        """Record what a completed scan could not read, apart from volumes that are missing."""
+        # These come back by a change of the mount table, which needs no polling.
+        unread = [path for path in scan.unread if not self._mounts.is_unread(path)]
+        self._hints.set_unread(scan.prefix, unread, self.clock.monotonic())
+        scan.unread += [point for point in self.parts.unread if point.startswith(scan.prefix)]
 
     def watch(self, prefix: bytes, directory: int) -> None:
-        """Watch a directory that is about to be read, by the descriptor it will be read from."""
-        if self._events is None:
+        """Watch a directory that is about to be read, by the descriptor it will be read from.
+
+        Raises:
+            OSError: It must not be read.
+        """
+        mode = self.parts.at(prefix).mode
+        if mode is PartMode.UNREAD:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), prefix)
+        if self._events is None or mode is PartMode.POLLED:
             return
         try:
             self._events.watch(prefix, directory)
@@ -229,13 +258,20 @@ class DirectorySource:
                     "raise fs.inotify.max_user_watches"
                 )
 
-    def batch(self, entries: list[Entry], begun_ns: int) -> Batch:
-        """Return a batch of a scan.
+    def batch(self, entries: list[Entry], begun_ns: int, mounts: Reading) -> Batch:
+        """Return a batch of a scan, without entries of a mount that is missing or has changed.
 
         Args:
             entries: The entries that were read.
             begun_ns: Wall time when their reading began: quiet by then means quiet when read.
+            mounts: The state of the mounts then.
+
+        Raises:
+            WatcherError: See ``Root.held``.
         """
+        found = ((entry.path, entry.is_link) for entry in entries)
+        if doubtful := self.doubtful(found, mounts):
+            entries = [entry for entry in entries if entry.path not in doubtful]
         self._hints.note_links(entries)
         self._batch_begun_ns = begun_ns
         return EntryBatch(entries)
@@ -275,13 +311,75 @@ class DirectorySource:
             return rest_s(self._mount_at(entry.path), self._spec, entry.size)
         return self._hints.rest_s if entry.size else max(self._hints.rest_s, EMPTY_REST_S)
 
-    def _is_polled(self, path: bytes) -> bool:  # noqa: ARG002 - until parts of a tree differ
+    def _is_polled(self, path: bytes) -> bool:
         """Return whether writes to a path notify nobody."""
-        return self._events is None
+        return not self.notifies(path)
 
-    def _mount_at(self, path: bytes) -> Mount | None:  # noqa: ARG002 - until parts of a tree differ
+    def _mount_at(self, path: bytes) -> Mount | None:
         """Return the mount that holds a path; None if it is unknown."""
-        return self.tree.root.mount
+        mounted = self._mounts.part_at(path).mounted
+        return self.tree.root.mount if mounted is None else mounted.mount
+
+    # Mounts
+
+    def notifies(self, path: bytes) -> bool:
+        """See ``protocol.Source.notifies``."""
+        return self._events is not None and self._mounts.part_at(path).mode is PartMode.NOTIFIED
+
+    def follow_mounts(self) -> Reading:
+        """Find the parts again if the mount table has changed; return the state that they are in.
+
+        Raises:
+            WatcherError: See ``Root.held``.
+        """
+        self._note_changed(self._mounts.refresh())
+        if self.parts.new:
+            self._note_changed(self.parts.accept())
+        return self._mounts.reading
+
+    def doubtful(self, found: Iterable[tuple[bytes, bool]], mounts: Reading) -> set[bytes]:
+        """Return the paths of a reading that prove nothing, and recheck them if that may help.
+
+        Args:
+            found: The paths, each with whether it may be a link.
+            mounts: The state of the mounts when the reading began.
+
+        Raises:
+            WatcherError: See ``Root.held``.
+        """
+        self.follow_mounts()
+        unread, changed = self._mounts.doubts(found, mounts)
+        self._hints.recheck(changed, self.clock.monotonic())
+        return unread | changed
+
+    def _note_changed(self, parts: Iterable[Part]) -> None:
+        """Scan the parts in which other volumes are mounted, or watch them no longer."""
+        now_s = self.clock.monotonic()
+        for part in parts:
+            if self._events is not None:
+                self._events.watches.drop(part.prefix)
+            if part.mode is not PartMode.UNREAD:
+                self._look_at(part, now_s)
+        self._start_notifications()
+
+    def _look_at(self, part: Part, now_s: float) -> None:
+        if part.is_file:
+            self._hints.recheck([part.point], now_s)
+        else:
+            self._hints.add_subtree(part.prefix, now_s)
+
+    def _poll_parts(self, now_s: float) -> None:
+        """Look at the polled parts if they are due; where the root is polled, scans read them."""
+        if now_s < self._polls_due_s:
+            return
+        self._polls_due_s = now_s + self._spec.poll_interval_s
+        if any(part.is_file for part in self.parts):
+            # Nothing notifies that a mounted file was replaced where it comes from.
+            self._mounts.forget()
+        if self.mode == Mode.NOTIFY:
+            for part in self.parts:
+                if part.mode is PartMode.POLLED:
+                    self._look_at(part, now_s)
 
     # Hints
 
@@ -293,7 +391,10 @@ class DirectorySource:
 
     def due_in_s(self) -> float:
         """See ``protocol.Source.due_in_s``."""
-        return max(0.0, min(self._root_due_s, self._hints.due_s()) - self.clock.monotonic())
+        times = [self._root_due_s, self._hints.due_s()]
+        if len(self.parts):
+            times.append(self._polls_due_s)
+        return max(0.0, min(times) - self.clock.monotonic())
 
     def observe(self) -> Iterator[Observation]:
         """See ``protocol.Source.observe``."""
@@ -301,6 +402,8 @@ class DirectorySource:
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
             self.tree.root.check()
+        self._poll_parts(now_s)
+        self.follow_mounts()
         self._read_events(now_s)
         if self._events is not None:
             self._events.expire_renames(now_s)
@@ -312,7 +415,24 @@ class DirectorySource:
         return self._inspect(paths, may_ask=False)
 
     def _inspect(self, paths: Sequence[bytes], *, may_ask: bool) -> Inspection:
-        """Inspect paths; ``may_ask``: ask their file server, where the kernel can."""
+        """Inspect paths, and leave out those in a mount that is missing or has changed.
+
+        Args:
+            paths: The paths.
+            may_ask: Ask their file server, where the kernel can.
+
+        Raises:
+            WatcherError: See ``Root.held``.
+        """
+        mounts = self.follow_mounts()
+        inspection = self._inspect_each(paths, may_ask=may_ask)
+        found = [*(entry.path for entry in inspection.entries), *inspection.gone]
+        if doubtful := self.doubtful(((path, True) for path in found), mounts):
+            inspection.entries = [each for each in inspection.entries if each.path not in doubtful]
+            inspection.gone = [path for path in inspection.gone if path not in doubtful]
+        return inspection
+
+    def _inspect_each(self, paths: Sequence[bytes], *, may_ask: bool) -> Inspection:
         inspection = Inspection()
         now_s = self.clock.monotonic()
         with self.tree.root.held():
@@ -393,3 +513,7 @@ def _is_projected(entry: Entry) -> bool:
 def _is_fresh(entry: Entry, rested_ns: int, now_ns: int) -> bool:
     """Return whether a file changed since ``rested_ns``; a time in the future proves nothing."""
     return rested_ns < entry.ctime_ns <= now_ns or rested_ns < entry.mtime_ns <= now_ns
+
+
+def _nothing() -> None:
+    """Do nothing: the function that wakes a source before it is opened."""

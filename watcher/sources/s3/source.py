@@ -127,6 +127,10 @@ class BucketSource:
         """Return all entries: an object appears when it is complete."""
         return list(entries)
 
+    def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
+        """Return False: objects are found by scans alone."""
+        return False
+
     def recheck(
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
     ) -> None:

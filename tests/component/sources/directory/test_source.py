@@ -18,6 +18,7 @@ from support.state import open_store
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
+from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType, Entry, Rescan
 from watcher.sources.directory import inotify
@@ -40,14 +41,21 @@ class Bench:
         root: Path,
         notifications: Inotify,
         path_filter: Filter = Filter(),  # noqa: B008
+        monitor: MountMonitor | None = None,
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.root = root
         self.woken = threading.Event()
         self.clock = DiskClock()
         spec = DirectorySpec(str(root), settle_s=SETTLE_S, **options)
+        self.monitor = monitor or MountMonitor()
         self.source = DirectorySource(
-            spec, PathFilter(path_filter), lambda: notifications, self.clock, within=None
+            spec,
+            PathFilter(path_filter),
+            lambda: notifications,
+            self.monitor,
+            self.clock,
+            within=None,
         )
         self.store = open_store(root.parent / "state.db")
         outbox = Outbox(Spec(spec), self.store, clock=self.clock, publish=lambda *_: None)
@@ -118,6 +126,7 @@ def watch(tmp_path: Path, notifications: Inotify) -> Iterator[Callable[..., Benc
     yield start
     for bench in benches:
         bench.source.close()
+        bench.monitor.close()
         bench.store.close()
 
 
