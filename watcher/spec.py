@@ -85,10 +85,13 @@ class Compare:
         attributes: A file is modified if one of these differs.
         is_auto: The inode is left out where the file system makes it up, and where all inodes have
             changed at once; otherwise ``attributes`` are taken literally.
+        is_content: A file whose attributes differ is modified if its content differs, as far as the
+            content can be read.
     """
 
     attributes: frozenset[Attribute] = ALL_ATTRIBUTES
     is_auto: bool = True
+    is_content: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.model import Entry
 from watcher.sources.protocol import Inspection
@@ -16,6 +16,9 @@ class MemoryFiles:
         rechecked: Paths that the reconciler wants inspected again.
         incomplete: Paths of files that are still being written.
         is_stable: Whether files keep their inodes.
+        contents: What stands for the digests of files; other files cannot be read.
+        undigested: Entries whose contents are to be read.
+        attributes_only: Paths of those whose attributes alone are known to have changed.
     """
 
     mode = "notify"
@@ -30,6 +33,9 @@ class MemoryFiles:
         self.rechecked: set[bytes] = set()
         self.incomplete: set[bytes] = set()
         self.is_stable = True
+        self.contents: dict[bytes, str] = {}
+        self.undigested: list[Entry] = []
+        self.attributes_only: set[bytes] = set()
 
     def has_stable_inodes(self, path: bytes) -> bool:
         del path
@@ -56,6 +62,28 @@ class MemoryFiles:
 
     def complete(self, entries: Sequence[Entry]) -> list[Entry]:
         return [entry for entry in entries if entry.path not in self.incomplete]
+
+    def digest(
+        self, entries: Sequence[Entry], attributes_only: Collection[bytes] = ()
+    ) -> list[Entry]:
+        """Keep those whose content can be read, until ``digested`` yields them."""
+        without = [entry for entry in entries if entry.path not in self.contents]
+        self.undigested += [entry for entry in entries if entry not in without]
+        self.attributes_only |= set(attributes_only)
+        return without
+
+    def learn_digests(self, entries: Sequence[Entry]) -> None:
+        self.digest(entries)
+
+    @property
+    def is_digesting_idle(self) -> bool:
+        return not self.undigested
+
+    def digested(self) -> Inspection:
+        """Return what was asked for, with its content as its digest."""
+        entries = [each._replace(etag=self.contents[each.path]) for each in self.undigested]
+        self.undigested.clear()
+        return Inspection(entries, attributes_only=self.attributes_only, has_digests=True)
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         there = [self.files[path] for path in paths if path in self.files]

@@ -72,24 +72,42 @@ class Rule:
         return chosen
 
     @property
+    def is_content(self) -> bool:
+        """Whether digests decide where they are known."""
+        return self._compare.is_content
+
+    @property
     def accepts_new_inodes(self) -> bool:
         """Whether inodes that have all changed at once are no change."""
         return self._compare.is_auto
 
 
 def difference(
-    row: Row, entry: Entry, attributes: frozenset[Attribute] = ALL_ATTRIBUTES
+    row: Row,
+    entry: Entry,
+    attributes: frozenset[Attribute] = ALL_ATTRIBUTES,
+    *,
+    is_content: bool = False,
 ) -> Difference:
-    """Compare an entry with its row by some attributes, and by its etag."""
+    """Compare an entry with its row.
+
+    Args:
+        row: The row.
+        entry: An entry at the same path.
+        attributes: The attributes that are compared, beside the etag.
+        is_content: The etag of a file is a digest, which decides where both have one.
+    """
     old = row.entry
     if old == entry:
         return Difference.NONE
-    if old.etag and entry.is_link:
-        # The key of a ConfigMap: each update replaces the file, perhaps with the same content.
+    has_etags = bool(old.etag and entry.etag)
+    if has_etags and (is_content or entry.is_link):
+        # A link with a digest is the key of a ConfigMap: each update replaces the file, perhaps
+        # with the same content.
         is_same = (old.size, old.etag) == (entry.size, entry.etag)
         return Difference.SILENT if is_same else Difference.CONTENT
     if (
-        old.etag != entry.etag
+        (has_etags and old.etag != entry.etag)
         or (old.size != entry.size and Attribute.SIZE in attributes)
         or (old.mtime_ns != entry.mtime_ns and Attribute.MTIME in attributes)
     ):
@@ -99,6 +117,11 @@ def difference(
         return Difference.INODE if is_alone else Difference.CONTENT
     has_new_ctime = old.ctime_ns != entry.ctime_ns and Attribute.CTIME in attributes
     return Difference.CTIME if has_new_ctime else Difference.SILENT
+
+
+def with_digest_of(row: Row, entry: Entry) -> Entry:
+    """Return an entry with the digest of its row, unless it has one of its own."""
+    return entry if entry.etag else entry._replace(etag=row.entry.etag)
 
 
 class ChangeDetector:
@@ -162,13 +185,15 @@ class ChangeDetector:
 
     def difference(self, row: Row, entry: Entry) -> Difference:
         """Return how an entry differs from its row in what is compared."""
-        return difference(row, entry, self.rule.attributes(entry.path))
+        attributes = self.rule.attributes(entry.path)
+        return difference(row, entry, attributes, is_content=self.rule.is_content)
 
     def adopt(self, rows: Mapping[bytes, Row], entries: Iterable[Entry]) -> ChangeSet:
         """Return the rows of entries whose differences are no changes; each has a row."""
         found = ChangeSet()
         for entry in entries:
-            self._put(rows[entry.path], entry, found)
+            row = rows[entry.path]
+            self._put(row, with_digest_of(row, entry), found)
         return found
 
     def delete(self, rows: Iterable[Row]) -> ChangeSet:

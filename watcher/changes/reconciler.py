@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, Difference
+from watcher.changes.detector import Appearance, Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.running_scans import RunningScans
 from watcher.model import ChangeSet, Delta
@@ -25,7 +25,7 @@ from watcher.sources.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from watcher.changes.bitmap import Bitmap
     from watcher.changes.detector import ChangeDetector
@@ -78,6 +78,7 @@ class Reconciler:
 
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
+        learnt: Entries with unknown contents in the last pass of ``learn_digests``.
         is_reopened: The place was opened since the last completed scan of all of it, so it may have
             been mounted again with other inodes.
     """
@@ -100,8 +101,10 @@ class Reconciler:
         self._scans = RunningScans()
         self._is_held = False
         self._new_inodes = 0
+        self._undigested: Iterator[list[Row]] | None = None
         self.rescan_reason: Rescan | None = None
         self.is_reopened = False
+        self.learnt = 0
 
     def apply(self, observation: Observation) -> None:
         """Compare an observation with the index and commit the difference.
@@ -139,6 +142,8 @@ class Reconciler:
         """
         start_s = self._clock.monotonic()
         entries, held = self._reconcile(self._source.scan(), with_hints=not is_baseline)
+        if self.is_reopened and self._detector.rule.is_content:
+            self._undigested, self.learnt = self._index.rows_under(b""), 0
         new_inodes, self._new_inodes, self.is_reopened = self._new_inodes, 0, False
         return ScanResult(entries, held, self._clock.monotonic() - start_s, new_inodes)
 
@@ -155,6 +160,31 @@ class Reconciler:
             unwanted = [row for row in page if not admits(row.entry.path)]
             self._commit(ChangeSet(Delta(deletes=unwanted)))
 
+    def learn_digests(self) -> bool:
+        """Have the next contents read whose digests are not known, when no others are read.
+
+        Each opening of the place is followed by one pass through the index. What could not be read
+        is tried again by the source.
+
+        Returns:
+            Whether the pass goes on at once.
+        """
+        if self._undigested is None or not self._source.is_digesting_idle:
+            return False
+        page = next(self._undigested, None)
+        if page is None:
+            self._undigested = None
+            return False
+        undigested = [row.entry for row in page if not row.entry.etag]
+        self.learnt += len(undigested)
+        self._source.learn_digests(undigested)
+        return self._source.is_digesting_idle
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether a pass of ``learn_digests`` goes on."""
+        return self._undigested is not None
+
     # Inspections and renames
 
     def _compare_inspection(self, inspection: Inspection) -> None:
@@ -164,6 +194,8 @@ class Reconciler:
         found = self._detector.delete([rows[path] for path in gone if path in rows])
         if inspection.expected_ctime_ns:
             entries = self._defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
+        if not inspection.has_digests:
+            entries = self._defer_undigested(entries, rows, inspection.attributes_only)
         found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
         self._commit(found)
 
@@ -200,10 +232,10 @@ class Reconciler:
         uncertain: list[bytes] = []
         for old_path, path in zip(old_paths, paths, strict=True):
             row, entry = rows.get(old_path), found.get(path)
-            if row is not None and entry is not None and self._is_same_file(row.entry, entry):
-                pairs.append((row, self._renamed(row, entry)))
-            else:
+            if row is None or entry is None or not self._is_same_file(row.entry, entry):
                 uncertain += [old_path, path]
+            else:
+                pairs.append((row, self._renamed(row, entry)))
         self._commit(self._detector.move(pairs, rows))
         self._source.recheck(path for path in uncertain if path in rows or path in found)
 
@@ -216,9 +248,16 @@ class Reconciler:
         return (old.size, old.mtime_ns) == (entry.size, entry.mtime_ns)
 
     def _renamed(self, row: Row, entry: Entry) -> Entry:
-        """Return a renamed entry: as it was reported while it is written to, else as it is."""
-        is_same = (row.entry.size, row.entry.mtime_ns) == (entry.size, entry.mtime_ns)
-        if is_same or self._source.complete([entry]):
+        """Return a renamed entry: as it was reported while it is written to, else as it is.
+
+        What was written to it is also compared later where its content must be read for that.
+        """
+        is_content = self._detector.rule.is_content
+        if (row.entry.size, row.entry.mtime_ns) == (entry.size, entry.mtime_ns):
+            return with_digest_of(row, entry) if is_content else entry
+        if is_content:
+            self._source.recheck([entry.path])
+        elif self._source.complete([entry]):
             return entry
         return row.entry._replace(path=entry.path)
 
@@ -266,6 +305,7 @@ class Reconciler:
             differing = [entry for entry in differing if entry.path not in adopted]
         ready = self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
         ready = self._defer_incomplete(ready, rows)
+        ready = self._defer_undigested(ready, rows)
         found.add(self._detector.compare(rows, ready))
         self._write(found)
         # A batch is known once the rows are as it says.
@@ -325,6 +365,8 @@ class Reconciler:
             and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
             and self._detector.difference(row, entry) is Difference.CTIME
             and self._source.notifies(entry.path)
+            # Where its digest is known, the content decides.
+            and not (self._detector.rule.is_content and row.entry.etag)
         }
         if not deferred:
             return entries
@@ -345,6 +387,44 @@ class Reconciler:
         deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
         self._detector.keep_existing(deferred - rows.keys())
         return [entry for entry in entries if entry.path not in deferred]
+
+    def _defer_undigested(
+        self,
+        entries: list[Entry],
+        rows: Mapping[bytes, Row],
+        attributes_only: Collection[bytes] = (),
+    ) -> list[Entry]:
+        """Return the entries that can be compared now; the others are observed with their digests.
+
+        Where nothing differs that is a sign of new content, the digest of the row is taken over.
+        An entry that is only recorded has none yet.
+        """
+        if not self._detector.rule.is_content:
+            return entries
+        ready: list[Entry] = []
+        undigested: list[Entry] = []
+        for entry in entries:
+            row = rows.get(entry.path)
+            if entry.etag or (row is None and not self._is_reported(None, entry)):
+                ready.append(entry)
+            elif row is not None and self._keeps_digest(row, entry, attributes_only):
+                ready.append(with_digest_of(row, entry))
+            else:
+                undigested.append(entry)
+        if undigested:
+            without = self._source.digest(undigested, attributes_only)
+            deferred = {entry.path for entry in undigested} - {entry.path for entry in without}
+            self._detector.keep_existing(deferred - rows.keys())
+            ready += without
+        return ready
+
+    def _keeps_digest(self, row: Row, entry: Entry, attributes_only: Collection[bytes]) -> bool:
+        """Return whether the digest of a row is that of an entry, as far as attributes show."""
+        kind = self._detector.difference(row, entry)
+        return bool(row.entry.etag) and (
+            kind in {Difference.NONE, Difference.SILENT}
+            or (kind is Difference.CTIME and entry.path in attributes_only)
+        )
 
     def _is_reported(self, row: Row | None, entry: Entry) -> bool:
         """Return whether an entry is more than recorded, given its row if it has one."""

@@ -14,12 +14,12 @@ from watcher.spec import Attribute, Compare
 if TYPE_CHECKING:
     from watcher.config.fields import Location
 
-_ALONE = {"auto": Compare()}
+_ALONE = {"auto": Compare(), "content": Compare(is_content=True)}
 """Values that stand for a whole comparison, by name."""
 
 
 def comparison() -> Kind:
-    """Return the kind of comparisons: ``auto``, or a list of attributes."""
+    """Return the kind of comparisons: ``auto``, ``content``, or a list of attributes."""
     attributes = set_of(Attribute, Kind(_attribute, str))
 
     def read(node: yaml.Node, at: Location) -> Compare:

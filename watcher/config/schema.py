@@ -212,8 +212,8 @@ _DIRECTORY = Section(
         Key(
             "compare",
             comparison(),
-            "What makes a file `modified`: `auto`, or a list of `size`, `mtime`, `ctime` and "
-            "`inode`, see Directories.",
+            "What makes a file `modified`: `auto`, `content`, or a list of `size`, `mtime`, "
+            "`ctime` and `inode`, see Directories.",
             "[size, mtime]",
         ),
         Key(

@@ -15,13 +15,13 @@ import msgspec
 
 from watcher.delivery.timestamps import rfc3339, rfc3339_ms
 from watcher.model import ChangeType, SourceKind
-from watcher.spec import BucketSpec, Format
+from watcher.spec import BucketSpec, DirectorySpec, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.model import Change
-    from watcher.spec import DirectorySpec, Spec
+    from watcher.spec import Spec
 
 _CLOUDEVENT_TYPES = {
     SourceKind.DIRECTORY: {kind: f"io.watcher.file.{kind}" for kind in ChangeType},
@@ -73,6 +73,7 @@ class FlatEvent(msgspec.Struct, frozen=True, gc=False):
     size: int
     mtime: str
     etag: str | None
+    digest: str | None
     path_b64: str | None
     existing: bool
     detected_at: str
@@ -87,6 +88,7 @@ class FlatFormat:
         self._kind = spec.where.kind
         self._bucket = spec.where.bucket if isinstance(spec.where, BucketSpec) else None
         self._uri_prefix = _uri_prefix(spec.where)
+        self._has_digests = isinstance(spec.where, DirectorySpec) and spec.where.compare.is_content
         self._is_batched = spec.batch.max_events > 1
         self._metadata = _metadata(spec)
 
@@ -106,8 +108,10 @@ class FlatFormat:
             bucket=self._bucket,
             size=entry.size,
             mtime=rfc3339(entry.mtime_ns),
-            # A file's etag is a digest of its content, which may be a secret.
+            # A file's etag is a digest of its content, which may be a secret: only who compares
+            # contents gets it.
             etag=entry.etag if entry.etag and self._bucket else None,
+            digest=f"sha256:{entry.etag}" if entry.etag and self._has_digests else None,
             path_b64=path_b64,
             existing=change.existing,
             detected_at=rfc3339(detected_at_ns),

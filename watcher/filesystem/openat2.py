@@ -108,6 +108,23 @@ def open_no_magiclinks(path: bytes, flags: int, *, directory: int | None = None)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
+def open_for_reading(fd: int) -> int:
+    """Open the regular file of an O_PATH descriptor; its access time stays where that is allowed.
+
+    Returns:
+        A descriptor, which the caller closes.
+
+    Raises:
+        OSError: See open(2).
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(proc_fd_path(fd), flags | os.O_NOATIME)
+    except PermissionError:
+        # Only the owner, or a capable process, may leave the access time alone.
+        return os.open(proc_fd_path(fd), flags)
+
+
 def proc_fd_path(fd: int) -> bytes:
     """Return a path that leads to a descriptor's file, even if that was renamed or replaced."""
     return b"/proc/self/fd/%d" % fd

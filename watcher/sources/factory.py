@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
+from watcher.sources.directory.digests import DigestReaders
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec
@@ -34,6 +35,7 @@ class Sources:
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
         self._monitor = MountMonitor()
+        self._digest_readers = DigestReaders()
 
     def make(self, authorized: AuthorizedSpec, should_stop: Callable[[], bool]) -> Source:
         """Return a source for a spec, not yet opened.
@@ -53,6 +55,7 @@ class Sources:
                 self._clock,
                 within=authorized.within,
                 state=self._state,
+                digest_readers=self._digest_readers,
             )
         from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes 0.3 s
 
@@ -61,6 +64,7 @@ class Sources:
     def close(self) -> None:
         """Close the inotify descriptor and the mount table; every source must be closed before."""
         self._monitor.close()
+        self._digest_readers.close()
         with self._lock:
             notifications, self._inotify = self._inotify, None
         if notifications is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry, Rescan
     from watcher.sources.cost import Cost
@@ -89,12 +89,14 @@ class Inspection:
             (chmod, chown, link count).
         expected_ctime_ns: Paths that no notification named, each with the change time (ns since
             the epoch) that ``Source.recheck`` was given for it, or None.
+        has_digests: The contents were read for ``Source.digest``, as far as they can be.
     """
 
     entries: list[Entry] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
     attributes_only: set[bytes] = field(default_factory=set)
     expected_ctime_ns: Mapping[bytes, int | None] = field(default_factory=dict)
+    has_digests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,26 @@ class Source(Protocol):
         Returns:
             Some of the entries, in their order; may be empty.
         """
+
+    def digest(
+        self, entries: Sequence[Entry], attributes_only: Collection[bytes] = ()
+    ) -> list[Entry]:
+        """Have contents read, and return those of the entries that must be compared without.
+
+        The others keep their rows, or their lack of one: ``observe`` inspects them, with digests as
+        their etags, once they have been read; or the next scan meets them again.
+
+        Args:
+            entries: Complete entries that differ from the index.
+            attributes_only: As in ``Inspection``.
+        """
+
+    def learn_digests(self, entries: Sequence[Entry]) -> None:
+        """Have the contents of unchanged entries read in the background; see ``digest``."""
+
+    @property
+    def is_digesting_idle(self) -> bool:
+        """Whether no content waits to be read."""
 
     def observe(self) -> Iterable[Observation]:
         """Yield the observations that are due, in order; none if nothing is."""

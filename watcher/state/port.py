@@ -96,7 +96,11 @@ class Index(Protocol):
         """Return the rows of those of the paths that are in the index, by path."""
 
     def compare(self, entries: Sequence[Entry]) -> Comparison:
-        """Compare the entries of one batch of a scan with their rows; far cheaper than ``rows``."""
+        """Compare the entries of one batch of a scan with their rows; far cheaper than ``rows``.
+
+        An entry without an etag equals a row with one if all else is equal: what was learnt about
+        an unchanged file stays.
+        """
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows whose path begins with ``prefix`` (empty: all), in pages and in order.

@@ -48,6 +48,7 @@ class StatusReporter:
         self._log = structlog.get_logger("watcher").bind(**identity.labels)
         self._logged_degradation = ""
         self._progress_due_s = 0.0
+        self._digest_due_s = 0.0
 
     def on_transition(self, former: State, state: State, trigger: Trigger) -> None:
         """Record and log what moved the watch; see ``Lifecycle``."""
@@ -140,6 +141,19 @@ class StatusReporter:
         if scanned and self._clock.monotonic() >= self._progress_due_s:
             self._progress_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
             self._log.info("scan.progress", entries=scanned)
+
+    def digest(self, entries: int, *, is_done: bool) -> None:
+        """Log at intervals, and at the end, how many unchanged entries were read for their digests.
+
+        Args:
+            entries: Their number since the place was opened; nothing is logged if there were none.
+            is_done: No further digests are to be learnt.
+        """
+        if entries and is_done:
+            self._log.info("watch.digested", entries=entries)
+        elif entries and self._clock.monotonic() >= self._digest_due_s:
+            self._digest_due_s = self._clock.monotonic() + PROGRESS_INTERVAL_S
+            self._log.info("watch.digesting", entries=entries)
 
     def degrade(self, reason: str) -> None:
         """Record why the watch notices less than its spec asks for.

@@ -245,10 +245,17 @@ class WatchRunner:
             self._checkpoint(0)
         if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
+        self._learn_digests()
         self._check_degradation()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = None
             self._request_scan(reason)
+
+    def _learn_digests(self) -> None:
+        if self._reconciler.is_learning:
+            if self._reconciler.learn_digests():
+                self._wake()
+            self._reporter.digest(self._reconciler.learnt, is_done=not self._reconciler.is_learning)
 
     def _scan(self) -> None:
         reason, is_baseline = self._schedule.begin(), not self.is_baselined

@@ -142,6 +142,62 @@ def test_a_file_that_replaced_another_is_modified_after_an_opening(
     assert bench.scan() == expected
 
 
+def test_contents_are_read_once_for_each_change(bench: Bench) -> None:
+    """An unchanged file, or one of which only the attributes changed by notification, is not."""
+    bench.compare(Compare(is_content=True))
+    bench.reconciler.is_reopened = True
+    bench.place.contents = {b"a": "1", b"b": "1", b"c": "1"}
+    bench.baseline(b"a", b"b")
+    assert bench.reconciler.learn_digests() is False
+    assert [entry.path for entry in bench.place.undigested] == [b"a", b"b"]
+    assert bench.apply(bench.place.digested()) == ""
+    assert bench.scan() == ""
+    assert bench.reconciler.learn_digests() is False
+    bench.place.put(b"a", mtime_ns=5)
+    bench.place.put(b"b", ctime_ns=5)
+    bench.place.put(b"c")
+    bench.apply(Inspection([bench.place.files[b"b"]], attributes_only={b"b"}))
+    assert bench.scan() == ""
+    assert [entry.path for entry in bench.place.undigested] == [b"a", b"c"]
+    bench.place.contents[b"a"] = "2"
+    assert bench.apply(bench.place.digested()) == "modified a, created c"
+    assert bench.scan() == ""
+    assert bench.place.undigested == []
+    rows = bench.store.index.rows([b"a", b"b", b"c"])
+    assert {path: row.entry.etag for path, row in rows.items()} == bench.place.contents
+    assert rows[b"b"].entry.ctime_ns == 5
+
+
+def test_what_cannot_be_read_is_compared_by_attributes(bench: Bench) -> None:
+    """A digest that no longer applies is dropped."""
+    bench.compare(Compare(is_content=True))
+    bench.place.put(b"a")
+    bench.place.contents = {b"a": "1"}
+    assert bench.scan() == ""
+    assert bench.apply(bench.place.digested()) == "created a"
+    bench.place.contents.clear()
+    bench.place.put(b"a", mtime_ns=5)
+    assert bench.scan() == "modified a"
+    assert bench.store.index.rows([b"a"])[b"a"].entry.etag == ""
+    assert bench.scan() == ""
+
+
+def test_renames_carry_digests(bench: Bench) -> None:
+    """A file that was written as well is moved as it was, and read again."""
+    bench.compare(Compare(is_content=True))
+    for path in (b"a", b"b", b"c"):
+        bench.place.put(path, etag="1")
+    bench.baseline()
+    for path, values in [(b"a", {"ctime_ns": 5}), (b"b", {"mtime_ns": 5}), (b"c", {"inode": 99})]:
+        bench.place.rename(path, b"new " + path)
+        bench.place.put(b"new " + path, etag="", **values)
+    renames = [Rename(path, b"new " + path) for path in (b"a", b"b", b"c")]
+    assert bench.apply(Renames(renames)) == "moved a new a, moved b new b"
+    assert bench.place.rechecked == {b"new b", b"c", b"new c"}
+    rows = bench.store.index.rows([b"new a", b"new b"])
+    assert [(row.entry.etag, row.entry.mtime_ns) for row in rows.values()] == [("1", 1), ("1", 1)]
+
+
 def test_renames_are_paired_without_inodes_where_those_are_made_up(bench: Bench) -> None:
     bench.place.is_stable = False
     bench.baseline(b"a", b"b")

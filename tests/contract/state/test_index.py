@@ -72,6 +72,24 @@ def test_a_batch_is_compared(store: WatchStore) -> None:
     assert store.index.compare([]) == Comparison([], {}, [])
 
 
+def test_what_was_learnt_about_an_unchanged_entry_is_no_difference(store: WatchStore) -> None:
+    """A scan does not read contents, so its entries have no digests."""
+    row = add(store, b"a")[0]
+    known = row.entry._replace(etag="aa", ctime_ns=3, inode=4)
+    store.commit(Delta(upserts=[Row(row.id, known)]))
+    unread = known._replace(etag="")
+    assert store.index.compare([unread]) == Comparison([row.id], {}, [])
+    for changed in (
+        known._replace(etag="bb"),
+        unread._replace(size=9),
+        unread._replace(mtime_ns=9),
+        unread._replace(ctime_ns=9),
+        unread._replace(inode=9),
+        unread._replace(is_link=True),
+    ):
+        assert store.index.compare([changed]).differing == [changed]
+
+
 @pytest.mark.parametrize("order", ["ascending", "rotated"])
 @pytest.mark.parametrize(
     "batch",

@@ -99,6 +99,47 @@ def test_what_counts_is_configured(
     assert bool(found.changes) is (expected is not Difference.SILENT)
 
 
+READ = FILE._replace(etag="aa")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (READ, READ._replace(mtime_ns=9, ctime_ns=9, inode=8), Difference.SILENT),
+        (READ, READ._replace(etag="bb"), Difference.CONTENT),
+        (READ, READ._replace(etag="bb", ctime_ns=9), Difference.CONTENT),
+        (READ, READ._replace(etag="bb", size=9, mtime_ns=9), Difference.CONTENT),
+        (FILE, READ, Difference.SILENT),
+        (FILE, READ._replace(mtime_ns=9), Difference.CONTENT),
+        (FILE, READ._replace(ctime_ns=9), Difference.CTIME),
+        (READ, FILE, Difference.SILENT),
+        (READ, FILE._replace(mtime_ns=9), Difference.CONTENT),
+        (READ, READ._replace(is_link=True, inode=8), Difference.SILENT),
+        (KEY, READ._replace(is_link=True), Difference.SILENT),
+        (KEY, READ._replace(is_link=True, etag="bb"), Difference.CONTENT),
+    ],
+)
+def test_digests_decide_where_both_are_known(old: Entry, new: Entry, expected: Difference) -> None:
+    """Until then, attributes do."""
+    detector = new_detector(rule=Rule(Compare(is_content=True)))
+    assert detector.difference(Row(1, old), new) is expected
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (FILE, Difference.SILENT),
+        (FILE._replace(mtime_ns=9), Difference.CONTENT),
+        (FILE._replace(ctime_ns=9), Difference.CTIME),
+        (FILE._replace(is_link=True), Difference.SILENT),
+    ],
+)
+def test_digests_that_are_no_longer_read_are_dropped(new: Entry, expected: Difference) -> None:
+    detector = new_detector()
+    assert detector.difference(Row(1, READ), new) is expected
+    assert detector.compare({b"f": Row(1, READ)}, [new]).delta.upserts == [Row(1, new)]
+
+
 @pytest.mark.parametrize(
     ("entry", "attributes_only", "expected"),
     [
@@ -249,3 +290,14 @@ def test_files_that_look_the_same_may_be_exchanged_or_replaced(
     found = detector.move(pairs, rows)
     assert reported(found) == expected
     assert_index(found, rows.values(), {entry.path: entry.inode for _, entry in pairs})
+
+
+def test_a_file_replaced_by_one_with_the_same_content_is_not_modified() -> None:
+    """Without ``moved``, a rename over it deletes the other path alone."""
+    rows = {
+        path: Row(number, file(path, number)._replace(etag="aa"))
+        for number, path in enumerate([b"a", b"b"])
+    }
+    detector = new_detector([DELETED, MODIFIED], Rule(Compare(is_content=True)))
+    found = detector.move([(rows[b"b"], file(b"a", 1)._replace(etag="aa"))], rows)
+    assert reported(found) == [(DELETED, b"b", None)]

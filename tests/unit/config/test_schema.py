@@ -68,6 +68,7 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("directory", "settle: 0s", {"settle_s": 0.0}),
         ("directory", "follow_symlinks: false", {"follow_symlinks": False}),
         ("directory", "compare: [mtime, size]", {"compare": SIZE_AND_MTIME}),
+        ("directory", "compare: content", {"compare": Compare(is_content=True)}),
         ("directory", "compare: mtime", {"compare": MTIME}),
         ("s3", "prefix: /in%20/", {"prefix": "/in%20/"}),
         ("s3", "region: eu-west-1", {"region": "eu-west-1"}),

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from watcher.delivery.formats import make_format
 from watcher.model import Change, ChangeType, Entry
-from watcher.spec import BucketSpec, DirectorySpec, Format, Spec
+from watcher.spec import BucketSpec, Compare, DirectorySpec, Format, Spec
 
 SCHEMA = json.loads(files("watcher").joinpath("payload.schema.json").read_bytes())
 FLAT = Draft202012Validator(SCHEMA)
@@ -44,14 +44,16 @@ ODD_NAMES = [
 CREATED_FILE = """
 {"id": "cafe-7", "seq": 7, "type": "created", "source": "directory",
  "uri": "file:///data/in/a%20b.csv", "path": "a b.csv", "old_path": null, "name": "a b.csv",
- "bucket": null, "size": 12, "mtime": "2026-01-01T12:00:00.12Z", "etag": null, "path_b64": null,
+ "bucket": null, "size": 12, "mtime": "2026-01-01T12:00:00.12Z", "etag": null, "digest": null,
+ "path_b64": null,
  "existing": false, "detected_at": "2026-01-01T12:00:00Z",
  "metadata": {"level": 3, "team": "data"}}
 """
 DELETED_OBJECT = """
 {"id": "cafe-7", "seq": 7, "type": "deleted", "source": "s3", "uri": "s3://landing/in/a%20b.csv",
  "path": "in/a b.csv", "old_path": null, "name": "a b.csv", "bucket": "landing", "size": 12,
- "mtime": "2026-01-01T12:00:00Z", "etag": "0123abcd", "path_b64": null, "existing": false,
+ "mtime": "2026-01-01T12:00:00Z", "etag": "0123abcd", "digest": null, "path_b64": null,
+ "existing": false,
  "detected_at": "2026-01-01T12:00:00Z", "metadata": {"level": 3, "team": "data"}}
 """
 AWS_PUT = """
@@ -132,6 +134,21 @@ def test_a_file_has_no_etag(format_: Format) -> None:
     event = rendered(Spec(DIRECTORY, format=format_), change)
     assert event.get("data", event)["etag"] is None
     assert "0123abcd" not in json.dumps(event)
+
+
+@pytest.mark.parametrize("format_", [Format.FLAT, Format.CLOUDEVENTS])
+@pytest.mark.parametrize("kind", ChangeType)
+def test_a_file_that_is_compared_by_content_has_its_digest(
+    format_: Format, kind: ChangeType
+) -> None:
+    """It is null where the content is not known."""
+    spec = Spec(DirectorySpec("/data/in", compare=Compare(is_content=True)), format=format_)
+    old_path = b"old" if kind is ChangeType.MOVED else None
+    for etag, digest in [("0123abcd" * 8, "sha256:" + "0123abcd" * 8), ("", None)]:
+        event = rendered(spec, Change(kind, FILE._replace(etag=etag), old_path=old_path))
+        flat = event.get("data", event)
+        FLAT.validate(flat)
+        assert (flat["digest"], flat["etag"]) == (digest, None)
 
 
 def test_a_move_has_both_paths() -> None:

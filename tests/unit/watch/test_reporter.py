@@ -135,6 +135,23 @@ def test_new_inodes_are_logged_once(lifecycle: Lifecycle, log: list[EventDict]) 
     assert log[-1]["entries"] == 7
 
 
+def test_progress_of_digests_is_logged_at_intervals(
+    reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
+) -> None:
+    """Nothing is logged where all were known."""
+    reporter.digest(0, is_done=True)
+    for entries in (1, 2, 3):
+        reporter.digest(entries, is_done=False)
+        clock.advance(PROGRESS_INTERVAL_S * 0.6)
+    reporter.digest(4, is_done=True)
+    assert [(line["event"], line["entries"]) for line in log[-3:]] == [
+        ("watch.digesting", 1),
+        ("watch.digesting", 3),
+        ("watch.digested", 4),
+    ]
+    assert len(names(log)) == 3
+
+
 def test_held_deletions(
     lifecycle: Lifecycle, reporter: StatusReporter, clock: FakeClock, log: list[EventDict]
 ) -> None:

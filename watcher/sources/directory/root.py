@@ -140,6 +140,20 @@ class Root:
             raise
         return fd
 
+    def open_file(self, name: bytes, *, directory: int, is_link: bool) -> int:
+        """Open a name in a directory of the tree, or what the link with that name leads to.
+
+        Returns:
+            A descriptor, opened with O_PATH, which the caller closes.
+
+        Raises:
+            DeniedError: The link leads out of what the server allows.
+            OSError: It cannot be opened.
+        """
+        if is_link:
+            return self.open_allowed(name, directory=directory)
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+
     @contextmanager
     def directory(self, prefix: bytes, flags: int = _DIRECTORY) -> Iterator[int]:
         """Provide a descriptor of a directory in the tree, never of one outside.

@@ -15,7 +15,9 @@ import structlog
 from watcher.clock import NS_PER_S
 from watcher.errors import ConfigError, UnavailableError
 from watcher.filesystem.paths import is_inside, real_path
+from watcher.model import Rescan
 from watcher.sources.directory.attribute_cache import asks_server, rest_s
+from watcher.sources.directory.digests import Digests
 from watcher.sources.directory.events import EventReader
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
@@ -25,11 +27,18 @@ from watcher.sources.directory.settle import EMPTY_REST_S, Stage
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
 from watcher.sources.directory.watch_table import WatchTable
-from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Inspection, Observation
+from watcher.sources.protocol import (
+    BATCH_ENTRIES,
+    Batch,
+    EntryBatch,
+    Inspection,
+    Observation,
+    Subtree,
+)
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from watcher.clock import Clock
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     from watcher.filesystem.mounts import Mount
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
+    from watcher.sources.directory.digests import DigestReaders, Result
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.parts import Part, Parts
     from watcher.sources.directory.settle import Hint
@@ -88,6 +98,7 @@ class DirectorySource:
         within: Directories, free of links, that may be read; None allows any.
         state: The server's state directory, which must not be watched: each event would cause the
             next.
+        digest_readers: The threads that read contents; a spec that compares contents needs them.
 
     Attributes:
         place: Canonical URI.
@@ -106,6 +117,7 @@ class DirectorySource:
         *,
         within: Sequence[str] | None,
         state: Path | None = None,
+        digest_readers: DigestReaders | None = None,
     ) -> None:
         self.place = spec.place
         self.cost = None
@@ -117,10 +129,14 @@ class DirectorySource:
         self._filter = path_filter
         self._notifications = notifications
         self._state = state
+        self._within = within
         self._hints = HintQueue(spec)
         self._mounts = PartFinder(self.tree, monitor)
         self._wake: Callable[[], None] = _nothing
         self._events: EventReader | None = None
+        self._digest_readers = digest_readers
+        self._digests: Digests | None = None
+        self._retry_due_s = 0.0
         self._unnotified = ""
         self._root_due_s = self._polls_due_s = 0.0
         self._batch_begun_ns = 0
@@ -134,6 +150,13 @@ class DirectorySource:
             more = "more than " if self._hints.unread.is_overfull else ""
             count = f"{more}{len(unread)} path{'s'[: len(unread) > 1]}"
             reasons.append(f"{count} cannot be read, such as {os.fsdecode(min(unread))!r}")
+        if self._digests is not None and (unreadable := self._digests.unreadable):
+            count = f"{len(unreadable)} file{'s'[: len(unreadable) > 1]}"
+            example = os.fsdecode(min(unreadable))
+            reasons.append(
+                f"the content of {count} cannot be read, so attributes are compared, "
+                f"such as those of {example!r}"
+            )
         if subpaths := self.tree.subpaths:
             points = ", ".join(map(repr, subpaths))
             reasons.append(f"mounted with subPath, so not kept up to date: {points}")
@@ -165,9 +188,9 @@ class DirectorySource:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
 
-    def has_stable_inodes(self, path: bytes) -> bool:  # noqa: ARG002 - all are on the root's mount
+    def has_stable_inodes(self, path: bytes) -> bool:
         """See ``protocol.Source.has_stable_inodes``."""
-        mount = self.tree.root.mount
+        mount = self._mount_at(path)
         return mount is None or mount.has_stable_inodes
 
     def open(self, wake: Callable[[], None]) -> None:
@@ -178,6 +201,7 @@ class DirectorySource:
         self._log_subpaths()
         self.mode, self._unnotified, self._wake = Mode.POLL.value, "", wake
         self._mounts.open(wake)
+        self._digests = self._open_digests(wake)
         self._start_notifications()
         if self._events is not None and self._mounts.part_at(b"").mode is PartMode.NOTIFIED:
             self.mode = Mode.NOTIFY.value
@@ -187,6 +211,9 @@ class DirectorySource:
         if self._events is not None:
             self._events.close()
             self._events = None
+        if self._digests is not None:
+            self._digests.close()
+            self._digests = None
         self._mounts.close(self._wake)
         self._hints.clear()
 
@@ -201,6 +228,18 @@ class DirectorySource:
             self._unnotified = f"no notifications, polling instead: {error.strerror}"
             return
         self._events = EventReader(self._spec, self._filter, self.tree, self._hints, watches)
+
+    def _open_digests(self, wake: Callable[[], None]) -> Digests | None:
+        if not self._spec.compare.is_content:
+            return None
+        assert self._digest_readers is not None  # noqa: S101 - the factory gives them
+        return Digests(
+            self._spec,
+            within=self._within,
+            readers=self._digest_readers,
+            has_stable_inodes=self.has_stable_inodes,
+            wake=wake,
+        )
 
     def _check_state_outside(self) -> None:
         """Raise ConfigError if the server's state lies in what is watched."""
@@ -381,6 +420,54 @@ class DirectorySource:
                 if part.mode is PartMode.POLLED:
                     self._look_at(part, now_s)
 
+    # Contents
+
+    def digest(
+        self, entries: Sequence[Entry], attributes_only: Collection[bytes] = ()
+    ) -> list[Entry]:
+        """See ``protocol.Source.digest``."""
+        return (
+            list(entries) if self._digests is None else self._digests.add(entries, attributes_only)
+        )
+
+    def learn_digests(self, entries: Sequence[Entry]) -> None:
+        """See ``protocol.Source.learn_digests``."""
+        if self._digests is not None:
+            self._digests.learn(entries)
+
+    @property
+    def is_digesting_idle(self) -> bool:
+        """Whether no content waits to be read."""
+        return self._digests is None or self._digests.is_idle
+
+    def _observe_digests(self, digests: Digests, now_s: float) -> Iterator[Observation]:
+        """Yield the files whose contents were read, and have those tried again that could not."""
+        results = digests.take()
+        for start in range(0, len(results), BATCH_ENTRIES):
+            yield self._digested(digests, results[start : start + BATCH_ENTRIES])
+        if digests.end_overflow():
+            yield Subtree(b"", Rescan.MANY_HINTS)
+        if now_s >= self._retry_due_s:
+            self._retry_due_s = now_s + self._spec.poll_interval_s
+            self._hints.recheck(digests.unreadable, now_s)
+
+    def _digested(self, digests: Digests, results: Sequence[Result]) -> Inspection:
+        """Return files with their digests; one that has changed meanwhile is rechecked."""
+        by_path = {result.job.entry.path: result for result in results}
+        inspection = self.inspect(list(by_path))
+        entries: list[Entry] = []
+        for entry in inspection.entries:
+            result = by_path[entry.path]
+            job = result.job
+            if digests.settle(result, entry):
+                entries.append(entry._replace(etag=result.digest))
+                if job.attributes_only:
+                    inspection.attributes_only.add(entry.path)
+            elif not job.is_background:
+                self.recheck([entry.path])
+        inspection.entries, inspection.has_digests = entries, True
+        return inspection
+
     # Hints
 
     def recheck(
@@ -394,6 +481,8 @@ class DirectorySource:
         times = [self._root_due_s, self._hints.due_s()]
         if len(self.parts):
             times.append(self._polls_due_s)
+        if self._digests is not None and self._digests.unreadable:
+            times.append(self._retry_due_s)
         return max(0.0, min(times) - self.clock.monotonic())
 
     def observe(self) -> Iterator[Observation]:
@@ -407,6 +496,8 @@ class DirectorySource:
         self._read_events(now_s)
         if self._events is not None:
             self._events.expire_renames(now_s)
+        if self._digests is not None:
+            yield from self._observe_digests(self._digests, now_s)
         for request in self._hints.take(now_s):
             yield self._inspect_due(request) if isinstance(request, DuePaths) else request
 
@@ -453,6 +544,8 @@ class DirectorySource:
                     self._hints.add_subtree(path + b"/", now_s)
         self._hints.note_links(inspection.entries)
         if inspection.gone:
+            if self._digests is not None:
+                self._digests.discard(inspection.gone)
             self.tree.root.check()
         return inspection
 

@@ -183,11 +183,7 @@ class Tree:
         """
         name = path.rpartition(b"/")[2]
         try:
-            fd = (
-                self.root.open_allowed(name, directory=directory)
-                if is_link
-                else os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-            )
+            fd = self.root.open_file(name, directory=directory, is_link=is_link)
         except DeniedError:
             self.links_outside.add(path)
             raise FileNotFoundError(errno.ENOENT, "leads out of what is allowed", path) from None

@@ -15,7 +15,7 @@ from watcher.sources.s3.throttle import ConcurrencyLimit
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
@@ -130,6 +130,22 @@ class BucketSource:
     def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
         """Return False: objects are found by scans alone."""
         return False
+
+    def digest(
+        self,
+        entries: Sequence[Entry],
+        attributes_only: Collection[bytes] = (),  # noqa: ARG002 - of directories
+    ) -> list[Entry]:
+        """Return all entries: the content of an object is never read."""
+        return list(entries)
+
+    def learn_digests(self, entries: Sequence[Entry]) -> None:
+        """Do nothing, see ``digest``."""
+
+    @property
+    def is_digesting_idle(self) -> bool:
+        """Always true, see ``digest``."""
+        return True
 
     def recheck(
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None

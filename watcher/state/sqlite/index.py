@@ -29,6 +29,7 @@ SPARSE_IDS = 8
 """Ids per row from which a file is numbered afresh when it is opened."""
 
 _COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
+_ETAG = _COLUMNS.split(", ").index("etag")
 _UPSERT = f"""
     INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET
@@ -96,7 +97,7 @@ class SqliteIndex:
         differing = [
             (entry, values)
             for entry, values in zip(entries, found, strict=True)
-            if values is None or values[1:] != entry
+            if values is None or (values[1:] != entry and not _equals_but_digest(values, entry))
         ]
         return Comparison(
             [values[0] for values in found if values is not None],
@@ -209,6 +210,11 @@ class SqliteIndex:
 
 def _row(values: tuple[Any, ...]) -> Row:
     return Row(values[0], Entry._make(values[1:]))
+
+
+def _equals_but_digest(values: tuple[Any, ...], entry: Entry) -> bool:
+    """Return whether a row has a digest and an entry none, and all else is equal."""
+    return not entry.etag and (*values[1:_ETAG], "", *values[_ETAG + 1 :]) == entry
 
 
 def _by_path(rows: list[tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
