@@ -33,6 +33,9 @@ DEADLINE_S = 20.0
 SETTLE_S = 60.0
 """Longer than any test takes, so that nothing but the bench's own clock makes a file quiet."""
 
+HUGE_BYTES = 1 << 30
+"""Size of a file without blocks that takes about a second to read."""
+
 LEAPS = 6
 """A result can lead to a recheck, and that to another one; each waits once."""
 
@@ -354,3 +357,77 @@ def test_a_burst_that_does_not_fit_is_found_by_a_scan(
     for name in names:
         (bench.root / name).write_text(f"{name} again")
     assert bench.changes() == [f"modified {name}" for name in names]
+
+
+def reading(bench: Bench) -> bool:
+    assert bench.source._digests is not None
+    return bench.source._digests._reading is not None
+
+
+def start_reading(bench: Bench, path: Path) -> None:
+    """Make a file that takes seconds to read, and wait until it is being read."""
+    path.touch()
+    os.truncate(path, HUGE_BYTES)
+    if bench.source.mode == "notify":
+        bench._wait_notified()
+    else:
+        bench.reconciler.scan(is_baseline=False)
+    end_s = time.monotonic() + DEADLINE_S
+    while not reading(bench):
+        bench.clock.advance(SETTLE_S + 1)
+        for observation in bench.source.observe():
+            bench.reconciler.apply(observation)
+        assert time.monotonic() < end_s
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(bench: Bench) -> None:
+    bench.baseline()
+    assert bench.changes() == []
+    start_reading(bench, bench.root / "a")
+    (bench.root / "a").write_text("other")
+    assert bench.changes() == ["created a"]
+    assert bench.changes() == []
+
+
+def test_a_file_that_is_deleted_while_it_is_read_was_never_there(bench: Bench) -> None:
+    bench.baseline()
+    assert bench.changes() == []
+    start_reading(bench, bench.root / "a")
+    (bench.root / "a").unlink()
+    assert bench.changes() == []
+
+
+def test_the_watch_is_not_held_up_by_a_reading(bench: Bench) -> None:
+    """What needs no content is reported, and its end ends the reading."""
+    fill(bench.root, "b")
+    bench.baseline()
+    assert bench.changes() == []
+    start_reading(bench, bench.root / "a")
+    (bench.root / "b").unlink()
+    if bench.source.mode == "notify":
+        bench._wait_notified()
+    else:
+        bench.reconciler.scan(is_baseline=False)
+    for _ in range(2):
+        for observation in bench.source.observe():
+            bench.reconciler.apply(observation)
+        bench.clock.advance(SETTLE_S + 1)
+    for observation in bench.source.observe():
+        bench.reconciler.apply(observation)
+    assert reading(bench)
+    assert bench.new_changes() == ["deleted b"]
+    digests_ = bench.source._digests
+    bench.source.close()
+    bench.readers.close(DEADLINE_S)
+    assert digests_ is not None
+    assert digests_.take() == []
+    assert not any(thread.is_alive() for thread in bench.readers._threads)
+
+
+def test_a_reader_leaves_the_access_time_alone(bench: Bench) -> None:
+    fill(bench.root, "a")
+    os.utime(bench.root / "a", ns=(1, 1))
+    bench.baseline()
+    assert bench.changes() == []
+    assert bench.digests().keys() == {"a"}
+    assert (bench.root / "a").stat().st_atime_ns == 1
