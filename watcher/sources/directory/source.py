@@ -19,6 +19,7 @@ from watcher.model import Rescan
 from watcher.sources.directory.attribute_cache import asks_server, rest_s
 from watcher.sources.directory.digests import Digests
 from watcher.sources.directory.events import EventReader
+from watcher.sources.directory.exact_names import ExactNames
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.part_finder import PartFinder
@@ -526,10 +527,11 @@ class DirectorySource:
     def _inspect_each(self, paths: Sequence[bytes], *, may_ask: bool) -> Inspection:
         inspection = Inspection()
         now_s = self.clock.monotonic()
+        names = ExactNames(self.tree.root, paths)
         with self.tree.root.held():
             for path in paths:
                 try:
-                    entry = self._entry(path, may_ask=may_ask)
+                    entry = self._entry(path, names, may_ask=may_ask)
                 except OSError:
                     self._hints.add_unread(path, now_s)
                     continue
@@ -543,6 +545,8 @@ class DirectorySource:
                 ):
                     self._hints.add_subtree(path + b"/", now_s)
         self._hints.note_links(inspection.entries)
+        # A writer may use another case than the directory has.
+        self.recheck(names.instead)
         if inspection.gone:
             if self._digests is not None:
                 self._digests.discard(inspection.gone)
@@ -553,11 +557,11 @@ class DirectorySource:
         """Return whether a directory at a path would be read."""
         return self._spec.recursive and self._filter.admits_directory(path)
 
-    def _entry(self, path: bytes, *, may_ask: bool) -> Entry | None:
+    def _entry(self, path: bytes, names: ExactNames, *, may_ask: bool) -> Entry | None:
         if not self._filter.admits(path):
             return None
         asks = may_ask and self._is_polled(path) and asks_server(self._mount_at(path))
-        return self.tree.entry(path, asks_server=asks)
+        return self.tree.entry(path, asks_server=asks, names=names)
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.

@@ -23,6 +23,7 @@ from watcher.filesystem import statx
 from watcher.filesystem.mounts import subpath_mounts
 from watcher.filesystem.openat2 import proc_fd_path
 from watcher.sources.directory.entries import make_entry, read_key
+from watcher.sources.directory.exact_names import ExactNames
 from watcher.sources.directory.projected_volumes import DIGEST_MAX_BYTES, ProjectedVolumes
 from watcher.sources.directory.root import ABSENT, Root
 
@@ -91,12 +92,15 @@ class Tree:
         except OSError:
             return False
 
-    def entry(self, path: bytes, *, asks_server: bool = False) -> Entry | None:
+    def entry(
+        self, path: bytes, *, asks_server: bool = False, names: ExactNames | None = None
+    ) -> Entry | None:
         """Return the file at a path; None if there is none, or only behind a link out of the root.
 
         Args:
             path: The path.
             asks_server: Ask the file server, past the cache of the kernel.
+            names: Those of the batch that the path belongs to; None if it is alone.
 
         Raises:
             OSError: The path cannot be inspected, which does not mean that nothing is there.
@@ -104,7 +108,16 @@ class Tree:
         """
         # A directory that is exchanged for another, as Kubernetes does, is emptied afterwards. So
         # if the file was gone from the first, the second attempt reads the other directory.
-        return self._find(path, asks_server=asks_server) or self._find(path)
+        names = names or ExactNames(self.root, [path])
+        return self._find(path, names, asks_server=asks_server) or self._find(path, names)
+
+    def has_exactly(self, path: bytes) -> bool:
+        """Return whether what a lookup of a path finds has exactly that path.
+
+        Raises:
+            OSError: A directory on the way cannot be read.
+        """
+        return ExactNames(self.root, [path]).has(path)
 
     def has_other_names(self, path: bytes) -> bool:
         """Return whether the file at a path has further hard links; False if it cannot be seen."""
@@ -115,7 +128,7 @@ class Tree:
         except OSError:
             return False
 
-    def _find(self, path: bytes, *, asks_server: bool = False) -> Entry | None:
+    def _find(self, path: bytes, names: ExactNames, *, asks_server: bool = False) -> Entry | None:
         self.links_outside.discard(path)
         if self.projected_volumes.detect_hidden(path):
             return None
@@ -127,6 +140,8 @@ class Tree:
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 is_link = stat.S_ISLNK(found.st_mode)
                 if not (self.spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
+                    return None
+                if not names.has(path):
                     return None
                 is_projected = self.projected_volumes.has_key(path)
                 if is_link or is_projected:
@@ -153,7 +168,7 @@ class Tree:
             return None
         try:
             with self.root.directory(path, os.O_PATH | os.O_NOFOLLOW) as link:
-                if not stat.S_ISLNK(os.fstat(link).st_mode):
+                if not stat.S_ISLNK(os.fstat(link).st_mode) or not self.has_exactly(path):
                     return None
             with self.root.directory(prefix) as directory:
                 target = self.root.prefix(directory)

@@ -101,6 +101,8 @@ class Walk:
                 return
             with root.directory(prefix) as directory:
                 real = root.prefix(directory)
+            if prefix and not self._tree.has_exactly(prefix[:-1]):
+                return
             is_projected = self._volumes.has_key(prefix)
         except OSError as error:
             if error.errno not in ABSENT:
