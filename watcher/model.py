@@ -37,6 +37,29 @@ class Rescan(StrEnum):
     RELEASED = "released"
 
 
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """A part of a watched directory, the directory itself or a mount below it, for people.
+
+    Attributes:
+        prefix: Path of the mount point relative to the directory; empty for the directory itself.
+        type: Type of the file system; empty if unknown, or nothing is mounted there.
+        mode: ``notify``, ``poll``, or ``unread`` while what belongs there is not mounted.
+        reason: Why it is polled or unread; empty if it is notified.
+    """
+
+    prefix: str
+    type: str
+    mode: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return one line."""
+        type_ = f" ({self.type})" if self.type else ""
+        reason = f", {self.reason}" if self.reason else ""
+        return f"{self.prefix or '.'}{type_}: {self.mode}{reason}"
+
+
 class Entry(NamedTuple):
     """One file or object as it was observed: the unit of a scan and the content of an index row.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from watcher.model import Entry
+from watcher.errors import NotFoundError
+from watcher.model import Entry, PartStatus
 from watcher.sources.protocol import Inspection
 
 
@@ -25,6 +26,7 @@ class MemoryFiles:
     degraded = ""
     scan_interval_s = 1.0
     volume_id = ""
+    part_status: Sequence[PartStatus] = ()
     cost = None
     requests = 0
 
@@ -88,6 +90,12 @@ class MemoryFiles:
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         there = [self.files[path] for path in paths if path in self.files]
         return Inspection(there, [path for path in paths if path not in self.files])
+
+    def release(self, prefix: bytes) -> None:
+        """Accept that the mount named ``gone`` is gone; there is no other."""
+        if prefix != b"gone":
+            raise NotFoundError("no mount is missing", place=prefix.decode())
+        self.part_status = ()
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         return self.inspect(paths).gone

@@ -23,6 +23,7 @@ VERBS = {
     "tail": "Connect to a server as Argo Events does and print its events.",
     "replay": "Have delivered events sent again, with the same ids.",
     "status": "Show the watches of a running server or a state directory.",
+    "release": "Release held deletions, or a mount that is gone for good.",
     "healthcheck": "Exit with 0 if a server is serving, else with 1.",
 }
 """The verbs and the first lines of their help; each is a function in the module of its name."""

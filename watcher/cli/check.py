@@ -109,6 +109,10 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     if survey.unread:
         rows.append(("unread", f"{survey.unread:,} files and directories that cannot be read"))
     rows += [
+        ("" if number else "mounts", printable(str(part)))
+        for number, part in enumerate(survey.parts)
+    ]
+    rows += [
         ("" if number else "first", printable(path)) for number, path in enumerate(survey.first)
     ]
     if survey.cost is not None:

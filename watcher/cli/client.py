@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
-from watcher.cli.messages import complain
+from watcher.cli.messages import RefusedError, complain
 from watcher.errors import ConfigError, UnavailableError, WatcherError
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ _FINAL = frozenset(
     }
 )
 """Statuses that the same request would get again."""
-
-
-class RefusedError(WatcherError):
-    """The server has refused a request and would refuse it again."""
 
 
 @dataclass(frozen=True, slots=True)

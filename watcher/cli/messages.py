@@ -1,10 +1,15 @@
-"""Messages on standard error."""
+"""Messages on standard error, and the error of a request that a server refuses."""
 
 from __future__ import annotations
 
 import sys
 
+from watcher.errors import WatcherError
 from watcher.formatting import printable
+
+
+class RefusedError(WatcherError):
+    """The server has refused a request and would refuse it again."""
 
 
 def complain(*lines: str) -> None:

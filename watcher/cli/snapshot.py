@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
@@ -12,19 +14,22 @@ from urllib.parse import urlsplit
 import msgspec
 
 from watcher.cli.defaults import default_http_server, default_state_directory
-from watcher.cli.messages import complain
+from watcher.cli.messages import RefusedError, complain
 from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
 from watcher.state.sqlite.directory import state_files
 from watcher.state.sqlite.store import read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from watcher.state.port import Summary
 
 TIMEOUT_S = 5.0
 """Seconds that a server has to answer."""
+
+RELEASE_TIMEOUT_S = 20.0
+"""Seconds that a server has to release something; it waits ten for the watch itself."""
 
 _HINT = "give the address of the server's --http, as host:port or a URL"
 
@@ -84,22 +89,37 @@ def from_server(url: str, token: str) -> StatusSnapshot:
         UnauthenticatedError: The server requires another token.
         DeniedError: The server does not answer under this host name.
     """
-    try:
-        status, body = _get(url, token)
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise UnauthenticatedError(
-                "the server requires a token, or another one",
-                place=url,
-                hint="give it with --token",
-            )
-        if status == HTTPStatus.MISDIRECTED_REQUEST:
-            raise DeniedError(
-                "the server does not answer under this host name",
-                place=url,
-                hint="use 127.0.0.1 or localhost",
-            )
-        document = msgspec.json.decode(body, type=dict[str, Any])
+    with _answered(url):
+        document = _ask(url, token, "/status.json")[1]
         return StatusSnapshot(document, [*document["watches"], *document.get("idle", ())])
+
+
+def request_release(url: str, token: str, **request: str) -> Mapping[str, Any]:
+    """Have a running server release held deletions or a mount, and return its answer.
+
+    Args:
+        url: URL of its HTTP port.
+        token: Bearer token; empty for none.
+        request: ``name`` of the watch; ``place`` and ``prefix`` if needed.
+
+    Raises:
+        UnavailableError: The server does not answer, or is not a watcher server.
+        UnauthenticatedError: The server requires another token.
+        DeniedError: The server does not answer under this host name.
+        RefusedError: The server refuses the request; the message is the server's.
+    """
+    with _answered(url):
+        status, answer = _ask(url, token, "/release", request)
+        if status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+            raise RefusedError(str(answer["error"]))
+        return answer
+
+
+@contextmanager
+def _answered(url: str) -> Iterator[None]:
+    """Turn what a request and its answer raise into an UnavailableError."""
+    try:
+        yield
     except OSError as error:
         raise UnavailableError(
             f"no server answers: {error.strerror or error}", place=url, hint=_HINT
@@ -110,18 +130,40 @@ def from_server(url: str, token: str) -> StatusSnapshot:
         ) from error
 
 
-def _get(url: str, token: str) -> tuple[int, bytes]:
-    """Return status and body of ``/status.json`` below a URL."""
+def _ask(
+    url: str, token: str, path: str, posted: Mapping[str, str] | None = None
+) -> tuple[int, Mapping[str, Any]]:
+    """Return status and JSON that a path below a URL has, for GET or for JSON that is posted.
+
+    Raises:
+        UnauthenticatedError: The server requires another token.
+        DeniedError: The server does not answer under this host name.
+    """
     parts = urlsplit(url)
     kind = {"http": HTTPConnection, "https": HTTPSConnection}[parts.scheme]
-    connection = kind(parts.netloc, timeout=TIMEOUT_S)
+    connection = kind(parts.netloc, timeout=TIMEOUT_S if posted is None else RELEASE_TIMEOUT_S)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        connection.request("GET", f"{parts.path.rstrip('/')}/status.json", headers=headers)
+        body = None if posted is None else json.dumps(posted)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        method = "GET" if body is None else "POST"
+        connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        status, text = answer.status, answer.read()
     finally:
         connection.close()
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise UnauthenticatedError(
+            "the server requires a token, or another one", place=url, hint="give it with --token"
+        )
+    if status == HTTPStatus.MISDIRECTED_REQUEST:
+        raise DeniedError(
+            "the server does not answer under this host name",
+            place=url,
+            hint="use 127.0.0.1 or localhost",
+        )
+    return status, msgspec.json.decode(text, type=dict[str, Any])
 
 
 def from_files(directory: Path) -> StatusSnapshot:

@@ -17,6 +17,7 @@ from rich.text import Text
 from watcher.cli.output import COLOURS
 from watcher.errors import WatcherError
 from watcher.formatting import human_age, human_rate, human_time, printable
+from watcher.model import PartStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,8 +153,11 @@ def _blocks(
     return [
         (head, []),
         *(
-            (line, [row[title] for title in below if row[title].plain != _NOTHING])
-            for line, row in zip(lines, rows, strict=True)
+            (
+                line,
+                [*(row[title] for title in below if row[title].plain != _NOTHING), *_parts(watch)],
+            )
+            for line, row, watch in zip(lines, rows, watches, strict=True)
         ),
     ]
 
@@ -225,6 +229,19 @@ def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
         )
         for title, value in values.items()
     }
+
+
+def _parts(watch: Mapping[str, Any]) -> list[Text]:
+    """Return a line for each mount below the watched directory."""
+    return [
+        Text(
+            printable(str(PartStatus(**part))),
+            style="yellow" if part["mode"] == "unread" else "dim",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        for part in watch.get("parts", ())[1:]
+    ]
 
 
 def _change(change: Mapping[str, Any], clock: Clock) -> Text:

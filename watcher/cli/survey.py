@@ -9,9 +9,10 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import nsmallest
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from watcher.filesystem.mounts import mount_of
+from watcher.filesystem.mounts import NOTIFYING, mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.filters.temporary import is_temporary
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
@@ -19,10 +20,10 @@ from watcher.sources.factory import Sources
 from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode, Temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from watcher.clock import Clock
-    from watcher.model import Entry
+    from watcher.model import Entry, PartStatus
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
@@ -51,6 +52,7 @@ class Survey:
         first: First matching paths, in order.
         unread: Number of files and directories that could not be read.
         cost: Cost of listing a bucket; None for a directory.
+        parts: The mounts below a directory, each with how it would be watched.
     """
 
     place: str
@@ -65,6 +67,7 @@ class Survey:
     first: list[str]
     unread: int
     cost: Cost | None
+    parts: Sequence[PartStatus]
 
 
 def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> Survey:
@@ -87,6 +90,7 @@ def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> S
         for batch in scan:
             tally.add(batch.entries)
             progress(tally.met)
+        parts = [part for part in source.part_status[1:] if _is_admitted(part, spec.filter)]
     return Survey(
         place=spec.where.place,
         mode=mode,
@@ -100,6 +104,7 @@ def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> S
         first=[path.decode(errors="replace") for path in tally.first],
         unread=len(scan.unread),
         cost=_cost(spec.where, tally.met) if isinstance(spec.where, BucketSpec) else None,
+        parts=[_as_watched(part, spec.where) for part in parts],
     )
 
 
@@ -181,6 +186,22 @@ def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
         return Mode.NOTIFY, f"{mount.type} sends notifications"
     reason = f"{mount.type} is not known to send notifications of every change, so it is scanned "
     return Mode.POLL, f"{reason}every {where.poll_interval_s:g} s"
+
+
+def _is_admitted(part: PartStatus, path_filter: Filter) -> bool:
+    admits, point = PathFilter(path_filter), os.fsencode(part.prefix)
+    return admits.admits(point) or admits.admits_directory(point)
+
+
+def _as_watched(part: PartStatus, where: DirectorySpec | BucketSpec) -> PartStatus:
+    """Return a part, which was polled for this reading, as a watch would treat it."""
+    if isinstance(where, BucketSpec) or where.mode is Mode.POLL or part.mode != Mode.POLL:
+        return part
+    is_file = not Path(where.path, part.prefix).is_dir()
+    if part.type in NOTIFYING and not is_file:
+        return replace(part, mode=Mode.NOTIFY.value, reason="")
+    reason = "a single file is looked at" if is_file else f"{part.type} is scanned"
+    return replace(part, reason=f"{reason} every {where.poll_interval_s:g} s")
 
 
 def _cost(where: BucketSpec, keys: int) -> Cost:

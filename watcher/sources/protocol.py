@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from watcher.model import Entry, Rescan
+    from watcher.model import Entry, PartStatus, Rescan
     from watcher.sources.cost import Cost
 
 BATCH_ENTRIES = 1000
@@ -172,6 +172,10 @@ class Source(Protocol):
     def has_stable_inodes(self, path: bytes) -> bool:
         """Return whether the inode of the file at a path stays the same until it is replaced."""
 
+    @property
+    def part_status(self) -> Sequence[PartStatus]:
+        """The parts of the place, each with how it is watched; empty where there are none."""
+
     def open(self, wake: Callable[[], None]) -> None:
         """Find the place and start to collect hints.
 
@@ -253,6 +257,16 @@ class Source(Protocol):
 
         Raises:
             UnavailableError: The place cannot be read now.
+        """
+
+    def release(self, prefix: bytes) -> None:
+        """Accept that a mount is gone for good: its directory is an ordinary one from now on.
+
+        Args:
+            prefix: Path of its mount point, relative to the place.
+
+        Raises:
+            NotFoundError: No mount is missing there.
         """
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:

@@ -6,6 +6,12 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from watcher.model import PartStatus
 
 SCAN_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds in seconds of the buckets by which scan durations are counted."""
@@ -67,6 +73,7 @@ class Status:
         state: What it is doing.
         mode: ``notify`` or ``poll``; empty before the place was opened.
         degraded: Why changes are noticed later than the spec asks for; empty when they are not.
+        parts: The directory and the mounts below it; empty for a bucket.
         error: The last failure to read the place, until it has been read again, or why the watch
             has stopped; empty when neither is so.
         errors: Failures to read the place, and of the watch itself, since the start, by cause.
@@ -85,6 +92,7 @@ class Status:
     state: State = State.STARTING
     mode: str = ""
     degraded: str = ""
+    parts: Sequence[PartStatus] = ()
     error: str = ""
     errors: Counter[str] = field(default_factory=Counter)
     scanned: int = 0

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
-    from watcher.model import Identity
+    from watcher.model import Identity, PartStatus
     from watcher.watch.watch import Watch
 
 
@@ -42,6 +44,8 @@ class WatchReport:
         errors: Failures to read the place since the start.
         error: The last failure while it lasts, or why the watch has stopped; empty if none.
         degraded: Why changes are noticed later than asked for; empty if they are not.
+        parts: The watched directory and the mounts below it, each with how it is watched; empty for
+            a bucket, and before the directory was opened.
         rescans: Scans requested out of turn since the start, by reason.
         note: What a person should know about the watch, in one line; empty if nothing.
     """
@@ -68,6 +72,7 @@ class WatchReport:
     errors: int = 0
     error: str = ""
     degraded: str = ""
+    parts: Sequence[PartStatus] = ()
     rescans: dict[str, int] = field(default_factory=dict)
     note: str = ""
 
@@ -99,6 +104,7 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         errors=status.errors.total(),
         error=status.error,
         degraded=status.degraded,
+        parts=status.parts,
         rescans=dict(status.rescans),
         note=_note(watch),
     )

@@ -21,10 +21,12 @@ from watcher.watch.lifecycle import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
     from watcher.errors import WatcherError
-    from watcher.model import Identity, Rescan
+    from watcher.model import Identity, PartStatus, Rescan
     from watcher.watch.lifecycle import Trigger
 
 PROGRESS_INTERVAL_S = 5.0
@@ -171,6 +173,12 @@ class StatusReporter:
         elif reason != self._logged_degradation:
             self._logged_degradation = reason
             self._log.warning("watch.degraded", reason=reason)
+
+    def set_parts(self, parts: Sequence[PartStatus]) -> None:
+        """Record how the parts of a directory are watched; log it where mounts are or were."""
+        former, self.status.parts = self.status.parts, parts
+        if parts != former and max(len(parts), len(former)) > 1:
+            self._log.info("watch.parts", parts=[str(part) for part in parts])
 
     def disconnect(self, streams: int) -> None:
         """Log that the watch has ended streams of clients that do not read."""

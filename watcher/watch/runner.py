@@ -7,6 +7,8 @@ do. ``lifecycle.py`` says what a turn may do in which state.
 from __future__ import annotations
 
 import threading
+from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
@@ -100,6 +102,7 @@ class WatchRunner:
         self._wake = wake
         self._stop = stop
         self._is_released = threading.Event()
+        self._releases: deque[tuple[bytes, Future[None]]] = deque()
         self._lifecycle = Lifecycle(reporter.on_transition)
         self._schedule = Schedule(clock)
         self._baseline = Baseline(spec, store, clock)
@@ -119,6 +122,22 @@ class WatchRunner:
         """Have the next turn scan again if deletions are held, and return how many there are."""
         self._is_released.set()
         return self.held
+
+    def release_mount(self, prefix: bytes) -> Future[None]:
+        """Have the next turn accept that a mount is gone for good.
+
+        Args:
+            prefix: Path of its mount point, relative to the place.
+
+        Returns:
+            Done when that is recorded, or failed with the reason why not: NotFoundError if no such
+            mount is missing, UnavailableError if the place cannot be read or the watch ends.
+        """
+        done: Future[None] = Future()
+        # A caller that no longer waits must not cancel it.
+        done.set_running_or_notify_cancel()
+        self._releases.append((prefix, done))
+        return done
 
     @property
     def is_baselined(self) -> bool:
@@ -157,6 +176,7 @@ class WatchRunner:
             self._baseline.resume(self._reconciler.drop)
         self._schedule.request()
         self._lifecycle.apply(Opened(self._source.mode, self._store.index.entries))
+        self._reporter.set_parts(self._source.part_status)
         if self._source.degraded:
             # That nothing is amiss any more, only a scan can show.
             self._check_degradation()
@@ -171,6 +191,7 @@ class WatchRunner:
         """
         self._publisher.confirm_if_due()
         self._outbox.seal()
+        self._release_mounts()
         if self._lifecycle.must_reopen:
             # Even with a full journal: the scan that follows finds out whether it has room.
             if self._schedule.is_due():
@@ -193,6 +214,7 @@ class WatchRunner:
             trouble = error
         finally:
             self.held = 0
+            self._refuse_releases("the watch has stopped")
             self._lifecycle.apply(Ended(trouble))
             self._store.close()
 
@@ -227,6 +249,24 @@ class WatchRunner:
         except Interrupted:
             if not self._stop.is_set():
                 self._pause()
+
+    def _release_mounts(self) -> None:
+        if self._lifecycle.must_reopen:
+            self._refuse_releases("the place cannot be read now")
+        while self._releases:
+            prefix, done = self._releases.popleft()
+            try:
+                self._source.release(prefix)
+            except WatcherError as error:
+                done.set_exception(error)
+                continue
+            self._request_scan(Rescan.RELEASED)
+            done.set_result(None)
+
+    def _refuse_releases(self, reason: str) -> None:
+        while self._releases:
+            _, done = self._releases.popleft()
+            done.set_exception(UnavailableError(reason, place=self._spec.where.place))
 
     def _resume(self) -> None:
         if self._lifecycle.is_paused:
@@ -303,6 +343,7 @@ class WatchRunner:
         self._reporter.request_rescan(reason)
 
     def _check_degradation(self) -> None:
+        self._reporter.set_parts(self._source.part_status)
         former, self._degradation = self._degradation, self._source.degraded
         self._reporter.degrade(self._degradation)
         if self._degradation not in {"", former}:

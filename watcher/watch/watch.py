@@ -132,6 +132,12 @@ class Watch:
         self._wake.set()
         return held
 
+    def release_mount(self, prefix: bytes) -> Future[None]:
+        """Accept that a mount is gone for good; see ``WatchRunner.release_mount``."""
+        done = self._runner.release_mount(prefix)
+        self._wake.set()
+        return done
+
     def fail(self, error: WatcherError) -> None:
         """End the watch because a stream could not read its state."""
         if self.is_running:

@@ -15,6 +15,7 @@ from watcher.errors import (
     NotFoundError,
     StateError,
     UnauthenticatedError,
+    UnavailableError,
     WatcherError,
 )
 from watcher.limits import file_descriptors
@@ -40,7 +41,13 @@ A new connection beyond it replaces the oldest one, so that a probe is always an
 REQUEST_TIMEOUT_S = 30
 """Seconds that a connection may take to send a complete head, and a request its complete body."""
 
-_STATUS = {ConfigError: 400, DeniedError: 403, NotFoundError: 404, StateError: 503}
+_STATUS = {
+    ConfigError: 400,
+    DeniedError: 403,
+    NotFoundError: 404,
+    StateError: 503,
+    UnavailableError: 503,
+}
 
 _HEADERS = {
     # No foreign and no inline content: a file name with markup would not run even if unescaped.

@@ -23,6 +23,7 @@ from watcher.formatting import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from watcher.model import PartStatus
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.report import WatchReport
 
@@ -144,14 +145,26 @@ def _rows(report: WatchReport, overview: Overview) -> str:
         f"<td>{_last_scan(report, overview.generated_at)}</td>"
         f'<td class="number">{_streams(report)}</td>'
     )
-    release = _release(report, overview) if report.held else ""
+    release = _release(report, overview, "", _held(report)) if report.held else ""
     kind = "note bad" if report.error else "note"
     note = (
         f'<tr class="{kind}"><td colspan="7"><div>{_text(report.note)}{release}</div></td></tr>'
         if report.note or release
         else ""
     )
-    return f"<tbody><tr>{cells}</tr>{note}</tbody>"
+    # The directory alone is described by the mode of its watch.
+    parts = "".join(_part(report, part, overview) for part in report.parts[1:])
+    return f"<tbody><tr>{cells}</tr>{note}{parts}</tbody>"
+
+
+def _part(report: WatchReport, part: PartStatus, overview: Overview) -> str:
+    is_unread = part.mode == "unread"
+    release = _release(report, overview, part.prefix, "Release the mount") if is_unread else ""
+    return f'<tr class="note"><td colspan="7"><div>{_text(str(part))}{release}</div></td></tr>'
+
+
+def _held(report: WatchReport) -> str:
+    return f"Release {report.held:,} deletions"
 
 
 def _state(report: WatchReport, now: float) -> str:
@@ -173,10 +186,11 @@ def _last_scan(report: WatchReport, now: float) -> str:
     return f"{age} ago<small>took {duration}</small>"
 
 
-def _release(report: WatchReport, overview: Overview) -> str:
+def _release(report: WatchReport, overview: Overview, prefix: str, label: str) -> str:
     fields = {
         "name": report.name,
         "place": report.place,
+        "prefix": prefix,
         "q": overview.query,
         "csrf_token": overview.csrf_token,
     }
@@ -186,8 +200,8 @@ def _release(report: WatchReport, overview: Overview) -> str:
     )
     # The id lets the script give the focus back to the same button after it replaced the table.
     button = (
-        f'<button id="release:{_id(report.name)}:{_id(report.place)}">'
-        f"Release {report.held:,} deletions</button>"
+        f'<button id="release:{_id(report.name)}:{_id(report.place)}:{_id(prefix)}">'
+        f"{label}</button>"
     )
     return f'<form method="post" action="release">{hidden}{button}</form>'
 

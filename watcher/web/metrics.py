@@ -154,6 +154,15 @@ def _watches(reports: Sequence[WatchReport]) -> Iterator[Metric]:
         "Running watches that detect fewer changes, or later, than configured.",
         sum(bool(r.degraded) for r in reports),
     )
+    parts = GaugeMetricFamily(
+        "watcher_watch_parts",
+        "Watched directories and mounts below them, by how they are watched.",
+        labels=["mode"],
+    )
+    modes = Counter(part.mode for report in reports for part in report.parts)
+    for mode in (Mode.NOTIFY, Mode.POLL, "unread"):
+        parts.add_metric([mode], modes[mode])
+    yield parts
     yield GaugeMetricFamily(
         "watcher_held_deletions",
         "Deletions held until a second scan confirms them.",

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import secrets
 from base64 import b64decode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -49,12 +50,17 @@ SEND_TIMEOUT_S = 10.0
 """Seconds that a client may take to receive an answer."""
 
 MAX_FORM_FIELDS = 10
-"""Maximum number of fields in a form; the page sends four."""
+"""Maximum number of fields in a form; the page sends five."""
+
+
+RELEASE_TIMEOUT_S = 10.0
+"""Seconds to wait until a watch has released a mount; it does so when its running scan is over."""
 
 
 class _Release(msgspec.Struct):
     name: str
     place: str = ""
+    prefix: str = ""
     csrf_token: str = ""
     q: str = ""
 
@@ -146,7 +152,7 @@ class StatusPage:
         return web.Response(text=asset(name), content_type=ASSETS[name])
 
     async def _release(self, request: web.Request) -> web.Response:
-        """Start the scan that confirms held deletions; answer a form by a redirect to the page."""
+        """Release held deletions, or a mount that is gone; answer a form by a redirect."""
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
         release = _parse_release(await request.read(), request.content_type)
@@ -155,14 +161,16 @@ class StatusPage:
         ):
             raise DeniedError("the form's CSRF token is not valid", hint="reload the page")
         identity, watch = self._find(principal, release)
-        deletions = watch.release()
-        if deletions:
-            self._log.info(
-                "scan.released", **identity.labels, deletions=deletions, peer=request.remote
-            )
+        log = self._log.bind(**identity.labels, peer=request.remote)
+        if release.prefix:
+            answer, status = await _release_mount(watch, release.prefix, log)
+        else:
+            answer, status = {"released": watch.release()}, 200
+            if answer["released"]:
+                log.info("scan.released", deletions=answer["released"])
         if is_form:
             raise web.HTTPSeeOther(f"./?{urlencode({'q': release.q})}" if release.q else "./")
-        return web.json_response({"released": deletions})
+        return web.json_response(answer, status=status)
 
     def _find(self, principal: str, release: _Release) -> tuple[Identity, Watch]:
         """Return the only running watch that a request names.
@@ -222,6 +230,25 @@ class StatusPage:
         return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
 
 
+async def _release_mount(
+    watch: Watch, prefix: str, log: structlog.stdlib.BoundLogger
+) -> tuple[dict[str, Any], int]:
+    """Have a watch accept that a mount is gone, and return the answer and its HTTP status.
+
+    Raises:
+        NotFoundError: No such mount is missing.
+        UnavailableError: The place cannot be read now.
+    """
+    done = asyncio.wrap_future(watch.release_mount(os.fsencode(prefix.strip("/"))))
+    log.info("mount.released", prefix=prefix)
+    try:
+        async with asyncio.timeout(RELEASE_TIMEOUT_S):
+            await done
+    except TimeoutError:
+        return {"released": 0, "prefix": prefix, "pending": True}, 202
+    return {"released": 0, "prefix": prefix, "pending": False}, 200
+
+
 def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
     return newest_changes(
         [(identity.name, watch.outbox.recent) for identity, watch in running], SHOWN_CHANGES
@@ -256,7 +283,8 @@ def _parse_release(body: bytes, content_type: str) -> _Release:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"not a release request: {error}",
-            hint='send {"name": "…"}, with "place" if the name has several watches',
+            hint='send {"name": "…"}, with "place" if the name has several watches, '
+            'and "prefix" to release a mount that is gone',
         ) from error
     raise ConfigError(
         f"the content type {content_type} is not supported",

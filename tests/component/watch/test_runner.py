@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from support.memory_watch import JOURNAL_CAP, Place, Scene
-from watcher.errors import UnavailableError
+from watcher.errors import NotFoundError, UnavailableError
+from watcher.model import PartStatus
 from watcher.telemetry.status import State
 from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S
 
@@ -130,6 +131,38 @@ def test_a_release_of_held_deletions_scans_at_once(start: Callable[..., Scene]) 
     assert scene.watch.release() == 0
     scene.turn()
     assert scene.status.rescans == {"released": 1}
+
+
+def test_a_mount_is_released_by_the_next_turn(start: Callable[..., Scene]) -> None:
+    """The tree is scanned, and what keeps a mount from being released is reported."""
+    scene = start()
+    scene.place.part_status = (PartStatus("", "ext4", "notify"), PartStatus("gone", "", "unread"))
+    scene.turn()
+    assert [part.prefix for part in scene.status.parts] == ["", "gone"]
+    done, wrong = scene.watch.release_mount(b"gone"), scene.watch.release_mount(b"other")
+    assert not done.done()
+    scene.turn()
+    assert done.result(0) is None
+    with pytest.raises(NotFoundError, match="no mount is missing"):
+        wrong.result(0)
+    assert scene.status.rescans == {"released": 1}
+    assert scene.status.parts == ()
+
+
+def test_a_mount_is_not_released_while_the_place_cannot_be_read(
+    start: Callable[..., Scene],
+) -> None:
+    scene = start()
+    scene.place.error = UnavailableError("gone")
+    scene.turn(after_s=SCAN_S)
+    away = scene.watch.release_mount(b"gone")
+    scene.turn()
+    late = scene.watch.release_mount(b"gone")
+    scene.runner.close()
+    for refused in (away, late):
+        with pytest.raises(UnavailableError):
+            refused.result(0)
+    assert scene.status.rescans == {}
 
 
 def test_a_restart_continues_with_the_index(start: Callable[..., Scene]) -> None:

@@ -49,19 +49,24 @@ def points(tmp_path: Path) -> Iterator[list[Path]]:
         subprocess.run(["umount", "--recursive", "--lazy", point], check=False, capture_output=True)
 
 
+@pytest.mark.parametrize("mode", ["notify", "poll"])
 def test_another_disk_at_the_same_point(
     server: ServerProcess,
     client: Client,
     image: Path,
     points: list[Path],
     name: str,
+    mode: str,
     tmp_path: Path,
 ) -> None:
-    """Its files are not compared with those of the first disk, which goes on when it is back."""
+    """Its files are not compared with those of the first disk, which goes on when it is back.
+
+    The second disk has the device number and the inode of the first.
+    """
     point = points[0]
     mount(image, point)
     fill(point, *NAMES)
-    stream = client.watch(name, polled(point, "notify"))
+    stream = client.watch(name, polled(point, mode))
     unmount(point)
     mount(make_image(tmp_path / "second.img", SECOND_UUID), point)
     fill(point, "other")

@@ -1,5 +1,6 @@
 """Volumes are mounted below the root: each is watched in its own way, and none is mistaken."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from support.client import Client
 from support.config import polled
 from support.events import told
 from support.files import fill
-from support.server import ServerProcess
+from support.server import WATCHER, ServerProcess
 from system.volumes.namespace import bind, mount_bindfs, mount_tmpfs, run, unmount
 
 NAMES = [f"{number}" for number in range(120)]
@@ -43,6 +44,13 @@ volumes = pytest.mark.parametrize("volume", ["directory", "tmpfs"], indirect=Tru
 modes = pytest.mark.parametrize("mode", ["notify", "poll"])
 
 
+def release(server: ServerProcess, name: str, prefix: str) -> str:
+    """Run ``watcher release``, and return its output."""
+    command = [*WATCHER, "release", name, prefix, "--server-http", server.http]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
 @volumes
 @modes
 def test_volume_that_goes_and_comes_back(
@@ -70,6 +78,42 @@ def test_volume_that_goes_and_comes_back(
         ("deleted", "usb/1"),
         ("modified", "usb/0"),
     ]
+
+
+@modes
+def test_volume_that_is_gone_for_good(
+    server: ServerProcess,
+    client: Client,
+    volume: Path,
+    usb: Path,
+    name: str,
+    mode: str,
+) -> None:
+    """Released, its mount point is an ordinary directory: the difference is reported."""
+    bind(volume, usb)
+    stream = client.watch(name, polled(usb.parent, mode))
+    assert [(part["prefix"], part["mode"]) for part in server.watches()[name]["parts"]] == [
+        ("", mode),
+        ("usb", mode),
+    ]
+    unmount(usb)
+    server.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+    assert server.watches()[name]["parts"][1]["mode"] == "unread"
+    assert server.metric("watcher_watch_parts", mode="unread") >= 1
+    assert "no mount is missing at 'disk'; these are: 'usb'" in release(server, name, "disk")
+    assert "usb/ is released" in release(server, name, "usb/")
+    stream.wait_count(len(NAMES) + 1)
+    assert told(stream.events) == sorted(
+        [
+            ("created", "usb/beneath"),
+            ("modified", "usb/0"),
+            *(("deleted", f"usb/{number}") for number in NAMES[1:]),
+        ]
+    )
+    server.wait_watch(name, degraded="")
+    again = release(server, name, "usb")
+    assert "no mount is missing at 'usb'; all mounts are there" in again
+    assert server.lines("mount.released", prefix="usb/")
 
 
 @pytest.mark.parametrize("mode", ["auto", "notify"])

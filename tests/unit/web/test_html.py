@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from watcher.model import PartStatus
 from watcher.telemetry.recent_changes import Recent
 from watcher.watch.report import WatchReport
 from watcher.web.html import SHOWN_WATCHES, Overview, render_page
@@ -73,17 +74,35 @@ def test_search(reports: list[WatchReport], query: str, text: str) -> None:
     assert texts == min(max(1, len(reports)), SHOWN_WATCHES)
 
 
+def test_mounts_below_a_directory() -> None:
+    """Each is shown with how it is watched; one that is missing has a button that releases it."""
+    parts = (
+        PartStatus("", "ext4", "notify"),
+        PartStatus("usb", "", "unread", "the mount at 'usb' is gone"),
+        PartStatus("share", "nfs4", "poll", "it does not notify"),
+    )
+    report = replace(ORDERS, parts=parts)
+    text = read(reports=[report])
+    assert "usb: unread, the mount at 'usb' is gone Release the mount" in text
+    assert "share (nfs4): poll, it does not notify Recent" in text
+    page = render_page(replace(OVERVIEW, reports=[report]))
+    assert page.count('name="prefix" value="usb"') == page.count("Release the mount") == 1
+
+
 def test_unknown_changes_are_not_denied() -> None:
     """The watch that had changes may have stopped, so the page does not deny them."""
     assert "Running watches have no recent changes." in read(recent=[])
 
 
 def test_hostile_text_is_escaped() -> None:
-    hostile = replace(ORDERS, name=EVIL, place=EVIL, state=EVIL, mode=EVIL, note=EVIL, held=1)
+    parts = (PartStatus("", "ext4", "notify"), PartStatus(EVIL, EVIL, "unread", EVIL))
+    hostile = replace(
+        ORDERS, name=EVIL, place=EVIL, state=EVIL, mode=EVIL, note=EVIL, held=1, parts=parts
+    )
     change = replace(CHANGE, watch=EVIL, path=EVIL, old_path=EVIL)
     page = render_page(
         replace(OVERVIEW, reports=[hostile], recent=[change], problem=EVIL, query="alert")
     )
     assert "<script>" not in page.replace("<script src", "")
-    assert unescape(re.sub(r"<[^>]*>", "", page)).count(SHOWN) == 9
+    assert unescape(re.sub(r"<[^>]*>", "", page)).count(SHOWN) == 12
     assert 'name="q" value="alert"' in page

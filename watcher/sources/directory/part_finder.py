@@ -92,6 +92,7 @@ class PartFinder:
             return []
         generation, table = self._monitor.table()
         with self._tree.root.held() as root:
+            self._tree.root.check_volume(root)
             volumes = self._find(table, root)
         changed = self.parts.update(volumes)
         self._generation = generation

@@ -11,7 +11,7 @@ from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.mounts import Mount, mount_of
 from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks, proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
-from watcher.filesystem.volumes import identity_of
+from watcher.filesystem.volumes import describe_volume, identity_of, is_same_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,6 +93,25 @@ class Root:
             DeniedError: It was moved out of what the server allows.
         """
         os.close(self._reopen_root())
+
+    def check_volume(self, root: int) -> None:
+        """Check that the volume is still the one that was opened.
+
+        Device and inode do not show it: another volume may get the numbers of one that was
+        unmounted before.
+
+        Args:
+            root: A descriptor of the root.
+
+        Raises:
+            UnavailableError: Another volume is in its place.
+        """
+        mount = mount_of(os.fsdecode(proc_fd_path(root)))
+        found = identity_of(mount, root) if mount else ""
+        if found and self.volume_id and not is_same_volume(self.volume_id, found):
+            raise UnavailableError(
+                f"another volume is in its place: {describe_volume(found)}", place=self._spec.place
+            )
 
     @contextmanager
     def held(self) -> Iterator[int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.clock import NS_PER_S
-from watcher.errors import ConfigError, UnavailableError
+from watcher.errors import ConfigError, NotFoundError, UnavailableError
 from watcher.filesystem.paths import is_inside, real_path
 from watcher.model import Rescan
 from watcher.sources.directory.attribute_cache import asks_server, rest_s
@@ -23,6 +23,7 @@ from watcher.sources.directory.exact_names import ExactNames
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.part_finder import PartFinder
+from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.settle import EMPTY_REST_S, Stage
 from watcher.sources.directory.tree import Tree
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from watcher.filesystem.mount_monitor import MountMonitor
     from watcher.filesystem.mounts import Mount
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Entry
+    from watcher.model import Entry, PartStatus
     from watcher.sources.directory.digests import DigestReaders, Result
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.parts import Part, Parts
@@ -183,6 +184,13 @@ class DirectorySource:
     def parts(self) -> Parts:
         """The root and the mounts below it, each with how it is watched."""
         return self._mounts.parts
+
+    @property
+    def part_status(self) -> Sequence[PartStatus]:
+        """See ``protocol.Source.part_status``."""
+        return describe_parts(
+            self.parts, self.tree.root.mount, mode=self._spec.mode, unnotified=self._unnotified
+        )
 
     @property
     def volume_id(self) -> str:
@@ -571,6 +579,18 @@ class DirectorySource:
         inspection = self.inspect(paths)
         self.recheck(entry.path for entry in inspection.entries)
         return inspection.gone
+
+    def release(self, prefix: bytes) -> None:
+        """See ``protocol.Source.release``."""
+        self.follow_mounts()
+        if prefix not in self.parts.unread:
+            missing = ", ".join(repr(os.fsdecode(point)) for point in self.parts.unread)
+            raise NotFoundError(
+                f"no mount is missing at {os.fsdecode(prefix)!r}",
+                place=self.place,
+                hint=f"these are: {missing}" if missing else "all mounts are there",
+            )
+        self._note_changed(self.parts.release(prefix))
 
     def _read_events(self, now_s: float) -> None:
         if self._events is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from watcher.errors import NotFoundError
 from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
 from watcher.sources.protocol import Inspection
 from watcher.sources.s3.api import BucketApi
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Entry
+    from watcher.model import Entry, PartStatus
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
     from watcher.spec import BucketSpec
@@ -33,9 +35,11 @@ class BucketSource:
     Attributes:
         mode: Always ``poll``.
         volume_id: Always empty: the name of a bucket is its identity.
+        part_status: Always empty: nothing is mounted in a bucket.
     """
 
     volume_id = ""
+    part_status: Sequence[PartStatus] = ()
 
     def __init__(
         self,
@@ -178,6 +182,12 @@ class BucketSource:
                 # HEAD has the same response for a missing key and a missing bucket.
                 self._api.probe()
         return inspection
+
+    def release(self, prefix: bytes) -> None:
+        """Raise NotFoundError: nothing is mounted in a bucket."""
+        raise NotFoundError(
+            "nothing is mounted in a bucket", place=os.fsdecode(prefix), hint="leave out PREFIX"
+        )
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """Return those of the keys, which a complete listing lacks, that are gone.

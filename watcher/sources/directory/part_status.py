@@ -1,0 +1,52 @@
+"""Describes for people how each part of a tree is watched, and why. Pure."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from watcher.model import PartStatus
+from watcher.sources.directory.parts import PartMode
+from watcher.spec import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from watcher.filesystem.mounts import Mount
+    from watcher.sources.directory.parts import Part
+
+UNREAD = "unread"
+"""Mode of a part that is not read, beside those of a configuration."""
+
+
+def describe_parts(
+    parts: Iterable[Part], root: Mount | None, *, mode: Mode, unnotified: str
+) -> tuple[PartStatus, ...]:
+    """Return the parts of a tree, the root first.
+
+    Args:
+        parts: The parts.
+        root: The mount that holds the root; None if unknown.
+        mode: The mode of the configuration.
+        unnotified: Why there are no notifications at all; empty if there are.
+    """
+    return tuple(_describe(part, root, mode, unnotified) for part in parts)
+
+
+def _describe(part: Part, root: Mount | None, mode: Mode, unnotified: str) -> PartStatus:
+    mount = part.mounted.mount if part.mounted else None if part.point else root
+    prefix, type_ = os.fsdecode(part.point), mount.type if mount else ""
+    if part.mode is PartMode.UNREAD:
+        reason = part.reason or "the mount that it lies in is not read"
+        return PartStatus(prefix, type_, UNREAD, reason)
+    if part.mode is PartMode.NOTIFIED and not unnotified:
+        return PartStatus(prefix, type_, Mode.NOTIFY.value)
+    if part.reason or part.mode is PartMode.NOTIFIED:
+        reason = part.reason or unnotified
+    elif part.is_file:
+        reason = "a mounted file is looked at every poll_interval"
+    elif mode is Mode.POLL:
+        reason = "set by the configuration"
+    else:
+        reason = f"{type_} is not known to notify of every change"
+    return PartStatus(prefix, type_, Mode.POLL.value, reason)
