@@ -142,12 +142,6 @@ class RawClient:
         self._waker.send(b"1")
         return stream
 
-    def reset(self, stream: RawStream) -> None:
-        """Cancel a request."""
-        with self._news:
-            self._http.reset_stream(stream.number, ErrorCodes.CANCEL)
-        self._waker.send(b"1")
-
     def flood_pings(self, count: int) -> None:
         """Send a number of pings at once."""
         with self._news:

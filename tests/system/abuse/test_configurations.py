@@ -12,7 +12,7 @@ from support.config import config
 from support.files import touch
 from system.abuse.conftest import Abuse
 from watcher.config.document import MAX_BYTES
-from watcher.config.schema import MAX_GLOB_CHARS, MAX_METADATA_BYTES
+from watcher.config.schema import MAX_GLOB_CHARS
 
 TIMES = 6
 LEVELS = "abcdefghijklmnop"
@@ -40,9 +40,6 @@ GLOBS = 75
 WATCHES = 6
 DEPTH = 50
 FILES = 60
-METADATA = {f"k{number}": "é" * 190 for number in range(10)}
-EVENTS = 20_000
-"""With the metadata they take 88 MB."""
 
 
 # PyYAML takes some 100 times the size of its text; two configurations are parsed at once.
@@ -76,15 +73,3 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str, piece: str) 
         for stream in streams:
             stream.wait_count(FILES)
             stream.cancel()
-
-
-# Each event has a copy of the metadata.
-def test_large_metadata(abuse: Abuse, client: Client, root: Path, name: str) -> None:
-    """The largest metadata come with each of many events, and stay out of memory."""
-    size = len(json.dumps(METADATA, ensure_ascii=False, separators=(",", ":")).encode())
-    assert MAX_METADATA_BYTES * 0.9 < size <= MAX_METADATA_BYTES
-    with abuse(48):
-        stream = client.watch(name, json.dumps(config(root, metadata=METADATA), ensure_ascii=False))
-        touch(root, EVENTS)
-        assert all(event["metadata"] == METADATA for event in stream.wait_count(EVENTS))
-        stream.cancel()

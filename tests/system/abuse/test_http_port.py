@@ -1,6 +1,6 @@
 """Abuse of the HTTP port: slow, endless and odd requests, and answers that nobody reads."""
 
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,6 @@ FORM_BYTES = 120_000
 WATCHES, READERS, ASKED_EACH = 200, 30, 40
 """With these the answers are more than the kernel buffers for a client that does not read."""
 
-PIPELINED = 500
-"""Requests at once whose answers nobody reads."""
-
 
 # A connection is a protocol, a parser and its task: 20 KB; there are at most a thousand.
 @pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
@@ -41,17 +38,6 @@ def test_requests_byte_by_byte(server: ServerProcess, abuse: Abuse, sent: bytes)
             lambda: server.resources().descriptors < CONNECTIONS,
             "the server holds a thousand of them at most",
         )
-
-
-# Output buffers: 64 KB and one answer for each connection.
-def test_answers_that_nobody_reads(server: ServerProcess, abuse: Abuse) -> None:
-    """Connections that request pages and never read them are held back."""
-    request = b"GET /metrics HTTP/1.1\r\nHost: watcher\r\n\r\n" * PIPELINED
-    with abuse(50), crowd(server.http, 200) as members:
-        for member in members:
-            member.settimeout(0.1)
-            with suppress(TimeoutError):
-                send(member, request)
 
 
 def test_slow_requests_are_given_up(server: ServerProcess, abuse: Abuse) -> None:

@@ -12,6 +12,8 @@ from support.server import ServerProcess
 from system.abuse.conftest import Abuse
 
 METADATA = {"k": "x" * 4000}
+"""Nearly the largest: the events of one watch are 11 or 31 MB."""
+
 WRITTEN = "watcher_written_payloads_total"
 
 WATCHES = 30
@@ -59,7 +61,7 @@ def test_large_events_that_nobody_reads(
         )
         silent.close()
     reading = client.watch(names[0], asked)
-    reading.wait_count(files)
+    assert all(event["metadata"] == METADATA for event in reading.wait_count(files))
     reading.cancel()
 
 

@@ -18,32 +18,9 @@ USER_ID = 65532
 OPEN_MODE = 0o755
 """Mode of directories that the image's user must read."""
 
-SELF = ("nosuid", "noexec", "nodev")
-KERNEL = [
-    {"destination": "/proc", "type": "proc", "source": "proc", "options": [*SELF]},
-    {
-        "destination": "/dev",
-        "type": "tmpfs",
-        "source": "tmpfs",
-        "options": ["nosuid", "strictatime", "mode=755", "size=64k"],
-    },
-    {
-        "destination": "/dev/shm",  # noqa: S108 - a mount
-        "type": "tmpfs",
-        "source": "shm",
-        "options": [*SELF, "mode=1777", "size=64m"],
-    },
-]
-MASKED = [
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/sys/firmware",
-]
-READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+KERNEL = {"/proc", "/dev", "/dev/shm"}  # noqa: S108 - a mount
+"""Mounts of the kernel that the program sees."""
+
 WARNINGS = {"PYTHONWARNINGS": "error"}
 """Warnings are errors, as in the tests of the program alone."""
 
@@ -90,8 +67,8 @@ class Container(subprocess.Popen[bytes]):
             *image.config["Entrypoint"],
             *(image.config["Cmd"] if arguments is None else arguments),
         ]
-        bundle = _bundle(image, command, image.environment | dict(environment or {}), mounts)
-        (self._bundle / "config.json").write_text(json.dumps(bundle))
+        variables = image.environment | dict(environment or {})
+        _write_bundle(self._bundle, image, command, variables, mounts)
         self._runc = ["runc", f"--root={self._bundle / 'state'}"]
         run = [*self._runc, "run", f"--bundle={self._bundle}", self._id]
         super().__init__(run, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -156,15 +133,29 @@ def own(directory: Path) -> Path:
     return directory
 
 
-def _bundle(
-    image: Image, command: list[str], environment: Mapping[str, str], mounts: Sequence[Mount]
-) -> dict[str, Any]:
-    """Return a bundle as for a restricted pod with hostNetwork and a read-only root."""
+def _write_bundle(
+    directory: Path,
+    image: Image,
+    command: list[str],
+    environment: Mapping[str, str],
+    mounts: Sequence[Mount],
+) -> None:
+    """Write a bundle as for a restricted pod with hostNetwork and a read-only root."""
+    subprocess.run(["runc", "spec", f"--bundle={directory}"], check=True)
+    file = directory / "config.json"
+    bundle: dict[str, Any] = json.loads(file.read_text())
     user, group = map(int, image.config["User"].split(":"))
-    rights: dict[str, list[str]] = {
-        kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")
+    bundle["process"] |= {
+        "terminal": False,
+        "user": {"uid": user, "gid": group},
+        "args": command,
+        "env": [f"{name}={value}" for name, value in environment.items()],
+        "cwd": image.config["WorkingDir"] or "/",
+        "capabilities": {},
+        "rlimits": [],
     }
-    binds = [
+    bundle["root"]["path"] = str(image.root)
+    bundle["mounts"] = [mount for mount in bundle["mounts"] if mount["destination"] in KERNEL] + [
         {
             "destination": mount.destination,
             "type": "bind",
@@ -173,21 +164,6 @@ def _bundle(
         }
         for mount in mounts
     ]
-    return {
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": {"uid": user, "gid": group},
-            "args": command,
-            "env": [f"{name}={value}" for name, value in environment.items()],
-            "cwd": image.config["WorkingDir"] or "/",
-            "capabilities": rights,
-            "noNewPrivileges": True,
-        },
-        "root": {"path": str(image.root), "readonly": True},
-        "mounts": [*KERNEL, *binds],
-        "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
-            "maskedPaths": MASKED,
-            "readonlyPaths": READ_ONLY,
-        },
-    }
+    bundle["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
+    del bundle["linux"]["resources"]
+    file.write_text(json.dumps(bundle))

@@ -14,19 +14,9 @@ MIB = 1024 * 1024
 
 @dataclass
 class Report:
-    """The figures of one soak.
+    """The figures of one soak: what happened, what the server held, and the broken promises.
 
-    Attributes:
-        seed: Seed of the random decisions.
-        start: Resources of the server before the first watch.
-        operations: Changes of places by kind.
-        kills: Ended connections by kind.
-        restarts: Restarts of the store.
-        events: Different events that came.
-        redeliveries: Events that came again.
-        busy: Resources at the end of each round, with all watches.
-        idle: Resources after each round, without any watch.
-        losses: Broken promises by watch.
+    ``busy`` are its resources at the end of each round, ``idle`` those after it, without a watch.
     """
 
     seed: int
@@ -66,30 +56,25 @@ class Report:
     def table(self) -> str:
         """Return figures and verdict as text."""
         troubles = self.troubles()
-        return "\n".join(
-            [
-                f"  seed          {self.seed}",
-                f"  operations    {_counted(self.operations)}",
-                f"  kills         {_counted(self.kills)}; {self.restarts} restarts of a store",
-                f"  events        {self.events:,}, and {self.redeliveries:,} redeliveries",
-                f"{'':28}{'threads':>10}{'descriptors':>14}{'memory':>14}",
-                _row("at start", self.start),
-                *(
-                    _row(f"round {number}, all watches", level)
-                    for number, level in enumerate(self.busy, 1)
-                ),
-                _row("after warm-up, no watch", self.idle[WARM_UP_ROUNDS - 1]),
-                *(
-                    _row(f"round {number}, no watch", level)
-                    for number, level in enumerate(self.idle, 1)
-                    if number > WARM_UP_ROUNDS
-                ),
-                _row("at the end", self.idle[-1]),
-                _row("bound of growth", SLACK),
-                *(f"  {trouble}" for trouble in troubles),
-                f"  verdict       {'FAILED' if troubles else 'nothing lost, nothing grown'}",
-            ]
-        )
+        levels = {"at start": self.start}
+        levels |= {f"round {at}, all watches": level for at, level in enumerate(self.busy, 1)}
+        levels |= {f"round {at}, no watch": level for at, level in enumerate(self.idle, 1)}
+        levels["bound of growth"] = SLACK
+        lines = [
+            f"seed          {self.seed}",
+            f"operations    {_counted(self.operations)}",
+            f"kills         {_counted(self.kills)}; {self.restarts} restarts of a store",
+            f"events        {self.events:,}, and {self.redeliveries:,} redeliveries",
+            f"{'':26}{'threads':>10}{'descriptors':>14}{'memory':>14}",
+            *(
+                f"{name:<26}{level.threads:>10}{level.descriptors:>14}"
+                f"{level.memory_bytes / MIB:>10.1f} MiB"
+                for name, level in levels.items()
+            ),
+            *troubles,
+            f"verdict       {'FAILED' if troubles else 'nothing lost, nothing grown'}",
+        ]
+        return "\n".join(f"  {line}" for line in lines)
 
 
 def _median(levels: list[Resources]) -> Resources:
@@ -99,8 +84,3 @@ def _median(levels: list[Resources]) -> Resources:
 def _counted(kinds: Counter[str]) -> str:
     parts = ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items()))
     return f"{kinds.total():,} ({parts})"
-
-
-def _row(name: str, level: Resources) -> str:
-    memory = f"{level.memory_bytes / MIB:>10.1f} MiB"
-    return f"  {name:<26}{level.threads:>10}{level.descriptors:>14}{memory}"
