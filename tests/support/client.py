@@ -68,17 +68,8 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
 class Stream:
     """One call. Nothing that it receives is sorted or dropped.
 
-    Args:
-        call: The call.
-        contract: Decodes its answers.
-        is_reading: Whether to read before ``read`` is called; flow control holds back a stream
-            that does not read.
-        pause_s: Rest after each event, in seconds.
-
-    Attributes:
-        payloads: The payloads, in order.
-        events: The decoded payloads, in order.
-        names: The names that they came with.
+    Flow control holds back a stream that is not reading before ``read`` is called. The pause is in
+    seconds, after each event.
     """
 
     def __init__(

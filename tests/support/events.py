@@ -42,12 +42,8 @@ def sequence(payloads: Iterable[bytes]) -> list[int]:
 def merged(streams: Iterable[Iterable[bytes]]) -> list[Event]:
     """Return the events that the streams of one watch have received, each once.
 
-    Args:
-        streams: The payloads of each stream, in the order of their beginnings.
-
-    Raises:
-        AssertionError: A stream has a gap or skips what none before it had received, an event
-            came with different bytes, or two events have one id.
+    The streams are in the order of their beginnings. None has a gap or skips what none before it
+    had; an event has the same bytes each time, and an id of its own.
     """
     by_seq: dict[int, bytes] = {}
     for number, payloads in enumerate(streams):

@@ -15,15 +15,7 @@ from support.server import WATCHER
 class Program:
     """A running program whose output is collected; as a context manager it is killed at the end.
 
-    Args:
-        arguments: Verb and flags of watcher, or what follows another launcher.
-        environment: All of its variables.
-        directory: Where it runs.
-        launcher: The beginning of the command.
-
-    Attributes:
-        process: The process.
-        stdout: The lines of standard output until now.
+    Its arguments follow watcher, or another launcher; it sees no other variables.
     """
 
     def __init__(

@@ -64,20 +64,10 @@ def clean_environment(*more: str) -> dict[str, str]:
 
 
 class ServerProcess:
-    """One ``watcher serve`` on free ports of 127.0.0.1.
+    """One ``watcher serve`` on free ports of 127.0.0.1, with flags and more variables.
 
-    Args:
-        directory: Gets the log, and the state unless a flag names another directory.
-        flags: Appended to the command line.
-        environment: Added to the variables of the process.
-        launcher: A command that executes the command after it with other rights or limits.
-
-    Attributes:
-        state: The state directory.
-        address: Address of the gRPC port.
-        http: URL of the HTTP port.
-        token: Bearer token for the HTTP port; empty for none.
-        process: The process.
+    The directory gets the log, and the state unless a flag names another. A launcher is a command
+    that executes the command after it with other rights or limits. The token is for the HTTP port.
     """
 
     def __init__(

@@ -22,11 +22,7 @@ class PowerFailure(BaseException):
 
 
 class FallibleOutbox(Outbox):
-    """The outbox, until power fails.
-
-    Attributes:
-        commits_left: Number of commits that succeed; None for all.
-    """
+    """The outbox, until power fails after ``commits_left`` commits; None for never."""
 
     commits_left: int | None = None
 

@@ -54,16 +54,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP response.
-
-    Attributes:
-        body: Its body.
-        status: Its status.
-        headers: Its headers; the length of the body unless they name one.
-        fault: RESET, CUT_BODY or TRICKLE while it is sent.
-        delay_s: Seconds before it is sent.
-        trickle_bytes_per_s: Rate of TRICKLE.
-    """
+    """One HTTP response; RESET, CUT_BODY and TRICKLE break it while it is sent, after the delay."""
 
     body: bytes = b""
     status: int = HTTPStatus.OK
@@ -84,15 +75,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """A request that came in.
-
-    Attributes:
-        kind: What it asks for.
-        number: How many of its kind there were, itself included.
-        method: Its method.
-        target: Its path and query, as sent.
-        headers: Its headers, with names in lower case.
-    """
+    """A request that came in, with its number in its kind; names of headers are in lower case."""
 
     kind: Kind
     number: int

@@ -42,14 +42,9 @@ SORT_KEYS: Final[dict[Order, Callable[[str], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What LIST and HEAD return for an object.
+    """What LIST and HEAD return for an object: the etag in quotes, the algorithm as checksum.
 
-    Attributes:
-        size: Size in bytes.
-        etag: ETag without quotes.
-        mtime_ns: Last-modified; LIST returns milliseconds, HEAD seconds.
-        storage_class: Storage class as AWS names it.
-        checksum: Algorithm of its checksum, or empty.
+    Of last-modified LIST returns milliseconds, HEAD seconds.
     """
 
     size: int
@@ -89,9 +84,7 @@ def encode(text: str, *, is_url: bool) -> str:
 class View(ABC):
     """All keys of a bucket in the order of one listing, which is that of their ranks.
 
-    Args:
-        rank: Returns the rank of a key.
-        is_sorted: Whether keys with a common prefix are neighbours.
+    Where it is sorted, keys with a common prefix are neighbours.
     """
 
     def __init__(self, rank: Callable[[str], Any], *, is_sorted: bool) -> None:

@@ -210,13 +210,7 @@ def run_store(
     start_after: StartAfter | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[Store]:
-    """Serve computed keys, or an empty table of an order, to the end of the block.
-
-    ``start_after`` is right by default, and rejected where the order is random.
-
-    Raises:
-        ValueError: StartAfter cannot be right or wrong in a random order.
-    """
+    """Serve computed keys, or an empty table; StartAfter is as right as the order allows."""
     keyspace = ObjectTable(order) if keyspace is None else keyspace
     is_random = keyspace.order is Order.RANDOM
     if start_after is None:

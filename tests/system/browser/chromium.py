@@ -31,14 +31,10 @@ FLAGS = (
 
 
 class Page:
-    """A page of a browser.
+    """A page of a browser, by the URL of its DevTools.
 
-    Args:
-        url: URL of its DevTools.
-
-    Attributes:
-        troubles: Errors that the browser has reported: exceptions of scripts, violations of the
-            content security policy, failed loads.
+    ``troubles`` are the errors that the browser reports: exceptions of scripts, violations of the
+    content security policy, failed loads.
     """
 
     def __init__(self, url: str) -> None:

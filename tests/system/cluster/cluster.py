@@ -48,11 +48,7 @@ class Programs:
     kubeconfig: Path
 
     def run(self, program: str, *arguments: str | Path, manifests: str = "") -> str:
-        """Return the standard output of a program, which must succeed without a warning.
-
-        Raises:
-            RefusedError: It failed or warned.
-        """
+        """Return the standard output of a program, which must succeed without a warning."""
         home = {"HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
             [self.directory / program, *arguments],

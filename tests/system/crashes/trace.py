@@ -43,14 +43,7 @@ class Replay:
     """Repeats the calls on the state files of a directory, except on SQLite's shared memory.
 
     A call takes effect when it begins. A sync takes effect when it ends, for the calls before its
-    beginning.
-
-    Args:
-        directory: Absolute path of the directory.
-
-    Attributes:
-        disk: The files.
-        sent_seq: Sequence number of the last event that was sent; 0 before the first.
+    beginning. ``sent_seq`` is the number of the last event that was sent.
     """
 
     def __init__(self, directory: Path) -> None:

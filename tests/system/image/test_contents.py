@@ -15,6 +15,9 @@ STATE = "var/lib/watcher"
 OPEN_TO_ALL = {"tmp", "var/tmp", "run/lock"}
 """Writable directories of every Debian, which a read-only root makes read-only."""
 
+TOOLS = {"pip", "pip3", "cc", "gcc", "g++", "as", "ld", "make"}
+TOOLS |= {"pytest", "moto", "hatchling", "hadolint", "weed"}
+
 PROGRAM_BYTES = 110_000_000
 """More than the program and its dependencies take, and less than with its development tools."""
 
@@ -54,29 +57,14 @@ def test_no_tools(entries: dict[str, os.stat_result]) -> None:
         if path.parent.name in {"bin", "sbin", "dist-packages", "site-packages"}
     }
     assert "watcher" in names
-    assert not names & {
-        "pip",
-        "pip3",
-        "cc",
-        "gcc",
-        "g++",
-        "as",
-        "ld",
-        "make",
-        "pytest",
-        "moto",
-        "hatchling",
-        "hadolint",
-        "weed",
-    }
+    assert not names & TOOLS
     assert not [path for path in entries if path.startswith(("src", "dist", "opt/watcher/tests"))]
 
 
 def test_nothing_can_be_changed(entries: dict[str, os.stat_result]) -> None:
     """Its user owns, and may write to, the state directory alone, and what everybody may."""
-    assert [path for path, entry in entries.items() if USER_ID in {entry.st_uid, entry.st_gid}] == [
-        STATE
-    ]
+    owned = [path for path, entry in entries.items() if USER_ID in {entry.st_uid, entry.st_gid}]
+    assert owned == [STATE]
     assert stat.S_IMODE(entries[STATE].st_mode) == 0o700
     writable = {
         path
@@ -89,30 +77,23 @@ def test_nothing_can_be_changed(entries: dict[str, os.stat_result]) -> None:
 def test_no_rights_are_given(entries: dict[str, os.stat_result], image: Image) -> None:
     """No program has setuid, setgid or capabilities."""
     programs = [path for path, entry in entries.items() if stat.S_ISREG(entry.st_mode)]
-    assert [
-        path for path in programs if entries[path].st_mode & (stat.S_ISUID | stat.S_ISGID)
-    ] == []
-    assert [path for path in programs if os.listxattr(image.root / path)] == []
+    assert not [path for path in programs if entries[path].st_mode & (stat.S_ISUID | stat.S_ISGID)]
+    assert not [path for path in programs if os.listxattr(image.root / path)]
 
 
 def test_modules_are_compiled(entries: dict[str, os.stat_result]) -> None:
     """Every module of the program has its bytecode, which could not be written later."""
-    modules = [
-        Path(path)
-        for path in entries
-        if path.startswith("opt/watcher/lib/") and path.endswith(".py")
-    ]
-    tag = next(Path(path).name.split(".")[-2] for path in entries if path.endswith(".pyc"))
+    library = [Path(path) for path in entries if path.startswith("opt/watcher/lib/")]
+    compiled = {
+        path.parent.with_name(path.name.rsplit(".", 2)[0])
+        for path in library
+        if path.parent.name == "__pycache__"
+    }
+    modules = {path.with_suffix("") for path in library if path.suffix == ".py"}
     assert "watcher" in {module.parent.name for module in modules}
-    assert [
-        module
-        for module in modules
-        if str(module.parent / "__pycache__" / f"{module.stem}.{tag}.pyc") not in entries
-    ] == []
+    assert modules <= compiled
 
 
 def test_size(entries: dict[str, os.stat_result]) -> None:
-    assert (
-        sum(entry.st_size for path, entry in entries.items() if path.startswith("opt/watcher/"))
-        < PROGRAM_BYTES
-    )
+    sizes = [entry.st_size for path, entry in entries.items() if path.startswith("opt/watcher/")]
+    assert sum(sizes) < PROGRAM_BYTES

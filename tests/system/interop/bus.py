@@ -62,11 +62,13 @@ class Bus:
             for stream in account.get("stream_detail") or []
             if stream["name"] == STREAM
         ]
-        # The subscription of ``BusReader`` has no durable name.
-        consumers = [
-            consumer for stream in streams for consumer in stream.get("consumer_detail") or []
+        return [
+            consumer
+            for stream in streams
+            for consumer in stream.get("consumer_detail") or []
+            # The subscription of ``BusReader`` has no durable name.
+            if consumer["config"].get("durable_name")
         ]
-        return [consumer for consumer in consumers if consumer["config"].get("durable_name")]
 
 
 class BusReader(Pod):

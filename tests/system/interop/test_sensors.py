@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,21 +40,17 @@ class Example:
 
     def sense(self, consumers: int, replaced: Mapping[str, str] = NOTHING) -> Sensor:
         """Start the Sensor and wait for its subscriptions; ``replaced`` are texts in its file."""
-        sensor = self._run(
-            Sensor(self._read("sensor.yaml", replaced), self._bus, self.api.url, self._directory)
-        )
+        described = self._read("sensor.yaml", replaced)
+        sensor: Sensor = self._run(Sensor(described, self._bus, self.api.url, self._directory))
         self._bus.wait_consumers(consumers)
-        assert isinstance(sensor, Sensor)
         return sensor
 
     def source(
         self, replaced: Mapping[str, str], secrets: Path | None = None
     ) -> EventSourceService:
         """Start the EventSource."""
-        service = self._run(
-            EventSourceService(self._read("eventsource.yaml", replaced), self._bus, secrets)
-        )
-        assert isinstance(service, EventSourceService)
+        described = self._read("eventsource.yaml", replaced)
+        service: EventSourceService = self._run(EventSourceService(described, self._bus, secrets))
         return service
 
     def _read(self, file: str, replaced: Mapping[str, str]) -> Event:
@@ -140,15 +137,12 @@ def test_bucket(
     assert picture["etag"]
     assert (scan["bucket"], scan["key"]) == (bucket, "scans/a+b.pdf")
     assert scan["id"]
-    store = rclone_server.client()
-    store.delete_object(Bucket=bucket, Key="pictures/a b.jpg")
-    store.close()
+    with closing(rclone_server.client()) as store:
+        store.delete_object(Bucket=bucket, Key="pictures/a b.jpg")
     server.wait_watch("pictures", next_seq=3)
     rclone_server.put_many(bucket, ["pictures/c.jpg"])
-    assert [picture["key"] for _, picture in thumbnails.wait_count(2)] == [
-        "pictures/a b.jpg",
-        "pictures/c.jpg",
-    ]
+    keys = [picture["key"] for _, picture in thumbnails.wait_count(2)]
+    assert keys == ["pictures/a b.jpg", "pictures/c.jpg"]
 
 
 def test_acknowledged(example: Callable[[str], Example], server: ServerProcess, root: Path) -> None:
@@ -196,9 +190,7 @@ def test_local(
 
 def logged(sensor: Sensor) -> list[tuple[str, str]]:
     """Return types and paths of the events in the log of a log trigger."""
-    lines = [
-        json.loads(line) for line in sensor.stderr.splitlines(keepends=True) if line.endswith("\n")
-    ]
+    lines = [json.loads(line) for line in sensor.stderr.splitlines()]
     bodies = [
         json.loads(line["msg"])["body"]
         for line in lines
