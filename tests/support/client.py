@@ -104,13 +104,10 @@ class Stream:
         return self._ending is not None
 
     def wait_for(
-        self,
-        predicate: Callable[[list[Event]], bool],
-        what: str = "the events are there",
-        deadline_s: float = DEADLINE_S,
+        self, predicate: Callable[[list[Event]], bool], what: str = "the events are there"
     ) -> list[Event]:
         """Wait until the events satisfy a predicate, and return them."""
-        self._wait(lambda: predicate(self.events) or self._ending is not None, what, deadline_s)
+        self._wait(lambda: predicate(self.events) or self._ending is not None, what)
         assert predicate(self.events), (
             f"{self._ending} after {len(self.events)} events: {self.events[-10:]}"
         )
@@ -121,18 +118,15 @@ class Stream:
         with self._news:
             return self._news.wait_for(lambda: predicate(self.events), deadline_s)
 
-    def wait_count(self, count: int, deadline_s: float = DEADLINE_S) -> list[Event]:
+    def wait_count(self, count: int) -> list[Event]:
         """Wait for a number of events, and return all."""
-        return self.wait_for(lambda events: len(events) >= count, f"{count} events", deadline_s)
+        return self.wait_for(lambda events: len(events) >= count, f"{count} events")
 
-    def wait_path(
-        self, path: str, kind: str = "created", deadline_s: float = DEADLINE_S
-    ) -> list[Event]:
+    def wait_path(self, path: str, kind: str = "created") -> list[Event]:
         """Wait for an event of a type at a path, and return all."""
         return self.wait_for(
             lambda events: any((e["type"], e["path"]) == (kind, path) for e in events),
             f"{kind} {path}",
-            deadline_s,
         )
 
     def wait_end(self, deadline_s: float | None = DEADLINE_S) -> Ending:

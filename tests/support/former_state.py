@@ -22,7 +22,7 @@ import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -130,7 +130,7 @@ def restore_directory(title: str, directory: Path) -> FormerState:
 
     _move(directory / "state", f"file://{quote(str(root))}", relocate)
     where = former.config["directory"] | {"path": str(root)}
-    return _with_config(former, {"directory": where})
+    return replace(former, config=former.config | {"directory": where})
 
 
 def restore_bucket(title: str, directory: Path, endpoint_url: str) -> FormerState:
@@ -139,12 +139,7 @@ def restore_bucket(title: str, directory: Path, endpoint_url: str) -> FormerStat
     where = former.config["s3"] | {"endpoint_url": endpoint_url}
     place = f"s3://{where['bucket']}/{quote(where['prefix'])}?endpoint={endpoint_url}"
     _move(directory / "state", place, lambda _db: None)
-    return _with_config(former, {"s3": where})
-
-
-def _with_config(former: FormerState, changes: dict[str, Any]) -> FormerState:
-    values = {name: getattr(former, name) for name in FormerState.__slots__}
-    return FormerState(**values | {"config": former.config | changes})
+    return replace(former, config=former.config | {"s3": where})
 
 
 def _move(state: Path, place: str, relocate: Callable[[sqlite3.Connection], None]) -> None:

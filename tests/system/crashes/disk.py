@@ -65,31 +65,3 @@ class File:
                     content
                 )
         return bytes(content)
-
-
-class Disk:
-    """Files by name."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, File] = {}
-
-    def act(self, name: str, action: Write | Truncate) -> None:
-        """Note an action on a file, which is created if need be."""
-        self._files.setdefault(name, File()).pending.append(action)
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if it exists."""
-        self._files.pop(name, None)
-
-    def pending(self, name: str) -> int:
-        """Return the number of actions that the next sync of a file makes durable."""
-        return len(self._files[name].pending) if name in self._files else 0
-
-    def sync(self, name: str, count: int) -> None:
-        """Make the first actions on a file durable."""
-        if count:
-            self._files[name].sync(count)
-
-    def after_power_loss(self, chance: Random) -> dict[str, bytes]:
-        """Return contents that the files may have afterwards, by name."""
-        return {name: file.after_power_loss(chance) for name, file in self._files.items()}

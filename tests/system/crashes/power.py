@@ -56,8 +56,8 @@ def check_power_losses(
             continue
         left = directory / f"left{step}"
         left.mkdir()
-        for file, content in done.disk.after_power_loss(chance).items():
-            (left / file).write_bytes(content)
+        for name_left, file in done.files.items():
+            (left / name_left).write_bytes(file.after_power_loss(chance))
         whole += _check(left, stream, done.sent_seq, shared_memory=shared_memory)
     assert done.sent_seq == len(stream.events)
     assert whole > ENOUGH

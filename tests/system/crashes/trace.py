@@ -1,10 +1,11 @@
 """Replays, from strace's log, what a server did to its state files, and which events it sent."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from system.crashes.disk import Disk, Truncate, Write
+from system.crashes.disk import File, Truncate, Write
 
 WRITES = "write,pwrite64,writev,pwritev,pwritev2,fallocate,ftruncate,copy_file_range,sendfile"
 NAMES = "open,creat,openat,openat2,unlink,unlinkat,rename,renameat,renameat2,link,linkat"
@@ -47,7 +48,7 @@ class Replay:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.disk = Disk()
+        self.files: dict[str, File] = defaultdict(File)
         self.sent_seq = 0
         self._directory = directory
         self._sent = b""
@@ -76,21 +77,22 @@ class Replay:
         if name is None:
             return False
         if call in {b"fsync", b"fdatasync"}:
-            self._syncing[thread] = name, self.disk.pending(name)
+            self._syncing[thread] = name, len(self.files[name].pending)
             return b"<unfinished" in rest or self._end(thread)
         if call == b"unlink":
-            self.disk.remove(name)
+            self.files.pop(name, None)
         elif call == b"openat":
             if b"O_CREAT" in rest:
-                self.disk.act(name, Write(0, b""))
+                self.files[name].pending.append(Write(0, b""))
         else:
-            self.disk.act(name, _action(call, rest))
+            self.files[name].pending.append(_action(call, rest))
         return True
 
     def _end(self, thread: bytes) -> bool:
         """Apply the end of a call, and return whether it was a sync."""
         name, count = self._syncing.pop(thread, ("", 0))
-        self.disk.sync(name, count)
+        if count:
+            self.files[name].sync(count)
         return bool(name)
 
     def _send(self, rest: bytes) -> None:

@@ -41,6 +41,8 @@ def test_how_it_is_run(image: Image) -> None:
     assert config["User"] == f"{USER_ID}:{USER_ID}"
     assert (config["Entrypoint"], config["Cmd"]) == (["watcher"], ["serve"])
     assert set(config["ExposedPorts"]) == {"8080/tcp", "8081/tcp"}
+    # Beyond loopback, where a server without allow flags refuses to start.
+    assert image.environment["WATCHER_LISTEN"] == "0.0.0.0:8080"
     assert set(config["Volumes"]) == {f"/{STATE}"}
     assert config["Healthcheck"]["Test"] == ["CMD", "watcher", "healthcheck"]
     labels = config["Labels"]

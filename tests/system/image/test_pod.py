@@ -130,12 +130,6 @@ def test_health_check_without_a_server(start: Callable[..., Pod]) -> None:
     assert f"{pod.address} is not serving" in pod.refused()
 
 
-def test_open_door(start: Callable[..., Pod]) -> None:
-    """The image listens beyond loopback, so it refuses to start without allow flags."""
-    line = start(WATCHER_LISTEN="0.0.0.0:0").refused()
-    assert "--allow-directory" in line
-
-
 @pytest.mark.parametrize("mode", [0o700, 0o755])
 def test_volume_of_another_user(start: Callable[..., Pod], state: Path, mode: int) -> None:
     """A state that its user cannot write, or read, is named with the user who must."""
