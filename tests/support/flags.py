@@ -7,15 +7,10 @@ from watcher.cli.app import VERBS, load
 
 
 class Flag(NamedTuple):
-    """An argument or a flag of a verb.
+    """An argument or a flag of a verb; what it does not have is empty.
 
-    Attributes:
-        verb: ``serve``.
-        names: ``-v, --verbose``, ``--tls / --no-tls``, or ``PLACE`` of an argument.
-        metavar: ``ADDRESS`` or ``<skip|report>``; empty for a switch and for an argument.
-        help: The sentence, without the default.
-        default: The default in the help; empty if there is none.
-        variable: The variable that sets it; empty if there is none.
+    Its names are ``-v, --verbose``, ``--tls / --no-tls``, or ``PLACE`` of an argument. The help is
+    without the default.
     """
 
     verb: str

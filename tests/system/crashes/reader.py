@@ -1,7 +1,7 @@
-"""A client that may be killed: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE RECORD``.
+"""A client that may be killed: ``reader.py ADDRESS_FILE METHOD REQUEST_FILE``.
 
-It calls the address in a file, and again whenever the call has ended. Each answer is appended to
-the record, as a line of hexadecimal digits, before the next is read. ``calls`` reads a record.
+It calls the address in a file, and again whenever the call has ended. It prints a line ``call``
+before each call, and each answer as a line of hexadecimal digits before the next is read.
 """
 
 import sys
@@ -12,8 +12,6 @@ from typing import Any
 import grpc
 
 CALL = "call\n"
-"""Precedes the answers to each call in the record."""
-
 PATIENCE_S = 0.2
 """Seconds to wait for another address before the same is called again."""
 
@@ -21,30 +19,21 @@ PATIENCE_S = 0.2
 RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED}
 
 
-def calls(record: Path) -> list[list[bytes]]:
-    """Return the answers to each call, possibly none; an incomplete line is left out."""
-    return [
-        [bytes.fromhex(line) for line in call.splitlines(keepends=True) if line.endswith("\n")]
-        for call in record.read_text("ascii").split(CALL)[1:]
-    ]
-
-
-def read(address_file: Path, method: str, request: bytes, record: Path) -> None:
+def read(address_file: Path, method: str, request: bytes) -> None:
     """Call for ever."""
     address = ""
-    with record.open("ab", buffering=0) as file:
-        while True:
-            address = _next_address(address_file, address)
-            file.write(CALL.encode())
-            with grpc.insecure_channel(address) as channel:
-                start: Any = channel.unary_stream(method)
-                try:
-                    for answer in start(request):
-                        file.write(f"{answer.hex()}\n".encode())
-                except grpc.RpcError as error:
-                    ending: Any = error
-                    if ending.code() not in RETRIED:
-                        raise
+    while True:
+        address = _next_address(address_file, address)
+        print(CALL, end="", flush=True)
+        with grpc.insecure_channel(address) as channel:
+            start: Any = channel.unary_stream(method)
+            try:
+                for answer in start(request):
+                    print(answer.hex(), flush=True)
+            except grpc.RpcError as error:
+                ending: Any = error
+                if ending.code() not in RETRIED:
+                    raise
 
 
 def _next_address(file: Path, last: str) -> str:
@@ -58,4 +47,4 @@ def _next_address(file: Path, last: str) -> str:
 
 
 if __name__ == "__main__":
-    read(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]))
+    read(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]).read_bytes())

@@ -1,6 +1,6 @@
 """Clients that are killed and started again, and checks of what all of them received."""
 
-import subprocess
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Self
 
 from support.client import Contract, Event, wait_until
 from support.events import merged, sequence
+from support.program import Program
 from support.server import ServerProcess
 from system.crashes import reader
 
@@ -15,19 +16,20 @@ from system.crashes import reader
 class Readers:
     """The clients of one event source, one after the other; use it as a context manager.
 
-    Its payloads hold one event each. The clients' records are in ``directory``.
+    Payloads hold one event each.
     """
 
     def __init__(self, directory: Path, contract: Contract, name: str, config: Event) -> None:
+        self._directory = directory
         self._address = directory / "address"
         self._address.touch()
-        self._request = directory / "request"
-        self._request.write_bytes(contract.request(name, config))
-        self._method = contract.path
-        self._records: list[Path] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        request = directory / "request"
+        request.write_bytes(contract.request(name, config))
+        self._arguments = [reader.__file__, str(self._address), contract.path, str(request)]
+        self._programs: list[Program] = []
+        self._is_running = False
         self._floors: list[tuple[int, int]] = []
-        self._payload = cache(lambda answer: bytes(contract.event(answer)["payload"]))
+        self._payload = cache(lambda line: bytes(contract.event(bytes.fromhex(line))["payload"]))
 
     def __enter__(self) -> Self:
         self.start()
@@ -38,20 +40,19 @@ class Readers:
 
     def start(self) -> None:
         """Start the next client, unless one runs; it calls as soon as it has an address."""
-        if self._process is None:
-            self._records.append(self._address.with_name(f"{len(self._records)}.record"))
-            arguments = [self._address, self._method, self._request, self._records[-1]]
-            command = [sys.executable, "-W", "error", reader.__file__, *map(str, arguments)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        if not self._is_running:
+            self._is_running = True
+            python = (sys.executable, "-W", "error")
+            program = Program(self._arguments, dict(os.environ), self._directory, python)
+            self._programs.append(program)
 
     def kill(self) -> None:
         """Kill the running client, which must not have ended by itself."""
-        if self._process is not None:
-            process, self._process = self._process, None
-            code = process.poll()
-            process.kill()
-            process.wait()
-            assert code is None, "the client has failed"
+        if self._is_running:
+            self._is_running = False
+            code = self._programs[-1].process.poll()
+            self._programs[-1].close()
+            assert code is None, self._programs[-1].stderr
 
     def point_to(self, server: ServerProcess) -> None:
         """Give the clients the address of a server."""
@@ -83,10 +84,12 @@ class Readers:
         )
 
     def _calls(self) -> list[list[bytes]]:
-        """Return the payloads of each call."""
-        return [
-            [self._payload(answer) for answer in answers]
-            for record in self._records
-            if record.exists()
-            for answers in reader.calls(record)
-        ]
+        """Return the payloads of each call; an answer that a kill has cut off is left out."""
+        calls: list[list[bytes]] = []
+        for program in self._programs:
+            for line in list(program.stdout):
+                if line == reader.CALL:
+                    calls.append([])
+                elif line.endswith("\n"):
+                    calls[-1].append(self._payload(line))
+        return calls
