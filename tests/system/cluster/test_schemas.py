@@ -1,20 +1,69 @@
-"""``deploy/`` and ``examples/`` are valid by the published schemas."""
+"""``deploy/`` and ``examples/`` are valid by the published schemas; unknown keys are refused."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from system.cluster.cluster import (
     EXAMPLES,
     FLAVOURS,
     OVERLAYS,
     VALUED,
+    Manifest,
     Programs,
     documents,
     name_of,
     one,
 )
-from system.cluster.schemas import Schemas
+
+
+class Schemas:
+    """The schemas of all kinds, without additional properties."""
+
+    def __init__(self, directory: Path) -> None:
+        self._by_kind: dict[tuple[str, str], Manifest] = {}
+        # Argo Events has copies of Kubernetes' definitions, which must not replace them.
+        for name in ("argo-events", "kubernetes"):
+            definitions = json.loads((directory / f"{name}.schema.json").read_bytes())[
+                "definitions"
+            ]
+            closed = {key: _closed(schema) for key, schema in definitions.items()}
+            for key, schema in definitions.items():
+                for kind in schema.get("x-kubernetes-group-version-kind", ()):
+                    version = "/".join(filter(None, (kind["group"], kind["version"])))
+                    self._by_kind[version, kind["kind"]] = {
+                        "$ref": f"#/definitions/{key}",
+                        "definitions": closed,
+                    }
+        for file in (directory / "crds").glob("monitoring.*.yaml"):
+            spec = yaml.safe_load(file.read_text())["spec"]
+            for version in spec["versions"]:
+                schema = _closed(version["schema"]["openAPIV3Schema"])
+                self._by_kind[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
+
+    def problems(self, manifest: Manifest) -> list[str]:
+        """Return the problems of a manifest, each with its path; may be empty."""
+        validator = Draft202012Validator(self._by_kind[manifest["apiVersion"], manifest["kind"]])
+        return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
+
+
+def _closed(node: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """Return a schema that refuses unknown keys, and accepts numbers where Kubernetes does."""
+    if isinstance(node, list):
+        return [_closed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {key: _closed(value) for key, value in node.items()}
+    # The value of "type" is a mapping where a property has that name.
+    if closed.get("format") == "int-or-string":
+        closed["type"] = ["integer", "string"]
+    if closed.get("type") == "object" and isinstance(closed.get("properties"), dict):
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 @pytest.fixture(scope="session")
