@@ -32,6 +32,7 @@ BUFFER_BYTES = 65_536
 PREFIX_BYTES = 5
 """Bytes before each message of gRPC: one compression flag, and four of its length."""
 
+SETTINGS_ACKNOWLEDGED = bytes.fromhex("000000 04 01 00000000")
 PING_DATA = b"anybody?"
 GRPC = "application/grpc"
 
@@ -79,7 +80,8 @@ class RawStream:
 class RawClient:
     """One connection; its thread answers the server's pings. Use it as a context manager.
 
-    Without acknowledging, it sends no window updates for received data.
+    Without acknowledging, it sends no window updates for received data. It may also leave the
+    server's settings without an acknowledgement.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class RawClient:
         contract: Contract,
         *,
         is_acknowledging: bool = True,
+        acknowledges_settings: bool = True,
         window_bytes: int | None = None,
     ) -> None:
         host, _, port = address.rpartition(":")
@@ -96,6 +99,7 @@ class RawClient:
         self._contract = contract
         self._authority = address
         self._is_acknowledging = is_acknowledging
+        self._acknowledges_settings = acknowledges_settings
         self._streams: dict[int, RawStream] = {}
         self._news = threading.Condition()
         self._http = H2Connection(H2Configuration(header_encoding="utf-8"))
@@ -217,7 +221,11 @@ class RawClient:
     def _exchange(self) -> bool:
         """Send and receive what there is; return whether the connection is open."""
         with self._news:
-            self._outgoing += self._http.data_to_send()
+            data = self._http.data_to_send()
+        if not self._acknowledges_settings:
+            # The library does it by itself, each time with the same bytes.
+            data = data.replace(SETTINGS_ACKNOWLEDGED, b"")
+        self._outgoing += data
         readable, writable, _ = select.select(
             [self._socket, self._wake], [self._socket] if self._outgoing else [], []
         )

@@ -1,6 +1,7 @@
 """Abuse of the gRPC port: ten thousand clients, and clients that hold open, flood, or reconnect."""
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from support.fixtures import Connect, StartServer
 from support.raw_http2 import RawClient, framed
 from support.server import ServerProcess
 from system.abuse.conftest import MB, Abuse
-from system.abuse.crowd import call_at_once, crowd, greeting, ignore_settings, send, wait_gone
+from system.abuse.crowd import crowd, greeting, send, wait_gone
 
 CALLERS, CALLS_EACH, MOST_CALLS = 4, 600, 1000
 ENDINGS = (
@@ -160,17 +161,20 @@ def test_large_headers(
     large = {f"x-{number}": "x" * HEADER_BYTES for number in range(MB // HEADER_BYTES)}
     with abuse(50):
         for path in (contract.path, *LASTING):
-            # One connection after the other, since silent ones are closed.
-            with crowd(server.address, 1) as [member]:
-                answer = call_at_once(member, path, body, large)
-            assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]), answer
+            with RawClient(server.address, contract, acknowledges_settings=False) as raw:
+                stream = raw.post(body, path=path, metadata=large)
+                raw.wait_over(stream)
+            assert stream.status == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
 
 
-def test_settings_that_are_never_acknowledged(server: ServerProcess, abuse: Abuse) -> None:
+def test_settings_that_are_never_acknowledged(
+    server: ServerProcess, abuse: Abuse, contract: Contract
+) -> None:
     """A client that answers pings but not the server's settings is disconnected."""
-    with abuse(50), crowd(server.address, 1) as [member]:
-        member.settimeout(SETTINGS_S)
-        ignore_settings(member)
+    start_s = time.monotonic()
+    with abuse(50), RawClient(server.address, contract, acknowledges_settings=False) as raw:
+        raw.wait_until(lambda: raw.is_closed, "the server has closed it")
+        assert time.monotonic() - start_s < SETTINGS_S
 
 
 def test_connections_that_never_shake_hands(start_server: StartServer, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from jsonschema import Draft202012Validator
 
 from system.cluster.cluster import (
     EXAMPLES,
-    FLAVOURS,
     OVERLAYS,
     VALUED,
     Manifest,
@@ -76,12 +75,6 @@ def test_chart_renders_what_is_known(
     programs: Programs, schemas: Schemas, files: tuple[Path, ...]
 ) -> None:
     for manifest in programs.render(*files):
-        assert schemas.problems(manifest) == [], manifest["kind"]
-
-
-@pytest.mark.parametrize("overlay", FLAVOURS)
-def test_overlays_build_what_is_known(programs: Programs, schemas: Schemas, overlay: str) -> None:
-    for manifest in programs.build(OVERLAYS / overlay):
         assert schemas.problems(manifest) == [], manifest["kind"]
 
 

@@ -1,13 +1,12 @@
 """Slow, impolite and malformed clients: others are served, and nothing of them stays."""
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from grpc import StatusCode
 
-from support.client import DEADLINE_S, Contract
+from support.client import Contract
 from support.config import config
 from support.events import merged, replay, sequence
 from support.files import burst, read_files
@@ -15,6 +14,7 @@ from support.fixtures import Connect, StartServer
 from support.raw_http2 import RawClient, framed
 from support.relay import Relay
 from support.server import ServerProcess
+from system.abuse.crowd import crowd, read_all
 
 BACKLOG = 2000
 PAUSE_S, SHORT_PAUSE_S = 0.05, 0.002
@@ -24,7 +24,6 @@ READ = 80
 """Events that a slow client reads in four seconds, twice the redelivery window."""
 
 PINGS = 5000
-BUFFER_BYTES = 65_536
 
 
 EVENTING = "/generic.Eventing/StartEventSource"
@@ -139,8 +138,5 @@ def test_another_content_type(
 @pytest.mark.usefixtures("ordinary")
 def test_what_is_no_http2(server: ServerProcess, data: bytes) -> None:
     """A connection with another protocol is closed."""
-    host, _, port = server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), DEADLINE_S) as connection:
-        connection.sendall(data)
-        while connection.recv(BUFFER_BYTES):
-            pass
+    with crowd(server.address, 1, data) as [connection]:
+        read_all(connection)

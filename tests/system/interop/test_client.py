@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
@@ -132,16 +132,6 @@ def test_insecure_false(server: ServerProcess, listen: Listen, root: Path) -> No
     wait_until(lambda: "no transport security set" in client.stderr, "the client complains")
 
 
-def confirm_hundred(server: ServerProcess, client: Listener, root: Path, name: str) -> int:
-    """Have a hundred events confirmed, and one more delivered; return what is confirmed."""
-    fill(root, *(f"before{number}" for number in range(100)))
-    client.wait_count(100)
-    confirmed = server.wait_confirmed(name, 100)
-    (root / "before0").write_text("22")
-    client.wait_count(101)
-    return confirmed
-
-
 @pytest.mark.parametrize("ending", ["stop", "kill"])
 def test_server_restarts(
     start_server: StartServer, listen: Listen, root: Path, name: str, tmp_path: Path, ending: str
@@ -150,7 +140,11 @@ def test_server_restarts(
     window = ("--redelivery-window", WINDOW)
     server = start_server(*window, directory=tmp_path)
     client = listen(server, config(root))
-    confirmed = confirm_hundred(server, client, root, name)
+    fill(root, *(f"before{number}" for number in range(100)))
+    client.wait_count(100)
+    confirmed = server.wait_confirmed(name, 100)
+    (root / "before0").write_text("22")
+    client.wait_count(101)
     getattr(server, ending)()
     (root / "before1").unlink()
     (root / "while").write_text("333")
@@ -158,41 +152,9 @@ def test_server_restarts(
     server.wait_watch(name, state="watching")
     (root / "after").write_text("4")
     bodies = client.wait_path("after")
-    assert_complete(bodies, root)
-    assert bodies[101]["seq"] > confirmed
-
-
-def test_client_restarts(
-    start_server: StartServer, listen: Listen, root: Path, name: str, tmp_path: Path
-) -> None:
-    """The successor of a killed client gets what was not confirmed, and what came meanwhile."""
-    server = start_server("--redelivery-window", WINDOW, directory=tmp_path)
-    first = listen(server, config(root))
-    confirmed = confirm_hundred(server, first, root, name)
-    first.close()
-    (root / "while").write_text("333")
-    second = listen(server, config(root), is_waiting=False)
-    second.wait_path("while")
-    (root / "after").write_text("4")
-    bodies = second.wait_path("after")
-    assert bodies[0]["seq"] > confirmed
-    assert_complete([*first.bodies(), *bodies], root)
-
-
-def test_two_clients(server: ServerProcess, listen: Listen, root: Path) -> None:
-    """During a rolling update both clients get everything."""
-    clients = [listen(server, config(root)) for _ in range(2)]
-    for client in clients:
-        client.wait_for(lambda client: "started event stream" in client.stderr)
-    burst(root, 100)
-    first, second = (client.wait_count(100) for client in clients)
-    assert first == second
-
-
-def assert_complete(bodies: list[Any], root: Path) -> None:
-    """Check that the events make the tree; the same id must mean the same event."""
     by_id: dict[str, Event] = {}
     for body in bodies:
         assert by_id.setdefault(body["id"], body) == body
     assert [body["seq"] for body in by_id.values()] == list(range(1, len(by_id) + 1))
     assert replay(by_id.values()) == read_files(root)
+    assert bodies[101]["seq"] > confirmed
