@@ -1,11 +1,12 @@
 """Many connections in one process, each of which sends what no library would."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.events import ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
 from support.client import DEADLINE_S, wait_until
 
@@ -17,6 +18,30 @@ def greeting() -> bytes:
     connection = H2Connection(H2Configuration())
     connection.initiate_connection()
     return connection.data_to_send()
+
+
+def call_at_once(
+    member: socket.socket, path: str, body: bytes, metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """Send preface and request without acknowledging the server's settings.
+
+    Return headers and trailers of the answer.
+    """
+    connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "watcher"}
+    headers |= {"te": "trailers", "content-type": "application/grpc", **metadata}
+    connection.send_headers(1, list(headers.items()))
+    connection.send_data(1, body, end_stream=True)
+    send(member, connection.data_to_send())
+    answer: dict[str, str] = {}
+    while data := member.recv(BUFFER_BYTES):
+        for event in connection.receive_data(data):
+            if isinstance(event, ResponseReceived | TrailersReceived):
+                answer |= {str(key): str(value) for key, value in event.headers}
+            if isinstance(event, StreamEnded | StreamReset):
+                return answer
+    return answer
 
 
 @contextmanager
