@@ -4,7 +4,6 @@ It withholds window updates, floods, and sends requests that are malformed.
 """
 
 import contextlib
-import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -103,12 +102,12 @@ class RawClient:
         self._streams: dict[int, RawStream] = {}
         self._news = threading.Condition()
         self._http = H2Connection(H2Configuration(header_encoding="utf-8"))
-        self._outgoing = b""
         self._http.initiate_connection()
         if window_bytes is not None:
             self._http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window_bytes})
-        self._socket = socket.create_connection((host, int(port)), DEADLINE_S)
-        self._wake, self._waker = socket.socketpair()
+        self._socket = socket.create_connection((host, int(port)))
+        self._sending = threading.Lock()
+        self._flush()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -121,8 +120,7 @@ class RawClient:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(DEADLINE_S)
-        for one in (self._socket, self._wake, self._waker):
-            one.close()
+        self._socket.close()
 
     def start(self, name: str, config: str | dict[str, Any], **metadata: str) -> RawStream:
         """Start an event source."""
@@ -143,7 +141,7 @@ class RawClient:
                 body, path or self._contract.path, content_type, metadata, is_whole=is_whole
             )
             self._streams[stream.number] = stream
-        self._waker.send(b"1")
+        self._flush()
         return stream
 
     def flood_pings(self, count: int) -> None:
@@ -151,7 +149,7 @@ class RawClient:
         with self._news:
             for _ in range(count):
                 self._http.ping(PING_DATA)
-        self._waker.send(b"1")
+        self._flush()
 
     def flood_resets(self, name: str, config: str | dict[str, Any], count: int) -> None:
         """Start and cancel an event source a number of times, until the server disconnects."""
@@ -166,7 +164,7 @@ class RawClient:
                     return
                 stream = self._post(body, self._contract.path, GRPC, {}, is_whole=True)
                 self._http.reset_stream(stream.number, ErrorCodes.CANCEL)
-            self._waker.send(b"1")
+            self._flush()
 
     def wait_until(self, is_met: Callable[[], bool], what: str) -> None:
         """Wait for a condition, which is checked whenever something was received."""
@@ -207,40 +205,30 @@ class RawClient:
             self._http.end_stream(number)
         return RawStream(number)
 
+    def _flush(self) -> None:
+        """Send what there is, in order; the thread notices a connection that is closed."""
+        with self._sending, contextlib.suppress(OSError):
+            with self._news:
+                data = self._http.data_to_send()
+            if not self._acknowledges_settings:
+                # The library does it by itself, each time with the same bytes.
+                data = data.replace(SETTINGS_ACKNOWLEDGED, b"")
+            self._socket.sendall(data)
+
     def _run(self) -> None:
         # After malformed frames the server may cut the connection, or send what is no HTTP/2.
         with contextlib.suppress(OSError, ProtocolError):
-            while self._exchange():
-                pass
+            while data := self._socket.recv(BUFFER_BYTES):
+                with self._news:
+                    for event in self._http.receive_data(data):
+                        self._take(event)
+                    self._news.notify_all()
+                self._flush()
         with self._news:
             self.is_closed = True
             for stream in self._streams.values():
                 stream.is_over = True
             self._news.notify_all()
-
-    def _exchange(self) -> bool:
-        """Send and receive what there is; return whether the connection is open."""
-        with self._news:
-            data = self._http.data_to_send()
-        if not self._acknowledges_settings:
-            # The library does it by itself, each time with the same bytes.
-            data = data.replace(SETTINGS_ACKNOWLEDGED, b"")
-        self._outgoing += data
-        readable, writable, _ = select.select(
-            [self._socket, self._wake], [self._socket] if self._outgoing else [], []
-        )
-        if self._wake in readable:
-            self._wake.recv(BUFFER_BYTES)
-        if writable:
-            self._outgoing = self._outgoing[self._socket.send(self._outgoing) :]
-        if self._socket not in readable:
-            return True
-        data = self._socket.recv(BUFFER_BYTES)
-        with self._news:
-            for event in self._http.receive_data(data):
-                self._take(event)
-            self._news.notify_all()
-        return bool(data)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, PingAckReceived):

@@ -59,15 +59,12 @@ class Question:
     def parse(cls, query: str) -> Self:
         """Read the query of a request."""
         asked = dict(parse_qsl(query, keep_blank_values=True))
-        text = asked.get("max-keys", str(MAX_KEYS))
-        if not text.isascii() or not text.isdigit():
-            raise RefusedError("Argument maxKeys must be an integer between 0 and 2147483647")
         return cls(
             prefix=asked.get("prefix", ""),
             delimiter=asked.get("delimiter", ""),
             start_after=asked.get("start-after", ""),
             token=asked.get("continuation-token", ""),
-            max_keys=min(int(text), MAX_KEYS),
+            max_keys=min(int(asked.get("max-keys", MAX_KEYS)), MAX_KEYS),
             is_url=asked.get("encoding-type") == "url",
         )
 
@@ -119,8 +116,6 @@ def _pass_start_after(view: View, key: str, order: Order, start_after: StartAfte
 def _fill(page: Page, view: View, question: Question, index: int, high: int) -> Page:
     """Take keys from the view until the page is full."""
     prefix, delimiter, is_url = question.prefix, question.delimiter, question.is_url
-    if not question.max_keys:
-        return page
     if not delimiter and (view.is_sorted or not prefix):
         end = min(index + question.max_keys, high)
         page.rows, page.count, rolled = (
