@@ -15,7 +15,7 @@ METADATA = {"k": "x" * 4000}
 """Nearly the largest: the events of one watch are 11 or 31 MB."""
 
 READ_AHEAD = 32
-"""More events than flow control lets through to a stream that does not read: they may be confirmed."""
+"""More events than flow control lets through to a stream that does not read; they may be gone."""
 
 WRITTEN = "watcher_written_payloads_total"
 
