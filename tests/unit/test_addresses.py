@@ -28,7 +28,7 @@ METADATA = """
     2852039166 0xA9FEA9FE 0251.0376.0251.0376 169.254.43518
     64:ff9b::a9fe:a9fe 64:ff9b:1::a9fe:a9fe 64:ff9b:1:0:a9:fea9:fe00:0 64:ff9b:1:a9:fe:a9fe::
     64:ff9b:1:a9:fe:a9:fe00:: 2002:a9fe:a9fe::1 ::169.254.169.254 ::ffff:0:169.254.169.254
-    64:ff9b::6464:64c8
+    64:ff9b:1:a9fe:a9:fe00:: 64:ff9b::6464:64c8
 """
 """Link-local ones, those of clouds, other spellings, and what translators make of them."""
 NO_METADATA = """

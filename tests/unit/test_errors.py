@@ -1,4 +1,4 @@
-"""Errors as one line that fits a gRPC status, whatever their parts hold."""
+"""An error as one line that fits a gRPC status, with any text in its parts."""
 
 from urllib.parse import quote
 

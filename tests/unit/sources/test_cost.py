@@ -1,4 +1,4 @@
-"""Decides what polling a bucket costs, and how often a budget allows it."""
+"""What polling a bucket costs, and how often a budget allows it."""
 
 import pytest
 

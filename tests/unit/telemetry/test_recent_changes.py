@@ -46,7 +46,7 @@ def test_the_newest_of_many_watches() -> None:
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    """Older changes do not count, whether or not others follow, whatever the wall clock shows."""
+    """Older changes do not count, with or without later ones, and with any wall clock."""
     clock = FakeClock(now_s=100.0)
     recent = RecentChanges(clock)
     for at_s, set_back_s in ((100.0, 0), (100.5, 0), (130.0, 3600)):

@@ -1,4 +1,4 @@
-"""The text of the status page; its looks and its script are tested in a browser."""
+"""The text of the status page; a browser tests its layout and its script."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Decides what a bucket offers as a source before it is open, and what it never offers."""
+"""What a bucket offers as a source before it is open, and what it never offers."""
 
 import pytest
 
