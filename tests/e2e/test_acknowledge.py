@@ -1,7 +1,6 @@
 """``confirm: ack``: an event comes again on the open stream until its id is acknowledged."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from support.client import DEADLINE_S, Client, Event, Stream
 from support.config import config
 from support.files import fill
-from support.fixtures import Connect, StartServer
+from support.fixtures import Serve
 from support.server import ServerProcess
 from watcher._proto import watcher_pb2, watcher_pb2_grpc
 
@@ -28,9 +27,7 @@ def ids(stream: Stream) -> list[str]:
     return [event["id"] for event in stream.events]
 
 
-def test_what_is_not_acknowledged_comes_again(
-    server: ServerProcess, client: Client, root: Path, name: str
-) -> None:
+def test_redelivery(server: ServerProcess, client: Client, root: Path, name: str) -> None:
     """It comes with the same bytes each time; an acknowledged event does not come again."""
     before = server.metric("watcher_redelivered_payloads_total")
     stream = client.watch(name, acknowledged(root, SOON))
@@ -49,13 +46,11 @@ def test_what_is_not_acknowledged_comes_again(
     assert redelivered == len(stream.events) - 2
 
 
-def test_time_confirms_nothing(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
-    """After kill -9 the next stream gets what was not acknowledged, whatever the window is."""
+def test_time_confirms_nothing(serve: Serve, root: Path, name: str) -> None:
+    """After kill -9 the next stream gets what was not acknowledged; until then ids are unknown."""
     fill(root, "before")
-    first = start_server("--redelivery-window", "0s", directory=tmp_path)
-    stream = connect(first).watch(name, acknowledged(root))
+    first, client = serve("--redelivery-window", "0s")
+    stream = client.watch(name, acknowledged(root))
     fill(root, "a", "b", "c", "d")
     stream.wait_count(4)
     by_path = {event["path"]: event["id"] for event in stream.events}
@@ -64,12 +59,15 @@ def test_time_confirms_nothing(
     kept = [payload for payload, event in delivered if event["path"] in {"b", "d"}]
     first.kill()
 
-    second = start_server("--redelivery-window", "0s", directory=tmp_path)
-    stream = connect(second).watch(name, acknowledged(root))
+    second, client = serve("--redelivery-window", "0s")
+    assert second.post("/ack", {"id": by_path["b"]})[0] == 404
+    stream = client.watch(name, acknowledged(root))
     fill(root, "e")
     stream.wait_path("e")
     assert stream.payloads[:2] == kept
     assert len(stream.payloads) == 3
+    assert second.post("/ack", {"ids": ids(stream)})[0] == 200
+    second.wait_watch(name, unconfirmed=0)
 
 
 def test_over_grpc(server: ServerProcess, client: Client, root: Path, name: str) -> None:
@@ -77,16 +75,13 @@ def test_over_grpc(server: ServerProcess, client: Client, root: Path, name: str)
     stream = client.watch(name, acknowledged(root))
     fill(root, "a", "b")
     stream.wait_count(2)
-    stub: Any = watcher_pb2_grpc.DeliveryStub(client.channel)  # type: ignore[arg-type]  # the stubs are for asyncio
     request = watcher_pb2.AcknowledgeRequest(ids=[*ids(stream), NOBODY, "nonsense"])
-    answer = stub.Acknowledge(request, timeout=DEADLINE_S)
+    answer = delivery(client).Acknowledge(request, timeout=DEADLINE_S)
     assert list(answer.unknown_ids) == [NOBODY, "nonsense"]
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_batches_are_acknowledged_as_a_whole(
-    server: ServerProcess, client: Client, root: Path, name: str
-) -> None:
+def test_acknowledged_batches(server: ServerProcess, client: Client, root: Path, name: str) -> None:
     """The id of a batch, or of any event in it, confirms the payload that was delivered."""
     stream = client.watch(name, acknowledged(root, batch={"max_events": 2}))
     fill(root, "a", "b", "c", "d")
@@ -98,51 +93,30 @@ def test_batches_are_acknowledged_as_a_whole(
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_many_consumers_acknowledge_at_once(
-    server: ServerProcess, client: Client, root: Path, name: str
-) -> None:
-    stream = client.watch(name, acknowledged(root))
-    fill(root, *(f"{number:03}" for number in range(300)))
-    stream.wait_count(300)
-    with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda one: server.post("/ack", {"id": one})[0], reversed(ids(stream)))
-    assert set(answers) == {200}
-    server.wait_watch(name, unconfirmed=0)
-    assert len(stream.events) == 300
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "text"),
-    [
+def test_wrong_requests(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+    """A body that is none, an unknown id, and an event that time confirms are refused."""
+    stream = client.watch(name, config(root))
+    fill(root, "a")
+    for body, status, text in (
         (b"", 400, "not an acknowledgement"),
-        (b"[]", 400, "not an acknowledgement"),
         ({"id": 1}, 400, "not an acknowledgement"),
         ({}, 400, "names no event"),
         ({"id": NOBODY}, 404, NOBODY),
-    ],
-)
-def test_wrong_acknowledgements(
-    server: ServerProcess, body: object, status: int, text: str
-) -> None:
-    code, answer = server.post("/ack", body)
-    assert (code, text in json.dumps(answer)) == (status, True)
+        ({"id": stream.wait_count(1)[0]["id"]}, 400, "set confirm: ack"),
+    ):
+        code, answer = server.post("/ack", body)
+        assert (code, text in json.dumps(answer)) == (status, True)
 
 
-def test_events_that_time_confirms_take_none(
-    server: ServerProcess, client: Client, root: Path, name: str
-) -> None:
-    stream = client.watch(name, config(root))
-    fill(root, "a")
-    code, answer = server.post("/ack", {"id": stream.wait_count(1)[0]["id"]})
-    assert (code, "set confirm: ack" in answer["error"]) == (400, True)
+def delivery(client: Client) -> Any:  # noqa: ANN401 - the stubs are for asyncio
+    """Return the methods of the service ``Delivery``."""
+    return watcher_pb2_grpc.DeliveryStub(client.channel)  # type: ignore[arg-type]
 
 
-def test_tokens_keep_consumers_apart(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_tokens_keep_consumers_apart(serve: Serve, root: Path, name: str) -> None:
     """Where tokens are required, only those of the stream's name acknowledge its events."""
-    server = start_server(tokens="one:first other:second")
-    stream = connect(server).watch(name, acknowledged(root), token="first")
+    server, client = serve(tokens="one:first other:second")
+    stream = client.watch(name, acknowledged(root))
     fill(root, "a")
     body = {"id": stream.wait_count(1)[0]["id"]}
     tokens = ("", "third", "second", "first", "first")
@@ -150,26 +124,9 @@ def test_tokens_keep_consumers_apart(
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_an_event_of_a_server_that_was_restarted(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
-    """Its id is unknown until a stream is back, and accepted then."""
-    first = start_server(directory=tmp_path)
-    stream = connect(first).watch(name, acknowledged(root))
-    fill(root, "a")
-    body = {"id": stream.wait_count(1)[0]["id"]}
-    assert first.stop() == 0
-    second = start_server(directory=tmp_path)
-    assert second.post("/ack", body)[0] == 404
-    connect(second).watch(name, acknowledged(root)).wait_count(1)
-    assert second.post("/ack", body)[0] == 200
-    second.wait_watch(name, unconfirmed=0)
-
-
-def test_refused_over_grpc(start_server: StartServer, connect: Connect) -> None:
+def test_refused_over_grpc(serve: Serve) -> None:
     """The service ``Delivery`` requires the token too, and names what a request lacks."""
-    client = connect(start_server(tokens="one:first"))
-    stub: Any = watcher_pb2_grpc.DeliveryStub(client.channel)  # type: ignore[arg-type]  # the stubs are for asyncio
+    stub = delivery(serve(tokens="one:first")[1])
     mine = (("authorization", "Bearer first"),)
     acknowledge = watcher_pb2.AcknowledgeRequest(ids=["x"])
     replay = watcher_pb2.ReplayRequest(name="x", seq=1)
@@ -186,12 +143,10 @@ def test_refused_over_grpc(start_server: StartServer, connect: Connect) -> None:
         assert error.code() is code
 
 
-def test_a_watch_without_acknowledgements_pauses(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_a_watch_without_acknowledgements_pauses(serve: Serve, root: Path, name: str) -> None:
     """A full journal pauses the watch, and acknowledgements resume it; nothing is lost."""
-    server = start_server("--journal-cap", "10")
-    stream = connect(server).watch(name, acknowledged(root))
+    server, client = serve("--journal-cap", "10")
+    stream = client.watch(name, acknowledged(root))
     fill(root, *(f"{number:02}" for number in range(10)))
     stream.wait_count(10)
     server.wait_watch(name, state="paused")

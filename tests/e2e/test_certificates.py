@@ -19,13 +19,7 @@ from support.server import ServerProcess
 
 
 class Secured(NamedTuple):
-    """A server with TLS.
-
-    Attributes:
-        server: The server.
-        authority: The authority that has signed its certificate.
-        pair: The files that the server follows.
-    """
+    """A server with TLS, the authority that signed its certificate, and the files it follows."""
 
     server: ServerProcess
     authority: Authority
@@ -43,13 +37,6 @@ class Secured(NamedTuple):
             certificate = secured.getpeercert(binary_form=True)
         assert certificate is not None
         return x509.load_der_x509_certificate(certificate)
-
-    def replace(self, new: Pair) -> None:
-        """Replace the server's files, and wait until it uses them."""
-        before = len(self.server.lines("files.reloaded"))
-        for file, content in zip(self.pair, new, strict=True):
-            content.rename(file)
-        self.server.wait_logged("files.reloaded", before + 1)
 
 
 def tls_flags(pair: Pair) -> tuple[str, ...]:
@@ -79,50 +66,21 @@ def test_tls(secured: Secured, connect: Connect, root: Path, name: str) -> None:
     assert connect(secured.server).refusal(name, config(root)).code is StatusCode.UNAVAILABLE
 
 
-def test_a_certificate_is_replaced(
-    secured: Secured, connect: Connect, root: Path, name: str
-) -> None:
-    """New connections get the new certificate; an open stream goes on."""
+def test_replaced_certificate(secured: Secured, connect: Connect, root: Path, name: str) -> None:
+    """The former pair is used until key and certificate match; an open stream goes on."""
     credentials = trusting(secured.authority)
     stream = connect(secured.server, credentials=credentials).watch(name, config(root))
-    before = secured.shown()
-    secured.replace(secured.authority.issue("new"))
+    before, new = secured.shown(), secured.authority.issue("new")
+    new.key.rename(secured.pair.key)
+    secured.server.wait_logged("files.unusable")
+    assert secured.shown() == before
+    new.certificate.rename(secured.pair.certificate)
+    secured.server.wait_logged("files.reloaded")
     assert secured.shown().serial_number != before.serial_number
     connect(secured.server, credentials=credentials).watch(f"{name} 2", config(root))
     fill(root, "a")
     stream.wait_count(1)
     assert stream.is_open
-
-
-def test_a_broken_pair_is_not_used(
-    secured: Secured, connect: Connect, root: Path, name: str
-) -> None:
-    """A key of another certificate is logged; the former pair is used until both match."""
-    before, new = secured.shown(), secured.authority.issue("new")
-    new.key.rename(secured.pair.key)
-    secured.server.wait_logged("files.unusable")
-    assert secured.shown() == before
-    connect(secured.server, credentials=trusting(secured.authority)).watch(name, config(root))
-    new.certificate.rename(secured.pair.certificate)
-    secured.server.wait_logged("files.reloaded")
-    assert secured.shown() != before
-
-
-def test_an_expired_certificate_is_replaced(
-    secured: Secured, connect: Connect, root: Path, name: str
-) -> None:
-    """No new client trusts an expired certificate; open streams outlive it and its successor."""
-    credentials = trusting(secured.authority)
-    stream = connect(secured.server, credentials=credentials).watch(name, config(root))
-    secured.replace(secured.authority.issue("expired", days=-1))
-    late = connect(secured.server, credentials=credentials)
-    assert late.refusal(f"{name} 2", config(root)).code is StatusCode.UNAVAILABLE
-    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
-        secured.shown()
-    secured.replace(secured.authority.issue("new"))
-    connect(secured.server, credentials=credentials).watch(f"{name} 3", config(root))
-    fill(root, "a")
-    stream.wait_count(1)
 
 
 def test_mutual_tls(

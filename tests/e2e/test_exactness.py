@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from support.client import Client, Event
 from support.config import config
-from support.files import fill, touch
-from support.fixtures import Connect, StartServer
+from support.files import touch
+from support.fixtures import Serve
 from support.project import PROJECT
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
@@ -40,7 +40,7 @@ def assert_exact(events: list[Event], paths: Iterable[str]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["notify", "poll"])
-def test_directory_is_told_exactly(client: Client, root: Path, name: str, mode: str) -> None:
+def test_directory_is_reported_exactly(client: Client, root: Path, name: str, mode: str) -> None:
     interval = {"poll_interval": "500ms"} if mode == "poll" else {}
     for number in range(10):
         (root / f"d{number}").mkdir()
@@ -62,7 +62,7 @@ def test_directory_is_told_exactly(client: Client, root: Path, name: str, mode: 
 
 # rclone lists no etag while an object is being overwritten: one version too many is seen.
 @pytest.mark.parametrize("s3_server", ["moto_server", "seaweedfs"], indirect=True)
-def test_bucket_is_told_exactly(client: Client, s3_server: S3Server, name: str) -> None:
+def test_bucket_is_reported_exactly(client: Client, s3_server: S3Server, name: str) -> None:
     """Objects that were there before are not reported."""
     bucket = s3_server.make_bucket()
     s3_server.put_many(bucket, ["before/1", "before/2"])
@@ -88,7 +88,7 @@ def test_bucket_is_told_exactly(client: Client, s3_server: S3Server, name: str) 
     assert_exact(events, paths)
 
 
-def test_existing_objects_are_told_on_request(
+def test_existing_objects_are_reported_on_request(
     client: Client, server: ServerProcess, s3_server: S3Server, name: str
 ) -> None:
     """They are created with ``existing: true``, later ones with false; the log has the cost."""
@@ -97,33 +97,18 @@ def test_existing_objects_are_told_on_request(
     stream = client.watch(name, config(s3_server, bucket=bucket, existing="report"))
     s3_server.put_many(bucket, ["later"])
     events = stream.wait_path("later")
-    assert {event["type"] for event in events} == {"created"}
-    found = sorted((event["path"], event["existing"]) for event in events)
-    assert found == [("a", True), ("b/c", True), ("later", False)]
+    found = sorted((event["type"], event["path"], event["existing"]) for event in events)
+    existing = [("created", path, True) for path in ("a", "b/c")]
+    assert found == [*existing, ("created", "later", False)]
     (cost,) = server.lines("watch.cost", watch=name)
     assert (cost["entries"], cost["requests_per_poll"], cost["dollars_per_month"]) == (2, 1, 12.96)
 
 
-def test_existing_files_are_told_on_request(
-    client: Client, server: ServerProcess, root: Path, name: str
-) -> None:
-    fill(root, "a")
-    asked = client.watch(name, config(root, existing="report"))
-    unasked = client.watch(f"{name} 2", config(root))
-    fill(root, "later")
-    for stream, expected in ((asked, [("a", True)]), (unasked, [])):
-        found = [(event["path"], event["existing"]) for event in stream.wait_path("later")]
-        assert found == [*expected, ("later", False)]
-    assert server.watches()[name]["entries"] == 2
-
-
-def test_more_entries_than_the_journal_holds(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_more_entries_than_the_journal_holds(serve: Serve, root: Path, name: str) -> None:
     """A first scan that fills the journal pauses, and goes on as events are confirmed."""
     paths = touch(root, 3000, "{:04d}")
-    server = start_server("--journal-cap", "100", "--redelivery-window", "0s")
-    stream = connect(server).start(name, config(root, existing="report"))
+    _, client = serve("--journal-cap", "100", "--redelivery-window", "0s")
+    stream = client.start(name, config(root, existing="report"))
     events = stream.wait_count(3000)
     assert [event["seq"] for event in events] == list(range(1, 3001))
     assert sorted(event["path"] for event in events) == paths

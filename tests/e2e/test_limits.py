@@ -11,7 +11,7 @@ from grpc import StatusCode
 from support.client import DEADLINE_S, Client, Contract, Event, wait_until
 from support.config import config
 from support.files import touch
-from support.fixtures import Connect, StartServer
+from support.fixtures import Connect, Serve
 from support.raw_http2 import RawClient, framed
 from support.server import ServerProcess
 from watcher.config.document import MAX_BYTES
@@ -50,12 +50,9 @@ def neighbour(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("flag", "tokens"), [("--max-streams", ""), ("--max-token-streams", TOKENS)]
 )
-def test_streams(
-    start_server: StartServer, connect: Connect, root: Path, name: str, flag: str, tokens: str
-) -> None:
+def test_streams(serve: Serve, root: Path, name: str, flag: str, tokens: str) -> None:
     """One stream too many is refused, another name's is not; one that ends makes room."""
-    server = start_server(flag, "2", tokens=tokens)
-    client = connect(server, token="one" if tokens else "")
+    server, client = serve(flag, "2", tokens=tokens)
     first = client.watch(name, config(root))
     client.watch(name, config(root))
     assert_exhausted(client, name, config(root), flag)
@@ -65,38 +62,26 @@ def test_streams(
     client.watch(name, config(root))
 
 
-def test_watches_that_run(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """One watch too many is refused, a second stream of a running one is not."""
-    server = start_server("--max-watches", "1", "--idle-timeout", "1s")
-    client = connect(server)
-    first = client.watch(name, config(root))
-    client.watch(name, config(root)).cancel()
-    assert_exhausted(client, f"{name} 2", config(root), "--max-watches")
-    first.cancel()
-    server.wait_no_watches()
-    client.watch(f"{name} 2", config(root))
-
-
-def test_watches_that_begin_at_once(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """Watches that are being opened count: of many at once no more begin than may run."""
-    client = connect(start_server("--max-watches", str(WATCHES)))
-    streams = [client.start(f"{name} {number}", config(root)) for number in range(10 * WATCHES)]
-    refused = [stream for stream in streams if stream.has_ended_before_it_was_ready()]
-    assert len(streams) - len(refused) == WATCHES
+def test_watches(serve: Serve, root: Path, name: str) -> None:
+    """Of many at once no more begin than may run; streams that share one are not refused."""
+    server, client = serve("--max-watches", str(WATCHES), "--idle-timeout", "1s")
+    started = [client.start(f"{number}", config(root)) for number in range(10 * WATCHES)]
+    refused = [stream for stream in started if stream.has_ended_before_it_was_ready()]
     assert {stream.wait_end().code for stream in refused} == {StatusCode.RESOURCE_EXHAUSTED}
+    running = [number for number, stream in enumerate(started) if stream not in refused]
+    assert len(running) == WATCHES
+    for number in running:
+        client.watch(f"{number}", config(root)).cancel()
+    assert_exhausted(client, name, config(root), "--max-watches")
+    started[running[0]].cancel()
+    wait_until(lambda: len(server.watches()) < WATCHES, "one has ended")
+    client.watch(name, config(root))
 
 
-def test_names_that_are_kept(
-    start_server: StartServer, connect: Connect, root: Path, tmp_path: Path, name: str
-) -> None:
+def test_names_that_are_kept(serve: Serve, root: Path, name: str) -> None:
     """Stored state counts after a restart; a place that does not exist leaves none."""
     flags = ("--max-token-watches", "2", "--idle-timeout", "1s")
-    server = start_server(*flags, tokens=TOKENS, directory=tmp_path)
-    client = connect(server, token="one")
+    server, client = serve(*flags, tokens=TOKENS)
     for number in range(3):
         ending = client.refusal(f"{name} none {number}", config(root / "none"))
         assert ending.code is StatusCode.NOT_FOUND
@@ -105,18 +90,15 @@ def test_names_that_are_kept(
     server.wait_no_watches()
     assert_exhausted(client, f"{name} 3", config(root), "--max-token-watches")
     server.stop()
-    client = connect(start_server(*flags, tokens=TOKENS, directory=tmp_path), token="one")
+    _, client = serve(*flags, tokens=TOKENS)
     assert_exhausted(client, f"{name} 3", config(root), "--max-token-watches")
     client.watch(f"{name} 1", config(root))
     client.watch(f"{name} 3", config(root), token="two")
 
 
-def test_an_index_that_outgrows_its_limit(
-    start_server: StartServer, connect: Connect, root: Path, neighbour: Path, name: str
-) -> None:
+def test_an_index_above_its_limit(serve: Serve, root: Path, neighbour: Path, name: str) -> None:
     """The watch is not started again at each try; with a narrower configuration it is."""
-    server = start_server("--max-token-entries", "1000")
-    client = connect(server)
+    server, client = serve("--max-token-entries", "1000")
     small = client.watch(f"{name} small", config(neighbour))
     touch(root, 10, "a{}")
     touch(root, ENTRIES, "b{}")
@@ -131,13 +113,10 @@ def test_an_index_that_outgrows_its_limit(
     assert server.watches()[name]["entries"] == 11
 
 
-def test_an_index_that_grows(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_an_index_that_grows(serve: Serve, root: Path, name: str) -> None:
     """A watch that grows beyond its limit delivers what it has found, and ends."""
     # Deletions of more than a hundred would be held.
-    server = start_server("--max-token-entries", "50", "--idle-timeout", "1s")
-    client = connect(server)
+    server, client = serve("--max-token-entries", "50", "--idle-timeout", "1s")
     stream = client.watch(name, config(root))
     touch(root, 80)
     code, details = stream.wait_end()
@@ -153,11 +132,11 @@ def test_an_index_that_grows(
 
 
 def test_a_journal_of_many_bytes(
-    start_server: StartServer, connect: Connect, root: Path, neighbour: Path, name: str
+    serve: Serve, connect: Connect, root: Path, neighbour: Path, name: str
 ) -> None:
     """Too many unconfirmed bytes pause a watch until they are delivered; nothing is lost."""
-    server = start_server("--max-token-journal-bytes", "100000", "--redelivery-window", "1s")
-    small = connect(server).watch(f"{name} small", config(neighbour))
+    server, client = serve("--max-token-journal-bytes", "100000", "--redelivery-window", "1s")
+    small = client.watch(f"{name} small", config(neighbour))
     large = config(root, metadata={"padding": "x" * 4000})
     stream = connect(server, has_fixed_window=True).start(name, large, is_reading=False).ready()
     touch(root, 100, "a{}")
@@ -171,11 +150,10 @@ def test_a_journal_of_many_bytes(
     server.wait_watch(name, state="watching", unconfirmed=0)
 
 
-def test_configurations(start_server: StartServer, connect: Connect, root: Path, name: str) -> None:
+def test_configurations(serve: Serve, root: Path, name: str) -> None:
     """The largest configuration is accepted; the flag that once set its size is ignored."""
     text = json.dumps(config(root))
-    server = start_server("--max-config-bytes", str(len(text)))
-    client = connect(server)
+    server, client = serve("--max-config-bytes", str(len(text)))
     client.watch("n" * 1000, text.ljust(MAX_BYTES))
     limit = f"at most {MAX_BYTES} are allowed"
     assert_exhausted(client, name, text.ljust(MAX_BYTES + 1), limit)
@@ -183,25 +161,19 @@ def test_configurations(start_server: StartServer, connect: Connect, root: Path,
     assert [line["flag"] for line in server.lines("server.deprecated")] == ["--max-config-bytes"]
 
 
-def test_names(server: ServerProcess, client: Client, root: Path) -> None:
-    """A longer name than the limit is refused, and not logged as a whole."""
+def test_names_and_metadata(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+    """A longer name is refused, and not logged as a whole; metadata of a call have 16 KiB."""
     client.watch("n" * NAME_CHARS, config(root)).cancel()
     code, details = client.refusal("m" * (NAME_CHARS + 1), config(root))
     assert (code, f"{NAME_CHARS + 1} characters" in details) == (StatusCode.INVALID_ARGUMENT, True)
     names = [line["name"] for line in server.lines("stream.ended")]
-    assert [name for name in names if "m" * NAME_CHARS in name] == ["m" * NAME_CHARS]
-
-
-def test_metadata(client: Client, root: Path, name: str) -> None:
-    """Metadata of a call of 16 KiB is refused, half as much is accepted."""
+    assert [each for each in names if "m" * NAME_CHARS in each] == ["m" * NAME_CHARS]
     ending = client.refusal(name, config(root), token="x" * METADATA_BYTES)
     assert ending.code is StatusCode.RESOURCE_EXHAUSTED
     client.watch(name, config(root), token="x" * (METADATA_BYTES // 2))
 
 
-def test_a_request_that_is_none(
-    server: ServerProcess, contract: Contract, root: Path, name: str
-) -> None:
+def test_bytes_of_nothing(server: ServerProcess, contract: Contract, root: Path, name: str) -> None:
     """Bytes that are no message are refused with a text, and the connection goes on."""
     with RawClient(server.address, contract) as raw:
         refused = raw.post(framed(b"\xff" * 20))
@@ -211,9 +183,8 @@ def test_a_request_that_is_none(
         raw.wait_ready(raw.start(name, config(root)))
 
 
-def test_connections(start_server: StartServer, connect: Connect, root: Path, name: str) -> None:
-    """More connections than the streams need are closed at once."""
-    server = start_server("--max-streams", "1")
+def test_connections(serve: Serve, connect: Connect, root: Path, name: str) -> None:
+    server, _ = serve("--max-streams", "1")
     host, _, port = server.address.rpartition(":")
     with ExitStack() as stack:
         sockets = [

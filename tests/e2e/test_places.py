@@ -4,8 +4,10 @@ import os
 import shutil
 import socket
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,10 @@ from support.files import fill
 from support.fixtures import Connect, StartServer
 from support.relay import Relay
 from support.s3.real_servers import S3Server
+from support.s3.simulated import run_store
 from support.server import ServerProcess
 
-NAMES = [f"{number}" for number in range(120)]
+NAMES = [f"{number}" for number in range(121)]
 """More files than the hundred above which deletions are held."""
 
 
@@ -31,18 +34,20 @@ def quick(root: Path) -> dict[str, object]:
 def test_root_that_is_renamed_away_and_back(
     server: ServerProcess, client: Client, root: Path, quick: dict[str, object], name: str
 ) -> None:
-    """The stream stays open; afterwards only what changed is reported."""
+    """Streams stay open, one that joins meanwhile too; afterwards what changed is reported."""
     fill(root, *NAMES)
-    stream = client.watch(name, quick)
+    streams = [client.watch(name, quick)]
     away = root.rename(root.with_name("away"))
     server.wait_watch(name, state="unavailable")
+    streams.append(client.watch(name, quick))
     (away / "0").write_text("22")
     away.rename(root)
     server.wait_watch(name, state="watching", error="")
-    stream.wait_path("0", "modified")
+    streams[0].wait_path("0", "modified")
     fill(root, "last")
-    assert told(stream.wait_path("last")) == [("created", "last"), ("modified", "0")]
-    assert stream.is_open
+    for stream in streams:
+        assert told(stream.wait_path("last")) == [("created", "last"), ("modified", "0")]
+        assert stream.is_open
 
 
 def test_root_that_is_replaced_by_an_empty_one(
@@ -58,6 +63,39 @@ def test_root_that_is_replaced_by_an_empty_one(
     held = server.lines("scan.held", watch=name)
     assert [line["deletions"] for line in held] == [len(NAMES)]
     assert stream.is_open
+
+
+def test_the_loss_of_most_is_held_and_then_reported(
+    server: ServerProcess, client: Client, name: str
+) -> None:
+    """Log, status and metrics have the held deletions; the next scan reports them by itself."""
+    start_s = time.time()
+    seen: list[dict[str, Any]] = []
+
+    def is_held() -> bool:
+        seen.append(server.watches()[name])
+        return bool(seen[-1]["held"])
+
+    with run_store() as store:
+        store.put_many(*NAMES)
+        stream = client.watch(name, config(store))
+        store.delete(*NAMES[20:])
+        wait_until(is_held, "the deletions are held")
+        assert seen[-1]["held"] == 101
+        assert seen[-1]["note"] == "101 deletions are held until the next scan agrees"
+        events = stream.wait_count(101)
+        assert told(events) == sorted(("deleted", name) for name in NAMES[20:])
+        wait_until(lambda: not is_held(), "nothing is held")
+        assert seen[-1]["note"] == ""
+    (line,) = server.lines("scan.held", watch=name)
+    assert (line["deletions"], line["entries"]) == (101, 121)
+    assert 0 < line["next_scan_s"] <= 2
+    assert "bring the entries back" in line["hint"]
+    (ended,) = server.lines("scan.hold_ended", watch=name)
+    assert (ended["held"], ended["entries"]) == (101, 20)
+    assert server.metric("watcher_deletion_holds_total") >= 1
+    assert server.metric("watcher_last_deletion_hold_timestamp_seconds") >= start_s
+    assert all(line["timestamp"] < event["detected_at"] for event in events)
 
 
 def test_store_that_is_stopped_and_started(
@@ -144,17 +182,3 @@ def test_stream_that_leaves_while_its_state_is_opened(
         busy.execute("ROLLBACK")
     wait_until(lambda: not is_held(), "the server has closed it")
     connect(hasty).watch(name, quick)
-
-
-def test_place_that_is_gone_when_a_stream_comes_again(
-    server: ServerProcess, client: Client, root: Path, quick: dict[str, object], name: str
-) -> None:
-    """A stream that joins meanwhile shares the watch that waits for the directory."""
-    client.watch(name, quick)
-    away = root.rename(root.with_name("away"))
-    server.wait_watch(name, state="unavailable")
-    second = client.watch(name, quick)
-    away.rename(root)
-    fill(root, "a")
-    second.wait_path("a")
-    server.wait_watch(name, state="watching")

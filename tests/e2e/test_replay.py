@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from support.client import DEADLINE_S, Stream, wait_until
 from support.config import config
 from support.files import fill, touch
-from support.fixtures import Connect, StartServer
+from support.fixtures import Connect, Serve
 from support.server import ServerProcess
 
 KEEPING = ("--redelivery-window", "100ms", "--journal-retention", "1h")
@@ -34,12 +33,10 @@ def seqs(stream: Stream) -> list[int]:
     return [event["seq"] for event in stream.events]
 
 
-def test_a_living_stream_is_sent_them_again(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """From a number or a time on the same bytes come, in order; new events come after them."""
-    server = start_server(*KEEPING)
-    stream = connect(server).watch(name, config(root))
+def test_a_living_stream_is_sent_them_again(serve: Serve, root: Path, name: str) -> None:
+    """From a number or a time on the same bytes come, in order, and new events after them."""
+    server, client = serve(*KEEPING)
+    stream = client.watch(name, config(root))
     report(stream, root, "a", "b", "c")
     between = datetime.now(UTC).isoformat()
     report(stream, root, "d")
@@ -57,27 +54,16 @@ def test_a_living_stream_is_sent_them_again(
     assert stream.payloads[8:12] == stream.payloads[:4]
     assert seqs(stream) == [1, 2, 3, 4, 2, 3, 4, 4, 1, 2, 3, 4, 5]
     assert server.metric("watcher_redelivered_payloads_total") == 8
-
-
-def test_numbers_that_no_change_has(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """A sequence number in the future sends nothing; an impossible one is refused."""
-    server = start_server(*KEEPING)
-    connect(server).watch(name, config(root))
     assert replay(server, name, 10_000)[0] == 0
     code, output = replay(server, name, 1 << 63)
     assert (code, f"{1 << 63}" in output) == (1, True), output
 
 
-def test_the_next_stream_is_sent_them_again(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
+def test_the_next_stream_is_sent_them_again(serve: Serve, root: Path, name: str) -> None:
     """A watch that does not run is replayed to its next stream; ``--place`` tells two apart."""
-    server = start_server(*KEEPING, directory=tmp_path)
-    other = tmp_path / "other"
+    server, client = serve(*KEEPING)
+    other = root.with_name("other")
     other.mkdir()
-    client = connect(server)
     stream, beside = client.watch(name, config(root)), client.watch(name, config(other))
     report(stream, root, "a", "b")
     # Both watches have one name, so the metric counts them together.
@@ -86,22 +72,20 @@ def test_the_next_stream_is_sent_them_again(
     beside.cancel()
     assert server.stop() == 0
 
-    server = start_server(*KEEPING, directory=tmp_path)
+    server, client = serve(*KEEPING)
     code, output = replay(server, name, 1)
     assert (code, "say which by --place" in output) == (1, True), output
     assert "2 events are sent again" in replay(server, name, 1, "--place", f"file://{root}")[1]
     assert server.metric("watcher_idle_unconfirmed_events") == 2
-    stream = connect(server).watch(name, config(root))
+    stream = client.watch(name, config(root))
     stream.wait_count(2)
     assert stream.payloads == before
 
 
-def test_nothing_is_kept_without_being_asked_for(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_nothing_is_kept_without_being_asked_for(serve: Serve, root: Path, name: str) -> None:
     """Without ``--journal-retention`` confirmed events are gone; a wrong name is an error."""
-    server = start_server("--redelivery-window", "100ms")
-    stream = connect(server).watch(name, config(root))
+    server, client = serve("--redelivery-window", "100ms")
+    stream = client.watch(name, config(root))
     report(stream, root, "a")
     server.wait_watch(name, unconfirmed=0)
     assert "--journal-retention" in replay(server, name, 1)[1]
@@ -111,31 +95,12 @@ def test_nothing_is_kept_without_being_asked_for(
     assert seqs(stream) == [1, 2]
 
 
-def test_what_is_kept_goes_in_time(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """Events older than the retention cannot be replayed, younger ones can."""
-    server = start_server("--redelivery-window", "100ms", "--journal-retention", "3s")
-    stream = connect(server).watch(name, config(root))
-    report(stream, root, "a")
-    old_s = time.monotonic() + 3.5
-    server.wait_watch(name, unconfirmed=0)
-    wait_until(lambda: time.monotonic() > old_s, "a is old")
-    report(stream, root, "b")
-    server.wait_watch(name, unconfirmed=0)
-    assert "1 events are sent again, 2 to 2" in replay(server, name, 1)[1]
-    stream.wait_count(3)
-    assert seqs(stream) == [1, 2, 2]
-
-
-def test_a_stream_that_does_not_read_holds_up_nobody(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
+def test_a_stream_that_does_not_read(serve: Serve, connect: Connect, root: Path, name: str) -> None:
     """A stream that fills the journal because it does not read is ended; the other goes on."""
-    server = start_server("--journal-cap", "500", "--redelivery-window", "1s")
+    server, client = serve("--journal-cap", "500", "--redelivery-window", "1s")
     large = config(root, metadata={"padding": "x" * 4000})
     blocked = connect(server, has_fixed_window=True).start(name, large, is_reading=False).ready()
-    stream = connect(server).watch(name, large)
+    stream = client.watch(name, large)
     touch(root, 1500)
     stream.wait_count(1500)
     report(stream, root, "last")

@@ -3,83 +3,70 @@
 from contextlib import closing
 from pathlib import Path
 
-from support.client import Client, Event
+import pytest
+
+from support.client import Client
 from support.config import config
 from support.events import told
 from support.files import fill
-from support.fixtures import Connect, StartServer
+from support.fixtures import Serve
 from support.s3.real_servers import S3Server
 
 SOON = ("--redelivery-window", "100ms")
-EXPECTED = [("created", "e"), ("created", "last"), ("deleted", "b"), ("modified", "a")]
 
 
-def assert_expected(events: list[Event]) -> None:
-    assert told(events) == EXPECTED
-    assert [event["seq"] for event in events] == [2, 3, 4, 5]
-
-
-def test_changes_in_a_directory_while_killed_are_told_once(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
-    """After kill -9 the changes in between are reported; confirmed events are not repeated."""
-    fill(root, "a", "b", "c")
-    first = start_server(*SOON, directory=tmp_path)
-    stream = connect(first).watch(name, config(root))
-    fill(root, "d")
-    stream.wait_path("d")
-    first.wait_watch(name, unconfirmed=0, next_seq=2)
-    first.kill()
-    (root / "a").write_text("22")
-    (root / "b").unlink()
-    fill(root, "e")
-
-    second = start_server(*SOON, directory=tmp_path)
-    stream = connect(second).watch(name, config(root))
-    stream.wait_count(3)
-    (root / "last").touch()
-    assert_expected(stream.wait_path("last"))
-
-
-def test_changes_in_a_bucket_while_killed_are_told_once(
-    start_server: StartServer, connect: Connect, tmp_path: Path, moto_server: S3Server, name: str
+@pytest.mark.parametrize("kind", ["directory", "bucket"])
+def test_changes_while_killed_are_reported_once(
+    serve: Serve, root: Path, moto_server: S3Server, name: str, kind: str
 ) -> None:
     """After kill -9 the changes in between are reported; confirmed events are not repeated."""
     bucket = moto_server.make_bucket()
-    moto_server.put_many(bucket, ["a", "b", "c"])
-    asked = config(moto_server, bucket=bucket)
-    first = start_server(*SOON, directory=tmp_path)
-    stream = connect(first).watch(name, asked)
-    moto_server.put_many(bucket, ["d"])
-    stream.wait_path("d")
-    first.wait_watch(name, unconfirmed=0, next_seq=2)
-    first.kill()
     with closing(moto_server.client()) as s3:
-        s3.put_object(Bucket=bucket, Key="a", Body=b"22")
-        s3.delete_object(Bucket=bucket, Key="b")
-        s3.put_object(Bucket=bucket, Key="e", Body=b"1")
 
-        second = start_server(*SOON, directory=tmp_path)
-        stream = connect(second).watch(name, asked)
+        def write(path: str, data: bytes = b"1") -> None:
+            if kind == "bucket":
+                s3.put_object(Bucket=bucket, Key=path, Body=data)
+            else:
+                (root / path).write_bytes(data)
+
+        for path in "abc":
+            write(path)
+        asked = config(moto_server, bucket=bucket) if kind == "bucket" else config(root)
+        first, client = serve(*SOON)
+        stream = client.watch(name, asked)
+        write("d")
+        stream.wait_path("d")
+        first.wait_watch(name, unconfirmed=0, next_seq=2)
+        first.kill()
+        write("a", b"22")
+        write("e")
+        if kind == "bucket":
+            s3.delete_object(Bucket=bucket, Key="b")
+        else:
+            (root / "b").unlink()
+
+        _, client = serve(*SOON)
+        stream = client.watch(name, asked)
         stream.wait_count(3)
-        s3.put_object(Bucket=bucket, Key="last", Body=b"")
-    assert_expected(stream.wait_path("last"))
+        write("last")
+        events = stream.wait_path("last")
+    changes = [("created", "e"), ("created", "last"), ("deleted", "b"), ("modified", "a")]
+    assert told(events) == changes
+    assert [event["seq"] for event in events] == [2, 3, 4, 5]
 
 
-def test_unconfirmed_events_come_again(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
+def test_unconfirmed_events_come_again(serve: Serve, root: Path, name: str) -> None:
     """After kill -9 they come first, in the same order and with the same bytes."""
-    first = start_server(directory=tmp_path)
-    stream = connect(first).watch(name, config(root))
+    first, client = serve()
+    stream = client.watch(name, config(root))
     fill(root, *(f"{number}" for number in range(50)))
     stream.wait_count(50)
     first.kill()
     before = list(stream.payloads)
     (root / "between").touch()
 
-    second = start_server(directory=tmp_path)
-    stream = connect(second).watch(name, config(root))
+    _, client = serve()
+    stream = client.watch(name, config(root))
     stream.wait_path("between")
     assert stream.payloads[:50] == before
     assert len(stream.payloads) == 51
@@ -97,13 +84,11 @@ def test_unconfirmed_events_come_again_to_the_next_stream(
     assert second.payloads == first.payloads
 
 
-def test_filter_changes_keep_index_and_cursor(
-    start_server: StartServer, connect: Connect, tmp_path: Path, root: Path, name: str
-) -> None:
+def test_filter_changes_keep_index_and_cursor(serve: Serve, root: Path, name: str) -> None:
     """Newly included files are recorded and excluded ones leave the index, silently."""
     fill(root, "a.csv", "b.txt", "old.csv")
-    first = start_server(*SOON, directory=tmp_path)
-    stream = connect(first).watch(name, config(root, include=["*.csv"]))
+    first, client = serve(*SOON)
+    stream = client.watch(name, config(root, include=["*.csv"]))
     fill(root, "c.csv")
     stream.wait_path("c.csv")
     first.wait_watch(name, unconfirmed=0, entries=3)
@@ -112,9 +97,9 @@ def test_filter_changes_keep_index_and_cursor(
     fill(root, "d.txt")
     (root / "old.csv").unlink()
 
-    second = start_server(*SOON, directory=tmp_path)
+    second, client = serve(*SOON)
     changed = config(root, include=["*.csv", "*.txt"], exclude=["old.csv"])
-    stream = connect(second).watch(name, changed)
+    stream = client.watch(name, changed)
     stream.wait_path("a.csv", "modified")
     second.wait_watch(name, entries=4, state="watching")
     (root / "b.txt").write_text("22")

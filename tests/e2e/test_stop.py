@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.client import DEADLINE_S, Client, Contract, Stream
 from support.config import config
 from support.files import touch
-from support.fixtures import Connect, StartServer
+from support.fixtures import StartServer
 from support.raw_http2 import RawClient, framed
 from support.server import ServerProcess
 
@@ -64,22 +65,16 @@ def assert_stops(server: ServerProcess, health: Any = None) -> None:  # noqa: AN
     assert server.wait(STOP_S) == 0
 
 
-def test_streams_are_told_of_a_stop(
-    server: ServerProcess, client: Client, root: Path, name: str
-) -> None:
-    """A hundred open streams end with UNAVAILABLE."""
+def test_stop_is_reported(server: ServerProcess, client: Client, root: Path, name: str) -> None:
+    """A hundred open streams end with UNAVAILABLE, after health has reported the stop."""
     streams = [client.start(name, config(root)) for _ in range(STREAMS)]
     for stream in streams:
         stream.ready()
-    assert_stops(server)
+    assert_stops(server, watch_health(client, "generic.Eventing"))
     for stream in streams:
         code, details = stream.wait_end()
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in details
-
-
-def test_health_is_told_of_a_stop(server: ServerProcess, client: Client) -> None:
-    assert_stops(server, watch_health(client, "generic.Eventing"))
 
 
 def test_health_that_is_not_read(server: ServerProcess, client: Client, contract: Contract) -> None:
@@ -91,29 +86,12 @@ def test_health_that_is_not_read(server: ServerProcess, client: Client, contract
         assert_stops(server, watch_health(client, ""))
 
 
-def test_blocked_stream_does_not_hold_it_back(server: ServerProcess, blocked: Stream) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -2)])
+def test_a_blocked_stream(server: ServerProcess, blocked: Stream, number: int, code: int) -> None:
+    """It delays a stop by a moment; a second SIGINT ends the process by that signal."""
     assert blocked.is_open
-    assert_stops(server)
-
-
-def test_second_interrupt_ends_it_at_once(server: ServerProcess, blocked: Stream) -> None:
-    """While a blocked stream delays the stop, a second SIGINT ends the process by that signal."""
-    assert blocked.is_open
-    server.signal(signal.SIGINT)
-    server.wait_logged("server.stopping")
-    server.signal(signal.SIGINT)
-    assert server.wait(STOP_S) == -signal.SIGINT
-
-
-def test_events_are_not_confirmed_to_a_client_that_does_not_read(
-    start_server: StartServer, connect: Connect, root: Path, name: str
-) -> None:
-    """A stream that flow control blocks confirms nothing that it has not read."""
-    server = start_server("--redelivery-window", "2s")
-    asked = config(root, mode="poll", existing="report")
-    touch(root, 5000)
-    blocked = connect(server).start(name, asked, is_reading=False)
-    server.wait_watch(name, next_seq=5001)
-    blocked.ready().cancel()
-    events = connect(server).watch(name, asked).wait_count(5000)
-    assert [event["seq"] for event in events] == list(range(1, 5001))
+    server.signal(Signals(number))
+    if number == signal.SIGINT:
+        server.wait_logged("server.stopping")
+        server.signal(signal.SIGINT)
+    assert server.wait(STOP_S) == code

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from support.client import wait_until
 from support.config import config
 from support.files import fill
-from support.fixtures import Connect, StartServer
+from support.fixtures import Serve
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -80,15 +80,13 @@ def run_python(program: str, directory: Path, **variables: str) -> subprocess.Co
     return done
 
 
-def test_spans(start_server: StartServer, connect: Connect, root: Path, name: str) -> None:
+def test_spans(serve: Serve, root: Path, name: str) -> None:
     """A scan and a delivery are a span each; the last ones are sent at the stop."""
     with collecting() as collector:
-        variables = {
-            ENDPOINT: f"http://127.0.0.1:{collector.server_port}",
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-        }
-        server = start_server(environment=variables)
-        stream = connect(server).watch(name, config(root))
+        endpoint = f"http://127.0.0.1:{collector.server_port}"
+        variables = {ENDPOINT: endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        server, client = serve(environment=variables)
+        stream = client.watch(name, config(root))
         wait_until(lambda: "scan" in collector.spans(), "the scan is traced")
         fill(root, "a")
         stream.wait_count(1)
@@ -125,7 +123,7 @@ sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))
     run_python(program, tmp_path)
 
 
-def test_a_missing_extra_is_told(tmp_path: Path) -> None:
+def test_a_missing_extra_is_logged(tmp_path: Path) -> None:
     """A server whose environment names a collector logs that the extra is missing, and goes on."""
     program = """
 import sys; sys.modules['opentelemetry'] = None

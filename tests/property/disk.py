@@ -1,7 +1,5 @@
 """Operations on real files in a directory, and the files that a watch of it should know."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -25,17 +23,14 @@ FILTER = Filter(exclude=("*.tmp", "skip/", ".barrier*"))
 ROOT, OUTSIDE = b"root/", b"out/"
 DIRECTORIES = [b"root/d", b"root/d/e", b"root/x", b"root/skip", b"out/d"]
 FILES = [
-    b"root/a",
-    b"root/b",
-    b"root/b.tmp",
-    b"root/d/a",
-    b"root/d/e/a",
-    b"root/x/a",
-    b"root/skip/a",
-    b"out/a",
-    b"out/d/a",
+    *(b"root/a", b"root/b", b"root/b.tmp", b"root/d/a", b"root/d/e/a", b"root/x/a"),
+    *(b"root/skip/a", b"out/a", b"out/d/a"),
 ]
 UNLINKED = [
+    *("write", "append", "hold", "replace", "rename", "exchange", "unlink", "recreate", "mkdir"),
+    *("rmtree", "chmod", "utime"),
+]
+LINKED = [
     "write",
     "append",
     "hold",

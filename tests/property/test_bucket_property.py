@@ -1,7 +1,5 @@
 """Decides whether a stream, replayed, is the bucket, through any changes, faults and crashes."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from support.clock import FakeClock
 from support.examples import examples
+from support.reconciling import Reconciling
 from support.s3.faults import Fault
 from support.s3.fixtures import aws_environment
 from support.s3.keys import Order
@@ -24,10 +22,7 @@ from support.s3.pages import StartAfter
 from support.s3.simulated import Store, run_store
 from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
-from watcher.changes.detector import Appearance, ChangeDetector
-from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
-from watcher.model import ChangeType
 from watcher.sources.s3 import client, hooks, key_ranges, objects, strategy
 from watcher.spec import BucketSpec, Spec
 
@@ -41,20 +36,8 @@ PAGE_KEYS = 3
 PREFIX = "in/"
 # Keys around "/", which some stores sort first; encoded ones; some beside the prefix.
 KEYS = [
-    "in/",
-    "in/a",
-    "in/a/",
-    "in/a/b",
-    "in/a!",
-    "in/a0",
-    "in//",
-    "in/./..",
-    "in/ +%é",
-    "in/\x01",
-    "in/🦊",
-    "in",
-    "out/a",
-    "in/x.tmp",
+    *("in/", "in/a", "in/a/", "in/a/b", "in/a!", "in/a0", "in//", "in/./..", "in/ +%é", "in/\x01"),
+    *("in/🦊", "in", "out/a", "in/x.tmp"),
 ]
 SECONDS_NS = [10**18, 10**18 + 10**9]
 FAULTS = [fault for fault in Fault if fault is not Fault.TRICKLE]
@@ -109,20 +92,8 @@ class Polling(RuleBasedStateMachine):
             return
         self.store = open_store(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
-        self.outbox = FallibleOutbox(
-            Spec(self._spec),
-            self.store,
-            clock=FakeClock(),
-            publish=lambda *_: None,
-        )
-        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
-        self.reconciler = Reconciler(
-            self.source,
-            self.store.index,
-            self.detector,
-            self.outbox,
-            lambda _count: None,
-            FakeClock(),
+        self.reconciler = Reconciling(
+            self.source, self.store, Spec(self._spec), make_outbox=FallibleOutbox
         )
         self.is_up = True
 
@@ -138,9 +109,8 @@ class Polling(RuleBasedStateMachine):
             self._bucket.put(key, size=number)
         else:
             # On stores with whole seconds a former object may come back to the last bit.
-            self._bucket.put(
-                key, size=number, etag=f"etag{number}", mtime_ns=SECONDS_NS[number % 2]
-            )
+            time_ns = SECONDS_NS[number % 2]
+            self._bucket.put(key, size=number, etag=f"etag{number}", mtime_ns=time_ns)
 
     def _interrupt(self) -> Fault | None:
         """Take one interruption for each request: a fault, or a change just before the answer."""
@@ -159,13 +129,12 @@ class Polling(RuleBasedStateMachine):
 
     def _wanted(self) -> dict[str, tuple[int, str]]:
         """Return size and etag of the objects that count."""
-        keys = [
-            key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")
-        ]
         return {
             key: (found.size, found.etag)
-            for key in keys
-            if (found := self._bucket.get(key)) is not None
+            for key in self._bucket.keys
+            if key.startswith(PREFIX)
+            and not key.endswith(".tmp")
+            and (found := self._bucket.get(key)) is not None
         }
 
     def _scan(self) -> None:
@@ -195,9 +164,7 @@ class Polling(RuleBasedStateMachine):
         for operation in operations:
             self._do(operation)
         self._start()
-        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
-        self.reconciler.scan(is_baseline=True)
-        self.detector.appearance = lambda _path: Appearance.NEW
+        self.reconciler.record_existing()
         self._replayed = self._wanted()
 
     @rule(operations=st.lists(operations, min_size=1, max_size=4))
@@ -210,15 +177,13 @@ class Polling(RuleBasedStateMachine):
     def scan(self, interruptions: list[Fault | Operation | None], commits: int | None) -> None:
         """List the bucket while it changes or fails, or power does; no lasting key is deleted."""
         self._start()
-        stays = {
-            key
-            for key in self._wanted()
-            if ("delete", key)
-            not in {each[:2] for each in interruptions if isinstance(each, tuple)}
-        }
-        self._interruptions, self.outbox.commits_left = list(interruptions), commits
+        done = {each[:2] for each in interruptions if isinstance(each, tuple)}
+        stays = {key for key in self._wanted() if ("delete", key) not in done}
+        outbox = self.reconciler.outbox
+        assert isinstance(outbox, FallibleOutbox)
+        self._interruptions, outbox.commits_left = list(interruptions), commits
         self._scan()
-        self._interruptions, self.outbox.commits_left = [], None
+        self._interruptions, outbox.commits_left = [], None
         if self.is_up:
             known = set(self._replayed)
             self._replay()

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -12,8 +11,6 @@ from watcher.config.document import MAX_BYTES
 from watcher.config.schema import MAX_METADATA_BYTES, parse_spec
 from watcher.errors import ConfigError
 from watcher.spec import Spec
-
-pytestmark = pytest.mark.timeout(300)
 
 VALID = [
     b"""\
@@ -39,49 +36,14 @@ batch: {max_events: 10, max_wait: 2s}
 """,
 ]
 KEYS = [
-    *[
-        "directory",
-        "s3",
-        "path",
-        "mode",
-        "poll_interval",
-        "settle",
-        "quiet",
-        "bucket",
-        "prefix",
-        "endpoint_url",
-        "list_workers",
-    ],
-    *[
-        "id",
-        "include",
-        "exclude",
-        "events",
-        "existing",
-        "format",
-        "metadata",
-        "batch",
-        "max_events",
-        "max_wait",
-    ],
+    *("directory", "s3", "path", "mode", "poll_interval", "settle", "quiet", "bucket", "prefix"),
+    *("endpoint_url", "list_workers", "id", "include", "exclude", "events", "existing", "format"),
+    *("metadata", "batch", "max_events", "max_wait"),
     *("pol_interval", "setle", "directory.settle", "<<", ""),
 ]
 VALUES = [
-    "/data",
-    "s3://abc/x",
-    "abc",
-    "*.csv",
-    "[",
-    "10s",
-    "1h",
-    "created",
-    "moved",
-    "skip",
-    "s3",
-    "poll",
-    "auto",
-    "http://h:1/",
-    "arn:aws:s3:",
+    *("/data", "s3://abc/x", "abc", "*.csv", "[", "10s", "1h", "created", "moved", "skip", "s3"),
+    *("poll", "auto", "http://h:1/", "arn:aws:s3:"),
 ]
 TOKENS = [
     *(b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b", ", b"\n", b"\t", b"  ", b'"', b"'", b"#"),
@@ -90,35 +52,26 @@ TOKENS = [
     *(b"\x00", b"\x85", b"\xff", b"\xef\xbb\xbf"),
 ]
 
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=20)
-    | st.sampled_from(VALUES)
-    | st.dates()
-)
+plain = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+scalars = plain | st.floats() | st.sampled_from(VALUES) | st.dates()
+keys = st.sampled_from(KEYS) | scalars
 structures = st.dictionaries(
-    st.sampled_from(KEYS) | scalars,
+    keys,
     st.recursive(
         scalars,
-        lambda inner: (
-            st.lists(inner, max_size=4)
-            | st.dictionaries(st.sampled_from(KEYS) | scalars, inner, max_size=5)
-        ),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5),
     ),
     max_size=8,
 )
+texts = st.text(max_size=30)
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=30),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=30), inner, max_size=4)
-    ),
+    | texts
+    # JSON has no other numbers.
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
 
@@ -130,10 +83,8 @@ def mutated(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(config)))
         end = min(len(config), start + draw(st.integers(0, 12)))
-        middle = draw(
-            st.sampled_from([b"", config[start:end] * 2, *TOKENS]) | st.binary(max_size=4)
-        )
-        config = config[:start] + middle + config[end:]
+        pieces = st.sampled_from([b"", config[start:end] * 2, *TOKENS]) | st.binary(max_size=4)
+        config = config[:start] + draw(pieces) + config[end:]
     return config
 
 
@@ -152,22 +103,18 @@ def check(config: bytes) -> None:
         spec.where.place.encode("ascii")
 
 
-@given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
-def test_any_bytes_are_answered(config: bytes) -> None:
-    check(config)
+tokens = st.lists(st.sampled_from(TOKENS) | st.sampled_from(KEYS).map(str.encode), max_size=60)
 
 
+@settings(max_examples=examples(300))
 @given(
-    st.lists(st.sampled_from(TOKENS) | st.sampled_from(KEYS).map(str.encode), max_size=60).map(
-        b"".join
-    )
+    st.binary(max_size=400)
+    | st.text(max_size=400).map(str.encode)
+    | tokens.map(b"".join)
+    | mutated()
 )
-def test_any_tokens_are_answered(config: bytes) -> None:
-    check(config)
-
-
-@given(mutated())
-def test_damaged_configurations_are_answered(config: bytes) -> None:
+def test_any_bytes_are_answered(config: bytes) -> None:
+    """Bytes, tokens of YAML in any order, and configurations that are damaged."""
     check(config)
 
 
@@ -187,9 +134,7 @@ def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start
     check((start + (one + other) * MAX_BYTES)[:MAX_BYTES])
 
 
-@given(
-    st.dictionaries(st.text(max_size=30), json_values, max_size=5), st.sampled_from([None, 1, "\t"])
-)
+@given(st.dictionaries(texts, json_values, max_size=5), st.sampled_from([None, 1, "\t"]))
 def test_json_metadata_comes_through(metadata: dict[str, object], indent: int | str | None) -> None:
     """Metadata are in the spec as they were in JSON, with any indentation."""
     size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,6 +1,6 @@
 """Changes, replayed in order, give the files that they were derived from."""
 
-from __future__ import annotations
+from itertools import count
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -54,45 +54,18 @@ def replay(files: dict[bytes, int], changes: list[Change]) -> dict[bytes, int]:
 def test_moves_replayed_are_the_mapping(
     moves: dict[bytes, bytes], standing: set[bytes], types: set[ChangeType]
 ) -> None:
-    files = {
-        path: number
-        for number, path in enumerate(NAMES, start=1)
-        if path in standing or path in moves
-    }
+    there = [path for path in NAMES if path in standing or path in moves]
+    files = {path: number for number, path in enumerate(there, start=1)}
     rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
-    ids = iter(range(100, 200))
+    ids = count(100)
     detector = ChangeDetector(types, lambda entry: Row(next(ids), entry))
-    found = detector.move(
-        [(rows[old], entry_of(new, files[old])) for old, new in moves.items()], rows
-    )
-    expected = {path: content for path, content in files.items() if path not in moves} | {
-        new: files[old] for old, new in moves.items()
-    }
+    pairs = [(rows[old], entry_of(new, files[old])) for old, new in moves.items()]
+    found = detector.move(pairs, rows)
+    stayed = {path: content for path, content in files.items() if path not in moves}
+    expected = stayed | {new: files[old] for old, new in moves.items()}
     assert replay(files, found.changes) == expected
     index = {path: row for path, row in rows.items() if row not in found.delta.deletes}
     index |= {row.entry.path: row for row in found.delta.upserts}
     assert {path: row.entry.size for path, row in index.items()} == expected
     assert len({row.id for row in index.values()}) == len(index)
     assert len(rows) + found.delta.created - len(found.delta.deletes) == len(index)
-
-
-@given(
-    old=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
-    new=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)),
-)
-def test_compared_and_deleted_replayed_are_the_difference(
-    old: dict[bytes, int], new: dict[bytes, int]
-) -> None:
-    rows = {
-        path: Row(number, entry_of(path, content))
-        for number, (path, content) in enumerate(old.items())
-    }
-    ids = iter(range(100, 200))
-    detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(next(ids), entry))
-    found = detector.delete([row for path, row in rows.items() if path not in new])
-    found.add(detector.compare(rows, [entry_of(path, content) for path, content in new.items()]))
-    assert replay(old, found.changes) == new
-    assert len(found.changes) == len(
-        [path for path in old.keys() | new.keys() if old.get(path) != new.get(path)]
-    )
-    assert len(rows) + found.delta.created - len(found.delta.deletes) == len(new)

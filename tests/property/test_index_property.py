@@ -18,12 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
+from support.reconciling import Reconciling
 from support.state import ENGINES, without_sync
-from watcher.changes.detector import Appearance, ChangeDetector
-from watcher.changes.reconciler import Reconciler
-from watcher.delivery.outbox import Outbox
 from watcher.errors import UnavailableError
-from watcher.model import ChangeType, Entry, Identity
+from watcher.model import Entry, Identity
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree
 from watcher.spec import DirectorySpec, Spec
@@ -70,9 +68,7 @@ class Place(MemoryFiles):
         """Give a file new content, which no other has."""
         self._version += 1
         inode = self.files[path].inode if in_place and path in self.files else self._version
-        self.files[path] = Entry(
-            path, self._version, mtime_ns=self._version, ctime_ns=self._version, inode=inode
-        )
+        self.files[path] = Entry(path, self._version, self._version, self._version, inode)
         self.rechecked.add(path)
 
     def remove(self, path: bytes) -> None:
@@ -123,11 +119,9 @@ class Reading:
         place, disturbance = self._place, self._disturbance
         unread = disturbance.unread
         place.incomplete = set(disturbance.incomplete)
-        names = [
-            path
-            for path in sorted(place.files)
-            if path.startswith(self.prefix) and not (unread and path.startswith(unread))
-        ]
+        names = [path for path in sorted(place.files) if path.startswith(self.prefix)]
+        if unread is not None:
+            names = [path for path in names if not path.startswith(unread)]
         if place.random is not None:
             place.random.shuffle(names)
         for number, start in enumerate(range(0, len(names), 2)):
@@ -162,25 +156,19 @@ class Replica:
             case "created":
                 assert path not in self.sizes
             case "modified":
-                assert path in self.sizes
                 assert self.sizes[path] != size
             case "deleted":
-                assert self.sizes.pop(path) is not None
+                del self.sizes[path]
                 return
             case "moved":
                 # The content goes with the name; a new content is reported next.
-                size = self.sizes.pop(unescape(old_path))
+                size = self.sizes.pop(old_path.encode().replace("\ufffd".encode(), b"\xff"))
         self.sizes[path] = size
 
 
 def raw(uri: str) -> bytes:
-    """Return the path that a URI names."""
+    """Return the path that a URI names; the one byte that is no text is escaped."""
     return uri.removeprefix("file:///data/").encode().replace(b"%FF", b"\xff")
-
-
-def unescape(path: str) -> bytes:
-    """Return the one path in this test whose text is not its bytes."""
-    return path.encode().replace("\ufffd".encode(), b"\xff")
 
 
 class Watching(RuleBasedStateMachine):
@@ -192,9 +180,8 @@ class Watching(RuleBasedStateMachine):
         super().__init__()
         self._closing = ExitStack()
         directory = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
-        self._engine = self._closing.enter_context(
-            ENGINES[self.engine_name](directory, FakeClock())
-        )
+        engine = ENGINES[self.engine_name](directory, FakeClock())
+        self._engine = self._closing.enter_context(engine)
         self.place = Place()
         self.start()
 
@@ -203,21 +190,7 @@ class Watching(RuleBasedStateMachine):
         store = self._closing.enter_context(closing(self._engine.open(IDENTITY)))
         without_sync(store)
         self.store = store
-        outbox = Outbox(
-            Spec(DirectorySpec("/data")),
-            store,
-            clock=FakeClock(),
-            publish=lambda *_: None,
-        )
-        self.detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
-        self.reconciler = Reconciler(
-            self.place,
-            store.index,
-            self.detector,
-            outbox,
-            lambda _count: None,
-            FakeClock(),
-        )
+        self.reconciler = Reconciling(self.place, store, Spec(DirectorySpec("/data")))
 
     def teardown(self) -> None:
         self._closing.close()
@@ -227,9 +200,7 @@ class Watching(RuleBasedStateMachine):
         """Record what is there; the client knows it by other means."""
         for path in sorted(standing):
             self.place.write(path, in_place=False)
-        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
-        self.reconciler.scan(is_baseline=True)
-        self.detector.appearance = lambda _path: Appearance.NEW
+        self.reconciler.record_existing()
         self.replica = Replica(self.place.files)
 
     @rule(path=paths, in_place=st.booleans())

@@ -1,8 +1,6 @@
 """Whatever a store answers becomes a complete page, an entry, or an error of the watcher."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,11 +10,9 @@ from support.examples import examples
 from support.s3.keys import ObjectTable, Order
 from support.s3.pages import Question, StartAfter, list_page, render
 from watcher.errors import UnavailableError
+from watcher.model import Entry
 from watcher.sources.s3.pages import is_failure, read_head, read_page
 from watcher.spec import BucketSpec
-
-if TYPE_CHECKING:
-    from watcher.model import Entry
 
 SPEC = BucketSpec("landing", prefix="in/")
 KEYS = ["in/a b.csv", "in/é", "in/deep/er/x&y", "in/100%", "in/z"]
@@ -25,49 +21,12 @@ DEPTH = 100_000
 NAMESPACE = b'<x:ListBucketResult xmlns:x="urn:x">'
 HEAD = b"<Name>landing</Name><Prefix>in/</Prefix><IsTruncated>false</IsTruncated>"
 TOKENS = [
-    *(
-        b"<",
-        b">",
-        b"</",
-        b"/>",
-        b"<Contents>",
-        b"</Contents>",
-        b"</Contents><Contents>",
-        b"<Key>",
-        b"</Key>",
-        b"<Key/>",
-        b"in/",
-        b"%",
-        b"%ff",
-    ),
-    *(
-        b"<!DOCTYPE x [<!ENTITY e 'eeee'>]>",
-        b"&e;",
-        b"&#0;",
-        b"&#xD800;",
-        b"<![CDATA[",
-        b"]]>",
-        b"<?x?>",
-        b"<!--",
-        b"-->",
-        b"\0",
-        b"\xff",
-    ),
-    *(
-        b"<IsTruncated>true</IsTruncated>",
-        b"<NextContinuationToken/>",
-        b" encoding='utf-16'",
-        b" encoding='idna'",
-        b'xmlns="x"',
-        b"9" * 30,
-    ),
-    *(
-        b"<ListBucketResult>",
-        b"</ListBucketResult>",
-        b"<Error>",
-        b"<EncodingType>url</EncodingType>",
-        b"<CommonPrefixes><Prefix>x</Prefix>",
-    ),
+    *(b"<", b">", b"</", b"/>", b"<Contents>", b"</Contents>", b"</Contents><Contents>", b"<Key>"),
+    *(b"</Key>", b"<Key/>", b"in/", b"%", b"%ff", b"&e;", b"&#0;", b"&#xD800;", b"<![CDATA["),
+    *(b"]]>", b"<?x?>", b"<!--", b"-->", b"\0", b"\xff", b"<!DOCTYPE x [<!ENTITY e 'eeee'>]>"),
+    *(b"<IsTruncated>true</IsTruncated>", b"<NextContinuationToken/>", b" encoding='utf-16'"),
+    *(b" encoding='idna'", b'xmlns="x"', b"9" * 30, b"<ListBucketResult>", b"</ListBucketResult>"),
+    *(b"<Error>", b"<EncodingType>url</EncodingType>", b"<CommonPrefixes><Prefix>x</Prefix>"),
 ]
 
 
@@ -76,19 +35,17 @@ def real_page(question: Question) -> bytes:
     table = ObjectTable(Order.AWS)
     for key in KEYS:
         table.put(key, 5, "abc", 1_795_435_200_000_000_000, "STANDARD")
-    return render(
-        list_page(table, question, StartAfter.RIGHT), SPEC.bucket, question, None
-    ).encode()
+    page = list_page(table, question, StartAfter.RIGHT)
+    return render(page, SPEC.bucket, question, None).encode()
 
 
+ENCODED = Question(prefix="in/", is_url=True)
 PAGES = [
-    real_page(Question(prefix="in/", is_url=True)),
+    real_page(ENCODED),
     real_page(Question(prefix="in/")),
-    real_page(Question(prefix="in/", is_url=True, max_keys=2)),
-    real_page(Question(prefix="in/", is_url=True, delimiter="/")),
-    real_page(Question(prefix="in/", is_url=True)).replace(
-        b"<Contents>", b'<Contents xmlns="urn:x">'
-    ),
+    real_page(replace(ENCODED, max_keys=2)),
+    real_page(replace(ENCODED, delimiter="/")),
+    real_page(ENCODED).replace(b"<Contents>", b'<Contents xmlns="urn:x">'),
 ]
 
 
@@ -101,13 +58,13 @@ def entries(body: bytes) -> list[Entry] | None:
         line = str(error)
         assert line.startswith(f"{SPEC.place}: the listing cannot be trusted: ")
         return None
-    assert all(
-        entry.path.startswith(b"in/") and entry.path.decode() and entry.size >= 0 for entry in found
-    )
+    for entry in found:
+        assert entry.path.startswith(b"in/")
+        assert entry.path.decode()
+        assert entry.size >= 0
     assert all(prefix.startswith("in/") for prefix in page.prefixes)
-    assert sum(len(entry.path) + len(entry.etag) for entry in found) + sum(
-        map(len, page.prefixes)
-    ) <= len(body)
+    texts = [*(entry.path.decode() + entry.etag for entry in found), *page.prefixes]
+    assert sum(map(len, texts)) <= len(body)
     return found
 
 
@@ -118,11 +75,8 @@ def damaged(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(body)))
         end = min(len(body), start + draw(st.integers(0, 40)))
-        body = (
-            body[:start]
-            + draw(st.sampled_from([b"", body[start:end] * 2, *TOKENS]) | st.binary(max_size=4))
-            + body[end:]
-        )
+        pieces = st.sampled_from([b"", body[start:end] * 2, *TOKENS]) | st.binary(max_size=4)
+        body = body[:start] + draw(pieces) + body[end:]
     return body
 
 
@@ -132,26 +86,15 @@ def growing() -> bytes:
         f"<!ENTITY {name} '{other * 10}'>"
         for name, other in (("a", "x"), ("b", "&a;"), ("c", "&b;"), ("d", "&c;"))
     )
-    page = (
-        PAGES[1]
-        .replace(b"in/z", b"in/&d;")
-        .replace(b"Contents>", b"Contents >")
-        .partition(b"?>")[2]
-    )
-    return f"<!DOCTYPE ListBucketResult [{declared}]>".encode() + page
+    page = PAGES[1].replace(b"in/z", b"in/&d;").replace(b"Contents>", b"Contents >")
+    head = f"<!DOCTYPE ListBucketResult [{declared}]>"
+    return head.encode() + page.partition(b"?>")[2]
 
 
 def nested(before: bytes, after: bytes) -> bytes:
     """Return a page with something that is nested very deep."""
-    return (
-        NAMESPACE
-        + HEAD
-        + before
-        + b"<a>" * DEPTH
-        + b"</a>" * DEPTH
-        + after
-        + b"</x:ListBucketResult>"
-    )
+    inner = before + b"<a>" * DEPTH + b"</a>" * DEPTH + after
+    return NAMESPACE + HEAD + inner + b"</x:ListBucketResult>"
 
 
 @settings(max_examples=examples(300))
@@ -180,28 +123,11 @@ def test_a_page_counts_only_when_it_is_whole(body: bytes) -> None:
     assert [end for end in range(len(body)) if entries(body[:end]) is not None] == []
 
 
-header_dates = st.lists(
-    st.sampled_from(
-        [
-            "Mon",
-            ",",
-            " ",
-            "23",
-            "Nov",
-            "2026",
-            "12:00:00",
-            "GMT",
-            "+9999",
-            "-0000",
-            "9" * 20,
-            ":",
-            "-",
-            "(",
-        ]
-    )
-    | st.text(max_size=3),
-    max_size=8,
-).map("".join)
+DATES = [
+    *("Mon", ",", " ", "23", "Nov", "2026", "12:00:00", "GMT", "+9999", "-0000", "9" * 20, ":"),
+    *("-", "("),
+]
+header_dates = st.lists(st.sampled_from(DATES) | st.text(max_size=3), max_size=8).map("".join)
 
 
 @settings(max_examples=examples(300))
@@ -213,10 +139,9 @@ header_dates = st.lists(
 @example(modified=LAST_MODIFIED.replace("GMT", "+" + "9" * 20), size=1, etag="")
 def test_any_headers_are_read_or_refused(modified: str, size: int, etag: str) -> None:
     """Any headers of HEAD become an entry of that key, or the error that they cannot be read."""
+    headers = {"ContentLength": size, "LastModified": modified, "ETag": etag}
     try:
-        entry = read_head(
-            b"in/a", {"ContentLength": size, "LastModified": modified, "ETag": etag}, SPEC
-        )
+        entry = read_head(b"in/a", headers, SPEC)
     except UnavailableError as error:
         line = str(error)
         assert "unreadable headers" in line

@@ -23,6 +23,9 @@ class Listening(Protocol):
 StartServer: TypeAlias = Callable[..., ServerProcess]
 """Starts a server; see ``servers``."""
 
+Serve: TypeAlias = Callable[..., tuple[ServerProcess, Client]]
+"""Starts a server, as ``StartServer``, and connects with its first token."""
+
 Connect: TypeAlias = Callable[..., Client]
 """Connects to what is listening; takes the options of ``Client``."""
 
@@ -80,6 +83,17 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
     """Start servers that end with the module."""
     with servers(tmp_path_factory) as start:
         yield start
+
+
+@pytest.fixture
+def serve(start_server: StartServer, connect: Connect, tmp_path: Path) -> Serve:
+    """Start servers one after the other on the test's own directory, each with a client."""
+
+    def serve_it(*flags: str, **options: Any) -> tuple[ServerProcess, Client]:  # noqa: ANN401 - those of the server
+        server = start_server(*flags, directory=tmp_path, **options)
+        return server, connect(server, token=server.token)
+
+    return serve_it
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from support.client import DEADLINE_S
 from support.server import WATCHER
@@ -95,3 +95,21 @@ class Program:
         """Kill the process if it still runs."""
         self.process.kill()
         self.finish()
+
+
+class Served(NamedTuple):
+    """A program that serves, and its addresses."""
+
+    program: Program
+    address: str
+    http: str
+
+
+Start: TypeAlias = Callable[..., Program]
+"""Starts a program with arguments, and variables by name."""
+
+Serve: TypeAlias = Callable[..., Served]
+"""Starts a server with flags, on an ``address`` or a free port."""
+
+Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a program with arguments, ``stdin``, and variables by name, to its end."""

@@ -1,6 +1,7 @@
 """Runs the program on a terminal of its own, and collects its output."""
 
 import os
+import signal
 import subprocess
 import threading
 from contextlib import suppress
@@ -44,6 +45,11 @@ class Terminal:
             self.process.wait()
             self._reader.join(DEADLINE_S)
             os.close(self._master)
+
+    def interrupt(self) -> int:
+        """End it as Ctrl-C does, and return its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(DEADLINE_S)
 
     @property
     def text(self) -> str:

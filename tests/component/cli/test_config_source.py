@@ -66,6 +66,5 @@ def test_no_directory(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_problem_of_a_flag_has_no_line_number(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(ConfigError, match=r"^((?!line).)*$"):
         write_configuration("s3://UP/", {}, {}, state=tmp_path)
-    assert "line" not in str(raised.value)

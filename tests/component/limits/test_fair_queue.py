@@ -1,7 +1,5 @@
 """The order of CPU-heavy work, and threads that outlive the tasks that wait for them."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 

@@ -11,14 +11,9 @@ from watcher.security.allow_list import AllowList
 from watcher.settings import ServerSettings
 from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Spec
 
-LISTS = ServerSettings(
-    allow_directories=(
-        "/data/in",
-        "/srv/shared",
-        "orders=/srv/orders",
-        "ns/billing=/srv/billing",
-    )
-)
+ALLOWED = ("/data/in", "/srv/shared", "orders=/srv/orders", "ns/billing=/srv/billing")
+LISTS = ServerSettings(allow_directories=ALLOWED)
+EVERYONE = {"", "orders", "ns/billing"}
 
 
 def allows(
@@ -34,8 +29,8 @@ def allows(
 @pytest.mark.parametrize(
     ("path", "principals"),
     [
-        ("/data/in", {"", "orders", "ns/billing"}),
-        ("/srv/shared/in", {"", "orders", "ns/billing"}),
+        ("/data/in", EVERYONE),
+        ("/srv/shared/in", EVERYONE),
         ("/srv/orders", {"orders"}),
         ("/srv/billing/in", {"ns/billing"}),
         ("/data/inner", set()),
@@ -46,8 +41,7 @@ def allows(
 )
 def test_a_listed_directory_is_allowed_with_all_below_it(path: str, principals: set[str]) -> None:
     """An entry without a name is for everyone, one with a name for its principal alone."""
-    names = ("", "orders", "ns/billing")
-    assert {name for name in names if allows(LISTS, DirectorySpec(path), name)} == principals
+    assert {name for name in EVERYONE if allows(LISTS, DirectorySpec(path), name)} == principals
 
 
 @pytest.mark.parametrize(
@@ -60,12 +54,9 @@ def test_one_entry_closes_all_lists(field: str) -> None:
     settings = replace(ServerSettings(), **entry)  # type: ignore[arg-type]  # all five have this type
     assert AllowList(ServerSettings()).is_empty
     assert not AllowList(settings).is_empty
-    for where in (
-        DirectorySpec("/"),
-        BucketSpec("bucket"),
-        BucketSpec("bucket", profile="p"),
-        BucketSpec("bucket", endpoint_url="http://e"),
-    ):
+    bucket = BucketSpec("bucket")
+    named = (replace(bucket, profile="p"), replace(bucket, endpoint_url="http://e"))
+    for where in (DirectorySpec("/"), bucket, *named):
         assert allows(ServerSettings(), where)
         assert not allows(settings, where)
 

@@ -3,12 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives import serialization as pem
 
 from support.certificates import Authority, Pair
 from watcher.errors import StateError
@@ -30,24 +25,16 @@ def files(authority: Authority, pair: Pair) -> CertificateFiles:
     return CertificateFiles(pair.key, pair.certificate, authority.certificate)
 
 
-def encrypted(key: bytes) -> bytes:
-    return load_pem_private_key(key, None).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
-    )
-
-
 def test_a_new_pair_takes_over(files: CertificateFiles, authority: Authority, pair: Pair) -> None:
-    """While only one of the two has been replaced, the former pair stays in use."""
-    former, new = files.value, authority.issue("new")
+    """While only one is replaced, the former pair stays in use; clients judge what has expired."""
+    former, new = files.value, authority.issue("new", days=-1)
     pair.key.write_bytes(new.key.read_bytes())
     assert (files.refresh(), files.is_stale) == (False, True)
     assert files.value is former
     pair.certificate.write_bytes(new.certificate.read_bytes())
     assert (files.refresh(), files.is_stale) == (True, False)
-    assert (files.value.key, files.value.chain) == (
-        new.key.read_bytes(),
-        new.certificate.read_bytes(),
-    )
+    used = (files.value.key, files.value.chain)
+    assert used == (new.key.read_bytes(), new.certificate.read_bytes())
     assert files.value.authorities == former.authorities
 
 
@@ -60,10 +47,8 @@ def test_a_file_that_is_no_pem_is_refused(
 ) -> None:
     """It stops the server from starting, and changes nothing once the server runs."""
     former = files.value
-    path = {"key": pair.key, "certificate": pair.certificate, "authority": authority.certificate}[
-        part
-    ]
-    path.write_bytes(content)
+    parts = {**pair._asdict(), "authority": authority.certificate}
+    parts[part].write_bytes(content)
     assert not files.refresh()
     assert files.value is former
     with pytest.raises(StateError, match="cannot be used"):
@@ -71,6 +56,8 @@ def test_a_file_that_is_no_pem_is_refused(
 
 
 def test_a_key_behind_a_password_is_refused(pair: Pair) -> None:
-    pair.key.write_bytes(encrypted(pair.key.read_bytes()))
+    key = pem.load_pem_private_key(pair.key.read_bytes(), None)
+    password = pem.BestAvailableEncryption(b"password")
+    pair.key.write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, password))
     with pytest.raises(StateError, match="without a password"):
         CertificateFiles(pair.key, pair.certificate, None)

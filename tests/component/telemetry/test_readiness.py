@@ -1,7 +1,5 @@
 """Readiness while a server starts, works, hangs, loses a thread and stops."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 
@@ -10,65 +8,47 @@ from watcher.telemetry.readiness import Readiness
 
 
 class Scene:
-    """A server that can be broken.
-
-    Attributes:
-        error: What the probe raises.
-        is_deaf: Whether the thread that reads notifications has ended.
-        notified: What was notified, in order.
-    """
+    """A server that can be broken, and what was notified and found of it, in order."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.is_deaf = False
         self.notified: list[bool] = []
+        self.broken: list[bool] = []
         self.readiness = Readiness(self.probe, lambda: self.is_deaf, self.notified.append)
 
     def probe(self) -> None:
         if self.error:
             raise self.error
 
+    async def check(self, error: Exception | None = None) -> str:
+        """Check with an error of the probe, and return the problem."""
+        self.error = error
+        await self.readiness.check()
+        self.broken.append(self.readiness.is_broken)
+        return self.readiness.problem
+
 
 def test_each_change_is_notified_once() -> None:
     """A lost thread needs a restart; a server that stops is not ready, whatever comes after."""
     scene = Scene()
-    readiness = scene.readiness
-    assert readiness.problem == "starting"
+    assert scene.readiness.problem == "starting"
 
     async def run() -> None:
-        for _ in range(2):
-            await readiness.check()
-        assert (readiness.problem, readiness.is_broken) == ("", False)
-        scene.error = StateError("it is full")
-        await readiness.check()
-        assert (readiness.problem, readiness.is_broken) == ("it is full", False)
-        scene.error, scene.is_deaf = None, True
-        await readiness.check()
-        assert "restart" in readiness.problem
-        assert readiness.is_broken
+        assert [await scene.check() for _ in range(2)] == ["", ""]
+        assert await scene.check(StateError("it is full")) == "it is full"
+        assert await scene.check() == ""
+        assert "can't start new thread" in await scene.check(RuntimeError("can't start new thread"))
+        scene.is_deaf = True
+        assert "restart" in await scene.check()
         scene.is_deaf = False
-        await readiness.check()
-        readiness.stop()
-        await readiness.check()
-        assert readiness.problem == "shutting down"
+        assert await scene.check() == ""
+        scene.readiness.stop()
+        assert await scene.check() == "shutting down"
 
     asyncio.run(run())
-    assert scene.notified == [True, False, False, True]
-
-
-def test_an_unexpected_error_of_the_probe_is_a_problem_until_the_next_check() -> None:
-    scene = Scene()
-
-    async def run() -> None:
-        await scene.readiness.check()
-        scene.error = RuntimeError("can't start new thread")
-        await scene.readiness.check()
-        assert "can't start new thread" in scene.readiness.problem
-        scene.error = None
-        await scene.readiness.check()
-
-    asyncio.run(run())
-    assert scene.notified == [True, False, True]
+    assert scene.notified == [True, False, True, False, False, True]
+    assert scene.broken == [False] * 5 + [True] + [False] * 2
 
 
 def test_a_probe_that_hangs_is_the_only_one_until_it_returns() -> None:

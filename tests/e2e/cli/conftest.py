@@ -1,14 +1,14 @@
 """Fixtures of the tests of the command line: an environment, a directory, and the program in it."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.client import DEADLINE_S
-from support.program import Program
+from support.program import Program, Run, Serve, Served, Start
 from support.project import PROJECT
 from support.s3.real_servers import free_ports
 from support.server import WATCHER, clean_environment
@@ -17,15 +17,10 @@ from support.server import WATCHER, clean_environment
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return an environment without this machine's values."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    own = {
-        "HOME": str(tmp_path),
-        "TMPDIR": str(temporary),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "COLUMNS": "80",
-    }
-    return clean_environment("XDG_") | own | {"PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
+    (tmp_path / "tmp").mkdir()
+    own = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "COLUMNS": "80"}
+    own |= {"AWS_EC2_METADATA_DISABLED": "true", "PYTHONWARNINGS": "error"}
+    return clean_environment("XDG_") | own | {"PYTHONPATH": str(PROJECT)}
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts a program; it is ended after the test."""
     with ExitStack() as stack:
 
@@ -51,17 +46,14 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def run(
-    environment: dict[str, str], tmp_path: Path
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs a program to its end."""
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Return a function that runs ``watcher``, or another command, to its end."""
 
     def run_it(
-        *arguments: object, stdin: str = "", **variables: str
+        *arguments: object, stdin: str = "", command: Sequence[str] = WATCHER, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        command = [*WATCHER, *map(str, arguments)]
         return subprocess.run(
-            command,
+            [*command, *map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -75,13 +67,18 @@ def run(
 
 
 @pytest.fixture
-def server(start: Callable[..., Program], tmp_path: Path) -> tuple[Program, str, str]:
-    """Run a server; return it with its gRPC and HTTP addresses."""
-    port, http_port = free_ports(2)
-    address, http = f"127.0.0.1:{port}", f"127.0.0.1:{http_port}"
-    program = start("serve", "--listen", address, "--http", http, "--state", tmp_path / "state")
-    program.wait_for(lambda program: "server.listening" in program.stderr)
-    return program, address, http
+def serve(start: Start, tmp_path: Path) -> Serve:
+    """Return a function that starts a server, which keeps its state from one to the next."""
+
+    def serve_it(*flags: object, address: str = "") -> Served:
+        port, http_port = free_ports(2)
+        address, http = address or f"127.0.0.1:{port}", f"127.0.0.1:{http_port}"
+        own = ("--listen", address, "--http", http, "--state", tmp_path / "state")
+        program = start("serve", *own, *flags)
+        program.wait_for(lambda program: "server.listening" in program.stderr)
+        return Served(program, address, http)
+
+    return serve_it
 
 
 @pytest.fixture

@@ -1,26 +1,26 @@
 """``watcher dev`` as its users run it."""
 
 import json
-import os
-import pty
 import re
 import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.client import DEADLINE_S, wait_until
-from support.program import Program
+from support.program import Run, Start
 from support.s3.real_servers import S3Server
 from support.server import WATCHER
+from support.terminal import Terminal
+
+CREATED_ON_A_TERMINAL = re.compile(r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt")
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> None:
+def test_dev_prints_json_lines(start: Start, place: Path) -> None:
     """In a pipe, each change of a real file is one line of JSON; standard error names the place."""
     program = start("dev", "in", "--existing", "report").ready()
     (place / "a.txt").write_text("hello")
@@ -32,10 +32,8 @@ def test_dev_prints_json_lines(start: Callable[..., Program], place: Path) -> No
     program.wait_for(lambda program: len(program.events) == 3)
     (place / "b.txt").unlink()
     program.wait_for(lambda program: len(program.events) == 4)
-    changes = [
-        (event["type"], event["path"], event["old_path"], event["size"]) for event in program.events
-    ]
-    assert changes == [
+    keys = ("type", "path", "old_path", "size")
+    assert [tuple(event[key] for key in keys) for event in program.events] == [
         ("created", "a.txt", None, 5),
         ("modified", "a.txt", None, 11),
         ("moved", "b.txt", "a.txt", 11),
@@ -51,9 +49,7 @@ def header(place: Path) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_dev_ends_by_signal(
-    start: Callable[..., Program], place: Path, tmp_path: Path, number: int
-) -> None:
+def test_dev_ends_by_signal(start: Start, place: Path, tmp_path: Path, number: int) -> None:
     """Ctrl-C, SIGTERM and a closed terminal end it with 0; the temporary state is removed."""
     program = start("dev", place, "--existing", "report").ready()
     assert list((tmp_path / "tmp").iterdir())
@@ -62,18 +58,10 @@ def test_dev_ends_by_signal(
     assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_dev_ends_with_its_reader(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+def test_dev_ends_with_its_reader(run: Run, place: Path) -> None:
     """When the reader of the pipe ends, as head does, dev ends before the next event."""
     command = f"{sys.executable} -m watcher dev {place} --existing report | head -1"
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    done = run("-c", command, command=["/bin/sh"])
     assert json.loads(done.stdout)["path"] == "ready"
     assert done.stderr == header(place)
 
@@ -109,19 +97,11 @@ def _wait_until_full(fd: int) -> None:
         wait_until(lambda: not poll.poll(0), "the pipe is full")
 
 
-def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
+def test_dev_filters(start: Start, place: Path) -> None:
     """Flags and variables reach the watch; commas separate the values of a variable."""
-    flags = (
-        "--include",
-        "*.csv",
-        "--include",
-        "ready",
-        "--events",
-        "created,deleted",
-        "--format",
-        "cloudevents",
-    )
-    program = start("dev", place, *flags, WATCHER_EXISTING="report", WATCHER_EXCLUDE="x y*, z*")
+    flags = ("--include=*.csv", "--include=ready", "--events=created,deleted")
+    variables = {"WATCHER_EXISTING": "report", "WATCHER_EXCLUDE": "x y*, z*"}
+    program = start("dev", place, *flags, "--format=cloudevents", **variables)
     program.wait_for(lambda program: program.stdout)
     for name in ("x y.csv", "z.csv", "a.txt", "a.csv"):
         (place / name).write_text("x")
@@ -130,9 +110,7 @@ def test_dev_filters(start: Callable[..., Program], place: Path) -> None:
     assert (event["type"], event["data"]["path"]) == ("io.watcher.file.created", "a.csv")
 
 
-def test_dev_watches_its_own_temporary_directory(
-    start: Callable[..., Program], tmp_path: Path
-) -> None:
+def test_dev_watches_its_own_temporary_directory(start: Start, tmp_path: Path) -> None:
     """The temporary state inside the place is not reported."""
     place = tmp_path / "tmp"
     (place / "ready").touch()
@@ -143,26 +121,17 @@ def test_dev_watches_its_own_temporary_directory(
     assert [event["path"] for event in program.events] == ["a"]
 
 
-def test_dev_keeps_state(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
-    """With --state, changes between two runs are reported."""
-    flags = ("dev", place, "--state", tmp_path / "kept", "--existing", "report")
+def test_dev_keeps_state(start: Start, config: Path, place: Path, tmp_path: Path) -> None:
+    """With --config and --state, changes between two runs are reported."""
+    flags = ("dev", "--config", config, "--state", tmp_path / "kept")
     assert start(*flags).ready().stop() == 0
-    (place / "meanwhile").write_text("x")
+    (place / "meanwhile.csv").write_text("x")
     program = start(*flags)
     program.wait_for(lambda program: program.events)
-    assert program.events[0]["path"] == "meanwhile"
+    assert program.events[0]["path"] == "meanwhile.csv"
 
 
-def test_dev_takes_a_configuration(
-    start: Callable[..., Program], config: Path, place: Path
-) -> None:
-    program = start("dev", "--config", config).ready()
-    (place / "a.csv").write_text("x")
-    program.wait_for(lambda program: program.events)
-    assert program.events[0]["path"] == "a.csv"
-
-
-def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
+def test_dev_runs_commands(start: Start, place: Path, tmp_path: Path) -> None:
     """Once for each change, in order, with JSON and variables; a failure is reported."""
     log = tmp_path / "log"
     command = (
@@ -180,7 +149,7 @@ def test_dev_runs_commands(start: Callable[..., Program], place: Path, tmp_path:
     assert [line + "\n" for line in lines[1::2]] == program.stdout
 
 
-def test_dev_stops_its_command(start: Callable[..., Program], place: Path, tmp_path: Path) -> None:
+def test_dev_stops_its_command(start: Start, place: Path, tmp_path: Path) -> None:
     """A running command is stopped with its children."""
     pids = tmp_path / "pids"
     program = start(
@@ -198,66 +167,26 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_dev_on_a_terminal(environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+def test_dev_on_a_terminal(place: Path, tmp_path: Path) -> None:
     """A header, readable lines with control characters escaped, and Ctrl-C."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(tmp_path)
-        os.execvpe(WATCHER[0], [*WATCHER, "dev", str(place)], environment)  # noqa: S606 - the program under test
-    try:
-        assert "(notify, 1 entry); stop with Ctrl-C" in _read_until(terminal, "Ctrl-C")
+    with Terminal(tmp_path, "dev", place) as terminal:
+        terminal.wait_for("(notify, 1 entry); stop with Ctrl-C")
         (place / "a\x1b[31m.txt").write_text("x" * 1312)
-        assert re.search(
-            r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt", _read_until(terminal, ".txt")
-        )
-        os.write(terminal, b"\x03")
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
-        pid = 0
-    finally:
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        os.close(terminal)
+        terminal.wait_for(".txt")
+        assert CREATED_ON_A_TERMINAL.search(COLOUR.sub("", terminal.text))
+        assert terminal.interrupt() == 0
 
 
-def _read_until(terminal: int, text: str) -> str:
-    """Return the text of a terminal up to a text, without colours."""
-    shown = ""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while text not in shown:
-        ready, _, _ = select.select([terminal], [], [], deadline_s - time.monotonic())
-        assert ready, shown
-        shown += os.read(terminal, 65536).decode()
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
-
-
-def test_dev_watches_a_bucket(start: Callable[..., Program], moto_server: S3Server) -> None:
+def test_dev_watches_a_bucket(start: Start, run: Run, moto_server: S3Server) -> None:
+    """With the credentials of the environment; a bucket that is missing is reported once."""
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["in/ready"])
-    flags = (
-        "--endpoint-url",
-        moto_server.endpoint_url,
-        "--poll-interval",
-        "1s",
-        "--existing",
-        "report",
-    )
-    program = start("dev", f"s3://{bucket}/in/", *flags, **moto_server.environment()).ready()
+    at, variables = ("--endpoint-url", moto_server.endpoint_url), moto_server.environment()
+    flags = (*at, "--poll-interval=1s", "--existing=report")
+    program = start("dev", f"s3://{bucket}/in/", *flags, **variables).ready()
     moto_server.put_many(bucket, ["in/a.csv", "out/b.csv"])
     program.wait_for(lambda program: len(program.stdout) == 2)
     assert program.events[1]["uri"] == f"s3://{bucket}/in/a.csv"
-
-
-def test_dev_reports_a_missing_bucket_once(
-    run: Callable[..., subprocess.CompletedProcess[str]], moto_server: S3Server
-) -> None:
-    done = run(
-        "dev",
-        "s3://no-such-bucket",
-        "--endpoint-url",
-        moto_server.endpoint_url,
-        **moto_server.environment(),
-    )
+    done = run("dev", "s3://no-such-bucket", *at, **variables)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("watcher: s3://no-such-bucket")

@@ -1,64 +1,43 @@
 """Help and version, and the modules that they load."""
 
 import re
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.client import DEADLINE_S
+from support.program import Run
 from watcher.cli.app import VERBS
 
 SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}
 HEAVY = SERVER | {"structlog", "yaml", "pydantic", "rich", "watcher.spec", "watcher.cli.dev"}
+TRACED = (sys.executable, "-X", "importtime", "-m", "watcher")
+"""Lists on standard error what is imported."""
+
+
+def assert_not_loaded(trace: str, unwanted: set[str]) -> None:
+    loaded = {line.rpartition("|")[2].strip() for line in trace.splitlines()}
+    assert "watcher.cli.app" in loaded
+    assert not loaded & unwanted
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help(run: Callable[..., subprocess.CompletedProcess[str]], verb: str) -> None:
+def test_help(run: Run, verb: str) -> None:
     """Fits 80 columns and cuts no line; a verb has an example, the program the exit codes."""
-    done = run(*filter(None, [verb]), "--help")
+    done = run(*filter(None, [verb]), "--help", command=TRACED)
     assert done.returncode == 0
-    assert (
-        f"  watcher {verb}" in done.stdout.partition("Examples:")[2]
-        if verb
-        else "Exit codes:" in done.stdout
-    )
+    examples = done.stdout.partition("Examples:")[2]
+    assert f"  watcher {verb}" in examples if verb else "Exit codes:" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert not re.search(r"\.\.\.$", done.stdout.partition("\n")[2], re.MULTILINE)
+    assert_not_loaded(done.stderr, SERVER if verb else HEAVY | {"asyncio", "grpc"})
 
 
-def test_version(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_version(run: Run) -> None:
     assert re.fullmatch(r"watcher \d+\.\d+\S*\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "unwanted"),
-    [
-        (["--help"], HEAVY | {"asyncio", "grpc"}),
-        (["healthcheck"], HEAVY),
-        *(([verb, "--help"], SERVER) for verb in VERBS),
-        (["check", "--offline", "orders.yaml"], SERVER),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_loaded_modules(
-    environment: dict[str, str],
-    config: Path,
-    arguments: list[str],
-    unwanted: set[str],
-) -> None:
-    """A health check, which probes run all the time, and help load nothing of the server."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "watcher", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=config.parent,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "watcher.cli.app" in loaded
-    assert not loaded & unwanted
+def test_loaded_modules(run: Run, config: Path) -> None:
+    """A health check, which probes run all the time, and a check load nothing of the server."""
+    assert_not_loaded(run("healthcheck", command=TRACED).stderr, HEAVY)
+    assert_not_loaded(run("check", "--offline", config, command=TRACED).stderr, SERVER)

@@ -1,17 +1,13 @@
 """``watcher serve`` and ``healthcheck`` as a container runs them."""
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
-from support.program import Program
+from support.program import Run, Serve, Start
 
 
-def test_healthcheck(
-    run: Callable[..., subprocess.CompletedProcess[str]], server: tuple[Program, str, str]
-) -> None:
+def test_healthcheck(run: Run, serve: Serve) -> None:
     """By flag and in the server's own environment, before and after the server stops."""
-    serving, address, _ = server
+    serving, address, _ = serve()
     port = address.rpartition(":")[2]
     done = run("healthcheck", "--server", address)
     assert (done.returncode, done.stdout) == (0, f"{address} is serving\n")
@@ -22,14 +18,11 @@ def test_healthcheck(
     assert run("healthcheck", WATCHER_LISTEN=address).returncode == 1
 
 
-def test_serve_reads_the_environment(start: Callable[..., Program], tmp_path: Path) -> None:
+def test_serve_reads_the_environment(start: Start, tmp_path: Path) -> None:
     """Lists by commas, an empty WATCHER_HTTP for no HTTP port, and the default state directory."""
-    variables = {
-        "WATCHER_LISTEN": "127.0.0.1:0",
-        "WATCHER_HTTP": "",
-        "WATCHER_ALLOW_DIRECTORY": f"{tmp_path}/a b,/c",
-    }
-    program = start("serve", **variables)
+    allowed = f"{tmp_path}/a b,/c"
+    variables = {"WATCHER_HTTP": "", "WATCHER_ALLOW_DIRECTORY": allowed}
+    program = start("serve", WATCHER_LISTEN="127.0.0.1:0", **variables)
     program.wait_for(lambda program: "server.listening" in program.stderr)
     assert '"http": null' in program.stderr
     assert "server.open" not in program.stderr

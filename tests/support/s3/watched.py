@@ -4,13 +4,9 @@ import json
 from collections.abc import Callable
 from typing import TypeAlias
 
-from support.clock import FakeClock
+from support.reconciling import Reconciling
 from support.s3.faults import Request
 from support.s3.simulated import Store
-from watcher.changes.detector import Appearance, ChangeDetector
-from watcher.changes.reconciler import Reconciler
-from watcher.delivery.outbox import Outbox
-from watcher.model import ChangeType
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Spec
 from watcher.state.port import WatchStore
@@ -36,15 +32,9 @@ class Watched:
         self.source = source
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
-        outbox = Outbox(spec, state, clock=FakeClock(), publish=lambda *_: None)
-        detector = ChangeDetector(frozenset(ChangeType), state.index.new_row)
-        self._reconciler = Reconciler(
-            source, state.index, detector, outbox, lambda _count: None, FakeClock()
-        )
+        self._reconciler = Reconciling(source, state, spec)
         self._since = 0
-        detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
-        self._reconciler.scan(is_baseline=True)
-        detector.appearance = lambda _path: Appearance.NEW
+        self._reconciler.record_existing()
 
     def scan(self) -> None:
         """List the bucket once and compare it with the index."""

@@ -1,7 +1,5 @@
 """Fixtures of the tests of buckets: a store with small pages, and what watches it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path

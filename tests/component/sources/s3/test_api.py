@@ -3,31 +3,17 @@
 A listing that is wrong is never taken for a bucket without keys.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from support.s3.faults import (
-    OTHER_REGION,
-    XML_HEAD,
-    Answer,
-    Effect,
-    Failing,
-    Fault,
-    Kind,
-    Request,
-    always,
-    edited,
-    error,
-    script,
-)
+from support.s3 import faults
+from support.s3.faults import Answer, Effect, Failing, Fault, Kind, Request, always, edited, error
 from support.s3.listing import OpenSource, paths, read
 from support.s3.simulated import BUCKET, Store
 from support.s3.watched import KEYS, PAGE_KEYS
-from watcher.errors import DeniedError, UnavailableError, WatcherError
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.sources.s3.hooks import SDK_MAX_BYTES
 from watcher.spec import AddressingStyle, BucketSpec
 
@@ -39,6 +25,11 @@ PAGES = len(KEYS) // PAGE_KEYS
     ("effect", "kind", "text"),
     [
         (Fault.DENIED, DeniedError, "AccessDenied.*request_payer"),
+        (Fault.NO_BUCKET, NotFoundError, "no such bucket"),
+        (Fault.EXPIRED_TOKEN, DeniedError, "renew them"),
+        (Fault.REDIRECT, UnavailableError, "set region: eu-west-3"),
+        (Fault.RESET, UnavailableError, "connection broke"),
+        (Fault.INTERNAL_ERROR, UnavailableError, "cannot answer now"),
         (Fault.NO_TOKEN, UnavailableError, "has no token"),
         (Fault.REPEATED_TOKEN, UnavailableError, "circle"),
         (Fault.ENDLESS, UnavailableError, "circle"),
@@ -99,7 +90,7 @@ def test_a_passing_failure_is_retried_and_counted(store: Store, open_source: Ope
 @pytest.mark.parametrize(
     ("effect", "kind", "text"),
     [
-        (Fault.REDIRECT, UnavailableError, f"another region.*set region: {OTHER_REGION}"),
+        (Fault.REDIRECT, UnavailableError, f"another region.*set region: {faults.OTHER_REGION}"),
         (Fault.DENIED, DeniedError, "AccessDenied.*request_payer"),
         (error(403, "RequestTimeTooSkewed"), DeniedError, "clock"),
         (Answer(b"Not Found", 404), UnavailableError, "not one of S3.*endpoint_url"),
@@ -115,6 +106,7 @@ def test_open_says_what_to_do(
 
 
 ENTITY = '<!DOCTYPE Error [<!ENTITY of "Expired">]><Error><Code>&of;Token</Code></Error>'
+PADDED = "<Error><Code>ExpiredToken</Code>{:{}}</Error>"
 
 
 @pytest.mark.parametrize(
@@ -122,17 +114,10 @@ ENTITY = '<!DOCTYPE Error [<!ENTITY of "Expired">]><Error><Code>&of;Token</Code>
     [
         (ENTITY, 403, "refuses access .403: Forbidden."),
         (ENTITY, 200, "cannot answer now .500: Internal Server Error."),
-        (
-            f"<Error><Code>ExpiredToken</Code>{' ' * SDK_MAX_BYTES}</Error>",
-            403,
-            "refuses access .403: Forbidden.",
-        ),
-        (
-            f"<Error><Code>ExpiredToken</Code>{' ' * (SDK_MAX_BYTES - 100)}</Error>",
-            403,
-            "have expired .ExpiredToken.",
-        ),
+        (PADDED.format("", SDK_MAX_BYTES), 403, "refuses access .403: Forbidden."),
+        (PADDED.format("", SDK_MAX_BYTES - 100), 403, "have expired .ExpiredToken."),
     ],
+    ids=["entity", "entity in 200", "too long", "long"],
 )
 def test_an_error_that_is_expensive_to_parse_is_known_by_its_status(
     store: Store, open_source: OpenSource, body: str, status: int, text: str
@@ -175,14 +160,14 @@ def test_assumed_role_renews_itself(
 
     def assumed(key: str) -> Answer:
         return Answer(
-            f"{XML_HEAD}<AssumeRoleResponse "
+            f"{faults.XML_HEAD}<AssumeRoleResponse "
             'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
             f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
             f"<SessionToken>token</SessionToken><Expiration>{soon.isoformat()}</Expiration>"
             "</Credentials></AssumeRoleResult></AssumeRoleResponse>".encode()
         )
 
-    assume = script(assumed("ROLEONE"), assumed("ROLETWO"))
+    assume = faults.script(assumed("ROLEONE"), assumed("ROLETWO"))
 
     def answer(request: Request) -> Effect:
         return assume(request) if request.method == "POST" else None
@@ -210,15 +195,10 @@ def test_the_interval_follows_from_the_last_listing(store: Store, open_source: O
         store.on_list = Failing(Fault.SLOW_DOWN, most=failures)
         assert len(read(source)) == len(KEYS)
         assert source.cost is not None
-        assert (source.cost.requests_per_poll, source.scan_interval_s, source.degraded) == (
-            requests,
-            interval_s,
-            "",
-        )
+        assert source.cost.requests_per_poll == requests
+        assert (source.scan_interval_s, source.degraded) == (interval_s, "")
     source = open_source(store, replace(spec, request_budget=1000))
     assert len(read(source)) == len(KEYS)
     assert source.scan_interval_s == 900
-    assert (
-        "every 900 s takes 2,880 LIST requests in 30 days, above the request_budget of 1,000"
-        in source.degraded
-    )
+    text = "every 900 s takes 2,880 LIST requests in 30 days, above the request_budget of 1,000"
+    assert text in source.degraded

@@ -1,8 +1,6 @@
 """Requests and credentials go to the endpoint and nowhere else, whatever a store answers."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -41,37 +39,24 @@ def elsewhere() -> Iterator[Store]:
         yield store
 
 
-@pytest.fixture(params=OTHER_WAYS.values(), ids=list(OTHER_WAYS))
-def name_endpoint(
-    request: pytest.FixtureRequest, aws_environment: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str], None]:
-    """Return what names an endpoint outside of the configuration."""
-    variable, lines = request.param
-
-    def name(url: str) -> None:
-        (tmp_path / "config").write_text(PROFILE + lines.format(url=url))
-        if variable:
-            aws_environment.setenv(variable, url)
-
-    return name
-
-
 def open_profile(bucket: str) -> None:
     """Open a source whose configuration names no endpoint."""
     with closing(make_source(BucketSpec(bucket, profile="store"))) as source:
         source.open(lambda: None)
 
 
+@pytest.mark.parametrize(("variable", "lines"), OTHER_WAYS.values(), ids=list(OTHER_WAYS))
 def test_an_endpoint_of_the_environment_is_kept_to(
-    store: Store, name_endpoint: Callable[[str], None]
+    store: Store, aws_environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, lines: str
 ) -> None:
     """A store that the operator has named is asked once when it redirects; no bucket leads away."""
-    name_endpoint(store.endpoint_url)
+    (tmp_path / "config").write_text(PROFILE + lines.format(url=store.endpoint_url))
+    if variable:
+        aws_environment.setenv(variable, store.endpoint_url)
     open_profile(BUCKET)
     store.on_request = always(Answer(status=301))
-    with pytest.raises(
-        UnavailableError, match="redirects, and does not say where; correct endpoint_url"
-    ):
+    text = "redirects, and does not say where; correct endpoint_url"
+    with pytest.raises(UnavailableError, match=text):
         open_profile(BUCKET)
     assert len(store.log) == 2
     with pytest.raises(DeniedError, match="another host"):

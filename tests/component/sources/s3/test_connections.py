@@ -1,7 +1,5 @@
 """Bounds what comes through a connection: size, time and encoding, whatever part of it grows."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import threading
@@ -15,13 +13,15 @@ from support.s3.faults import Answer, Edit, always
 from support.s3.listing import make_source
 from support.s3.simulated import BUCKET, Store
 from watcher.errors import UnavailableError, WatcherError
-from watcher.sources.s3 import connections
+from watcher.sources.s3 import client, connections
 from watcher.sources.s3.connections import ANSWER_MAX_BYTES
 from watcher.spec import BucketSpec
 
 UNDERWAY_BYTES = 16 * 1024 * 1024
 """More than the system's buffers hold."""
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEADERS = b"X-Some: thing\r\n" * 0x1000
+BROKEN = "the connection broke"
 TOO_LARGE = "the answer is larger than 8 MiB; check endpoint_url"
 
 pytestmark = pytest.mark.usefixtures("credentials")
@@ -66,42 +66,30 @@ def run_endless(
 
 
 @pytest.mark.parametrize(
-    ("start", "part"),
+    ("start", "part", "text"),
     [
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 0x10000, id="body"),
-        pytest.param(b"HTTP/1.1 500 No\r\n\r\n", b" " * 0x10000, id="body of an error"),
-        pytest.param(CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n", id="chunks"),
-        pytest.param(CHUNKED + b"0\r\n", b"X-Some: thing\r\n" * 0x1000, id="trailers"),
-        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 0x1000, id="announcements"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 0x10000, TOO_LARGE, id="body"),
+        pytest.param(b"HTTP/1.1 500 No\r\n\r\n", b" " * 0x10000, TOO_LARGE, id="body of an error"),
+        pytest.param(CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n", TOO_LARGE, id="chunks"),
+        pytest.param(CHUNKED + b"0\r\n", HEADERS, TOO_LARGE, id="trailers"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 0x1000, TOO_LARGE, id="announcements"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 0x10000, BROKEN, id="header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", HEADERS, BROKEN, id="headers"),
+        pytest.param(CHUNKED, b"0" * 0x10000, BROKEN, id="size of a chunk"),
     ],
 )
-def test_an_answer_without_end_is_left(start: bytes, part: bytes) -> None:
-    """Whatever part of an answer never ends, the client leaves, says so, and does not ask again."""
+def test_an_answer_without_end_is_left(
+    start: bytes, part: bytes, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever part never ends, the client leaves, and asks again only after a line without end."""
+    if text is BROKEN:
+        monkeypatch.setattr(client, "ATTEMPTS", 1)
     with run_endless(start, part) as (endpoint_url, sent):
         place = rf"s3://{BUCKET}/\?endpoint={endpoint_url}"
-        with pytest.raises(UnavailableError, match=f"^{place}: {TOO_LARGE}"):
+        with pytest.raises(UnavailableError, match=f"^{place}: {text}"):
             open_bucket(endpoint_url)
     assert len(sent) == 1
-    assert sent[0] < ANSWER_MAX_BYTES + UNDERWAY_BYTES
-
-
-@pytest.mark.usefixtures("_once")
-@pytest.mark.parametrize(
-    ("start", "part"),
-    [
-        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 0x10000, id="header"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X-Some: thing\r\n" * 0x1000, id="headers"),
-        pytest.param(CHUNKED, b"0" * 0x10000, id="size of a chunk"),
-    ],
-)
-def test_a_line_without_end_is_left(start: bytes, part: bytes) -> None:
-    """A line of HTTP, or headers, without end end the request long before."""
-    with (
-        run_endless(start, part) as (endpoint_url, sent),
-        pytest.raises(UnavailableError, match="the connection broke"),
-    ):
-        open_bucket(endpoint_url)
-    assert sent[0] < UNDERWAY_BYTES
+    assert sent[0] < UNDERWAY_BYTES + (0 if text is BROKEN else ANSWER_MAX_BYTES)
 
 
 @pytest.mark.usefixtures("_once")

@@ -1,7 +1,5 @@
 """Lets credentials expire while a bucket is listed."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Lists buckets of many pages: by common prefixes, sequentially and in ranges."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -55,30 +53,19 @@ def test_large_prefixes(open_source: OpenSource, order: Order, expected: list[st
 def test_small_prefixes_are_not_worth_a_request(open_source: OpenSource) -> None:
     """Where the first pages lie in several prefixes, these are not looked for again."""
     with run_store(order=Order.TREE) as store:
-        store.put_many(
-            *(
-                f"in/{number // 100:02}{tail}/{number:05}"
-                for number in range(4500)
-                for tail in ("", "-b")
-            )
-        )
+        numbers = [(number, tail) for number in range(4500) for tail in ("", "-b")]
+        store.put_many(*(f"in/{number // 100:02}{tail}/{number:05}" for number, tail in numbers))
         first, *others = listings(open_source, store, 3)
     assert len(first) <= 9 + 1
     assert [len(requests) for requests in others] == [9, 9]
 
 
-def test_one_worker_reads_sequentially(open_source: OpenSource) -> None:
+def test_what_parallel_listings_cost(open_source: OpenSource) -> None:
+    """A request more for each range that begins; one worker lists sequentially, for none more."""
     with run_store() as store:
         store.put_many(*LARGE)
-        assert [(len(each), mode(each)) for each in listings(open_source, store, 3, workers=1)] == [
-            (9, "sequential")
-        ] * 3
-
-
-def test_ranges_cost_hardly_more_requests(open_source: OpenSource) -> None:
-    """A parallel listing takes a request more for each range that it begins, and no more."""
-    with run_store() as store:
-        store.put_many(*LARGE)
+        for requests in listings(open_source, store, 3, workers=1):
+            assert (len(requests), mode(requests)) == (9, "sequential")
         for requests in list(listings(open_source, store, 4, workers=4))[2:]:
             starts = sum(request.begins_range for request in requests)
             assert starts

@@ -1,7 +1,5 @@
 """Reads stores that are slow, or that throttle."""
 
-from __future__ import annotations
-
 import threading
 import time
 

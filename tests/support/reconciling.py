@@ -1,0 +1,49 @@
+"""A reconciler of a source with its state, and what works beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from support.clock import FakeClock
+from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.reconciler import Reconciler
+from watcher.clock import Clock
+from watcher.delivery.outbox import Outbox
+from watcher.model import ChangeType
+from watcher.sources.protocol import Source
+from watcher.spec import Spec
+from watcher.state.port import WatchStore
+
+
+class Reconciling(Reconciler):
+    """A reconciler that is never interrupted, and publishes to nobody.
+
+    Args:
+        source: What is read.
+        store: Index and journal.
+        spec: What the payloads are about.
+        clock: The clock; None for one that stands still.
+        make_outbox: Makes the outbox.
+
+    Attributes:
+        outbox: The outbox.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: WatchStore,
+        spec: Spec,
+        clock: Clock | None = None,
+        make_outbox: Callable[..., Outbox] = Outbox,
+    ) -> None:
+        clock = clock or FakeClock()
+        detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
+        self.outbox = make_outbox(spec, store, clock=clock, publish=lambda *_: None)
+        super().__init__(source, store.index, detector, self.outbox, lambda _count: None, clock)
+
+    def record_existing(self) -> None:
+        """Record silently what is there."""
+        self._detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+        self.scan(is_baseline=True)
+        self._detector.appearance = lambda _path: Appearance.NEW
