@@ -49,8 +49,8 @@ Operation: TypeAlias = tuple[str, int, bytes]
 EXAMPLES = examples(25)
 STEPS = 40
 DEADLINE_S = 10.0
-CAP_S = 1300.0
-"""Longer than any path waits that is never quiet, at the longest settle time drawn here."""
+CAP_S = 3700.0
+"""Longer than any path waits that never rests: ``max_wait`` is an hour."""
 LEAPS = 6
 """A hint can lead to a recheck, and that to another one; each waits once."""
 

@@ -60,14 +60,14 @@ class Bench:
         self.store = open_store(root.parent / "state.db")
         outbox = Outbox(Spec(spec), self.store, clock=self.clock, publish=lambda *_: None)
         rule = Rule(spec.compare, self.source.has_stable_inodes)
-        detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row, rule)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row, rule)
         self.reconciler = Reconciler(
-            self.source, self.store.index, detector, outbox, lambda _count: None, self.clock
+            self.source, self.store.index, self.detector, outbox, lambda _count: None, self.clock
         )
         self.source.open(self.woken.set)
-        detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
-        detector.appearance = lambda _path: Appearance.NEW
+        self.detector.appearance = lambda _path: Appearance.NEW
         self._reported_seq = self.store.journal.next_seq - 1
 
     def barrier(self) -> None:

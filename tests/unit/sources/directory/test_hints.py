@@ -103,6 +103,31 @@ def test_too_many_paths_become_a_scan() -> None:
     assert (queue.due_s(), taken(queue, SETTLE_S)) == (float("inf"), [])
 
 
+def test_entries_that_find_no_room_are_left_to_a_further_scan() -> None:
+    """It is asked for once half of the room is free, and only then."""
+    queue = new_queue()
+    entries = [(Entry(b"%d" % number, 1, 1), 10.0) for number in range(HINTS_MAX)]
+    queue.look_again(entries, 0.0)
+    assert (len(queue._paths), queue.due_s()) == (HINTS_MAX, 10.0)
+    assert taken(queue, 9.0) == []
+    queue.look_again([(Entry(b"more", 1, 1), 10.0)], 9.0)
+    assert len(queue._paths) == HINTS_MAX
+    *paths, scan = taken(queue, 10.0)
+    assert sum(len(each) for each in paths if isinstance(each, list)) == HINTS_MAX
+    assert [scan] == RESCAN
+    assert taken(queue, 20.0) == []
+
+
+def test_trees_that_wait_share_the_room() -> None:
+    """Entries of a further tree are left out while the others keep what all may keep."""
+    all_trees = FairShare(MAX)
+    one, other = new_queue(all_trees), new_queue(all_trees)
+    one.look_again([(Entry(b"%d" % number, 1, 1), 10.0) for number in range(MAX)], 0.0)
+    other.look_again([(Entry(b"%d" % number, 1, 1), 10.0) for number in range(MAX)], 0.0)
+    assert (len(one._paths), len(other._paths)) == (MAX, 0)
+    assert taken(other, 0.0) == RESCAN
+
+
 def test_too_many_subtrees_become_a_scan() -> None:
     queue = new_queue(FairShare(MAX))
     for number in range(MAX + 1):
