@@ -54,6 +54,9 @@ class Stage(Enum):
     """It was reported, and may be written on through a descriptor that notifies nobody."""
 
 
+OPEN_STAGES = frozenset({Stage.CREATED, Stage.WRITTEN})
+"""Stages of files whose writer has not closed them, as far as notifications show."""
+
 _UNHURRIED = frozenset({Stage.ATTRIBUTES, Stage.FOLLOWED})
 """Stages of paths that may be reported as they are when a scan meets them."""
 
@@ -248,7 +251,7 @@ class Settle:
             if is_linked:
                 self._begin_to_follow(entry, now_s)
             return True
-        if entry.size == 0 and hint.stage in {Stage.CREATED, Stage.WRITTEN}:
+        if entry.size == 0 and hint.stage in OPEN_STAGES:
             hint.due_s = hint.first_s + self._max_wait_s
             self._put(entry.path, hint)
             return False

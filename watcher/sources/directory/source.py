@@ -25,7 +25,7 @@ from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.part_finder import PartFinder
 from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
-from watcher.sources.directory.settle import EMPTY_REST_S, Stage
+from watcher.sources.directory.settle import EMPTY_REST_S, OPEN_STAGES, Stage
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
 from watcher.sources.directory.watch_table import WatchTable
@@ -351,7 +351,9 @@ class DirectorySource:
             return rest_s == 0 and not asks_server(self._mount_at(entry.path))
         # The target of a link may be anywhere; of a file here, the kernel's clock is ours.
         rested_ns = self._batch_begun_ns - int(rest_s * NS_PER_S)
-        return not entry.is_link and not _is_fresh(entry, rested_ns, now_ns)
+        if entry.is_link or _is_fresh(entry, rested_ns, now_ns):
+            return False
+        return entry.size > 0 or not self.tree.is_being_written(entry.path)
 
     def _rest_s(self, entry: Entry) -> float:
         """Return the seconds between two looks at a file that must agree."""
@@ -614,12 +616,23 @@ class DirectorySource:
         if _is_projected(entry):
             return True
         needs_looks = self._is_polled(entry.path)
-        if entry.size == 0 and hint.stage is Stage.CREATED:
-            # What was linked here was not created just now, and nobody need have it open.
-            needs_looks |= entry.is_link or self.tree.has_other_names(entry.path)
+        if entry.size == 0 and not needs_looks:
+            # A link shows nothing about the writer of its target, which has to be looked at.
+            needs_looks = entry.is_link and hint.stage in OPEN_STAGES
+            self._ask_for_writer(hint, entry)
         return self._hints.is_complete(
             hint, entry, now_s, self._rest_s(entry), needs_looks=needs_looks
         )
+
+    def _ask_for_writer(self, hint: Hint, entry: Entry) -> None:
+        """Record whether somebody has an empty file open, where notifications do not show it."""
+        if entry.is_link or hint.stage not in {*OPEN_STAGES, Stage.FOUND}:
+            return
+        is_written = self.tree.is_being_written(entry.path)
+        if hint.stage is Stage.FOUND and is_written:
+            hint.stage, hint.look = Stage.WRITTEN, None
+        elif hint.stage is not Stage.FOUND and is_written is False:
+            hint.stage = Stage.CLOSED
 
 
 def _is_projected(entry: Entry) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError
-from watcher.filesystem import statx
+from watcher.filesystem import statx, writers
 from watcher.filesystem.mounts import subpath_mounts
 from watcher.filesystem.openat2 import proc_fd_path
 from watcher.sources.directory.entries import make_entry, read_key
@@ -119,14 +119,24 @@ class Tree:
         """
         return ExactNames(self.root, [path]).has(path)
 
-    def has_other_names(self, path: bytes) -> bool:
-        """Return whether the file at a path has further hard links; False if it cannot be seen."""
+    def is_being_written(self, path: bytes) -> bool | None:
+        """Return whether somebody has the file at a path open for writing.
+
+        A file with further hard links was there before, so it is taken for complete.
+
+        Returns:
+            None if that is unknown, see ``writers.has_writer``.
+        """
         parent, _, name = path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
-                return os.stat(name, dir_fd=directory, follow_symlinks=False).st_nlink > 1
+                has_writer = writers.has_writer(name, directory)
+                if has_writer is not None:
+                    return has_writer
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                return False if found.st_nlink > 1 else None
         except OSError:
-            return False
+            return None
 
     def _find(self, path: bytes, names: ExactNames, *, asks_server: bool = False) -> Entry | None:
         self.links_outside.discard(path)

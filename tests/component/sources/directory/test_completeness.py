@@ -16,7 +16,7 @@ import pytest
 from component.sources.directory.test_source import SETTLE_S, Bench
 from support.files import fill
 from watcher.changes.detector import Appearance
-from watcher.filesystem import statx
+from watcher.filesystem import statx, writers
 from watcher.filesystem.mounts import Mount
 from watcher.sources.directory import hints
 from watcher.sources.directory.attribute_cache import CACHE_S
@@ -225,6 +225,38 @@ def test_an_empty_file_that_stays_open_is_reported_in_the_end(make: Make) -> Non
     assert bench.step(11.0) == ["created a"]
     os.close(fd)
     assert bench.rest() == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_empty_file_that_nobody_has_open(
+    make: Make, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """It was made by mknod(2) or open(2) for reading: its end is not notified.
+
+    Where the kernel does not reveal that nobody has it open, its content may still come.
+    """
+    if not is_known:
+        monkeypatch.setattr(writers, "has_writer", lambda *_: None)
+    bench = make(Mode.NOTIFY, max_wait_s=1000.0)
+    os.mknod(bench.root / "a")
+    os.close(os.open(bench.root / "b", os.O_RDONLY | os.O_CREAT))
+    made = ["created a", "created b"]
+    assert bench.rest() == (made if is_known else [])
+    assert bench.step(1000.0) == ([] if is_known else made)
+
+
+def test_a_slow_command_outlasts_a_restart(make: Make) -> None:
+    bench = make(Mode.NOTIFY, "f")
+    fd = os.open(bench.root / "f", os.O_WRONLY | os.O_TRUNC)
+    os.utime(bench.root / "f", (1, 1))
+    assert bench.rest() == []
+    bench.open_again()
+    bench.clock.ahead_s = 3600.0
+    bench.reconciler.scan(is_baseline=False)
+    assert bench.rest() == []
+    os.write(fd, b"content")
+    os.close(fd)
+    assert bench.rest() == ["modified f"]
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
