@@ -73,7 +73,7 @@ class Entry(NamedTuple):
         inode: Inode number; 0 for an object.
         etag: Entity tag of an object without quotes; a digest for a file whose content was read,
             empty for any other file.
-        storage_class: As the store names it; empty for a file.
+        storage_class: As the store names it; empty for a file, ``HIDDEN`` in a hidden one's row.
         is_link: Whether ``path`` is a symbolic link; the other values are those of its target.
     """
 
@@ -87,11 +87,20 @@ class Entry(NamedTuple):
     is_link: bool = False
 
 
+HIDDEN = "hidden"
+"""Storage class in the row of a file that a volume hides, which was mounted over its directory."""
+
+
 class Row(NamedTuple):
     """One row of the index: the entry last committed, and its bit in the bitmap of a scan."""
 
     id: int
     entry: Entry
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a volume hides the file, so that its absence proves nothing."""
+        return self.entry.storage_class == HIDDEN
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.errors import NotFoundError
 from watcher.model import Entry, PartStatus
-from watcher.sources.protocol import Inspection
+from watcher.sources.protocol import Inspection, WithoutVolumes
 
 
-class MemoryFiles:
+class MemoryFiles(WithoutVolumes):
     """Files by path; see ``protocol.Source``.
 
     Attributes:
@@ -25,7 +25,6 @@ class MemoryFiles:
     mode = "notify"
     degraded = ""
     scan_interval_s = 1.0
-    volume_id = ""
     part_status: Sequence[PartStatus] = ()
     cost = None
     requests = 0

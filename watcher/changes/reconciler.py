@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import Appearance, Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.running_scans import RunningScans
-from watcher.model import ChangeSet, Delta
+from watcher.model import HIDDEN, ChangeSet, Delta, Row
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Inspection,
@@ -25,14 +25,14 @@ from watcher.sources.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.changes.bitmap import Bitmap
     from watcher.changes.detector import ChangeDetector
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
-    from watcher.model import Entry, Rescan, Row
+    from watcher.model import Entry, Rescan
     from watcher.sources.protocol import Batch, Observation, Scan, Source
     from watcher.state.port import Index
 
@@ -185,13 +185,36 @@ class Reconciler:
         """Whether a pass of ``learn_digests`` goes on."""
         return self._undigested is not None
 
+    # Volumes
+
+    def hide(self, prefix: bytes) -> None:
+        """Mark the rows under a prefix as hidden: what is mounted there says nothing about them.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        self._mark(prefix, HIDDEN)
+
+    def reveal(self, prefix: bytes) -> None:
+        """Take back what ``hide`` did.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        self._mark(prefix, "")
+
+    def _mark(self, prefix: bytes, storage_class: str) -> None:
+        for page in self._index.rows_under(prefix):
+            marked = [Row(id_, entry._replace(storage_class=storage_class)) for id_, entry in page]
+            self._outbox.commit(ChangeSet(Delta(upserts=marked)))
+
     # Inspections and renames
 
     def _compare_inspection(self, inspection: Inspection) -> None:
         entries, gone = inspection.entries, inspection.gone
         rows = self._index.rows([entry.path for entry in entries] + gone)
         self._detector.forget_existing(gone)
-        found = self._detector.delete([rows[path] for path in gone if path in rows])
+        found = self._detector.delete(self._seen([rows[path] for path in gone if path in rows]))
         if inspection.expected_ctime_ns:
             entries = self._defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
         if not inspection.has_digests:
@@ -437,7 +460,7 @@ class Reconciler:
         is_unread = unread_test(scan.unread)
         if not scan.prefix:
             missing = self._index.entries - len(met)
-            if missing > HOLD_ENTRIES and scan.unread:
+            if missing > HOLD_ENTRIES and (scan.unread or self._source.volumes):
                 missing = sum(map(len, self._missing(scan.prefix, met, is_unread)))
             is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
             if is_suspicious and not self._is_held:
@@ -450,7 +473,7 @@ class Reconciler:
                 return 0
         for paths in self._missing(scan.prefix, met, is_unread):
             rows = self._index.rows(self._source.confirm_deleted(paths))
-            self._write(self._detector.delete(rows.values()))
+            self._write(self._detector.delete(self._seen(rows.values())))
         return 0
 
     def _missing(
@@ -458,8 +481,16 @@ class Reconciler:
     ) -> Iterator[list[bytes]]:
         """Yield the paths under a prefix that were read but not met, in non-empty lists."""
         for page in self._index.paths_under(prefix):
-            if missing := [path for id_, path in page if id_ not in met and not is_unread(path)]:
+            missing = [path for id_, path in page if id_ not in met and not is_unread(path)]
+            if missing and self._source.volumes:
+                rows = self._index.rows(missing)
+                missing = [row.entry.path for row in self._seen(rows.values())]
+            if missing:
                 yield missing
+
+    def _seen(self, rows: Iterable[Row]) -> list[Row]:
+        """Return those of some rows that no volume hides, so that their files can be seen."""
+        return [row for row in rows if not (row.is_hidden and self._source.volumes)]
 
     def _commit(self, found: ChangeSet) -> None:
         """Commit a difference that was not found by reading a batch."""

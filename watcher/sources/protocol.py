@@ -8,6 +8,7 @@ A place that cannot be read now is an ``UnavailableError``, never an empty scan.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -176,6 +177,27 @@ class Source(Protocol):
     def part_status(self) -> Sequence[PartStatus]:
         """The parts of the place, each with how it is watched; empty where there are none."""
 
+    @property
+    def volumes(self) -> Mapping[bytes, str]:
+        """Identities of the volumes that belong into the place, by the paths of their points."""
+
+    @property
+    def new_volumes(self) -> Mapping[bytes, str]:
+        """The same of volumes that were mounted later, and are not read until they are accepted."""
+
+    def expect_volumes(self, known: Mapping[bytes, str] | None) -> None:
+        """Set the volumes that an earlier run has known, before ``open``.
+
+        Args:
+            known: As ``volumes``; None takes all that ``open`` finds as known.
+        """
+
+    def accept_volumes(self) -> None:
+        """Add ``new_volumes`` to ``volumes``: ``observe`` has them read."""
+
+    def hidden_by(self, point: bytes) -> Collection[bytes]:
+        """Return the prefixes of the paths that lead into a volume at a point, also by links."""
+
     def open(self, wake: Callable[[], None]) -> None:
         """Find the place and start to collect hints.
 
@@ -275,3 +297,21 @@ class Source(Protocol):
         Raises:
             UnavailableError: The place cannot be read now.
         """
+
+
+class WithoutVolumes:
+    """The part of a ``Source`` that deals with volumes, for a place that is none and has none."""
+
+    volume_id = ""
+    volumes: Mapping[bytes, str] = MappingProxyType({})
+    new_volumes: Mapping[bytes, str] = MappingProxyType({})
+
+    def expect_volumes(self, known: Mapping[bytes, str] | None) -> None:
+        """Do nothing."""
+
+    def accept_volumes(self) -> None:
+        """Do nothing."""
+
+    def hidden_by(self, point: bytes) -> Collection[bytes]:  # noqa: ARG002 - nothing is mounted
+        """Return nothing."""
+        return ()

@@ -6,6 +6,8 @@ files of another volume nor those of a wider filter for changes.
 
 from __future__ import annotations
 
+import json
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +19,7 @@ from watcher.filters.path_filter import PathFilter
 from watcher.spec import DirectorySpec, Existing, Filter, Temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from watcher.clock import Clock
     from watcher.spec import Spec
@@ -64,6 +66,31 @@ class Baseline:
                 place=self._spec.where.place,
                 hint="mount the volume again, or set another id: to watch what is there now",
             )
+
+    def volumes(self) -> dict[bytes, str] | None:
+        """Return the volumes that are known to belong into the place; None if none were recorded.
+
+        Raises:
+            StateError: The record cannot be read.
+        """
+        text = self._store.meta("volumes")
+        if text is None:
+            return None
+        return {os.fsencode(point): identity for point, identity in json.loads(text).items()}
+
+    def record_volumes(self, volumes: Mapping[bytes, str]) -> None:
+        """Write down the volumes that belong into the place, where that has changed.
+
+        Args:
+            volumes: See ``Source.volumes``.
+
+        Raises:
+            StateError: The record cannot be read or written.
+        """
+        # Escapes of JSON keep the bytes of a path that are not UTF-8.
+        text = json.dumps({os.fsdecode(point): volumes[point] for point in sorted(volumes)})
+        if text != self._store.meta("volumes"):
+            self._store.set_meta(volumes=text)
 
     def resume(self, drop: Callable[[Callable[[bytes], bool]], None]) -> None:
         """Continue with the index of an earlier run.

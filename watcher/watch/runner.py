@@ -165,6 +165,7 @@ class WatchRunner:
             ConfigError: The server's own state is in there.
             StateError: The state cannot be used.
         """
+        self._source.expect_volumes(self._baseline.volumes())
         self._source.open(self._wake)
         self._reconciler.is_reopened = True
         try:
@@ -256,12 +257,26 @@ class WatchRunner:
         while self._releases:
             prefix, done = self._releases.popleft()
             try:
-                self._source.release(prefix)
+                self._release_mount(prefix)
             except WatcherError as error:
                 done.set_exception(error)
                 continue
             self._request_scan(Rescan.RELEASED)
             done.set_result(None)
+
+    def _release_mount(self, point: bytes) -> None:
+        """Take what is at a point for what belongs there, and show again what a volume has hidden.
+
+        Raises:
+            NotFoundError: No mount is missing there.
+            StateError: The state cannot be used.
+        """
+        hidden = self._source.hidden_by(point)
+        self._source.release(point)
+        self._baseline.record_volumes(self._source.volumes)
+        if point not in self._source.volumes:
+            for prefix in hidden:
+                self._reconciler.reveal(prefix)
 
     def _refuse_releases(self, reason: str) -> None:
         while self._releases:
@@ -286,6 +301,8 @@ class WatchRunner:
         if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
         self._learn_digests()
+        if not self._schedule.is_due():
+            self._accept_volumes()
         self._check_degradation()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = None
@@ -298,11 +315,14 @@ class WatchRunner:
             self._reporter.digest(self._reconciler.learnt, is_done=not self._reconciler.is_learning)
 
     def _scan(self) -> None:
+        # Before the index says anything of them; otherwise a crash could make them unknown.
+        self._baseline.record_volumes(self._source.volumes)
         reason, is_baseline = self._schedule.begin(), not self.is_baselined
         self._lifecycle.apply(ScanStarted(reason))
         result = self._reconcile(reason, is_baseline=is_baseline)
         self.held = result.held
         self._baseline.record(self._source.volume_id, in_use=bool(self._publisher.streams))
+        self._accept_volumes()
         self._check_degradation()
         interval_s = self._source.scan_interval_s
         if result.held:
@@ -320,6 +340,19 @@ class WatchRunner:
         if is_baseline:
             self._baseline.is_complete = True
             self._publisher.notify()
+
+    def _accept_volumes(self) -> None:
+        """Have volumes read that were mounted since, once what they hide is marked.
+
+        A scan has been made since the place was opened: it has met the links that lead there.
+        """
+        if not (new := self._source.new_volumes):
+            return
+        for point in new:
+            for prefix in self._source.hidden_by(point):
+                self._reconciler.hide(prefix)
+        self._baseline.record_volumes({**self._source.volumes, **new})
+        self._source.accept_volumes()
 
     def _reconcile(self, reason: str, *, is_baseline: bool) -> ScanResult:
         self._detector.appearance = self._baseline.appearance()

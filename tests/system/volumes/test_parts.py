@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from support.client import Client
+from support.client import Client, Stream
 from support.config import polled
 from support.events import told
 from support.files import fill
+from support.fixtures import Connect, StartServer
 from support.server import WATCHER, ServerProcess
 from system.volumes.namespace import bind, mount_bindfs, mount_tmpfs, run, unmount
 
+SOON = ("--redelivery-window", "100ms")
 NAMES = [f"{number}" for number in range(120)]
 """More files than the hundred above which deletions are held."""
 
@@ -135,3 +137,193 @@ def test_fuse_below_a_notified_root_is_polled(
         ("created", "usb/new"),
         ("deleted", "usb/1"),
     ]
+
+
+def finish(stream: Stream, root: Path, *expected: tuple[str, str]) -> None:
+    """Check that a stream has these events, besides that of one last file at the root."""
+    stream.wait_count(len(expected))
+    fill(root, "last")
+    assert told(stream.wait_path("last")) == sorted([("created", "last"), *expected])
+
+
+@modes
+def test_volume_that_comes_later(
+    start_server: StartServer,
+    connect: Connect,
+    volume: Path,
+    usb: Path,
+    name: str,
+    mode: str,
+    tmp_path: Path,
+) -> None:
+    """What it holds is created, what it hides stays known, also over a restart without it."""
+    asked = polled(usb.parent, mode)
+    for extra in range(200):
+        fill(usb, f"hidden/{extra}")
+    first = start_server(*SOON, directory=tmp_path)
+    stream = connect(first).watch(name, asked)
+    bind(volume, usb)
+    created = [("created", f"usb/{each}") for each in NAMES if each != "0"]
+    stream.wait_count(len(NAMES))
+    fill(volume, "noticed")
+    assert told(stream.wait_path("usb/noticed")) == sorted(
+        [*created, ("created", "usb/noticed"), ("modified", "usb/0")]
+    )
+    (volume / "0").unlink()
+    stream.wait_path("usb/0", "deleted")
+    unmount(usb)
+    first.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+    first.wait_watch(name, unconfirmed=0)
+    assert first.stop() == 0
+
+    (volume / "1").unlink()
+    second = start_server(*SOON, directory=tmp_path)
+    stream = connect(second).watch(name, asked)
+    second.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+    finish(stream, usb.parent)
+    bind(volume, usb)
+    stream.wait_count(2)
+    second.wait_watch(name, degraded="")
+    (usb / "2").unlink()
+    stream.wait_count(3)
+    assert told(stream.events)[1:] == [("deleted", "usb/1"), ("deleted", "usb/2")]
+
+
+@volumes
+@modes
+def test_volume_that_is_not_mounted_at_the_start(
+    start_server: StartServer,
+    connect: Connect,
+    volume: Path,
+    usb: Path,
+    name: str,
+    mode: str,
+    tmp_path: Path,
+) -> None:
+    """A server that starts before the volume is mounted waits for it, and for nothing else."""
+    bind(volume, usb)
+    asked = polled(usb.parent, mode)
+    first = start_server(*SOON, directory=tmp_path)
+    connect(first).watch(name, asked)
+    first.wait_watch(name, state="watching")
+    assert first.stop() == 0
+    unmount(usb)
+    (volume / "0").write_text("longer than before")
+
+    second = start_server(*SOON, directory=tmp_path)
+    stream = connect(second).watch(name, asked)
+    second.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+    fill(usb.parent, "other")
+    stream.wait_path("other")
+    bind(volume, usb)
+    finish(stream, usb.parent, ("created", "other"), ("modified", "usb/0"))
+
+
+@modes
+def test_another_volume_at_the_same_point(
+    server: ServerProcess,
+    client: Client,
+    volume: Path,
+    usb: Path,
+    name: str,
+    mode: str,
+    tmp_path: Path,
+) -> None:
+    """It is not compared with the one that was there, until that is back."""
+    bind(volume, usb)
+    stream = client.watch(name, polled(usb.parent, mode))
+    unmount(usb)
+    fill(tmp_path / "other", "0", "more")
+    bind(tmp_path / "other", usb)
+    server.wait_reason(name, "degraded", "another volume is mounted at 'usb'")
+    fill(tmp_path / "other", "still more")
+    fill(usb.parent, "after")
+    stream.wait_path("after")
+    unmount(usb)
+    bind(volume, usb)
+    server.wait_watch(name, degraded="")
+    (volume / "1").unlink()
+    finish(stream, usb.parent, ("created", "after"), ("deleted", "usb/1"))
+
+
+@modes
+def test_mounts_in_mounts(
+    server: ServerProcess,
+    client: Client,
+    volume: Path,
+    usb: Path,
+    name: str,
+    mode: str,
+    tmp_path: Path,
+) -> None:
+    """One that is mounted over another hides it, and what is mounted in it."""
+    fill(volume, "in/beneath")
+    bind(volume, usb)
+    mount_tmpfs(usb / "in")
+    fill(usb, "in/a", "in/b")
+    stream = client.watch(name, polled(usb.parent, mode))
+    over = tmp_path / "over"
+    fill(over, "in/other")
+    bind(over, usb)
+    server.wait_reason(name, "degraded", "another volume is mounted at 'usb'")
+    fill(usb.parent, "after")
+    stream.wait_path("after")
+    unmount(usb)
+    server.wait_watch(name, degraded="")
+    (usb / "in/a").unlink()
+    stream.wait_path("usb/in/a", "deleted")
+    run("umount", "--lazy", usb / "in")
+    server.wait_reason(name, "degraded", "the mount at 'usb/in' is gone")
+    (usb / "0").unlink()
+    finish(
+        stream,
+        usb.parent,
+        ("created", "after"),
+        ("deleted", "usb/0"),
+        ("deleted", "usb/in/a"),
+    )
+
+
+@modes
+def test_mount_that_is_propagated(
+    server: ServerProcess, client: Client, volume: Path, usb: Path, name: str, mode: str
+) -> None:
+    """As from the host into a pod: made and undone by a process with mounts of its own."""
+    root = usb.parent
+    bind(root, root)
+    run("mount", "--make-shared", root)
+    elsewhere = ("unshare", "--mount", "--propagation", "unchanged")
+    try:
+        stream = client.watch(name, polled(root, mode))
+        run(*elsewhere, "mount", "--bind", volume, usb)
+        stream.wait_count(len(NAMES))
+        run(*elsewhere, "umount", usb)
+        server.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+        run(*elsewhere, "mount", "--bind", volume, usb)
+        server.wait_watch(name, degraded="")
+        (volume / "1").unlink()
+        created = [("created", f"usb/{each}") for each in NAMES if each != "0"]
+        finish(stream, root, *created, ("modified", "usb/0"), ("deleted", "usb/1"))
+    finally:
+        run("umount", "--lazy", "--recursive", root)
+
+
+@modes
+def test_file_that_is_mounted(
+    server: ServerProcess, client: Client, root: Path, name: str, mode: str, tmp_path: Path
+) -> None:
+    """Edited, it is modified; replaced, its mount keeps the old one; unmounted, it is unread."""
+    fill(root, "app.conf", "other")
+    fill(tmp_path, "app.conf")
+    bind(tmp_path / "app.conf", root / "app.conf")
+    stream = client.watch(name, polled(root, mode))
+    (tmp_path / "app.conf").write_text("longer than before")
+    stream.wait_path("app.conf", "modified")
+    fill(tmp_path, "next")
+    (tmp_path / "next").replace(tmp_path / "app.conf")
+    server.wait_reason(name, "degraded", "the file mounted at 'app.conf' was replaced outside")
+    unmount(root / "app.conf")
+    server.wait_reason(name, "degraded", "the mount at 'app.conf' is gone")
+    bind(tmp_path / "app.conf", root / "app.conf")
+    server.wait_watch(name, degraded="")
+    finish(stream, root, ("modified", "app.conf"), ("modified", "app.conf"))

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from watcher.sources.directory.tree import Tree
 
 
+ALIASES_MAX = 100
+"""Maximum number of prefixes by which links lead to one volume; links may lead in circles."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The state of the mounts when a reading began.
@@ -55,6 +59,7 @@ class PartFinder:
         self._monitor = monitor
         self._generation = -1
         self._points: frozenset[bytes] = frozenset()
+        self._aliases: dict[bytes, list[bytes]] = {}
 
     def expect(self, known: Mapping[bytes, str] | None) -> None:
         """Take the volumes of an earlier run as known; see ``Source.expect``."""
@@ -95,6 +100,11 @@ class PartFinder:
             self._tree.root.check_volume(root)
             volumes = self._find(table, root)
         changed = self.parts.update(volumes)
+        # Now, since links to what a new volume hides lead nowhere when they are read next.
+        self._aliases = {
+            point: self._aliases.get(point) or self._prefixes_into(point + b"/")
+            for point in self.parts.new
+        }
         self._generation = generation
         self._points = frozenset(part.point for part in self.parts if part.point)
         return changed
@@ -146,6 +156,24 @@ class PartFinder:
     def part_at(self, path: bytes) -> Part:
         """Return the part that holds a path, which may lead through links to directories."""
         return self.parts.at(self._real(path))
+
+    def hidden_by(self, point: bytes) -> set[bytes]:
+        """Return the prefix of a point, and those of the known links that lead to or below it."""
+        return {*self._aliases.get(point, ()), *self._prefixes_into(point + b"/")}
+
+    def _prefixes_into(self, prefix: bytes) -> list[bytes]:
+        prefixes = [prefix]
+        # The list grows: a link may lead to another one.
+        for each in prefixes:
+            for link in self._tree.links.values():
+                alias = link.prefix
+                if each.startswith(link.target):
+                    alias += each[len(link.target) :]
+                elif not link.target.startswith(each):
+                    continue
+                if alias not in prefixes and len(prefixes) < ALIASES_MAX:
+                    prefixes.append(alias)
+        return prefixes
 
     def _leads_to_unread(self, path: bytes) -> bool:
         if not self._tree.spec.follow_symlinks:

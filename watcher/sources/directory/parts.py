@@ -84,13 +84,13 @@ class Parts:
 
     Attributes:
         known: Identities of the volumes that belong into the tree, by their points.
-        new: Points at which a volume was mounted that is not accepted yet.
+        new: Identities of the volumes that were mounted since and are not accepted yet.
         unread: Points of the parts that are unread.
     """
 
     def __init__(self, mode: Mode) -> None:
         self.known: dict[bytes, str] = {}
-        self.new: Collection[bytes] = ()
+        self.new: Mapping[bytes, str] = {}
         self.unread: Collection[bytes] = ()
         self._mode = mode
         self._accepts_all = True
@@ -103,6 +103,11 @@ class Parts:
         yield self._root
         for point in sorted(self._by_point):
             yield self._by_point[point]
+
+    @property
+    def missing(self) -> list[bytes]:
+        """Points at which another volume is known than the one that is there, if any is."""
+        return [point for point in self.unread if point in self.known]
 
     def __len__(self) -> int:
         """Return the number of parts below the root."""
@@ -144,7 +149,7 @@ class Parts:
             self.known = {point: volume.identity for point, volume in volumes.items()}
             self._accepts_all = False
         self._volumes = dict(volumes)
-        former, self._by_point, new = self._by_point, {}, []
+        former, self._by_point, new = self._by_point, {}, {}
         for point in sorted(self.known.keys() | volumes.keys()):
             part = self._part(point)
             if part is None:
@@ -152,9 +157,9 @@ class Parts:
             if point in volumes and not self.known.get(point, "none"):
                 self.known[point] = volumes[point].identity
             if point not in self.known:
-                new.append(point)
+                new[point] = volumes[point].identity
             self._by_point[point] = part
-        self.new = tuple(new)
+        self.new = new
         self.unread = [
             point for point, part in self._by_point.items() if part.mode is PartMode.UNREAD
         ]
@@ -164,8 +169,7 @@ class Parts:
 
     def accept(self) -> list[Part]:
         """Take the new volumes as known, and return the parts that have changed by that."""
-        for point in self.new:
-            self.known[point] = self._volumes[point].identity
+        self.known.update(self.new)
         return self.update(self._volumes)
 
     def release(self, point: bytes) -> list[Part]:

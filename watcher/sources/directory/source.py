@@ -372,6 +372,28 @@ class DirectorySource:
 
     # Mounts
 
+    @property
+    def volumes(self) -> Mapping[bytes, str]:
+        """See ``protocol.Source.volumes``."""
+        return self.parts.known
+
+    @property
+    def new_volumes(self) -> Mapping[bytes, str]:
+        """See ``protocol.Source.new_volumes``."""
+        return self.parts.new
+
+    def expect_volumes(self, known: Mapping[bytes, str] | None) -> None:
+        """See ``protocol.Source.expect_volumes``."""
+        self._mounts.expect(known)
+
+    def accept_volumes(self) -> None:
+        """See ``protocol.Source.accept_volumes``."""
+        self._note_changed(self.parts.accept())
+
+    def hidden_by(self, point: bytes) -> Collection[bytes]:
+        """See ``protocol.Source.hidden_by``."""
+        return self._mounts.hidden_by(point)
+
     def notifies(self, path: bytes) -> bool:
         """See ``protocol.Source.notifies``."""
         return self._events is not None and self._mounts.part_at(path).mode is PartMode.NOTIFIED
@@ -383,8 +405,6 @@ class DirectorySource:
             WatcherError: See ``Root.held``.
         """
         self._note_changed(self._mounts.refresh())
-        if self.parts.new:
-            self._note_changed(self.parts.accept())
         return self._mounts.reading
 
     def doubtful(self, found: Iterable[tuple[bytes, bool]], mounts: Reading) -> set[bytes]:
@@ -585,8 +605,8 @@ class DirectorySource:
     def release(self, prefix: bytes) -> None:
         """See ``protocol.Source.release``."""
         self.follow_mounts()
-        if prefix not in self.parts.unread:
-            missing = ", ".join(repr(os.fsdecode(point)) for point in self.parts.unread)
+        if prefix not in self.parts.missing:
+            missing = ", ".join(repr(os.fsdecode(point)) for point in self.parts.missing)
             raise NotFoundError(
                 f"no mount is missing at {os.fsdecode(prefix)!r}",
                 place=self.place,

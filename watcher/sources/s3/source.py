@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import NotFoundError
 from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
-from watcher.sources.protocol import Inspection
+from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.errors import unavailable_instead
@@ -27,18 +27,16 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
 
-class BucketSource:
+class BucketSource(WithoutVolumes):
     """A bucket, or the keys in it that begin with a prefix, as a ``Source``.
 
     A bucket gives no hints: everything is found by scans.
 
     Attributes:
         mode: Always ``poll``.
-        volume_id: Always empty: the name of a bucket is its identity.
         part_status: Always empty: nothing is mounted in a bucket.
     """
 
-    volume_id = ""
     part_status: Sequence[PartStatus] = ()
 
     def __init__(

@@ -34,6 +34,12 @@ class VolumeBench(Bench):
         monitor.mount(root / "usb")
         super().__init__(root, notifications, monitor=monitor, **options)
 
+    def observe(self, after_s: float) -> list[object]:
+        """Accept volumes that were mounted since, as the watch does after its observations."""
+        seen = super().observe(after_s)
+        self.source.accept_volumes()
+        return seen
+
     def unmount(self) -> None:
         """Show the directory beneath the mount."""
         (self.root / "usb").rename(self.root.parent / "volume")

@@ -81,7 +81,7 @@ def test_the_root_is_watched_by_its_mount(type_: str, mode: PartMode) -> None:
 def test_what_is_mounted_at_first_is_known() -> None:
     parts = parts_of(usb=volume("a"))
     assert parts.known == {b"usb": "ext4 at a"}
-    assert (parts.new, list(parts.unread)) == ((), [])
+    assert (parts.new, list(parts.unread)) == ({}, [])
 
 
 def test_a_mount_that_goes_is_unread_until_it_is_back() -> None:
@@ -117,9 +117,9 @@ def test_a_volume_that_is_mounted_again_is_looked_at_again() -> None:
 def test_a_new_mount_is_unread_until_it_is_accepted() -> None:
     parts = parts_of()
     (part,) = parts.update(by_point({"usb": volume("a")}))
-    assert (part.mode, part.reason, parts.new) == (UNREAD, "", (b"usb",))
+    assert (part.mode, part.reason, parts.new) == (UNREAD, "", {b"usb": "ext4 at a"})
     (part,) = parts.accept()
-    assert (part.mode, parts.new, parts.known) == (NOTIFIED, (), {b"usb": "ext4 at a"})
+    assert (part.mode, parts.new, parts.known) == (NOTIFIED, {}, {b"usb": "ext4 at a"})
 
 
 def test_volumes_of_an_earlier_run_are_expected() -> None:
@@ -127,7 +127,7 @@ def test_volumes_of_an_earlier_run_are_expected() -> None:
     parts.expect({b"usb": "ext4 at a", b"other": "ext4 at b"})
     parts.update(by_point({"usb": volume("a"), "new": volume("c")}))
     assert modes(parts) == {"": NOTIFIED, "new": UNREAD, "other": UNREAD, "usb": NOTIFIED}
-    assert parts.new == (b"new",)
+    assert parts.new == {b"new": "ext4 at c"}
 
 
 def test_a_mount_in_a_part_that_is_unread_is_none_of_ours() -> None:
@@ -135,7 +135,7 @@ def test_a_mount_in_a_part_that_is_unread_is_none_of_ours() -> None:
     parts = parts_of(usb=volume("a"))
     parts.update(by_point({"usb": volume("b"), "usb__in": volume("c")}))
     assert modes(parts) == {"": NOTIFIED, "usb": UNREAD}
-    assert parts.new == ()
+    assert parts.new == {}
 
 
 def test_a_released_mount_is_an_ordinary_directory() -> None:
@@ -154,7 +154,7 @@ def test_releasing_a_mount_accepts_what_is_there_instead() -> None:
     parts = parts_of(usb=volume("a"))
     parts.update(by_point({"usb": volume("b")}))
     (part,) = parts.release(b"usb")
-    assert (part.mode, parts.known, parts.new) == (NOTIFIED, {b"usb": "ext4 at b"}, ())
+    assert (part.mode, parts.known, parts.new) == (NOTIFIED, {b"usb": "ext4 at b"}, {})
 
 
 def test_a_file_is_polled_and_says_when_it_was_replaced() -> None:
