@@ -327,3 +327,50 @@ def test_file_that_is_mounted(
     bind(tmp_path / "app.conf", root / "app.conf")
     server.wait_watch(name, degraded="")
     finish(stream, root, ("modified", "app.conf"), ("modified", "app.conf"))
+
+
+@modes
+def test_directory_at_two_places(
+    server: ServerProcess, client: Client, root: Path, name: str, mode: str
+) -> None:
+    """What happens in it is reported under both, renames too."""
+    fill(root, "one/a", "one/dir/b", "one/dir/c")
+    (root / "two").mkdir()
+    bind(root / "one", root / "two")
+    try:
+        stream = client.watch(name, polled(root, mode, events=["created", "deleted", "moved"]))
+        assert server.watches()[name]["entries"] == 6
+        fill(root, "one/new", "two/dir/other")
+        (root / "one/a").unlink()
+        expected = [
+            (kind, f"{place}/{path}")
+            for place in ("one", "two")
+            for kind, path in [("created", "new"), ("created", "dir/other"), ("deleted", "a")]
+        ]
+        assert told(stream.wait_count(6)) == sorted(expected)
+        if mode == "notify":
+            (root / "two/new").rename(root / "two/renamed")
+            (root / "one/dir").rename(root / "one/moved")
+            moved = ["renamed", "moved/b", "moved/c", "moved/other"]
+            expected += [("moved", f"{place}/{path}") for place in ("one", "two") for path in moved]
+            assert told(stream.wait_count(14)) == sorted(expected)
+        fill(root, "last")
+        assert len(stream.wait_path("last")) == len(expected) + 1
+    finally:
+        run("umount", "--lazy", root / "two")
+
+
+def test_tree_that_is_mounted_in_itself(
+    server: ServerProcess, client: Client, root: Path, name: str
+) -> None:
+    """It is read once more, and no further."""
+    fill(root, "a", "in/b")
+    (root / "self").mkdir()
+    bind(root, root / "self")
+    try:
+        stream = client.watch(name, polled(root, "notify"))
+        assert server.watches()[name]["entries"] == 4
+        fill(root, "new")
+        assert told(stream.wait_count(2)) == [("created", "new"), ("created", "self/new")]
+    finally:
+        run("umount", "--lazy", root / "self")

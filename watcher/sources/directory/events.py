@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.directory.hints import HintQueue
+    from watcher.sources.directory.parts import Parts
+    from watcher.sources.directory.renames import RenameKey
     from watcher.sources.directory.tree import Tree
     from watcher.sources.directory.watch_table import WatchTable
     from watcher.spec import DirectorySpec
@@ -39,20 +41,23 @@ class EventReader:
         tree: The links and the projected volumes of the tree.
         hints: The hints that it adds to.
         watches: The watches of the tree, and the inbox of their events; closed with this.
+        parts: The parts of the tree: a directory that is mounted twice has events in both.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that an event concerns
         self,
         spec: DirectorySpec,
         path_filter: PathFilter,
         tree: Tree,
         hints: HintQueue,
         watches: WatchTable,
+        parts: Parts,
     ) -> None:
         self._is_recursive = spec.recursive
         self._filter = path_filter
         self._tree = tree
         self._hints = hints
+        self._parts = parts
         self.watches = watches
 
     def watch(self, prefix: bytes, directory: int) -> None:
@@ -62,7 +67,8 @@ class EventReader:
             OSError: See ``Inotify.watch``.
         """
         # The path of a descriptor is a link, which inotify does not follow without the dot.
-        self.watches.add(prefix, proc_fd_path(directory) + b"/.")
+        path = proc_fd_path(directory) + b"/."
+        self.watches.add(prefix, path, self._parts.at(prefix).point)
 
     def close(self) -> None:
         """Stop watching, and drop the events that wait."""
@@ -86,14 +92,20 @@ class EventReader:
                 self._on_moved_out(path, now_s)
 
     def _on_event(self, event: InotifyEvent, now_s: float) -> None:
-        prefix = self.watches.prefix(event.wd)
-        if prefix is None:
-            return
+        prefixes = self.watches.prefixes(event.wd)
         if event.mask & inotify.IGNORED:
             self.watches.forget(event.wd)
+        for prefix in prefixes:
+            self._on_event_at(prefix, event, now_s)
+
+    def _on_event_at(self, prefix: bytes, event: InotifyEvent, now_s: float) -> None:
+        """Handle an event in the directory at a prefix, which may have others."""
         if not event.name:
             if not prefix and event.mask & _ROOT_GONE:
                 self._hints.rescan(Rescan.DIRECTORY_GONE)
+            elif event.mask & inotify.UNMOUNT:
+                # It may be mounted again already, without a watch.
+                self._hints.add_subtree(prefix, now_s)
             return
         path = prefix + event.name
         if event.name == LINK:
@@ -115,14 +127,16 @@ class EventReader:
         if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
             return
         if mask & inotify.MOVED_FROM:
-            hints.add_rename_from(event.cookie, path, now_s)
+            hints.add_rename_from(self._rename_key(event, path), path, now_s)
         if mask & inotify.MOVED_TO:
-            self._on_moved_to(event.cookie, path, now_s, is_admitted=is_admitted)
+            self._on_moved_to(event, path, now_s, is_admitted=is_admitted)
         elif is_admitted:
             self._add(path, mask, now_s)
 
-    def _on_moved_to(self, cookie: int, path: bytes, now_s: float, *, is_admitted: bool) -> None:
-        old_path = self._hints.pair_rename(cookie)
+    def _on_moved_to(
+        self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
+    ) -> None:
+        old_path = self._hints.pair_rename(self._rename_key(event, path))
         if not is_admitted:
             return
         if old_path is not None and self._filter.admits(old_path):
@@ -171,9 +185,9 @@ class EventReader:
             return
         mask, hints = event.mask, self._hints
         if mask & inotify.MOVED_FROM:
-            hints.add_rename_from(event.cookie, prefix, now_s)
+            hints.add_rename_from(self._rename_key(event, prefix), prefix, now_s)
         elif mask & inotify.MOVED_TO:
-            self._on_directory_moved_to(event.cookie, prefix, now_s)
+            self._on_directory_moved_to(event, prefix, now_s)
         elif mask & inotify.CREATE:
             # A watched directory was read after its watch was set, by a scan from above.
             if prefix not in self.watches and self._filter.admits_directory(prefix[:-1]):
@@ -187,8 +201,8 @@ class EventReader:
         """Return whether an admitted directory may no longer be read."""
         return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
 
-    def _on_directory_moved_to(self, cookie: int, prefix: bytes, now_s: float) -> None:
-        old_prefix = self._hints.pair_rename(cookie)
+    def _on_directory_moved_to(self, event: InotifyEvent, prefix: bytes, now_s: float) -> None:
+        old_prefix = self._hints.pair_rename(self._rename_key(event, prefix))
         if not self._filter.admits_directory(prefix[:-1]):
             if old_prefix is not None:
                 self._on_moved_out(old_prefix, now_s)
@@ -197,6 +211,10 @@ class EventReader:
         else:
             # The scan of the new name follows, and finds what still waits under the old one.
             self._hints.add_rename(old_prefix, prefix, now_s)
+
+    def _rename_key(self, event: InotifyEvent, path: bytes) -> RenameKey:
+        """Return what both halves of a rename have in common, which does not leave a part."""
+        return event.cookie, self._parts.at(path).point
 
     def _on_moved_out(self, prefix: bytes, now_s: float) -> None:
         self.watches.drop(prefix)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry
+    from watcher.sources.directory.renames import RenameKey
     from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
@@ -157,13 +158,13 @@ class HintQueue:
 
     # Renames
 
-    def add_rename_from(self, cookie: int, path: bytes, now_s: float) -> None:
+    def add_rename_from(self, key: RenameKey, path: bytes, now_s: float) -> None:
         """Add the first half of a rename; a directory's path ends in ``/``."""
-        self._renames.leave(cookie, path, now_s)
+        self._renames.leave(key, path, now_s)
 
-    def pair_rename(self, cookie: int) -> bytes | None:
+    def pair_rename(self, key: RenameKey) -> bytes | None:
         """Return the former path of what a second half names; None if it is from outside."""
-        return self._renames.arrive(cookie)
+        return self._renames.arrive(key)
 
     def add_rename(self, old_path: bytes, path: bytes, now_s: float) -> None:
         """Add a whole rename; the new path of a file waits on if its writer has it open."""

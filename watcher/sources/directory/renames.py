@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from watcher.sources.protocol import Rename, Renames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+RenameKey: TypeAlias = tuple[int, bytes]
+"""The kernel's cookie of a rename, and the point of the part in which it was made.
+
+A directory that is mounted twice has both halves of a rename twice, with the same cookie.
+"""
 
 
 class PendingRenames:
@@ -20,18 +27,18 @@ class PendingRenames:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._left: dict[int, tuple[bytes, float]] = {}
+        self._left: dict[RenameKey, tuple[bytes, float]] = {}
         self._numbers = count()
         self._renames: dict[int, Rename] = {}
         self._by_path: dict[bytes, int] = {}
 
-    def leave(self, cookie: int, path: bytes, now_s: float) -> None:
+    def leave(self, key: RenameKey, path: bytes, now_s: float) -> None:
         """Add a first half (IN_MOVED_FROM): something left a path."""
-        self._left[cookie] = (path, now_s + self._grace_s)
+        self._left[key] = (path, now_s + self._grace_s)
 
-    def arrive(self, cookie: int) -> bytes | None:
+    def arrive(self, key: RenameKey) -> bytes | None:
         """Return the path that the first half of a second half left; None if there is none."""
-        path, _ = self._left.pop(cookie, (None, 0.0))
+        path, _ = self._left.pop(key, (None, 0.0))
         return path
 
     def add(self, rename: Rename) -> None:
@@ -68,8 +75,8 @@ class PendingRenames:
 
     def expire(self, now_s: float) -> list[bytes]:
         """Remove and return the paths of first halves whose second did not come in time."""
-        expired = [cookie for cookie, (_, due_s) in self._left.items() if due_s <= now_s]
-        return [self._left.pop(cookie)[0] for cookie in expired]
+        expired = [key for key, (_, due_s) in self._left.items() if due_s <= now_s]
+        return [self._left.pop(key)[0] for key in expired]
 
     def due_s(self) -> float | None:
         """Return when the next first half expires; None if none waits."""

@@ -236,7 +236,9 @@ class DirectorySource:
         except OSError as error:
             self._unnotified = f"no notifications, polling instead: {error.strerror}"
             return
-        self._events = EventReader(self._spec, self._filter, self.tree, self._hints, watches)
+        self._events = EventReader(
+            self._spec, self._filter, self.tree, self._hints, watches, self.parts
+        )
 
     def _open_digests(self, wake: Callable[[], None]) -> Digests | None:
         if not self._spec.compare.is_content:

@@ -1,8 +1,9 @@
 """Maps the kernel's watch descriptors to the directories of a tree.
 
-A renamed directory keeps its descriptor, which stands for its former name until the scan under the
-new name adds it again. Events in between lead to paths at which nothing is any more; that scan
-finds what they were about.
+A directory has one descriptor. It has several prefixes if it is mounted at several places of the
+tree, each in another part. Within a part it has one: a renamed directory keeps its descriptor,
+which stands for its former name until the scan under the new name adds it again. Events in between
+lead to paths at which nothing is any more; that scan finds what they were about.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from watcher.sources.directory.inotify import Inbox, Inotify
 
 
@@ -23,7 +26,7 @@ class WatchTable:
     def __init__(self, notifications: Inotify, inbox: Inbox) -> None:
         self.inbox = inbox
         self._notifications = notifications
-        self._prefixes: dict[int, bytes] = {}
+        self._prefixes: dict[int, dict[bytes, bytes]] = {}
         self._wds: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -34,47 +37,58 @@ class WatchTable:
         """Return whether the directory at a prefix is watched."""
         return prefix in self._wds
 
-    def prefix(self, wd: int) -> bytes | None:
-        """Return the prefix that a descriptor stands for; None if it is not of this tree."""
-        return self._prefixes.get(wd)
+    def prefixes(self, wd: int) -> Collection[bytes]:
+        """Return the prefixes that a descriptor stands for; none if it is not of this tree."""
+        by_part = self._prefixes.get(wd)
+        return () if by_part is None else tuple(by_part.values())
 
-    def add(self, prefix: bytes, path: bytes) -> None:
+    def add(self, prefix: bytes, path: bytes, part: bytes = b"") -> None:
         """Watch the directory at a prefix, which may have replaced another one.
 
         Args:
             prefix: Prefix of the paths of its events.
             path: A path at which the kernel finds it.
+            part: Point of the part that the prefix lies in.
 
         Raises:
             OSError: See ``Inotify.watch``.
         """
         wd = self._notifications.watch(path, self.inbox)
-        former = self._wds.get(prefix)
-        if former is not None and former != wd:
-            self._release([former])
-        if (
-            (other := self._prefixes.get(wd)) is not None
-            and other != prefix
-            and self._wds.get(other) == wd
-        ):
+        if self._wds.get(prefix, wd) != wd:
+            self._remove([prefix])
+        by_part = self._prefixes.setdefault(wd, {})
+        other = by_part.get(part, prefix)
+        if other != prefix and self._wds.get(other) == wd:
             del self._wds[other]
-        self._prefixes[wd] = prefix
+        by_part[part] = prefix
         self._wds[prefix] = wd
 
     def forget(self, wd: int) -> None:
         """Remove a descriptor that the kernel has ended."""
-        prefix = self._prefixes.pop(wd, None)
-        if prefix is not None and self._wds.get(prefix) == wd:
-            del self._wds[prefix]
+        for prefix in self._prefixes.pop(wd, {}).values():
+            if self._wds.get(prefix) == wd:
+                del self._wds[prefix]
 
     def drop(self, prefix: bytes) -> None:
         """Stop watching a directory and everything below it."""
-        self._release([wd for below, wd in self._wds.items() if below.startswith(prefix)])
+        self._remove([below for below in self._wds if below.startswith(prefix)])
 
     def close(self) -> None:
         """Stop watching everything."""
         self._release(list(self._prefixes))
         self.inbox.close()
+
+    def _remove(self, prefixes: list[bytes]) -> None:
+        """Remove prefixes, and end the watches that stand for no other."""
+        unused = []
+        for prefix in prefixes:
+            wd = self._wds.pop(prefix)
+            by_part = self._prefixes[wd]
+            for part in [part for part, each in by_part.items() if each == prefix]:
+                del by_part[part]
+            if not by_part:
+                unused.append(wd)
+        self._release(unused)
 
     def _release(self, wds: list[int]) -> None:
         self._notifications.unwatch(wds, self.inbox)

@@ -28,14 +28,16 @@ class WatchedDirectory:
             wd
             for prefix in prefixes
             for wd in self.watches._prefixes
-            if self.watches.prefix(wd) == prefix.encode()
+            if prefix.encode() in self.watches.prefixes(wd)
         ]
 
     def state(self) -> dict[bytes, int]:
         """Return the descriptors by prefix; both directions must agree."""
-        by_prefix = {prefix: wd for wd, prefix in self.watches._prefixes.items()}
+        by_prefix = {
+            prefix: wd for wd in self.watches._prefixes for prefix in self.watches.prefixes(wd)
+        }
         assert by_prefix == self.watches._wds
-        assert len(self.watches) == len(by_prefix)
+        assert len(self.watches) == len(set(by_prefix.values()))
         assert all(prefix in self.watches for prefix in by_prefix)
         return by_prefix
 
@@ -60,7 +62,7 @@ def test_a_directory_has_one_watch(table: WatchedDirectory) -> None:
     before = table.add("a/", "b/")
     assert table.add("a/", "b/") == before
     assert set(table.state()) == {b"", b"a/", b"b/"}
-    assert table.watches.prefix(10_000) is None
+    assert table.watches.prefixes(10_000) == ()
 
 
 def test_what_cannot_be_watched_is_an_error(table: WatchedDirectory) -> None:
@@ -126,3 +128,21 @@ def test_closing_ends_all_but_what_others_watch(
     assert set(notifications._watch_for_wd) == {shared}
     other.watches.close()
     assert notifications._watch_for_wd == {}
+
+
+def test_a_directory_in_two_parts_has_both_prefixes(
+    table: WatchedDirectory, notifications: Inotify
+) -> None:
+    """Until one is dropped; renamed, it has its new name in each part by itself."""
+    (wd,) = table.add("a/")
+    path = os.fsencode(table.root / "a")
+    table.watches.add(b"usb/a/", path, b"usb")
+    assert set(table.watches.prefixes(wd)) == {b"a/", b"usb/a/"}
+    table.watches.add(b"usb/b/", path, b"usb")
+    assert set(table.watches.prefixes(wd)) == {b"a/", b"usb/b/"}
+    assert set(table.state()) == {b"", b"a/", b"usb/b/"}
+    table.watches.drop(b"usb/")
+    assert set(table.state()) == {b"", b"a/"}
+    assert wd in notifications._watch_for_wd
+    table.watches.drop(b"a/")
+    assert wd not in notifications._watch_for_wd

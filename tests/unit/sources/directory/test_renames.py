@@ -44,19 +44,21 @@ def test_renames_in_a_row(pending: PendingRenames, renames: str, expected: list[
 
 
 def test_halves_find_each_other_by_cookie(pending: PendingRenames) -> None:
-    pending.leave(1, b"a", 0.0)
-    pending.leave(2, b"b/", 0.0)
-    assert [pending.arrive(cookie) for cookie in (2, 3, 1, 1)] == [b"b/", None, b"a", None]
+    pending.leave((1, b""), b"a", 0.0)
+    pending.leave((2, b""), b"b/", 0.0)
+    pending.leave((2, b"usb"), b"usb/b/", 0.0)
+    keys = [(2, b""), (3, b""), (1, b""), (1, b""), (2, b"usb")]
+    assert [pending.arrive(key) for key in keys] == [b"b/", None, b"a", None, b"usb/b/"]
     assert (pending.due_s(), pending.expire(9.0)) == (None, [])
 
 
 def test_a_half_alone_has_left(pending: PendingRenames) -> None:
-    pending.leave(1, b"a", 0.0)
-    pending.leave(2, b"b", 0.5)
+    pending.leave((1, b""), b"a", 0.0)
+    pending.leave((2, b""), b"b", 0.5)
     assert pending.due_s() == 1.0
     assert pending.expire(0.9) == []
     assert pending.expire(1.0) == [b"a"]
-    assert (pending.arrive(1), pending.due_s()) == (None, 1.5)
+    assert (pending.arrive((1, b"")), pending.due_s()) == (None, 1.5)
     pending.add(Rename(b"x", b"y"))
     pending.clear()
     assert (pending.due_s(), list(pending.take())) == (None, [])
