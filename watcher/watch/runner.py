@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
-from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.errors import DeniedError, NotFoundError, StateError, UnavailableError, WatcherError
 from watcher.model import Rescan
 from watcher.spec import DirectorySpec
 from watcher.telemetry.tracing import span
@@ -258,6 +258,9 @@ class WatchRunner:
             prefix, done = self._releases.popleft()
             try:
                 self._release_mount(prefix)
+            except StateError as error:
+                done.set_exception(error)
+                raise
             except WatcherError as error:
                 done.set_exception(error)
                 continue

@@ -10,17 +10,15 @@ from watcher.sources.directory.parts import PartMode
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from watcher.filesystem.mounts import Mount
-    from watcher.sources.directory.parts import Part
+    from watcher.sources.directory.parts import Part, Parts
 
 UNREAD = "unread"
 """Mode of a part that is not read, beside those of a configuration."""
 
 
 def describe_parts(
-    parts: Iterable[Part], root: Mount | None, *, mode: Mode, unnotified: str
+    parts: Parts, root: Mount | None, *, mode: Mode, unnotified: str
 ) -> tuple[PartStatus, ...]:
     """Return the parts of a tree, the root first.
 
@@ -30,7 +28,15 @@ def describe_parts(
         mode: The mode of the configuration.
         unnotified: Why there are no notifications at all; empty if there are.
     """
-    return tuple(_describe(part, root, mode, unnotified) for part in parts)
+    return tuple(
+        _describe(part, root, mode, unnotified) if part.point not in parts.new else _new(part)
+        for part in parts
+    )
+
+
+def _new(part: Part) -> PartStatus:
+    type_ = part.mounted.mount.type if part.mounted else ""
+    return PartStatus(os.fsdecode(part.point), type_, UNREAD, "it has just been mounted")
 
 
 def _describe(part: Part, root: Mount | None, mode: Mode, unnotified: str) -> PartStatus:

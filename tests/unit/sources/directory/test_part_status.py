@@ -82,6 +82,13 @@ def test_parts_that_are_missing() -> None:
     ]
 
 
+def test_a_part_that_is_new() -> None:
+    """It is unread until what it hides is marked."""
+    parts = make_parts(Mode.AUTO)
+    parts.update({b"disk": volume("xfs"), b"late": volume("ext4")})
+    assert "late (ext4): unread, it has just been mounted" in lines(parts, Mode.AUTO)
+
+
 def test_without_notifications_all_is_polled() -> None:
     shown = lines(make_parts(Mode.AUTO), Mode.AUTO, "no watches are left")
     assert shown[0] == ". (ext4): poll, no watches are left"
