@@ -17,6 +17,7 @@ class MemoryFiles(WithoutVolumes):
         rechecked: Paths that the reconciler wants inspected again.
         incomplete: Paths of files that are still being written.
         is_stable: Whether files keep their inodes.
+        remounted: Prefixes at which volumes are mounted, each with whether that has just happened.
         contents: What stands for the digests of files; other files cannot be read.
         undigested: Entries whose contents are to be read.
         attributes_only: Paths of those whose attributes alone are known to have changed.
@@ -34,9 +35,18 @@ class MemoryFiles(WithoutVolumes):
         self.rechecked: set[bytes] = set()
         self.incomplete: set[bytes] = set()
         self.is_stable = True
+        self.remounted: dict[bytes, bool] = {}
         self.contents: dict[bytes, str] = {}
         self.undigested: list[Entry] = []
         self.attributes_only: set[bytes] = set()
+
+    def mount_point(self, path: bytes) -> bytes:
+        """Return the directory of a path, where ``remounted`` has it."""
+        directory = path[: path.find(b"/") + 1]
+        return directory if directory in self.remounted else b""
+
+    def is_remounted(self, path: bytes) -> bool:
+        return self.remounted.get(self.mount_point(path), False)
 
     def has_stable_inodes(self, path: bytes) -> bool:
         del path

@@ -79,8 +79,7 @@ class Reconciler:
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
         learnt: Entries with unknown contents in the last pass of ``learn_digests``.
-        is_reopened: The place was opened since the last completed scan of all of it, so it may have
-            been mounted again with other inodes.
+        is_reopened: The place was opened since the last completed scan of all of it.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the five parts that it connects, and the clock
@@ -101,6 +100,7 @@ class Reconciler:
         self._scans = RunningScans()
         self._is_held = False
         self._new_inodes = 0
+        self._renumbered: set[bytes] = set()
         self._undigested: Iterator[list[Row]] | None = None
         self.rescan_reason: Rescan | None = None
         self.is_reopened = False
@@ -145,6 +145,7 @@ class Reconciler:
         if self.is_reopened and self._detector.rule.is_content:
             self._undigested, self.learnt = self._index.rows_under(b""), 0
         new_inodes, self._new_inodes, self.is_reopened = self._new_inodes, 0, False
+        self._renumbered.clear()
         return ScanResult(entries, held, self._clock.monotonic() - start_s, new_inodes)
 
     def drop(self, admits: Callable[[bytes], bool]) -> None:
@@ -322,7 +323,7 @@ class Reconciler:
         if any(row.id in met for row in rows.values()):
             known.invalidate()
         met.add(ids)
-        found = self._adopt_new_inodes(differing, rows, has_equal=len(ids) > len(rows))
+        found = self._adopt_new_inodes(entries, differing, rows)
         if found.delta.upserts:
             adopted = {row.entry.path for row in found.delta.upserts}
             differing = [entry for entry in differing if entry.path not in adopted]
@@ -337,31 +338,38 @@ class Reconciler:
         return len(entries)
 
     def _adopt_new_inodes(
-        self, entries: list[Entry], rows: Mapping[bytes, Row], *, has_equal: bool
+        self, entries: list[Entry], differing: list[Entry], rows: Mapping[bytes, Row]
     ) -> ChangeSet:
         """Return the new rows of entries of a batch that differ in nothing but made-up inodes.
 
-        Where a volume was mounted again by a file system that makes up its inodes, all of them
-        differ: a single one that does is a file that replaced another.
+        Where a volume was mounted again by a file system that makes up its inodes, those of all
+        files differ: a single one that does is a file that replaced another.
 
         Args:
-            entries: The entries that differ from their rows or have none.
-            rows: The rows of the entries.
-            has_equal: Whether an entry of the batch is equal to its row.
+            entries: The entries of the batch.
+            differing: Those that differ from their rows or have none.
+            rows: The rows of the differing entries.
         """
-        is_noticed = self._new_inodes > 0
-        if not (self.is_reopened and self._detector.rule.accepts_new_inodes) or (
-            has_equal and not is_noticed
-        ):
+        if not self._detector.rule.accepts_new_inodes:
             return ChangeSet()
         renumbered = [
             entry
-            for entry in entries
-            if (row := rows.get(entry.path)) is not None
+            for entry in differing
+            if (self.is_reopened or self._source.is_remounted(entry.path))
+            and (row := rows.get(entry.path)) is not None
             and self._detector.difference(row, entry) is Difference.INODE
         ]
-        self._new_inodes += len(renumbered)
-        return self._detector.adopt(rows, renumbered)
+        if not renumbered:
+            return ChangeSet()
+        mount_point = self._source.mount_point
+        others = {entry.path for entry in differing}
+        kept = {mount_point(entry.path) for entry in entries if entry.path not in others}
+        # Batches may be cut otherwise in a scan that goes on after an interruption.
+        kept -= self._renumbered
+        adopted = [entry for entry in renumbered if mount_point(entry.path) not in kept]
+        self._renumbered |= {mount_point(entry.path) for entry in adopted}
+        self._new_inodes += len(adopted)
+        return self._detector.adopt(rows, adopted)
 
     def _defer_ctime_only(
         self,

@@ -170,6 +170,12 @@ class Source(Protocol):
     def volume_id(self) -> str:
         """Identity of the volume, equal whenever the same one is opened again; empty if unknown."""
 
+    def mount_point(self, path: bytes) -> bytes:
+        """Return the path at which the volume of a path is mounted; empty for that of the place."""
+
+    def is_remounted(self, path: bytes) -> bool:
+        """Return whether a volume was mounted at or above a path since a scan has read it there."""
+
     def has_stable_inodes(self, path: bytes) -> bool:
         """Return whether the inode of the file at a path stays the same until it is replaced."""
 

@@ -105,6 +105,22 @@ def test_new_inodes_of_all_after_an_opening_are_no_change(bench: Bench) -> None:
     assert bench.scan() == "modified 0001, modified 0002, modified 0003"
 
 
+def test_new_inodes_of_one_mount_are_no_change(bench: Bench) -> None:
+    """The other files of the batch are on another one."""
+    paths = [b"a", b"b/1", b"b/2", b"c"]
+    bench.place.remounted = {b"b/": False}
+    bench.baseline(*paths)
+    renumber(bench, b"b/1", b"b/2")
+    assert bench.scan() == "modified b/1, modified b/2"
+    bench.place.remounted = {b"b/": True}
+    renumber(bench, b"b/1", b"b/2", b"c")
+    assert bench.scan() == "modified c"
+    bench.reconciler.is_reopened = True
+    bench.place.remounted = {b"b/": False}
+    renumber(bench, b"b/1", b"b/2")
+    assert bench.scan() == ""
+
+
 def test_new_inodes_are_taken_over_up_to_the_end_of_an_interrupted_scan(bench: Bench) -> None:
     """Batches may be cut otherwise when it is repeated."""
     bench.baseline(*many(9))

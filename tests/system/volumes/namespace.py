@@ -56,6 +56,15 @@ def mount_bindfs(volume: Path, point: Path, *options: str) -> None:
     run("bindfs", "-o", "nonempty", *options, volume, point)
 
 
+def mount_sshfs(volume: Path, point: Path) -> None:
+    """Mount a directory through FUSE with sshfs and a server of its own, which unmounting ends."""
+    server = "exec /usr/lib/openssh/sftp-server"
+    command = volume.with_name("sftp.sh")
+    command.write_text(f"#!/bin/sh\n{server}\n")
+    command.chmod(0o755)
+    run("sshfs", "-o", f"ssh_command={command}", f"here:{volume}", point)
+
+
 def unmount(point: Path) -> None:
     """Unmount the topmost file system at a place, as soon as it is not busy."""
     wait_until(

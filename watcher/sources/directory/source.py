@@ -134,6 +134,7 @@ class DirectorySource:
         self._within = within
         self._hints = HintQueue(spec)
         self._mounts = PartFinder(self.tree, monitor)
+        self._remounted: set[bytes] = set()
         self._wake: Callable[[], None] = _nothing
         self._events: EventReader | None = None
         self._digest_readers = digest_readers
@@ -197,6 +198,14 @@ class DirectorySource:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
 
+    def mount_point(self, path: bytes) -> bytes:
+        """See ``protocol.Source.mount_point``."""
+        return self._mounts.part_at(path).point
+
+    def is_remounted(self, path: bytes) -> bool:
+        """See ``protocol.Source.is_remounted``."""
+        return any(map(path.startswith, self._remounted))
+
     def has_stable_inodes(self, path: bytes) -> bool:
         """See ``protocol.Source.has_stable_inodes``."""
         mount = self._mount_at(path)
@@ -224,6 +233,7 @@ class DirectorySource:
             self._digests.close()
             self._digests = None
         self._mounts.close(self._wake)
+        self._remounted.clear()
         self._hints.clear()
 
     def _start_notifications(self) -> None:
@@ -283,6 +293,7 @@ class DirectorySource:
 
     def end_scan(self, scan: DirectoryScan) -> None:
         """Record what a completed scan could not read, apart from volumes that are missing."""
+        self._remounted = {each for each in self._remounted if not each.startswith(scan.prefix)}
         # These come back by a change of the mount table, which needs no polling.
         unread = [path for path in scan.unread if not self._mounts.is_unread(path)]
         self._hints.set_unread(scan.prefix, unread, self.clock.monotonic())
@@ -431,6 +442,7 @@ class DirectorySource:
             if self._events is not None:
                 self._events.watches.drop(part.prefix)
             if part.mode is not PartMode.UNREAD:
+                self._remounted.add(part.prefix)
                 self._look_at(part, now_s)
         self._start_notifications()
 

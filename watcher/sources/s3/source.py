@@ -93,6 +93,14 @@ class BucketSource(WithoutVolumes):
             f"{self._spec.request_budget:,}: raise it, or watch a narrower prefix"
         )
 
+    def mount_point(self, path: bytes) -> bytes:  # noqa: ARG002 - a bucket is one volume
+        """Return nothing: a bucket has no mounts."""
+        return b""
+
+    def is_remounted(self, path: bytes) -> bool:  # noqa: ARG002 - a bucket is one volume
+        """Return False: a bucket has no mounts."""
+        return False
+
     def has_stable_inodes(self, path: bytes) -> bool:  # noqa: ARG002 - objects have none
         """See ``protocol.Source.has_stable_inodes``."""
         return True
