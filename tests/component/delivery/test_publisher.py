@@ -178,6 +178,7 @@ def test_a_replay_rewinds_connected_streams(bench: Bench) -> None:
     assert bench.publisher.replay(seq=2) == range(2, 4)
     assert write(subscription) == [2, 3]
     assert bench.publisher.counts()[:2] == (5, 2)
+    bench.publisher.unsubscribe(subscription)
     bench.clock.advance(KEEP_S)
     bench.publisher.confirm()
     assert bench.publisher.replay(seq=1) == range(4, 4)
@@ -193,9 +194,9 @@ def test_unacknowledged_payloads_are_redelivered(make: Callable[..., Bench]) -> 
     bench.publisher.acknowledge([2])
     assert (bench.store.journal.cursor, bench.publisher.due_in_s()) == (0, 0.0)
     assert subscription.due_in_s() == ACK_TIMEOUT_S
-    bench.clock.advance(ACK_TIMEOUT_S)
-    payloads = subscription.read()
+    bench.clock.advance(WINDOW_S + CONFIRM_INTERVAL_S)
     bench.publisher.confirm()
+    payloads = subscription.read()
     assert (bench.store.journal.cursor, [payload.seq for payload in payloads]) == (0, [1, 3])
     bench.publisher.acknowledge([3])
     assert [payload.seq for payload in subscription.writing(payloads)] == [1]
