@@ -11,6 +11,8 @@ from watcher.cli.defaults import (
     reachable,
 )
 
+STATE_OF_U = "/home/u/.local/state/watcher"
+
 
 @pytest.mark.parametrize(
     ("listen", "reached"),
@@ -40,8 +42,7 @@ def test_environment_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
-    [("/x", "/x/watcher")] + [(given, "/home/u/.local/state/watcher") for given in ("", "x")],
+    ("given", "expected"), [("/x", "/x/watcher"), ("", STATE_OF_U), ("x", STATE_OF_U)]
 )
 def test_state_directory(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
     """The XDG Base Directory Specification demands that a relative path is ignored."""
