@@ -205,6 +205,12 @@ def test_the_digest_stands_for_the_objects(objects: Sequence[bytes]) -> None:
     assert batch.digest != batch_of(*objects).digest
 
 
+def test_the_digest_stands_for_the_encoding() -> None:
+    """The same bytes are other keys where they are not URL-encoded."""
+    plain = ObjectBatch([contents()], PLAIN_READER, EVERYTHING)
+    assert plain.digest != batch_of(contents()).digest
+
+
 def test_a_known_batch_is_not_read() -> None:
     """Digest, number and last key need no reading of the objects between the ends."""
     batch = batch_of(contents("in/a"), b"<Contents><Torn", contents("in/c"))
