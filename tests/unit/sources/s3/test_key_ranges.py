@@ -190,6 +190,33 @@ def test_ranges_that_grow_are_split_again() -> None:
     assert len(shelf.asked) < 1.4 * len(shelf.keys) / PAGE_KEYS
 
 
+def in_halves() -> tuple[RangeListing, KeyRange, KeyRange]:
+    """Return a listing whose ranges up to and after "m" have a page on its way each."""
+    listing = listing_of(split_keys=[b"m"])
+    left, right = listing.next_range(), listing.next_range()
+    assert left is not None
+    assert right is not None
+    return listing, left, right
+
+
+def test_a_page_of_a_range_that_was_taken_over_is_dropped() -> None:
+    listing, left, right = in_halves()
+    listing.take(right, page_of("op", "2"))
+    assert listing.next_range() is right
+    listing.take(left, page_of("ln", "1"))
+    assert listing.take(right, page_of("qr", None)) == []
+    listing.take(left, page_of("opqr", None))
+    assert listing.is_complete
+
+
+def test_keys_behind_the_end_are_disorder() -> None:
+    """A range that ends before the first key of the next one cannot be read on."""
+    listing, left, right = in_halves()
+    listing.take(right, page_of("z", None))
+    with pytest.raises(UnorderedListingError, match="keys from b'z' on, and no more after b'c'"):
+        listing.take(left, page_of("abc", None))
+
+
 def pages(*described: str) -> list[Page]:
     """Return pages, each given by its token and its keys."""
     return [page_of(keys, token) for token, *keys in map(str.split, described)]
