@@ -13,8 +13,15 @@ from typing import TypeAlias
 
 import pytest
 
+from support.files import fill
 from support.fixtures import Connect, StartServer
-from support.former_state import FormerState, Reopened, restore_bucket, restore_directory
+from support.former_state import (
+    FormerState,
+    Reopened,
+    add_rows,
+    restore_bucket,
+    restore_directory,
+)
 from support.s3.simulated import Store, run_store
 
 PREFIX = "in/"
@@ -105,6 +112,31 @@ def test_directory_that_changed(reopen: Reopen, tmp_path: Path, mode: str) -> No
         ("deleted", "new.csv"),
         ("modified", "config/app.yaml"),
         ("modified", "names/ümlaut ☃.csv"),
+    )
+
+
+@modes
+def test_directory_with_names_that_mean_something_else(
+    reopen: Reopen, tmp_path: Path, mode: str
+) -> None:
+    """Temporary names are forgotten, and names with two dots taken up, without an event."""
+    former, root = restore_tree(tmp_path, mode)
+    fill(root, "a.part", "d/b~", ".c.swp", "..x", "..new/..y", "...And/01.csv")
+    add_rows(tmp_path / "state", root, "a.part", "d/b~", "..x")
+    reopened = reopen(former)
+    reopened.check_quiet()
+    (root / "a.part").write_text("changed")
+    (root / "a.part").rename(root / "a")
+    (root / "d/b~").unlink()
+    for path in ("..x", "..new/..y", "...And/01.csv"):
+        (root / path).write_text("changed")
+    (root / "..new/..z").write_text("1")
+    reopened.check_reported(
+        ("created", "..new/..z"),
+        ("created", "a"),
+        ("modified", "...And/01.csv"),
+        ("modified", "..new/..y"),
+        ("modified", "..x"),
     )
 
 

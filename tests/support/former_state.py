@@ -133,6 +133,19 @@ def restore_directory(title: str, directory: Path) -> FormerState:
     return replace(former, config=former.config | {"directory": where})
 
 
+def add_rows(state: Path, root: Path, *names: str) -> None:
+    """Put files into the index of the only state file, as 0.1.0 did when it reported them."""
+    (file,) = state.glob("*.db")
+    with closing(sqlite3.connect(file)) as db, db:
+        for name in names:
+            found = (root / name).stat()
+            (next_id,) = db.execute("SELECT next_id FROM counters").fetchone()
+            values = (next_id, os.fsencode(name), found.st_size, found.st_mtime_ns)
+            values += (found.st_ctime_ns, found.st_ino)
+            db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, '', '', 0)", values)
+            db.execute("UPDATE counters SET next_id = next_id + 1, entries = entries + 1")
+
+
 def restore_bucket(title: str, directory: Path, endpoint_url: str) -> FormerState:
     """Unpack the watch of a bucket and move it to another store, which must hold its objects."""
     former = restore(title, directory)
