@@ -140,9 +140,11 @@ def add_rows(state: Path, root: Path, *names: str) -> None:
         for name in names:
             found = (root / name).stat()
             (next_id,) = db.execute("SELECT next_id FROM counters").fetchone()
-            values = (next_id, os.fsencode(name), found.st_size, found.st_mtime_ns)
-            values += (found.st_ctime_ns, found.st_ino)
-            db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, '', '', 0)", values)
+            times = (found.st_mtime_ns, found.st_ctime_ns)
+            db.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, '', '', 0)",
+                (next_id, os.fsencode(name), found.st_size, *times, found.st_ino),
+            )
             db.execute("UPDATE counters SET next_id = next_id + 1, entries = entries + 1")
 
 

@@ -60,6 +60,7 @@ class ExactNames:
         self._paths = paths
         self._wanted: dict[str, set[str]] | None = None
         self._directories: dict[bytes, _Directory] = {}
+        self._with_case: set[bytes] = set()
         self._prefixes: dict[bytes, bytes | None] = {b"": b""}
 
     def has(self, path: bytes) -> bool:
@@ -68,6 +69,8 @@ class ExactNames:
         Raises:
             OSError: A directory on the way cannot be read.
         """
+        if path.isascii() and path[: path.rfind(b"/") + 1] in self._with_case:
+            return True
         actual = self._actual(path)
         if actual not in {None, path}:
             self.instead.add(actual)
@@ -97,12 +100,11 @@ class ExactNames:
 
     def _finds_variant(self, directory: _Directory, prefix: bytes, name: bytes) -> bool:
         variants = [each for each in _variants(name) if each[0] not in directory.distinguishes]
-        if not variants:
-            return False
-        with self._root.directory(prefix) as fd:
+        # By path, which saves opening each directory above: this only decides whether to list.
+        with self._root.held() as root:
             for kind, variant, is_proof in variants:
                 try:
-                    os.stat(variant, dir_fd=fd, follow_symlinks=False)
+                    os.stat(prefix + variant, dir_fd=root, follow_symlinks=False)
                 except FileNotFoundError:
                     if is_proof:
                         directory.distinguishes.add(kind)
@@ -110,6 +112,8 @@ class ExactNames:
                     continue
                 else:
                     return True
+        if _Kind.CASE in directory.distinguishes and self._prefixes.get(prefix) == prefix:
+            self._with_case.add(prefix)
         return False
 
     def _list(self, prefix: bytes) -> dict[str, list[bytes]]:
