@@ -118,6 +118,56 @@ def test_volume_that_is_gone_for_good(
     assert server.lines("mount.released", prefix="usb/")
 
 
+def test_a_released_volume_stays_released(
+    start_server: StartServer,
+    connect: Connect,
+    volume: Path,
+    usb: Path,
+    name: str,
+    tmp_path: Path,
+) -> None:
+    """After a restart its mount point is an ordinary directory too."""
+    bind(volume, usb)
+    asked = polled(usb.parent, "auto")
+    first = start_server(*SOON, directory=tmp_path)
+    stream = connect(first).watch(name, asked)
+    unmount(usb)
+    first.wait_reason(name, "degraded", "the mount at 'usb' is gone")
+    assert "usb is released" in release(first, name, "usb")
+    stream.wait_count(len(NAMES) + 1)
+    first.wait_watch(name, unconfirmed=0)
+    assert first.stop() == 0
+
+    second = start_server(*SOON, directory=tmp_path)
+    stream = connect(second).watch(name, asked)
+    fill(usb, "last")
+    assert told(stream.wait_path("usb/last")) == [("created", "usb/last")]
+    watch = second.watches()[name]
+    assert (watch["degraded"], [part["prefix"] for part in watch["parts"]]) == ("", [""])
+
+
+def test_check_shows_mounts(volume: Path, usb: Path, tmp_path: Path) -> None:
+    """As a watch would treat them, and without those that the filter leaves out."""
+    mount_bindfs(volume, usb)
+    fill(usb.parent, "tmp/a", "skipped/a")
+    for point in ("tmp", "skipped"):
+        mount_tmpfs(usb.parent / point)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"directory: {usb.parent}\nexclude: [skipped/**, skipped]\n")
+    command = [*WATCHER, "check", str(config)]
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    finally:
+        for point in ("tmp", "skipped"):
+            unmount(usb.parent / point)
+    lines = done.stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("mounts"))
+    assert [line[10:].strip() for line in lines[start : start + 2]] == [
+        "tmp (tmpfs): notify",
+        "usb (fuse): poll, fuse is scanned every 10 s",
+    ]
+
+
 @pytest.mark.parametrize("mode", ["auto", "notify"])
 def test_fuse_below_a_notified_root_is_polled(
     server: ServerProcess, client: Client, volume: Path, usb: Path, name: str, mode: str
