@@ -35,6 +35,7 @@ class Rescan(StrEnum):
     DIRECTORY_GONE = "directory_gone"
     JOURNAL_FULL = "journal_full"
     RELEASED = "released"
+    MANY_GONE = "many_gone"
 
 
 @dataclass(frozen=True, slots=True)

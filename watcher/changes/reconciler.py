@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import Appearance, Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.running_scans import RunningScans
-from watcher.model import HIDDEN, ChangeSet, Delta, Row
+from watcher.model import HIDDEN, ChangeSet, Delta, Rescan, Row
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Inspection,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
-    from watcher.model import Entry, Rescan
+    from watcher.model import Entry
     from watcher.sources.protocol import Batch, Observation, Scan, Source
     from watcher.state.port import Index
 
@@ -470,8 +470,7 @@ class Reconciler:
             missing = self._index.entries - len(met)
             if missing > HOLD_ENTRIES and (scan.unread or self._source.volumes):
                 missing = sum(map(len, self._missing(scan.prefix, met, is_unread)))
-            is_suspicious = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
-            if is_suspicious and not self._is_held:
+            if self._is_suspicious(missing) and not self._is_held:
                 # A loss that the source can disprove now is an error, not a loss to be held.
                 self._source.confirm_deleted(next(self._missing(scan.prefix, met, is_unread)))
                 self._is_held = True
@@ -479,10 +478,20 @@ class Reconciler:
             self._is_held = False
             if missing == 0:
                 return 0
+        elif not self._source.notifies(scan.prefix) and self._is_suspicious(
+            sum(map(len, self._missing(scan.prefix, met, is_unread)))
+        ):
+            # No event named them, so they are held like those that a scan of the place misses.
+            self.rescan_reason = Rescan.MANY_GONE
+            return 0
         for paths in self._missing(scan.prefix, met, is_unread):
             rows = self._index.rows(self._source.confirm_deleted(paths))
             self._write(self._detector.delete(self._seen(rows.values())))
         return 0
+
+    def _is_suspicious(self, missing: int) -> bool:
+        """Return whether so much is missing that a second scan must agree."""
+        return missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
 
     def _missing(
         self, prefix: bytes, met: Bitmap, is_unread: Callable[[bytes], bool]

@@ -398,6 +398,22 @@ def test_the_loss_of_most_is_held_until_seen_twice(
     assert bench.store.index.entries == entries - lost
 
 
+@pytest.mark.parametrize(("mode", "is_held"), [("poll", True), ("notify", False)])
+def test_the_loss_of_most_in_a_polled_part_asks_for_a_scan_of_the_place(
+    bench: Bench, mode: str, *, is_held: bool
+) -> None:
+    """Which holds it; what was notified is no surprise."""
+    paths = [b"part/" + path for path in many(200)]
+    bench.baseline(*paths)
+    bench.place.mode = mode
+    bench.place.files.clear()
+    bench.reconciler.apply(Subtree(b"part/"))
+    assert bench.reconciler.rescan_reason == ("many_gone" if is_held else None)
+    assert bench.changes().count("deleted") == (0 if is_held else 200)
+    if is_held:
+        assert bench.reconciler.scan(is_baseline=False).held == 200
+
+
 def test_many_missing_entries_are_verified(bench: Bench) -> None:
     """Only what the verification scan does not find either is gone."""
     bench.place.has_digests = True
