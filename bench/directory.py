@@ -19,9 +19,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import DEVNULL, run
 from typing import Any, NamedTuple
 
-from harness import Script, cpu_s, make_files, measure, memory_mib, run_bare, run_server, walk
+from harness import (
+    Script,
+    cpu_s,
+    make_files,
+    measure,
+    memory_mib,
+    print_row,
+    run_bare,
+    run_server,
+    walk,
+)
 
 PEERS = ("watchdog", "watchfiles")
 IN_MEMORY = "server, state in memory"
@@ -34,6 +45,9 @@ BURST_FILES = 50_000
 RATE_S = 100
 RATE_FILES = 1_000
 IDLE_S = 10.0
+CONTENT_FILES = 5_000
+CONTENT_BYTES = 64 * 1024
+"""Size of a file whose content is compared: 312 MiB in all."""
 
 
 class Observed(NamedTuple):
@@ -199,6 +213,32 @@ def measure_files(count: int) -> None:
         measure("files, polled", count, config, "scandir and stat", lambda: walk(root))
 
 
+def measure_contents() -> None:
+    """Measure how long the digests of a tree take, and rescans that read no content."""
+    with tempfile.TemporaryDirectory() as root:
+        make_files(root, CONTENT_FILES)
+        for path in Path(root).glob("*/*"):
+            path.write_bytes(os.urandom(CONTENT_BYTES))
+        mib = CONTENT_FILES * CONTENT_BYTES // 2**20
+        print(f"\ncontents: {CONTENT_FILES:,} files, {mib} MiB, in the page cache", flush=True)
+        before = os.times()
+        find = ("find", root, "-type", "f", "-exec", "sha256sum", "{}", "+")
+        run(find, check=True, stdout=DEVNULL)
+        after = os.times()
+        peer = after.elapsed - before.elapsed, sum(after[2:4]) - sum(before[2:4])
+        print(f"  {'sha256sum':<28}{peer[0]:7.2f} s  {peer[1]:6.2f} CPU s")
+        config = f"directory: {{path: {root}, mode: poll, poll_interval: 1s, compare: content}}"
+        with tempfile.TemporaryDirectory() as directory, run_server(Path(directory), {}) as server:
+            start_s, start_cpu_s = time.perf_counter(), cpu_s(server.process.pid)
+            target = f"{server.address}={config}"
+            with closing(Script("reader.py", "server", target, "1")):
+                server.wait_logged("watch.digested")
+                took = time.perf_counter() - start_s, cpu_s(server.process.pid) - start_cpu_s
+            print_row("start, with all digests", took, peer)
+        name = "files, compared by content"
+        measure(name, CONTENT_FILES, config, "scandir and stat", lambda: walk(root))
+
+
 def main() -> None:
     """Run all parts, or one."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -206,7 +246,9 @@ def main() -> None:
         "--full", action="store_true", help="scan a million files in place of 100,000"
     )
     parser.add_argument(
-        "--only", choices=("burst", "latency", "start", "files"), help="run this part alone"
+        "--only",
+        choices=("burst", "latency", "start", "files", "content"),
+        help="run this part alone",
     )
     arguments = parser.parse_args()
     if find_spec("watchfiles") is None:
@@ -216,6 +258,7 @@ def main() -> None:
         "latency": [measure_latency],
         "start": [lambda: measure_start(10_000), lambda: measure_start(50_000)],
         "files": [lambda: measure_files(1_000_000 if arguments.full else 100_000)],
+        "content": [measure_contents],
     }
     for part, measurements in parts.items():
         if arguments.only in {None, part}:
