@@ -36,7 +36,7 @@ ODD_NAMES = [
     b"\xff\xfe not text",
     b"half \xf0\x9f emoji",
     b"\x01\x7f",
-    "line\u2028separator \ufffe nonchar".encode(),
+    "line\u2028separator \ufdd0\ufffe nonchar".encode(),
     b"a%20b?c#d&e+f",
     b" ",
 ]
