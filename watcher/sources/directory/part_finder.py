@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from watcher.sources.directory.parts import Part
     from watcher.sources.directory.tree import Tree
 
+
+AUTOMOUNTER = "autofs"
+"""Type of a mount that is no volume, but is covered by one as soon as somebody looks into it."""
 
 ALIASES_MAX = 100
 """Maximum number of prefixes by which links lead to one volume; links may lead in circles."""
@@ -95,9 +99,10 @@ class PartFinder:
         """
         if self._monitor.generation == self._generation:
             return []
-        generation, table = self._monitor.table()
         with self._tree.root.held() as root:
             self._tree.root.check_volume(root)
+            self._mount_automatic(self._monitor.table()[1], root)
+            generation, table = self._monitor.table()
             volumes = self._find(table, root)
         changed = self.parts.update(volumes)
         # Now, since links to what a new volume hides lead nowhere when they are read next.
@@ -196,18 +201,30 @@ class PartFinder:
             path = link.target + path[len(link.prefix) :]
         return path
 
-    def _find(self, table: MountTable, root: int) -> dict[bytes, Mounted]:
+    def _mount_automatic(self, table: MountTable, root: int) -> None:
+        """Have automounters mount what they are waiting for: a reading would do it half-way."""
+        for point, mount in self._reachable(table, root):
+            if mount.type == AUTOMOUNTER:
+                with suppress(OSError):
+                    flags = os.O_PATH | os.O_DIRECTORY
+                    os.close(open_beneath(root, point, flags, follow=False))
+
+    def _reachable(self, table: MountTable, root: int) -> list[tuple[bytes, Mount]]:
+        """Return the points of the mounts below the root that may count, and the mounts."""
         if (id_ := mount_id(root)) is None:
-            return {}
+            return []
         path = os.fsdecode(current_path(root))
         above = os.fsencode(path.rstrip("/") + "/")
-        mounts = [
+        mounts = (
             (os.fsencode(mount.point)[len(above) :], mount) for mount in table.reachable(id_, path)
-        ]
+        )
+        return [(point, mount) for point, mount in mounts if self._may_count(point)]
+
+    def _find(self, table: MountTable, root: int) -> dict[bytes, Mounted]:
         found = (
             (point, self._volume(root, point, mount))
-            for point, mount in mounts
-            if self._may_count(point)
+            for point, mount in self._reachable(table, root)
+            if mount.type != AUTOMOUNTER
         )
         return {point: volume for point, volume in found if self._counts(point, volume)}
 

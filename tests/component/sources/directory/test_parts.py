@@ -225,3 +225,17 @@ def test_what_is_left_out_makes_no_part(
             bench.monitor.mount(bench.root / name, "nfs4")
     bench.observe(0)
     assert [part.point.decode() for part in bench.source.parts if part.point] == points
+
+
+def test_an_automounter_is_no_volume(make: Callable[..., VolumeBench]) -> None:
+    """What it mounts is one; where it has mounted nothing yet, nothing is missing."""
+    bench = make()
+    bench.monitor.mount(bench.root / "usb/sub", "autofs", "systemd-1")
+    bench.observe(0)
+    assert [part.point for part in bench.source.parts] == [b"", b"usb"]
+    assert bench.source.degraded == ""
+    bench.monitor.unmount(bench.root / "usb/sub")
+    bench.monitor.mount(bench.root / "usb/sub", "nfs4", "server:/export")
+    bench.observe(0)
+    assert [part.point for part in bench.source.parts] == [b"", b"usb", b"usb/sub"]
+    assert set(bench.source.volumes) == {b"usb", b"usb/sub"}
