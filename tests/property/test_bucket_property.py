@@ -1,5 +1,7 @@
 """Decides whether a stream, replayed, is the bucket, through any changes, faults and crashes."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from support.clock import FakeClock
 from support.examples import examples
-from support.reconciling import Reconciling
 from support.s3.faults import Fault
 from support.s3.fixtures import aws_environment
 from support.s3.keys import Order
@@ -22,7 +24,10 @@ from support.s3.pages import StartAfter
 from support.s3.simulated import Store, run_store
 from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
+from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
+from watcher.model import ChangeType
 from watcher.sources.s3 import client, hooks, key_ranges, objects, strategy
 from watcher.spec import BucketSpec, Spec
 
@@ -36,8 +41,20 @@ PAGE_KEYS = 3
 PREFIX = "in/"
 # Keys around "/", which some stores sort first; encoded ones; some beside the prefix.
 KEYS = [
-    *("in/", "in/a", "in/a/", "in/a/b", "in/a!", "in/a0", "in//", "in/./..", "in/ +%é", "in/\x01"),
-    *("in/🦊", "in", "out/a", "in/x.tmp"),
+    "in/",
+    "in/a",
+    "in/a/",
+    "in/a/b",
+    "in/a!",
+    "in/a0",
+    "in//",
+    "in/./..",
+    "in/ +%é",
+    "in/\x01",
+    "in/🦊",
+    "in",
+    "out/a",
+    "in/x.tmp",
 ]
 SECONDS_NS = [10**18, 10**18 + 10**9]
 FAULTS = [fault for fault in Fault if fault is not Fault.TRICKLE]
@@ -92,8 +109,20 @@ class Polling(RuleBasedStateMachine):
             return
         self.store = open_store(Path(self._directory.name, "state.db"))
         self.store._db.execute("PRAGMA synchronous = OFF")
-        self.reconciler = Reconciling(
-            self.source, self.store, Spec(self._spec), make_outbox=FallibleOutbox
+        self.outbox = FallibleOutbox(
+            Spec(self._spec),
+            self.store,
+            clock=FakeClock(),
+            publish=lambda *_: None,
+        )
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.reconciler = Reconciler(
+            self.source,
+            self.store.index,
+            self.detector,
+            self.outbox,
+            lambda _count: None,
+            FakeClock(),
         )
         self.is_up = True
 
@@ -109,8 +138,9 @@ class Polling(RuleBasedStateMachine):
             self._bucket.put(key, size=number)
         else:
             # On stores with whole seconds a former object may come back to the last bit.
-            time_ns = SECONDS_NS[number % 2]
-            self._bucket.put(key, size=number, etag=f"etag{number}", mtime_ns=time_ns)
+            self._bucket.put(
+                key, size=number, etag=f"etag{number}", mtime_ns=SECONDS_NS[number % 2]
+            )
 
     def _interrupt(self) -> Fault | None:
         """Take one interruption for each request: a fault, or a change just before the answer."""
@@ -129,12 +159,13 @@ class Polling(RuleBasedStateMachine):
 
     def _wanted(self) -> dict[str, tuple[int, str]]:
         """Return size and etag of the objects that count."""
+        keys = [
+            key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")
+        ]
         return {
             key: (found.size, found.etag)
-            for key in self._bucket.keys
-            if key.startswith(PREFIX)
-            and not key.endswith(".tmp")
-            and (found := self._bucket.get(key)) is not None
+            for key in keys
+            if (found := self._bucket.get(key)) is not None
         }
 
     def _scan(self) -> None:
@@ -164,7 +195,9 @@ class Polling(RuleBasedStateMachine):
         for operation in operations:
             self._do(operation)
         self._start()
-        self.reconciler.record_existing()
+        self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+        self.reconciler.scan(is_baseline=True)
+        self.detector.appearance = lambda _path: Appearance.NEW
         self._replayed = self._wanted()
 
     @rule(operations=st.lists(operations, min_size=1, max_size=4))
@@ -177,13 +210,15 @@ class Polling(RuleBasedStateMachine):
     def scan(self, interruptions: list[Fault | Operation | None], commits: int | None) -> None:
         """List the bucket while it changes or fails, or power does; no lasting key is deleted."""
         self._start()
-        done = {each[:2] for each in interruptions if isinstance(each, tuple)}
-        stays = {key for key in self._wanted() if ("delete", key) not in done}
-        outbox = self.reconciler.outbox
-        assert isinstance(outbox, FallibleOutbox)
-        self._interruptions, outbox.commits_left = list(interruptions), commits
+        stays = {
+            key
+            for key in self._wanted()
+            if ("delete", key)
+            not in {each[:2] for each in interruptions if isinstance(each, tuple)}
+        }
+        self._interruptions, self.outbox.commits_left = list(interruptions), commits
         self._scan()
-        self._interruptions, outbox.commits_left = [], None
+        self._interruptions, self.outbox.commits_left = [], None
         if self.is_up:
             known = set(self._replayed)
             self._replay()
