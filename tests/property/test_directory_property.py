@@ -92,6 +92,7 @@ class Watching(RuleBasedStateMachine):
     def __init__(self, notifications: Inotify, mode: Mode, kinds: Sequence[str]) -> None:
         super().__init__()
         self._notifications = notifications
+        self._monitor = MountMonitor()
         self._mode = mode
         self._kinds = kinds
         self._directory = tempfile.TemporaryDirectory()
@@ -112,6 +113,7 @@ class Watching(RuleBasedStateMachine):
         finally:
             if self.is_up:
                 self._end()
+            self._monitor.close()
             self._disk.release()
             self._directory.cleanup()
 
@@ -128,7 +130,7 @@ class Watching(RuleBasedStateMachine):
             spec,
             PathFilter(FILTER),
             lambda: self._notifications,
-            MountMonitor(),
+            self._monitor,
             self._clock,
             within=None,
         )

@@ -7,14 +7,22 @@ import mmap
 import os
 import shutil
 import subprocess
-import time
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Self
 
 TOOL_TIMEOUT_S = 60
-DRIP_PAUSE_S = 0.05
+DRIP = """
+import sys, time
+path, duration_s = sys.argv[1:]
+end_s = time.monotonic() + float(duration_s)
+with open(path, "ab", buffering=0) as file:
+    while time.monotonic() < end_s:
+        file.write(b"d")
+        time.sleep(0.05)
+"""
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 """Of renameat2(2)."""
@@ -76,12 +84,11 @@ def _hold(stage: Stage, path: str, size_bytes: str = "1") -> None:
 
 
 def _drip(stage: Stage, path: str, duration_s: str) -> None:
-    """Write a file bit by bit, with short pauses, and close it after some seconds."""
-    end_s = time.monotonic() + float(duration_s)
-    with (stage.root / path).open("ab", buffering=0) as file:
-        while time.monotonic() < end_s:
-            file.write(b"d")
-            time.sleep(DRIP_PAUSE_S)
+    """Write a file bit by bit, with short pauses, and close it after some seconds.
+
+    By a process of its own: in this one, the scenarios that run beside it would make pauses longer.
+    """
+    subprocess.run([sys.executable, "-c", DRIP, stage.root / path, duration_s], check=True)
 
 
 def _map(stage: Stage, path: str, text: str) -> None:

@@ -27,9 +27,10 @@ def test_closing_ends_the_thread() -> None:
     """It may be closed without a subscriber, and twice."""
     monitor = MountMonitor()
     monitor.close()
+    before = set(threading.enumerate())
     monitor = MountMonitor()
     monitor.subscribe(print)
-    (thread,) = [each for each in threading.enumerate() if each.name == "mounts"]
+    (thread,) = set(threading.enumerate()) - before
     monitor.unsubscribe(print)
     monitor.unsubscribe(print)
     monitor.close()

@@ -2,48 +2,60 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from support.client import wait_until
 from support.program import Program
+from support.server import ServerProcess
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@dataclass
+class Watched:
+    """A watch of the shared server: its name, the HTTP address of the server, and the client."""
+
+    name: str
+    http: str
+    tail: Program
+
+
 @pytest.fixture
 def watched(
-    start: Callable[..., Program], server: tuple[Program, str, str], config: Path
-) -> tuple[str, Program]:
-    """Watch the place; return the HTTP address, and the client."""
-    _, address, http = server
-    return http, start("tail", config, "--server", address, "--name", "orders", "--json").ready()
+    start: Callable[..., Program], server: ServerProcess, config: Path, tmp_path: Path
+) -> Watched:
+    name = tmp_path.name
+    arguments = ("tail", config, "--server", server.address, "--name", name, "--json")
+    return Watched(name, server.http, start(*arguments).ready())
 
 
-def test_held_deletions(run: Run, watched: tuple[str, Program], place: Path) -> None:
+def test_held_deletions(run: Run, watched: Watched, place: Path) -> None:
     """Nothing is held, and the answer says so; the watch goes on."""
-    http, tail = watched
-    done = run("release", "orders", "--server-http", http)
-    assert (done.returncode, done.stdout) == (0, "orders: 0 held deletions are released\n")
+    done = run("release", watched.name, "--server-http", watched.http)
+    assert (done.returncode, done.stdout) == (0, f"{watched.name}: 0 held deletions are released\n")
     (place / "a.csv").touch()
-    wait_until(lambda: [event["path"] for event in tail.events] == ["a.csv"], "it goes on")
+    wait_until(lambda: [event["path"] for event in watched.tail.events] == ["a.csv"], "it goes on")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nobody",), "no watch 'nobody' is running"),
-        (("orders", "usb"), "no mount is missing at 'usb'; all mounts are there"),
-        (("orders", "--place", "file:///elsewhere"), "no watch 'orders' is running"),
+        (["nobody"], "no watch 'nobody' is running"),
+        (["{name}", "usb"], "no mount is missing at 'usb'; all mounts are there"),
+        (["{name}", "--place", "file:///elsewhere"], "no watch '{name}' is running"),
     ],
+    ids=["name", "prefix", "place"],
 )
 def test_what_cannot_be_released(
-    run: Run, watched: tuple[str, Program], arguments: tuple[str, ...], message: str
+    run: Run, watched: Watched, arguments: list[str], message: str
 ) -> None:
-    done = run("release", *arguments, "--server-http", watched[0])
+    words = [word.format(name=watched.name) for word in arguments]
+    done = run("release", *words, "--server-http", watched.http)
     assert (done.returncode, done.stdout) == (1, "")
-    assert message in done.stderr
+    assert message.format(name=watched.name) in done.stderr
     assert done.stderr.count("\n") == 1
 
 
