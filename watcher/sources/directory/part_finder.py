@@ -114,6 +114,11 @@ class PartFinder:
         self._points = frozenset(part.point for part in self.parts if part.point)
         return changed
 
+    def mount_at(self, path: bytes) -> Mount | None:
+        """Return the mount that holds a path; None if it is unknown."""
+        mounted = self.part_at(path).mounted
+        return self._tree.root.mount if mounted is None else mounted.mount
+
     @property
     def reading(self) -> Reading:
         """The state of the mounts for a reading that begins now, after a refresh."""

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.clock import NS_PER_S
 from watcher.errors import ConfigError, NotFoundError, UnavailableError
 from watcher.filesystem.paths import is_inside, real_path
 from watcher.model import Rescan
-from watcher.sources.directory.attribute_cache import asks_server, rest_s
+from watcher.sources.directory.completeness import Completeness
 from watcher.sources.directory.digests import Digests
 from watcher.sources.directory.events import EventReader
 from watcher.sources.directory.exact_names import ExactNames
@@ -25,7 +24,6 @@ from watcher.sources.directory.inotify import Inbox, Inotify
 from watcher.sources.directory.part_finder import PartFinder
 from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
-from watcher.sources.directory.settle import EMPTY_REST_S, OPEN_STAGES, Stage
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
 from watcher.sources.directory.watch_table import WatchTable
@@ -45,13 +43,11 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filesystem.mount_monitor import MountMonitor
-    from watcher.filesystem.mounts import Mount
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry, PartStatus
     from watcher.sources.directory.digests import DigestReaders, Result
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.parts import Part, Parts
-    from watcher.sources.directory.settle import Hint
     from watcher.spec import DirectorySpec
 
 ROOT_CHECK_S = 5.0
@@ -134,6 +130,9 @@ class DirectorySource:
         self._within = within
         self._hints = HintQueue(spec)
         self._mounts = PartFinder(self.tree, monitor)
+        self._completeness = Completeness(
+            self.tree, self._hints, self._mounts, self.notifies, clock
+        )
         self._remounted: set[bytes] = set()
         self._wake: Callable[[], None] = _nothing
         self._events: EventReader | None = None
@@ -142,7 +141,6 @@ class DirectorySource:
         self._retry_due_s = 0.0
         self._unnotified = ""
         self._root_due_s = self._polls_due_s = 0.0
-        self._batch_begun_ns = 0
         self._is_subpath_logged = False
 
     @property
@@ -208,7 +206,7 @@ class DirectorySource:
 
     def has_stable_inodes(self, path: bytes) -> bool:
         """See ``protocol.Source.has_stable_inodes``."""
-        mount = self._mount_at(path)
+        mount = self._mounts.mount_at(path)
         return mount is None or mount.has_stable_inodes
 
     def open(self, wake: Callable[[], None]) -> None:
@@ -334,54 +332,15 @@ class DirectorySource:
         if doubtful := self.doubtful(found, mounts):
             entries = [entry for entry in entries if entry.path not in doubtful]
         self._hints.note_links(entries)
-        self._batch_begun_ns = begun_ns
+        self._completeness.batch_begun_ns = begun_ns
         return EntryBatch(entries)
 
     def complete(self, entries: Sequence[Entry]) -> list[Entry]:
         """See ``protocol.Source.complete``."""
-        now_s, now_ns = self.clock.monotonic(), self.clock.wall_ns()
+        now_s = self.clock.monotonic()
         # A write before the reading has been notified: it is reported once, through its hint.
         self._read_events(now_s)
-        waiting = self._hints.waiting_among(entry.path for entry in entries)
-        complete: list[Entry] = []
-        deferred: list[tuple[Entry, float]] = []
-        for entry in entries:
-            if entry.path not in waiting:
-                rest_s = self._rest_s(entry)
-                if self._is_rested(entry, rest_s, now_ns):
-                    complete.append(entry)
-                else:
-                    deferred.append((entry, rest_s))
-        if deferred:
-            self._hints.look_again(deferred, now_s)
-        return complete
-
-    def _is_rested(self, entry: Entry, rest_s: float, now_ns: int) -> bool:
-        """Return whether the one look of a scan shows that a file is complete."""
-        if _is_projected(entry):
-            return True
-        if self._is_polled(entry.path):
-            return rest_s == 0 and not asks_server(self._mount_at(entry.path))
-        # The target of a link may be anywhere; of a file here, the kernel's clock is ours.
-        rested_ns = self._batch_begun_ns - int(rest_s * NS_PER_S)
-        if entry.is_link or _is_fresh(entry, rested_ns, now_ns):
-            return False
-        return entry.size > 0 or not self.tree.is_being_written(entry.path)
-
-    def _rest_s(self, entry: Entry) -> float:
-        """Return the seconds between two looks at a file that must agree."""
-        if self._is_polled(entry.path):
-            return rest_s(self._mount_at(entry.path), self._spec, entry.size)
-        return self._hints.rest_s if entry.size else max(self._hints.rest_s, EMPTY_REST_S)
-
-    def _is_polled(self, path: bytes) -> bool:
-        """Return whether writes to a path notify nobody."""
-        return not self.notifies(path)
-
-    def _mount_at(self, path: bytes) -> Mount | None:
-        """Return the mount that holds a path; None if it is unknown."""
-        mounted = self._mounts.part_at(path).mounted
-        return self.tree.root.mount if mounted is None else mounted.mount
+        return self._completeness.sort_out(entries, now_s)
 
     # Mounts
 
@@ -604,8 +563,8 @@ class DirectorySource:
     def _entry(self, path: bytes, names: ExactNames, *, may_ask: bool) -> Entry | None:
         if not self._filter.admits(path):
             return None
-        asks = may_ask and self._is_polled(path) and asks_server(self._mount_at(path))
-        return self.tree.entry(path, asks_server=asks, names=names)
+        asks_server = may_ask and self._completeness.asks_server(path)
+        return self.tree.entry(path, asks_server=asks_server, names=names)
 
     def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
         """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.
@@ -641,42 +600,9 @@ class DirectorySource:
         inspection.entries = [
             entry
             for entry in inspection.entries
-            if self._is_complete(due.hints[entry.path], entry, now_s)
+            if self._completeness.is_complete(due.hints[entry.path], entry, now_s)
         ]
         return inspection
-
-    def _is_complete(self, hint: Hint, entry: Entry, now_s: float) -> bool:
-        """Return whether the entry at a due path is to be reported; else the path waits on."""
-        if _is_projected(entry):
-            return True
-        needs_looks = self._is_polled(entry.path)
-        if entry.size == 0 and not needs_looks:
-            # A link shows nothing about the writer of its target, which has to be looked at.
-            needs_looks = entry.is_link and hint.stage in OPEN_STAGES
-            self._ask_for_writer(hint, entry)
-        return self._hints.is_complete(
-            hint, entry, now_s, self._rest_s(entry), needs_looks=needs_looks
-        )
-
-    def _ask_for_writer(self, hint: Hint, entry: Entry) -> None:
-        """Record whether somebody has an empty file open, where notifications do not show it."""
-        if entry.is_link or hint.stage not in {*OPEN_STAGES, Stage.FOUND}:
-            return
-        is_written = self.tree.is_being_written(entry.path)
-        if hint.stage is Stage.FOUND and is_written:
-            hint.stage, hint.look = Stage.WRITTEN, None
-        elif hint.stage is not Stage.FOUND and is_written is False:
-            hint.stage = Stage.CLOSED
-
-
-def _is_projected(entry: Entry) -> bool:
-    """Return whether it is a key of a ConfigMap or Secret, which is replaced as a whole."""
-    return entry.is_link and bool(entry.etag)
-
-
-def _is_fresh(entry: Entry, rested_ns: int, now_ns: int) -> bool:
-    """Return whether a file changed since ``rested_ns``; a time in the future proves nothing."""
-    return rested_ns < entry.ctime_ns <= now_ns or rested_ns < entry.mtime_ns <= now_ns
 
 
 def _nothing() -> None:

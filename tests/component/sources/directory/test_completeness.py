@@ -21,7 +21,7 @@ from watcher.filesystem.mounts import Mount
 from watcher.sources.directory import hints
 from watcher.sources.directory.attribute_cache import CACHE_S
 from watcher.sources.directory.inotify import Inotify
-from watcher.sources.directory.source import DirectorySource
+from watcher.sources.directory.part_finder import PartFinder
 from watcher.spec import Mode
 
 REST_S = SETTLE_S + 1
@@ -398,7 +398,7 @@ def test_looks_are_further_apart_than_attributes_are_cached(
     """The second look comes after anything cached at the first one has expired."""
     mount = Mount("/", type_, "/", "rw", super_options="rw,actimeo=500")
     bench = make(Mode.POLL)
-    monkeypatch.setattr(DirectorySource, "_mount_at", lambda *_: mount)
+    monkeypatch.setattr(PartFinder, "mount_at", lambda *_: mount)
     (bench.root / "a").write_text("x")
     assert bench.step(SETTLE_S + 499.0) == []
     assert bench.step(1.0) == ["created a"]
@@ -409,7 +409,7 @@ def test_a_file_server_is_asked(make: Make, monkeypatch: pytest.MonkeyPatch, typ
     asked: list[bytes] = []
     monkeypatch.setattr(statx, "refresh", lambda _fd, name=b"": asked.append(name))
     monkeypatch.setattr(
-        DirectorySource, "_mount_at", lambda *_: Mount("/", type_, "/", "rw", super_options="")
+        PartFinder, "mount_at", lambda *_: Mount("/", type_, "/", "rw", super_options="")
     )
     bench = make(Mode.POLL)
     (bench.root / "a").write_text("x")
