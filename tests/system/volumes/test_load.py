@@ -21,6 +21,8 @@ SEED = 20260131
 ROUNDS = 5
 CHANGES = 1000
 FILES = 50_000
+"""They have five digits: 4913 is a temporary name of vim."""
+
 TREE = 20_000
 MOVED = 20
 PACE_S = 0.1
@@ -44,7 +46,7 @@ def test_burst(client: Client, root: Path, name: str, directories: int) -> None:
     for number in range(directories):
         (root / f"{number}").mkdir()
     stream = client.watch(name, config(root))
-    paths = [f"{number % directories}/{number}" for number in range(FILES)]
+    paths = [f"{number % directories}/{number:05}" for number in range(FILES)]
     for path in paths:
         (root / path).touch()
     stream.wait_count(FILES)
@@ -85,7 +87,7 @@ def test_directories_that_are_moved_out(client: Client, root: Path, name: str) -
 
     def write() -> None:
         while not done.is_set():
-            (root / "stay" / f"{len(written)}").touch()
+            (root / "stay" / f"{len(written):05}").touch()
             written.append(len(written))
             time.sleep(0.0005)  # leaves the processor to the others
 
@@ -102,7 +104,7 @@ def test_directories_that_are_moved_out(client: Client, root: Path, name: str) -
         writer.join()
     stream.wait_count(MOVED * 10 + len(written))
     gone = [("deleted", f"{number}/{file}") for number in range(MOVED) for file in range(10)]
-    stayed = [("created", f"stay/{number}") for number in written]
+    stayed = [("created", f"stay/{number:05}") for number in written]
     assert told(finish(stream, root)) == sorted(gone + stayed)
 
 
