@@ -33,12 +33,16 @@ def touch(root: Path, number: int, name: str = "{}") -> list[str]:
     return names
 
 
-def burst(root: Path, number: int) -> None:
-    """Make empty files appear at the same time, in the directory ``BURST_NAME``."""
+def burst(root: Path, number: int) -> list[str]:
+    """Make empty files appear at the same time, in a new directory; return their paths.
+
+    Their numbers have five digits, since 4913 alone is a temporary name of vim.
+    """
     directory = root.with_name(f"{root.name} to come")
     directory.mkdir()
-    touch(directory, number)
+    names = touch(directory, number, "{:05}")
     directory.rename(root / BURST_NAME)
+    return [f"{BURST_NAME}/{name}" for name in names]
 
 
 def read_files(root: Path) -> Files:

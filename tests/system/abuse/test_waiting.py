@@ -21,6 +21,9 @@ WRITTEN = "watcher_written_payloads_total"
 
 WATCHES = 30
 FILES = 10_000
+NAMES = "{:05}"
+"""Of files; 4913 alone is a temporary name of vim."""
+
 AT_ONCE = 2000
 """Fewer changes than the kernel's queue holds: when it overflows, the tree is scanned instead."""
 
@@ -48,7 +51,7 @@ def test_large_events_that_nobody_reads(
     most_mb: int,
 ) -> None:
     """Streams that do not read cost little, and the journal is there for one that reads."""
-    touch(root, files)
+    touch(root, files, NAMES)
     asked = config(root, existing="report", metadata=METADATA)
     names = [f"{name} {number}" for number in range(watches)]
     silent = connect(server, has_fixed_window=True)
@@ -75,7 +78,7 @@ def test_many_who_wait_for_quiet(
     abuse: Abuse, server: ServerProcess, client: Client, connect: Connect, root: Path, name: str
 ) -> None:
     """There is no room for all paths that wait for ``settle``, and no watch misses anything."""
-    files = touch(root, FILES)
+    files = touch(root, FILES, NAMES)
     asked = config(root, settle="40s", events=["modified"])
     probe = client.watch(f"{name} probe", config(root, include=["probe *"]))
     many = connect(server)

@@ -6,7 +6,7 @@ import pytest
 
 from support.config import config
 from support.events import merged, replay
-from support.files import BURST_NAME, burst, read_files
+from support.files import burst, read_files
 from support.fixtures import Connect, StartServer
 from support.server import ServerProcess
 from support.writer import make_directories, writing
@@ -35,7 +35,7 @@ def test_all_streams_get_everything(
     slow = connect(server, has_fixed_window=True).start(name, asked, is_reading=False).ready()
     other = connect(server).watch(f"{name} other", config(root))
     assert server.watches()[name]["streams"] == count
-    burst(root, WAITING)
+    paths = burst(root, WAITING)
     for stream in streams:
         stream.wait_count(WAITING)
     for number in range(2):
@@ -51,7 +51,6 @@ def test_all_streams_get_everything(
     server.wait_confirmed(name, WAITING + 2)
     for stream in streams:
         assert stream.payloads == streams[0].payloads
-    paths = [f"{BURST_NAME}/{number}" for number in range(WAITING)]
     assert replay(merged([slow.payloads])) == dict.fromkeys([*paths, "0", "1"], 0)
 
 
