@@ -52,7 +52,7 @@ def test_batches_carry_several_events(client: Client, root: Path, name: str) -> 
 def test_cloudevents_over_the_wire(client: Client, root: Path, name: str) -> None:
     """The data of a CloudEvent is the flat event, which has the bytes of a name that is no text."""
     stream = client.watch(name, config(root, format="cloudevents"))
-    os.close(os.open(bytes(root) + b"/caf\xe9.csv", os.O_CREAT))
+    os.close(os.open(bytes(root) + b"/caf\xe9.csv", os.O_CREAT | os.O_WRONLY))
     (event,) = stream.wait_count(1)
     assert (event["specversion"], event["datacontenttype"]) == ("1.0", "application/json")
     data = event["data"]

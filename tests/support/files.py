@@ -29,7 +29,7 @@ def touch(root: Path, number: int, name: str = "{}") -> list[str]:
     """Make empty files, named by their numbers, as fast as possible; return their names."""
     names = [name.format(one) for one in range(number)]
     for one in names:
-        os.close(os.open(root / one, os.O_CREAT))
+        os.close(os.open(root / one, os.O_CREAT | os.O_WRONLY))
     return names
 
 
