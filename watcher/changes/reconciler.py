@@ -490,7 +490,7 @@ class Reconciler:
         return 0
 
     def _is_suspicious(self, missing: int) -> bool:
-        """Return whether so much is missing that a second scan must agree."""
+        """Return whether a number of missing entries must be confirmed by a second scan."""
         return missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
 
     def _missing(

@@ -132,6 +132,16 @@ Token: TypeAlias = Annotated[
         help="Token for a server that was started with --token-file.",
     ),
 ]
+WatchName: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Name of the event source, or its id.", show_default=False),
+]
+WatchPlace: TypeAlias = Annotated[
+    str,
+    flag(
+        "--place", metavar="URI", env=False, help="Watched place; needed if NAME watches several."
+    ),
+]
 Tls: TypeAlias = Annotated[bool, flag("--tls", help="Connect with TLS.")]
 TlsCa: TypeAlias = Annotated[
     Path | None,

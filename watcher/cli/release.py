@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from watcher.cli.defaults import DEFAULT_HTTP, default_http_server
-from watcher.cli.flags import Token, flag, http_url
+from watcher.cli.flags import Token, WatchName, WatchPlace, flag, http_url
 from watcher.cli.snapshot import request_release
 from watcher.formatting import printable
 
@@ -18,12 +18,7 @@ EXAMPLES = (
 
 
 def release(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="Name of the event source, or its id.", show_default=False
-        ),
-    ],
+    name: WatchName,
     prefix: Annotated[
         str,
         typer.Argument(
@@ -33,15 +28,7 @@ def release(
         ),
     ] = "",
     *,
-    place: Annotated[
-        str,
-        flag(
-            "--place",
-            metavar="URI",
-            env=False,
-            help="Watched place; needed if NAME watches several.",
-        ),
-    ] = "",
+    place: WatchPlace = "",
     server_http: Annotated[
         str | None,
         flag(

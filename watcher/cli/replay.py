@@ -10,7 +10,7 @@ import typer
 
 from watcher.cli.client import Endpoint, request_replay
 from watcher.cli.defaults import default_server
-from watcher.cli.flags import Server, Tls, TlsCa, Token, duration, flag
+from watcher.cli.flags import Server, Tls, TlsCa, Token, WatchName, WatchPlace, duration, flag
 from watcher.clock import Clock
 from watcher.formatting import printable
 
@@ -21,12 +21,7 @@ EXAMPLES = (
 
 
 def replay(  # noqa: PLR0913 - each is a flag
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="Name of the event source, or its id.", show_default=False
-        ),
-    ],
+    name: WatchName,
     *,
     since: Annotated[
         str,
@@ -37,15 +32,7 @@ def replay(  # noqa: PLR0913 - each is a flag
             help="First event: a seq, a time (2026-01-31T12:00:00Z), or an age (2h).",
         ),
     ],
-    place: Annotated[
-        str,
-        flag(
-            "--place",
-            metavar="URI",
-            env=False,
-            help="Watched place; needed if NAME watches several.",
-        ),
-    ] = "",
+    place: WatchPlace = "",
     server: Server = None,
     token: Token = "",
     tls: Tls = False,
