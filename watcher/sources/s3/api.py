@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
-from watcher.errors import UnavailableError
+from watcher.errors import UnavailableError, WatcherError
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.errors import has_expired, translated
@@ -152,7 +152,7 @@ class BucketApi:
         with translated(self.spec.place):
             try:
                 return send(client)
-            except ClientError as error:
+            except (ClientError, WatcherError) as error:
                 if not has_expired(error):
                     raise
                 return send(self._renew(client))

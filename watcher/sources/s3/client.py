@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
-from botocore.credentials import (
-    AssumeRoleCredentialFetcher,
-    CredentialProvider,
-    CredentialResolver,
-    DeferredRefreshableCredentials,
-)
-from botocore.exceptions import NoCredentialsError
+from botocore.credentials import CredentialProvider, CredentialResolver
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserFactory
 from botocore.session import Session
@@ -27,6 +21,7 @@ from watcher import __version__
 from watcher.addresses import is_below
 from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.s3.connections import guard_connections
+from watcher.sources.s3.credentials import find_credentials
 from watcher.sources.s3.hooks import register_hooks
 
 if TYPE_CHECKING:
@@ -78,19 +73,18 @@ def make_client(
         clock: The clock of the server.
 
     Raises:
-        NoCredentialsError: The chain found none.
-        BotoCoreError: The profile, the region or the shared configuration cannot be used.
+        WatcherError: There are no credentials, by ``errors.translate_credentials``.
+        BotoCoreError: The region cannot be used.
         ValueError: The endpoint is not a URL.
     """
-    config = Config(
+    common = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=connections,
         tcp_keepalive=True,
         user_agent_extra=f"watcher/{__version__}",
-        s3={"addressing_style": spec.addressing_style.value},
     )
+    credentials = find_credentials(spec, common)
     session = Session(profile=spec.profile)
     sdk = boto3.Session(botocore_session=session)
     session.register_component("data_loader", _LOADER)
@@ -101,11 +95,17 @@ def make_client(
     session.register_component("response_parser_factory", parsers)
     session.register_component(
         "credential_provider",
-        CredentialResolver([_FixedCredentials(_find_credentials(spec, config))]),
+        CredentialResolver([_FixedCredentials(credentials)]),
+    )
+    store = Config(
+        max_pool_connections=connections, s3={"addressing_style": spec.addressing_style.value}
     )
     with _LOADING:
         client = sdk.client(
-            "s3", region_name=spec.region, endpoint_url=spec.endpoint_url, config=config
+            "s3",
+            region_name=spec.region,
+            endpoint_url=spec.endpoint_url,
+            config=common.merge(store),
         )
     guard_connections(client, clock)
     if (endpoint := _find_endpoint(client)) is not None:
@@ -146,26 +146,3 @@ def _keep_to(
             place=place,
             hint="correct the bucket",
         )
-
-
-def _find_credentials(spec: BucketSpec, config: Config) -> Credentials:
-    """Return the credentials of the standard chain, or of the role assumed with them.
-
-    Both renew themselves while they are in use.
-
-    Raises:
-        NoCredentialsError: The chain found none.
-    """
-    session = Session(profile=spec.profile)
-    source = session.get_credentials()
-    if source is None:
-        raise NoCredentialsError
-    if spec.role_arn is None:
-        return source
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=partial(session.create_client, region_name=spec.region, config=config),
-        source_credentials=source,
-        role_arn=spec.role_arn,
-        extra_args={"RoleSessionName": "watcher"},
-    )
-    return DeferredRefreshableCredentials(fetcher.fetch_credentials, method="assume-role")

@@ -9,6 +9,7 @@ never wrong.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore import exceptions as sdk
@@ -64,7 +65,11 @@ _STORE = _Meaning(
 _REDIRECT = _Meaning(
     UnavailableError, "the store redirects to another address ({detail})", "correct endpoint_url"
 )
-_LOGIN = _Meaning(DeniedError, "there is no valid login: {detail}", "log in again")
+_LOGIN = _Meaning(
+    DeniedError,
+    "there is no valid login: {detail}",
+    "log in again as the user of the server, with aws sso login or aws login",
+)
 _SETTINGS = _Meaning(
     DeniedError, "the shared AWS configuration cannot be used: {detail}", "correct it"
 )
@@ -77,6 +82,13 @@ _FETCH = _Meaning(
     UnavailableError,
     "the credentials cannot be fetched: {detail}",
     "check the service that hands them out",
+)
+# What a program prints may be secret, on standard error too.
+_PROGRAM = _Meaning(
+    UnavailableError,
+    "the credential_process of the profile has failed",
+    "run it as the user of the server: it has to end with status 0 and print JSON with Version 1, "
+    "AccessKeyId and SecretAccessKey",
 )
 _TORN = _Meaning(UnavailableError, "the connection broke before the answer was complete")
 _FOREIGN = _Meaning(
@@ -108,6 +120,7 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "TemporaryRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
+    "InvalidRegionName": _REGION,
     "301": _REGION,
     "307": _REGION,
     "404": _FOREIGN,
@@ -182,10 +195,24 @@ _BY_HUNDREDS: Mapping[int, _Meaning] = {3: _REDIRECT, 5: _STORE}
 
 _UNKNOWN = _Meaning(UnavailableError, "the store cannot be read: {detail}")
 
+_TRUST: Mapping[str, str] = {
+    "AssumeRole": "allow sts:AssumeRole, and check the trust policy of the role: its principal, "
+    "and the external id",
+    "AssumeRoleWithWebIdentity": "check the trust policy of the role: the provider of the cluster, "
+    "the namespace and the service account",
+    "GetRoleCredentials": "check sso_account_id and sso_role_name, and who may use them",
+}
+"""Hints by the operation that refuses to hand out credentials."""
 
-def has_expired(error: sdk.ClientError) -> bool:
-    """Return whether the store refuses the credentials because they have expired."""
-    return _BY_CODE.get(error.response.get("Error", {}).get("Code", "")) is _EXPIRED
+_PASSING = frozenset({"IDPCommunicationError", "Throttling", "ThrottlingException"})
+"""Codes of STS that mean another attempt, with status 400."""
+
+
+def has_expired(error: Exception) -> bool:
+    """Return whether credentials are refused because they have expired, by the store or by STS."""
+    cause = error.__cause__ if isinstance(error, WatcherError) else error
+    code = getattr(cause, "response", {}).get("Error", {}).get("Code", "")
+    return _BY_CODE.get(code) is _EXPIRED
 
 
 def unwrap(error: Exception | None) -> WatcherError | None:
@@ -204,16 +231,28 @@ def translate(error: Exception, place: str) -> WatcherError:
     if (own := unwrap(error)) is not None:
         return type(own)(own.message, place=own.place or place, hint=own.hint)
     if isinstance(error, sdk.ClientError):
-        meaning, detail = _read_error(error)
-    else:
-        meaning = next(
-            (meaning for kind, meaning in _BY_CLASS if isinstance(error, kind)), _UNKNOWN
-        )
-        detail = _find_reason(error)
-        if meaning is _UNKNOWN:
-            detail = f"{type(error).__name__}: {detail}"
-    detail = " ".join(detail.split()).rstrip(".")
-    return meaning.error(meaning.message.format(detail=detail), place=place, hint=meaning.hint)
+        return _write(*_read_error(error), place)
+    if (meaning := _find_meaning(error)) is not None:
+        return _write(meaning, _find_reason(error), place)
+    return _write(_UNKNOWN, f"{type(error).__name__}: {_find_reason(error)}", place)
+
+
+def translate_credentials(error: Exception, place: str) -> WatcherError:
+    """Return the error of the watcher for an exception while credentials are found or renewed.
+
+    Args:
+        error: The exception, of the SDK or of the file or program that it reads.
+        place: The bucket, for the message.
+    """
+    if isinstance(error, sdk.ClientError):
+        return _write(*_read_refusal(error), place)
+    if url := getattr(error, "kwargs", {}).get("endpoint_url"):
+        return _write(_FETCH, f"{url}: {_find_reason(error)}", place)
+    if getattr(error, "kwargs", {}).get("provider") == "custom-process":
+        return _write(_PROGRAM, "", place)
+    if (meaning := _find_meaning(error)) is not None:
+        return _write(meaning, _find_reason(error), place)
+    return _write(_FETCH, f"{type(error).__name__}: {error}", place)
 
 
 @contextmanager
@@ -231,6 +270,19 @@ def translated(place: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise translate(error, place) from error
+
+
+@contextmanager
+def translated_credentials(place: str) -> Iterator[None]:
+    """Run a block that finds or renews credentials and nothing else, and translate every exception.
+
+    Raises:
+        WatcherError: In place of each exception, by ``translate_credentials``.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise translate_credentials(error, place) from error
 
 
 @contextmanager
@@ -258,6 +310,28 @@ def _read_error(error: sdk.ClientError) -> tuple[_Meaning, str]:
         region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or body.get("Region")
         meaning = meaning._replace(hint=f"set region: {region}") if region else meaning
     return meaning, f"{code}: {text}" if text else code
+
+
+def _read_refusal(error: sdk.ClientError) -> tuple[_Meaning, str]:
+    """Return the meaning of an error response where credentials are asked for, and its text."""
+    meaning, detail = _read_error(error)
+    if meaning in {_EXPIRED, _CLOCK}:
+        return meaning, detail
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    if status >= HTTPStatus.TOO_MANY_REQUESTS or error.response["Error"].get("Code") in _PASSING:
+        return _FETCH, detail
+    hint = _TRUST.get(error.operation_name, _FETCH.hint)
+    return _Meaning(DeniedError, f"{error.operation_name} is refused ({{detail}})", hint), detail
+
+
+def _find_meaning(error: Exception) -> _Meaning | None:
+    return next((meaning for kind, meaning in _BY_CLASS if isinstance(error, kind)), None)
+
+
+def _write(meaning: _Meaning, detail: str, place: str) -> WatcherError:
+    """Return the error of a meaning; the detail is put on one line."""
+    detail = " ".join(detail.split()).rstrip(".")
+    return meaning.error(meaning.message.format(detail=detail), place=place, hint=meaning.hint)
 
 
 def _find_reason(error: Exception) -> str:
