@@ -1,4 +1,4 @@
-"""Makes certificate authorities, and certificates for 127.0.0.1 that they sign."""
+"""Makes certificate authorities, and certificates for 127.0.0.1 or for names that they sign."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -33,10 +33,14 @@ class Authority:
         self.certificate = directory / f"{name}.pem"
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *, days: int = 1) -> Pair:
-        """Make a key and sign its certificate; with negative days it has expired."""
+    def issue(self, name: str, *, days: int = 1, host: str = "") -> Pair:
+        """Make a key and sign its certificate, for 127.0.0.1 or for the name of a host.
+
+        With negative days it has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        subject = x509.DNSName(host) if host else x509.IPAddress(IPv4Address("127.0.0.1"))
+        address = x509.SubjectAlternativeName([subject])
         signed = (
             _builder(_name(name), self._name, key.public_key(), days)
             .add_extension(address, critical=False)

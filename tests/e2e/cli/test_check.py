@@ -42,6 +42,17 @@ def test_check_bucket(run: Run, moto_server: S3Server) -> None:
     assert "AWS in us-east-1; other stores differ" in done.stdout
 
 
+def test_check_with_a_profile_and_no_home(run: Run, moto_server: S3Server, tmp_path: Path) -> None:
+    """As in a container: the AWS configuration is a mounted file, and there is no home."""
+    bucket, keys = moto_server.make_bucket(), moto_server.environment()
+    lines = ("[profile mounted]", *(f"{name.lower()} = {value}" for name, value in keys.items()))
+    (tmp_path / "config").write_text("\n".join(lines))
+    text = f"s3: {{bucket: {bucket}, endpoint_url: '{moto_server.endpoint_url}', profile: mounted}}"
+    variables = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    done = run("check", "-", stdin=text, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_check_refuses(run: Run, tmp_path: Path) -> None:
     """One line for a wrong configuration or a missing place, which --offline does not read."""
     missing = f"directory: {tmp_path}/no\n"

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -100,13 +101,17 @@ class _Connection(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(respond: Responder, host: str = "127.0.0.1") -> Iterator[str]:
+def serve(
+    respond: Responder, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Serve on an address of this machine to the end of the block; provide the URL."""
     with _HttpServer(respond, host) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield f"http://{host}:{server.server_port}"
+            yield f"{'http' if tls is None else 'https'}://{host}:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from support.documents import fenced
 from support.fixtures import StartServer
+from support.project import PROJECT
 from system.cluster.cluster import (
     CHART,
     EVERYTHING,
@@ -20,6 +22,7 @@ from system.cluster.cluster import (
     Programs,
     RefusedError,
     one,
+    pod_of,
     value_flags,
 )
 from watcher import __version__
@@ -27,6 +30,11 @@ from watcher.config.schema import parse_spec
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_bytes())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+RECIPES = [
+    text
+    for text in fenced((PROJECT / "docs/stores.md").read_text("utf-8"), "yaml")
+    if text.startswith("# values")
+]
 SHORT = 40
 """Most characters of a default in the table of values."""
 
@@ -66,6 +74,28 @@ def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.parametrize("files", VALUED.values(), ids=VALUED)
 def test_lint_finds_nothing(programs: Programs, files: tuple[Path, ...]) -> None:
     programs.run("helm", "lint", "--strict", CHART, *value_flags(files))
+
+
+@pytest.mark.parametrize("text", RECIPES)
+def test_recipes_reach_the_pod(programs: Programs, tmp_path: Path, text: str) -> None:
+    """What the recipes for stores set is in the pod, and nothing that they set is unknown."""
+    (tmp_path / "values.yaml").write_text(text)
+    values = yaml.safe_load(text)
+    manifests = programs.render(tmp_path / "values.yaml")
+    pod = pod_of(manifests)["spec"]
+    (container,) = pod["containers"]
+    for key, there in (
+        ("args", container["args"]),
+        ("envFrom", container.get("envFrom", [])),
+        ("extraEnv", container.get("env", [])),
+        ("volumeMounts", container["volumeMounts"]),
+        ("volumes", pod["volumes"]),
+    ):
+        assert all(each in there for each in values.get(key, ())), key
+    account = one(manifests, "ServiceAccount")["metadata"]
+    assert account["name"] == pod["serviceAccountName"] == "watcher"
+    wanted = values.get("serviceAccount", {}).get("annotations", {})
+    assert account.get("annotations", {}) == wanted
 
 
 def test_nothing_to_watch_is_refused(programs: Programs) -> None:

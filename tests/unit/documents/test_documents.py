@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from support.documents import FENCED, HEADING
 from support.project import PROJECT
 from unit.documents.test_examples import specs_of
 from watcher.config.schema import keys, parse_spec
@@ -25,8 +27,9 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)]+)\)")
 LINKED = re.compile(r"\[([^]]+)\]\([^)]+\)")
-HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+VALUES = "# values of the chart\n"
+"""First line of a block that is given to Helm."""
+CHART = json.loads((PROJECT / "deploy/helm/watcher/values.schema.json").read_bytes())
 SMALLEST: dict[str, dict[str, Any]] = {
     "s3.request_budget": {"s3": {"bucket": "landing", "poll_interval": "auto"}},
     "directory": {"directory": {"path": "/data/in"}},
@@ -36,11 +39,11 @@ SMALLEST: dict[str, dict[str, Any]] = {
 }
 
 
-def fenced(language: str) -> list[str]:
-    """Return what all pages fence as one language."""
+def fenced(language: str, *, pages: Sequence[Path] = PAGES) -> list[str]:
+    """Return what pages fence as one language."""
     return [
         text
-        for page in PAGES
+        for page in pages
         for kind, text in FENCED.findall(page.read_text(encoding="utf-8"))
         if kind == language
     ]
@@ -80,10 +83,12 @@ def test_every_page_is_in_the_readme() -> None:
     assert [page for page in PAGES if page.parent.name == "docs" and page.name not in readme] == []
 
 
-@pytest.mark.parametrize("text", fenced("yaml"))
+@pytest.mark.parametrize("text", dict.fromkeys(fenced("yaml")))
 def test_yaml_is_valid(text: str) -> None:
-    """A configuration or an EventSource that is copied from a page works."""
-    if "apiVersion" in text:
+    """A configuration, an EventSource or values that are copied from a page work."""
+    if text.startswith(VALUES):
+        Draft202012Validator(CHART).validate(yaml.safe_load(text))
+    elif "apiVersion" in text:
         assert specs_of(yaml.safe_load(text)).keys()
     else:
         assert isinstance(parse_spec(text.encode()), Spec)
@@ -137,6 +142,6 @@ def test_the_table_of_the_lifecycle_is_that_of_the_code() -> None:
 def test_the_table_of_the_payload_is_complete() -> None:
     """The page explains the keys of the schema, in their order, and its example is a payload."""
     assert [row[0] for row in rows("payload.md", "key | value")] == list(SCHEMA["properties"])
-    (example,) = map(json.loads, fenced("json"))
+    (example,) = map(json.loads, fenced("json", pages=[PROJECT / "docs/payload.md"]))
     assert list(example) == list(SCHEMA["properties"])
     Draft202012Validator(SCHEMA).validate(example)
