@@ -93,6 +93,33 @@ def test_acknowledged_batches(server: ServerProcess, client: Client, root: Path,
     server.wait_watch(name, unconfirmed=0)
 
 
+def test_an_acknowledgement_shows_that_a_backup_was_restored(
+    serve: Serve, root: Path, name: str
+) -> None:
+    """An id that is yet to be given was given before the restore: further events have other ids.
+
+    Those in the journal are acknowledged by the ids that they have.
+    """
+    server, client = serve()
+    server.expected = {"state.restored"}
+    stream = client.watch(name, acknowledged(root))
+    fill(root, "a")
+    (first,) = stream.wait_count(1)
+    uid = first["id"].partition("-")[0]
+    lost = f"{uid}-3"
+    assert server.post("/ack", {"id": lost}) == (404, {"acknowledged": 0, "unknown": [lost]})
+    server.wait_logged("state.restored")
+    fill(root, "b", "c", "d")
+    stream.wait_count(4)
+    assert uid not in "".join(ids(stream)[1:])
+    assert [event["seq"] for event in stream.events] == sorted(e["seq"] for e in stream.events)
+    assert server.post("/ack", {"ids": [*ids(stream)[:3], lost]})[1]["unknown"] == [lost]
+    server.wait_watch(name, unconfirmed=1)
+    assert server.post("/ack", {"id": ids(stream)[3]})[0] == 200
+    server.wait_watch(name, unconfirmed=0)
+    assert len(server.lines("state.restored")) == 1
+
+
 def test_wrong_requests(server: ServerProcess, client: Client, root: Path, name: str) -> None:
     """A body that is none, an unknown id, and an event that time confirms are refused."""
     stream = client.watch(name, config(root))

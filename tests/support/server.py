@@ -68,6 +68,7 @@ class ServerProcess:
 
     The directory gets the log, and the state unless a flag names another. A launcher is a command
     that executes the command after it with other rights or limits. The token is for the HTTP port.
+    What is ``expected`` in the log is no trouble.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ServerProcess:
         self.address = ""
         self.http = ""
         self.token = ""
+        self.expected: set[str] = set()
 
     def _run(
         self,

@@ -24,6 +24,7 @@ VERBS = {
     "replay": "Have delivered events sent again, with the same ids.",
     "status": "Show the watches of a running server or a state directory.",
     "release": "Release held deletions, or a mount that is gone for good.",
+    "renew": "Give new ids to the events of a restored state directory.",
     "healthcheck": "Exit with 0 if a server is serving, else with 1.",
 }
 """The verbs and the first lines of their help; each is a function in the module of its name."""

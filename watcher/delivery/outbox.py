@@ -60,6 +60,7 @@ class Outbox:
     ) -> None:
         self.by_type: dict[str, int] = {}
         self.recent = RecentChanges(clock)
+        self._spec = spec
         self._max_wait_s = spec.batch.max_wait_s
         self._renderer = Renderer(spec, store.uid)
         self._store = store
@@ -100,6 +101,15 @@ class Outbox:
             for seq, change in enumerate(step.changes, start=self._store.journal.next_seq)
         )
         self._write(step.delta, events, step.changes, seal=self._max_wait_s == 0)
+
+    def renew_ids(self) -> None:
+        """Give the changes from now on ids that no event has had; see ``WatchStore.renew_ids``.
+
+        Raises:
+            StateError: Nothing was written.
+        """
+        self._store.renew_ids()
+        self._renderer = Renderer(self._spec, self._store.uid)
 
     def seal(self, *, now: bool = False) -> None:
         """Publish the batch that waits if its time is over.

@@ -63,7 +63,6 @@ class Publisher:
         wake: Wakes the watch's thread, since something was confirmed or nobody reads any more.
 
     Attributes:
-        uid: The first part of every event id.
         journal: What is published, and the cursor.
         needs_acknowledgements: Whether consumers acknowledge events one by one.
     """
@@ -77,7 +76,6 @@ class Publisher:
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        self.uid = store.uid
         self.journal = store.journal
         self.needs_acknowledgements = ack_timeout_s is not None
         self._store = store
@@ -238,9 +236,19 @@ class Publisher:
 
     # For consumers and operators; these wait for the disk
 
-    def has_assigned(self, seq: int) -> bool:
-        """Return whether some change has this sequence number."""
-        return 0 < seq < self.journal.next_seq
+    @property
+    def uids(self) -> set[str]:
+        """The first parts of the ids of its events."""
+        return {self._store.uid, *self._store.former_uids}
+
+    def has_issued(self, uid: str, seq: int) -> bool:
+        """Return whether a change may have the id with these two parts."""
+        end_seq = self._store.former_uids.get(uid, self.journal.next_seq)
+        return uid in self.uids and 0 < seq < end_seq
+
+    def is_restored(self, uid: str, seq: int) -> bool:
+        """Return whether an id shows that the state is a restored backup: it is yet to be given."""
+        return uid == self._store.uid and seq >= self.journal.next_seq
 
     def acknowledge(self, seqs: Iterable[int]) -> None:
         """Confirm payloads by the sequence numbers of changes in them; confirmed ones stay so.

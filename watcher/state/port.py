@@ -37,6 +37,9 @@ class Summary:
         oldest_at: When the first unconfirmed payload was committed, seconds since the epoch; None
             when all are confirmed.
         used_at: When a stream last used the watch, seconds since the epoch; 0 when it is not known.
+        skipped: Sequence numbers beyond the cursor that no change has; see
+            ``WatchStore.renew_ids``.
+        ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Summary:
     journal_bytes: int
     oldest_at: float | None
     used_at: int
+    skipped: int = 0
+    ids_renewed_at: float = 0.0
 
     @property
     def identity(self) -> Identity:
@@ -57,7 +62,7 @@ class Summary:
     @property
     def depth(self) -> int:
         """Unconfirmed changes."""
-        return self.next_seq - 1 - self.cursor
+        return self.next_seq - 1 - self.cursor - self.skipped
 
 
 class Comparison(NamedTuple):
@@ -206,7 +211,15 @@ class WatchStore(Protocol):
 
     @property
     def uid(self) -> str:
-        """Random, made with the state; the first part of every event id."""
+        """Random; the first part of the id of every event from now on."""
+
+    @property
+    def former_uids(self) -> Mapping[str, int]:
+        """The first parts of ids before the last renewals, each with the number after its last."""
+
+    @property
+    def ids_renewed_at(self) -> float:
+        """When the ids were last renewed, seconds since the epoch; 0 for never."""
 
     @property
     def is_new(self) -> bool:
@@ -240,6 +253,15 @@ class WatchStore(Protocol):
             changes: Number of sequence numbers used, beginning at ``journal.next_seq``.
         """
 
+    def renew_ids(self) -> None:
+        """Give the events from now on ids and sequence numbers that no event has had.
+
+        For state that was restored from a backup: what was numbered since the backup is not known.
+        So ``uid`` is made anew, and ``journal.next_seq`` leaps above all that may have been used;
+        the numbers between are no changes and count for nothing. Events in the journal keep their
+        ids: they are the same events as before.
+        """
+
     def meta(self, key: str) -> str | None:
         """Return the value that ``set_meta`` has kept, or None."""
 
@@ -261,7 +283,10 @@ class StateEngine(Protocol):
     """The state of all watches of a server, by identity."""
 
     def open(self, identity: Identity) -> WatchStore:
-        """Open the state of a watch for it alone, making it if there is none."""
+        """Open the state of a watch for it alone, making it if there is none.
+
+        State that turns out to be a restored backup has its ids renewed, which is logged.
+        """
 
     def summaries(self) -> Mapping[Identity, Summary]:
         """Return the summaries of all watches, but those that cannot be read."""
@@ -275,6 +300,9 @@ class StateEngine(Protocol):
         Returns:
             The sequence numbers that are no longer confirmed.
         """
+
+    def renew_ids(self, identity: Identity) -> None:
+        """Renew the ids of a watch that does not run, as ``WatchStore.renew_ids`` does."""
 
     def remove(self, identity: Identity) -> None:
         """Remove the state of a watch that does not run."""

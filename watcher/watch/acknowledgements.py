@@ -72,7 +72,8 @@ class Acknowledgements:
     async def acknowledge(self, principal: str, ids: Sequence[str]) -> list[str]:
         """Confirm payloads by their ids, or by the id of any event in them.
 
-        Payloads that are confirmed already stay so.
+        Payloads that are confirmed already stay so. An id that is yet to be given shows that the
+        state is a restored backup: then the watch gives its events new ids.
 
         Args:
             principal: Name of the caller's token; only events of its own watches are known.
@@ -85,18 +86,25 @@ class Acknowledgements:
             ConfigError: A watch confirms its events by time.
             StateError: The state cannot be written.
         """
-        publishers = {
-            watch.publisher.uid: watch.publisher
+        watches = {
+            uid: watch
             for identity, watch in self._watches.running()
             if identity.principal == principal
+            for uid in watch.publisher.uids
         }
         seqs: dict[Publisher, list[int]] = defaultdict(list)
         unknown: list[str] = []
         for event_id in ids:
             parts = _ID.fullmatch(event_id)
-            publisher = publishers.get(parts[1]) if parts else None
-            if parts is None or publisher is None or not publisher.has_assigned(int(parts[2])):
+            watch = watches.get(parts[1]) if parts else None
+            if parts is None or watch is None:
                 unknown.append(event_id)
+                continue
+            uid, seq, publisher = parts[1], int(parts[2]), watch.publisher
+            if not publisher.has_issued(uid, seq):
+                unknown.append(event_id)
+                if publisher.is_restored(uid, seq):
+                    watch.renew_ids()
             elif not publisher.needs_acknowledgements:
                 raise ConfigError(
                     "its event source confirms events by time",
@@ -104,7 +112,7 @@ class Acknowledgements:
                     hint="set confirm: ack there",
                 )
             else:
-                seqs[publisher].append(int(parts[2]))
+                seqs[publisher].append(seq)
         submissions = [
             self._coalescers.setdefault(publisher, Coalescer(publisher.acknowledge)).submit(each)
             for publisher, each in seqs.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from watcher.telemetry.status import State
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity, PartStatus
     from watcher.watch.watch import Watch
+
+RENEWAL_SHOWN_S = 86_400.0
+"""Seconds for which a watch has a note that its ids were renewed: an operator's day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class WatchReport:
         parts: The watched directory and the mounts below it, each with how it is watched; empty for
             a bucket, and before the directory was opened.
         rescans: Scans requested out of turn since the start, by reason.
+        ids_renewed_at: When the ids of events were last renewed, seconds since the epoch; 0 for
+            never.
         note: What a person should know about the watch, in one line; empty if nothing.
     """
 
@@ -74,6 +80,7 @@ class WatchReport:
     degraded: str = ""
     parts: Sequence[PartStatus] = ()
     rescans: dict[str, int] = field(default_factory=dict)
+    ids_renewed_at: float = 0.0
     note: str = ""
 
 
@@ -106,7 +113,8 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         degraded=status.degraded,
         parts=status.parts,
         rescans=dict(status.rescans),
-        note=_note(watch),
+        ids_renewed_at=watch.ids_renewed_at,
+        note=_note(watch) or _renewal(watch.ids_renewed_at, now_s),
     )
 
 
@@ -126,6 +134,13 @@ def report_idle(identity: Identity, usage: StoredUsage, clock: Clock) -> WatchRe
 
 def _age_s(at: float | None, now_s: float) -> float:
     return 0.0 if at is None else max(0.0, now_s - at)
+
+
+def _renewal(renewed_at: float, now_s: float) -> str:
+    if not renewed_at or now_s - renewed_at > RENEWAL_SHOWN_S:
+        return ""
+    moment = datetime.fromtimestamp(renewed_at, UTC)
+    return f"restored from a backup, or copied: events have new ids since {moment:%Y-%m-%d %H:%MZ}"
 
 
 def _note(watch: Watch) -> str:

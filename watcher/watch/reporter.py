@@ -180,6 +180,23 @@ class StatusReporter:
         if parts != former and max(len(parts), len(former)) > 1:
             self._log.info("watch.parts", parts=[str(part) for part in parts])
 
+    def renew_ids(self, former_uid: str, uid: str, next_seq: int) -> None:
+        """Log that an acknowledgement has shown the state to be a restored backup.
+
+        Args:
+            former_uid: First part of the ids until now.
+            uid: First part of the ids from now on.
+            next_seq: Sequence number of the next change.
+        """
+        self._log.warning(
+            "state.restored",
+            former_ids=former_uid,
+            ids=uid,
+            next_seq=next_seq,
+            hint="an event was acknowledged that the state has yet to number; "
+            "further events have new ids",
+        )
+
     def disconnect(self, streams: int) -> None:
         """Log that the watch has ended streams of clients that do not read."""
         self._log.warning(

@@ -103,6 +103,7 @@ class WatchRunner:
         self._stop = stop
         self._is_released = threading.Event()
         self._releases: deque[tuple[bytes, Future[None]]] = deque()
+        self._is_restored = threading.Event()
         self._lifecycle = Lifecycle(reporter.on_transition)
         self._schedule = Schedule(clock)
         self._baseline = Baseline(spec, store, clock)
@@ -138,6 +139,10 @@ class WatchRunner:
         done.set_running_or_notify_cancel()
         self._releases.append((prefix, done))
         return done
+
+    def renew_ids(self) -> None:
+        """Give the next changes new ids, since an acknowledgement shows that theirs were used."""
+        self._is_restored.set()
 
     @property
     def is_baselined(self) -> bool:
@@ -192,6 +197,7 @@ class WatchRunner:
         """
         self._publisher.confirm_if_due()
         self._outbox.seal()
+        self._renew_ids()
         self._release_mounts()
         if self._lifecycle.must_reopen:
             # Even with a full journal: the scan that follows finds out whether it has room.
@@ -211,6 +217,7 @@ class WatchRunner:
         try:
             self._source.close()
             self._publisher.confirm()
+            self._renew_ids()
         except WatcherError as error:
             trouble = error
         finally:
@@ -280,6 +287,13 @@ class WatchRunner:
         if point not in self._source.volumes:
             for prefix in hidden:
                 self._reconciler.reveal(prefix)
+
+    def _renew_ids(self) -> None:
+        if self._is_restored.is_set():
+            self._is_restored.clear()
+            former_uid = self._store.uid
+            self._outbox.renew_ids()
+            self._reporter.renew_ids(former_uid, self._store.uid, self._store.journal.next_seq)
 
     def _refuse_releases(self, reason: str) -> None:
         while self._releases:
@@ -372,6 +386,7 @@ class WatchRunner:
         is_full = self._share.is_journal_full(was_full=self._lifecycle.is_paused)
         if self._stop.is_set() or is_full:
             raise Interrupted
+        self._renew_ids()
         self._publisher.confirm_if_due()
 
     def _request_scan(self, reason: Rescan) -> None:

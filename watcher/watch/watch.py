@@ -138,6 +138,11 @@ class Watch:
         self._wake.set()
         return done
 
+    def renew_ids(self) -> None:
+        """Give the next changes new ids, since an acknowledgement shows that theirs were used."""
+        self._runner.renew_ids()
+        self._wake.set()
+
     def fail(self, error: WatcherError) -> None:
         """End the watch because a stream could not read its state."""
         if self.is_running:
@@ -168,6 +173,11 @@ class Watch:
     def entries(self) -> int:
         """Entries in the index."""
         return self._store.index.entries
+
+    @property
+    def ids_renewed_at(self) -> float:
+        """When the ids were last renewed, seconds since the epoch; 0 for never."""
+        return self._store.ids_renewed_at
 
     @property
     def totals(self) -> Totals:

@@ -1,6 +1,7 @@
 """The way of changes into the journal: in order, once, cut into payloads, durable."""
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,28 @@ def test_a_waiting_batch_survives_a_crash(bench: Bench) -> None:
     assert bench.sent() == [["a", "b", "c"], ["d", "e"]]
     ids = [event["id"] for payload in bench.payloads() for event in events(payload)]
     assert ids == [f"{uid}-{seq}" for seq in range(1, 6)]
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_renewed_ids(bench: Bench, format_: Format) -> None:
+    """What was rendered before keeps its ids, also in a batch; further numbers are above."""
+    bench.start(WAITING, format_)
+    bench.change(*"abcd")
+    uid = bench.store.uid
+    bench.outbox.renew_ids()
+    bench.change("e")
+    bench.outbox.seal(now=True)
+    first, second = (payload.data.decode() for payload in bench.payloads())
+    renewed = f"{bench.store.uid}-{bench.payloads()[1].seq}"
+    assert renewed.partition("-")[0] != uid
+    for seq in range(1, 5):
+        assert f'"{uid}-{seq}"' in (first if seq < 4 else second)
+    assert f'"{renewed}"' in second
+    assert bench.store.journal.depth == 5
+    # Consumers of S3 notifications compare these as text and drop what is below.
+    sequencers = re.findall(r'"sequencer":"(\w+)"', first + second)
+    assert sequencers == sorted({*sequencers})
+    assert len(sequencers) == (5 if format_ is Format.S3 else 0)
 
 
 def test_a_batch_that_waited_fits_the_next_configuration(bench: Bench) -> None:

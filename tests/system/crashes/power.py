@@ -14,6 +14,7 @@ from support.server import ServerProcess
 from support.state import open_store
 from support.writer import make_directories, writing
 from system.crashes.trace import Replay, is_complete, launcher
+from watcher.state.sqlite.issued import IssuedIds
 
 SEED = 20260131
 CHANGES = 1500
@@ -66,7 +67,11 @@ def check_power_losses(
 
 
 def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) -> bool:
-    """Check that a state is intact and has all that was sent; return whether there is a file."""
+    """Check that a state is intact and has all that was sent, and does not look like a backup.
+
+    Returns:
+        Whether there is a file.
+    """
     files = list(left.glob("*.db"))
     if not files:
         assert not sent_seq
@@ -84,6 +89,8 @@ def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) ->
         }
         assert index == replay(stream.events[: next_seq - 1])
         assert store.index.entries == len(index)
+    with closing(IssuedIds(left, is_local=False)) as issued:
+        assert issued.next_seq(files[0].stem) <= next_seq
     with closing(sqlite3.connect(files[0])) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     return True

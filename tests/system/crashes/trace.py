@@ -13,7 +13,7 @@ SYNCS = "fsync,fdatasync,sync_file_range"
 SENT_BYTES = 64
 """Bytes of a message that are searched again with the next one: a number may be split."""
 
-_STATE_FILE = re.compile(r".+\.db(-wal|-journal)?")
+_STATE_FILE = re.compile(r".+\.db(-wal|-journal)?|issued-.+")
 _LINE = re.compile(rb"(\d+) +(?:<\.\.\. )?(\w+)(\(| resumed>)(.*)")
 _DESCRIPTOR = re.compile(rb"\d+<([^>]*)>")
 _TEXT = re.compile(rb'"([^"]*)"(\.\.\.)?')

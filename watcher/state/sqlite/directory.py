@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import threading
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -14,6 +16,7 @@ from watcher.clock import NS_PER_S
 from watcher.errors import StateError
 from watcher.filesystem.mounts import mount_of
 from watcher.state.sqlite.database import is_damaged, remove, set_aside
+from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ class StateDirectory:
         self._lock_fd = -1
         self._shared_memory = True
         self._opened: dict[Path, SqliteStore] = {}
+        self._opening = threading.Lock()
+        self._issued: IssuedIds | None = None
         self._log = structlog.get_logger("watcher").bind(state=str(path))
 
     def __enter__(self) -> Self:
@@ -72,6 +77,8 @@ class StateDirectory:
 
     def __exit__(self, *_: object) -> None:
         """Unlock the directory."""
+        if self._issued is not None:
+            self._issued.close()
         os.close(self._lock_fd)
 
     def probe(self) -> None:
@@ -94,6 +101,8 @@ class StateDirectory:
     def open(self, identity: Identity) -> SqliteStore:
         """Open the state of an identity; a damaged file is set aside, logged and replaced.
 
+        A file that is older than events that were sent gets new ids, which is logged.
+
         Damage shows when the damaged page is read, since checking the whole file would take too
         long. A store that found damage is set aside when it is opened again.
 
@@ -104,21 +113,24 @@ class StateDirectory:
         former = self._opened.pop(path, None)
         if former is not None and former.found_damage:
             self._set_aside(path, "it was found damaged when it was last used")
+        issued = self._issued_ids()
         try:
-            store = self._open(path)
+            store = self._open(path, issued)
         except StateError as error:
             if not is_damaged(error):
                 raise
             self._set_aside(path, str(error))
-            store = self._open(path)
+            store = self._open(path, issued)
         self._opened[path] = store
         now_ns = self._clock.wall_ns()
         try:
+            self._check_ids(store, issued, identity)
             store.set_meta(
                 principal=identity.principal,
                 name=identity.name,
                 place=identity.place,
                 used_at=str(now_ns // NS_PER_S),
+                directory=issued.id,
             )
         except StateError:
             store.close()
@@ -166,17 +178,79 @@ class StateDirectory:
             before = store.journal.cursor
             return range(store.journal.rewind(seq=seq, time_s=time_s) + 1, before + 1)
 
+    def renew_ids(self, identity: Identity) -> None:
+        """Renew the ids of a watch that does not run; see ``port.WatchStore.renew_ids``.
+
+        Raises:
+            StateError: The file cannot be used.
+        """
+        issued = self._issued_ids()
+        with closing(self._open(self._file(identity), issued)) as store:
+            self._renew_ids(store, issued)
+            store.set_meta(directory=issued.id)
+
     def remove(self, identity: Identity) -> None:
         """Remove the state of a watch that does not run."""
         path = self._file(identity)
         self._opened.pop(path, None)
-        remove(path)
+        self._remove(path)
 
     def _file(self, identity: Identity) -> Path:
         return self.path / (identity.digest + _SUFFIX)
 
-    def _open(self, path: Path) -> SqliteStore:
-        return SqliteStore(path, self._clock, shared_memory=self._shared_memory)
+    def _open(self, path: Path, issued: IssuedIds | None = None) -> SqliteStore:
+        if issued is None:
+            return SqliteStore(path, self._clock, shared_memory=self._shared_memory)
+        return SqliteStore(
+            path,
+            self._clock,
+            shared_memory=self._shared_memory,
+            note_issued=partial(issued.note, path.stem),
+        )
+
+    def _issued_ids(self) -> IssuedIds:
+        """Return the record of issued ids, which is opened for the first watch.
+
+        Raises:
+            StateError: It cannot be read or written.
+        """
+        with self._opening:
+            if self._issued is None:
+                # Only a local file system is sure to keep when a file was made.
+                self._issued = IssuedIds(self.path, is_local=self._shared_memory)
+            return self._issued
+
+    def _check_ids(self, store: SqliteStore, issued: IssuedIds, identity: Identity) -> None:
+        """Renew the ids of state that was restored from a backup, and record the last id.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        digest, former_uid = store.path.stem, store.uid
+        if store.is_new or not issued.has_more(
+            digest, store.issued, store.former_uids, store.meta("directory")
+        ):
+            issued.add(digest, store.issued)
+            return
+        self._renew_ids(store, issued)
+        self._log.warning(
+            "state.restored",
+            **identity.labels,
+            former_ids=former_uid,
+            ids=store.uid,
+            next_seq=store.journal.next_seq,
+            hint="the state is older than events that were sent, or was copied; "
+            "further events have new ids",
+        )
+
+    def _renew_ids(self, store: SqliteStore, issued: IssuedIds) -> None:
+        store.renew_ids(above_seq=issued.next_seq(store.path.stem))
+        issued.add(store.path.stem, store.issued)
+
+    def _remove(self, path: Path) -> None:
+        remove(path)
+        with suppress(StateError):
+            self._issued_ids().forget(path.stem)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         aside = set_aside(path, self._clock)
@@ -197,7 +271,7 @@ class StateDirectory:
             except StateError:
                 continue
             if in_use_s - used_at >= KEEP_S:
-                remove(path)
+                self._remove(path)
                 self._log.info("state.removed", place=place, file=str(path))
 
 

@@ -35,6 +35,11 @@ class Appended(NamedTuple):
     at: float
 
 
+def unused_after(unused: Iterable[range], seq: int) -> int:
+    """Return how many numbers of some ranges are above a sequence number."""
+    return sum(len(range(max(each.start, seq + 1), each.stop)) for each in unused)
+
+
 class SqliteJournal:
     """The journal of one state file; implements ``port.Journal``.
 
@@ -48,14 +53,16 @@ class SqliteJournal:
         acknowledged: Sequence numbers of the payloads beyond the cursor that are confirmed.
         size_bytes: Bytes of the payloads beyond the cursor.
         oldest_at: When the first payload beyond the cursor was committed, seconds since the epoch.
+        unused: Ranges of sequence numbers that no change has, in order.
 
     Raises:
         StateError: The file cannot be read.
     """
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, unused: Sequence[range] = ()) -> None:
         self._db = db
         self._clock = clock
+        self.unused = unused
         with db.guarded():
             self.next_seq: int
             self.cursor: int
@@ -72,7 +79,7 @@ class SqliteJournal:
     @property
     def depth(self) -> int:
         """Changes beyond the cursor, including those that wait for their batch to fill."""
-        return self.next_seq - 1 - self.cursor
+        return self.next_seq - 1 - self.cursor - unused_after(self.unused, self.cursor)
 
     # Appending, within a transaction of the store
 
@@ -114,6 +121,10 @@ class SqliteJournal:
         self.size_bytes += appended.size_bytes
         if appended.size_bytes and self.oldest_at is None:
             self.oldest_at = appended.at
+
+    def leap(self, unused: Sequence[range]) -> None:
+        """Go on after ranges of sequence numbers that no change has; the transaction is over."""
+        self.next_seq, self.unused = unused[-1].stop, unused
 
     # Reading
 

@@ -6,21 +6,45 @@ there, or neither is and the next scan finds the difference again.
 
 from __future__ import annotations
 
+import json
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
 from watcher.state.port import Summary
 from watcher.state.sqlite.database import Database, open_read_only
 from watcher.state.sqlite.index import SqliteIndex
-from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal
+from watcher.state.sqlite.issued import Issued
+from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal, unused_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from watcher.clock import Clock
     from watcher.model import Delta, Payload
+
+
+SEQ_LEAP = 1_000_000_000
+"""Sequence numbers that a renewal of the ids passes over: more than a watch uses between a backup
+and the day on which it is restored."""
+
+MAX_FORMER_IDS = 32
+"""Renewals of the ids that a file remembers; older events are no longer in its journal."""
+
+
+class FormerIds(NamedTuple):
+    """The ids of a watch up to a renewal.
+
+    Attributes:
+        uid: Their first part.
+        end_seq: The sequence number after their last.
+        next_seq: The first sequence number after the renewal.
+    """
+
+    uid: str
+    end_seq: int
+    next_seq: int
 
 
 class SqliteStore:
@@ -30,10 +54,14 @@ class SqliteStore:
         path: The file; made if it is not there, in a directory that exists.
         clock: Dates what is written.
         shared_memory: See ``Database``.
+        note_issued: Takes the last id after each commit that has issued any.
 
     Attributes:
         path: The file.
-        uid: Random, made with the file; the first part of every event id.
+        uid: Random; the first part of the id of every event from now on.
+        former_uids: The first parts of ids before the last renewals, each with the number after its
+            last.
+        ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
         is_new: Whether this opening has made the file.
         index: What the place held when it was last read.
         journal: What was found and is not yet confirmed.
@@ -42,11 +70,23 @@ class SqliteStore:
         StateError: The file cannot be opened, is damaged, or was written by a newer version.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, shared_memory: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        shared_memory: bool = True,
+        note_issued: Callable[[Issued], None] = lambda _: None,
+    ) -> None:
         self.path = path
+        self._clock = clock
+        self._note_issued = note_issued
         self._db = Database(path, shared_memory=shared_memory)
         try:
-            self.journal = SqliteJournal(self._db, clock)
+            self._former = _former_ids(self.meta("former_ids"))
+            self.former_uids = _ends(self._former)
+            self.ids_renewed_at = float(self.meta("ids_renewed_at") or 0)
+            self.journal = SqliteJournal(self._db, clock, _unused(self._former))
             self.index = SqliteIndex(self._db)
             uid = self.meta("uid")
             self.is_new = uid is None
@@ -54,6 +94,11 @@ class SqliteStore:
         except StateError:
             self._db.close()
             raise
+
+    @property
+    def issued(self) -> Issued:
+        """The last id."""
+        return Issued(self.uid, self.journal.next_seq)
 
     @property
     def found_damage(self) -> bool:
@@ -82,11 +127,7 @@ class SqliteStore:
     def set_meta(self, **values: str | None) -> None:
         """Keep values by key, in one transaction; None removes a key."""
         with self._db.transaction():
-            for key, value in values.items():
-                if value is None:
-                    self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
-                else:
-                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._write_meta(values)
 
     def commit(
         self,
@@ -107,11 +148,67 @@ class SqliteStore:
                 appended = self.journal.append(payloads, pending, changes)
             self.index.entries = entries
             self.journal.accept(appended)
+        if changes:
+            self._note_issued(self.issued)
+
+    def renew_ids(self, *, above_seq: int = 0) -> None:
+        """Give the events from now on ids that no event has had; see ``port.WatchStore``.
+
+        Args:
+            above_seq: A sequence number that may have been used.
+
+        Raises:
+            StateError: Nothing was written.
+        """
+        with self._db.guarded():
+            end_seq = self.journal.next_seq
+            next_seq = max(end_seq, above_seq) + SEQ_LEAP
+            former = [*self._former, FormerIds(self.uid, end_seq, next_seq)][-MAX_FORMER_IDS:]
+            uid, now_s = _new_uid(), self._clock.wall()
+            with self._db.transaction():
+                self._write_meta(
+                    {
+                        "uid": uid,
+                        "former_ids": json.dumps(former),
+                        "ids_renewed_at": str(now_s),
+                    }
+                )
+                self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
+            self.uid, self.ids_renewed_at = uid, now_s
+            self._former, self.former_uids = former, _ends(former)
+            self.journal.leap(_unused(former))
+        self._note_issued(self.issued)
+
+    def _write_meta(self, values: Mapping[str, str | None]) -> None:
+        for key, value in values.items():
+            if value is None:
+                self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def _make_uid(self) -> str:
-        uid = uuid.uuid4().hex[:16]
+        uid = _new_uid()
         self.set_meta(uid=uid)
         return uid
+
+
+def _new_uid() -> str:
+    return uuid.uuid4().hex[:16]
+
+
+def _former_ids(text: str | None) -> list[FormerIds]:
+    """Return the former ids that ``renew_ids`` has kept in the meta data, in order."""
+    return [FormerIds(*values) for values in json.loads(text or "[]")]
+
+
+def _ends(former: Sequence[FormerIds]) -> dict[str, int]:
+    """Return the first parts of former ids, each with the sequence number after its last."""
+    return {each.uid: each.end_seq for each in former}
+
+
+def _unused(former: Sequence[FormerIds]) -> list[range]:
+    """Return the sequence numbers that renewals have passed over."""
+    return [range(each.end_seq, each.next_seq) for each in former]
 
 
 def read_summary(path: Path) -> Summary:
@@ -137,4 +234,6 @@ def read_summary(path: Path) -> Summary:
         journal_bytes=journal_bytes,
         oldest_at=None if oldest is None else oldest[0],
         used_at=int(meta.get("used_at", 0)),
+        skipped=unused_after(_unused(_former_ids(meta.get("former_ids"))), cursor),
+        ids_renewed_at=float(meta.get("ids_renewed_at", 0)),
     )
