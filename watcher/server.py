@@ -20,6 +20,7 @@ from watcher.rpc.eventing import SERVICE, Eventing
 from watcher.rpc.health import Health
 from watcher.rpc.listener import Listener, open_certificates
 from watcher.rpc.streams import Streams
+from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
 from watcher.sources.factory import Sources
 from watcher.state.sqlite.directory import StateDirectory
@@ -98,7 +99,10 @@ class Server:
         policy = await self._make_policy()
         _refuse_open_ports(settings, policy)
         state = self._exits.enter_context(StateDirectory(settings.state_directory, self._clock))
-        sources = Sources(self._clock, settings.state_directory)
+        authorities = await run_in_thread(
+            partial(EndpointAuthorities, settings.endpoint_authorities)
+        )
+        sources = Sources(self._clock, settings.state_directory, authorities)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
@@ -111,7 +115,9 @@ class Server:
         listener = Listener(settings, eventing, Delivery(acknowledgements, policy), health)
         certificates = open_certificates(settings)
         self.address = listener.bind(certificates)
-        files = [file for file in (policy.tokens, certificates) if file is not None]
+        files: list[ReloadingFiles[Any]] = [
+            file for file in (policy.tokens, certificates, *authorities.files) if file is not None
+        ]
         if settings.http_listen:
             # Opened first and so closed last: probes are answered while streams end.
             http = self._make_http(

@@ -21,6 +21,7 @@ class ServerSettings:
         allow_endpoints: Endpoint URLs, or ``name=URL``.
         allow_roles: Globs of ARNs of roles that may be assumed, or ``name=glob``.
         allow_profiles: Globs of AWS profiles that may be used, or ``name=glob``.
+        endpoint_authorities: ``URL=FILE`` each: authorities that are trusted for an S3 endpoint.
         token_file: File with lines of ``name:token``; None if clients need no token.
         tls_cert: PEM file of the server's certificate chain.
         tls_key: PEM file of its key.
@@ -45,6 +46,7 @@ class ServerSettings:
     allow_endpoints: tuple[str, ...] = ()
     allow_roles: tuple[str, ...] = ()
     allow_profiles: tuple[str, ...] = ()
+    endpoint_authorities: tuple[str, ...] = ()
     token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -142,13 +142,15 @@ class BucketSpec:
     """A bucket, or the part of it under a prefix, to watch.
 
     Attributes:
-        bucket: Its name, access point ARN or alias.
+        bucket: Its name, access point ARN or alias; ``tenant:bucket`` at an endpoint that has
+            tenants.
         prefix: Keys begin with this text, which need not end at a slash; may be empty.
         region: AWS region; None takes that of the environment.
         endpoint_url: URL of the store, without a trailing slash; None for AWS.
         addressing_style: Where the bucket name goes.
         profile: Profile of the shared AWS configuration; None for the default.
         role_arn: Role to assume; None for none.
+        anonymous: Requests are not signed, and no credentials are looked up.
         request_payer: The requester pays.
         poll_interval_s: Seconds between two listings; with a budget, the minimum.
         request_budget: LIST requests in 30 days that the interval keeps to (``sources/cost``); None
@@ -163,6 +165,7 @@ class BucketSpec:
     addressing_style: AddressingStyle = AddressingStyle.AUTO
     profile: str | None = None
     role_arn: str | None = None
+    anonymous: bool = False
     request_payer: bool = False
     poll_interval_s: float = 30.0
     request_budget: int | None = None
@@ -172,6 +175,11 @@ class BucketSpec:
     def kind(self) -> SourceKind:
         """The adapter that reads it."""
         return SourceKind.S3
+
+    @property
+    def has_tenant(self) -> bool:
+        """Whether the bucket is named as ``tenant:bucket``."""
+        return ":" in self.bucket and not self.bucket.startswith("arn:")
 
     @property
     def place(self) -> str:

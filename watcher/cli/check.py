@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from watcher.cli.config_source import read_configuration
-from watcher.cli.flags import Json, flag
+from watcher.cli.flags import EndpointCa, Json, flag
 from watcher.cli.messages import complain
 from watcher.clock import Clock
 from watcher.config.schema import parse_spec
@@ -20,6 +20,8 @@ from watcher.errors import ConfigError
 from watcher.formatting import human_size, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from watcher.cli.survey import Survey
     from watcher.spec import Spec
 
@@ -39,6 +41,7 @@ def check(
     offline: Annotated[
         bool, flag("--offline", help="Only validate; do not read the place.")
     ] = False,
+    endpoint_ca: EndpointCa = None,
     json: Json = False,
 ) -> None:
     """Validate a configuration and try it without a server.
@@ -57,7 +60,7 @@ def check(
     if offline:
         typer.echo('{"valid":true}' if json else "the configuration is valid")
         return
-    survey = _survey(spec)
+    survey = _survey(spec, endpoint_ca or ())
     if json:
         typer.echo(msgspec.json.encode(survey).decode())
     else:
@@ -66,20 +69,25 @@ def check(
             typer.echo(f"{title:<10} {text}".rstrip())
 
 
-def _survey(spec: Spec) -> Survey:
+def _survey(spec: Spec, endpoint_ca: Sequence[str]) -> Survey:
     """Read the place, with the progress on standard error if that is a terminal.
 
     Raises:
         NotFoundError: The place does not exist.
         DeniedError: The place may not be read.
         UnavailableError: The place cannot be read now.
+        StateError: A file of authorities cannot be used.
     """
     from watcher.cli.survey import survey_place  # noqa: PLC0415 - the sources take 0.1 s; --offline needs none
+    from watcher.security.endpoint_authorities import EndpointAuthorities  # noqa: PLC0415 - brings ssl; --offline needs none
 
     place = escape(printable(spec.where.place))
     with Console(stderr=True, highlight=False).status(f"reading {place}") as line:
         return survey_place(
-            spec, Clock(), lambda entries: line.update(f"reading {place}: {entries:,} entries")
+            spec,
+            Clock(),
+            lambda entries: line.update(f"reading {place}: {entries:,} entries"),
+            EndpointAuthorities(endpoint_ca),
         )
 
 

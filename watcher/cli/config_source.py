@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from watcher.config.places import split_uri
 from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, NotFoundError
 
@@ -54,12 +55,23 @@ def write_configuration(
         NotFoundError: The directory does not exist.
     """
     if is_bucket(place):
-        _check({"s3": place})
-        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        bucket, prefix = _split_uri(place)
         return _check({"s3": {"bucket": bucket, "prefix": prefix, **where}, **rest})
     root = _absolute(place)
     exclude = [*rest.get("exclude", ()), *_excluding(state, root)]
     return _check({"directory": {"path": root, **where}, **rest, "exclude": exclude})
+
+
+def _split_uri(place: str) -> tuple[str, str]:
+    """Return bucket and prefix.
+
+    Raises:
+        ConfigError: The URI is not valid.
+    """
+    try:
+        return split_uri(place)
+    except ValueError as error:
+        raise ConfigError(str(error), place=place) from error
 
 
 def _absolute(path: str) -> str:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.config_source import is_bucket, read_configuration, write_configuration
-from watcher.cli.flags import Exec, Json, Verbose, duration_text, flag, split_by_commas
+from watcher.cli.flags import EndpointCa, Exec, Json, Verbose, duration_text, flag, split_by_commas
 from watcher.cli.output import Output
 from watcher.cli.session import run_until_stopped, show_changes
 from watcher.clock import Clock
@@ -38,7 +38,7 @@ EXAMPLES = (
 _NAME = "dev"
 _PROGRESS_INTERVAL_S = 0.1
 _DIRECTORY_FLAGS = ("mode", "settle", "recursive")
-_BUCKET_FLAGS = ("endpoint_url", "region", "profile")
+_BUCKET_FLAGS = ("endpoint_url", "region", "profile", "anonymous")
 
 
 def dev(  # noqa: PLR0913 - each is a flag
@@ -129,6 +129,11 @@ def dev(  # noqa: PLR0913 - each is a flag
         str | None,
         flag("--profile", metavar="NAME", help="Profile of the shared AWS configuration."),
     ] = None,
+    anonymous: Annotated[
+        bool | None,
+        flag("--anonymous", unset="signed", help="Do not sign requests, for a public bucket."),
+    ] = None,
+    endpoint_ca: EndpointCa = None,
     output_format: Annotated[
         Format | None, flag("--format", unset="flat", help="Format of the payloads.")
     ] = None,
@@ -163,6 +168,7 @@ def dev(  # noqa: PLR0913 - each is a flag
     """
     where = {"mode": mode, "settle": settle, "recursive": recursive, "poll_interval": poll_interval}
     where |= {"endpoint_url": endpoint_url, "region": region, "profile": profile}
+    where |= {"anonymous": anonymous}
     types = [part.strip() for part in events.split(",")] if events else None
     rest = {
         "include": include,
@@ -173,9 +179,15 @@ def dev(  # noqa: PLR0913 - each is a flag
     }
     with _state_directory(state) as directory:
         data = _configuration(place, config, directory, _given(where), _given(rest))
+        settings = ServerSettings(
+            listen="127.0.0.1:0",
+            http_listen=None,
+            state_directory=directory,
+            endpoint_authorities=tuple(endpoint_ca or ()),
+        )
         asyncio.run(
             run_until_stopped(
-                _watch(data, directory, Output(as_json=json), command, is_verbose=verbose)
+                _watch(data, settings, Output(as_json=json), command, is_verbose=verbose)
             )
         )
 
@@ -231,19 +243,24 @@ def _flag(name: str) -> str:
 
 
 async def _watch(
-    config: bytes, state: Path, output: Output, command: str | None, *, is_verbose: bool
+    config: bytes,
+    settings: ServerSettings,
+    output: Output,
+    command: str | None,
+    *,
+    is_verbose: bool,
 ) -> None:
     """Show the changes that a configuration asks for, until cancelled.
 
     Args:
         config: Configuration in YAML or JSON.
-        state: Directory of the state.
+        settings: Of the server.
         output: Standard output.
         command: Shell command for each change; None for none.
         is_verbose: Log all that the server does, not only warnings.
 
     Raises:
-        StateError: The state cannot be used.
+        StateError: The state or a file of authorities cannot be used.
         RefusedError: The configuration or its place is refused.
         UnavailableError: The place cannot be reached, or the watch has failed.
         BrokenPipeError: The reader of standard output is gone.
@@ -252,7 +269,6 @@ async def _watch(
     from watcher.server import Server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
 
     _configure_logs(is_verbose=is_verbose)
-    settings = ServerSettings(listen="127.0.0.1:0", http_listen=None, state_directory=state)
     async with Server(settings, Clock()) as server, AsyncExitStack() as exits:
         async with _progress(server, output):
             payloads = await exits.enter_async_context(

@@ -113,6 +113,16 @@ Exec: TypeAlias = Annotated[
         help="Run this shell command for each change, one at a time, with its JSON on stdin.",
     ),
 ]
+EndpointCa: TypeAlias = Annotated[
+    list[str] | None,
+    flag(
+        "--endpoint-ca",
+        metavar="URL=FILE",
+        callback=split_by_commas,
+        help="Authorities (PEM) to trust, beside the public ones, for the S3 store at URL; "
+        "repeatable.",
+    ),
+]
 Server: TypeAlias = Annotated[
     str | None,
     flag(

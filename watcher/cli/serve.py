@@ -12,6 +12,7 @@ import typer  # noqa: TC002 - typer reads annotations
 
 from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
 from watcher.cli.flags import (
+    EndpointCa,
     Verbose,
     address,
     duration,
@@ -110,6 +111,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             help="Glob of AWS profiles that may be used; repeatable.",
         ),
     ] = None,
+    endpoint_ca: EndpointCa = None,
     token_file: Annotated[
         Path | None,
         flag(
@@ -258,6 +260,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         allow_endpoints=tuple(allow_endpoint or ()),
         allow_roles=tuple(allow_role or ()),
         allow_profiles=tuple(allow_profile or ()),
+        endpoint_authorities=tuple(endpoint_ca or ()),
         token_file=token_file,
         tls_cert=tls_cert,
         tls_key=tls_key,

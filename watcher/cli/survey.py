@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.model import Entry, PartStatus
+    from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
@@ -70,13 +71,19 @@ class Survey:
     parts: Sequence[PartStatus]
 
 
-def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> Survey:
+def survey_place(
+    spec: Spec,
+    clock: Clock,
+    progress: Callable[[int], None],
+    authorities: EndpointAuthorities | None = None,
+) -> Survey:
     """Read the place of a spec.
 
     Args:
         spec: The place and its filter.
         clock: Time of the source.
         progress: Called after each batch with the number of entries so far.
+        authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
 
     Raises:
         NotFoundError: The place does not exist.
@@ -85,7 +92,7 @@ def survey_place(spec: Spec, clock: Clock, progress: Callable[[int], None]) -> S
     """
     tally = _Tally(spec)
     mode, reason = _mode(spec.where)
-    with _opened(spec, clock) as source:
+    with _opened(spec, Sources(clock, authorities=authorities)) as source:
         scan = source.scan()
         for batch in scan:
             tally.add(batch.entries)
@@ -157,12 +164,11 @@ class _Tally:
 
 
 @contextmanager
-def _opened(spec: Spec, clock: Clock) -> Iterator[Source]:
+def _opened(spec: Spec, sources: Sources) -> Iterator[Source]:
     """Yield the source of a spec without its filter and without notifications."""
     where = spec.where
     if isinstance(where, DirectorySpec):
         where = replace(where, mode=Mode.POLL, temporary=Temporary.REPORT)
-    sources = Sources(clock)
     unfiltered = replace(spec, where=where, filter=Filter())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:

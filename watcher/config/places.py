@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from importlib.util import find_spec
 
 from watcher.addresses import literal_address, normal_endpoint
 from watcher.config.fields import MismatchError, matching, text
@@ -17,7 +18,11 @@ _ARN = (
     r"arn:[a-z0-9-]+:s3[a-z-]*:[a-z0-9-]*:[0-9]{12}:"
     r"(?:outpost[:/][A-Za-z0-9-]{1,63}[:/])?accesspoint[:/][A-Za-z0-9.-]{1,63}"
 )
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{1,61}}[A-Za-z0-9]|{_ARN}")
+# Ceph reads ":bucket" as a bucket of no tenant, which users of a tenant name so.
+_TENANT = r"(?!arn:)[A-Za-z0-9._-]{0,128}:"
+_NAME = re.compile(rf"(?:{_TENANT})?[A-Za-z0-9][A-Za-z0-9._-]{{1,61}}[A-Za-z0-9]|{_ARN}", re.ASCII)
+_BUCKET_ARN = re.compile(r"arn:[a-z0-9-]+:s3:::([^/]*).*", re.DOTALL)
+_MULTI_REGION_ARN = re.compile(r"arn:[a-z0-9-]+:s3::[0-9]{12}:accesspoint[:/].*")
 _URI = re.compile(rf"s3://({_ARN}|[^/]*)(?:/(.*))?", re.DOTALL)
 _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _ROLE = re.compile(r"arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:[A-Za-z0-9]*:role/[!-~]{1,600}")
@@ -28,6 +33,10 @@ _ENDPOINT = re.compile(
 )
 
 _IS_DIRECTORY = 'is a directory, write "directory:" in place of "s3:"'
+
+
+TENANT_ALONE = "names a tenant, which only a store at an endpoint has: set endpoint_url too"
+"""What is wrong with ``tenant:bucket`` where no endpoint is named."""
 
 
 def is_address(endpoint: str) -> bool:
@@ -51,6 +60,15 @@ def _path(value: str) -> str:
 def _bucket(value: str) -> str:
     if value.startswith("/"):
         raise MismatchError(_IS_DIRECTORY)
+    if value.startswith("s3://"):
+        raise MismatchError("must be the name alone, write the rest of the URI as prefix")
+    if arn := _BUCKET_ARN.fullmatch(value):
+        raise MismatchError(f'must be the name of the bucket in place of its ARN, write "{arn[1]}"')
+    if _MULTI_REGION_ARN.fullmatch(value) and find_spec("awscrt") is None:
+        raise MismatchError(
+            "is a multi-region access point, for which requests cannot be signed without the "
+            "package awscrt: name the access point of one region"
+        )
     if not _NAME.fullmatch(value):
         raise MismatchError(
             "must name a bucket (3 to 63 letters, digits, dots and hyphens, no slash) "
@@ -65,25 +83,45 @@ def _prefix(value: str) -> str:
     return value
 
 
-def _bucket_of_uri(value: str) -> BucketSpec:
+def split_uri(value: str) -> tuple[str, str]:
+    """Return bucket and prefix of a URI such as ``s3://landing/in/``.
+
+    Raises:
+        ValueError: It is not a URI of a bucket.
+    """
     if uri := _URI.fullmatch(value):
-        return BucketSpec(_bucket(uri[1]), _prefix(uri[2] or ""))
+        return _bucket(uri[1]), _prefix(uri[2] or "")
     raise MismatchError(
         _IS_DIRECTORY if value.startswith("/") else 'must be a URI, such as "s3://landing/in/"'
     )
 
 
+def _bucket_of_uri(value: str) -> BucketSpec:
+    spec = BucketSpec(*split_uri(value))
+    if spec.has_tenant:
+        raise MismatchError(f"{TENANT_ALONE}, in a mapping with bucket and prefix")
+    return spec
+
+
 def _endpoint(value: str) -> str:
-    url = _ENDPOINT.fullmatch(value)
-    try:
-        if url and 1 <= int(url["port"] or 1) <= _MAX_PORT and normal_endpoint(url[0]):
-            return url["origin"].lower() + (url["path"] or "").rstrip("/")
-    except ValueError:
-        pass
+    if url := _parse_endpoint(value):
+        return url["origin"].lower() + (url["path"] or "").rstrip("/")
+    if with_scheme := _parse_endpoint(f"https://{value}"):
+        raise MismatchError(f'must begin with http:// or https://, as "{with_scheme[0]}"')
     raise MismatchError(
         "must be http:// or https:// and a host, without user, query and fragment, "
         'such as "http://minio:9000"'
     )
+
+
+def _parse_endpoint(value: str) -> re.Match[str] | None:
+    """Return the parts of an endpoint; None if it is not valid."""
+    url = _ENDPOINT.fullmatch(value)
+    try:
+        is_valid = url and 1 <= int(url["port"] or 1) <= _MAX_PORT and normal_endpoint(url[0])
+    except ValueError:
+        is_valid = None
+    return url if is_valid else None
 
 
 PATH = text(_path)

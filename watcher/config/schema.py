@@ -30,11 +30,13 @@ from watcher.config.places import (
     PREFIX,
     REGION,
     ROLE,
+    TENANT_ALONE,
     URI,
     is_address,
 )
 from watcher.config.problems import Problems
 from watcher.config.sections import Key, Section
+from watcher.config.stores import problem_of_endpoint
 from watcher.config.suggestions import KeyRow, suggestion
 from watcher.filters.glob import components_of
 from watcher.model import ChangeType
@@ -128,6 +130,26 @@ def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator
     if is_virtual and is_address(values.get("endpoint_url", "")):
         message = "virtual needs an endpoint_url with a host name, not an IP address"
         yield "addressing_style", message
+    bucket, endpoint = values.get("bucket", ""), values.get("endpoint_url", "")
+    if BucketSpec(bucket).has_tenant:
+        if "endpoint_url" not in given:
+            yield "bucket", TENANT_ALONE
+        if is_virtual:
+            yield "addressing_style", "virtual cannot name a tenant, leave it out"
+    if problem := problem_of_endpoint(endpoint, bucket):
+        yield "endpoint_url", problem
+    if values.get("anonymous"):
+        yield from _check_anonymous(values, given)
+
+
+def _check_anonymous(
+    values: Mapping[str, Any], given: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    for name in ("profile", "role_arn"):
+        if name in given:
+            yield name, "names credentials, which anonymous: true does not send"
+    if values.get("request_payer"):
+        yield "request_payer", "needs credentials, which anonymous: true does not send"
 
 
 def _check_batch(values: Mapping[str, Any], _given: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -245,6 +267,12 @@ _BUCKET = Section(
         ),
         Key("profile", label(), "Profile of the shared AWS configuration.", "audit"),
         Key("role_arn", ROLE, "Role to assume.", "arn:aws:iam::123456789012:role/watcher"),
+        Key(
+            "anonymous",
+            flag(),
+            "Requests are not signed, for public buckets; no credentials are looked up.",
+            "true",
+        ),
         Key("request_payer", flag(), "The requester pays.", "true"),
         Key(
             "poll_interval",

@@ -109,7 +109,7 @@ class AllowList:
             self._check_endpoint(where.endpoint_url, where.place, principal)
         if self.is_empty:
             return
-        buckets = _globs_for(where.bucket, _values(self._buckets, principal))
+        buckets = _globs_for(where, _values(self._buckets, principal))
         for asked, globs, kind in (
             (where.bucket, buckets, "bucket"),
             (where.role_arn, _values(self._roles, principal), "role"),
@@ -155,9 +155,15 @@ def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tu
     return tuple(rules)
 
 
-def _globs_for(bucket: str, globs: Sequence[str]) -> Sequence[str]:
-    """Return the globs for a bucket: for an ARN, which has region and account, those of ARNs."""
-    return [glob for glob in globs if glob.startswith(_ARN)] if bucket.startswith(_ARN) else globs
+def _globs_for(where: BucketSpec, globs: Sequence[str]) -> Sequence[str]:
+    """Return the globs for a bucket.
+
+    For an ARN, which has region and account, those of ARNs; for a tenant's bucket those with a
+    colon, and the one for any bucket.
+    """
+    if where.bucket.startswith(_ARN):
+        return [glob for glob in globs if glob.startswith(_ARN)]
+    return [glob for glob in globs if ":" in glob or glob == "*"] if where.has_tenant else globs
 
 
 def _values(rules: Sequence[_Rule], principal: str) -> tuple[str, ...]:

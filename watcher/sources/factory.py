@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
+from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.directory.digests import DigestReaders
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
@@ -27,11 +28,18 @@ class Sources:
     Args:
         clock: The time.
         state: The server's state directory, which no source may watch; None if there is none.
+        authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
     """
 
-    def __init__(self, clock: Clock, state: Path | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        state: Path | None = None,
+        authorities: EndpointAuthorities | None = None,
+    ) -> None:
         self._clock = clock
         self._state = state
+        self._authorities = authorities or EndpointAuthorities()
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
         self._monitor = MountMonitor()
@@ -59,7 +67,13 @@ class Sources:
             )
         from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes 0.3 s
 
-        return BucketSource(spec.where, path_filter, should_stop=should_stop, clock=self._clock)
+        return BucketSource(
+            spec.where,
+            path_filter,
+            should_stop=should_stop,
+            clock=self._clock,
+            authorities=self._authorities,
+        )
 
     def close(self) -> None:
         """Close the inotify descriptor and the mount table; every source must be closed before."""

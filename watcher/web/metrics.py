@@ -111,8 +111,9 @@ class WatchCollector(Collector):
             "1 if the new content of a file cannot be used and the previous stays in use, else 0.",
             labels=["kind"],
         )
-        for file in self._files:
-            outdated.add_metric([file.kind], file.is_stale)
+        for kind in dict.fromkeys(file.kind for file in self._files):
+            is_stale = any(file.is_stale for file in self._files if file.kind == kind)
+            outdated.add_metric([kind], is_stale)
         yield outdated
 
 

@@ -56,6 +56,18 @@ def test_bucket() -> None:
     assert parse_spec(text).where == BucketSpec("landing", "in/", region="eu-west-1")
 
 
+def test_bucket_of_a_tenant() -> None:
+    """The place of the command line may have what only an endpoint has; an ARN has a slash."""
+    flags = {"endpoint_url": "http://rgw:7480"}
+    where = parse_spec(write_configuration("s3://acme:landing/in/", flags, {}, state=STATE)).where
+    assert where == BucketSpec("acme:landing", "in/", endpoint_url="http://rgw:7480")
+    with pytest.raises(ConfigError, match=r"s3\.bucket: names a tenant, .* set endpoint_url"):
+        write_configuration("s3://acme:landing/in/", {}, {}, state=STATE)
+    arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/landing"
+    where = parse_spec(write_configuration(f"s3://{arn}/in/", {}, {}, state=STATE)).where
+    assert where == BucketSpec(arn, "in/")
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("file", "not a directory"), ("no", "no such directory")]
 )

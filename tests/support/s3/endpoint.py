@@ -24,11 +24,16 @@ class _HttpServer(ThreadingHTTPServer):
 
     daemon_threads = False
 
-    def __init__(self, respond: Responder, host: str) -> None:
+    def __init__(self, respond: Responder, host: str, tls: ssl.SSLContext | None) -> None:
         self.respond = respond
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
         super().__init__((host, 0), _Connection)
+        if tls is not None:
+            # The thread of a connection shakes hands, with its first read.
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def server_close(self) -> None:
         """End all connections and wait for their threads."""
@@ -42,7 +47,7 @@ class _HttpServer(ThreadingHTTPServer):
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
         """Ignore a client that went away."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
@@ -105,9 +110,7 @@ def serve(
     respond: Responder, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
 ) -> Iterator[str]:
     """Serve on an address of this machine to the end of the block; provide the URL."""
-    with _HttpServer(respond, host) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
+    with _HttpServer(respond, host, tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

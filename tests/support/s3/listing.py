@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 from watcher.clock import Clock
 from watcher.filters.path_filter import PathFilter
 from watcher.model import Entry
+from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Filter
 
@@ -27,10 +28,17 @@ def make_source(
     *,
     exclude: tuple[str, ...] = (),
     should_stop: Callable[[], bool] = lambda: False,
+    authorities: EndpointAuthorities | None = None,
 ) -> BucketSource:
     """Return a source that is not open, and never stops by default."""
     path_filter = PathFilter(Filter(exclude=exclude))
-    return BucketSource(spec, path_filter, should_stop=should_stop, clock=Clock())
+    return BucketSource(
+        spec,
+        path_filter,
+        should_stop=should_stop,
+        clock=Clock(),
+        authorities=authorities or EndpointAuthorities(),
+    )
 
 
 def read(source: BucketSource) -> list[Entry]:

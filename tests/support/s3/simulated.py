@@ -21,6 +21,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import unquote
 
+from support.certificates import Pair
 from support.s3.endpoint import serve
 from support.s3.faults import ERRORS, Answer, Fault, Hook, Kind, Request, error
 from support.s3.keys import Keyspace, ObjectTable, Order, StoredObject
@@ -209,8 +210,12 @@ def run_store(
     order: Order = Order.AWS,
     start_after: StartAfter | None = None,
     host: str = "127.0.0.1",
+    tls: Pair | None = None,
 ) -> Iterator[Store]:
-    """Serve computed keys, or an empty table; StartAfter is as right as the order allows."""
+    """Serve computed keys, or an empty table; StartAfter is as right as the order allows.
+
+    With a certificate it speaks TLS.
+    """
     keyspace = ObjectTable(order) if keyspace is None else keyspace
     is_random = keyspace.order is Order.RANDOM
     if start_after is None:
@@ -218,7 +223,7 @@ def run_store(
     if is_random and start_after in {StartAfter.RIGHT, StartAfter.WRONG}:
         raise ValueError(f"a random order has no StartAfter that is {start_after}")
     store = Store(keyspace, start_after)
-    with serve(store.answer, host) as store.endpoint_url:
+    with serve(store.answer, host, tls=tls and tls.server_context()) as store.endpoint_url:
         yield store
 
 

@@ -11,6 +11,10 @@ NO_BUCKET = (
     "must name a bucket (3 to 63 letters, digits, dots and hyphens, no slash) "
     "or be the ARN of an access point"
 )
+MULTI_REGION = (
+    "is a multi-region access point, for which requests cannot be signed without the "
+    "package awscrt: name the access point of one region"
+)
 NO_ROLE = 'must be the ARN of a role, such as "arn:aws:iam::123456789012:role/reader"'
 NO_URL = (
     "must be http:// or https:// and a host, without user, query and fragment, "
@@ -76,7 +80,13 @@ def test_a_place_that_is_not_valid(config: str, expected: str) -> None:
         ("prefix", "é" * 513, f'has 1026 bytes, at most 1024 are allowed (got "{"é" * 57}...")'),
         ("region", "-", 'must be a region, such as "eu-west-1" (got "-")'),
         ("role_arn", "reader", f'{NO_ROLE} (got "reader")'),
-        ("endpoint_url", "minio", f'{NO_URL} (got "minio")'),
+        ("endpoint_url", "minio", 'must begin with http:// or https://, as "https://minio"'),
+        (
+            "endpoint_url",
+            "'minio:9000/s3'",
+            'must begin with http:// or https://, as "https://minio:9000/s3"',
+        ),
+        ("endpoint_url", "s3://minio", f'{NO_URL} (got "s3://minio")'),
         ("endpoint_url", "http://minio:65536", f'{NO_URL} (got "http://minio:65536")'),
         ("endpoint_url", "http://\u017ftore", f'{NO_URL} (got "http://\u017ftore")'),
         ("endpoint_url", "http://min\u0130o", f'{NO_URL} (got "http://min\u0130o")'),
@@ -86,7 +96,88 @@ def test_a_place_that_is_not_valid(config: str, expected: str) -> None:
 )
 def test_a_key_of_a_bucket_that_is_not_valid(key: str, value: str, expected: str) -> None:
     """The user of a URL, which may have a password, is never shown."""
-    assert problems(f"s3: {{bucket: abc, {key}: {value}}}") == f"line 1, s3.{key}: {expected}"
+    found = problems(f"s3: {{bucket: abc, {key}: {value}}}")
+    assert found.startswith(f"line 1, s3.{key}: {expected}")
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("bucket", "expected"),
+    [
+        ("s3://landing/in/", "must be the name alone, write the rest of the URI as prefix"),
+        (
+            "arn:aws:s3:::landing/in/*",
+            'must be the name of the bucket in place of its ARN, write "landing"',
+        ),
+        (
+            "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+            MULTI_REGION,
+        ),
+        ("arn:landing", NO_BUCKET),
+        ("a:b:landing", NO_BUCKET),
+        ("tenant:", NO_BUCKET),
+        ("ten/ant:landing", NO_BUCKET),
+    ],
+)
+def test_a_bucket_that_is_not_valid(bucket: str, expected: str) -> None:
+    found = problems(f"s3: {{bucket: '{bucket}', endpoint_url: 'http://minio:9000'}}")
+    assert found == f'line 1, s3.bucket: {expected} (got "{bucket}")'
+
+
+@pytest.mark.parametrize("bucket", ["tenant:landing", ":landing", "0ab-c_d.e:landing"])
+def test_a_bucket_of_a_tenant(bucket: str) -> None:
+    """Only an endpoint has tenants, and by path; no tenant is what Ceph calls the legacy one."""
+    text = f"s3: {{bucket: '{bucket}', endpoint_url: 'http://rgw:7480'}}"
+    where = parse_spec(text.encode()).where
+    assert where == BucketSpec(bucket, endpoint_url="http://rgw:7480")
+    assert where.place == f"s3://{bucket}/?endpoint=http://rgw:7480"
+    alone = "names a tenant, which only a store at an endpoint has: set endpoint_url too"
+    assert problems(f"s3: {{bucket: '{bucket}'}}") == f"line 1, s3.bucket: {alone}"
+    in_uri = f'{alone}, in a mapping with bucket and prefix (got "s3://{bucket}/in/")'
+    assert problems(f"s3: s3://{bucket}/in/") == f"line 1, s3: {in_uri}"
+    style = "virtual cannot name a tenant, leave it out"
+    found = problems(text.replace("}", ", addressing_style: virtual}"))
+    assert found == f"line 1, s3.addressing_style: {style}"
+
+
+WEBSITE = "is a website, which lists no keys: leave it out, and set the region"
+R2 = "https://0ab.r2.cloudflarestorage.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"{R2}/abc", R2),
+        (f"{R2}/other", R2),
+        (f"https://abc.{R2[8:]}", R2),
+        ("https://abc.s3.eu-west-1.amazonaws.com", "https://s3.eu-west-1.amazonaws.com"),
+        ("https://s3.eu-west-1.amazonaws.com/abc", "https://s3.eu-west-1.amazonaws.com"),
+        ("https://abc.oss-cn-x.aliyuncs.com", "https://oss-cn-x.aliyuncs.com"),
+        ("http://abc.s3-website-eu-west-1.amazonaws.com", ""),
+        ("http://abc.s3-website.eu-west-3.amazonaws.com", ""),
+    ],
+)
+def test_an_endpoint_that_is_nearly_right(url: str, expected: str) -> None:
+    """What a dashboard shows, or a browser, is refused with what to write."""
+    text = f'must have neither the bucket nor a path in it, write "{expected}"'
+    found = problems(f"s3: {{bucket: abc, endpoint_url: '{url}'}}")
+    assert found == f"line 1, s3.endpoint_url: {text if expected else WEBSITE}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        R2,
+        "https://s3.eu-west-1.amazonaws.com",
+        "https://abc.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com",
+        "https://abc.minio.example",
+        "https://minio.example/abc",
+        "https://abcd.s3.amazonaws.com",
+    ],
+)
+def test_an_endpoint_that_may_be_right(url: str) -> None:
+    where = parse_spec(f"s3: {{bucket: abc, endpoint_url: '{url}'}}".encode()).where
+    assert where == BucketSpec("abc", endpoint_url=url)
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:9000", "http://[::1]"])

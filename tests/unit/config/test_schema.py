@@ -77,6 +77,7 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("s3", "profile: data", {"profile": "data"}),
         ("s3", f"role_arn: {ROLE}", {"role_arn": ROLE}),
         ("s3", "request_payer: true", {"request_payer": True}),
+        ("s3", "anonymous: true", {"anonymous": True}),
         ("s3", "poll_interval: 1s", {"poll_interval_s": 1.0}),
         ("s3", "poll_interval: auto", AUTO | {"request_budget": 300_000}),
         ("s3", "poll_interval: auto, request_budget: 1000", AUTO | {"request_budget": 1000}),
@@ -162,6 +163,23 @@ def test_a_bucket_may_have_what_a_directory_has_not() -> None:
 )
 def test_keys_that_are_missing_or_contradictory(config: str, expected: str) -> None:
     assert problems(config)[len("line 1") :] == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("profile: audit", "profile: names credentials, which anonymous: true does not send"),
+        (f"role_arn: {ROLE}", "role_arn: names credentials, which anonymous: true does not send"),
+        (
+            "request_payer: true",
+            "request_payer: needs credentials, which anonymous: true does not send",
+        ),
+    ],
+)
+def test_anonymous_requests_have_no_credentials(option: str, expected: str) -> None:
+    config = f"s3:\n  bucket: abc\n  anonymous: true\n  {option}"
+    assert problems(config) == f"line 4, s3.{expected}"
+    parsed(config.replace("anonymous: true", "anonymous: false"))
 
 
 def test_the_schema_can_be_walked() -> None:

@@ -91,6 +91,27 @@ def test_only_a_glob_of_arns_allows_an_access_point(
 
 
 @pytest.mark.parametrize(
+    ("glob", "bucket", "expected"),
+    [
+        ("acme:orders-*", "acme:orders-in", True),
+        ("acme:*", "acme:orders-in", True),
+        (":orders-in", ":orders-in", True),
+        ("*", "acme:orders-in", True),
+        ("*-in", "acme:orders-in", False),
+        ("orders-in", "acme:orders-in", False),
+        ("orders-in", ":orders-in", False),
+        ("other:*", "acme:orders-in", False),
+        ("acme:*", "orders-in", False),
+    ],
+)
+def test_a_glob_without_a_colon_allows_no_tenant(glob: str, bucket: str, *, expected: bool) -> None:
+    """The bucket of another tenant is another bucket; one star allows every name."""
+    endpoint = "http://rgw:7480"
+    lists = ServerSettings(allow_buckets=(glob,), allow_endpoints=(endpoint,))
+    assert allows(lists, BucketSpec(bucket, endpoint_url=endpoint)) is expected
+
+
+@pytest.mark.parametrize(
     "endpoint", ["http://169.254.169.254", "http://[fd00:ec2::254]", "http://0xa9fea9fe"]
 )
 def test_metadata_addresses_must_be_listed(endpoint: str) -> None:

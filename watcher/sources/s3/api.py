@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from watcher.errors import UnavailableError, WatcherError
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
-from watcher.sources.s3.errors import has_expired, translated
+from watcher.sources.s3.diagnosis import Diagnosis
+from watcher.sources.s3.errors import has_expired
 from watcher.sources.s3.pages import PageRequest, read_head, read_page
 from watcher.sources.s3.workers import STOP_POLL_S
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from watcher.model import Entry
     from watcher.sources.s3.pages import Page
     from watcher.sources.s3.throttle import ConcurrencyLimit
+    from watcher.sources.s3.trust import Trust
     from watcher.spec import BucketSpec
 
     Response = TypeVar("Response")
@@ -59,6 +61,7 @@ class BucketApi:
         *,
         should_stop: Callable[[], bool],
         clock: Clock,
+        trust: Trust,
     ) -> None:
         """Prepare to send; nothing is connected before ``open``.
 
@@ -67,12 +70,15 @@ class BucketApi:
             limit: Number of requests that may run at once.
             should_stop: Checked before each request; may be called from any thread.
             clock: The clock of the server.
+            trust: The authorities for the certificate of the store.
         """
         self.spec = spec
         self.limit = limit
         self.should_stop = should_stop
         self.requests = 0
         self._clock = clock
+        self._trust = trust
+        self._diagnosis = Diagnosis(spec, trust)
         self._client: S3Client | None = None
         self._lock = threading.Lock()
 
@@ -84,7 +90,7 @@ class BucketApi:
             UnavailableError: The endpoint is malformed, or credentials cannot be fetched now.
         """
         self.close()
-        with translated(self.spec.place):
+        with self._diagnosis.translated():
             self._client = self._make_client()
 
     def close(self) -> None:
@@ -149,7 +155,7 @@ class BucketApi:
             raise RuntimeError("the source is not open")
         while (wait_s := self.limit.wait_s) and not self.should_stop():
             time.sleep(min(wait_s, STOP_POLL_S))
-        with translated(self.spec.place):
+        with self._diagnosis.translated():
             try:
                 return send(client)
             except (ClientError, WatcherError) as error:
@@ -173,6 +179,7 @@ class BucketApi:
             connections=self.limit.maximum,
             slow_down=self.limit.slow_down,
             clock=self._clock,
+            trust=self._trust,
         )
         client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
         return client

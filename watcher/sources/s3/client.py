@@ -11,18 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, CredentialResolver
+from botocore.handlers import validate_bucket_name
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserFactory
-from botocore.session import Session
 
 from watcher import __version__
 from watcher.addresses import is_below
-from watcher.errors import DeniedError, UnavailableError
+from watcher.errors import DeniedError
 from watcher.sources.s3.connections import guard_connections
-from watcher.sources.s3.credentials import find_credentials
+from watcher.sources.s3.credentials import find_credentials, make_session
 from watcher.sources.s3.hooks import register_hooks
+from watcher.sources.s3.trust import check_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from watcher.clock import Clock
+    from watcher.sources.s3.trust import Trust
     from watcher.spec import BucketSpec
 
 CONNECT_TIMEOUT_S = 5
@@ -60,7 +63,12 @@ class _FixedCredentials(CredentialProvider):
 
 
 def make_client(
-    spec: BucketSpec, *, connections: int, slow_down: Callable[[float], None], clock: Clock
+    spec: BucketSpec,
+    *,
+    connections: int,
+    slow_down: Callable[[float], None],
+    clock: Clock,
+    trust: Trust,
 ) -> S3Client:
     """Return a thread-safe client that leaves timestamps in responses as text.
 
@@ -71,9 +79,11 @@ def make_client(
         slow_down: Called in these threads when the store throttles, with the seconds for which it
             wants no request.
         clock: The clock of the server.
+        trust: The authorities for the certificate of the store.
 
     Raises:
         WatcherError: There are no credentials, by ``errors.translate_credentials``.
+        UnavailableError: The bundle of authorities that the SDK is to use cannot be used.
         BotoCoreError: The region cannot be used.
         ValueError: The endpoint is not a URL.
     """
@@ -84,8 +94,10 @@ def make_client(
         tcp_keepalive=True,
         user_agent_extra=f"watcher/{__version__}",
     )
-    credentials = find_credentials(spec, common)
-    session = Session(profile=spec.profile)
+    providers: list[CredentialProvider] = []
+    if not spec.anonymous:
+        providers.append(_FixedCredentials(find_credentials(spec, common)))
+    session = make_session(spec)
     sdk = boto3.Session(botocore_session=session)
     session.register_component("data_loader", _LOADER)
     # Parsing timestamps is half the cost of a listing in the SDK. Credentials come from another
@@ -93,12 +105,11 @@ def make_client(
     parsers = ResponseParserFactory()
     parsers.set_parser_defaults(timestamp_parser=str)
     session.register_component("response_parser_factory", parsers)
-    session.register_component(
-        "credential_provider",
-        CredentialResolver([_FixedCredentials(credentials)]),
-    )
+    session.register_component("credential_provider", CredentialResolver(providers))
     store = Config(
-        max_pool_connections=connections, s3={"addressing_style": spec.addressing_style.value}
+        max_pool_connections=connections,
+        s3={"addressing_style": spec.addressing_style.value},
+        signature_version=UNSIGNED if spec.anonymous else None,
     )
     with _LOADING:
         client = sdk.client(
@@ -107,11 +118,22 @@ def make_client(
             endpoint_url=spec.endpoint_url,
             config=common.merge(store),
         )
-    guard_connections(client, clock)
-    if (endpoint := _find_endpoint(client)) is not None:
+    if spec.has_tenant:
+        # The SDK knows no tenants (botocore#3092). Only an endpoint has them, by path.
+        client.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
+    _check_bundle(client, spec)
+    guard_connections(client, clock, trust)
+    endpoint = _find_endpoint(client)
+    if endpoint is not None:
         client.meta.events.register("before-send.s3", partial(_keep_to, endpoint, spec.place))
-    register_hooks(client, ATTEMPTS, slow_down)
+    register_hooks(client, ATTEMPTS, slow_down, is_aws=endpoint is None)
     return client
+
+
+def _check_bundle(client: S3Client, spec: BucketSpec) -> None:
+    if client.meta.endpoint_url.startswith("https:"):
+        session = cast("Any", client)._endpoint.http_session  # noqa: SLF001 - no public way
+        check_bundle(session._verify, spec.place)  # noqa: SLF001 - no public way
 
 
 def _find_endpoint(client: S3Client) -> str | None:
@@ -121,25 +143,15 @@ def _find_endpoint(client: S3Client) -> str | None:
     return endpoint
 
 
-def _keep_to(
-    endpoint: str, place: str, request: AWSPreparedRequest, event_name: str, **_: object
-) -> None:
+def _keep_to(endpoint: str, place: str, request: AWSPreparedRequest, **_: object) -> None:
     """Refuse to send a request to another host than the endpoint.
 
     The SDK follows no Location header, but for some names of buckets it turns to hosts of AWS,
-    whatever the endpoint. And when a store redirects without a region, it sends HeadBucket again
-    and again to find one.
+    whatever the endpoint.
 
     Raises:
-        UnavailableError: The SDK looks for the region of a store that redirects.
         DeniedError: The request would go to another host.
     """
-    if event_name.endswith(".HeadBucket"):
-        raise UnavailableError(
-            "the store redirects, and does not say where",
-            place=place,
-            hint="correct endpoint_url",
-        )
     if not is_below(request.url, endpoint):
         raise DeniedError(
             "the request would go to another host than endpoint_url",

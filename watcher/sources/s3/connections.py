@@ -1,5 +1,7 @@
 """Guards connections to a store: none to a metadata address, and no response without bounds.
 
+Certificates are verified by the authorities that ``trust`` names for the host.
+
 The address behind a name is known only once the connection stands; until then it can change. A read
 timeout starts anew with each byte, so a response that trickles could hold its thread for hours. And
 the SDK buffers all of a response; it never asks for compressed ones and leaves them as they are.
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from _typeshed import WriteableBuffer
-    from mypy_boto3_s3 import S3Client
+    from botocore.client import BaseClient
 
     from watcher.clock import Clock
+    from watcher.sources.s3.trust import Trust
 
 ANSWER_TIMEOUT_S = 60.0
 """Seconds from the end of a request to the last byte of its response."""
@@ -42,7 +45,7 @@ moment.
 """
 
 
-def guard_connections(client: S3Client, clock: Clock) -> None:
+def guard_connections(client: BaseClient, clock: Clock, trust: Trust) -> None:
     """Bound a client's responses and keep it off metadata addresses; call before the first request.
 
     A response that is not complete after ``ANSWER_TIMEOUT_S`` fails like a read timeout. One of
@@ -52,10 +55,11 @@ def guard_connections(client: S3Client, clock: Clock) -> None:
     Args:
         client: Its HTTP session is not public; it holds the proxies and authorities.
         clock: The clock of the server.
+        trust: Chooses the authorities for each new connection.
     """
     session = cast("Any", client)._endpoint.http_session  # noqa: SLF001 - see ``client``
     session._pool_classes_by_scheme.update(  # noqa: SLF001 - see ``client``
-        http=partial(_Pool, clock), https=partial(_SecurePool, clock)
+        http=partial(_Pool, clock), https=partial(_SecurePool, clock, trust)
     )
 
 
@@ -124,10 +128,18 @@ class _Connection(AWSHTTPConnection):
 
 
 class _SecureConnection(AWSHTTPSConnection):
-    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+    def __init__(self, clock: Clock, trust: Trust, origin: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         # As for ``_Connection``.
         self.response_class = partial(_Response, clock)  # type: ignore[assignment]
+        self._trust = trust
+        self._origin = origin
         super().__init__(*args, **kwargs)
+
+    def connect(self) -> None:
+        """Connect, trusting the authorities of this moment."""
+        if (context := self._trust.context_for(self._origin)) is not None:
+            self.ssl_context = context
+        super().connect()
 
     def _new_conn(self) -> socket.socket:
         return _refuse_metadata_address(self.host, super()._new_conn())
@@ -145,9 +157,12 @@ class _Pool(AWSHTTPConnectionPool):
 class _SecurePool(AWSHTTPSConnectionPool):
     urlopen = partialmethod(AWSHTTPSConnectionPool.urlopen, redirect=False)
 
-    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+    def __init__(self, clock: Clock, trust: Trust, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(*args, **kwargs)
-        self.ConnectionCls = partial(_SecureConnection, clock)  # type: ignore[assignment]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        # Behind a proxy, a connection knows the proxy's host only.
+        origin = f"https://{host}:{self.port or 443}"
+        self.ConnectionCls = partial(_SecureConnection, clock, trust, origin)  # type: ignore[assignment]
 
 
 def _refuse_metadata_address(host: str, connected: socket.socket) -> socket.socket:

@@ -7,6 +7,7 @@ refusal of STS must not read as one of the bucket.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,8 +41,19 @@ def find_credentials(spec: BucketSpec, config: Config) -> Credentials:
         return cast("Credentials", _Reporting(_find(spec, config), spec.place))
 
 
-def _find(spec: BucketSpec, config: Config) -> Credentials:
+def make_session(spec: BucketSpec) -> Session:
+    """Return a session of the SDK, in the region of the environment.
+
+    Other tools take AWS_REGION before AWS_DEFAULT_REGION; botocore knows only the latter.
+    """
     session = Session(profile=spec.profile)
+    if region := os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", region)
+    return session
+
+
+def _find(spec: BucketSpec, config: Config) -> Credentials:
+    session = make_session(spec)
     session.set_default_client_config(config)
     if session.get_config_variable("region") is None:
         # STS has an address in each region, and roles are assumed at the one of the server.

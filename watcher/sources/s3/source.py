@@ -14,6 +14,7 @@ from watcher.sources.s3.errors import unavailable_instead
 from watcher.sources.s3.scan import BucketScan
 from watcher.sources.s3.strategy import ListingStrategy
 from watcher.sources.s3.throttle import ConcurrencyLimit
+from watcher.sources.s3.trust import Trust
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry, PartStatus
+    from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
     from watcher.spec import BucketSpec
@@ -46,6 +48,7 @@ class BucketSource(WithoutVolumes):
         *,
         should_stop: Callable[[], bool],
         clock: Clock,
+        authorities: EndpointAuthorities,
     ) -> None:
         """Prepare to read; nothing is connected before ``open``.
 
@@ -55,13 +58,16 @@ class BucketSource(WithoutVolumes):
             should_stop: Checked before each request, from any thread; True ends reading with
                 ``UnavailableError``.
             clock: The clock of the server.
+            authorities: Trusted for endpoints beside the public ones.
         """
         self.mode = Mode.POLL.value
         self._spec = spec
         self._filter = path_filter
         self._strategy = ListingStrategy(spec.list_workers, clock)
         limit = ConcurrencyLimit(self._strategy.workers, clock)
-        self._api = BucketApi(spec, limit, should_stop=should_stop, clock=clock)
+        self._api = BucketApi(
+            spec, limit, should_stop=should_stop, clock=clock, trust=Trust(authorities)
+        )
         self._deletions = DeletionCheck(self._api, self._strategy)
 
     @property

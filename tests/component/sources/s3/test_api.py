@@ -42,7 +42,7 @@ PAGES = len(KEYS) // PAGE_KEYS
         (Answer(b"<html>Bad Gateway</html>", 502), UnavailableError, "502: Bad Gateway"),
         (error(400, "Weird"), UnavailableError, "Weird: as scripted"),
         (Answer(), UnavailableError, "not XML"),
-        (Answer(b"<html><body>Sign in</body></html>"), UnavailableError, "kind 'html'"),
+        (Answer(b"<html><body>Sign in</body></html>"), UnavailableError, r"web page \(status 200"),
         (Answer(b"Sign in"), UnavailableError, "not XML"),
         (edited("<IsTruncated>true</IsTruncated>", ""), UnavailableError, "whether more"),
         (edited("<Size>1</Size>", ""), UnavailableError, "without Size"),
@@ -94,6 +94,38 @@ def test_a_passing_failure_is_retried_and_counted(store: Store, open_source: Ope
         (Fault.DENIED, DeniedError, "AccessDenied.*request_payer"),
         (error(403, "RequestTimeTooSkewed"), DeniedError, "clock"),
         (Answer(b"Not Found", 404), UnavailableError, "not one of S3.*endpoint_url"),
+        (
+            Answer(b"<!DOCTYPE html>\n<title>Blocked</title>", 403),
+            UnavailableError,
+            r"web page \(status 403\); check that endpoint_url is an S3 API",
+        ),
+        (
+            Answer(b"<html>The plain HTTP request was sent to HTTPS port</html>", 400),
+            UnavailableError,
+            "if the store speaks TLS, write https:// in endpoint_url",
+        ),
+        (
+            Answer(b"Client sent an HTTP request to an HTTPS server.\n", 400),
+            UnavailableError,
+            "if the store speaks TLS, write https:// in endpoint_url",
+        ),
+        (
+            error(403, "SecondLevelDomainForbidden", "Please use virtual hosted style to access."),
+            DeniedError,
+            "set addressing_style: virtual",
+        ),
+        (
+            error(403, "PathStyleDomainForbidden", "use COS virtual-styled domain."),
+            DeniedError,
+            "set addressing_style: virtual",
+        ),
+        (error(404, "NoSuchKey"), UnavailableError, "leave the bucket out of endpoint_url"),
+        (
+            error(403, "AccessDenied", "Transaction cap exceeded."),
+            UnavailableError,
+            "raise the lim",
+        ),
+        (error(503, "SlowDown"), UnavailableError, "raise poll_interval"),
     ],
 )
 def test_open_says_what_to_do(
@@ -128,12 +160,24 @@ def test_an_error_that_is_expensive_to_parse_is_known_by_its_status(
         open_source(store, SPEC)
 
 
-@pytest.mark.parametrize("status", [400, 403, 500])
-def test_a_failed_head_is_no_deletion(store: Store, open_source: OpenSource, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (301, "redirects to another address"),
+        (400, r"refuses the request without a reason \(400"),
+        (403, "refuses access"),
+        (500, "cannot answer now"),
+    ],
+)
+def test_a_failed_head_is_no_deletion(
+    store: Store, open_source: OpenSource, status: int, text: str
+) -> None:
+    """A HEAD has no body to say why it fails; the SDK asks nothing more to find that out."""
     source = open_source(store, SPEC)
     store.on_head = always(Answer(status=status))
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError, match=text):
         source.inspect([b"in/0000"])
+    assert not store.requests[Kind.OTHER]
 
 
 def test_requests_carry_what_the_spec_says(store: Store, open_source: OpenSource) -> None:

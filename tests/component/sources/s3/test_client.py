@@ -55,7 +55,7 @@ def test_an_endpoint_of_the_environment_is_kept_to(
         aws_environment.setenv(variable, store.endpoint_url)
     open_profile(BUCKET)
     store.on_request = always(Answer(status=301))
-    text = "redirects, and does not say where; correct endpoint_url"
+    text = r"redirects to another address \(301: Moved Permanently\); correct endpoint_url"
     with pytest.raises(UnavailableError, match=text):
         open_profile(BUCKET)
     assert len(store.log) == 2

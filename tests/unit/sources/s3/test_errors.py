@@ -1,22 +1,25 @@
 """Failures of S3 and of the SDK become errors with a place and a hint."""
 
+import re
 from typing import Any
 
 import pytest
 from botocore import exceptions as sdk
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.sources.s3.errors import translate, translated, unavailable_instead
+from watcher.sources.s3.errors import translate, unavailable_instead
 
 PLACE = "s3://landing/in/"
 URL = "https://store.example/?a"
 
 
-def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientError:
+def client_error(
+    code: str, status: int = 400, text: str = "As scripted.", **headers: str
+) -> sdk.ClientError:
     """Return the exception of botocore for an error response; header names take underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     response: Any = {
-        "Error": {"Code": code, "Message": "As scripted."},
+        "Error": {"Code": code, "Message": text},
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": named},
     }
     return sdk.ClientError(response, "ListObjectsV2")
@@ -37,6 +40,21 @@ def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientErro
             "set region: eu-west-3$",
         ),
         (client_error("PermanentRedirect", 301), UnavailableError, "set the region"),
+        (client_error("301", 301), UnavailableError, "to another address .*correct endpoint_url$"),
+        (client_error("301", 301, x_amz_bucket_region="eu-west-3"), UnavailableError, "eu-west-3$"),
+        (client_error("400"), UnavailableError, r"without a reason \(400.*credentials"),
+        (client_error("NoSuchKey", 404), UnavailableError, "an object and not .* endpoint_url"),
+        (client_error("SlowDown", 503), UnavailableError, "fewer requests .*poll_interval"),
+        (client_error("TooManyRequests", 429), UnavailableError, "fewer requests"),
+        (client_error("Strange", 507), UnavailableError, "cannot answer now"),
+        (client_error("InsufficientStorage", 507), UnavailableError, "no space"),
+        (client_error("XMinioStorageFull", 507), UnavailableError, "free space"),
+        (client_error("AllAccessDisabled", 403), DeniedError, "closed .*rights .* no change"),
+        (client_error("AccountProblem", 403), DeniedError, "with the store's provider"),
+        (client_error("InvalidToken", 400), DeniedError, "credentials"),
+        (client_error("RequestTimeTooSkewed", 403), DeniedError, "set the clock$"),
+        (client_error("407", 407), UnavailableError, "HTTPS_PROXY"),
+        (client_error("KMS.DisabledException"), DeniedError, "encryption key .*kms:Decrypt$"),
         (client_error("Strange", 503), UnavailableError, "cannot answer now.*Strange"),
         (client_error("Strange", 400), UnavailableError, "cannot be read: Strange: As scripted$"),
         (sdk.NoCredentialsError(), DeniedError, "AWS_ACCESS_KEY_ID"),
@@ -64,10 +82,42 @@ def client_error(code: str, status: int = 400, **headers: str) -> sdk.ClientErro
 )
 def test_failures_become_ours(error: Exception, kind: type[WatcherError], text: str) -> None:
     """Each failure becomes an error with the place; an unknown one keeps its class or code."""
-    with pytest.raises(kind, match=text) as caught, translated(PLACE):
-        raise error
-    assert type(caught.value) is kind
-    assert (caught.value.place, caught.value.__cause__) == (PLACE, error)
+    found = translate(error, PLACE)
+    assert (type(found), found.place) == (kind, PLACE)
+    assert re.search(text, str(found))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "hint"),
+    [
+        ("AccessDenied", "Transaction cap exceeded, see Caps & Alerts", UnavailableError, "limit"),
+        ("download_cap_exceeded", "Cannot download file", UnavailableError, "raise the limit"),
+        ("QuotaExceeded", "Denied due to quota exceeded.", UnavailableError, "raise the limit"),
+        ("AccessDenied", "u may not perform kms:Decrypt on x", DeniedError, "allow kms:Decrypt"),
+        ("AccessDenied", "u/quota may not perform s3:ListBucket", DeniedError, "s3:ListBucket"),
+        ("SecondLevelDomainForbidden", "", DeniedError, "addressing_style: virtual"),
+        ("SecondLevelDomainForbidden", "Please use virtual hosted style", DeniedError, "virtual"),
+        ("PathStyleDomainForbidden", "use COS virtual-styled domain.", DeniedError, "virtual"),
+        ("VirtualHostDomainRequired", "", DeniedError, "addressing_style: virtual"),
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 1 is now earlier than 2",
+            DeniedError,
+            "clock",
+        ),
+        (
+            "AuthorizationHeaderMalformed",
+            "the region 'us-east-1' is wrong; expecting 'eu-west-3'",
+            UnavailableError,
+            "set region: eu-west-3",
+        ),
+    ],
+)
+def test_a_reason_in_the_text(code: str, text: str, kind: type[WatcherError], hint: str) -> None:
+    """Stores have reasons of their own, which no hint about missing rights may hide."""
+    found = translate(client_error(code, 403, text), PLACE)
+    assert type(found) is kind
+    assert hint in found.hint
 
 
 def test_texts_of_several_lines_are_put_on_one() -> None:

@@ -1,0 +1,141 @@
+"""Finds out what is wrong with the address or the access of one bucket, from what failed.
+
+``errors`` knows what a failure means for any bucket. This module knows the configuration that the
+request was made from, and so which of its keys to change.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from botocore import exceptions as sdk
+
+from watcher.errors import DeniedError
+from watcher.sources.s3.errors import translate, unwrap
+from watcher.spec import AddressingStyle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from watcher.errors import WatcherError
+    from watcher.sources.s3.trust import Trust
+    from watcher.spec import BucketSpec
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+"""What OpenSSL says of a peer that does not speak TLS."""
+_OTHER_HOST = ("mismatch", "doesn't match", "no appropriate subjectAltName")
+_EXPIRED = ("certificate has expired", "certificate is not yet valid")
+_UNKNOWN_AUTHORITY = "CERTIFICATE_VERIFY_FAILED"
+
+_WRONG_ADDRESS = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""Statuses of stores that take the bucket in an address for something else."""
+_LISTS = ("ListObjects", "ListObjectsV2")
+
+
+class Diagnosis:
+    """Translates the failures of requests for one bucket, with hints for its configuration.
+
+    Args:
+        spec: The bucket.
+        trust: The authorities for its store.
+    """
+
+    def __init__(self, spec: BucketSpec, trust: Trust) -> None:
+        self._spec = spec
+        self._trust = trust
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Run a block that calls botocore and nothing else, and translate every exception.
+
+        The exceptions of botocore have no common base: a malformed endpoint is a ValueError,
+        credentials that have expired on arrival are a RuntimeError, a response without an expected
+        field is a KeyError.
+
+        Raises:
+            WatcherError: In place of each exception, by ``errors.translate``.
+        """
+        try:
+            yield
+        except Exception as error:
+            translated = translate(error, self._spec.place)
+            if unwrap(error) is None and (hint := self._find_hint(error, translated)):
+                translated.hint = hint
+            raise translated from error
+
+    def _find_hint(self, error: Exception, translated: WatcherError) -> str:
+        """Return which key to change; empty where the address has no fault that is known."""
+        if isinstance(error, sdk.SSLError):
+            return self._find_tls_hint(error)
+        if isinstance(error, sdk.ClientError):
+            return self._find_answer_hint(error, translated)
+        if isinstance(error, sdk.EndpointConnectionError):
+            return self._find_name_hint()
+        if isinstance(error, sdk.ConnectionClosedError) and self._is_plain_http:
+            return "if the store speaks TLS, write https:// in endpoint_url"
+        return ""
+
+    def _find_tls_hint(self, error: sdk.SSLError) -> str:
+        text = str(error.kwargs["error"])
+        url = urlsplit(str(error.kwargs["endpoint_url"]))
+        if any(reason in text.replace(" ", "_").upper() for reason in _NO_TLS):
+            return "nothing there speaks TLS: write http:// in endpoint_url, or another port"
+        if any(reason in text for reason in _OTHER_HOST):
+            style = self._spec.addressing_style is AddressingStyle.VIRTUAL
+            other = ", or set addressing_style: path" if style else ""
+            return f"write a host in endpoint_url that the certificate is for{other}"
+        if any(reason in text for reason in _EXPIRED):
+            return "renew the certificate of the store, and check the clock of this machine"
+        if _UNKNOWN_AUTHORITY in text:
+            return self._trust.hint_for(f"{url.scheme}://{url.netloc}")
+        return ""
+
+    def _find_answer_hint(self, error: sdk.ClientError, translated: WatcherError) -> str:
+        body, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
+        status = metadata.get("HTTPStatusCode", 0)
+        is_missing = status == HTTPStatus.NOT_FOUND
+        if status in _WRONG_ADDRESS and (
+            endpoint := self._endpoint_without_bucket(is_certain=not is_missing)
+        ):
+            return f"the bucket is in endpoint_url too: write {endpoint}"
+        if self._spec.anonymous and isinstance(translated, DeniedError):
+            return "the bucket is not public: leave out anonymous, and give the server credentials"
+        https = f"https://{urlsplit(self._spec.endpoint_url or '').hostname}"
+        location = metadata.get("HTTPHeaders", {}).get("location", "")
+        if self._is_plain_http and location.startswith(https):
+            return "write https:// in endpoint_url"
+        is_bare = status == HTTPStatus.BAD_REQUEST and body.get("Code", "") in {"", "400"}
+        if self._is_plain_http and is_bare and error.operation_name in _LISTS:
+            return "if the store speaks TLS, write https:// in endpoint_url"
+        return ""
+
+    def _find_name_hint(self) -> str:
+        if endpoint := self._endpoint_without_bucket(is_certain=False):
+            return f"the bucket is in endpoint_url too: write {endpoint}"
+        if self._spec.endpoint_url and self._spec.addressing_style is AddressingStyle.VIRTUAL:
+            return (
+                "check endpoint_url, the network and the proxy; if the store has no host for each "
+                "bucket, set addressing_style: path"
+            )
+        return ""
+
+    def _endpoint_without_bucket(self, *, is_certain: bool) -> str:
+        """Return the endpoint without the bucket in its path or host; empty if there is none.
+
+        Args:
+            is_certain: Only where no store has its bucket so: at the end of the path.
+        """
+        url, bucket = urlsplit(self._spec.endpoint_url or ""), self._spec.bucket
+        path = url.path.rstrip("/")
+        if path.endswith(f"/{bucket}"):
+            return f"{url.scheme}://{url.netloc}{path.removesuffix(f'/{bucket}')}"
+        if not is_certain and url.netloc.startswith(f"{bucket}."):
+            return f"{url.scheme}://{url.netloc.removeprefix(f'{bucket}.')}{path}"
+        return ""
+
+    @property
+    def _is_plain_http(self) -> bool:
+        return (self._spec.endpoint_url or "").startswith("http://")
