@@ -9,6 +9,8 @@ from grpc import StatusCode
 from support.client import Client, wait_until
 from support.config import config
 from support.events import told
+from support.fixtures import Connect, StartServer
+from support.relay import Relay
 from support.s3.faults import Fault, always, edited
 from support.s3.simulated import BUCKET, Store, run_store
 from support.server import ServerProcess
@@ -29,6 +31,7 @@ TRIES = 2
 """Failed scans to wait for: the place is unavailable until one has completed."""
 
 ERRORS = "watcher_place_errors_total"
+REQUESTS = "watcher_list_requests_total"
 
 
 @pytest.fixture
@@ -117,3 +120,19 @@ def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name:
     lines = server.lines("stream.ended", name=name)
     assert [line["error"] for line in lines] == [details]
     assert "B" * 4096 not in server.log
+
+
+def test_a_gateway_that_forgets_idle_connections(
+    start_server: StartServer, connect: Connect, name: str
+) -> None:
+    """No poll sends a request through a connection that was forgotten since the one before."""
+    server = start_server()
+    with run_store() as store, Relay(store.endpoint_url, idle_max_s=1) as relay:
+        asked = config(store, endpoint_url=relay.url, poll_interval="2500ms")
+        stream = connect(server).watch(name, asked)
+        for key in ("first", "second"):
+            store.put(key)
+            stream.wait_path(key)
+        assert len(relay.forgotten) >= 2
+        wait_until(lambda: server.metric(REQUESTS) == len(store.lists), "each request arrived")
+        stream.cancel()

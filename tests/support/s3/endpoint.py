@@ -67,7 +67,9 @@ class _Connection(BaseHTTPRequestHandler):
     def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.respond(self.command, self.path, headers, body)
+        # A proxy is sent the absolute form (RFC 9112, 3.2.2).
+        target = self.path if self.path.startswith("/") else "/" + self.path.split("/", 3)[3]
+        answer = self.server.respond(self.command, target, headers, body)
         self.server.closing.wait(answer.delay_s)
         if answer.fault is Fault.RESET:
             # Without lingering, and before a shutdown, a close is a reset and no regular end.

@@ -29,6 +29,7 @@ def make_source(
     exclude: tuple[str, ...] = (),
     should_stop: Callable[[], bool] = lambda: False,
     authorities: EndpointAuthorities | None = None,
+    clock: Clock | None = None,
 ) -> BucketSource:
     """Return a source that is not open, and never stops by default."""
     path_filter = PathFilter(Filter(exclude=exclude))
@@ -36,7 +37,7 @@ def make_source(
         spec,
         path_filter,
         should_stop=should_stop,
-        clock=Clock(),
+        clock=clock or Clock(),
         authorities=authorities or EndpointAuthorities(),
     )
 

@@ -1,17 +1,23 @@
-"""Guards connections to a store: none to a metadata address, and no response without bounds.
+"""Guards connections to a store: none to a metadata address, none that died, bounded responses.
 
 Certificates are verified by the authorities that ``trust`` names for the host.
 
 The address behind a name is known only once the connection stands; until then it can change. A read
 timeout starts anew with each byte, so a response that trickles could hold its thread for hours. And
 the SDK buffers all of a response; it never asks for compressed ones and leaves them as they are.
+
+NAT gateways and load balancers drop the state of an idle connection without a reset (a Network Load
+Balancer of AWS after 350 s, Azure after 240 s). A request sent through it afterwards is lost.
 """
 
 from __future__ import annotations
 
 import io
+import socket
+from contextlib import suppress
 from functools import partial, partialmethod
 from http.client import HTTPResponse
+from queue import LifoQueue
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import (
@@ -25,7 +31,6 @@ from watcher.addresses import is_metadata_address, literal_address
 from watcher.errors import DeniedError, UnavailableError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from _typeshed import WriteableBuffer
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.sources.s3.trust import Trust
+
+    _AnyConnection = AWSHTTPConnection | AWSHTTPSConnection | None
 
 ANSWER_TIMEOUT_S = 60.0
 """Seconds from the end of a request to the last byte of its response."""
@@ -43,11 +50,29 @@ ANSWER_MAX_BYTES = 8 * 1024 * 1024
 is; the rest of a listing takes less than 1 MB. Parsing takes up to thirty times as much for a
 moment.
 """
+IDLE_MAX_S = 2.0
+"""Seconds without a request after which a connection is not used again.
+
+Requests of one scan follow each other faster; nothing on the way forgets a connection so soon.
+"""
+KEEPALIVE_IDLE_S = 4
+"""Seconds without a byte, while a response is waited for, until the peer is probed."""
+KEEPALIVE_INTERVAL_S = 2
+"""Seconds between two probes."""
+KEEPALIVE_PROBES = 3
+"""Number of probes without an answer after which a connection is dead."""
+DEAD_AFTER_S = KEEPALIVE_IDLE_S + KEEPALIVE_INTERVAL_S * KEEPALIVE_PROBES
+"""Seconds until a connection whose peer acknowledges nothing is dead, also while it is sent to.
+
+A store that is slow to answer still acknowledges; the read timeout is for such a one.
+"""
 
 
 def guard_connections(client: BaseClient, clock: Clock, trust: Trust) -> None:
     """Bound a client's responses and keep it off metadata addresses; call before the first request.
 
+    A connection that was idle for more than ``IDLE_MAX_S`` is closed instead of used, and one whose
+    peer is gone fails after ``DEAD_AFTER_S`` like a read timeout. Both hold for proxies too.
     A response that is not complete after ``ANSWER_TIMEOUT_S`` fails like a read timeout. One of
     more than ``ANSWER_MAX_BYTES`` fails with an ``UnavailableError``, a name that resolves to a
     metadata address with a ``DeniedError``; the SDK wraps both.
@@ -124,7 +149,7 @@ class _Connection(AWSHTTPConnection):
         super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
-        return _refuse_metadata_address(self.host, super()._new_conn())
+        return _prepare(self.host, super()._new_conn())
 
 
 class _SecureConnection(AWSHTTPSConnection):
@@ -139,10 +164,32 @@ class _SecureConnection(AWSHTTPSConnection):
         """Connect, trusting the authorities of this moment."""
         if (context := self._trust.context_for(self._origin)) is not None:
             self.ssl_context = context
-        super().connect()
+        self._trust.loaded.connect(self, super().connect)
 
     def _new_conn(self) -> socket.socket:
-        return _refuse_metadata_address(self.host, super()._new_conn())
+        return _prepare(self.host, super()._new_conn())
+
+
+class _RecentConnections(LifoQueue[Any]):
+    """Holds the idle connections of a pool, and None for each that the pool may open.
+
+    A connection that was idle for too long is closed, and comes out as None.
+    """
+
+    def __init__(self, clock: Clock, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._clock = clock
+
+    def _put(self, item: _AnyConnection) -> None:
+        super()._put((item, self._clock.monotonic()))
+
+    def _get(self) -> _AnyConnection:
+        connection: _AnyConnection
+        connection, idle_since_s = super()._get()
+        if connection is None or self._clock.monotonic() - idle_since_s <= IDLE_MAX_S:
+            return connection
+        connection.close()
+        return None
 
 
 # Redirects are returned like any other response. The SDK does that in a way that fails at a 303.
@@ -150,6 +197,7 @@ class _Pool(AWSHTTPConnectionPool):
     urlopen = partialmethod(AWSHTTPConnectionPool.urlopen, redirect=False)
 
     def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        self.QueueCls = partial(_RecentConnections, clock)  # type: ignore[assignment]
         super().__init__(*args, **kwargs)
         self.ConnectionCls = partial(_Connection, clock)  # type: ignore[assignment]
 
@@ -158,6 +206,7 @@ class _SecurePool(AWSHTTPSConnectionPool):
     urlopen = partialmethod(AWSHTTPSConnectionPool.urlopen, redirect=False)
 
     def __init__(self, clock: Clock, trust: Trust, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        self.QueueCls = partial(_RecentConnections, clock)  # type: ignore[assignment]
         super().__init__(*args, **kwargs)
         host = f"[{self.host}]" if ":" in self.host else self.host
         # Behind a proxy, a connection knows the proxy's host only.
@@ -165,8 +214,36 @@ class _SecurePool(AWSHTTPSConnectionPool):
         self.ConnectionCls = partial(_SecureConnection, clock, trust, origin)  # type: ignore[assignment]
 
 
-def _refuse_metadata_address(host: str, connected: socket.socket) -> socket.socket:
-    """Return a new connection, unless a name resolved to a metadata address.
+def _prepare(host: str, connected: socket.socket) -> socket.socket:
+    """Return a new connection that fails when its peer is gone.
+
+    Args:
+        host: Host of the URL, or of a proxy.
+        connected: The connection; nothing has been sent through it.
+
+    Raises:
+        DeniedError: The name of the host resolved to a metadata address.
+    """
+    _refuse_metadata_address(host, connected)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        # What macOS calls TCP_KEEPIDLE.
+        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", KEEPALIVE_IDLE_S),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", KEEPALIVE_PROBES),
+        # In milliseconds. Counts for probes as well, in place of their number; Linux only.
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", DEAD_AFTER_S * 1000),
+    ):
+        # Some sandboxes do not know each option; without it the read timeout remains.
+        if hasattr(socket, name):
+            with suppress(OSError):
+                connected.setsockopt(level, getattr(socket, name), value)
+    return connected
+
+
+def _refuse_metadata_address(host: str, connected: socket.socket) -> None:
+    """Close a new connection if a name resolved to a metadata address.
 
     Args:
         host: Host of the URL. A literal address was allowed or refused with the spec.
@@ -183,4 +260,3 @@ def _refuse_metadata_address(host: str, connected: socket.socket) -> socket.sock
             place=host,
             hint="name another endpoint_url, or allow the address itself with --allow-endpoint",
         )
-    return connected
