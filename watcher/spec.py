@@ -156,6 +156,7 @@ class BucketSpec:
         request_budget: LIST requests in 30 days that the interval keeps to (``sources/cost``); None
             for a fixed interval.
         list_workers: Maximum number of pages fetched at once; None lets the server choose.
+        quiet_s: Seconds between two listings that must agree on an object before it is reported.
     """
 
     bucket: str
@@ -170,6 +171,7 @@ class BucketSpec:
     poll_interval_s: float = 30.0
     request_budget: int | None = None
     list_workers: int | None = None
+    quiet_s: float = 0.0
 
     @property
     def kind(self) -> SourceKind:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from support.clock import FakeClock
+from support.clock import FakeClock, LeapingClock
 from support.examples import examples
 from support.s3.faults import Fault
 from support.s3.fixtures import aws_environment
@@ -38,6 +38,7 @@ Operation: TypeAlias = tuple[str, str, int]
 EXAMPLES = examples(10)
 STEPS = 30
 PAGE_KEYS = 3
+QUIET_S = 60.0
 PREFIX = "in/"
 # Keys around "/", which some stores sort first; encoded ones; some beside the prefix.
 KEYS = [
@@ -70,16 +71,20 @@ class Polling(RuleBasedStateMachine):
 
     Args:
         bucket: The store.
+        quiet_s: Seconds for which an object rests before it is reported.
     """
 
-    def __init__(self, bucket: Store) -> None:
+    def __init__(self, bucket: Store, quiet_s: float = 0.0) -> None:
         super().__init__()
         self._bucket = bucket
         bucket.delete(*bucket.keys)
         self._directory = tempfile.TemporaryDirectory()
-        self._spec = BucketSpec(bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url)
+        self._spec = BucketSpec(
+            bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url, quiet_s=quiet_s
+        )
+        self._clock = LeapingClock()
         # A new process would make a new client, which takes long and remembers nothing.
-        self.source = make_source(self._spec, exclude=("*.tmp",))
+        self.source = make_source(self._spec, exclude=("*.tmp",), clock=self._clock)
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
         self._replayed: dict[str, tuple[int, str]] = {}
@@ -232,9 +237,12 @@ class Polling(RuleBasedStateMachine):
 
     @rule()
     def compare(self) -> None:
-        """After one listing in peace the client knows what is there."""
+        """After one listing in peace, or a second one at rest, the client knows what is there."""
         self._start()
         self._scan()
+        if self._spec.quiet_s:
+            self._clock.ahead_s += self._spec.quiet_s
+            self._scan()
         self._replay()
         assert self._replayed == self._wanted()
         assert self.store.index.entries == len(self._replayed)
@@ -270,9 +278,19 @@ def bucket(
 
 def test_the_stream_replayed_is_the_bucket(bucket: Store) -> None:
     """In any history the events replayed give the bucket, and none is invented."""
+    run_histories(bucket)
+
+
+@pytest.mark.parametrize("bucket", STORES[:1], indirect=True, ids="-".join)
+def test_the_stream_of_objects_that_rest_is_the_bucket(bucket: Store) -> None:
+    """With ``quiet`` that holds as well, once everything has rested."""
+    run_histories(bucket, QUIET_S)
+
+
+def run_histories(bucket: Store, quiet_s: float = 0.0) -> None:
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.
-        partial(Polling, bucket),  # type: ignore[arg-type]
+        partial(Polling, bucket, quiet_s),  # type: ignore[arg-type]
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

@@ -24,6 +24,15 @@ class FakeClock(Clock):
         self.now_ns += round(seconds * NS_PER_S)
 
 
+class LeapingClock(Clock):
+    """The real time, and how far a test has moved it."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
 class DiskClock(FakeClock):
     """A fake clock whose wall time is ahead of the disk's, with which times of files compare."""
 

@@ -42,8 +42,8 @@ class Reconciling(Reconciler):
         self.outbox = make_outbox(spec, store, clock=clock, publish=lambda *_: None)
         super().__init__(source, store.index, detector, self.outbox, lambda _count: None, clock)
 
-    def record_existing(self) -> None:
-        """Record silently what is there."""
-        self._detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+    def record_existing(self, appearance: Appearance = Appearance.IGNORED_EXISTING) -> None:
+        """Record what is there, silently by default."""
+        self._detector.appearance = lambda _path: appearance
         self.scan(is_baseline=True)
         self._detector.appearance = lambda _path: Appearance.NEW

@@ -294,6 +294,13 @@ _BUCKET = Section(
             "needed.",
             "4",
         ),
+        Key(
+            "quiet",
+            duration("0s", "24h"),
+            "An object is reported when two listings at least this far apart agree on it, see "
+            "Buckets.",
+            "1m",
+        ),
     ),
     _make_bucket,
     _check_bucket,

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from support.reconciling import Reconciling
 from support.s3.faults import Request
 from support.s3.simulated import Store
+from watcher.changes.detector import Appearance
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Spec
 from watcher.state.port import WatchStore
@@ -27,14 +28,20 @@ SOME = KEYS[-40:-5]
 class Watched:
     """A bucket that is watched listing by listing, and what is reported of it."""
 
-    def __init__(self, store: Store, source: BucketSource, state: WatchStore) -> None:
+    def __init__(
+        self,
+        store: Store,
+        source: BucketSource,
+        state: WatchStore,
+        existing: Appearance = Appearance.IGNORED_EXISTING,
+    ) -> None:
         self._store = store
         self.source = source
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
         self._reconciler = Reconciling(source, state, spec)
         self._since = 0
-        self._reconciler.record_existing()
+        self._reconciler.record_existing(existing)
 
     def scan(self) -> None:
         """List the bucket once and compare it with the index."""
@@ -51,11 +58,13 @@ class Watched:
     @property
     def reported(self) -> list[tuple[str, str]]:
         """The changes so far, sorted: type and key."""
-        events = [
-            json.loads(payload.data)
-            for payload in self._state.journal.read(0, limit=10_000, max_bytes=1 << 30)
-        ]
-        return sorted((event["type"], event["path"]) for event in events)
+        return sorted((event["type"], event["path"]) for event in self.events)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far, in order."""
+        payloads = self._state.journal.read(0, limit=10_000, max_bytes=1 << 30)
+        return [json.loads(payload.data) for payload in payloads]
 
     @property
     def entries(self) -> int:

@@ -44,6 +44,7 @@ class BucketScan:
         prefix: Empty: the whole place is read.
         unread: Empty: a listing that is not complete raises.
         keys: Number of keys that were met, once the listing is complete.
+        is_complete: The listing was read to its end.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class BucketScan:
         self.prefix = b""
         self.unread: list[bytes] = []
         self.keys = 0
+        self.is_complete = False
         self._api = api
         self._filter = path_filter
         self._strategy = strategy
@@ -83,6 +85,7 @@ class BucketScan:
             yield from self._read_parallel()
         else:
             yield from self._read_sequential()
+        self.is_complete = True
         if self._former is not None and self.keys > self._former.keys:
             self._strategy.note_failed()
 

@@ -11,6 +11,7 @@ from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.errors import unavailable_instead
+from watcher.sources.s3.quiet import QuietCheck
 from watcher.sources.s3.scan import BucketScan
 from watcher.sources.s3.strategy import ListingStrategy
 from watcher.sources.s3.throttle import ConcurrencyLimit
@@ -69,6 +70,8 @@ class BucketSource(WithoutVolumes):
             spec, limit, should_stop=should_stop, clock=clock, trust=Trust(authorities)
         )
         self._deletions = DeletionCheck(self._api, self._strategy)
+        self._quiet = QuietCheck(spec.quiet_s, clock)
+        self._scan: BucketScan | None = None
 
     @property
     def requests(self) -> int:
@@ -137,11 +140,14 @@ class BucketSource(WithoutVolumes):
         """
         if prefix:
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
-        return BucketScan(self._api, self._filter, self._strategy)
+        is_former_complete = self._scan is not None and self._scan.is_complete
+        self._quiet.begin_listing(is_former_complete=is_former_complete)
+        self._scan = BucketScan(self._api, self._filter, self._strategy)
+        return self._scan
 
     def complete(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return all entries: an object appears when it is complete."""
-        return list(entries)
+        """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""
+        return self._quiet.sort_out(entries)
 
     def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
         """Return False: objects are found by scans alone."""

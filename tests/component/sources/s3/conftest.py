@@ -11,6 +11,8 @@ from support.s3.listing import make_source
 from support.s3.simulated import REGION, Store, run_store
 from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
 from support.state import open_store
+from watcher.changes.detector import Appearance
+from watcher.clock import Clock
 from watcher.sources.s3 import client as s3_client
 from watcher.sources.s3 import deletions, objects
 from watcher.sources.s3.source import BucketSource
@@ -54,13 +56,23 @@ def begin(
     state = open_store(tmp_path / "state.db")
     sources: list[BucketSource] = []
 
-    def begin_it(*, workers: int | None = None) -> Watched:
+    def begin_it(
+        *,
+        workers: int | None = None,
+        quiet_s: float = 0.0,
+        clock: Clock | None = None,
+        existing: Appearance = Appearance.IGNORED_EXISTING,
+    ) -> Watched:
         spec = BucketSpec(
-            store.bucket, "in/", endpoint_url=store.endpoint_url, list_workers=workers
+            store.bucket,
+            "in/",
+            endpoint_url=store.endpoint_url,
+            list_workers=workers,
+            quiet_s=quiet_s,
         )
-        sources.append(make_source(spec))
+        sources.append(make_source(spec, clock=clock))
         sources[-1].open(lambda: None)
-        return Watched(store, sources[-1], state)
+        return Watched(store, sources[-1], state, existing)
 
     state._db.execute("PRAGMA synchronous = OFF")
     with closing(state):
