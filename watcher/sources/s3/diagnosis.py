@@ -32,6 +32,8 @@ _UNKNOWN_AUTHORITY = "CERTIFICATE_VERIFY_FAILED"
 
 _WRONG_ADDRESS = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """Statuses of stores that take the bucket in an address for something else."""
+_NO_HOST = "no host"
+_NO_LISTING = ("NoSuchKey", "404", _NO_HOST)
 _LISTS = ("ListObjects", "ListObjectsV2")
 
 
@@ -96,11 +98,8 @@ class Diagnosis:
     def _find_answer_hint(self, error: sdk.ClientError, translated: WatcherError) -> str:
         body, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
         status = metadata.get("HTTPStatusCode", 0)
-        is_missing = status == HTTPStatus.NOT_FOUND
-        if status in _WRONG_ADDRESS and (
-            endpoint := self._endpoint_without_bucket(is_certain=not is_missing)
-        ):
-            return f"the bucket is in endpoint_url too: write {endpoint}"
+        if status in _WRONG_ADDRESS and (hint := self._find_bucket_hint(body.get("Code", ""))):
+            return hint
         if self._spec.anonymous and isinstance(translated, DeniedError):
             return "the bucket is not public: leave out anonymous, and give the server credentials"
         https = f"https://{urlsplit(self._spec.endpoint_url or '').hostname}"
@@ -113,8 +112,8 @@ class Diagnosis:
         return ""
 
     def _find_name_hint(self) -> str:
-        if endpoint := self._endpoint_without_bucket(is_certain=False):
-            return f"the bucket is in endpoint_url too: write {endpoint}"
+        if hint := self._find_bucket_hint(_NO_HOST):
+            return hint
         if self._spec.endpoint_url and self._spec.addressing_style is AddressingStyle.VIRTUAL:
             return (
                 "check endpoint_url, the network and the proxy; if the store has no host for each "
@@ -122,19 +121,22 @@ class Diagnosis:
             )
         return ""
 
-    def _endpoint_without_bucket(self, *, is_certain: bool) -> str:
-        """Return the endpoint without the bucket in its path or host; empty if there is none.
+    def _find_bucket_hint(self, code: str) -> str:
+        """Return the hint that the endpoint has the bucket in it; empty if it has not.
 
         Args:
-            is_certain: Only where no store has its bucket so: at the end of the path.
+            code: What the store answers. A host may begin with the name of a bucket by chance; no
+                listing is answered with these codes then.
         """
         url, bucket = urlsplit(self._spec.endpoint_url or ""), self._spec.bucket
-        path = url.path.rstrip("/")
+        host, path = url.netloc, url.path.rstrip("/")
         if path.endswith(f"/{bucket}"):
-            return f"{url.scheme}://{url.netloc}{path.removesuffix(f'/{bucket}')}"
-        if not is_certain and url.netloc.startswith(f"{bucket}."):
-            return f"{url.scheme}://{url.netloc.removeprefix(f'{bucket}.')}{path}"
-        return ""
+            path = path.removesuffix(f"/{bucket}")
+        elif host.startswith(f"{bucket}.") and code in _NO_LISTING:
+            host = host.removeprefix(f"{bucket}.")
+        else:
+            return ""
+        return f"the bucket is in endpoint_url too: write {url.scheme}://{host}{path}"
 
     @property
     def _is_plain_http(self) -> bool:

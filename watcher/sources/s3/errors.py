@@ -14,6 +14,7 @@ from watcher.sources.s3.meanings import (
     BY_CLASS,
     BY_CODE,
     BY_HUNDREDS,
+    BY_STATUS,
     BY_TEXT,
     CLOCK,
     EXPIRED,
@@ -117,7 +118,7 @@ def _read_error(error: sdk.ClientError) -> tuple[Meaning, str]:
     detail = f"{code}: {text}" if text else code
     meaning = next(
         (meaning for pattern, meaning in BY_TEXT if pattern.search(detail)),
-        BY_CODE.get(code) or BY_HUNDREDS.get(status // 100, UNKNOWN),
+        BY_CODE.get(code) or BY_STATUS.get(status) or BY_HUNDREDS.get(status // 100, UNKNOWN),
     )
     if meaning in {REDIRECT, REGION} and (region := _find_region(error)):
         meaning = REGION._replace(hint=f"set region: {region}")

@@ -9,6 +9,7 @@ unavailable: a retry is never wrong.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore import exceptions as sdk
@@ -145,8 +146,12 @@ UNKNOWN = Meaning(UnavailableError, "the store cannot be read: {detail}")
 BY_TEXT: tuple[tuple[re.Pattern[str], Meaning], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
+        # Names of users and roles follow, in which any of the words below may stand.
+        (r"not authorized to perform: (?!kms:)", _REFUSED),
         # Backblaze B2 answers 403 AccessDenied; the text alone has the reason.
-        (r"(?<![a-z])cap[ _]exceeded|CapExceeded|quota ?exceeded", _CAP),
+        (r"(?<![a-z])(cap|quota)[ _](has been |is )?exceeded|(Cap|Quota)Exceeded", _CAP),
+        (r"exceeded (your|the) .*(cap|quota)\b", _CAP),
+        (r"\b(billing|payment|suspended|overdue)\b|account .*(disabled|closed)", _ACCOUNT),
         # OSS, COS, OBS and TOS: SecondLevelDomainForbidden, PathStyleDomainForbidden, ...
         (r"virtual[- ]?host(ed)?[- ](style|domain|access)|virtual-styled", _STYLE),
         (r"SecondLevelDomain|PathStyle|VirtualHostDomain", _STYLE),
@@ -176,6 +181,7 @@ BY_CODE: Mapping[str, Meaning] = {
     "InvalidClientTokenId": _BAD_KEY,
     "InvalidSecurity": _BAD_KEY,
     "InvalidToken": _BAD_KEY,
+    "InvalidTokenId": _BAD_KEY,
     "SignatureDoesNotMatch": _BAD_KEY,
     "UnrecognizedClientException": _BAD_KEY,
     "ExpiredToken": EXPIRED,
@@ -191,21 +197,25 @@ BY_CODE: Mapping[str, Meaning] = {
     "InvalidRegionName": REGION,
     "400": _NO_REASON,
     "404": _FOREIGN,
-    "407": _PROXY,
     "SlowDown": _BUSY,
     "TooManyRequests": _BUSY,
     "RequestLimitExceeded": _BUSY,
-    "429": _BUSY,
     "InsufficientStorage": _FULL,
     "XMinioStorageFull": _FULL,
-    "507": _FULL,
     "RequestTimeout": _STORE,
     "InternalError": _STORE,
     "ServiceUnavailable": _STORE,
 }
 
+BY_STATUS: Mapping[int, Meaning] = {
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _PROXY,
+    HTTPStatus.TOO_MANY_REQUESTS: _BUSY,
+    HTTPStatus.INSUFFICIENT_STORAGE: _FULL,
+}
+"""Meanings by the HTTP status, where the code is unknown."""
+
 BY_HUNDREDS: Mapping[int, Meaning] = {3: REDIRECT, 5: _STORE}
-"""Meanings by the first digit of the HTTP status, where the code is unknown."""
+"""Meanings by the first digit of the HTTP status, where it is not in ``BY_STATUS`` either."""
 
 # The first match counts, so a class stands before its base classes.
 BY_CLASS: tuple[tuple[type[Exception], Meaning], ...] = (

@@ -102,8 +102,16 @@ def test_the_bundle_of_openssl(
     assert f"(SSL_CERT_FILE names {tmp_path}/no.pem, which cannot be used)" in refusal(secured)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no PEM"])
-@pytest.mark.parametrize("source", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "profile"])
+@pytest.mark.parametrize(
+    ("source", "content"),
+    [
+        ("AWS_CA_BUNDLE", None),
+        ("AWS_CA_BUNDLE", b""),
+        ("AWS_CA_BUNDLE", b"no PEM"),
+        ("REQUESTS_CA_BUNDLE", None),
+        ("profile", None),
+    ],
+)
 def test_a_bundle_that_cannot_be_used(
     secured: Store,
     tmp_path: Path,
