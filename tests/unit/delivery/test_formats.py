@@ -298,6 +298,16 @@ def test_a_put_has_the_shape_of_an_s3_notification(kind: ChangeType) -> None:
     }
 
 
+def test_a_bucket_of_a_tenant_keeps_its_name() -> None:
+    """The name is that of the configuration, in every place that has it."""
+    where = BucketSpec("acme:landing", endpoint_url="http://rgw:7480")
+    change = Change(ChangeType.CREATED, OBJECT)
+    event = rendered(Spec(where), change)
+    assert (event["bucket"], event["uri"]) == ("acme:landing", "s3://acme:landing/in/a%20b.csv")
+    record = rendered(Spec(where, format=Format.S3), change)
+    assert record["s3"]["bucket"]["name"] == "acme:landing"
+
+
 def test_a_removal_has_neither_size_nor_tag() -> None:
     """Amazon S3 sends only key and sequencer of a removed object."""
     spec = Spec(BucketSpec("landing"), format=Format.S3)
