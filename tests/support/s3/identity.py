@@ -91,6 +91,8 @@ class Sts:
             signer = self.keys.signer(method, target, headers, body, "sts")
             if signer is None or signer[1].region != self.region:
                 return self._refuse("SignatureDoesNotMatch", "The signature is wrong.")
+            if signer[0].expires < datetime.now(UTC):
+                return self._refuse("ExpiredToken", "The security token has expired.")
             asked = asked | {"signer": signer[0].id}
         wanted = self.trusted[role]
         if {name: asked.get(name) for name in wanted} != wanted:

@@ -6,7 +6,7 @@ The names of their URLs lead to the stubs, with TLS; whatever else a client asks
 import json
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import sha1
@@ -20,6 +20,7 @@ from botocore.tokens import SSOTokenProvider
 
 from support.documents import fenced, section
 from support.s3.cloud import Cloud, run_cloud
+from support.s3.faults import Answer
 from support.s3.identity import AccessKey, Agent, KeyRing, Machine, Portal, Sts
 from support.s3.listing import make_source, paths, read
 from support.s3.vendors import (
@@ -92,13 +93,16 @@ class Trial:
         keys: The credentials there are.
         environment: Sets variables of the server.
         directory: The files of the server; ``config`` is its AWS configuration.
+        sources: What was opened.
+        edit_config: Changes the AWS configuration of a recipe.
     """
 
     cloud: Cloud
     keys: KeyRing
     environment: pytest.MonkeyPatch
     directory: Path
-    sources: list[BucketSource]
+    sources: list[BucketSource] = field(default_factory=list)
+    edit_config: Callable[[str], str] = str
 
     def open_shop(self, vendor: Vendor = AMAZON, bucket: str = "landing") -> Shop:
         """Open a store that has the keys of the tests, and one outside of the prefix."""
@@ -118,6 +122,11 @@ class Trial:
         key = AccessKey(found["aws_access_key_id"], found["aws_secret_access_key"])
         self.keys.keys[key.id] = key
 
+    def write_config(self, heading: str) -> None:
+        """Write the AWS configuration file of a recipe, if it has one."""
+        for text in fenced(section(PAGE, heading), "ini"):
+            (self.directory / "config").write_text(self.edit_config(text))
+
     def watch(self, heading: str, left_out: str = "") -> BucketSource:
         """Open the bucket of a recipe, with its AWS configuration file if it has one.
 
@@ -125,8 +134,7 @@ class Trial:
             heading: Of the recipe.
             left_out: A key of its configuration that is missing.
         """
-        for text in fenced(section(PAGE, heading), "ini"):
-            (self.directory / "config").write_text(text)
+        self.write_config(heading)
         where = spec_of(heading, left_out).where
         assert isinstance(where, BucketSpec)
         self.sources.append(make_source(where))
@@ -137,7 +145,7 @@ class Trial:
 @pytest.fixture
 def trial(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Trial]:
     with run_cloud(aws_environment, tmp_path) as cloud:
-        trial = Trial(cloud, KeyRing(), aws_environment, tmp_path, [])
+        trial = Trial(cloud, KeyRing(), aws_environment, tmp_path)
         yield trial
         for source in trial.sources:
             source.close()
@@ -338,6 +346,34 @@ def test_external_id(trial: Trial, amazon: Shop) -> None:
     sts.trusted["partner-read"]["ExternalId"] = "another"
     with pytest.raises(DeniedError, match=r"AssumeRole is refused.*and the external id"):
         trial.watch(EXTERNAL_ID)
+
+
+def test_keys_of_a_role_that_expire(trial: Trial, amazon: Shop) -> None:
+    """Keys that STS no longer accepts are looked up anew, once, in the files."""
+    trial.accept(EXTERNAL_ID, "own")
+    ((name, key),) = trial.keys.keys.items()
+    trial.keys.keys["old"] = replace(key, id="old", expires=datetime.now(UTC))
+    sts = Sts(trial.keys, "eu-west-1", {"partner-read": {"signer": name}})
+
+    def answer(*request: Any) -> Answer:  # noqa: ANN401 - passed on
+        trial.edit_config = str
+        trial.write_config(EXTERNAL_ID)
+        return sts.answer(*request)
+
+    trial.cloud.hosts[STS] = answer
+    trial.edit_config = lambda text: text.replace(name, "old")
+    assert paths(read(trial.watch(EXTERNAL_ID))) == PATHS
+    assert len(sts.asked) == 2
+    assert set(amazon.signers) == {"partner-read1"}
+
+
+@pytest.mark.usefixtures("_once")
+def test_a_service_that_is_not_there(trial: Trial) -> None:
+    """The error names the address of STS, and not that of the store."""
+    trial.accept(EXTERNAL_ID, "own")
+    with pytest.raises(UnavailableError, match=rf"credentials cannot be fetched: https://{STS}/: "):
+        trial.watch(EXTERNAL_ID)
+    assert set(trial.cloud.refused) == {STS}
 
 
 def test_a_profile_for_each_store(trial: Trial) -> None:
