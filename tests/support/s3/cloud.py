@@ -39,9 +39,11 @@ class Cloud:
         hosts: What answers for each name or address.
         visits: The requests that came in, in order.
         refused: Names that were asked for and that no host has.
+        authority: PEM file of the authority that has signed the certificates.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, authority: Path) -> None:
+        self.authority = authority
         self.hosts: dict[str, Responder] = {}
         self.visits: list[Visit] = []
         self.refused: list[str] = []
@@ -64,7 +66,8 @@ def run_cloud(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[Clou
         monkeypatch: Undoes the change of name resolution.
         directory: For certificates.
     """
-    cloud, authority = Cloud(), Authority(directory)
+    authority = Authority(directory)
+    cloud = Cloud(authority.certificate)
     contexts: dict[str, ssl.SSLContext] = {}
 
     def context_for(host: str) -> ssl.SSLContext:

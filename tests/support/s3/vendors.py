@@ -123,6 +123,7 @@ class Shop:
         store: What is in the bucket.
         signers: Who signed the requests that were served, in order.
         policy: Further conditions.
+        is_public: Whether requests need no signature.
     """
 
     def __init__(self, cloud: Cloud, vendor: Vendor, bucket: str, keys: KeyRing) -> None:
@@ -130,6 +131,7 @@ class Shop:
         self.store.bucket = bucket
         self.signers: list[str] = []
         self.policy: Policy = lambda *_: True
+        self.is_public = False
         self._vendor = vendor
         self._keys = keys
         cloud.hosts[vendor.host] = self.answer
@@ -158,6 +160,8 @@ class Shop:
     ) -> Answer | None:
         """Note who signed a request; return what the store answers if it does not accept it."""
         if "authorization" not in headers:
+            if self.is_public:
+                return None
             return error(HTTPStatus.FORBIDDEN, "AccessDenied", "Anonymous access is not allowed")
         if (signer := self._keys.signer(method, target, headers, body)) is None:
             return error(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", "The signature is wrong")

@@ -39,6 +39,7 @@ from support.s3.vendors import (
 from watcher.config.schema import parse_spec
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.security.allow_list import AllowList
+from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.settings import ServerSettings
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Spec
@@ -55,6 +56,8 @@ SSO = "IAM Identity Center (SSO)"
 PROGRAM = "A program (credential_process)"
 EXTERNAL_ID = "A role of another account, with an external id"
 PROFILES = "A profile for each store"
+AUTHORITY = "A store with a certificate of your own authority"
+PUBLIC = "A public bucket"
 STS = "sts.eu-west-1.amazonaws.com"
 PORTAL = "portal.sso.eu-west-1.amazonaws.com"
 
@@ -127,17 +130,20 @@ class Trial:
         for text in fenced(section(PAGE, heading), "ini"):
             (self.directory / "config").write_text(self.edit_config(text))
 
-    def watch(self, heading: str, left_out: str = "") -> BucketSource:
+    def watch(
+        self, heading: str, left_out: str = "", authorities: EndpointAuthorities | None = None
+    ) -> BucketSource:
         """Open the bucket of a recipe, with its AWS configuration file if it has one.
 
         Args:
             heading: Of the recipe.
             left_out: A key of its configuration that is missing.
+            authorities: Those of the server's flags.
         """
         self.write_config(heading)
         where = spec_of(heading, left_out).where
         assert isinstance(where, BucketSpec)
-        self.sources.append(make_source(where))
+        self.sources.append(make_source(where, authorities=authorities))
         self.sources[-1].open(lambda: None)
         return self.sources[-1]
 
@@ -420,8 +426,8 @@ def test_stores(trial: Trial, heading: str) -> None:
     ("heading", "left_out", "text"),
     [
         ("Cloudflare R2", "region", r"InvalidRegionName.*auto\); set the region"),
-        ("Alibaba Cloud OSS", "addressing_style", "SecondLevelDomainForbidden"),
-        ("Tencent Cloud COS", "addressing_style", "PathStyleDomainForbidden"),
+        ("Alibaba Cloud OSS", "addressing_style", "SecondLevelDomainF.*addressing_style: virtual"),
+        ("Tencent Cloud COS", "addressing_style", "PathStyleDomainF.*addressing_style: virtual"),
     ],
 )
 def test_what_a_recipe_says_is_needed(trial: Trial, heading: str, left_out: str, text: str) -> None:
@@ -440,6 +446,33 @@ def test_garage_names_its_region(trial: Trial) -> None:
     shop = trial.open_shop(*STORES["Garage"])
     assert paths(read(trial.watch("Garage", "region"))) == PATHS
     assert len(trial.cloud.visits) == len(shop.signers) + 1
+
+
+def test_a_private_authority(trial: Trial) -> None:
+    """The store is trusted by the flag of the recipe alone, whose file is the secret's."""
+    shop = trial.open_shop(replace(MINIO, host="minio.example.com"))
+    trial.set_keys()
+    trial.environment.delenv("AWS_CA_BUNDLE")
+    with pytest.raises(UnavailableError, match=r"TLS failed.*--endpoint-ca https://minio.exam"):
+        trial.watch(AUTHORITY)
+    (argument,) = values_of(AUTHORITY)["args"]
+    name, url, _ = argument.split("=")
+    assert name == "--endpoint-ca"
+    authorities = EndpointAuthorities([f"{url}={trial.cloud.authority}"])
+    assert paths(read(trial.watch(AUTHORITY, authorities=authorities))) == PATHS
+    assert set(shop.signers) == {"testkey"}
+
+
+def test_a_public_bucket(trial: Trial, amazon: Shop) -> None:
+    """No signature is sent, though the server has credentials."""
+    trial.set_keys()
+    with pytest.raises(DeniedError, match="Anonymous access"):
+        trial.watch(PUBLIC)
+    amazon.is_public = True
+    source = trial.watch(PUBLIC)
+    assert paths(read(source)) == PATHS
+    assert source._api.head(b"in/none") is None
+    assert amazon.signers == []
 
 
 def allowed_by(policy: dict[str, Any]) -> Policy:
@@ -473,7 +506,7 @@ def test_rights(trial: Trial, amazon: Shop) -> None:
         source._api.head(b"out/a")
 
 
-@pytest.mark.parametrize("heading", [POD_IDENTITY, IRSA, PROFILES])
+@pytest.mark.parametrize("heading", [POD_IDENTITY, IRSA, PROFILES, AUTHORITY])
 def test_values_allow_what_is_configured(heading: str) -> None:
     """The flags that the values of a recipe make admit the configuration beside them."""
     values = values_of(heading)
