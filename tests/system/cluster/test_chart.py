@@ -217,7 +217,10 @@ def test_notes_hold_an_event_source(programs: Programs, flavour: str) -> None:
     flags = ("--namespace=argo-events", "--dry-run=client", *value_flags(FLAVOURS[flavour]))
     notes = programs.run("helm", "install", "watcher", CHART, *flags).partition("NOTES:")[2]
     (text,) = re.findall(r"^  spec:\n(?:    .*\n)+", notes, re.MULTILINE)
-    source = yaml.safe_load(text)["spec"]["generic"]["example"]
+    spec = yaml.safe_load(text)["spec"]
+    example = yaml.safe_load((PROJECT / "examples/volume/eventsource.yaml").read_text())
+    assert spec["template"] == example["spec"]["template"]
+    source = spec["generic"]["example"]
     assert source["url"] == "watcher.argo-events.svc:8080"
     assert ("authSecret" in source) == (flavour == "tokens")
     parse_spec(source["config"].encode())

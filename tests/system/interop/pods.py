@@ -7,7 +7,7 @@ metrics are fixed as well.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Pod(Program):
     """One running program.
 
     Arguments that are existing files are mounted at the same path. ``secrets`` is a directory of
-    secrets, each a directory of keys.
+    secrets, each a directory of keys. A launcher is a command that executes the command after it,
+    as in another network.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Pod(Program):
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         secrets: Path | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         command = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--clearenv"]
         command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 - its own
@@ -49,17 +51,22 @@ class Pod(Program):
         for variable, value in (environment or {}).items():
             command += ["--setenv", variable, value]
         command += ["--", f"/bin/{name}", *arguments]
-        super().__init__(command, dict(os.environ), Path("/"), launcher=())
+        super().__init__(command, dict(os.environ), Path("/"), launcher)
 
 
 class Listener(Pod):
     """The client of one generic event source, and what it dispatches, without the event bus."""
 
     def __init__(
-        self, event_source: Event, event: str, directory: Path, secrets: Path | None = None
+        self,
+        event_source: Event,
+        event: str,
+        directory: Path,
+        secrets: Path | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         described = write_object(directory, event_source)
-        super().__init__("argo", "listen", described, event, secrets=secrets)
+        super().__init__("argo", "listen", described, event, secrets=secrets, launcher=launcher)
 
     def bodies(self) -> list[Any]:
         """Return the dispatched bodies, in order."""

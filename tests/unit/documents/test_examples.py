@@ -22,6 +22,17 @@ KINDS = {
 }
 
 
+SYSCTLS = {
+    "net.ipv4.tcp_keepalive_time": "10",
+    "net.ipv4.tcp_keepalive_intvl": "5",
+    "net.ipv4.tcp_keepalive_probes": "3",
+}
+"""Kernel parameters of the client's pod; tests/system/interop/test_dead_node.py shows the effect.
+
+Values of sysctls are strings for Kubernetes.
+"""
+
+
 def load(path: Path) -> dict[str, Any]:
     """Return the one document of a YAML file."""
     document: dict[str, Any] = yaml.safe_load(path.read_text())
@@ -34,6 +45,8 @@ def specs_of(event_source: dict[str, Any]) -> dict[str, Spec]:
         "argoproj.io/v1alpha1",
         "EventSource",
     )
+    sysctls = event_source["spec"]["template"]["securityContext"]["sysctls"]
+    assert {one["name"]: one["value"] for one in sysctls} == SYSCTLS
     specs = {}
     for name, source in event_source["spec"]["generic"].items():
         assert source.keys() <= {"url", "insecure", "jsonBody", "config", "authSecret"}
@@ -57,6 +70,13 @@ def found(document: object, path: str) -> object:
     for step in path.split("."):
         document = document[int(step)] if isinstance(document, list) else document[step]  # type: ignore[index]
     return document
+
+
+def test_every_event_source_is_known() -> None:
+    """No manifest of ``examples/`` stays out of these tests."""
+    examples = PROJECT / "examples"
+    found = [path for path in examples.rglob("*.yaml") if "kind: EventSource" in path.read_text()]
+    assert sorted(found) == sorted(examples / name / "eventsource.yaml" for name in KINDS)
 
 
 @pytest.mark.parametrize("name", KINDS)
