@@ -209,11 +209,15 @@ class Watching(RuleBasedStateMachine):
 
     def _read_kernel(self) -> None:
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
-        if not self.is_up or self.source._events is None or b"" not in self.source._events.watches:
+        if (
+            not self.is_up
+            or self.source._notifications.reader is None
+            or b"" not in self.source._notifications.reader.watches
+        ):
             return
         self._barriers += 1
         name = b".barrier%d" % self._barriers
-        inbox = self.source._events.watches.inbox
+        inbox = self.source._notifications.reader.watches.inbox
         os.close(os.open(self._disk.root + name, os.O_WRONLY | os.O_CREAT))
         os.unlink(self._disk.root + name)  # noqa: PTH108 - a path in bytes
         end_s = time.monotonic() + DEADLINE_S
@@ -308,7 +312,11 @@ class Watching(RuleBasedStateMachine):
         """Read the events, or the first of them, while operations happen or power fails."""
         intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=4))
         self._read_kernel()
-        inbox = self.source._events.watches.inbox if self.source._events else None
+        inbox = (
+            self.source._notifications.reader.watches.inbox
+            if self.source._notifications.reader
+            else None
+        )
         late = []
         if inbox is not None:
             with inbox._lock:
@@ -331,14 +339,14 @@ class Watching(RuleBasedStateMachine):
         with self._disturbed(intrusions, commits):
             self.reconciler.scan(is_baseline=False)
 
-    @precondition(lambda self: self.is_up and self.source._events)
+    @precondition(lambda self: self.is_up and self.source._notifications.reader)
     @rule(data=st.data(), start=st.integers(0, 20), count=st.integers(1, 20))
     def lose(self, data: st.DataObject, start: int, count: int) -> None:
         """Perform some operations and lose some of their events, as a full queue does."""
         self.operate(data)
         self._read_kernel()
-        assert self.source._events is not None
-        inbox = self.source._events.watches.inbox
+        assert self.source._notifications.reader is not None
+        inbox = self.source._notifications.reader.watches.inbox
         with inbox._lock:
             start %= len(inbox._events) or 1
             del inbox._events[start : start + count]

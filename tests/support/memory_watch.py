@@ -88,8 +88,14 @@ class Place(MemoryFiles):
 class Scene:
     """One watch, not started: its thread never runs, and a test calls the runner."""
 
-    def __init__(self, directory: Path, place: Place, **spec: Any) -> None:  # noqa: ANN401 - any field
-        self.clock = FakeClock()
+    def __init__(
+        self,
+        directory: Path,
+        place: Place,
+        clock: FakeClock | None = None,
+        **spec: Any,  # noqa: ANN401 - any field
+    ) -> None:
+        self.clock = clock or FakeClock()
         self.place = place
         self.store = SqliteStore(directory / "state.db", self.clock)
         self.watch = Watch(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.security.endpoint_authorities import EndpointAuthorities
-from watcher.sources.directory.digests import DigestReaders
+from watcher.sources.directory.digest_readers import DigestReaders
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec

@@ -39,16 +39,16 @@ class Run:
         spec = DirectorySpec(
             str(self.root), mode=Mode.POLL, settle_s=0.0, poll_interval_s=INTERVAL_S
         )
+        clock = FakeClock()
         self.source = DirectorySource(
             spec,
             PathFilter(Filter()),
             lambda: notifications,
             self.monitor,
-            FakeClock(),
+            clock,
             within=None,
         )
-        self.scene = Scene(directory, cast("Place", self.source))
-        self.source.clock = self.scene.clock
+        self.scene = Scene(directory, cast("Place", self.source), clock)
         self.read_seq = self.scene.store.journal.next_seq - 1
 
     def start(self) -> None:
@@ -161,7 +161,7 @@ def test_volumes_of_a_state_without_a_record_are_known(begin: Callable[..., Run]
     assert (run.changes(), run.source.degraded) == ([], "")
     run.unmount()
     assert run.changes() == []
-    assert run.source.parts.missing == [b"usb"]
+    assert run.source.mounts.parts.missing == [b"usb"]
 
 
 def test_a_released_volume_leaves_an_ordinary_directory(begin: Callable[..., Run]) -> None:

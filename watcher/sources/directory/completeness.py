@@ -14,12 +14,12 @@ from watcher.sources.directory.attribute_cache import asks_server, rest_s
 from watcher.sources.directory.settle import EMPTY_REST_S, OPEN_STAGES, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from watcher.clock import Clock
     from watcher.model import Entry
     from watcher.sources.directory.hints import HintQueue
-    from watcher.sources.directory.part_finder import PartFinder
+    from watcher.sources.directory.mount_follower import MountFollower
     from watcher.sources.directory.settle import Hint
     from watcher.sources.directory.tree import Tree
 
@@ -30,8 +30,7 @@ class Completeness:
     Args:
         tree: Asked for the writers of empty files.
         hints: Keeps the paths that wait.
-        mounts: Which mount holds a path.
-        notifies: Returns whether writes to a path are notified.
+        mounts: Which mount holds a path, and whether writes there are notified.
         clock: The time.
 
     Attributes:
@@ -39,19 +38,11 @@ class Completeness:
             then means quiet when read.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        hints: HintQueue,
-        mounts: PartFinder,
-        notifies: Callable[[bytes], bool],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, tree: Tree, hints: HintQueue, mounts: MountFollower, clock: Clock) -> None:
         self.batch_begun_ns = 0
         self._tree = tree
         self._hints = hints
         self._mounts = mounts
-        self._notifies = notifies
         self._clock = clock
 
     def sort_out(self, entries: Iterable[Entry], now_s: float) -> list[Entry]:
@@ -81,7 +72,7 @@ class Completeness:
         """Return whether the entry at a due path is to be reported; else the path waits on."""
         if _is_projected(entry):
             return True
-        needs_looks = not self._notifies(entry.path)
+        needs_looks = not self._mounts.notifies(entry.path)
         if entry.size == 0 and not needs_looks:
             # A link shows nothing about the writer of its target, which has to be looked at.
             needs_looks = entry.is_link and hint.stage in OPEN_STAGES
@@ -92,13 +83,13 @@ class Completeness:
 
     def asks_server(self, path: bytes) -> bool:
         """Return whether a look at a path must, and can, get past the caches of the kernel."""
-        return not self._notifies(path) and asks_server(self._mounts.mount_at(path))
+        return not self._mounts.notifies(path) and asks_server(self._mounts.mount_at(path))
 
     def _is_rested(self, entry: Entry, entry_rest_s: float, now_ns: int) -> bool:
         """Return whether the one look of a scan shows that a file is complete."""
         if _is_projected(entry):
             return True
-        if not self._notifies(entry.path):
+        if not self._mounts.notifies(entry.path):
             return entry_rest_s == 0 and not asks_server(self._mounts.mount_at(entry.path))
         # The target of a link may be anywhere; of a file here, the kernel's clock is ours.
         if entry.is_link:
@@ -120,7 +111,7 @@ class Completeness:
 
     def _rest_s(self, entry: Entry) -> float:
         """Return the seconds between two looks at a file that must agree."""
-        if not self._notifies(entry.path):
+        if not self._mounts.notifies(entry.path):
             return rest_s(self._mounts.mount_at(entry.path), self._tree.spec, entry.size)
         return self._hints.rest_s if entry.size else max(self._hints.rest_s, EMPTY_REST_S)
 

@@ -1,9 +1,7 @@
-"""Reads the contents of files for their digests, in threads beside those of the watches.
+"""Reads the contents of a tree's files for their digests, in the threads of ``digest_readers``.
 
-The threads are shared by all trees of a process, which take turns. At most one file of a tree is
-read at a time, so that a file system that does not answer keeps no more than one thread. The thread
-of the watch adds files and takes results; what both threads use is under a lock. A result counts
-only if the file was the same before and after its reading.
+The thread of the watch adds files and takes results; what both threads use is under a lock. A
+result counts only if the file was the same before and after its reading.
 """
 
 from __future__ import annotations
@@ -13,15 +11,12 @@ import hashlib
 import os
 import stat
 import threading
-from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-import structlog
-
-from watcher.errors import UnavailableError, WatcherError
+from watcher.errors import WatcherError
 from watcher.filesystem.openat2 import open_for_reading
 from watcher.limits.fair_share import FairShare
 from watcher.sources.directory.entries import make_entry
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from watcher.model import Entry
+    from watcher.sources.directory.digest_readers import DigestReaders
     from watcher.spec import DirectorySpec
 
 CONTENT_MAX_BYTES = 1 << 30
@@ -48,9 +44,6 @@ ATTEMPTS_MAX = 10
 
 UNREADABLE_MAX = 1000
 """Maximum number of files remembered that cannot be read, to try them again."""
-
-READERS = 4
-"""Threads that read contents: more than one, so that a slow volume does not hold up the others."""
 
 CHUNK_BYTES = 1 << 20
 """Maximum number of bytes read at once; a reading is stopped between two chunks."""
@@ -108,76 +101,6 @@ class Result:
     job: Job
     outcome: Outcome
     digest: str = ""
-
-
-class DigestReaders:
-    """The threads that read contents; started when they are needed. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._waiting: deque[Digests] = deque()
-        self._scheduled: set[Digests] = set()
-        self._threads: list[threading.Thread] = []
-        self._idle = 0
-        self._is_closed = False
-
-    def schedule(self, tree: Digests) -> None:
-        """Give a tree its turn, unless it waits for it or has it.
-
-        Raises:
-            UnavailableError: The process can have no more threads.
-        """
-        with self._condition:
-            if self._is_closed or tree in self._scheduled:
-                return
-            self._scheduled.add(tree)
-            self._waiting.append(tree)
-            if self._idle == 0 and len(self._threads) < READERS:
-                self._start()
-            self._condition.notify()
-
-    def close(self, timeout_s: float = 1.0) -> None:
-        """End the threads; one that waits for a file system is left behind after a while."""
-        with self._condition:
-            self._is_closed = True
-            self._condition.notify_all()
-        for thread in self._threads:
-            thread.join(timeout_s)
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="digests", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            if not self._threads:
-                raise UnavailableError(
-                    "the server can have no more threads",
-                    hint="raise the limit of its process (pids limit, ulimit -u)",
-                ) from error
-        else:
-            self._threads.append(thread)
-
-    def _run(self) -> None:
-        while (tree := self._next()) is not None:
-            try:
-                tree.read_turn()
-            except Exception:  # noqa: BLE001 - the other trees need the thread
-                structlog.get_logger("watcher").exception("watch.failed", place=tree.place)
-            self._end_turn(tree)
-
-    def _next(self) -> Digests | None:
-        with self._condition:
-            self._idle += 1
-            self._condition.wait_for(lambda: self._waiting or self._is_closed)
-            self._idle -= 1
-            return None if self._is_closed else self._waiting.popleft()
-
-    def _end_turn(self, tree: Digests) -> None:
-        with self._condition:
-            if tree.is_waiting:
-                self._waiting.append(tree)
-            else:
-                self._scheduled.discard(tree)
 
 
 class Digests:

@@ -17,13 +17,11 @@ from watcher.sources.directory.projected_volumes import LINK
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
 
-    from watcher.filters.path_filter import PathFilter
     from watcher.sources.directory.hints import HintQueue
     from watcher.sources.directory.parts import Parts
     from watcher.sources.directory.renames import RenameKey
     from watcher.sources.directory.tree import Tree
     from watcher.sources.directory.watch_table import WatchTable
-    from watcher.spec import DirectorySpec
 
 EVENTS_PER_CHECK = 1000
 """Events after which the limits on waiting hints are enforced."""
@@ -36,25 +34,15 @@ class EventReader:
     """Takes the events of one tree from its inbox and adds hints. For one thread.
 
     Args:
-        spec: Whether subdirectories count.
-        path_filter: Which paths count.
-        tree: The links and the projected volumes of the tree.
+        tree: Which paths count, the links and the projected volumes.
         hints: The hints that it adds to.
         watches: The watches of the tree, and the inbox of their events; closed with this.
         parts: The parts of the tree: a directory that is mounted twice has events in both.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that an event concerns
-        self,
-        spec: DirectorySpec,
-        path_filter: PathFilter,
-        tree: Tree,
-        hints: HintQueue,
-        watches: WatchTable,
-        parts: Parts,
-    ) -> None:
-        self._is_recursive = spec.recursive
-        self._filter = path_filter
+    def __init__(self, tree: Tree, hints: HintQueue, watches: WatchTable, parts: Parts) -> None:
+        self._is_recursive = tree.spec.recursive
+        self._filter = tree.path_filter
         self._tree = tree
         self._hints = hints
         self._parts = parts

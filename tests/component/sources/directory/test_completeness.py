@@ -35,7 +35,7 @@ class CompletenessBench(Bench):
 
     def step(self, after_s: float = 0.0) -> list[str]:
         """Read what happened, let time pass, and return the changes."""
-        if self.source._events is None:
+        if self.source._notifications.reader is None:
             self.reconciler.scan(is_baseline=False)
         else:
             self.barrier()

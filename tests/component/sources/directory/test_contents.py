@@ -24,7 +24,7 @@ from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType
 from watcher.sources.directory import digests
-from watcher.sources.directory.digests import DigestReaders
+from watcher.sources.directory.digest_readers import DigestReaders
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import Compare, DirectorySpec, Filter, Mode, Spec
@@ -121,8 +121,8 @@ class Bench:
 
     def _wait_notified(self) -> None:
         """Wait until the kernel's notifications have come, which keep their order."""
-        assert self.source._events is not None
-        inbox = self.source._events.watches.inbox
+        assert self.source._notifications.reader is not None
+        inbox = self.source._notifications.reader.watches.inbox
         barrier = self.root / f"barrier{next(self._barriers)}.tmp"
         barrier.touch()
         end_s = time.monotonic() + DEADLINE_S
@@ -360,8 +360,8 @@ def test_a_burst_that_does_not_fit_is_found_by_a_scan(
 
 
 def reading(bench: Bench) -> bool:
-    assert bench.source._digests is not None
-    return bench.source._digests._reading is not None
+    assert bench.source._contents.digests is not None
+    return bench.source._contents.digests._reading is not None
 
 
 def start_reading(bench: Bench, path: Path) -> None:
@@ -416,7 +416,7 @@ def test_the_watch_is_not_held_up_by_a_reading(bench: Bench) -> None:
         bench.reconciler.apply(observation)
     assert reading(bench)
     assert bench.new_changes() == ["deleted b"]
-    digests_ = bench.source._digests
+    digests_ = bench.source._contents.digests
     bench.source.close()
     bench.readers.close(DEADLINE_S)
     assert digests_ is not None

@@ -72,8 +72,8 @@ class Bench:
 
     def barrier(self) -> None:
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
-        assert self.source._events is not None
-        inbox = self.source._events.watches.inbox
+        assert self.source._notifications.reader is not None
+        inbox = self.source._notifications.reader.watches.inbox
         (self.root / "..barrier").touch()
         end_s = time.monotonic() + DEADLINE_S
         while not any(
@@ -265,10 +265,10 @@ def test_names_that_a_volume_hides(watch: Callable[..., Bench]) -> None:
 def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
     """Waiting hints are dropped with it."""
     bench = watch("a")
-    assert bench.source._events is not None
+    assert bench.source._notifications.reader is not None
     (bench.root / "b").touch()
     bench.barrier()
-    bench.source._events.watches.inbox.on_queue_overflow()
+    bench.source._notifications.reader.watches.inbox.on_queue_overflow()
     assert bench.observe(0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
     assert bench.reconciler.rescan_reason
     assert bench.observe(2 * SETTLE_S) == []
