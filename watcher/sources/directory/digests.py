@@ -320,7 +320,7 @@ class Digests:
             with self._opened(path) as (file, is_link):
                 if not job.is_unchanged(make_entry(path, os.fstat(file), is_link=is_link)):
                     return Outcome.CHANGED, ""
-                digest = self._hash(file, job.entry.size)
+                digest = self._hash(file, job)
                 if digest and job.is_unchanged(make_entry(path, os.fstat(file), is_link=is_link)):
                     return Outcome.READ, digest
                 return Outcome.CHANGED, ""
@@ -347,14 +347,14 @@ class Digests:
         finally:
             os.close(content)
 
-    def _hash(self, file: int, size_bytes: int) -> str:
-        """Return the digest of a file; empty if it is longer than expected, or at the end."""
+    def _hash(self, file: int, job: Job) -> str:
+        """Return the digest of a file; empty if it is longer than expected, or of no use now."""
         digest = hashlib.sha256()
-        buffer = memoryview(bytearray(min(CHUNK_BYTES, size_bytes + 1)))
-        left_bytes = size_bytes
+        left_bytes = job.entry.size
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, left_bytes + 1)))
         while count := os.readv(file, [buffer]):
             left_bytes -= count
-            if left_bytes < 0 or self._is_closed:
+            if left_bytes < 0 or self._reading is not job or self._is_closed:
                 return ""
             digest.update(buffer[:count])
         return digest.hexdigest()
