@@ -20,6 +20,8 @@ WORKERS = "$$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))"
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Without compiled modules, each of the processes that tests start compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
@@ -114,9 +116,8 @@ clean: ## remove the virtual environment, caches and build results
 
 # The environment is complete when $(READY) is newer than the files that it was made from.
 $(READY): requirements-dev.lock pyproject.toml | $(BIN)/python
-	@echo "Installing into $(VENV) (a minute or two the first time)"
-	@$(PIP) install --require-hashes --requirement requirements-dev.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "Installing into $(VENV) (a minute the first time)"
+	@.ci/environment $(BIN)/python
 	@touch $@
 
 $(BIN)/python:
