@@ -12,6 +12,10 @@ class Clock:
         """Return seconds that never go back, for intervals and deadlines."""
         return time.monotonic()
 
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
     def wall_ns(self) -> int:
         """Return nanoseconds since the epoch, for payloads, state files and people."""
         return time.time_ns()

@@ -48,7 +48,12 @@ def assert_reported(server: ServerProcess, watch: str, fault: Fault) -> None:
     """Wait until status and log have a fault, and the place is unavailable."""
     server.wait_reason(watch, "error", SEEN[fault])
     wait_until(lambda: server.watches()[watch]["errors"] >= TRIES, f"{watch} is tried again")
-    assert server.watches()[watch]["state"] == "unavailable"
+    report = server.watches()[watch]
+    assert report["state"] == "unavailable"
+    assert report["note"].startswith(f"{report['error']} (next try ")
+    assert f"; failed tries took {report['failed_requests']:,} LIST requests)" in report["note"]
+    assert 0 < report["failed_requests"] <= report["requests"]
+    assert report["next_scan_at"] > report["since"]
     assert not server.lines("watch.available", watch=watch)
     assert not server.lines("scan.held", watch=watch)
     lines = server.lines("watch.unavailable", watch=watch)
@@ -106,6 +111,23 @@ def test_a_store_that_refuses_at_the_start(
     assert [line["error"] for line in lines] == [ending.details]
     assert name not in server.watches()
     assert server.metric(ERRORS) > counted
+
+
+def test_a_client_that_connects_again_and_again(
+    server: ServerProcess, client: Client, name: str
+) -> None:
+    """It is refused with the same error, and the store is not asked each time."""
+    with run_store() as store:
+        store.on_list = always(Fault.DENIED)
+        endings = [client.refusal(name, config(store)) for _ in range(10)]
+        assert {ending.code for ending in endings} == {StatusCode.PERMISSION_DENIED}
+        assert "the store is asked again in" in endings[1].details
+        assert len(store.lists) < len(endings) / 2
+        store.on_list = None
+        stream = client.start(name, config(store, region="eu-west-1"))
+        stream.ready()
+        stream.cancel()
+    assert server.metric("watcher_failed_list_requests_total") > 0
 
 
 def test_a_store_that_says_too_much(server: ServerProcess, client: Client, name: str) -> None:

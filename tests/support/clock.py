@@ -15,6 +15,9 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         return self.now_s
 
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
     def wall_ns(self) -> int:
         return self.now_ns
 

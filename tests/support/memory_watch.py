@@ -13,7 +13,7 @@ from watcher.limits.quotas import Quotas
 from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
 from watcher.sources.protocol import Batch, EntryBatch, Observation
-from watcher.spec import DirectorySpec, Spec
+from watcher.spec import BucketSpec, DirectorySpec, Spec
 from watcher.state.sqlite.store import SqliteStore
 from watcher.state.usage import LiveUsage
 from watcher.watch.runner import WatchRunner
@@ -93,13 +93,15 @@ class Scene:
         directory: Path,
         place: Place,
         clock: FakeClock | None = None,
+        *,
+        where: DirectorySpec | BucketSpec | None = None,
         **spec: Any,  # noqa: ANN401 - any field
     ) -> None:
         self.clock = clock or FakeClock()
         self.place = place
         self.store = SqliteStore(directory / "state.db", self.clock)
         self.watch = Watch(
-            spec=Spec(DirectorySpec("/data"), **spec),
+            spec=Spec(where or DirectorySpec("/data"), **spec),
             make_source=lambda _should_stop: place,
             store=self.store,
             limits=WatchLimits(window_s=0.0),

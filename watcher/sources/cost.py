@@ -18,6 +18,8 @@ DOLLARS_PER_REQUEST = 0.005 / 1000
 """List price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
 AUTO_POLL_MAX_S = 900.0
 """Longest interval of ``poll_interval: auto``; the spec's ``poll_interval_s`` is the shortest."""
+PAUSE_MAX_S = 3600.0
+"""Longest pause in seconds after scans that failed: a store must be noticed when it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,48 @@ def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
         spec.request_budget is None
         or requests_per_poll * MONTH_S <= spec.request_budget * AUTO_POLL_MAX_S
     )
+
+
+def pause_s(spec: BucketSpec, requests: int, requests_per_poll: int) -> float:
+    """Return the seconds until the next listing, after requests that have led to none.
+
+    A budget is kept to, or where it does not even allow complete listings, their rate.
+
+    Args:
+        spec: Says the interval, or the budget.
+        requests: LIST requests sent; after none there is no pause.
+        requests_per_poll: LIST requests of a complete listing; 0 where none is known.
+    """
+    if not requests:
+        return 0.0
+    if spec.request_budget is None:
+        return spec.poll_interval_s
+    per_s = max(
+        spec.request_budget / MONTH_S,
+        requests_per_poll / poll_interval_s(spec, requests_per_poll),
+    )
+    return min(max(requests / per_s, spec.poll_interval_s), PAUSE_MAX_S)
+
+
+def probe_pause_s(spec: BucketSpec, requests: int, requests_per_poll: int) -> float:
+    """Return the seconds until one key is asked for again, after requests to no avail.
+
+    That is done more often than listings are made, since it shows that a store is back; a budget
+    counts these requests too.
+
+    Args:
+        spec: See ``pause_s``.
+        requests: See ``pause_s``.
+        requests_per_poll: See ``pause_s``.
+    """
+    if spec.request_budget is None:
+        return 0.0
+    return min(pause_s(spec, requests, requests_per_poll), AUTO_POLL_MAX_S)
+
+
+def can_pause_within_budget(spec: BucketSpec, requests: int) -> bool:
+    """Return whether the longest pause suffices for the budget, before a listing is complete."""
+    return spec.request_budget is None or requests * MONTH_S <= spec.request_budget * PAUSE_MAX_S
 
 
 def cost_of(spec: BucketSpec, requests_per_poll: int) -> Cost:

@@ -85,6 +85,9 @@ class Status:
         holds: Scans since the start whose deletions were held.
         held_at: When deletions were last held, seconds since the epoch; 0 for never.
         rescans: Scans requested out of turn since the start, by reason.
+        next_scan_at: When the next scan is due, or the next try to open the place, seconds since
+            the epoch; 0 before the first turn.
+        failed_requests: LIST requests of scans that failed, and of tries to open the place.
     """
 
     started_at: float
@@ -103,6 +106,8 @@ class Status:
     holds: int = 0
     held_at: float = 0.0
     rescans: Counter[str] = field(default_factory=Counter)
+    next_scan_at: float = 0.0
+    failed_requests: int = 0
 
 
 @dataclass(slots=True)
@@ -117,6 +122,7 @@ class Totals:
         holds: Scans whose deletions were held.
         held_at: When deletions were last held, seconds since the epoch; 0 for never.
         requests: LIST requests sent.
+        failed_requests: Those among them of scans that failed, and of tries to open a place.
         written: Payloads written to streams.
         redelivered: Payloads among them whose changes may have been written before.
         blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
@@ -129,6 +135,7 @@ class Totals:
     holds: int = 0
     held_at: float = 0.0
     requests: int = 0
+    failed_requests: int = 0
     written: int = 0
     redelivered: int = 0
     blocked_s: float = 0.0
@@ -142,6 +149,7 @@ class Totals:
         self.holds += other.holds
         self.held_at = max(self.held_at, other.held_at)
         self.requests += other.requests
+        self.failed_requests += other.failed_requests
         self.written += other.written
         self.redelivered += other.redelivered
         self.blocked_s += other.blocked_s

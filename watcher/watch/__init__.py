@@ -1,7 +1,8 @@
 """What one watch does next, and which watches run.
 
 A watch is a thread that takes turns (``watch``); a turn opens, reads, scans or waits (``runner``),
-as the table of transitions allows (``lifecycle``). Status and log follow the transitions
+as the table of transitions allows (``lifecycle``), and scans as often as the place may be asked
+(``schedule``, ``pace``). Status and log follow the transitions
 (``reporter``) and decide nothing. On the event loop, the factory makes watches from their state and
 counts what they occupy, and the registry shares and ends them, with one lock per identity; neither
 touches a place or an index. Other threads reach a watch through its publisher, which has locks of

@@ -92,11 +92,13 @@ class ReadFailed:
 
     Attributes:
         error: Why.
-        retry_s: Longest wait until the next try, in seconds.
+        retry_s: Seconds until the next try.
+        requests: LIST requests that the failed scan, or the try to open the place, has taken.
     """
 
     error: WatcherError
     retry_s: float
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import structlog
 from watcher.errors import ConflictError, LimitError, UnavailableError
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
+from watcher.watch.start_failures import StartFailures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ class WatchRegistry:
         self._sources = sources
         self._clock = clock
         self._factory = WatchFactory(settings, state, sources, fair_queue, clock)
+        self._start_failures = StartFailures(clock)
         self._running: dict[Identity, Watch] = {}
         # A lock lives as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
@@ -201,6 +203,7 @@ class WatchRegistry:
 
     async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
         """Start a watch and wait until its place is open; a failed start leaves no new state."""
+        self._start_failures.check(identity, authorized.spec)
         running = len(self._running) + self._making
         if running >= self._settings.max_watches:
             raise LimitError(
@@ -223,10 +226,13 @@ class WatchRegistry:
         except BaseException:
             # If it does not stop in time, ``end_idle`` finds it.
             self._idle_since_s[identity] = self._clock.monotonic()
+            if watch.failure is not None:
+                self._start_failures.add(identity, authorized.spec, watch.failure, watch.requests)
             await self._stop(identity, watch)
             if is_new and watch.failure is not None:
                 await self._factory.remove(identity)
             raise
+        self._start_failures.forget(identity)
         self._idle_since_s[identity] = self._clock.monotonic()
         return watch
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from watcher.formatting import human_age
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity, PartStatus
+    from watcher.telemetry.status import Status
     from watcher.watch.watch import Watch
 
 RENEWAL_SHOWN_S = 86_400.0
@@ -53,6 +55,10 @@ class WatchReport:
         rescans: Scans requested out of turn since the start, by reason.
         ids_renewed_at: When the ids of events were last renewed, seconds since the epoch; 0 for
             never.
+        next_scan_at: When the next scan is due, or the next try while the place cannot be read,
+            seconds since the epoch; 0 if unknown.
+        requests: LIST requests since the start, retries included; 0 for a directory.
+        failed_requests: Those among them of scans that failed, and of tries to open the bucket.
         note: What a person should know about the watch, in one line; empty if nothing.
     """
 
@@ -81,6 +87,9 @@ class WatchReport:
     parts: Sequence[PartStatus] = ()
     rescans: dict[str, int] = field(default_factory=dict)
     ids_renewed_at: float = 0.0
+    next_scan_at: float = 0.0
+    requests: int = 0
+    failed_requests: int = 0
     note: str = ""
 
 
@@ -114,7 +123,10 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         parts=status.parts,
         rescans=dict(status.rescans),
         ids_renewed_at=watch.ids_renewed_at,
-        note=_note(watch) or _renewal(watch.ids_renewed_at, now_s),
+        next_scan_at=status.next_scan_at,
+        requests=watch.requests,
+        failed_requests=status.failed_requests,
+        note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
     )
 
 
@@ -143,12 +155,21 @@ def _renewal(renewed_at: float, now_s: float) -> str:
     return f"restored from a backup, or copied: events have new ids since {moment:%Y-%m-%d %H:%MZ}"
 
 
-def _note(watch: Watch) -> str:
+def _note(watch: Watch, now_s: float) -> str:
     status = watch.status
     if status.error:
-        return status.error
+        return status.error if status.state is State.STOPPED else _failing(status, now_s)
     if status.state is State.PAUSED:
         return f"the journal is full: {watch.blockage}"
     if status.held:
         return f"{status.held:,} deletions are held until the next scan agrees"
     return status.degraded
+
+
+def _failing(status: Status, now_s: float) -> str:
+    """Return why a place cannot be read, when that is tried again, and what it has cost."""
+    wait_s = status.next_scan_at - now_s
+    again = f"next try in {human_age(wait_s)}" if wait_s >= 1 else "next try now"
+    requests = status.failed_requests
+    cost = f"; failed tries took {requests:,} LIST requests" if requests else ""
+    return f"{status.error} ({again}{cost})"

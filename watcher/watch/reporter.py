@@ -51,6 +51,7 @@ class StatusReporter:
         self._logged_degradation = ""
         self._progress_due_s = 0.0
         self._digest_due_s = 0.0
+        self._planned_s = 0.0
 
     def on_transition(self, former: State, state: State, trigger: Trigger) -> None:
         """Record and log what moved the watch; see ``Lifecycle``."""
@@ -123,7 +124,13 @@ class StatusReporter:
     def _read_failed(self, failure: ReadFailed) -> None:
         error = str(failure.error)
         if self.status.error != error:
-            self._log.warning("watch.unavailable", error=error, retry_s=round(failure.retry_s, 1))
+            self._log.warning(
+                "watch.unavailable",
+                error=error,
+                retry_s=round(failure.retry_s, 1),
+                **({"requests": failure.requests} if failure.requests else {}),
+            )
+        self.status.failed_requests += failure.requests
         self._count(failure.error)
 
     def _ended(self, ended: Ended) -> None:
@@ -136,6 +143,17 @@ class StatusReporter:
     def request_rescan(self, reason: Rescan) -> None:
         """Count a scan that was requested out of turn."""
         self.status.rescans[reason] += 1
+
+    def plan(self, due_s: float) -> None:
+        """Record when the next scan is due, or the next try to open the place.
+
+        Args:
+            due_s: The time on the monotonic clock; 0 for now.
+        """
+        if due_s != self._planned_s or not self.status.next_scan_at:
+            self._planned_s = due_s
+            left_s = max(0.0, due_s - self._clock.monotonic())
+            self.status.next_scan_at = self._clock.wall() + left_s
 
     def progress(self, scanned: int) -> None:
         """Record how many entries the running scan has met, and log it at intervals."""
@@ -205,13 +223,15 @@ class StatusReporter:
             hint="their clients did not read, and held up others",
         )
 
-    def fail(self, error: WatcherError, *, is_reported: bool) -> None:
+    def fail(self, error: WatcherError, *, is_reported: bool, requests: int = 0) -> None:
         """Record why the watch has failed.
 
         Args:
             error: Why.
             is_reported: The caller that started the watch gets the error, so it is not logged.
+            requests: LIST requests that were sent for nothing.
         """
+        self.status.failed_requests += requests
         self._count(error)
         if not is_reported:
             self._log.error("watch.stopped", error=str(error))

@@ -7,13 +7,11 @@ do. ``lifecycle.py`` says what a turn may do in which state.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
-from watcher.errors import DeniedError, NotFoundError, StateError, UnavailableError, WatcherError
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
 from watcher.spec import DirectorySpec
 from watcher.telemetry.tracing import span
@@ -28,10 +26,13 @@ from watcher.watch.lifecycle import (
     ScanCompleted,
     ScanStarted,
 )
+from watcher.watch.mount_releases import MountReleases
+from watcher.watch.pace import Pace
 from watcher.watch.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
@@ -102,10 +103,10 @@ class WatchRunner:
         self._wake = wake
         self._stop = stop
         self._is_released = threading.Event()
-        self._releases: deque[tuple[bytes, Future[None]]] = deque()
         self._is_restored = threading.Event()
         self._lifecycle = Lifecycle(reporter.on_transition)
         self._schedule = Schedule(clock)
+        self._pace = Pace(spec, store, clock)
         self._baseline = Baseline(spec, store, clock)
         compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
         self._detector = ChangeDetector(
@@ -114,8 +115,12 @@ class WatchRunner:
         self._reconciler = Reconciler(
             source, store.index, self._detector, outbox, self._checkpoint, clock
         )
+        self._mount_releases = MountReleases(
+            spec.where.place, source, self._baseline, self._reconciler
+        )
         self._degradation = ""
         self._committed_at_s = 0.0
+        self._scanned_from_seq = 0
 
     # From any thread
 
@@ -125,20 +130,8 @@ class WatchRunner:
         return self.held
 
     def release_mount(self, prefix: bytes) -> Future[None]:
-        """Have the next turn accept that a mount is gone for good.
-
-        Args:
-            prefix: Path of its mount point, relative to the place.
-
-        Returns:
-            Done when that is recorded, or failed with the reason why not: NotFoundError if no such
-            mount is missing, UnavailableError if the place cannot be read or the watch ends.
-        """
-        done: Future[None] = Future()
-        # A caller that no longer waits must not cancel it.
-        done.set_running_or_notify_cancel()
-        self._releases.append((prefix, done))
-        return done
+        """Have the next turn accept that a mount is gone for good; see ``MountReleases``."""
+        return self._mount_releases.request(prefix)
 
     def renew_ids(self) -> None:
         """Give the next changes new ids, since an acknowledgement shows that theirs were used."""
@@ -180,7 +173,8 @@ class WatchRunner:
             raise
         if self._lifecycle.is_starting:
             self._baseline.resume(self._reconciler.drop)
-        self._schedule.request()
+            self._pace.resume()
+            self._schedule.request(due_s=self._pace.next_s)
         self._lifecycle.apply(Opened(self._source.mode, self._store.index.entries))
         self._reporter.set_parts(self._source.part_status)
         if self._source.degraded:
@@ -209,6 +203,7 @@ class WatchRunner:
                 self._reporter.disconnect(streams)
         else:
             self._read()
+        self._reporter.plan(self._schedule.due_s)
         return self._idle_s()
 
     def close(self) -> None:
@@ -222,7 +217,7 @@ class WatchRunner:
             trouble = error
         finally:
             self.held = 0
-            self._refuse_releases("the watch has stopped")
+            self._mount_releases.refuse("the watch has stopped")
             self._lifecycle.apply(Ended(trouble))
             self._store.close()
 
@@ -239,54 +234,37 @@ class WatchRunner:
 
     def _read(self) -> None:
         """Open the place again or read its hints, and scan it when that is due."""
+        was_unavailable = self._lifecycle.must_reopen
         try:
-            if self._lifecycle.must_reopen:
+            if was_unavailable:
                 self.open()
             else:
                 self._resume()
             if self._is_released.is_set():
                 self._is_released.clear()
                 if self.held:
+                    if not was_unavailable:
+                        self._pace.allow()
                     self._request_scan(Rescan.RELEASED)
             if self._schedule.is_due():
                 self._scan()
         except (UnavailableError, NotFoundError, DeniedError) as error:
             self._source.close()
-            self._lifecycle.apply(ReadFailed(error, self._schedule.backoff_s))
-            self._schedule.fail()
+            requests, pause_s = self._pace.fail(self._source.requests)
+            self._lifecycle.apply(ReadFailed(error, self._schedule.fail(pause_s), requests))
+            if requests:
+                self._reporter.degrade(self._pace.shortfall or self._source.degraded)
         except Interrupted:
+            has_progress = self._store.journal.next_seq > self._scanned_from_seq
+            self._pace.interrupt(self._source.requests, has_progress=has_progress)
             if not self._stop.is_set():
                 self._pause()
 
     def _release_mounts(self) -> None:
         if self._lifecycle.must_reopen:
-            self._refuse_releases("the place cannot be read now")
-        while self._releases:
-            prefix, done = self._releases.popleft()
-            try:
-                self._release_mount(prefix)
-            except StateError as error:
-                done.set_exception(error)
-                raise
-            except WatcherError as error:
-                done.set_exception(error)
-                continue
+            self._mount_releases.refuse("the place cannot be read now")
+        for _ in self._mount_releases.perform():
             self._request_scan(Rescan.RELEASED)
-            done.set_result(None)
-
-    def _release_mount(self, point: bytes) -> None:
-        """Take what is at a point for what belongs there, and show again what a volume has hidden.
-
-        Raises:
-            NotFoundError: No mount is missing there.
-            StateError: The state cannot be used.
-        """
-        hidden = self._source.hidden_by(point)
-        self._source.release(point)
-        self._baseline.record_volumes(self._source.volumes)
-        if point not in self._source.volumes:
-            for prefix in hidden:
-                self._reconciler.reveal(prefix)
 
     def _renew_ids(self) -> None:
         if self._is_restored.is_set():
@@ -294,11 +272,6 @@ class WatchRunner:
             former_uid = self._store.uid
             self._outbox.renew_ids()
             self._reporter.renew_ids(former_uid, self._store.uid, self._store.journal.next_seq)
-
-    def _refuse_releases(self, reason: str) -> None:
-        while self._releases:
-            _, done = self._releases.popleft()
-            done.set_exception(UnavailableError(reason, place=self._spec.where.place))
 
     def _resume(self) -> None:
         if self._lifecycle.is_paused:
@@ -335,6 +308,8 @@ class WatchRunner:
         # Before the index says anything of them; otherwise a crash could make them unknown.
         self._baseline.record_volumes(self._source.volumes)
         reason, is_baseline = self._schedule.begin(), not self.is_baselined
+        self._pace.begin(self._source.requests)
+        self._scanned_from_seq = self._store.journal.next_seq
         self._lifecycle.apply(ScanStarted(reason))
         result = self._reconcile(reason, is_baseline=is_baseline)
         self.held = result.held
@@ -342,9 +317,12 @@ class WatchRunner:
         self._accept_volumes()
         self._check_degradation()
         interval_s = self._source.scan_interval_s
-        if result.held:
+        pause_s = self._pace.complete(self._source.requests)
+        if result.held and not pause_s:
             interval_s = min(interval_s, self._spec.where.poll_interval_s)
+        interval_s = max(interval_s, pause_s)
         self._schedule.succeed(interval_s)
+        self._pace.wait_until(self._schedule.due_s)
         self._lifecycle.apply(
             ScanCompleted(
                 result=result,
@@ -390,7 +368,7 @@ class WatchRunner:
         self._publisher.confirm_if_due()
 
     def _request_scan(self, reason: Rescan) -> None:
-        self._schedule.request(reason)
+        self._schedule.request(reason, self._pace.next_s)
         self._reporter.request_rescan(reason)
 
     def _check_degradation(self) -> None:

@@ -46,13 +46,14 @@ class Schedule:
         reason, self._reason = self._reason, ""
         return reason
 
-    def request(self, reason: str = "") -> None:
-        """Make the next scan due at once.
+    def request(self, reason: str = "", due_s: float = 0.0) -> None:
+        """Make the next scan due at once, or later where it must not begin before.
 
         Args:
             reason: Why it is out of turn; empty keeps the reason of an earlier request.
+            due_s: When it may begin, on the monotonic clock.
         """
-        self.due_s, self._reason = 0.0, reason or self._reason
+        self.due_s, self._reason = due_s, reason or self._reason
 
     def expedite(self, interval_s: float) -> None:
         """Make the next scan due after an interval from now at the latest."""
@@ -64,8 +65,17 @@ class Schedule:
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
         self.due_s = self._clock.monotonic() + interval_s * jitter
 
-    def fail(self) -> None:
-        """Record a failed scan: the next try is due after the backoff, which doubles."""
+    def fail(self, pause_s: float = 0.0) -> float:
+        """Record a failed scan: the next try is due after the backoff, which doubles.
+
+        Args:
+            pause_s: Shortest wait in seconds, where the backoff is shorter.
+
+        Returns:
+            The seconds until the next try.
+        """
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
-        self.due_s = self._clock.monotonic() + self.backoff_s * jitter
+        wait_s = max(self.backoff_s * jitter, pause_s)
+        self.due_s = self._clock.monotonic() + wait_s
         self.backoff_s = min(self.backoff_s * 2, BACKOFF_MAX_S)
+        return wait_s

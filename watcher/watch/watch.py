@@ -180,6 +180,11 @@ class Watch:
         return self._store.ids_renewed_at
 
     @property
+    def requests(self) -> int:
+        """LIST requests sent since the start, retries included; 0 where none are."""
+        return self._source.requests
+
+    @property
     def totals(self) -> Totals:
         """What the watch has counted since its start."""
         status, delivered = self.status, self.publisher.counts()
@@ -191,6 +196,7 @@ class Watch:
             holds=status.holds,
             held_at=status.held_at,
             requests=self._source.requests,
+            failed_requests=status.failed_requests,
             written=delivered.written,
             redelivered=delivered.redelivered,
             blocked_s=delivered.blocked_s,
@@ -224,7 +230,8 @@ class Watch:
     def _fail(self, error: WatcherError) -> None:
         self._failure = error
         is_starting = not self.opened.done()
-        self._reporter.fail(error, is_reported=is_starting)
+        requests = self._source.requests if is_starting else 0
+        self._reporter.fail(error, is_reported=is_starting, requests=requests)
         if is_starting:
             self.opened.set_exception(error)
 

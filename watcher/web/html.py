@@ -180,10 +180,12 @@ def _streams(report: WatchReport) -> str:
 
 
 def _last_scan(report: WatchReport, now: float) -> str:
+    wait_s = report.next_scan_at - now
+    next_ = f"next in {human_age(wait_s)}" if wait_s >= 1 else ""
     if not report.scanned_at:
-        return "none yet"
-    age, duration = human_age(now - report.scanned_at), human_duration(report.scan_s)
-    return f"{age} ago<small>took {duration}</small>"
+        return f"none yet<small>{next_}</small>" if next_ else "none yet"
+    age, took = human_age(now - report.scanned_at), f"took {human_duration(report.scan_s)}"
+    return f"{age} ago<small>{', '.join(filter(None, (took, next_)))}</small>"
 
 
 def _release(report: WatchReport, overview: Overview, prefix: str, label: str) -> str:

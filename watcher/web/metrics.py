@@ -207,6 +207,11 @@ def _counters(totals: Totals) -> Iterator[Metric]:
         totals.requests,
     )
     yield CounterMetricFamily(
+        "watcher_failed_list_requests",
+        "LIST requests among them of scans that failed, and of failed tries to open a bucket.",
+        totals.failed_requests,
+    )
+    yield CounterMetricFamily(
         "watcher_written_payloads", "Payloads written to streams.", totals.written
     )
     yield CounterMetricFamily(

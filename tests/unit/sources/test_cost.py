@@ -2,7 +2,18 @@
 
 import pytest
 
-from watcher.sources.cost import MONTH_S, Cost, cost_of, is_within_budget, poll_interval_s
+from watcher.sources.cost import (
+    AUTO_POLL_MAX_S,
+    MONTH_S,
+    PAUSE_MAX_S,
+    Cost,
+    can_pause_within_budget,
+    cost_of,
+    is_within_budget,
+    pause_s,
+    poll_interval_s,
+    probe_pause_s,
+)
 from watcher.spec import BucketSpec
 
 FIXED = BucketSpec("landing")
@@ -43,3 +54,41 @@ def test_the_budget_is_kept_while_it_can_be(requests: int, *, expected: bool) ->
     assert is_within_budget(AUTO, requests) is expected
     assert (MONTH_S / poll_interval_s(AUTO, requests) * requests <= 300_000 * 1.000001) is expected
     assert is_within_budget(FIXED, requests)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "per_poll", "expected_s"),
+    [
+        (FIXED, 0, 10, 0.0),
+        (FIXED, 1, 10, 30.0),
+        (FIXED, 1000, 10, 30.0),
+        (AUTO, 0, 10, 0.0),
+        (AUTO, 1, 10, 10.0),
+        (AUTO, 10, 10, 86.4),
+        (AUTO, 12, 10, 103.68),
+        (AUTO, 200, 100, 1728.0),
+        (AUTO, 2000, 1000, 1800.0),
+        (AUTO, 100_000, 1000, PAUSE_MAX_S),
+        (AUTO, 100, 0, 864.0),
+        (AUTO, 400, 0, 3456.0),
+        (AUTO, 1000, 0, PAUSE_MAX_S),
+    ],
+)
+def test_the_pause_after_requests_that_led_to_nothing(
+    spec: BucketSpec, requests: int, per_poll: int, expected_s: float
+) -> None:
+    """A budget, or the rate at which a bucket above it is listed, is not exceeded by failures."""
+    assert pause_s(spec, requests, per_poll) == pytest.approx(expected_s)
+
+
+def test_the_longest_pause_may_not_suffice() -> None:
+    assert can_pause_within_budget(AUTO, 416)
+    assert not can_pause_within_budget(AUTO, 417)
+    assert can_pause_within_budget(FIXED, 1000)
+
+
+def test_a_check_for_one_key_is_limited_by_a_budget_alone() -> None:
+    assert probe_pause_s(FIXED, 3, 0) == 0.0
+    assert probe_pause_s(AUTO, 3, 1) == pytest.approx(25.92)
+    poor = BucketSpec("landing", poll_interval_s=10.0, request_budget=1000)
+    assert probe_pause_s(poor, 3, 1) == AUTO_POLL_MAX_S

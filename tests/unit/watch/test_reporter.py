@@ -107,7 +107,7 @@ def test_a_place_that_goes_and_comes_back(
     """Each error is counted, and logged if it is another one; only a completed scan ends it."""
     lifecycle.apply(Resumed())
     for error in (UnavailableError("gone"), UnavailableError("gone"), DeniedError("locked")):
-        lifecycle.apply(ReadFailed(error, 1.0))
+        lifecycle.apply(ReadFailed(error, 1.0, 3))
     since_s = clock.wall()
     clock.advance(1.0)
     lifecycle.apply(Opened("poll", 3))
@@ -115,6 +115,7 @@ def test_a_place_that_goes_and_comes_back(
     status = reporter.status
     assert (status.state, status.since, status.mode) == (State.UNAVAILABLE, since_s, "poll")
     assert (status.error, status.errors) == ("locked", {"unavailable": 2, "denied": 1})
+    assert (status.failed_requests, log[-1]["requests"]) == (9, 3)
     lifecycle.apply(completed())
     assert (status.state, status.error) == (State.WATCHING, "")
     assert names(log) == ["watch.opened", *["watch.unavailable"] * 2, "watch.available"]
@@ -202,3 +203,14 @@ def test_failures_and_requested_scans_are_counted(
     reporter.request_rescan(Rescan.RELEASED)
     assert reporter.status.errors == {"denied": 2}
     assert reporter.status.rescans == {"released": 1}
+
+
+def test_the_next_scan_is_a_time_of_day(reporter: StatusReporter, clock: FakeClock) -> None:
+    """It stays the same until another one is planned; one that is due at once is due now."""
+    due_s, due_at = clock.monotonic() + 60.0, clock.wall() + 60.0
+    for _ in range(2):
+        reporter.plan(due_s)
+        assert reporter.status.next_scan_at == due_at
+        clock.advance(10.0)
+    reporter.plan(0.0)
+    assert reporter.status.next_scan_at == clock.wall()

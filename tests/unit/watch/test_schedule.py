@@ -46,6 +46,15 @@ def test_a_requested_scan_is_due_at_once_and_returns_its_reason_once(schedule: S
     assert [schedule.begin(), schedule.begin()] == ["notifications were lost", ""]
 
 
+def test_a_requested_scan_is_not_due_before_it_may_begin(
+    schedule: Schedule, clock: FakeClock
+) -> None:
+    schedule.request("the journal was full", due_s=clock.monotonic() + 1.0)
+    assert not schedule.is_due()
+    clock.advance(1.0)
+    assert schedule.is_due()
+
+
 def test_a_scan_is_expedited_and_never_put_off(schedule: Schedule, clock: FakeClock) -> None:
     schedule.expedite(1.0)
     schedule.expedite(2.0)
@@ -55,9 +64,15 @@ def test_a_scan_is_expedited_and_never_put_off(schedule: Schedule, clock: FakeCl
 def test_retries_back_off_with_jitter_until_a_success(schedule: Schedule, clock: FakeClock) -> None:
     backoff_s = BACKOFF_MIN_S
     for _ in range(TRIES):
-        schedule.fail()
-        assert backoff_s / 2 <= schedule.due_s - clock.monotonic() <= backoff_s
+        wait_s = schedule.fail()
+        assert schedule.due_s == clock.monotonic() + wait_s
+        assert backoff_s / 2 <= wait_s <= backoff_s
         backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
     assert schedule.backoff_s == BACKOFF_MAX_S
     schedule.succeed(INTERVAL_S)
     assert schedule.backoff_s == BACKOFF_MIN_S
+
+
+def test_a_pause_is_waited_for_where_it_is_longer_than_the_backoff(schedule: Schedule) -> None:
+    assert schedule.fail(INTERVAL_S) == INTERVAL_S
+    assert schedule.fail(BACKOFF_MIN_S / 2) >= BACKOFF_MIN_S

@@ -47,6 +47,12 @@ def test_older_changes_have_a_date() -> None:
         ({"state": "idle", "mode": "", "since": 0.0}, " file:///data/in idle 0 "),
         ({"streams": 1}, "none yet 1 Recent"),
         ({"streams": 0}, "none yet no stream"),
+        ({"next_scan_at": NOON + 720}, "none yet next in 12 min "),
+        ({"scanned_at": NOON - 60, "scan_s": 3.0}, "1 min ago took 3.0 s "),
+        (
+            {"scanned_at": NOON - 60, "scan_s": 3.0, "next_scan_at": NOON + 9},
+            "1 min ago took 3.0 s, next in 9 s ",
+        ),
     ],
 )
 def test_a_watch_has_its_state_with_its_age_and_its_streams(

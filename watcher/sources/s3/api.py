@@ -6,9 +6,8 @@ The only importer of ``client``. Everything above it sees pages, entries and err
 from __future__ import annotations
 
 import threading
-import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
 
@@ -81,6 +80,7 @@ class BucketApi:
         self._diagnosis = Diagnosis(spec, trust)
         self._client: S3Client | None = None
         self._lock = threading.Lock()
+        self._may_retry = True
 
     def open(self) -> None:
         """Make a client; sends nothing to the bucket.
@@ -103,9 +103,17 @@ class BucketApi:
         """Return one page of a listing."""
         return self._list(request, KEYS_PER_REQUEST)
 
-    def probe(self) -> None:
-        """List one key of the prefix, to check that the bucket can be listed."""
-        page = self._list(PageRequest(self.spec.prefix), 1)
+    def probe(self, *, may_retry: bool = True) -> None:
+        """List one key of the prefix, to check that the bucket can be listed.
+
+        Args:
+            may_retry: The request is sent again where it fails; not from several threads.
+        """
+        self._may_retry = may_retry
+        try:
+            page = self._list(PageRequest(self.spec.prefix), 1)
+        finally:
+            self._may_retry = True
         page.reader.read(page.objects)
 
     def head(self, path: bytes) -> Entry | None:
@@ -154,12 +162,12 @@ class BucketApi:
         if client is None:
             raise RuntimeError("the source is not open")
         while (wait_s := self.limit.wait_s) and not self.should_stop():
-            time.sleep(min(wait_s, STOP_POLL_S))
+            self._clock.sleep(min(wait_s, STOP_POLL_S))
         with self._diagnosis.translated():
             try:
                 return send(client)
             except (ClientError, WatcherError) as error:
-                if not has_expired(error):
+                if not (has_expired(error) and self._may_retry):
                     raise
                 return send(self._renew(client))
 
@@ -182,8 +190,14 @@ class BucketApi:
             trust=self._trust,
         )
         client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
+        # The stubs do not know what handlers may return; handlers of one operation run first.
+        events = cast("Any", client.meta.events)
+        events.register("needs-retry.s3.ListObjectsV2", self._stop_retries)
         return client
 
     def _count_request(self, **_: object) -> None:
         with self._lock:
             self.requests += 1
+
+    def _stop_retries(self, **_: object) -> bool | None:
+        return None if self._may_retry else False

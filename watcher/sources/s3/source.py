@@ -72,6 +72,7 @@ class BucketSource(WithoutVolumes):
         self._deletions = DeletionCheck(self._api, self._strategy)
         self._quiet = QuietCheck(spec.quiet_s, clock)
         self._scan: BucketScan | None = None
+        self._was_open = False
 
     @property
     def requests(self) -> int:
@@ -115,7 +116,7 @@ class BucketSource(WithoutVolumes):
         return True
 
     def open(self, wake: Callable[[], None]) -> None:  # noqa: ARG002 - there are no hints
-        """Make a client and list one key.
+        """Make a client and list one key, with one request where the bucket was open before.
 
         Raises:
             NotFoundError: There is no such bucket.
@@ -123,7 +124,8 @@ class BucketSource(WithoutVolumes):
             UnavailableError: The store cannot be reached now, or the bucket is in another region.
         """
         self._api.open()
-        self._api.probe()
+        self._api.probe(may_retry=not self._was_open)
+        self._was_open = True
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
