@@ -25,6 +25,7 @@ def authority(tmp_path: Path) -> Authority:
         ("http://minio.example:9000", 0),
         ("https://evilminio.example:9000", 0),
         ("https://gw.example/in", 2),
+        ("https://[2001:DB8:0::1]:443", 1),
     ],
 )
 def test_the_hosts_of_an_endpoint(authority: Authority, url: str, files: int) -> None:
@@ -35,6 +36,7 @@ def test_the_hosts_of_an_endpoint(authority: Authority, url: str, files: int) ->
             f"https://minio.example:9000={file}",
             f"https://gw.example:443/s3={file}",
             f"https://gw.example={file}",
+            f"https://[2001:db8::1]={file}",
         ]
     )
     assert len(authorities.files_for(url)) == files

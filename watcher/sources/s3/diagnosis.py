@@ -71,7 +71,7 @@ class Diagnosis:
     def _find_hint(self, error: Exception, translated: WatcherError) -> str:
         """Return which key to change; empty where the address has no fault that is known."""
         if isinstance(error, sdk.SSLError):
-            return self._find_tls_hint(error)
+            return self._find_tls_hint(error, translated)
         if isinstance(error, sdk.ClientError):
             return self._find_answer_hint(error, translated)
         if isinstance(error, sdk.EndpointConnectionError):
@@ -80,11 +80,14 @@ class Diagnosis:
             return "if the store speaks TLS, write https:// in endpoint_url"
         return ""
 
-    def _find_tls_hint(self, error: sdk.SSLError) -> str:
+    def _find_tls_hint(self, error: sdk.SSLError, translated: WatcherError) -> str:
         text = str(error.kwargs["error"])
         url = urlsplit(str(error.kwargs["endpoint_url"]))
+        origin = f"{url.scheme}://{url.netloc}"
         if any(reason in text.replace(" ", "_").upper() for reason in _NO_TLS):
             return "nothing there speaks TLS: write http:// in endpoint_url, or another port"
+        if files := self._trust.files_for(origin):
+            translated.message += f", with the authorities in {files} trusted too"
         if any(reason in text for reason in _OTHER_HOST):
             style = self._spec.addressing_style is AddressingStyle.VIRTUAL
             other = ", or set addressing_style: path" if style else ""
@@ -92,7 +95,7 @@ class Diagnosis:
         if any(reason in text for reason in _EXPIRED):
             return "renew the certificate of the store, and check the clock of this machine"
         if _UNKNOWN_AUTHORITY in text:
-            return self._trust.hint_for(f"{url.scheme}://{url.netloc}")
+            return self._trust.hint_for(origin)
         return ""
 
     def _find_answer_hint(self, error: sdk.ClientError, translated: WatcherError) -> str:
@@ -108,7 +111,9 @@ class Diagnosis:
             return "write https:// in endpoint_url"
         is_bare = status == HTTPStatus.BAD_REQUEST and body.get("Code", "") in {"", "400"}
         if self._is_plain_http and is_bare and error.operation_name in _LISTS:
-            return "if the store speaks TLS, write https:// in endpoint_url"
+            return (
+                f"if the store speaks TLS, write https:// in endpoint_url; else {translated.hint}"
+            )
         return ""
 
     def _find_name_hint(self) -> str:

@@ -94,6 +94,11 @@ _STORE = Meaning(
     "the store cannot answer now ({detail})",
     "check the store and endpoint_url if this stays so",
 )
+_NO_SUCH_REQUEST = Meaning(
+    UnavailableError,
+    "the store does not know this request ({detail})",
+    "check that endpoint_url is an S3 API and has no path that does not belong there",
+)
 _BUSY = Meaning(
     UnavailableError,
     "the store wants fewer requests ({detail})",
@@ -202,6 +207,8 @@ BY_CODE: Mapping[str, Meaning] = {
     "RequestLimitExceeded": _BUSY,
     "InsufficientStorage": _FULL,
     "XMinioStorageFull": _FULL,
+    "MethodNotAllowed": _NO_SUCH_REQUEST,
+    "NotImplemented": _NO_SUCH_REQUEST,
     "RequestTimeout": _STORE,
     "InternalError": _STORE,
     "ServiceUnavailable": _STORE,
@@ -209,6 +216,8 @@ BY_CODE: Mapping[str, Meaning] = {
 
 BY_STATUS: Mapping[int, Meaning] = {
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _PROXY,
+    HTTPStatus.METHOD_NOT_ALLOWED: _NO_SUCH_REQUEST,
+    HTTPStatus.NOT_IMPLEMENTED: _NO_SUCH_REQUEST,
     HTTPStatus.TOO_MANY_REQUESTS: _BUSY,
     HTTPStatus.INSUFFICIENT_STORAGE: _FULL,
 }

@@ -97,12 +97,14 @@ class Trust:
             self._last = last = (key, context)
         return last[1]
 
+    def files_for(self, url: str) -> str:
+        """Return the files that are trusted for the host of a URL, separated by commas."""
+        return ", ".join(str(file.path) for file in self._authorities.files_for(url))
+
     def hint_for(self, url: str) -> str:
         """Return what to do where no authority is found for the certificate of a URL's host."""
-        files = self._authorities.files_for(url)
-        if files:
-            names = ", ".join(str(file.path) for file in files)
-            return f"put the authority of the store's certificate into {names} (--endpoint-ca)"
+        if files := self.files_for(url):
+            return f"put the authority of the store's certificate into {files} (--endpoint-ca)"
         hint = f"name the authority of the store's certificate: --endpoint-ca {url}=FILE"
         given = os.environ.get(_ADDED_FILE)
         if given and not _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), _read_added_file()):

@@ -147,7 +147,7 @@ def test_a_certificate_that_has_expired(authority: Authority) -> None:
     with run_store(tls=authority.issue("old", days=-1)) as store:
         text = refusal(store, f"{store.endpoint_url}={authority.certificate}")
     assert "certificate has expired" in text
-    assert "renew the certificate of the store" in text
+    assert f"with the authorities in {authority.certificate} trusted too; renew the" in text
 
 
 def test_the_other_protocol(secured: Store, store: Store) -> None:

@@ -48,6 +48,8 @@ def client_error(
         (client_error("TooManyRequests", 429), UnavailableError, "fewer requests"),
         (client_error("Strange", 507), UnavailableError, "no space left"),
         (client_error("Strange", 429), UnavailableError, "fewer requests"),
+        (client_error("NotImplemented", 501), UnavailableError, "not know this request .*S3 API"),
+        (client_error("405", 405), UnavailableError, "not know this request"),
         (client_error("InsufficientStorage", 507), UnavailableError, "no space"),
         (client_error("XMinioStorageFull", 507), UnavailableError, "free space"),
         (client_error("AllAccessDisabled", 403), DeniedError, "closed .*rights .* no change"),
