@@ -11,7 +11,7 @@ from support.config import config
 from support.events import told
 from support.fixtures import Connect, StartServer
 from support.relay import Relay
-from support.s3.faults import Fault, always, edited
+from support.s3.faults import REFUSALS, Failing, Fault, always, edited, other_prefix
 from support.s3.simulated import BUCKET, Store, run_store
 from support.server import ServerProcess
 
@@ -86,6 +86,33 @@ def test_a_store_that_fails(
         assert stream.is_open
         server.wait_watch(watches[fault], error="", state="watching")
         assert server.lines("watch.available", watch=watches[fault])
+        stream.cancel()
+
+
+def test_a_policy_that_allows_one_prefix_alone(
+    server: ServerProcess, client: Client, name: str
+) -> None:
+    """Every change is reported; while HEAD fails, deletions alone wait, and the status says so."""
+    with run_store() as store:
+        store.put_many(*(f"in/{place}/{number:04}" for place in "ab" for number in range(3000)))
+        store.on_list = Failing(REFUSALS["403"], other_prefix("in/"))
+        stream = client.start(name, config(store, prefix="in/"))
+        stream.ready()
+        expected = [("created", "in/b/new"), ("deleted", "in/a/0007")]
+        store.put("in/b/new")
+        store.delete("in/a/0007")
+        assert told(stream.wait_count(2)) == expected
+        store.on_head = always(Fault.INTERNAL_ERROR)
+        store.put("in/b/later")
+        store.delete("in/a/0008")
+        server.wait_reason(name, "degraded", "deletions are not reported for now")
+        expected.append(("created", "in/b/later"))
+        assert told(stream.wait_count(3)) == sorted(expected)
+        assert server.watches()[name]["state"] == "watching"
+        store.on_head = None
+        expected.append(("deleted", "in/a/0008"))
+        assert told(stream.wait_count(4)) == sorted(expected)
+        server.wait_watch(name, degraded="")
         stream.cancel()
 
 

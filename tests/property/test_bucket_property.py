@@ -87,11 +87,15 @@ class Polling(RuleBasedStateMachine):
         self.source = make_source(self._spec, exclude=("*.tmp",), clock=self._clock)
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
+        self._is_random = bucket.order is Order.RANDOM
+        self._refuses_head = False
+        self._was_missing = False
+        self._leaves_out = self._left_out_before = False
         self._replayed: dict[str, tuple[int, str]] = {}
         self._seq = 0
         self.is_up = False
         bucket.page_keys = PAGE_KEYS
-        bucket.on_list = lambda _: self._interrupt()
+        bucket.on_list = lambda _: self._interrupt_list()
         bucket.on_head = lambda _: self._interrupt_head()
 
     def teardown(self) -> None:
@@ -155,11 +159,24 @@ class Polling(RuleBasedStateMachine):
             return None
         return interruption
 
-    def _interrupt_head(self) -> Fault | None:
-        """Take one for a HEAD; no source can see a lie of both HEAD and the listing of the key."""
+    def _interrupt_list(self) -> Fault | None:
+        """Take one for a LIST: where HEAD proves nothing, listings leave out nothing."""
         interruption = self._interrupt()
-        if interruption is Fault.DENIED and self._interruptions[:1] == [Fault.EMPTY]:
-            self._interruptions.pop(0)
+        if interruption is Fault.EMPTY:
+            if self._refuses_head or (self._is_random and self._left_out_before):
+                return None
+            self._leaves_out = True
+        return interruption
+
+    def _interrupt_head(self) -> Fault | None:
+        """Take one for a HEAD: refused on some buckets, without a bucket once at most in a scan."""
+        interruption = self._interrupt()
+        if interruption is Fault.DENIED and not self._refuses_head:
+            return None
+        if interruption is Fault.NO_BUCKET:
+            if self._was_missing:
+                return None
+            self._was_missing = True
         return interruption
 
     def _wanted(self) -> dict[str, tuple[int, str]]:
@@ -194,9 +211,10 @@ class Polling(RuleBasedStateMachine):
             else:
                 self._replayed[key] = (event["size"], event["etag"])
 
-    @initialize(operations=st.lists(operations, max_size=10))
-    def begin(self, operations: list[Operation]) -> None:
+    @initialize(operations=st.lists(operations, max_size=10), refuses_head=st.booleans())
+    def begin(self, operations: list[Operation], *, refuses_head: bool) -> None:
         """Record what is there, which the client knows by other means."""
+        self._refuses_head = refuses_head
         for operation in operations:
             self._do(operation)
         self._start()
@@ -222,6 +240,8 @@ class Polling(RuleBasedStateMachine):
             not in {each[:2] for each in interruptions if isinstance(each, tuple)}
         }
         self._interruptions, self.outbox.commits_left = list(interruptions), commits
+        self._was_missing = False
+        self._left_out_before, self._leaves_out = self._leaves_out, False
         self._scan()
         self._interruptions, self.outbox.commits_left = [], None
         if self.is_up:

@@ -106,5 +106,9 @@ class MemoryFiles(WithoutVolumes):
             raise NotFoundError("no mount is missing", place=prefix.decode())
         self.part_status = ()
 
-    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(
+        self,
+        paths: Sequence[bytes],
+        missed_before: Collection[bytes] = (),  # noqa: ARG002 - each path can be inspected
+    ) -> Sequence[bytes]:
         return self.inspect(paths).gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,15 @@ class Place(MemoryFiles):
     def verification_scan(self, missing: int) -> None:
         del missing
 
-    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(
+        self, paths: Sequence[bytes], missed_before: Collection[bytes] = ()
+    ) -> Sequence[bytes]:
         if self.breaks_after == 0:
             self.breaks_after = None
             raise UnavailableError("it broke off")
         if self.breaks_after is not None:
             self.breaks_after -= 1
-        return super().confirm_deleted(paths)
+        return super().confirm_deleted(paths, missed_before)
 
     def _check(self) -> None:
         if self.error is not None:

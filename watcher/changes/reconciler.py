@@ -2,7 +2,8 @@
 
 It owns the rules of what a reading proves. A row is deleted only if a completed reading did not
 find it and its path is confirmed to be empty; a scan that would delete most of the index is held
-until a second scan agrees; nothing is inferred from what could not be read.
+until a second scan agrees; nothing is inferred from what could not be read. Where a source cannot
+confirm single paths, it learns which of them the scan before has missed too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance, Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
-from watcher.changes.running_scans import RunningScans
+from watcher.changes.running_scans import CompletedScan, RunningScans
 from watcher.model import HIDDEN, ChangeSet, Delta, Rescan, Row
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
@@ -99,6 +100,7 @@ class Reconciler:
         self._clock = clock
         self._scans = RunningScans()
         self._is_held = False
+        self._former: CompletedScan | None = None
         self._new_inodes = 0
         self._renumbered: set[bytes] = set()
         self._undigested: Iterator[list[Row]] | None = None
@@ -466,28 +468,47 @@ class Reconciler:
     def _delete_missing(self, scan: Scan, met: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
         is_unread = unread_test(scan.unread)
-        if not scan.prefix:
-            missing = self._index.entries - len(met)
-            if missing > HOLD_ENTRIES and (scan.unread or self._source.volumes):
-                missing = sum(map(len, self._missing(scan.prefix, met, is_unread)))
-            if self._is_suspicious(missing) and not self._is_held:
-                # A loss that the source can disprove now is an error, not a loss to be held.
-                self._source.confirm_deleted(next(self._missing(scan.prefix, met, is_unread)))
-                self._is_held = True
-                return missing
-            self._is_held = False
-            if missing == 0:
+        if scan.prefix:
+            if not self._source.notifies(scan.prefix) and self._is_suspicious(
+                sum(map(len, self._missing(scan.prefix, met, is_unread)))
+            ):
+                # No event named them, so they are held like those that a scan of the place misses.
+                self.rescan_reason = Rescan.MANY_GONE
                 return 0
-        elif not self._source.notifies(scan.prefix) and self._is_suspicious(
-            sum(map(len, self._missing(scan.prefix, met, is_unread)))
-        ):
-            # No event named them, so they are held like those that a scan of the place misses.
-            self.rescan_reason = Rescan.MANY_GONE
+            for missing in self._missing(scan.prefix, met, is_unread):
+                self._delete(missing, None)
             return 0
-        for paths in self._missing(scan.prefix, met, is_unread):
-            rows = self._index.rows(self._source.confirm_deleted(paths))
-            self._write(self._detector.delete(self._seen(rows.values())))
+        former, self._former = self._former, None
+        completed = CompletedScan(met, self._index.id_limit)
+        count = self._index.entries - len(met)
+        if count > HOLD_ENTRIES and (scan.unread or self._source.volumes):
+            count = sum(map(len, self._missing(scan.prefix, met, is_unread)))
+        is_suspicious = self._is_suspicious(count)
+        if is_suspicious and not self._is_held:
+            # A loss that the source can disprove now is an error, not a loss to be held.
+            self._source.confirm_deleted(list(next(self._missing(scan.prefix, met, is_unread))))
+            self._is_held, self._former = True, completed
+            return count
+        self._is_held = False
+        if count == 0:
+            return 0
+        for missing in self._missing(scan.prefix, met, is_unread):
+            if self._delete(missing, former) < len(missing):
+                # What two scans have agreed on is not held again while it cannot be confirmed.
+                self._former, self._is_held = completed, is_suspicious
         return 0
+
+    def _delete(self, missing: Mapping[bytes, int], former: CompletedScan | None) -> int:
+        """Delete those rows that the source confirms to be gone, and return their number.
+
+        Args:
+            missing: Ids of rows that a completed scan did not meet, by path.
+            former: The completed scan before; None if it missed nothing.
+        """
+        missed_before = [path for path, id_ in missing.items() if former and former.missed(id_)]
+        gone = self._source.confirm_deleted(list(missing), missed_before)
+        self._write(self._detector.delete(self._seen(self._index.rows(gone).values())))
+        return len(gone)
 
     def _is_suspicious(self, missing: int) -> bool:
         """Return whether a number of missing entries must be confirmed by a second scan."""
@@ -495,13 +516,13 @@ class Reconciler:
 
     def _missing(
         self, prefix: bytes, met: Bitmap, is_unread: Callable[[bytes], bool]
-    ) -> Iterator[list[bytes]]:
-        """Yield the paths under a prefix that were read but not met, in non-empty lists."""
+    ) -> Iterator[Mapping[bytes, int]]:
+        """Yield the paths under a prefix that were read but not met, with the ids of their rows."""
         for page in self._index.paths_under(prefix):
-            missing = [path for id_, path in page if id_ not in met and not is_unread(path)]
+            missing = {path: id_ for id_, path in page if id_ not in met and not is_unread(path)}
             if missing and self._source.volumes:
-                rows = self._index.rows(missing)
-                missing = [row.entry.path for row in self._seen(rows.values())]
+                rows = self._index.rows(list(missing))
+                missing = {row.entry.path: row.id for row in self._seen(rows.values())}
             if missing:
                 yield missing
 

@@ -31,6 +31,23 @@ class RunningScan:
     known: UnchangedBatches
 
 
+@dataclass(frozen=True, slots=True)
+class CompletedScan:
+    """The rows that a completed scan of the whole place has met.
+
+    Attributes:
+        met: Their ids.
+        id_limit: Ids of rows that were written later are not below this.
+    """
+
+    met: Bitmap
+    id_limit: int
+
+    def missed(self, id_: int) -> bool:
+        """Return whether there was a row with an id, and the scan did not meet it."""
+        return id_ < self.id_limit and id_ not in self.met
+
+
 class RunningScans:
     """The scans of one watch that are running, the outermost first."""
 

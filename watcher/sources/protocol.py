@@ -297,8 +297,17 @@ class Source(Protocol):
             NotFoundError: No mount is missing there.
         """
 
-    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(
+        self, paths: Sequence[bytes], missed_before: Collection[bytes] = ()
+    ) -> Sequence[bytes]:
         """Return the paths at which there is certainly nothing, of those that a scan did not yield.
+
+        The others stay; ``degraded`` says why where that matters.
+
+        Args:
+            paths: The paths.
+            missed_before: Those of them that the completed scan before did not yield either, which
+                may prove that they are gone where single paths cannot be read.
 
         Raises:
             UnavailableError: The place cannot be read now.

@@ -460,6 +460,43 @@ def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.Monke
     assert bench.scan() == ""
 
 
+def test_what_the_scan_before_has_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that cannot confirm single paths learns which of them two scans have missed."""
+    bench.baseline(*many(9))
+    monkeypatch.setattr(
+        bench.place, "confirm_deleted", lambda _paths, missed_before=(): missed_before
+    )
+    files = dict(bench.place.files)
+    del bench.place.files[b"0001"], bench.place.files[b"0002"]
+    assert bench.scan() == ""
+    bench.place.files[b"0002"] = files[b"0002"]
+    del bench.place.files[b"0003"]
+    assert bench.scan() == "deleted 0001"
+    bench.place.files[b"0003"] = files[b"0003"]
+    assert bench.scan() == ""
+    # A row that was written between two scans, and deleted: none of them has missed it before.
+    del bench.place.files[b"0003"]
+    assert bench.scan() == ""
+    bench.place.put(b"late")
+    assert bench.apply(bench.place.inspect([b"late"])) == "created late"
+    del bench.place.files[b"late"]
+    assert bench.scan() == "deleted 0003"
+    assert bench.scan() == "deleted late"
+
+
+def test_a_loss_that_waits_is_held_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deletions on which two scans have agreed wait for the source without being held again."""
+    bench.baseline(*many(200))
+    bench.place.files.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.place, "confirm_deleted", lambda *_: [])
+        bench.place.put(b"new")
+        held = [bench.reconciler.scan(is_baseline=False).held for _ in range(4)]
+    assert (held, bench.changes()) == ([200, 0, 0, 0], "created new")
+    assert bench.reconciler.scan(is_baseline=False).held == 0
+    assert len(bench.events()) == 200
+
+
 def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
     """Nor does it count as a first scan that agrees."""
     bench.baseline(*many(200, b"big/"), b"small")

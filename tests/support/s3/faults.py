@@ -7,6 +7,7 @@ edits the real one.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from http import HTTPStatus
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, unquote_plus
 from xml.sax.saxutils import escape
 
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -86,6 +87,16 @@ class Request:
     @cached_property
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(self.target.partition("?")[2]))
+
+    @property
+    def key(self) -> str:
+        """The key in its path; empty where it asks for the bucket."""
+        return unquote(self.target.partition("?")[0])[1:].partition("/")[2]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix that it lists."""
+        return self.query.get("prefix", "")
 
     @property
     def access_key(self) -> str:
@@ -161,6 +172,38 @@ def edited(old: str, new: str) -> Edit:
         return replace(answer, body=answer.body.replace(old.encode(), new.encode()))
 
     return edit
+
+
+REFUSALS: Final = {
+    "403": error(HTTPStatus.FORBIDDEN, "AccessDenied", "not authorized to perform s3:ListBucket"),
+    "400": error(HTTPStatus.BAD_REQUEST, "InvalidRequest", "This bucket does not support that."),
+    "501": error(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", "not implemented"),
+}
+"""What policies and stores answer to requests that they do not allow; a HEAD has no body."""
+
+
+def other_prefix(prefix: str) -> IsMeant:
+    """Mean what a policy refuses that pins the prefix."""
+    return lambda request: request.prefix != prefix
+
+
+def has_delimiter(request: Request) -> bool:
+    return "delimiter" in request.query
+
+
+def lacks_slash(request: Request) -> bool:
+    """Mean what S3 Express refuses: a prefix that does not end in a slash, or StartAfter."""
+    return request.begins_range or not (request.prefix.endswith("/") or not request.prefix)
+
+
+def plain_prefixes(answer: Answer) -> Answer:
+    """Write common prefixes as they are, in a listing that announces them URL-encoded."""
+
+    def write_plainly(found: re.Match[bytes]) -> bytes:
+        return escape(unquote_plus(found[0].decode())).encode()
+
+    body = re.sub(rb"(?<=<CommonPrefixes><Prefix>)[^<]*", write_plainly, answer.body)
+    return replace(answer, body=body)
 
 
 class Failing:

@@ -118,6 +118,11 @@ class Store:
         """The last LIST requests, in order."""
         return [request for request in list(self.log) if request.kind is Kind.LIST]
 
+    @property
+    def order(self) -> Order:
+        """The order in which keys are listed."""
+        return self._keyspace.order
+
     def environment(self) -> dict[str, str]:
         """Return environment variables with credentials for an AWS SDK."""
         return dict(CREDENTIALS)

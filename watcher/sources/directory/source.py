@@ -368,7 +368,11 @@ class DirectorySource:
         """See ``protocol.Source.inspect``."""
         return self._inspector.inspect(paths)
 
-    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(
+        self,
+        paths: Sequence[bytes],
+        missed_before: Collection[bytes] = (),  # noqa: ARG002 - each path can be inspected
+    ) -> Sequence[bytes]:
         """See ``protocol.Source.confirm_deleted``; a file that is there is rechecked.
 
         It was renamed or created while the scan ran.

@@ -1,5 +1,6 @@
 """Reads buckets: full listings, and single keys by HEAD.
 
+Needs LIST with the configured prefix, and HEAD; all other requests only make listings faster.
 Decides how a bucket is listed (page by page, in parallel key ranges, by common prefixes), whether
 an answer can be believed, and whether a key that a listing lacks is gone. Never decides what is a
 change, never takes a failure for a deletion, and never relies on last-modified, nor on the order of

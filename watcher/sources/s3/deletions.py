@@ -1,24 +1,34 @@
 """Decides whether keys that a complete listing lacks are gone, by asking the store for them.
 
 Stores and proxies exist that answer a listing with less than there is and call it complete. Few
-missing keys are checked one by one, a sample of many: either costs less than the pages of another
-listing.
+missing keys are checked by HEAD one by one, a sample of many. HEAD has the same response for a
+missing key and a missing bucket, so 404 counts only if a LIST of the configured prefix succeeds
+after it, and if HEAD then returns 404 again.
+
+Where HEAD is refused, a key is gone once two complete listings in a row lack it; an empty listing
+proves that only in a store that refuses HEAD for missing keys alone, as Amazon S3 does when a
+policy allows nothing but one prefix. Keys that cannot be checked stay until a later listing: their
+deletions wait, and nothing else does.
 """
 
 from __future__ import annotations
 
+import secrets
 from contextlib import closing
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.errors import DeniedError, UnavailableError
-from watcher.sources.s3.errors import unavailable_instead
-from watcher.sources.s3.objects import distrust
+import structlog
+
+from watcher.errors import UnavailableError, WatcherError
+from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from watcher.model import Entry
     from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.strategy import ListingStrategy
 
@@ -26,8 +36,8 @@ CHECKED_KEYS_MAX = 100
 """Maximum number of missing keys that are checked one by one."""
 SAMPLED_KEYS = 10
 """Number of keys, about, that are checked where more are missing."""
-LISTED_PAGES_MAX = 1000
-"""Maximum number of pages that are listed to find one key in a store without order."""
+REMEMBERED_KEYS_MAX = 1000
+"""Maximum number of keys that are remembered as deleted lately, and as missing from listings."""
 
 
 def are_few(missing: int) -> bool:
@@ -35,96 +45,250 @@ def are_few(missing: int) -> bool:
     return missing <= CHECKED_KEYS_MAX
 
 
+class Presence(StrEnum):
+    """What is known of a key that a complete listing lacks."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNPROVEN = "unproven"
+    """It cannot be found out: the key is gone once two listings in a row lack it."""
+    UNKNOWN = "unknown"
+    """It is asked for again after the next listing."""
+
+
 class DeletionCheck:
-    """Checks keys by HEAD, and by LIST where HEAD does not suffice.
+    """Checks keys by HEAD, and by LIST with the configured prefix.
 
     Args:
         api: Sends the requests.
-        strategy: Knows whether the last listing was empty.
+        strategy: Knows what the last listing was.
     """
 
     def __init__(self, api: BucketApi, strategy: ListingStrategy) -> None:
         self._api = api
         self._strategy = strategy
+        self._place = api.spec.place
+        self._waiting = ""
+        self._unlisted: set[bytes] = set()
+        self._formerly_unlisted: set[bytes] = set()
+        self._is_distrusted = False
+        self._deleted: dict[bytes, None] = {}
+        self._is_missing_refused: bool | None = None
+        self._logged: set[str] = set()
 
-    def confirm(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    @property
+    def degraded(self) -> str:
+        """Why deletions wait, or which keys listings lack; empty if all deletions are reported."""
+        if self._waiting:
+            return f"deletions are not reported for now: {self._waiting}"
+        if unlisted := self._unlisted & self._formerly_unlisted:
+            return f"listings lack keys that are there, such as {min(unlisted)!r}: they are kept"
+        return ""
+
+    def begin(self) -> None:
+        """Note that another listing is complete, whose missing keys are to be checked."""
+        if not self._is_distrusted:
+            self._formerly_unlisted, self._unlisted = self._unlisted, set()
+        self._is_distrusted = False
+        self._waiting = ""
+        if self._is_missing_refused is None and not self._is_empty:
+            self._learn_refusals(self._strategy.split_keys[-1])
+
+    def confirm(
+        self, paths: Sequence[bytes], missed_before: Collection[bytes] = ()
+    ) -> Sequence[bytes]:
         """Return those of the keys that are gone; of many only a sample is checked.
 
         Args:
             paths: Keys that a complete listing lacks.
+            missed_before: Those of them that the complete listing before lacked too.
 
         Raises:
-            UnavailableError: The listing lacked keys that are there, or a key cannot be checked.
+            UnavailableError: The listing is empty and lacks keys that are there.
         """
-        is_few = are_few(len(paths))
-        checked = paths if is_few else paths[:: len(paths) // SAMPLED_KEYS]
-        with unavailable_instead():
-            present = self._find_present(checked)
-            if absent := set(checked) - present:
-                # HEAD returned 404 for a missing bucket too; if it is back by now, so is the key.
-                present |= {path for path in [min(absent)] if self._is_listed(path)}
-        if present and (not is_few or self._is_empty):
+        found = self._check(paths) if are_few(len(paths)) else self._check_many(paths)
+        present = {path for path, presence in found.items() if presence is Presence.PRESENT}
+        if self._is_empty and present - self._formerly_unlisted:
+            self._is_distrusted = True
             raise UnavailableError(
-                "the listing cannot be trusted: it lacks keys that are there, "
+                "the listing cannot be trusted: it is empty and lacks keys that are there, "
                 f"such as {min(present)!r}",
-                place=self._api.spec.place,
+                place=self._place,
                 hint="check the store and the proxies on the way to it",
             )
-        return [path for path in paths if path not in present]
+        self._unlisted.update(sorted(present)[: REMEMBERED_KEYS_MAX - len(self._unlisted)])
+        before = frozenset(missed_before)
+        gone = [
+            path
+            for path in paths
+            if found[path] is Presence.ABSENT
+            or (found[path] is Presence.UNPROVEN and path in before)
+        ]
+        self._remember(path for path in gone if found[path] is Presence.ABSENT)
+        return gone
+
+    def without_ghosts(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries that may be reported, of those that a listing shows and no row has.
+
+        Some listings show a key now and then that HEAD does not find: it was reported as deleted,
+        and is not reported as created again before HEAD finds it.
+        """
+        again = [entry.path for entry in entries if entry.path in self._deleted]
+        if not again:
+            return list(entries)
+        found = self._ask(again)
+        ghosts = {path for path in again if found[path] is Presence.ABSENT}
+        for path in again:
+            if path not in ghosts:
+                del self._deleted[path]
+        if ghosts:
+            self._log_once("scan.ghosts", key=repr(min(ghosts)))
+        return [entry for entry in entries if entry.path not in ghosts]
 
     @property
     def _is_empty(self) -> bool:
         return self._strategy.last is not None and not self._strategy.last.keys
 
-    def _find_present(self, paths: Sequence[bytes]) -> set[bytes]:
-        """Return the keys that are there; several are checked at once."""
-        api, present, waiting = self._api, set(), list(paths)
-        with closing(Workers(self._is_present, api.should_stop)) as workers:
-            while waiting or workers.busy:
-                while waiting and workers.busy < api.limit.limit:
+    def _check_many(self, paths: Sequence[bytes]) -> Mapping[bytes, Presence]:
+        """Return what is known of each key by a sample; those known to be unlisted are checked."""
+        kept = [path for path in paths if path in self._formerly_unlisted]
+        others = [path for path in paths if path not in self._formerly_unlisted]
+        sample = self._check(others[:: max(1, len(others) // SAMPLED_KEYS)], is_sample=True)
+        present = [path for path, presence in sample.items() if presence is Presence.PRESENT]
+        if present:
+            self._waiting = (
+                f"the listing lacks many keys, and some are there, such as {min(present)!r}"
+            )
+        found = dict.fromkeys(others, Presence.UNKNOWN if present else _conclude(sample))
+        return found | dict.fromkeys(present, Presence.PRESENT) | dict(self._check(kept))
+
+    def _check(
+        self, paths: Sequence[bytes], *, is_sample: bool = False
+    ) -> Mapping[bytes, Presence]:
+        """Return what is known of each key, after requests as the module describes.
+
+        Args:
+            paths: The keys.
+            is_sample: They stand for others: where one is there, the listing is wrong.
+        """
+        found = self._ask(paths)
+        absent = [path for path in paths if found[path] is Presence.ABSENT]
+        if absent and not (is_sample and Presence.PRESENT in found.values()):
+            found |= (
+                self._ask(absent) if self._has_bucket() else dict.fromkeys(absent, Presence.UNKNOWN)
+            )
+        if self._is_empty and not self._is_missing_refused and Presence.UNPROVEN in found.values():
+            self._waiting = "the listing is empty, and the store refuses HEAD; allow s3:GetObject"
+            return {
+                path: Presence.UNKNOWN if presence is Presence.UNPROVEN else presence
+                for path, presence in found.items()
+            }
+        return found
+
+    def _ask(self, paths: Sequence[bytes]) -> dict[bytes, Presence]:
+        """Send HEAD for each key, several at once; after a failure, no more.
+
+        Returns:
+            What is known of each; ``UNPROVEN`` and ``UNKNOWN`` also for those that were not asked.
+        """
+        api, found, waiting = self._api, dict[bytes, Presence](), list(paths)
+        failure: WatcherError | None = None
+        with closing(Workers(self._find, api.should_stop)) as workers:
+            while (waiting and failure is None) or workers.busy:
+                # A refusal shows at the first key, and costs one request then.
+                most = api.limit.limit if found else 1
+                while waiting and failure is None and workers.busy < most:
                     workers.put(waiting.pop())
                 api.limit.on_response(was_waiting=not workers.has_result)
-                path, is_present = workers.take()
-                if is_present.result():
-                    present.add(path)
-        return present
+                path, response = workers.take()
+                try:
+                    found[path] = response.result()
+                except WatcherError as error:
+                    failure = failure or error
+        return found if failure is None else self._explain(paths, found, failure)
 
-    def _is_present(self, path: bytes) -> bool:
+    def _explain(
+        self, paths: Sequence[bytes], found: Mapping[bytes, Presence], failure: WatcherError
+    ) -> dict[bytes, Presence]:
+        """Return what is known of keys, some of which HEAD was refused or failed for."""
+        if is_refusal(failure):
+            rest = Presence.UNPROVEN
+            self._log_once("scan.head_refused", reason=f"{failure!s:.500}")
+        else:
+            rest = Presence.UNKNOWN
+            self._waiting = f"keys that the listing lacks cannot be checked: {failure.message}"
+        return {path: found.get(path, rest) for path in paths}
+
+    def _find(self, path: bytes) -> Presence:
         """Return whether there is an object at a key; called from any thread."""
-        try:
-            is_found = self._api.head(path) is not None
-        except DeniedError as error:
-            # LIST may be allowed and HEAD not. Then listings are believed, unless they show
-            # nothing.
-            if self._is_empty:
-                raise UnavailableError(
-                    "the listing is empty, and the keys that it lacks may not be read: "
-                    + error.message,
-                    place=self._api.spec.place,
-                    hint="allow s3:GetObject",
-                ) from error
-            return self._is_listed(path) is True
-        if not is_found or not path.endswith(b"/"):
-            return is_found
-        # Stores that keep a tree (SeaweedFS) answer HEAD for a folder whose own key does not exist.
-        # A listing then has the objects in the folder and not the key; an empty one proves nothing.
-        return self._is_listed(path) is not False
+        if self._api.head(path) is None:
+            return Presence.ABSENT
+        return self._find_folder(path) if path.endswith(b"/") else Presence.PRESENT
 
-    def _is_listed(self, path: bytes) -> bool | None:
-        """Return whether a listing of what begins with a key has it; None where it has nothing.
+    def _find_folder(self, path: bytes) -> Presence:
+        """Return whether a key for which HEAD finds a folder is there.
 
-        In order, the key would come first of all. Without, only a complete listing shows that it is
-        not there.
+        Stores that keep a tree (SeaweedFS) answer HEAD for a folder whose own key does not exist.
+        A listing then has the objects in the folder and not the key; an empty one proves nothing.
         """
-        token, has_keys = None, False
-        for _ in range(LISTED_PAGES_MAX):
-            page = self._api.list_page(PageRequest(path.decode(), token=token))
-            keys = [entry.path for entry in page.reader.read(page.objects)]
-            if path in keys:
-                return True
-            has_keys = has_keys or bool(keys)
-            is_ordered = keys and keys == sorted(keys) and not self._strategy.disorder
-            if page.next_token is None or is_ordered:
-                return False if has_keys else None
-            token = page.next_token
-        raise distrust("it runs without end", self._api.spec.place)
+        try:
+            page = self._api.list_page(PageRequest(path.decode()))
+        except WatcherError as error:
+            if is_refusal(error):
+                return Presence.UNPROVEN
+            raise
+        keys = [entry.path for entry in page.reader.read(page.objects)]
+        if path in keys or not keys:
+            return Presence.PRESENT
+        # In order, the key would come first of all.
+        is_shown = page.next_token is None or self._strategy.is_ordered
+        return Presence.ABSENT if is_shown else Presence.UNPROVEN
+
+    def _has_bucket(self) -> bool:
+        """Return whether the configured prefix can be listed, which it cannot without a bucket."""
+        try:
+            self._api.probe()
+        except WatcherError as error:
+            self._waiting = f"keys that the listing lacks cannot be checked: {error.message}"
+            return False
+        return True
+
+    def _learn_refusals(self, listed: bytes) -> None:
+        """Learn whether HEAD is refused for missing keys and answered for others.
+
+        Args:
+            listed: A key of the last listing.
+        """
+        missing = f"{self._api.spec.prefix}{secrets.token_hex(8)}".encode()
+        try:
+            self._api.head(missing)
+        except WatcherError as error:
+            self._is_missing_refused = self._is_answered(listed) if is_refusal(error) else None
+        else:
+            self._is_missing_refused = False
+
+    def _is_answered(self, listed: bytes) -> bool | None:
+        """Return whether HEAD finds a key that was just listed; None if that is not known."""
+        try:
+            return True if self._api.head(listed) is not None else None
+        except WatcherError as error:
+            return False if is_refusal(error) else None
+
+    def _remember(self, deleted: Iterable[bytes]) -> None:
+        self._deleted.update(dict.fromkeys(deleted))
+        for path in list(self._deleted)[:-REMEMBERED_KEYS_MAX]:
+            del self._deleted[path]
+
+    def _log_once(self, event: str, **values: str) -> None:
+        if event not in self._logged:
+            self._logged.add(event)
+            structlog.get_logger("watcher").warning(event, place=self._place, **values)
+
+
+def _conclude(sample: Mapping[bytes, Presence]) -> Presence:
+    """Return what a sample in which no key is there says of the keys that it was taken from."""
+    kinds = set(sample.values())
+    for presence in (Presence.UNKNOWN, Presence.UNPROVEN):
+        if presence in kinds:
+            return presence
+    return Presence.ABSENT

@@ -19,6 +19,7 @@ from watcher.sources.s3.meanings import (
     CLOCK,
     EXPIRED,
     FETCH,
+    OF_ANY_REQUEST,
     PASSING,
     PROGRAM,
     REDIRECT,
@@ -31,6 +32,12 @@ from watcher.sources.s3.meanings import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_REFUSALS = frozenset(
+    {*range(400, 500), HTTPStatus.NOT_IMPLEMENTED}
+    - {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+)
+"""HTTP statuses of a store or a policy that does not answer such a request at all."""
+
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 """The region in the text of a store that gives it nowhere else."""
 
@@ -40,6 +47,22 @@ def has_expired(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, WatcherError) else error
     code = getattr(cause, "response", {}).get("Error", {}).get("Code", "")
     return BY_CODE.get(code) is EXPIRED
+
+
+def is_refusal(error: WatcherError) -> bool:
+    """Return whether the store refused a request for what it asks, so that it would again.
+
+    Args:
+        error: As ``diagnosis`` raises it.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, sdk.ClientError):
+        return False
+    status = cause.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    meaning, _ = _read_error(cause)
+    return status == HTTPStatus.NOT_IMPLEMENTED or (
+        status in _REFUSALS and meaning not in OF_ANY_REQUEST
+    )
 
 
 def unwrap(error: Exception | None) -> WatcherError | None:

@@ -38,7 +38,16 @@ _CLASS_ENDS = ((b"09", ord("9")), (b"AZ", ord("Z")), (b"az", ord("z")))
 
 
 class UnorderedListingError(Exception):
-    """The listing cannot be read in parallel; the message says why."""
+    """The listing cannot be read in parallel; the message says why.
+
+    Args:
+        message: Why.
+        is_refused: The store refuses what such a listing needs, and would again.
+    """
+
+    def __init__(self, message: str, *, is_refused: bool = False) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +57,7 @@ class KeyRange:
     Attributes:
         prefix: Prefix of its keys.
         builder: Makes batches of its objects.
+        is_announced: Its prefix is a common prefix of the store, so it has keys.
         after: Keys are greater than this one.
         until: Keys are not greater than this one.
         is_in_flight: Its next page has been requested.
@@ -66,6 +76,7 @@ class KeyRange:
 
     prefix: str
     builder: BatchBuilder
+    is_announced: bool = False
     after: bytes = b""
     until: bytes = MAX_KEY
     is_in_flight: bool = False
@@ -93,6 +104,7 @@ class RangeListing:
         place: The bucket, for messages.
         prefixes: One range for each to begin with.
         path_filter: Which keys count.
+        announced: Common prefixes of the store, with a range for each after those of ``prefixes``.
         split_keys: Keys at which ranges may be split, ascending, about a page apart; without them
             none is split.
 
@@ -109,6 +121,7 @@ class RangeListing:
         prefixes: Sequence[str],
         path_filter: PathFilter,
         *,
+        announced: Sequence[str] = (),
         split_keys: Sequence[bytes] = (),
     ) -> None:
         self.keys = 0
@@ -117,7 +130,11 @@ class RangeListing:
         self._place = place
         self._filter = path_filter
         self._split_keys = split_keys
-        self._ranges = [KeyRange(prefix, BatchBuilder(path_filter)) for prefix in prefixes]
+        self._ranges = [
+            KeyRange(prefix, BatchBuilder(path_filter), is_announced=is_announced)
+            for is_announced, group in ((False, prefixes), (True, announced))
+            for prefix in group
+        ]
         self._pages = 0
         self._estimates = 0
 
@@ -201,6 +218,8 @@ class RangeListing:
         elif key_range.token is not None:
             self._note_opening(key_range, key_range.token.encode())
         if key_range.token is None and key_range.beyond is None:
+            if key_range.is_announced and key_range.first is None:
+                raise UnorderedListingError(f"no key has the common prefix {key_range.prefix!r}")
             key_range.beyond = MAX_KEY
             key_range.first = key_range.first or MAX_KEY
 

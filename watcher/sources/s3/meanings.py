@@ -299,5 +299,10 @@ REFUSERS: Mapping[str, str] = {
 }
 """Hints by the operation that refuses to hand out credentials."""
 
+OF_ANY_REQUEST = frozenset(
+    {_NO_BUCKET, _ACCOUNT, _CAP, _BAD_KEY, EXPIRED, CLOCK, REGION, _PROXY, _BUSY, _FULL, _STORE}
+)
+"""Meanings that do not depend on what a request asks for."""
+
 PASSING = frozenset({"IDPCommunicationError", "Throttling", "ThrottlingException"})
 """Codes of STS that mean another attempt, with status 400."""

@@ -1,14 +1,22 @@
-"""Reads one listing of a bucket to its end: sequentially, in key ranges or by common prefixes."""
+"""Reads one listing of a bucket to its end: sequentially, in key ranges or by common prefixes.
+
+A sequential listing needs LIST with the configured prefix and nothing else. Key ranges
+(``StartAfter``) and common prefixes (``Delimiter``, longer prefixes) only make it faster: where the
+store or a policy refuses them, or answers them wrongly, the listing is read sequentially, which is
+logged once.
+"""
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from watcher.errors import WatcherError
 from watcher.sources.s3.deletions import are_few
+from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.key_ranges import MIN_PAGES_TO_SPLIT, RangeListing, UnorderedListingError
 from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.strategy import Mode
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.protocol import Batch
     from watcher.sources.s3.api import BucketApi
+    from watcher.sources.s3.deletions import DeletionCheck
     from watcher.sources.s3.key_ranges import KeyRange
     from watcher.sources.s3.objects import ObjectBatch
     from watcher.sources.s3.pages import Page
@@ -29,6 +38,7 @@ PREFIX_LEVELS_MAX = 8
 """Maximum depth at which common prefixes are looked for."""
 PREFIXES_MAX = 200
 """Maximum number of common prefixes that are listed one by one; more of them are too small."""
+_IS_LEVEL = re.compile("[^/]*/")
 
 
 class BucketScan:
@@ -38,6 +48,7 @@ class BucketScan:
         api: Sends the requests.
         path_filter: Which keys count.
         strategy: Chooses how to read the listing, and learns from it.
+        deletions: Notified when the listing is complete.
         former: The listing that this one is to confirm, which is then read sequentially.
 
     Attributes:
@@ -52,6 +63,7 @@ class BucketScan:
         api: BucketApi,
         path_filter: PathFilter,
         strategy: ListingStrategy,
+        deletions: DeletionCheck,
         *,
         former: BucketScan | None = None,
     ) -> None:
@@ -62,6 +74,7 @@ class BucketScan:
         self._api = api
         self._filter = path_filter
         self._strategy = strategy
+        self._deletions = deletions
         self._former = former
         self._mode = Mode.SEQUENTIAL
         # A listing that confirms another one is part of its cost.
@@ -97,9 +110,10 @@ class BucketScan:
         """
         is_few = are_few(missing)
         self._strategy.note_missing(is_few=is_few)
+        self._deletions.begin()
         if self._mode is Mode.SEQUENTIAL or is_few:
             return None
-        return BucketScan(self._api, self._filter, self._strategy, former=self)
+        return BucketScan(self._api, self._filter, self._strategy, self._deletions, former=self)
 
     def _read_sequential(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
         """Read page by page, beginning with pages that were fetched before."""
@@ -112,11 +126,11 @@ class BucketScan:
         try:
             yield from self._read(self._make_listing([spec.prefix], split_keys=split_keys))
         except UnorderedListingError as error:
-            structlog.get_logger("watcher").warning(
-                "scan.in_one_chain", place=spec.place, reason=f"{error!s:.500}"
-            )
-            self._strategy.note_failed()
-            yield from self._read_sequential()
+            failure = error
+        else:
+            return
+        yield from self._read_sequential()
+        self._note_failed(Mode.PARALLEL, failure)
 
     def _read_by_prefix(self) -> Iterator[Batch]:
         """Read each common prefix by itself where they are large; else go on sequentially."""
@@ -124,17 +138,34 @@ class BucketScan:
         if pages[-1].next_token is None:
             yield from self._read_sequential(pages)
             return
-        keys = [
-            page.reader.key(element)
-            for page in pages
-            for element in (*page.objects[:1], *page.objects[-1:])
-        ]
-        beside, prefixes = self._find_prefixes(keys)
-        if prefixes:
-            yield from self._read(self._make_listing(prefixes), beside)
-        else:
+        try:
+            found = self._find_prefixes(pages)
+        except UnorderedListingError as error:
+            yield from self._read_sequential(pages)
+            self._note_failed(Mode.BY_PREFIX, error)
+            return
+        if found is None:
             self._strategy.note_no_prefixes()
             yield from self._read_sequential(pages)
+            return
+        try:
+            yield from self._read(
+                self._make_listing(found.passed, announced=found.announced), found.pages
+            )
+        except UnorderedListingError as error:
+            failure = error
+        else:
+            return
+        # The pages that were read ahead are older than what has been yielded.
+        yield from self._read_sequential()
+        self._note_failed(Mode.BY_PREFIX, failure)
+
+    def _note_failed(self, mode: Mode, failure: UnorderedListingError) -> None:
+        """Note that a mode has failed where a sequential listing has not."""
+        if self._strategy.note_failed(mode, is_refused=failure.is_refused):
+            structlog.get_logger("watcher").warning(
+                "scan.in_one_chain", place=self._api.spec.place, reason=f"{failure!s:.500}"
+            )
 
     def _read_ahead(self) -> list[Page]:
         """Return the first pages of the listing, as many as a large prefix has."""
@@ -144,21 +175,28 @@ class BucketScan:
             pages.append(self._api.list_page(PageRequest(prefix, token=token)))
         return pages
 
-    def _find_prefixes(self, keys: Sequence[bytes]) -> tuple[list[Page], list[str]]:
+    def _find_prefixes(self, ahead: Sequence[Page]) -> _CommonPrefixes | None:
         """Look for common prefixes, level by level until there are several beside each other.
 
         Args:
-            keys: First and last keys of some pages. Where they lie in more than two prefixes, these
-                are too small.
+            ahead: The first pages of the listing. Where their first and last keys lie in more than
+                two prefixes, these are too small.
 
         Returns:
-            The prefixes, those passed on the way first; and for each of the latter the page of
-            objects that lie in no prefix below it. Both empty when there are no large prefixes.
+            The prefixes; None when there are no large ones.
+
+        Raises:
+            UnorderedListingError: The store refuses to list common prefixes, or lists wrong ones.
         """
+        keys = [
+            page.reader.key(element)
+            for page in ahead
+            for element in (*page.objects[:1], *page.objects[-1:])
+        ]
         pages, passed = [], []
         prefix = self._api.spec.prefix
         for _ in range(PREFIX_LEVELS_MAX):
-            page = self._api.list_page(PageRequest(prefix, delimiter="/"))
+            page = self._list_level(prefix)
             large = {
                 each for each in page.prefixes if any(key.startswith(each.encode()) for key in keys)
             }
@@ -171,14 +209,38 @@ class BucketScan:
             pages.append(page)
             passed.append(prefix)
             if len(page.prefixes) > 1:
-                return pages, [*passed, *page.prefixes]
+                found = _CommonPrefixes(pages, passed, page.prefixes)
+                _check_coverage(found, ahead)
+                return found
             prefix = page.prefixes[0]
-        return [], []
+        return None
+
+    def _list_level(self, prefix: str) -> Page:
+        """Return the objects and the common prefixes of one level.
+
+        Raises:
+            UnorderedListingError: They are refused, or are not those of the level.
+        """
+        try:
+            page = self._api.list_page(PageRequest(prefix, delimiter="/"))
+        except WatcherError as error:
+            raise _unanswered("the delimiter", error) from error
+        below = [each[len(prefix) :] for each in page.prefixes]
+        if len(set(below)) < len(below) or not all(map(_IS_LEVEL.fullmatch, below)):
+            # Such as a store lists that does not encode them as it says.
+            raise UnorderedListingError(f"wrong common prefixes under {prefix!r}", is_refused=True)
+        return page
 
     def _make_listing(
-        self, prefixes: Sequence[str], *, split_keys: Sequence[bytes] = ()
+        self,
+        prefixes: Sequence[str],
+        *,
+        announced: Sequence[str] = (),
+        split_keys: Sequence[bytes] = (),
     ) -> RangeListing:
-        return RangeListing(self._api.spec.place, prefixes, self._filter, split_keys=split_keys)
+        return RangeListing(
+            self._api.spec.place, prefixes, self._filter, announced=announced, split_keys=split_keys
+        )
 
     def _read(self, listing: RangeListing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
         """Read a listing to its end, with as many requests at once as the limit allows.
@@ -219,7 +281,42 @@ class BucketScan:
         except WatcherError as error:
             if key_range.is_dropped:
                 return []
-            if key_range.request.start_after and key_range.token is None:
-                raise UnorderedListingError(f"StartAfter is not answered: {error}") from error
+            is_first = key_range.token is None
+            if key_range.request.start_after and is_first:
+                raise _unanswered("StartAfter", error) from error
+            if key_range.is_announced and (is_first or is_refusal(error)):
+                raise _unanswered(f"the prefix {key_range.prefix!r}", error) from error
             raise
         return listing.take(key_range, page)
+
+
+class _CommonPrefixes(NamedTuple):
+    """Common prefixes of a listing.
+
+    Attributes:
+        pages: The objects of each level that lie in no prefix below it.
+        passed: Prefixes of these levels.
+        announced: Common prefixes of the last level, which hold all other keys.
+    """
+
+    pages: Sequence[Page]
+    passed: Sequence[str]
+    announced: Sequence[str]
+
+
+def _check_coverage(found: _CommonPrefixes, ahead: Sequence[Page]) -> None:
+    """Check that common prefixes cover the keys of the first pages of a listing.
+
+    Raises:
+        UnorderedListingError: One is neither in a prefix nor beside them.
+    """
+    beside = {entry.path for page in found.pages for entry in page.reader.read(page.objects)}
+    prefixes = tuple(prefix.encode() for prefix in found.announced)
+    for page in ahead:
+        for entry in page.reader.read(page.objects):
+            if not entry.path.startswith(prefixes) and entry.path not in beside:
+                raise UnorderedListingError(f"no common prefix covers {entry.path!r}")
+
+
+def _unanswered(what: str, error: WatcherError) -> UnorderedListingError:
+    return UnorderedListingError(f"{what} is not answered: {error}", is_refused=is_refusal(error))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from watcher.errors import NotFoundError
+from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
 from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
-from watcher.sources.s3.errors import unavailable_instead
+from watcher.sources.s3.errors import is_refusal, unavailable_instead
 from watcher.sources.s3.quiet import QuietCheck
 from watcher.sources.s3.scan import BucketScan
 from watcher.sources.s3.strategy import ListingStrategy
@@ -93,7 +93,11 @@ class BucketSource(WithoutVolumes):
 
     @property
     def degraded(self) -> str:
-        """Message that polling takes more requests than the budget allows; else empty."""
+        """Message that polling takes more requests than the budget, or that deletions wait."""
+        return "; ".join(filter(None, [self._over_budget, self._deletions.degraded]))
+
+    @property
+    def _over_budget(self) -> str:
         cost = self.cost
         if cost is None or is_within_budget(self._spec, cost.requests_per_poll):
             return ""
@@ -120,11 +124,22 @@ class BucketSource(WithoutVolumes):
 
         Raises:
             NotFoundError: There is no such bucket.
-            DeniedError: Credentials are missing, wrong or do not suffice.
+            DeniedError: Credentials are missing, wrong or do not suffice, or the store refuses to
+                list the prefix.
             UnavailableError: The store cannot be reached now, or the bucket is in another region.
         """
         self._api.open()
-        self._api.probe(may_retry=not self._was_open)
+        try:
+            self._api.probe(may_retry=not self._was_open)
+        except UnavailableError as error:
+            prefix = self._spec.prefix
+            if prefix.endswith("/") or not prefix or not is_refusal(error):
+                raise
+            raise DeniedError(
+                f"the store does not list the prefix {prefix!r}: {error.message}",
+                place=error.place,
+                hint="end it in '/': some stores (S3 Express) list no other prefixes",
+            ) from error
         self._was_open = True
 
     def close(self) -> None:
@@ -144,12 +159,12 @@ class BucketSource(WithoutVolumes):
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
         is_former_complete = self._scan is not None and self._scan.is_complete
         self._quiet.begin_listing(is_former_complete=is_former_complete)
-        self._scan = BucketScan(self._api, self._filter, self._strategy)
+        self._scan = BucketScan(self._api, self._filter, self._strategy, self._deletions)
         return self._scan
 
     def complete(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""
-        return self._quiet.sort_out(entries)
+        return self._quiet.sort_out(self._deletions.without_ghosts(entries))
 
     def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
         """Return False: objects are found by scans alone."""
@@ -192,16 +207,23 @@ class BucketSource(WithoutVolumes):
         """
         inspection = Inspection()
         with unavailable_instead():
-            for path in paths:
-                entry = self._api.head(path)
-                if entry is None:
-                    inspection.gone.append(path)
-                else:
-                    inspection.entries.append(entry)
-            if inspection.gone:
+            gone = self._inspect(paths, inspection)
+            if gone:
                 # HEAD has the same response for a missing key and a missing bucket.
                 self._api.probe()
+                inspection.gone += self._inspect(gone, inspection)
         return inspection
+
+    def _inspect(self, paths: Sequence[bytes], inspection: Inspection) -> list[bytes]:
+        """Add the entries at keys to an inspection, and return the keys without one."""
+        gone = []
+        for path in paths:
+            entry = self._api.head(path)
+            if entry is None:
+                gone.append(path)
+            else:
+                inspection.entries.append(entry)
+        return gone
 
     def release(self, prefix: bytes) -> None:
         """Raise NotFoundError: nothing is mounted in a bucket."""
@@ -209,10 +231,12 @@ class BucketSource(WithoutVolumes):
             "nothing is mounted in a bucket", place=os.fsdecode(prefix), hint="leave out PREFIX"
         )
 
-    def confirm_deleted(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+    def confirm_deleted(
+        self, paths: Sequence[bytes], missed_before: Collection[bytes] = ()
+    ) -> Sequence[bytes]:
         """Return those of the keys, which a complete listing lacks, that are gone.
 
         Raises:
-            UnavailableError: The listing lacked keys that are there, or a key cannot be checked.
+            UnavailableError: The listing is empty and lacks keys that are there.
         """
-        return self._deletions.confirm(paths)
+        return self._deletions.confirm(paths, missed_before)

@@ -24,7 +24,7 @@ AUTO_WORKERS = 16
 ORDER_TRUSTED_S = 86_400.0
 """Seconds for which the order of a store is trusted, which bounds how long a key can be missed."""
 MAX_FAILURES = 3
-"""Failed parallel listings after which none is tried before the order has been shown again."""
+"""Failed listings of one mode after which it is not tried for a day. One refusal is as many."""
 
 
 class Mode(StrEnum):
@@ -73,20 +73,33 @@ class ListingStrategy:
         self._clock = clock
         self._proven_s: float | None = None
         self._has_prefixes = True
-        self._failures = 0
+        self._failures = dict.fromkeys(Mode, 0)
+        self._prefixes_failed_s = 0.0
+        self._reported: set[Mode] = set()
         self._is_shrinking = False
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the store has shown that it returns keys in order."""
+        return self._proven_s is not None and not self.disorder
 
     def choose_mode(self) -> Mode:
         """Return how to read the next listing; when the order expires, failures are forgotten."""
         if self.workers == 1:
             return Mode.SEQUENTIAL
         if self.last is None or self.disorder:
-            return Mode.BY_PREFIX if self._has_prefixes else Mode.SEQUENTIAL
+            if self._clock.monotonic() - self._prefixes_failed_s > ORDER_TRUSTED_S:
+                self._failures[Mode.BY_PREFIX] = 0
+            return self._unless_failed(Mode.BY_PREFIX, is_useful=self._has_prefixes)
         if self._proven_s is None or self._clock.monotonic() - self._proven_s > ORDER_TRUSTED_S:
-            self._failures = 0
+            self._failures[Mode.PARALLEL] = 0
             return Mode.SEQUENTIAL
         is_useful = len(self.split_keys) > MIN_PAGES_TO_SPLIT and not self._is_shrinking
-        return Mode.PARALLEL if is_useful and self._failures < MAX_FAILURES else Mode.SEQUENTIAL
+        return self._unless_failed(Mode.PARALLEL, is_useful=is_useful)
+
+    def _unless_failed(self, mode: Mode, *, is_useful: bool) -> Mode:
+        has_failed = self._failures[mode] >= MAX_FAILURES
+        return mode if is_useful and not has_failed else Mode.SEQUENTIAL
 
     def note_no_prefixes(self) -> None:
         """Note that no common prefix is large enough to be listed by itself."""
@@ -103,13 +116,27 @@ class ListingStrategy:
         self.last = CompletedListing(listing.keys, requests)
         self.split_keys = sorted(listing.split_keys)
         self.disorder = self.disorder or listing.disorder
-        if mode is Mode.SEQUENTIAL and self._failures < MAX_FAILURES:
+        self._reported.discard(mode)
+        if mode is Mode.SEQUENTIAL and self._failures[Mode.PARALLEL] < MAX_FAILURES:
             self._proven_s = self._clock.monotonic()
 
     def note_missing(self, *, is_few: bool) -> None:
         """Note whether a listing lacked few keys of the index; many need a sequential one."""
         self._is_shrinking = not is_few
 
-    def note_failed(self) -> None:
-        """Note that a listing could not be read in parallel, or lacked keys when it was."""
-        self._failures += 1
+    def note_failed(self, mode: Mode = Mode.PARALLEL, *, is_refused: bool = False) -> bool:
+        """Note that a listing could not be read in a mode, or lacked keys when it was.
+
+        Args:
+            mode: The mode, which is not the sequential one.
+            is_refused: The store refuses what the mode needs and a sequential listing does not.
+
+        Returns:
+            Whether this is the first failure since the mode has worked.
+        """
+        self._failures[mode] = MAX_FAILURES if is_refused else self._failures[mode] + 1
+        if mode is Mode.BY_PREFIX:
+            self._prefixes_failed_s = self._clock.monotonic()
+        is_first = mode not in self._reported
+        self._reported.add(mode)
+        return is_first

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def credentials(tmp_path: Path, aws_environment: pytest.MonkeyPatch) -> Callable
 
 
 @pytest.fixture
-def begin(
-    store: Store, credentials: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Begin]:
-    """Return what begins to watch the store; batches are small, the next listing is parallel."""
+def begin_on(
+    credentials: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Watched]]:
+    """Return what begins to watch a store; batches are small, the next listing is parallel."""
     assert credentials
     monkeypatch.setattr(deletions, "CHECKED_KEYS_MAX", CHECKED_KEYS_MAX)
     monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
@@ -57,6 +58,7 @@ def begin(
     sources: list[BucketSource] = []
 
     def begin_it(
+        store: Store,
         *,
         workers: int | None = None,
         quiet_s: float = 0.0,
@@ -79,6 +81,12 @@ def begin(
         yield begin_it
         for source in sources:
             source.close()
+
+
+@pytest.fixture
+def begin(store: Store, begin_on: Callable[..., Watched]) -> Begin:
+    """Return what begins to watch the store of the test; see ``begin_on``."""
+    return partial(begin_on, store)
 
 
 @pytest.fixture
