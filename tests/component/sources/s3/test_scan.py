@@ -38,8 +38,8 @@ def test_a_fault_in_a_parallel_listing(fault: Fault, store: Store, begin: Begin)
         store.put_many(created, modified)
         store.delete(deleted)
         changes |= {("created", created), ("modified", modified), ("deleted", deleted)}
-        # A store that throttled in the last round is asked for one page at a time in this one.
-        is_parallel = fault is not Fault.SLOW_DOWN or not number
+        # A store that throttled or refused in the last round is read sequentially in this one.
+        is_parallel = fault not in {Fault.SLOW_DOWN, Fault.DENIED} or not number
         meant = once_in_ranges(is_meant) if is_parallel else is_meant
         store.on_list = failing = Failing(fault, meant, most=most)
         with suppress(WatcherError):
