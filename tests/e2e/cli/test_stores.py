@@ -34,6 +34,18 @@ def test_check(run: Run, store: Store, authority: Authority) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_check_refuses_an_address_that_is_nearly_right(run: Run) -> None:
+    """What the dashboard of R2 shows has the bucket in it; one line has what to write."""
+    url = "https://0ab.r2.cloudflarestorage.com"
+    text = f"s3:\n  bucket: landing\n  endpoint_url: {url}/landing\n"
+    done = run("check", "--offline", "-", stdin=text)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert (
+        f'line 3, s3.endpoint_url: must have neither the bucket nor a path in it, write "{url}"'
+        in done.stderr
+    )
+
+
 def test_dev(start: Start, store: Store, authority: Authority) -> None:
     """A public bucket of a store of one's own is watched without any credentials."""
     url = store.endpoint_url

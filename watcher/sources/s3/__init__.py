@@ -7,7 +7,8 @@ change, never takes a failure for a deletion, and never relies on last-modified,
 a listing until the store has shown it. Calls go down only: ``source`` > ``scan`` > ``deletions`` >
 ``api`` > ``client``; what is known of a store between listings is in ``strategy``, how a listing is
 split in ``key_ranges``, what an answer says in ``pages`` and ``objects``, what a failure means in
-``errors``. A source runs in the thread of its watch. Worker threads only send requests through
-``api``, which locks the count of requests and the renewal of the client; ``throttle`` has a lock of
-its own, because responses arrive in all of these threads.
+``errors`` and for one bucket in ``diagnosis``, which authorities are trusted in ``trust``. A source
+runs in the thread of its watch. Worker threads only send requests through ``api``, which locks the
+count of requests and the renewal of the client; ``throttle`` has a lock of its own, because
+responses arrive in all of these threads.
 """

@@ -10,7 +10,7 @@ import pytest
 from support.certificates import Authority
 from support.s3.listing import make_source, read
 from support.s3.simulated import BUCKET, Store, run_store
-from watcher.errors import UnavailableError
+from watcher.errors import DeniedError, UnavailableError
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.spec import BucketSpec
 
@@ -135,6 +135,20 @@ def test_a_bundle_that_cannot_be_used(
     text = refusal(secured, **profile)
     assert f"the certificate authorities in {bundle} cannot be used: " in text
     assert text.endswith(f"; correct {source}, which names this file")
+
+
+@pytest.mark.parametrize("source", ["AWS_CA_BUNDLE", "profile"])
+def test_an_empty_bundle_skips_nothing(
+    secured: Store, tmp_path: Path, aws_environment: pytest.MonkeyPatch, source: str
+) -> None:
+    """An empty value, with which the SDK once trusted any certificate, is an error."""
+    if source == "profile":
+        (tmp_path / "config").write_text("[default]\nca_bundle =\n")
+    else:
+        aws_environment.setenv(source, "")
+    with pytest.raises(DeniedError, match=r"ca_bundle, AWS_CA_BUNDLE, .* empty"):
+        keys_of(secured)
+    assert not secured.log
 
 
 def test_a_certificate_for_another_host(secured: Store, authority: Authority) -> None:
