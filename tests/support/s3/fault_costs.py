@@ -183,16 +183,14 @@ def promised(hours: float, **spec: Any) -> float:  # noqa: ANN401 - fields of a 
     return PAGES * hours * HOUR_S / float(spec["poll_interval_s"])
 
 
-def table(lines: Iterable[tuple[str, Spent]], hours: float) -> str:
+def table(lines: Iterable[tuple[str, Spent]]) -> str:
     """Return the costs of faults as text."""
     rows = [
         f"{name:<42}{spent.listings:>9}{spent.requests:>9}{spent.completed:>10}"
         f"{spent.recovery_s:>11.0f}"
         for name, spent in lines
     ]
-    head = (
-        f"{f'in {hours:g} h':<42}{'listings':>9}{'requests':>9}{'complete':>10}{'recovery s':>11}"
-    )
+    head = f"{'fault':<42}{'listings':>9}{'requests':>9}{'complete':>10}{'recovery s':>11}"
     return "\n".join([head, *rows])
 
 
@@ -213,8 +211,8 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as directory:
                     spent = spend(Path(directory), hook, hours, is_baselined=is_baselined, **spec)
                 lines.append((f"{fault}, {case}", spent))
-        print(f"\n{title}: {promised(hours, **spec):g} requests without faults")
-        print(table(lines, hours), flush=True)
+        print(f"\n{title}, {hours:g} h: {promised(hours, **spec):g} requests without faults")
+        print(table(lines), flush=True)
 
 
 if __name__ == "__main__":

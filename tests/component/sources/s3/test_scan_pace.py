@@ -27,6 +27,7 @@ from watcher.watch.schedule import BACKOFF_MIN_S, JITTER
 
 LATEST_S = INTERVAL_S * (1 + JITTER) + 1.0
 """By then a scan that is in turn has begun."""
+RESTARTS = 6
 MANY = 150
 """Keys of which most are gone: their deletions are held."""
 
@@ -145,15 +146,16 @@ def test_the_scan_that_ends_a_hold_is_in_turn(
 def test_a_release_makes_one_scan(start: Start, bucket: Store, clock: FakeClock) -> None:
     """A person has asked for it; however often, while it fails."""
     bucket.put_many(*(f"in/many/{number:04}" for number in range(MANY)))
+    bucket.page_keys = MANY
     scene = start()
     bucket.delete(*bucket.keys)
     scene.run_until_watching(LATEST_S)
     bucket.on_list = Failing(Fault.NO_TOKEN, lambda request: request.begins_listing)
     began = scene.listings
-    for _ in range(60):
+    for _ in range(20):
         scene.watch.release()
         scene.turn()
-        clock.advance(10.0)
+        clock.advance(30.0)
     assert scene.listings - began == 2
     bucket.on_list = None
     scene.run_until_watching(LATEST_S)
@@ -164,7 +166,7 @@ def test_a_server_that_is_killed_again_and_again(start: Start, clock: FakeClock)
     """Of the watches that it starts one scans at once, and the others when that is due."""
     scene = start()
     began = scene.listings
-    for _ in range(20):
+    for _ in range(RESTARTS):
         end(scene)
         clock.advance(30.0)
         scene = start()
@@ -180,7 +182,7 @@ def test_a_server_that_is_killed_during_the_first_scan(
     """The requests of scans that were never completed count, those before the kill as well."""
     bucket.on_list = LastPage(Fault.NO_TOKEN)
     scene = start()
-    for _ in range(20):
+    for _ in range(RESTARTS):
         end(scene)
         clock.advance(30.0)
         scene = start()
