@@ -163,6 +163,8 @@ def _note(watch: Watch, now_s: float) -> str:
         return f"the journal is full: {watch.blockage}"
     if status.held:
         return f"{status.held:,} deletions are held until the next scan agrees"
+    if status.state is State.STARTING and (wait_s := status.next_scan_at - now_s) >= 1:
+        return f"earlier scans have not been completed: the next one is in {human_age(wait_s)}"
     return status.degraded
 
 

@@ -209,7 +209,11 @@ def test_wrong_common_prefixes_are_given_up(store: Store, begin: Begin) -> None:
         for _ in range(MAX_FAILURES):
             watched.scan()
     assert (watched.reported, len(wrong.hits)) == ([], MAX_FAILURES)
-    assert [line["reason"] for line in log] == ["no key has the common prefix 'in/A/'"]
+    # In a random order the key may be among the pages that are read ahead.
+    assert [line["reason"] for line in log] in (
+        ["no key has the common prefix 'in/A/'"],
+        ["no common prefix covers b'in/%41/0'"],
+    )
 
 
 @pytest.mark.usefixtures("_once")

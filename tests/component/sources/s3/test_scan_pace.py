@@ -1,5 +1,6 @@
 """What else makes a watch list its bucket out of turn, and how often: its interval holds."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.clock import FakeClock
-from support.memory_watch import JOURNAL_CAP
+from support.memory_watch import IDENTITY, JOURNAL_CAP
 from support.s3.fault_costs import (
     AUTO,
     FIXED,
@@ -23,6 +24,7 @@ from support.s3.fault_costs import (
 from support.s3.faults import Effect, Failing, Fault, Request
 from support.s3.simulated import CREDENTIALS, Store, run_store
 from watcher.telemetry.status import State
+from watcher.watch.report import report_watch
 from watcher.watch.schedule import BACKOFF_MIN_S, JITTER
 
 LATEST_S = INTERVAL_S * (1 + JITTER) + 1.0
@@ -73,6 +75,11 @@ def end(scene: BucketScene) -> None:
     scene.store.close()
 
 
+def note(scene: BucketScene) -> str:
+    """Return what an operator sees beside a watch."""
+    return report_watch(IDENTITY, scene.watch, scene.clock).note
+
+
 def test_a_failed_scan_is_repeated_once_soon(start: Start, bucket: Store, clock: FakeClock) -> None:
     """The status has when the next one is tried, and what the failed ones have cost."""
     scene = start()
@@ -89,6 +96,7 @@ def test_a_failed_scan_is_repeated_once_soon(start: Start, bucket: Store, clock:
     assert status.state is State.UNAVAILABLE
     assert status.failed_requests == 2 * PAGES + 1
     assert scene.watch.totals.failed_requests == status.failed_requests
+    assert re.search(r"next try in 1[56] min; failed tries took 5 LIST requests", note(scene))
 
 
 def test_a_check_that_succeeds_permits_no_scan(start: Start, bucket: Store) -> None:
@@ -187,6 +195,7 @@ def test_a_server_that_is_killed_during_the_first_scan(
         clock.advance(30.0)
         scene = start()
     assert scene.listings == 2
+    assert re.search(r"not been completed: the next one is in \d+ min$", note(scene))
     bucket.on_list = None
     assert scene.run_until_watching(LATEST_S) > INTERVAL_S / 4
     assert scene.watch.is_baselined
