@@ -31,6 +31,10 @@ TRIES = 2
 """Failed scans to wait for: the place is unavailable until one has completed."""
 
 ERRORS = "watcher_place_errors_total"
+FORGOTTEN_S = 4.0
+"""Seconds after which a gateway forgets a connection: later than the 2 s for which it is used,
+sooner than the next poll."""
+
 REQUESTS = "watcher_list_requests_total"
 
 
@@ -176,8 +180,8 @@ def test_a_gateway_that_forgets_idle_connections(
 ) -> None:
     """No poll sends a request through a connection that was forgotten since the one before."""
     server = start_server()
-    with run_store() as store, Relay(store.endpoint_url, idle_max_s=1) as relay:
-        asked = config(store, endpoint_url=relay.url, poll_interval="2500ms")
+    with run_store() as store, Relay(store.endpoint_url, idle_max_s=FORGOTTEN_S) as relay:
+        asked = config(store, endpoint_url=relay.url, poll_interval="5s")
         stream = connect(server).watch(name, asked)
         for key in ("first", "second"):
             store.put(key)
