@@ -16,6 +16,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
 
 from watcher.sources.s3.errors import translated_credentials
+from watcher.sources.s3.service_models import SERVICE_MODELS
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -54,6 +55,7 @@ def make_session(spec: BucketSpec) -> Session:
 
 def _find(spec: BucketSpec, config: Config) -> Credentials:
     session = make_session(spec)
+    session.register_component("data_loader", SERVICE_MODELS)
     session.set_default_client_config(config)
     if session.get_config_variable("region") is None:
         # STS has an address in each region, and roles are assumed at the one of the server.

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from botocore.credentials import SSOProvider
+from botocore.loaders import JSONFileLoader
 from botocore.tokens import SSOTokenProvider
 
 from support.documents import fenced, section
@@ -371,6 +372,18 @@ def test_keys_of_a_role_that_expire(trial: Trial, amazon: Shop) -> None:
     assert paths(read(trial.watch(EXTERNAL_ID))) == PATHS
     assert len(sts.asked) == 2
     assert set(amazon.signers) == {"partner-read1"}
+
+
+@pytest.mark.usefixtures("amazon")
+def test_descriptions_of_services_are_read_once(trial: Trial) -> None:
+    """A further bucket with a role reads no file of the SDK, each of which takes megabytes."""
+    trial.accept(EXTERNAL_ID, "own")
+    trial.cloud.hosts[STS] = Sts(trial.keys, "eu-west-1", {"partner-read": {}}).answer
+    trial.watch(EXTERNAL_ID)
+    loaded: list[object] = []
+    trial.environment.setattr(JSONFileLoader, "load_file", lambda _, path: loaded.append(path))
+    assert paths(read(trial.watch(EXTERNAL_ID))) == PATHS
+    assert loaded == []
 
 
 @pytest.mark.usefixtures("_once")
