@@ -40,6 +40,8 @@ _REFUSALS = frozenset(
 
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 """The region in the text of a store that gives it nowhere else."""
+_OTHER_ENDPOINT = "must be addressed using the specified endpoint"
+"""Text with which stores, some of them with the code AccessDenied, send a request elsewhere."""
 
 
 def has_expired(error: Exception) -> bool:
@@ -145,6 +147,10 @@ def _read_error(error: sdk.ClientError) -> tuple[Meaning, str]:
     )
     if meaning in {REDIRECT, REGION} and (region := _find_region(error)):
         meaning = REGION._replace(hint=f"set region: {region}")
+    elif _OTHER_ENDPOINT in text:
+        endpoint = body.get("Endpoint")
+        hint = f"set endpoint_url to that of {endpoint}" if endpoint else REDIRECT.hint
+        meaning = REDIRECT._replace(hint=hint)
     return meaning, detail
 
 

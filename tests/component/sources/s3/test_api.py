@@ -119,6 +119,16 @@ def test_a_passing_failure_is_retried_and_counted(store: Store, open_source: Ope
             DeniedError,
             "set addressing_style: virtual",
         ),
+        (
+            Answer(
+                b"<Error><Code>AccessDenied</Code><Message>The bucket you are attempting to access "
+                b"must be addressed using the specified endpoint.</Message>"
+                b"<Endpoint>oss-cn-x.aliyuncs.com</Endpoint></Error>",
+                403,
+            ),
+            UnavailableError,
+            "redirects to another address .*; set endpoint_url to that of oss-cn-x.aliyuncs.com$",
+        ),
         (error(404, "NoSuchKey"), UnavailableError, "leave the bucket out of endpoint_url"),
         (
             error(403, "AccessDenied", "Transaction cap exceeded."),
