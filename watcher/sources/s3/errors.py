@@ -40,8 +40,6 @@ _REFUSALS = frozenset(
 
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 """The region in the text of a store that gives it nowhere else."""
-_OTHER_ENDPOINT = "must be addressed using the specified endpoint"
-"""Text with which stores, some of them with the code AccessDenied, send a request elsewhere."""
 
 
 def has_expired(error: Exception) -> bool:
@@ -61,9 +59,8 @@ def is_refusal(error: WatcherError) -> bool:
     if not isinstance(cause, sdk.ClientError):
         return False
     status = cause.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-    meaning, _ = _read_error(cause)
     return status == HTTPStatus.NOT_IMPLEMENTED or (
-        status in _REFUSALS and meaning not in OF_ANY_REQUEST
+        status in _REFUSALS and _find_answer_meaning(cause) not in OF_ANY_REQUEST
     )
 
 
@@ -137,21 +134,31 @@ def unavailable_instead() -> Iterator[None]:
 
 def _read_error(error: sdk.ClientError) -> tuple[Meaning, str]:
     """Return the meaning of an error response of S3 or STS, and its code and text."""
-    body, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
-    status = metadata.get("HTTPStatusCode", 0)
-    code, text = body.get("Code") or str(status), body.get("Message") or ""
-    detail = f"{code}: {text}" if text else code
-    meaning = next(
-        (meaning for pattern, meaning in BY_TEXT if pattern.search(detail)),
-        BY_CODE.get(code) or BY_STATUS.get(status) or BY_HUNDREDS.get(status // 100, UNKNOWN),
-    )
+    meaning, body = _find_answer_meaning(error), error.response.get("Error", {})
     if meaning in {REDIRECT, REGION} and (region := _find_region(error)):
         meaning = REGION._replace(hint=f"set region: {region}")
-    elif _OTHER_ENDPOINT in text:
-        endpoint = body.get("Endpoint")
-        hint = f"set endpoint_url to that of {endpoint}" if endpoint else REDIRECT.hint
-        meaning = REDIRECT._replace(hint=hint)
-    return meaning, detail
+    elif meaning is REDIRECT and (endpoint := body.get("Endpoint")):
+        meaning = REDIRECT._replace(hint=f"set endpoint_url to that of {endpoint}")
+    return meaning, _find_text(error)
+
+
+def _find_answer_meaning(error: sdk.ClientError) -> Meaning:
+    """Return the meaning of an error response as the tables have it."""
+    code, text = error.response.get("Error", {}).get("Code", ""), _find_text(error)
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return next(
+        (meaning for pattern, meaning in BY_TEXT if pattern.search(text)),
+        BY_CODE.get(code or str(status))
+        or BY_STATUS.get(status)
+        or BY_HUNDREDS.get(status // 100, UNKNOWN),
+    )
+
+
+def _find_text(error: sdk.ClientError) -> str:
+    """Return code and text of an error response; the status where it has no code."""
+    body, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
+    code = body.get("Code") or str(metadata.get("HTTPStatusCode", 0))
+    return f"{code}: {text}" if (text := body.get("Message")) else code
 
 
 def _find_region(error: sdk.ClientError) -> str:

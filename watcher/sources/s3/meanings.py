@@ -151,6 +151,8 @@ UNKNOWN = Meaning(UnavailableError, "the store cannot be read: {detail}")
 BY_TEXT: tuple[tuple[re.Pattern[str], Meaning], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
+        # OSS says it with the code AccessDenied.
+        (r"must be addressed using the specified endpoint", REDIRECT),
         # Names of users and roles follow, in which any of the words below may stand.
         (r"not authorized to perform: (?!kms:)", _REFUSED),
         # Backblaze B2 answers 403 AccessDenied; the text alone has the reason.
@@ -300,7 +302,21 @@ REFUSERS: Mapping[str, str] = {
 """Hints by the operation that refuses to hand out credentials."""
 
 OF_ANY_REQUEST = frozenset(
-    {_NO_BUCKET, _ACCOUNT, _CAP, _BAD_KEY, EXPIRED, CLOCK, REGION, _PROXY, _BUSY, _FULL, _STORE}
+    {
+        _NO_BUCKET,
+        _ACCOUNT,
+        _CAP,
+        _BAD_KEY,
+        EXPIRED,
+        CLOCK,
+        REGION,
+        REDIRECT,
+        _STYLE,
+        _PROXY,
+        _BUSY,
+        _FULL,
+        _STORE,
+    }
 )
 """Meanings that do not depend on what a request asks for."""
 

@@ -7,9 +7,10 @@ import pytest
 from botocore import exceptions as sdk
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.sources.s3.errors import translate, unavailable_instead
+from watcher.sources.s3.errors import is_refusal, translate, unavailable_instead
 
 PLACE = "s3://landing/in/"
+OTHER_ENDPOINT = "must be addressed using the specified endpoint"
 URL = "https://store.example/?a"
 
 
@@ -141,6 +142,29 @@ def test_a_reason_in_the_text(code: str, text: str, kind: type[WatcherError], hi
     found = translate(client_error(code, 403, text), PLACE)
     assert type(found) is kind
     assert hint in found.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (client_error("AccessDenied", 403), True),
+        (client_error("403", 403), True),
+        (client_error("400"), True),
+        (client_error("NotImplemented", 501), True),
+        (client_error("AccessDenied", 403, "Transaction cap exceeded"), False),
+        (client_error("AccountProblem", 403), False),
+        (client_error("SecondLevelDomainForbidden", 403), False),
+        (client_error("AuthorizationHeaderMalformed", x_amz_bucket_region="eu-west-3"), False),
+        (client_error("AccessDenied", 403, f"x {OTHER_ENDPOINT}."), False),
+        (client_error("SlowDown", 503), False),
+        (ValueError("not a response"), False),
+    ],
+)
+def test_a_refusal_of_what_is_asked(error: Exception, *, expected: bool) -> None:
+    """What holds for any request, as a cap or another region, says nothing of this one."""
+    translated = translate(error, PLACE)
+    translated.__cause__ = error
+    assert is_refusal(translated) is expected
 
 
 def test_texts_of_several_lines_are_put_on_one() -> None:
