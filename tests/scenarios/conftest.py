@@ -1,10 +1,13 @@
-"""The server on which the scenarios run."""
+"""The fixtures of the scenarios, and the server on which they run."""
 
 from collections.abc import Callable
 
 import pytest
 
+from scenarios.course import runs
 from support.server import ServerProcess
+
+__all__ = ["runs"]
 
 
 @pytest.fixture(scope="module")

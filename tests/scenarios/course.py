@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,16 +46,6 @@ def cases(directory: Path) -> list[Case]:
     """
     scripts = [read_script(file) for file in sorted(directory.glob("*.txt"))]
     return [Case(script, mode) for script in scripts for mode in script.modes]
-
-
-def selected_cases(session: pytest.Session, test: Callable[..., None]) -> list[Case]:
-    """Return the scenarios for which a session calls a test."""
-    calls: list[dict[str, Any]] = [
-        dict(item.callspec.params)
-        for item in session.items
-        if isinstance(item, pytest.Function) and item.function is test
-    ]
-    return [call["case"] for call in calls]
 
 
 def configuration(case: Case, root: Path) -> dict[str, Any]:
@@ -133,16 +123,21 @@ def run(case: Case, client: Client, place: Path) -> None:
                 )
 
 
-@contextmanager
-def side_by_side(
-    selected: Iterable[Case],
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest,
     server: ServerProcess,
     contract: Contract,
-    factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[None]]]:
-    """Run scenarios at once, since each mostly waits; provide the outcomes by name."""
+    """Run the selected scenarios of a module at once, since each mostly waits."""
+    selected: list[Any] = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.getparent(pytest.Module) is request.node
+    ]
     with closing(Client(server.address, contract)) as client, ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
-            str(case): pool.submit(run, case, client, factory.mktemp("scenario"))
+            str(case): pool.submit(run, case, client, tmp_path_factory.mktemp("scenario"))
             for case in selected
         }

@@ -1,33 +1,13 @@
 """Every scenario of this directory, in each of its modes, on a real server and client."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from scenarios.course import Case, cases, selected_cases, side_by_side
-from support.client import Contract
-from support.server import ServerProcess
-
-CASES = cases(Path(__file__).parent)
+from scenarios.course import Case, cases
 
 
-@pytest.fixture(scope="module")
-def runs(
-    request: pytest.FixtureRequest,
-    server: ServerProcess,
-    contract: Contract,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[str, Future[None]]]:
-    """Run all selected scenarios at once."""
-    selected = selected_cases(request.session, test_scenario)
-    with side_by_side(selected, server, contract, tmp_path_factory) as running:
-        yield running
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", cases(Path(__file__).parent), ids=str)
 def test_scenario(runs: dict[str, Future[None]], case: Case) -> None:
     runs[str(case)].result()

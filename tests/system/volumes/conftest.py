@@ -2,10 +2,11 @@
 
 import pytest
 
+from scenarios.course import runs
 from support.fixtures import client, connect, contract, name, root, server, start_server
 from system.volumes.namespace import enter_private_mounts
 
-__all__ = ["client", "connect", "contract", "name", "root", "server", "start_server"]
+__all__ = ["client", "connect", "contract", "name", "root", "runs", "server", "start_server"]
 
 
 @pytest.fixture(scope="session", autouse=True)
