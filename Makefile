@@ -58,6 +58,10 @@ abuse: $(READY) ## run the tests with ten thousand clients, floods and bombs
 interop: $(READY) ## run the tests with the real Argo Events (as root; installs Debian packages, Go)
 	@.ci/interop $(BIN)/python $(ARGS)
 
+.PHONY: ceph
+ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debian packages)
+	@.ci/ceph $(BIN)/python $(ARGS)
+
 .PHONY: cluster
 cluster: $(READY) ## test deploy/ and examples/ (API_SERVER=1: also by an API server, compiled first)
 	@API_SERVER=$(API_SERVER) .ci/cluster $(BIN)/python $(ARGS)

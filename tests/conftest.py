@@ -8,6 +8,7 @@ pytest_plugins = [
     "support.fixtures",
     "support.neighbours",
     "support.s3.real_servers",
+    "support.s3.ceph",
     "support.wiring",
 ]
 

@@ -78,7 +78,9 @@ def test_bucket_that_goes_away(bucket: RealBucket) -> None:
         source.inspect([b"a"])
 
 
-@pytest.mark.parametrize("s3_server", ["seaweedfs", "rclone_server"], indirect=True)
+@pytest.mark.parametrize(
+    "s3_server", ["seaweedfs", "rclone_server", "versitygw", "ceph"], indirect=True
+)
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

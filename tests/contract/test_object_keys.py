@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from support.s3.fixtures import RealBucket
 from support.s3.listing import paths, read
+from support.s3.real_servers import FROM_PYPI, PROVIDED
 from watcher.sources.s3 import api, objects
 from watcher.sources.s3.deletions import CHECKED_KEYS_MAX
 from watcher.sources.s3.strategy import Mode
@@ -52,6 +53,8 @@ REFUSED = {
     "moto": {"newline\nx"},
     "seaweedfs": {"dot/./x", "dot/../y", "long" * 256},
     "rclone": {"/leading", "double//slash", "dot/./x", "dot/../y", "long" * 256},
+    "versitygw": {"long" * 256},
+    "ceph": set[str](),
 }
 REWRITTEN = {
     "moto": {},
@@ -61,23 +64,33 @@ REWRITTEN = {
         "back\\slash": "back/slash",
     },
     "rclone": {"trailing/": "trailing"},
+    "versitygw": {
+        "/leading": "leading",
+        "double//slash": "double/slash",
+        "dot/./x": "dot/x",
+        "dot/../y": "y",
+    },
+    "ceph": {},
 }
 # rclone lists a control character as it was put, and as a picture of it once it has read the
-# directory again.
+# directory again. XML has no such characters: VersityGW encodes no keys, and Ceph no tokens, which
+# are keys.
 UNSTEADY = {
     "moto": set[str](),
     "seaweedfs": set[str](),
     "rclone": {"tab\tx", "newline\nx", "return\rx", "control\x01x", "delete\x7fx"},
+    "versitygw": {"control\x01x"},
+    "ceph": {"control\x01x"},
 }
 
 # Keys around "/", which not every store sorts as a character, and the servers that hold them side
-# by side: where a file is "a", SeaweedFS has no directory of its own for "a/", and rclone none at
-# all.
+# by side: where a file is "a", SeaweedFS has no directory of its own for "a/", rclone and VersityGW
+# none at all.
 AROUND_SLASH = {
-    ("a-", "a.", "a/b", "a0", "ab"): ["moto_server", "seaweedfs", "rclone_server"],
-    ("a", "a-", "a.", "a/b", "a0"): ["moto_server", "seaweedfs"],
-    ("a-", "a.", "a/", "a/b", "a0"): ["moto_server", "seaweedfs"],
-    ("a", "a-", "a.", "a/", "a/b", "a0"): ["moto_server"],
+    ("a-", "a.", "a/b", "a0", "ab"): [*FROM_PYPI, *PROVIDED],
+    ("a", "a-", "a.", "a/b", "a0"): ["moto_server", "seaweedfs", "ceph"],
+    ("a-", "a.", "a/", "a/b", "a0"): ["moto_server", "seaweedfs", "versitygw", "ceph"],
+    ("a", "a-", "a.", "a/", "a/b", "a0"): ["moto_server", "ceph"],
 }
 around_slash = pytest.mark.parametrize(
     ("s3_server", "keys"),
@@ -89,7 +102,9 @@ around_slash = pytest.mark.parametrize(
     indirect=["s3_server"],
 )
 # A folder is a key that ends in a slash; rclone cuts the slash off.
-with_folders = pytest.mark.parametrize("s3_server", ["moto_server", "seaweedfs"], indirect=True)
+with_folders = pytest.mark.parametrize(
+    "s3_server", ["moto_server", "seaweedfs", "versitygw", "ceph"], indirect=True
+)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from mypy_boto3_s3 import S3Client
 
 from support.s3.listing import OpenSource, Server, make_source
 from support.s3.real_servers import S3Server
+from watcher.clock import Clock
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
 
@@ -34,12 +35,18 @@ def open_source(aws_environment: pytest.MonkeyPatch) -> Iterator[OpenSource]:
     with ExitStack() as stack:
 
         def open_it(
-            server: Server, spec: BucketSpec, *, should_stop: Callable[[], bool] = lambda: False
+            server: Server,
+            spec: BucketSpec,
+            *,
+            should_stop: Callable[[], bool] = lambda: False,
+            clock: Clock | None = None,
         ) -> BucketSource:
             for name, value in server.environment().items():
                 aws_environment.setenv(name, value)
             source = make_source(
-                replace(spec, endpoint_url=server.endpoint_url), should_stop=should_stop
+                replace(spec, endpoint_url=server.endpoint_url),
+                should_stop=should_stop,
+                clock=clock,
             )
             stack.callback(source.close)
             source.open(lambda: None)

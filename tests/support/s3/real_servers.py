@@ -1,4 +1,8 @@
-"""Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session."""
+"""Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session.
+
+Those of which PyPI has a program run in `make test`. S3_SERVERS names the fixtures of others, whose
+programs a script of .ci/ provides; then tests run with these alone.
+"""
 
 import json
 import os
@@ -26,10 +30,14 @@ from mypy_boto3_s3 import S3Client
 
 from support.s3.simulated import CREDENTIALS, REGION
 
-START_DEADLINE_S = 60.0
+START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 2.0
 """Seconds until a server is killed: SeaweedFS waits for its own streams for ever."""
 POLL_S = 0.05
+
+FROM_PYPI = ("moto_server", "seaweedfs", "rclone_server")
+PROVIDED = ("versitygw", "ceph")
+CHOSEN = os.environ.get("S3_SERVERS", "").split()
 
 LOWEST_PORT = 10_000
 PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -52,13 +60,24 @@ _LOADER = Loader()
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A running S3 server, whose client sends a request ``attempts`` times before it has failed."""
+    """A running S3 server.
+
+    Attributes:
+        name: Its name.
+        endpoint_url: Where it listens.
+        access_key: Access key of an administrator.
+        secret_key: The secret key that belongs to it.
+        attempts: Number of times that its client sends a request before it has failed.
+        root: Directory of files that it serves as objects, those of a bucket in one of its name;
+            None where it keeps objects otherwise.
+    """
 
     name: str
     endpoint_url: str
     access_key: str = CREDENTIALS["AWS_ACCESS_KEY_ID"]
     secret_key: str = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
     attempts: int = 1
+    root: Path | None = None
 
     def client(self) -> S3Client:
         """Return a new client, which the caller closes."""
@@ -120,7 +139,7 @@ def run_moto(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes
     """Run moto, which orders keys like AWS and accepts any credentials; it logs to a directory."""
     (port,) = free_ports(1)
     server = S3Server("moto", f"http://127.0.0.1:{port}")
-    with _run(
+    with run(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], server, directory
     ) as process:
         yield server, process
@@ -160,7 +179,7 @@ def run_seaweedfs(
         "-volume.max=1000",
     ]
     try:
-        with _run(command, server, directory, WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as process:
+        with run(command, server, directory, WEED_MASTER_VOLUME_GROWTH_COPY_1="1") as process:
             yield server, process
     finally:
         for port in numbers.values():
@@ -190,7 +209,32 @@ def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[byt
         "--config=",
         str(buckets),
     ]
-    with _run(command, server, directory) as process:
+    with run(command, server, directory) as process:
+        yield server, process
+
+
+@contextmanager
+def run_versitygw(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+    """Run VersityGW, which serves files also while they are written, and encodes no keys.
+
+    The directory holds its log, the files, and former versions of them.
+    """
+    (port,) = free_ports(1)
+    buckets, versions = directory / "buckets", directory / "versions"
+    for each in (buckets, versions):
+        each.mkdir(exist_ok=True)
+    server = S3Server("versitygw", f"http://127.0.0.1:{port}", root=buckets)
+    command = [
+        os.environ["VERSITYGW"],
+        f"--access={server.access_key}",
+        f"--secret={server.secret_key}",
+        f"--region={REGION}",
+        f"--port=127.0.0.1:{port}",
+        "posix",
+        f"--versioning-dir={versions}",
+        str(buckets),
+    ]
+    with run(command, server, directory) as process:
         yield server, process
 
 
@@ -200,7 +244,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _run(
+def run(
     command: Sequence[str], server: S3Server, directory: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server from the moment that it stores an object to the end of the block.
@@ -268,9 +312,32 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
         yield server
 
 
-@pytest.fixture(scope="session", params=["moto_server", "seaweedfs", "rclone_server"])
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run VersityGW for the session."""
+    with run_versitygw(tmp_path_factory.mktemp("versitygw")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="session", params=[*FROM_PYPI, *PROVIDED])
 def s3_server(request: pytest.FixtureRequest) -> S3Server:
     """Run the test once with each server."""
     server = request.getfixturevalue(request.param)
     assert isinstance(server, S3Server)
     return server
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out servers that were not chosen; where some were, also contract tests without any."""
+    left_out = [item for item in items if not _is_chosen(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_chosen(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    server = callspec.params.get("s3_server") if callspec else None
+    if server is None:
+        return not CHOSEN or "contract" not in item.path.parts
+    return server in (CHOSEN or FROM_PYPI)
