@@ -179,3 +179,26 @@ def test_every_failure_becomes_unavailable() -> None:
         raise DeniedError("refused", place=PLACE, hint="allow it")
     assert (caught.value.message, caught.value.place) == ("refused", PLACE)
     assert caught.value.hint == "allow it"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((client_error(*each), True) for each in [("AccessDenied", 403), ("403", 403)]),
+        *((client_error(*each), True) for each in [("InvalidRequest", 400), ("400", 400)]),
+        *((client_error(*each), True) for each in [("Strange", 409), ("405", 405)]),
+        *((client_error(*each), True) for each in [("NotImplemented", 501), ("501", 501)]),
+        # These fail whatever is asked for, or pass.
+        *((client_error(*each), False) for each in [("ExpiredToken", 400), ("InvalidToken", 400)]),
+        *((client_error(*each), False) for each in [("NoSuchBucket", 404), ("404", 404)]),
+        *((client_error(*each), False) for each in [("RequestTimeout", 400), ("SlowDown", 503)]),
+        *((client_error(*each), False) for each in [("429", 429), ("PermanentRedirect", 301)]),
+        (client_error("InternalError", 500), False),
+        (sdk.ReadTimeoutError(endpoint_url=URL), False),
+    ],
+)
+def test_what_a_store_refuses(error: Exception, *, expected: bool) -> None:
+    """A refusal is an answer that the same request would get again, and another might not."""
+    translated = translate(error, PLACE)
+    translated.__cause__ = error
+    assert is_refusal(translated) is expected

@@ -36,9 +36,10 @@ def take(strategy: ListingStrategy, clock: FakeClock, *steps: str) -> None:
                 clock.advance(ORDER_TRUSTED_S)
             case ["moment"]:
                 clock.advance(0.25)
-            case ["failed"]:
+            case ["failed" | "refused" as how, *rest]:
                 strategy.choose_mode()
-                strategy.note_failed()
+                mode = Mode.BY_PREFIX if rest else Mode.PARALLEL
+                strategy.note_failed(mode, is_refused=how == "refused")
             case ["flat"]:
                 strategy.note_no_prefixes()
             case ["shrinking"]:
@@ -94,6 +95,16 @@ FAILED = ["sequential", *["failed"] * MAX_FAILURES]
         ([*FAILED, "day", "moment", "sequential"], Mode.PARALLEL),
         ([*FAILED, "day", "moment", "sequential", "failed"], Mode.PARALLEL),
         (["sequential", *["failed", "sequential"] * MAX_FAILURES], Mode.SEQUENTIAL),
+        # Refusals count for a day at once, each mode by itself.
+        (["sequential", "refused"], Mode.SEQUENTIAL),
+        (["sequential", "refused", "sequential", "day"], Mode.SEQUENTIAL),
+        (["sequential", "refused", "day", "moment", "sequential"], Mode.PARALLEL),
+        (["refused prefix"], Mode.SEQUENTIAL),
+        (["refused prefix", "sequential"], Mode.PARALLEL),
+        (["disordered sequential", "refused prefix", "day"], Mode.SEQUENTIAL),
+        (["disordered sequential", "refused prefix", "day", "moment"], Mode.BY_PREFIX),
+        (["disordered sequential", *["failed prefix"] * (MAX_FAILURES - 1)], Mode.BY_PREFIX),
+        (["disordered sequential", *["failed prefix"] * MAX_FAILURES], Mode.SEQUENTIAL),
         # Too few split keys in the last listing, or too many keys missing from it.
         (["small sequential"], Mode.SEQUENTIAL),
         (["small sequential", "sequential"], Mode.PARALLEL),
@@ -128,6 +139,15 @@ def test_trust_counts_from_the_end_of_a_listing() -> None:
     strategy.note_completed(Mode.SEQUENTIAL, completed(*KEYS), 1)
     take(strategy, clock, "day")
     assert strategy.choose_mode() is Mode.PARALLEL
+
+
+def test_a_failure_is_news_until_the_mode_has_worked() -> None:
+    strategy = ListingStrategy(None, FakeClock())
+    assert [strategy.note_failed(mode) for mode in (Mode.PARALLEL, Mode.BY_PREFIX)] == [True, True]
+    assert not strategy.note_failed(Mode.PARALLEL, is_refused=True)
+    strategy.note_completed(Mode.PARALLEL, completed(*KEYS), 1)
+    assert not strategy.note_failed(Mode.BY_PREFIX)
+    assert strategy.note_failed(Mode.PARALLEL)
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(None, AUTO_WORKERS), (1, 1), (64, 64)])
