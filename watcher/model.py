@@ -87,6 +87,11 @@ class Entry(NamedTuple):
     storage_class: str = ""
     is_link: bool = False
 
+    @property
+    def is_object(self) -> bool:
+        """Whether it is an object of a bucket, and no file."""
+        return self.storage_class not in {"", HIDDEN}
+
 
 HIDDEN = "hidden"
 """Storage class in the row of a file that a volume hides, which was mounted over its directory."""

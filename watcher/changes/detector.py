@@ -4,6 +4,7 @@ An entry is ``modified`` if one of the attributes that its watch compares differ
 its etag; timestamps are compared for equality, never for order. A different ctime alone is
 ``modified`` where it is compared, since content may have been replaced and its mtime restored,
 unless a notification named nothing but attributes. Any other difference updates the index silently.
+The time of an object may lose or gain digits, see ``object_times``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from watcher.changes.object_times import has_same_time, with_more_digits
 from watcher.model import Change, ChangeSet, ChangeType, Entry, Row
 from watcher.spec import ALL_ATTRIBUTES, Attribute, Compare
 
@@ -109,7 +111,11 @@ def difference(
     if (
         (has_etags and old.etag != entry.etag)
         or (old.size != entry.size and Attribute.SIZE in attributes)
-        or (old.mtime_ns != entry.mtime_ns and Attribute.MTIME in attributes)
+        or (
+            old.mtime_ns != entry.mtime_ns
+            and Attribute.MTIME in attributes
+            and not has_same_time(old, entry)
+        )
     ):
         return Difference.CONTENT
     if old.inode != entry.inode and Attribute.INODE in attributes:
@@ -242,7 +248,8 @@ class ChangeDetector:
 
     def _differ(self, row: Row, entry: Entry, found: ChangeSet, *, silent: bool) -> None:
         kind = self.difference(row, entry)
-        self._put(row, entry, found)
+        if (kept := with_more_digits(row.entry, entry)) != row.entry:
+            self._put(row, kept, found)
         if kind in _MODIFIED or (kind is Difference.CTIME and not silent):
             self._report(found, Change(ChangeType.MODIFIED, entry))
 

@@ -53,7 +53,7 @@ def varied(entry: Entry, differing: dict[str, int]) -> Entry:
         (FILE, LINK, Difference.SILENT),
         (LINK, LINK._replace(inode=8), Difference.INODE),
         (OBJECT, OBJECT._replace(etag="bb"), Difference.CONTENT),
-        (OBJECT, OBJECT._replace(mtime_ns=11), Difference.CONTENT),
+        (OBJECT, OBJECT._replace(mtime_ns=10**9), Difference.CONTENT),
         (OBJECT, OBJECT._replace(storage_class="GLACIER"), Difference.SILENT),
         (KEY, KEY._replace(mtime_ns=99), Difference.SILENT),
         (KEY, KEY._replace(etag="bb"), Difference.CONTENT),
