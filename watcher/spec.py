@@ -157,6 +157,7 @@ class BucketSpec:
             for a fixed interval.
         list_workers: Maximum number of pages fetched at once; None lets the server choose.
         quiet_s: Seconds between two listings that must agree on an object before it is reported.
+        list_version: Version of ListObjects that is requested; None finds out which the store has.
     """
 
     bucket: str
@@ -172,6 +173,7 @@ class BucketSpec:
     request_budget: int | None = None
     list_workers: int | None = None
     quiet_s: float = 0.0
+    list_version: int | None = None
 
     @property
     def kind(self) -> SourceKind:

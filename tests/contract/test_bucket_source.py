@@ -13,7 +13,7 @@ from support.s3.listing import OpenSource, make_source, paths, read
 from support.s3.real_servers import S3Server, free_ports, run_moto
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.sources.s3 import api
-from watcher.sources.s3.objects import BATCH_MAX_OBJECTS, BATCH_MIN_OBJECTS
+from watcher.sources.s3.batches import BATCH_MAX_OBJECTS, BATCH_MIN_OBJECTS
 from watcher.spec import BucketSpec
 
 MANY = 1100

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from support.s3.fixtures import RealBucket
 from support.s3.listing import paths, read
 from support.s3.real_servers import FROM_PYPI, PROVIDED
-from watcher.sources.s3 import api, objects
+from watcher.sources.s3 import api, batches
 from watcher.sources.s3.deletions import CHECKED_KEYS_MAX
 from watcher.sources.s3.strategy import Mode
 
@@ -113,8 +113,8 @@ def set_pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def set_them(page_keys: int) -> None:
         monkeypatch.setattr(api, "KEYS_PER_REQUEST", page_keys)
-        monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
-        monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
+        monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", 1)
+        monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", 2)
 
     return set_them
 

@@ -28,7 +28,7 @@ from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
 from watcher.model import ChangeType
-from watcher.sources.s3 import client, hooks, key_ranges, objects, strategy
+from watcher.sources.s3 import batches, client, hooks, key_ranges, strategy
 from watcher.spec import BucketSpec, Spec
 
 __all__ = ["aws_environment"]
@@ -285,8 +285,8 @@ def bucket(
     """Run a store of each kind; requests are sent once, and few keys suffice for ranges."""
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     monkeypatch.setattr(hooks, "RETRY_AFTER_MAX_S", 0.0)
-    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
-    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", 1)
+    monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", 2)
     for module in (key_ranges, strategy):
         monkeypatch.setattr(module, "MIN_PAGES_TO_SPLIT", 1)
     order, start_after = request.param

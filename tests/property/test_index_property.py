@@ -23,7 +23,7 @@ from support.state import ENGINES, without_sync
 from watcher.errors import UnavailableError
 from watcher.model import Entry, Identity
 from watcher.sources.directory.renames import PendingRenames
-from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree
+from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree, unread_test
 from watcher.spec import DirectorySpec, Spec
 
 PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]
@@ -133,6 +133,9 @@ class Reading:
                 disturbance.between.pop(0)()
         if unread is not None:
             self.unread.append(unread)
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        return unread_test(self.unread)
 
     def verification_scan(self, missing: int) -> Reading | None:
         """Return a reading in peace, where another one is wanted."""

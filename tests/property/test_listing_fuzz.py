@@ -1,18 +1,30 @@
 """Whatever a store answers becomes a complete page, an entry, or an error of the watcher."""
 
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
+from support.s3.faults import Answer, always
+from support.s3.fixtures import aws_environment
 from support.s3.keys import ObjectTable, Order
+from support.s3.listing import make_source
 from support.s3.pages import Question, StartAfter, list_page, render
+from support.s3.simulated import run_store
+from support.s3.watched import Watched
+from support.state import open_store
 from watcher.errors import UnavailableError
 from watcher.model import Entry
+from watcher.sources.s3 import client
 from watcher.sources.s3.pages import is_failure, read_head, read_page
 from watcher.spec import BucketSpec
+
+__all__ = ["aws_environment"]
 
 SPEC = BucketSpec("landing", prefix="in/")
 KEYS = ["in/a b.csv", "in/é", "in/deep/er/x&y", "in/100%", "in/z"]
@@ -39,6 +51,11 @@ def real_page(question: Question) -> bytes:
     return render(page, SPEC.bucket, question, None).encode()
 
 
+WATCHED_KEYS = [*KEYS, *(f"in/n{number}" for number in range(10))]
+SLICES = st.tuples(
+    st.floats(0, 1), st.integers(0, 40), st.sampled_from([b"", *TOKENS]) | st.binary(max_size=4)
+)
+"""Places in a page, with the number of bytes that are replaced, and by what."""
 ENCODED = Question(prefix="in/", is_url=True)
 PAGES = [
     real_page(ENCODED),
@@ -53,7 +70,7 @@ def entries(body: bytes) -> list[Entry] | None:
     """Return the entries of a page, or None where it is refused; nothing else may be raised."""
     try:
         page = read_page(body, SPEC)
-        found = page.reader.read(page.objects)
+        found, odd = page.reader.read(page.objects)
     except UnavailableError as error:
         line = str(error)
         assert line.startswith(f"{SPEC.place}: the listing cannot be trusted: ")
@@ -63,6 +80,7 @@ def entries(body: bytes) -> list[Entry] | None:
         assert entry.path.decode()
         assert entry.size >= 0
     assert all(prefix.startswith("in/") for prefix in page.prefixes)
+    assert all(each.problem and (not each.key or each.key.startswith(b"in/")) for each in odd)
     texts = [*(entry.path.decode() + entry.etag for entry in found), *page.prefixes]
     assert sum(map(len, texts)) <= len(body)
     return found
@@ -121,6 +139,43 @@ def test_a_page_counts_only_when_it_is_whole(body: bytes) -> None:
     """A page is believed in full, and cut off anywhere before its end not at all."""
     assert entries(body)
     assert [end for end in range(len(body)) if entries(body[:end]) is not None] == []
+
+
+def test_damaged_pages_delete_nothing(tmp_path: Path, aws_environment: pytest.MonkeyPatch) -> None:
+    """However a page is damaged, no key that is there is reported as deleted."""
+    aws_environment.setattr(client, "ATTEMPTS", 1)
+    with run_store() as store, closing(open_store(tmp_path / "state.db")) as state:
+        for name, value in store.environment().items():
+            aws_environment.setenv(name, value)
+        store.put_many(*WATCHED_KEYS)
+        store.page_keys = len(WATCHED_KEYS) // 2 + 1
+        spec = BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url)
+        with closing(make_source(spec)) as source:
+            source.open(lambda: None)
+            watched = Watched(store, source, state)
+
+            @settings(max_examples=examples(60), deadline=None)
+            @given(st.lists(SLICES, min_size=1, max_size=4))
+            def damage(slices: list[tuple[float, int, bytes]]) -> None:
+                store.on_list = always(partial(damaged_answer, slices))
+                with suppress(UnavailableError):
+                    watched.scan()
+                store.on_list = None
+                watched.scan()
+                assert (watched.entries, source.degraded) == (len(WATCHED_KEYS), "")
+                deleted = {path for type_, path in watched.reported if type_ == "deleted"}
+                assert not deleted & set(WATCHED_KEYS)
+
+            damage()
+
+
+def damaged_answer(slices: list[tuple[float, int, bytes]], answer: Answer) -> Answer:
+    """Return an answer in which slices, each given by place, length and text, are replaced."""
+    body = answer.body
+    for place, length, piece in slices:
+        start = int(place * len(body))
+        body = body[:start] + piece + body[start + length :]
+    return replace(answer, body=body)
 
 
 DATES = [

@@ -12,7 +12,7 @@ from watcher.errors import UnavailableError, WatcherError
 from watcher.limits.quotas import Quotas
 from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
-from watcher.sources.protocol import Batch, EntryBatch, Observation
+from watcher.sources.protocol import Batch, EntryBatch, Observation, unread_test
 from watcher.spec import BucketSpec, DirectorySpec, Spec
 from watcher.state.sqlite.store import SqliteStore
 from watcher.state.usage import LiveUsage
@@ -68,6 +68,9 @@ class Place(MemoryFiles):
         assert self.is_open
         self._check()
         yield EntryBatch(list(self.files.values()))
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        return unread_test(self.unread)
 
     def verification_scan(self, missing: int) -> None:
         del missing

@@ -15,7 +15,7 @@ from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
-from watcher.sources.protocol import Batch, Observation
+from watcher.sources.protocol import Batch, Observation, unread_test
 from watcher.spec import Compare, DirectorySpec, Spec
 
 
@@ -60,6 +60,9 @@ class MemoryScan:
                 meanwhile, place.meanwhile = place.meanwhile, None
                 meanwhile()
         self.unread += place.unread
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        return unread_test(self.unread)
 
     def verification_scan(self, missing: int) -> MemoryScan | None:
         return MemoryScan(self._place, self.prefix) if missing > self._place.believed else None

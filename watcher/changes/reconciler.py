@@ -22,7 +22,6 @@ from watcher.sources.protocol import (
     Rename,
     Renames,
     Subtree,
-    unread_test,
 )
 
 if TYPE_CHECKING:
@@ -467,7 +466,7 @@ class Reconciler:
 
     def _delete_missing(self, scan: Scan, met: Bitmap) -> int:
         """Delete the rows that a completed scan did not meet; return how many are held instead."""
-        is_unread = unread_test(scan.unread)
+        is_unread = scan.unread_test()
         if scan.prefix:
             if not self._source.notifies(scan.prefix) and self._is_suspicious(
                 sum(map(len, self._missing(scan.prefix, met, is_unread)))

@@ -115,7 +115,8 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
             hint = "write the glob both ways"
             rows.append((form, f"{number:,} names match only when {form}; {hint}"))
     if survey.unread:
-        rows.append(("unread", f"{survey.unread:,} files and directories that cannot be read"))
+        kind = "files and directories" if survey.cost is None else "objects"
+        rows.append(("unread", f"{survey.unread:,} {kind} that cannot be read"))
     rows += [
         ("" if number else "mounts", printable(str(part)))
         for number, part in enumerate(survey.parts)

@@ -51,7 +51,7 @@ class Survey:
         decomposed: The same for decomposed names (NFD).
         size: Size of the matching entries in bytes.
         first: First matching paths, in order.
-        unread: Number of files and directories that could not be read.
+        unread: Number of files and directories, or of objects, that could not be read.
         cost: Cost of listing a bucket; None for a directory.
         parts: The mounts below a directory, each with how it would be watched.
     """

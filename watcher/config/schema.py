@@ -301,6 +301,12 @@ _BUCKET = Section(
             "Buckets.",
             "1m",
         ),
+        Key(
+            "list_version",
+            or_auto(whole(1, 2)),
+            "Version of ListObjects: `auto` asks for 2, and for 1 where the store has no other.",
+            "1",
+        ),
     ),
     _make_bucket,
     _check_bucket,

@@ -49,12 +49,19 @@ class Scan(Protocol):
 
     Attributes:
         prefix: The part that is read: empty for the whole place, else it ends in ``/``.
-        unread: Prefixes and paths that could not be read, complete after the iteration. Entries
-            at or below them are not gone; see ``unread_test``.
     """
 
     prefix: bytes
-    unread: list[bytes]
+
+    @property
+    def unread(self) -> list[bytes]:
+        """What could not be read, for people; complete after the iteration."""
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        """Return a function that returns whether the absence of a path proves nothing.
+
+        It is among, or below, what could not be read. Called after the iteration.
+        """
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of about ``BATCH_ENTRIES`` entries; there may be none."""
@@ -71,8 +78,8 @@ def unread_test(unread: Iterable[bytes]) -> Callable[[bytes], bool]:
     """Return a function that returns whether a path is among, or below, what could not be read.
 
     Args:
-        unread: ``Scan.unread``. A single path may have been a directory, so what was known below it
-            could not be read either.
+        unread: Prefixes and paths. A single path may have been a directory, so what was known below
+            it could not be read either.
     """
     paths = frozenset(unread)
     prefixes = tuple(path if path.endswith(b"/") else path + b"/" for path in paths)

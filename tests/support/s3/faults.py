@@ -109,6 +109,11 @@ class Request:
         return self.query["max-keys"] == "1" or not self.query["prefix"].endswith("/")
 
     @property
+    def version(self) -> int:
+        """Version of ListObjects that is asked for."""
+        return 2 if self.query.get("list-type") == "2" else 1
+
+    @property
     def begins_listing(self) -> bool:
         return not (self.is_check or self.begins_range or self.continues)
 

@@ -1,4 +1,4 @@
-"""Decides what the simulated store answers to ListObjectsV2: question and keys in, XML out."""
+"""Decides what the simulated store answers to LIST: question and keys in, XML out."""
 
 import base64
 import json
@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from support.s3.dialects import Dialect
 from support.s3.faults import XML_HEAD, Fault
 from support.s3.keys import SORT_KEYS, Keyspace, Order, View, encode
 
@@ -46,7 +47,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The parameters of one ListObjectsV2."""
+    """The parameters of one LIST; ``start_after`` is the marker of version 1."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -54,18 +55,21 @@ class Question:
     token: str = ""
     max_keys: int = MAX_KEYS
     is_url: bool = False
+    version: int = 2
 
     @classmethod
     def parse(cls, query: str) -> Self:
         """Read the query of a request."""
         asked = dict(parse_qsl(query, keep_blank_values=True))
+        version = 2 if asked.get("list-type") == "2" else 1
         return cls(
             prefix=asked.get("prefix", ""),
             delimiter=asked.get("delimiter", ""),
-            start_after=asked.get("start-after", ""),
-            token=asked.get("continuation-token", ""),
+            start_after=asked.get("start-after" if version > 1 else "marker", ""),
+            token=asked.get("continuation-token", "") if version > 1 else "",
             max_keys=min(int(asked.get("max-keys", MAX_KEYS)), MAX_KEYS),
             is_url=asked.get("encoding-type") == "url",
+            version=version,
         )
 
 
@@ -155,17 +159,57 @@ def _roll_up(key: str, prefix: str, delimiter: str) -> str:
     return "" if end < 0 else key[: end + len(delimiter)]
 
 
-def render(page: Page, bucket: str, question: Question, fault: Fault | None) -> str:
-    """Return the XML of a page, as wrong as the fault says."""
-
-    def element(name: str, text: str) -> str:
-        return f"<{name}>{encode(text, is_url=question.is_url)}</{name}>" if text else ""
-
+def render(
+    page: Page,
+    bucket: str,
+    question: Question,
+    fault: Fault | None,
+    dialect: Dialect = Dialect(),  # noqa: B008 - frozen
+) -> str:
+    """Return the XML of a page in a dialect, as wrong as the fault says."""
     if fault is Fault.EMPTY:
         page = Page(page.first)
     if fault is Fault.OTHER_PREFIX:
         question = replace(question, prefix=f"{OTHER_NAME}/{question.prefix}")
         page.rows = page.rows.replace("<Key>", f"<Key>{OTHER_NAME}/")
+
+    def coded(text: str) -> str:
+        return encode(text, is_url=question.is_url)
+
+    is_named = question.is_url if dialect.names_encoding is None else dialect.names_encoding
+    fields: dict[str, str] = {
+        "Name": OTHER_NAME if fault is Fault.OTHER_BUCKET else bucket,
+        "Prefix": coded(question.prefix),
+        "MaxKeys": str(question.max_keys),
+        "Delimiter": coded(question.delimiter),
+        "EncodingType": "url" if is_named else "",
+    }
+    fields |= (
+        _fields_2(page, question, fault, dialect)
+        if question.version > 1
+        else _fields_1(page, question, dialect)
+    )
+    return "".join(
+        (
+            f"{XML_HEAD}{dialect.root}>",
+            *(
+                f"<{name}>{text}</{name}>"
+                for name, text in fields.items()
+                if (text or name in {"Prefix", "Marker"}) and name not in dialect.without
+            ),
+            page.rows,
+            *(
+                f"<CommonPrefixes><Prefix>{coded(rolled)}</Prefix></CommonPrefixes>"
+                for rolled in page.rolled
+            ),
+            f"</{dialect.root[1:].partition(' ')[0]}>",
+        )
+    )
+
+
+def _fields_2(
+    page: Page, question: Question, fault: Fault | None, dialect: Dialect
+) -> dict[str, str]:
     after = page.next
     if fault is Fault.ENDLESS and after is None:
         after = Position(page.first.seed)
@@ -173,31 +217,24 @@ def render(page: Page, bucket: str, question: Question, fault: Fault | None) -> 
     if fault is Fault.REPEATED_TOKEN:
         token = question.token or _write_token(page.first)
     is_truncated = bool(token) or fault is Fault.NO_TOKEN
-    return "".join(
-        (
-            f'{XML_HEAD}<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">',
-            f"<Name>{OTHER_NAME if fault is Fault.OTHER_BUCKET else bucket}</Name>",
-            element("Prefix", question.prefix) or "<Prefix></Prefix>",
-            element("StartAfter", question.start_after),
-            f"<ContinuationToken>{escape(question.token)}</ContinuationToken>"
-            if question.token
-            else "",
-            f"<NextContinuationToken>{token}</NextContinuationToken>"
-            if token and fault is not Fault.NO_TOKEN
-            else "",
-            f"<KeyCount>{page.count + len(page.rolled)}</KeyCount>",
-            f"<MaxKeys>{question.max_keys}</MaxKeys>",
-            element("Delimiter", question.delimiter),
-            "<EncodingType>url</EncodingType>" if question.is_url else "",
-            f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>",
-            page.rows,
-            *(
-                f"<CommonPrefixes>{element('Prefix', rolled)}</CommonPrefixes>"
-                for rolled in page.rolled
-            ),
-            "</ListBucketResult>",
-        )
-    )
+    has_token = dialect.has_tokens and fault is not Fault.NO_TOKEN
+    return {
+        "StartAfter": encode(question.start_after, is_url=question.is_url),
+        "ContinuationToken": escape(question.token),
+        "NextContinuationToken": token * has_token,
+        "KeyCount": str(page.count + len(page.rolled)),
+        "IsTruncated": dialect.true if is_truncated else "false",
+    }
+
+
+def _fields_1(page: Page, question: Question, dialect: Dialect) -> dict[str, str]:
+    marker = (page.next.rolled or page.next.last) if page.next else ""
+    has_marker = dialect.has_markers or bool(question.delimiter)
+    return {
+        "Marker": encode(question.start_after, is_url=question.is_url),
+        "NextMarker": encode(marker, is_url=question.is_url) * has_marker,
+        "IsTruncated": dialect.true if page.next else "false",
+    }
 
 
 def _write_token(position: Position) -> str:

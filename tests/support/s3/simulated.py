@@ -22,6 +22,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from support.certificates import Pair
+from support.s3.dialects import Dialect
 from support.s3.endpoint import serve
 from support.s3.faults import ERRORS, Answer, Fault, Hook, Kind, Request, error
 from support.s3.keys import Keyspace, ObjectTable, Order, StoredObject
@@ -53,6 +54,7 @@ class Store:
         on_head: Called before each HEAD of an object is answered, if ``on_request`` had no effect.
         page_keys: Maximum number of keys in a page, whatever the client asks for.
         latency_s: Seconds before each answer to LIST.
+        dialect: How its answers to LIST differ from those of Amazon S3.
         trickle_bytes_per_s: Rate of ``Fault.TRICKLE``.
     """
 
@@ -66,6 +68,7 @@ class Store:
         self.on_head: Hook | None = None
         self.page_keys = MAX_KEYS
         self.latency_s = 0.0
+        self.dialect = Dialect()
         self.trickle_bytes_per_s = TRICKLE_BYTES_PER_S
         self._keyspace = keyspace
         self._start_after = start_after
@@ -133,7 +136,7 @@ class Store:
         bucket, _, key = unquote(path)[1:].partition("/")
         if not bucket and query in {"counts", "arrive"}:
             return self._obey(query)
-        is_list = method == "GET" and not key and "list-type=2" in query.split("&")
+        is_list = method == "GET" and not key and "max-keys=" in query
         kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
         with self._lock:
             self.requests[kind] += 1
@@ -176,13 +179,15 @@ class Store:
 
     def _list(self, query: str, fault: Fault | None) -> Answer:
         try:
-            question = Question.parse(query)
+            question = self._ask(query)
+            if question.version > 1 and self.dialect.refusal:
+                return self.dialect.refusal
             asked = replace(question, max_keys=min(question.max_keys, self.page_keys))
             with self._lock:
                 page = list_page(self._keyspace, asked, self._start_after)
         except RefusedError as refusal:
             return error(HTTPStatus.BAD_REQUEST, "InvalidArgument", str(refusal))
-        body = render(page, self.bucket, question, fault).encode()
+        body = render(page, self.bucket, asked, fault, self.dialect).encode()
         if fault is Fault.TORN_XML:
             body = body[: len(body) * 2 // 3]
         return Answer(
@@ -192,6 +197,15 @@ class Store:
             delay_s=self.latency_s,
             trickle_bytes_per_s=self.trickle_bytes_per_s,
         )
+
+    def _ask(self, query: str) -> Question:
+        """Return the question of a query, as far as the store understands it."""
+        asked = Question.parse(query)
+        if self.dialect.is_encoded is not None:
+            asked = replace(asked, is_url=self.dialect.is_encoded)
+        if self.dialect.has_only_version_1 and asked.version > 1:
+            asked = replace(asked, version=1, start_after="", token="")
+        return asked
 
     def _head(self, key: str, fault: Fault | None) -> Answer:
         with self._lock:

@@ -36,6 +36,10 @@ NO_WORKERS = "list_workers: must be auto or a whole number from 1 to 64"
         ),
         ("s3: {bucket: abc, list_workers: 65}", f"{NO_WORKERS} (got 65)"),
         ("s3: {bucket: abc, list_workers: true}", f"{NO_WORKERS} (got true)"),
+        (
+            "s3: {bucket: abc, list_version: 3}",
+            "list_version: must be auto or a whole number from 1 to 2 (got 3)",
+        ),
         ("s3: {bucket: abc, list_workers: all}", f'{NO_WORKERS} (got "all")'),
     ],
 )

@@ -83,6 +83,9 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("s3", "poll_interval: auto, request_budget: 1000", AUTO | {"request_budget": 1000}),
         ("s3", "list_workers: 64", {"list_workers": 64}),
         ("s3", "list_workers: auto", {"list_workers": None}),
+        ("s3", "list_version: 1", {"list_version": 1}),
+        ("s3", "list_version: 2", {"list_version": 2}),
+        ("s3", "list_version: auto", {"list_version": None}),
     ],
 )
 def test_a_key_of_a_place(place: str, option: str, fields: dict[str, Any]) -> None:

@@ -24,7 +24,14 @@ from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
-from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Inspection, Observation
+from watcher.sources.protocol import (
+    BATCH_ENTRIES,
+    Batch,
+    EntryBatch,
+    Inspection,
+    Observation,
+    unread_test,
+)
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
@@ -67,6 +74,10 @@ class DirectoryScan:
             raise UnavailableError("the directory cannot be read", place=source.place)
         yield source.batch(entries, begun_ns, since)
         source.end_scan(self)
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        """Return a function that returns whether a path is, or lies below, what was not read."""
+        return unread_test(self.unread)
 
     def verification_scan(self, missing: int) -> None:
         """Return None: the missing paths are inspected one by one."""

@@ -9,23 +9,30 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import structlog
 from botocore.exceptions import ClientError
 
 from watcher.errors import UnavailableError, WatcherError
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
-from watcher.sources.s3.errors import has_expired
+from watcher.sources.s3.errors import has_expired, is_unknown_operation
+from watcher.sources.s3.hooks import LIST_OPERATIONS
+from watcher.sources.s3.key_encoding import KeyEncoding
+from watcher.sources.s3.list_version import VERSION_1, VERSION_2, ListVersion
+from watcher.sources.s3.objects import decode_url
 from watcher.sources.s3.pages import PageRequest, read_head, read_page
 from watcher.sources.s3.workers import STOP_POLL_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         HeadObjectOutputTypeDef,
         HeadObjectRequestTypeDef,
+        ListObjectsRequestTypeDef,
+        ListObjectsV2OutputTypeDef,
         ListObjectsV2RequestTypeDef,
     )
 
@@ -37,6 +44,9 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
     Response = TypeVar("Response")
+
+ENCODING_TRIALS = 3
+"""Maximum number of pages for which HEAD is asked how keys are encoded, in the life of a watch."""
 
 
 class BucketApi:
@@ -75,6 +85,9 @@ class BucketApi:
         self.limit = limit
         self.should_stop = should_stop
         self.requests = 0
+        self._version = ListVersion(spec.list_version)
+        self._encoding: KeyEncoding | None = None
+        self._encoding_trials = 0
         self._clock = clock
         self._trust = trust
         self._diagnosis = Diagnosis(spec, trust)
@@ -90,6 +103,7 @@ class BucketApi:
             UnavailableError: The endpoint is malformed, or credentials cannot be fetched now.
         """
         self.close()
+        self._version.reopen()
         with self._diagnosis.translated():
             self._client = self._make_client()
 
@@ -120,7 +134,18 @@ class BucketApi:
         """Return the object at a key; None where HEAD returns 404: no object, or a delete marker.
 
         The response is the same for a missing bucket. Last-modified has whole seconds.
+
+        Raises:
+            OddObjectError: There is an object, and a header of it cannot be read.
         """
+        response = self._head(path)
+        return None if response is None else read_head(path, response, self.spec)
+
+    def has_object(self, path: bytes) -> bool:
+        """Return whether HEAD finds an object at a key, readable or not; see ``head``."""
+        return self._head(path) is not None
+
+    def _head(self, path: bytes) -> HeadObjectOutputTypeDef | None:
         request: HeadObjectRequestTypeDef = {"Bucket": self.spec.bucket, "Key": path.decode()}
         if self.spec.request_payer:
             request["RequestPayer"] = "requester"
@@ -133,27 +158,103 @@ class BucketApi:
                     return None
                 raise
 
-        response = self._send(send)
-        return None if response is None else read_head(path, response, self.spec)
+        return self._send(send)
 
-    def _list(self, page_request: PageRequest, max_keys: int) -> Page:
-        request: ListObjectsV2RequestTypeDef = {
+    def _list(self, request: PageRequest, max_keys: int) -> Page:
+        if self._version.version == VERSION_2:
+            body = self._list_version_2(request, max_keys)
+            page = None if body is None else self._read(body, request, max_keys)
+            if page is not None and (self._version.is_settled or not page.is_version_1):
+                self._version.settle(VERSION_2)
+                return page
+            if page is not None and not request.after:
+                self._note_version_1("ListObjectsV2 is answered as ListObjects")
+                return page
+        page = self._read(self._list_version_1(request, max_keys), request, max_keys)
+        self._note_version_1("ListObjectsV2 is refused")
+        return page
+
+    def _list_version_2(self, request: PageRequest, max_keys: int) -> bytes | None:
+        """Return the response to ListObjectsV2; None where the store may not know it."""
+        parameters = cast("ListObjectsV2RequestTypeDef", self._parameters(request, max_keys))
+        if request.after:
+            parameters["StartAfter"] = request.after
+        elif request.token is not None:
+            parameters["ContinuationToken"] = request.token
+
+        def send(client: S3Client) -> ListObjectsV2OutputTypeDef | None:
+            try:
+                return client.list_objects_v2(**parameters)
+            except ClientError as error:
+                if self._version.is_settled or not is_unknown_operation(error):
+                    raise
+                return None
+
+        response = self._send(send)
+        return None if response is None else cast("Any", response)["Body"]
+
+    def _list_version_1(self, request: PageRequest, max_keys: int) -> bytes:
+        """Return the response to ListObjects."""
+        parameters = cast("ListObjectsRequestTypeDef", self._parameters(request, max_keys))
+        if marker := request.after or request.token:
+            parameters["Marker"] = marker
+        response = self._send(lambda client: client.list_objects(**parameters))
+        body: bytes = cast("Any", response)["Body"]  # added by ``hooks``
+        return body
+
+    def _parameters(self, request: PageRequest, max_keys: int) -> dict[str, object]:
+        """Return the parameters that both versions have."""
+        parameters: dict[str, object] = {
             "Bucket": self.spec.bucket,
-            "Prefix": page_request.prefix,
+            "Prefix": request.prefix,
             "MaxKeys": max_keys,
             "EncodingType": "url",
         }
         if self.spec.request_payer:
-            request["RequestPayer"] = "requester"
-        if page_request.delimiter:
-            request["Delimiter"] = page_request.delimiter
-        if page_request.token is not None:
-            request["ContinuationToken"] = page_request.token
-        elif page_request.start_after:
-            request["StartAfter"] = page_request.start_after
-        response = self._send(lambda client: client.list_objects_v2(**request))
-        body = response["Body"]  # type: ignore[typeddict-item]  # added by ``hooks``
-        return read_page(body, self.spec, page_request.prefix)
+            parameters["RequestPayer"] = "requester"
+        if request.delimiter:
+            parameters["Delimiter"] = request.delimiter
+        return parameters
+
+    def _note_version_1(self, reason: str) -> None:
+        if self._version.settle(VERSION_1):
+            structlog.get_logger("watcher").info(
+                "scan.list_version_1", place=self.spec.place, reason=reason
+            )
+
+    def _read(self, body: bytes, request: PageRequest, max_keys: int) -> Page:
+        """Return the page in a response; the first one that leaves it open shows the encoding."""
+
+        def read() -> Page:
+            return read_page(body, self.spec, request, max_keys=max_keys, encoding=self._encoding)
+
+        page = read()
+        if not page.doubtful or self._encoding_trials == ENCODING_TRIALS:
+            return page
+        self._encoding_trials += 1
+        self._encoding = self._find_encoding(page.doubtful)
+        return page if self._encoding is None else read()
+
+    def _find_encoding(self, texts: Sequence[str]) -> KeyEncoding | None:
+        """Ask for keys in both readings, until one has an object and the other none.
+
+        Args:
+            texts: Keys as a listing writes them, each with two readings.
+
+        Returns:
+            The encoding of the listing; None where HEAD cannot show it.
+        """
+        for text in texts:
+            try:
+                is_plain = self.has_object(text.encode())
+                is_url = self.has_object(decode_url(text))
+            except (WatcherError, UnicodeDecodeError):
+                if self.should_stop():
+                    raise
+                continue
+            if is_plain is not is_url:
+                return KeyEncoding.PLAIN if is_plain else KeyEncoding.URL
+        return None
 
     def _send(self, send: Callable[[S3Client], Response]) -> Response:
         if self.should_stop():
@@ -189,10 +290,11 @@ class BucketApi:
             clock=self._clock,
             trust=self._trust,
         )
-        client.meta.events.register("before-send.s3.ListObjectsV2", self._count_request)
         # The stubs do not know what handlers may return; handlers of one operation run first.
         events = cast("Any", client.meta.events)
-        events.register("needs-retry.s3.ListObjectsV2", self._stop_retries)
+        for operation in LIST_OPERATIONS:
+            events.register(f"before-send.s3.{operation}", self._count_request)
+            events.register(f"needs-retry.s3.{operation}", self._stop_retries)
         return client
 
     def _count_request(self, **_: object) -> None:

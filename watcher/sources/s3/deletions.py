@@ -91,7 +91,7 @@ class DeletionCheck:
             self._formerly_unlisted, self._unlisted = self._unlisted, set()
         self._is_distrusted = False
         self._waiting = ""
-        if self._is_missing_refused is None and not self._is_empty:
+        if self._is_missing_refused is None and self._strategy.split_keys:
             self._learn_refusals(self._strategy.split_keys[-1])
 
     def confirm(
@@ -221,7 +221,7 @@ class DeletionCheck:
 
     def _find(self, path: bytes) -> Presence:
         """Return whether there is an object at a key; called from any thread."""
-        if self._api.head(path) is None:
+        if not self._api.has_object(path):
             return Presence.ABSENT
         return self._find_folder(path) if path.endswith(b"/") else Presence.PRESENT
 
@@ -237,8 +237,10 @@ class DeletionCheck:
             if is_refusal(error):
                 return Presence.UNPROVEN
             raise
-        keys = [entry.path for entry in page.reader.read(page.objects)]
-        if path in keys or not keys:
+        entries, odd = page.reader.read(page.objects)
+        # An object whose key cannot be read, which is empty then, may be the one.
+        keys = {*(entry.path for entry in entries), *(each.key for each in odd)}
+        if not keys.isdisjoint({path, b""}) or not keys:
             return Presence.PRESENT
         # In order, the key would come first of all.
         is_shown = page.next_token is None or self._strategy.is_ordered
@@ -261,7 +263,7 @@ class DeletionCheck:
         """
         missing = f"{self._api.spec.prefix}{secrets.token_hex(8)}".encode()
         try:
-            self._api.head(missing)
+            self._api.has_object(missing)
         except WatcherError as error:
             self._is_missing_refused = self._is_answered(listed) if is_refusal(error) else None
         else:
@@ -270,7 +272,7 @@ class DeletionCheck:
     def _is_answered(self, listed: bytes) -> bool | None:
         """Return whether HEAD finds a key that was just listed; None if that is not known."""
         try:
-            return True if self._api.head(listed) is not None else None
+            return True if self._api.has_object(listed) else None
         except WatcherError as error:
             return False if is_refusal(error) else None
 

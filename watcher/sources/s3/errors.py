@@ -37,7 +37,8 @@ _REFUSALS = frozenset(
     - {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
 """HTTP statuses of a store or a policy that does not answer such a request at all."""
-
+_WITHOUT_REASON = frozenset({UNKNOWN, BY_CODE.get("NotImplemented"), BY_CODE.get("400")})
+"""Meanings of a response with status 400 that name no reason but the request itself."""
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 """The region in the text of a store that gives it nowhere else."""
 
@@ -61,6 +62,19 @@ def is_refusal(error: WatcherError) -> bool:
     status = cause.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     return status == HTTPStatus.NOT_IMPLEMENTED or (
         status in _REFUSALS and _find_answer_meaning(cause) not in OF_ANY_REQUEST
+    )
+
+
+def is_unknown_operation(error: sdk.ClientError) -> bool:
+    """Return whether a store may have refused a request since it does not know the operation.
+
+    There is no one way to say so: 501 NotImplemented, 405, and 400 with any code and text but those
+    that name another reason.
+    """
+    meaning, _ = _read_error(error)
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status in {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED} or (
+        status == HTTPStatus.BAD_REQUEST and meaning in _WITHOUT_REASON
     )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
     from mypy_boto3_s3 import S3Client
 
+LIST_OPERATIONS = ("ListObjectsV2", "ListObjects")
+"""The operations that list a bucket: each request is billed as LIST."""
 SDK_MAX_BYTES = 64 * 1024
 """Maximum length in bytes of a body that the SDK parses, which is above all that of an error."""
 _HTML_HEAD_BYTES = 512
@@ -47,7 +49,7 @@ def register_hooks(
     """Register the handlers of this module with a client.
 
     Args:
-        client: From now on it returns responses to ListObjectsV2 unparsed, as ``Body``.
+        client: From now on it returns responses to ``LIST_OPERATIONS`` unparsed, as ``Body``.
         attempts: How often it sends a request before that has failed.
         slow_down: Called when the store throttles, with the seconds for which it wants no request.
         is_aws: Its requests go to Amazon S3, and not to an endpoint.
@@ -57,11 +59,12 @@ def register_hooks(
     # Errors with status 200 and torn pages become a 500 below, which the SDK retries.
     if check := getattr(handlers, "_handle_200_error", None):
         events.unregister("before-parse.s3.*", check)
-    events.register("before-parse.s3.ListObjectsV2", _refuse_web_page)
-    events.register("before-parse.s3.ListObjectsV2", _skip_sdk_parsing)
+    for operation in LIST_OPERATIONS:
+        events.register(f"before-parse.s3.{operation}", _refuse_web_page)
+        events.register(f"before-parse.s3.{operation}", _skip_sdk_parsing)
+        events.register(f"after-call.s3.{operation}", _attach_raw_body)
     # Handlers of all operations run after those of one.
     events.register("before-parse.s3", _drop_unsafe_body)
-    events.register("after-call.s3.ListObjectsV2", _attach_raw_body)
     events.register_first("needs-retry.s3", partial(_on_slow_down, slow_down, attempts))
     events.register_first("needs-retry.s3", _stop_retries)
     if not is_aws:

@@ -17,14 +17,17 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from watcher.sources.s3.objects import BatchBuilder, distrust
+from watcher.sources.s3.batches import BatchBuilder
+from watcher.sources.s3.continuation import LastKey
+from watcher.sources.s3.objects import distrust
 from watcher.sources.s3.pages import PageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from watcher.filters.path_filter import PathFilter
-    from watcher.sources.s3.objects import ObjectBatch, ObjectReader
+    from watcher.sources.s3.batches import ObjectBatch
+    from watcher.sources.s3.objects import ObjectReader
     from watcher.sources.s3.pages import Page
 
 MAX_KEY = b"\xff"
@@ -107,6 +110,7 @@ class RangeListing:
         announced: Common prefixes of the store, with a range for each after those of ``prefixes``.
         split_keys: Keys at which ranges may be split, ascending, about a page apart; without them
             none is split.
+        disorder: Proof of former listings that keys do not ascend; empty for none.
 
     Attributes:
         keys: Number of keys that were met.
@@ -115,7 +119,7 @@ class RangeListing:
         disorder: First proof that keys do not ascend; empty while they do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is to be listed, and what is known of it
         self,
         place: str,
         prefixes: Sequence[str],
@@ -123,13 +127,15 @@ class RangeListing:
         *,
         announced: Sequence[str] = (),
         split_keys: Sequence[bytes] = (),
+        disorder: str = "",
     ) -> None:
         self.keys = 0
         self.split_keys: list[bytes] = []
-        self.disorder = ""
+        self.disorder = disorder
         self._place = place
         self._filter = path_filter
         self._split_keys = split_keys
+        self._needs_order = False
         self._ranges = [
             KeyRange(prefix, BatchBuilder(path_filter), is_announced=is_announced)
             for is_announced, group in ((False, prefixes), (True, announced))
@@ -179,8 +185,11 @@ class RangeListing:
         if page.next_token is not None and page.next_token == key_range.token:
             raise distrust("it runs in a circle", self._place)
         key_range.token = page.next_token
+        if isinstance(page.next_token, LastKey):
+            self._needs_order = True
+            self._check_needed_order()
         batches = [*self._add(key_range, page.objects, page.reader), *self._join()]
-        self.split_keys += [batch.last_key for batch in batches]
+        self.split_keys += [batch.last_key for batch in batches if batch.last_key]
         self.keys += sum(map(len, batches))
         return batches
 
@@ -192,31 +201,46 @@ class RangeListing:
 
         Raises:
             UnorderedListingError: The listing is read in parallel, which needs the order.
+            UnavailableError: The listing can go on only in the order of keys.
         """
         self.disorder = self.disorder or disorder
+        self._check_needed_order()
         if self._split_keys:
             raise UnorderedListingError(disorder)
+
+    def _check_needed_order(self) -> None:
+        if self._needs_order and self.disorder:
+            raise distrust(
+                "pages have no token for the next, and keys do not ascend: " + self.disorder,
+                self._place,
+            )
 
     # One range
 
     def _add(
         self, key_range: KeyRange, objects: Sequence[bytes], reader: ObjectReader
     ) -> Iterator[ObjectBatch]:
-        if objects:
-            first, last = reader.key(objects[0]), reader.key(objects[-1])
+        first, last = reader.first_key(objects), reader.last_key(objects)
+        if first:
             self._check_order(key_range, first, last)
             low, high = self._span(key_range)
             key_range.blind_pages = 0 if low != high else key_range.blind_pages + 1
             key_range.first = key_range.first or first
             key_range.page_first, key_range.last = first, max(key_range.last, last)
             if last > key_range.until:
-                count = bisect_right(objects, key_range.until, key=reader.key)
+                count = bisect_right(
+                    range(len(objects)),
+                    key_range.until,
+                    # An object without a key that can be read belongs to the one before it.
+                    key=lambda index: reader.last_key(objects[: index + 1]),
+                )
                 key_range.beyond = reader.key(objects[count])
                 key_range.rest = (objects[count:], reader)
                 objects = objects[:count]
-            yield from key_range.builder.add(objects, reader)
         elif key_range.token is not None:
             self._note_opening(key_range, key_range.token.encode())
+        if objects:
+            yield from key_range.builder.add(objects, reader)
         if key_range.token is None and key_range.beyond is None:
             if key_range.is_announced and key_range.first is None:
                 raise UnorderedListingError(f"no key has the common prefix {key_range.prefix!r}")
@@ -298,7 +322,7 @@ class RangeListing:
         return bisect_right(keys, key_range.last), bisect_left(keys, key_range.until)
 
     def _cut(self, left: KeyRange, key: bytes) -> KeyRange:
-        builder = BatchBuilder(self._filter)
+        builder = BatchBuilder(self._filter, key)
         right = KeyRange(left.prefix, builder, after=key, until=left.until, last=key)
         left.until = key
         self._ranges.insert(self._ranges.index(left) + 1, right)

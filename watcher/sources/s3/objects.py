@@ -1,34 +1,30 @@
-"""Reads the objects of a listing and decides which of them make a batch. Pure.
+"""Reads the objects of a listing: entries of those that can be read, the others apart. Pure.
 
-Most of a listing is unchanged since the last one. So objects stay XML until their entries are
-needed, and are passed on in batches that a digest identifies. A batch must therefore be the same
-again when a key before it comes or goes, which a page is not: where a batch ends depends on the
-objects at that place (content-defined chunking), not on their number nor on the page that brought
-them. A change then nearly always alters one batch, and the next ones are as they were.
+Objects stay XML until their entries are needed (``batches``) and are then read a thousand at a
+time. Where that fails, they are halved until the object is found that cannot be read, which is set
+aside (``odd_objects``).
 """
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
-from zlib import crc32
 
 from watcher.errors import UnavailableError
 from watcher.model import Entry
+from watcher.sources.s3.odd_objects import OddObject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from watcher.filters.path_filter import PathFilter
+OBJECT_MAX_BYTES = 8 * 1024
+"""Maximum length of an object with its tags in bytes.
 
-BATCH_MIN_OBJECTS = 512
-"""Minimum number of objects in a batch, but for the last one."""
-BATCH_MAX_OBJECTS = 2048
-"""Maximum number of objects in a batch."""
+A key of 1,024 bytes takes 3 KiB URL-encoded, and 6 KiB when each byte is written as ``&quot;`` is.
+"""
 PARSED_OBJECTS = 1024
 """Objects that are parsed in one document: together they are no longer than a response."""
 MARKUP_MAX = 250_000
@@ -36,8 +32,13 @@ MARKUP_MAX = 250_000
 
 Each costs much more than its byte, and all other threads wait while expat parses.
 """
-# One object in 512 may end a batch, which then has 1,000 on average.
-_END_MASK = 511
+REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
+"""Writers of XML put it in place of a character that XML cannot carry (Go: ``xml.EscapeText``)."""
+_NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});")
+_LAST_CODE, _NO_XML = 0x10FFFF, {0xFFFE, 0xFFFF}
+_KEY = re.compile(rb"<Key>[^<]*</Key>")
+# Parsers of XML turn a carriage return that is written as it is into a newline.
+_LOSSY_KEY = re.compile(rb"<Key>[^<]*(?:\r|%b)" % REPLACED)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -47,6 +48,18 @@ DEFAULT_STORAGE_CLASS = "STANDARD"
 """Storage class where none is named: HEAD omits the default, and so do some listings."""
 
 
+class ReadObjects(NamedTuple):
+    """What some objects of a listing are.
+
+    Attributes:
+        entries: Those that can be read, in their order.
+        odd: Those that cannot, in their order.
+    """
+
+    entries: list[Entry]
+    odd: list[OddObject]
+
+
 class ObjectReader(NamedTuple):
     """Reads the objects of one listing.
 
@@ -54,57 +67,117 @@ class ObjectReader(NamedTuple):
         place: The bucket, for messages.
         prefix: Prefix that was requested; each key begins with it.
         is_url: Keys are URL-encoded.
+        is_certain: ``is_url`` is known; else keys that depend on it cannot be read.
     """
 
     place: str
     prefix: bytes
     is_url: bool
+    is_certain: bool = True
 
-    def read(self, objects: Sequence[bytes]) -> list[Entry]:
-        """Return objects as entries, in their order.
+    def read(self, objects: Sequence[bytes]) -> ReadObjects:
+        """Return objects as entries, those that cannot be read apart.
 
         Args:
             objects: Each a ``Contents`` element without its end tag.
 
         Raises:
-            UnavailableError: One cannot be read, or lies outside the prefix.
+            UnavailableError: One lies outside the prefix, or has more tags than any has.
         """
-        if not objects:
-            return []
-        try:
-            slices = (
-                objects[start : start + PARSED_OBJECTS]
-                for start in range(0, len(objects), PARSED_OBJECTS)
-            )
-            entries = [self._read_object(child) for part in slices for child in self._parse(part)]
-            # Joined by a newline, the ends of two keys cannot form one valid character.
-            b"\n".join([entry.path for entry in entries]).decode()
-        except KeyError as error:
-            raise distrust(f"an object without {error.args[0]}", self.place) from error
-        except ValueError as error:
-            raise distrust(str(error), self.place) from error
-        if len(entries) != len(objects):
-            raise distrust("an object within another", self.place)
+        entries: list[Entry] = []
+        odd: list[tuple[int, OddObject]] = []
+        for start in range(0, len(objects), PARSED_OBJECTS):
+            self._read_into(objects[start : start + PARSED_OBJECTS], entries, odd)
         for entry in entries:
-            if not entry.path or not entry.path.startswith(self.prefix):
+            if not entry.path.startswith(self.prefix):
                 raise distrust(f"a key that was not asked for: {entry.path!r}", self.place)
-        return entries
+        return ReadObjects(
+            entries,
+            [
+                each._replace(
+                    after=entries[behind - 1].path if behind else b"",
+                    before=entries[behind].path if behind < len(entries) else b"",
+                )
+                for behind, each in odd
+            ],
+        )
 
     def key(self, element: bytes) -> bytes:
-        """Return the key of one object.
+        """Return the key of one object, the rest of which need not be readable; empty for none.
 
         Raises:
-            UnavailableError: The object cannot be read, or lies outside the prefix.
+            UnavailableError: The object lies outside the prefix.
         """
-        return self.read([element])[0].path
+        entries, odd = self.read([element])
+        return odd[0].key if odd else entries[0].path
+
+    def first_key(self, objects: Iterable[bytes]) -> bytes:
+        """Return the first key of some objects that can be read; empty for none.
+
+        Raises:
+            UnavailableError: An object lies outside the prefix.
+        """
+        return next(filter(None, map(self.key, objects)), b"")
+
+    def last_key(self, objects: Sequence[bytes]) -> bytes:
+        """Return the last key of some objects that can be read; empty for none.
+
+        Raises:
+            UnavailableError: An object lies outside the prefix.
+        """
+        return self.first_key(reversed(objects))
 
     def decode(self, text: str) -> bytes:
-        """Return the bytes of a key or a prefix as it is written in a response."""
-        # Stores write a space as "+" or "%20", and a plus sign always as "%2B".
-        return unquote_to_bytes(text.replace("+", " ")) if self.is_url else text.encode()
+        """Return the bytes of a key or a prefix as it is written in a response.
 
-    def _parse(self, objects: Sequence[bytes]) -> ET.Element:
-        return parse(b"<page>%b</Contents></page>" % b"</Contents>".join(objects), self.place)
+        Raises:
+            ValueError: It depends on the encoding, which is not known.
+        """
+        if not self.is_url:
+            return text.encode()
+        key = decode_url(text)
+        if not self.is_certain and key != text.encode():
+            raise ValueError("it may be URL-encoded or not")
+        return key
+
+    def _read_into(
+        self, objects: Sequence[bytes], entries: list[Entry], odd: list[tuple[int, OddObject]]
+    ) -> None:
+        """Append objects to entries, and to the odd ones with the number of entries before."""
+        try:
+            entries += self._read_all(objects)
+        except (KeyError, ValueError, ET.ParseError) as error:
+            if len(objects) == 1:
+                odd.append((len(entries), self._set_aside(objects[0], error)))
+                return
+            middle = len(objects) // 2
+            self._read_into(objects[:middle], entries, odd)
+            self._read_into(objects[middle:], entries, odd)
+
+    def _read_all(self, objects: Sequence[bytes]) -> list[Entry]:
+        """Return objects as entries.
+
+        Raises:
+            KeyError: One lacks a field.
+            ValueError: One has a field that cannot be read.
+            ParseError: They are not XML.
+        """
+        if max(map(len, objects)) > OBJECT_MAX_BYTES:
+            raise ValueError(f"it has more than {OBJECT_MAX_BYTES} bytes")
+        document = b"<page>%b</Contents></page>" % b"</Contents>".join(objects)
+        check_markup(document, self.place)
+        root = ET.fromstring(document)  # noqa: S314 - without entities it takes no more than its size allows
+        entries = [self._read_object(child) for child in root]
+        paths = [entry.path for entry in entries]
+        # Joined by a newline, the ends of two keys cannot form one valid character.
+        b"\n".join(paths).decode()
+        if len(entries) != len(objects):
+            raise ValueError("an object within another")
+        if not all(paths):
+            raise ValueError("an empty key")
+        if (b"\r" in document or REPLACED in document) and _LOSSY_KEY.search(document):
+            raise ValueError("a key with characters that XML cannot carry")
+        return entries
 
     def _read_object(self, element: ET.Element) -> Entry:
         fields = {child.tag: child.text or "" for child in element}
@@ -120,123 +193,24 @@ class ObjectReader(NamedTuple):
         # Entry(...) without the cost of its keyword arguments.
         return tuple.__new__(Entry, (key, size, mtime_ns, 0, 0, etag, storage_class, False))
 
-
-class ObjectBatch:
-    """A ``Batch`` of consecutive objects of a listing, whose entries are read when they are needed.
-
-    Attributes:
-        digest: Digest of the objects; batches with the same one hold the same entries.
-        last_key: Key of the last object.
-        is_sorted: Keys ascend strictly by their bytes and follow those of the batch before. Until
-            the entries are read, only the first and the last key have been compared.
-    """
-
-    def __init__(
-        self,
-        objects: Sequence[bytes],
-        reader: ObjectReader,
-        path_filter: PathFilter,
-        after: bytes = b"",
-    ) -> None:
-        """Make a batch of at least one object.
-
-        Args:
-            objects: Each a ``Contents`` element without its end tag.
-            reader: Reads the objects.
-            path_filter: Which keys count.
-            after: Last key of the batch before; empty for the first.
-
-        Raises:
-            UnavailableError: The first or the last object cannot be read.
-        """
-        first_key, self.last_key = reader.key(objects[0]), reader.key(objects[-1])
-        self.is_sorted = after < first_key <= self.last_key
-        self.digest = blake2b(
-            b"".join(objects), digest_size=16, person=b"url" if reader.is_url else b""
-        ).digest()
-        self._objects = objects
-        self._reader = reader
-        self._filter = path_filter
-
-    def __len__(self) -> int:
-        """Return the number of objects, those outside the filter included."""
-        return len(self._objects)
-
-    @cached_property
-    def entries(self) -> list[Entry]:
-        """Entries of the objects that the filter admits, in the store's order.
-
-        Raises:
-            UnavailableError: An object cannot be read, or lies outside the prefix.
-        """
-        entries = self._reader.read(self._objects)
-        paths = [entry.path for entry in entries]
-        self.is_sorted = self.is_sorted and all(map(bytes.__lt__, paths, paths[1:]))
-        admits = self._filter.admits
-        return [entry for entry in entries if admits(entry.path)]
-
-
-class BatchBuilder:
-    """Makes batches of the objects of consecutive pages.
-
-    Args:
-        path_filter: Which keys count.
-    """
-
-    def __init__(self, path_filter: PathFilter) -> None:
-        self._filter = path_filter
-        self._reader: ObjectReader | None = None
-        self._waiting: list[bytes] = []
-        self._checked = 0
-        self._last_key = b""
-
-    def add(self, objects: Sequence[bytes], reader: ObjectReader) -> list[ObjectBatch]:
-        """Add the objects of one page and return the batches that are complete with it.
-
-        Args:
-            objects: Each a ``Contents`` element without its end tag.
-            reader: Reads them; a reader that differs from the one before ends a batch.
-
-        Raises:
-            UnavailableError: An object cannot be read.
-        """
-        batches = []
-        if reader != self._reader:
-            batches += self.flush()
-            self._reader = reader
-        self._waiting += objects
-        while (end := self._find_end()) is not None:
-            batches.append(self._take(end, reader))
-        return batches
-
-    def flush(self) -> list[ObjectBatch]:
-        """Return the remaining objects as the last batch; an empty list when there are none.
-
-        Raises:
-            UnavailableError: An object cannot be read.
-        """
-        return (
-            [self._take(len(self._waiting), self._reader)]
-            if self._waiting and self._reader is not None
-            else []
-        )
-
-    def _find_end(self) -> int | None:
-        """Return how many waiting objects make the next batch; None when more are needed."""
-        waiting = self._waiting
-        for index in range(
-            max(BATCH_MIN_OBJECTS - 1, self._checked), min(len(waiting), BATCH_MAX_OBJECTS)
-        ):
-            if not crc32(waiting[index]) & _END_MASK:
-                return index + 1
-        self._checked = len(waiting)
-        return BATCH_MAX_OBJECTS if len(waiting) >= BATCH_MAX_OBJECTS else None
-
-    def _take(self, count: int, reader: ObjectReader) -> ObjectBatch:
-        objects, self._waiting, self._checked = self._waiting[:count], self._waiting[count:], 0
-        batch = ObjectBatch(objects, reader, self._filter, self._last_key)
-        self._last_key = batch.last_key
-        return batch
+    def _set_aside(self, element: bytes, error: Exception) -> OddObject:
+        """Return an object that cannot be read, with its key if that can."""
+        problem = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        keys = _KEY.findall(element)
+        if len(keys) != 1 or len(keys[0]) > OBJECT_MAX_BYTES:
+            return OddObject(b"", element[:OBJECT_MAX_BYTES].decode(errors="replace"), problem)
+        text = clean(keys[0]).decode()
+        try:
+            text = ET.fromstring(text).text or ""  # noqa: S314 - one element without entities
+            key = self.decode(text)
+            name = key.decode()
+        except (ValueError, ET.ParseError):
+            return OddObject(b"", text, problem)
+        if not key or b"\r" in keys[0] or REPLACED in clean(keys[0]):
+            return OddObject(b"", text, problem)
+        if not key.startswith(self.prefix):
+            raise distrust(f"a key that was not asked for: {key!r}", self.place)
+        return OddObject(key, name, problem)
 
 
 def parse(document: bytes, place: str) -> ET.Element:
@@ -249,13 +223,44 @@ def parse(document: bytes, place: str) -> ET.Element:
     Raises:
         UnavailableError: It is not XML, or has more tags and quotes than any listing.
     """
-    if sum(map(document.count, (b"<", b'"', b"'"))) > MARKUP_MAX:
-        raise distrust("a page with more tags and attributes than any has", place)
+    check_markup(document, place)
     try:
         return ET.fromstring(document)  # noqa: S314 - without entities it takes no more than its size allows
     except (ET.ParseError, LookupError, ValueError) as error:
         # LookupError, ValueError: an encoding that is unknown, or that expat does not accept.
         raise distrust(f"a page that is not XML ({error})", place) from error
+
+
+def check_markup(document: bytes, place: str) -> None:
+    """Check that an XML document is not too expensive to parse.
+
+    Raises:
+        UnavailableError: It has more tags and quotes than any listing.
+    """
+    if sum(map(document.count, (b"<", b'"', b"'"))) > MARKUP_MAX:
+        raise distrust("a page with more tags and attributes than any has", place)
+
+
+def clean(document: bytes) -> bytes:
+    """Return a document with a replacement character for each character that XML cannot carry."""
+
+    def replace(found: re.Match[bytes]) -> bytes:
+        digits = found[1]
+        if digits is None:
+            return REPLACED
+        code = int(digits[1:], 16) if digits[:1] == b"x" else int(digits)
+        is_legal = code in {9, 10, 13} or (
+            0x20 <= code <= _LAST_CODE and not 0xD800 <= code <= 0xDFFF and code not in _NO_XML  # noqa: PLR2004 - surrogates
+        )
+        return found[0] if is_legal else REPLACED
+
+    return _NOT_XML.sub(replace, document).decode(errors="replace").encode()
+
+
+def decode_url(text: str) -> bytes:
+    """Return the bytes that a URL-encoded text stands for."""
+    # Stores write a space as "+" or "%20", and a plus sign always as "%2B".
+    return unquote_to_bytes(text.replace("+", " "))
 
 
 def parse_size(text: str) -> int:

@@ -1,9 +1,10 @@
 """Decides what a response to LIST or HEAD says, and whether it can be believed. Pure.
 
-A listing that is wrong and looks right would be read as deletions. So a page counts only when it
-names the bucket and the prefix that were asked for, says whether it is the last one, has a token
-when it is not, and holds no key outside the prefix. Keys are requested URL-encoded, since XML
-cannot carry all of them, and are decoded to bytes here.
+A listing that is wrong and looks right would be read as deletions. So a page counts only when
+nothing in it contradicts the request: another bucket, another prefix, a key outside of it, another
+kind of document. Fields that stores leave out are derived from others; ``continuation`` decides how
+a listing goes on. Keys are requested URL-encoded, since XML cannot carry all of them, and are
+decoded to bytes here, as ``key_encoding`` decides.
 
 A page is cut in two: its envelope is parsed at once; its objects, which are nearly all of it, stay
 as they came until ``objects`` is asked for them. ElementTree parses both at a third of the cost of
@@ -12,19 +13,28 @@ the SDK; documents that declare entities are not parsed at all.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_to_bytes
 
+from watcher.errors import UnavailableError
 from watcher.model import Entry
+from watcher.sources.cost import KEYS_PER_REQUEST
+from watcher.sources.s3.continuation import Marker, find_next, is_version_1
+from watcher.sources.s3.key_encoding import KeyEncoding, find_evidence
 from watcher.sources.s3.objects import (
     DEFAULT_STORAGE_CLASS,
     ObjectReader,
+    clean,
     count_ns,
+    decode_url,
     distrust,
     parse,
     parse_size,
 )
+from watcher.sources.s3.odd_objects import OddObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,14 +49,10 @@ _ROOT = "ListBucketResult"
 _OBJECT = "Contents"
 _OBJECT_START, _OBJECT_END = b"<Contents>", b"</Contents>"
 _HEAD_BYTES = 512
-
-OBJECT_MAX_BYTES = 8 * 1024
-"""Maximum length of an object with its tags in bytes.
-
-A key of 1,024 bytes takes 3 KiB URL-encoded, and 6 KiB when each byte is written as ``&quot;`` is.
-"""
-TOKEN_MAX_CHARS = 4096
-"""Maximum length of a token: it encodes a key, and stores accept URLs of 8 KiB."""
+# One of these, or a key, shows that an XML document is a listing.
+_OF_ANY_PAGE = {"Name", "Prefix", "IsTruncated", "KeyCount"}
+_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*['\"]([^'\"]*)")
+_ENCODINGS = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
 
 
 class PageRequest(NamedTuple):
@@ -55,7 +61,7 @@ class PageRequest(NamedTuple):
     Attributes:
         prefix: List keys that begin with it.
         start_after: List keys that are greater; empty for all of them.
-        token: ``next_token`` of the page before; None for the first page.
+        token: ``next_token`` of the page before; None for the first page. A ``Marker`` is a key.
         delimiter: Fold keys that hold it behind the prefix into common prefixes; empty for none.
     """
 
@@ -63,6 +69,13 @@ class PageRequest(NamedTuple):
     start_after: str = ""
     token: str | None = None
     delimiter: str = ""
+
+    @property
+    def after(self) -> str:
+        """The key after which the page begins; empty for none, and where a token says it."""
+        if self.token is None:
+            return self.start_after
+        return self.token if isinstance(self.token, Marker) else ""
 
 
 class Page(NamedTuple):
@@ -73,41 +86,71 @@ class Page(NamedTuple):
         reader: Reads the objects.
         next_token: Token for the next page; None on the last page.
         prefixes: Common prefixes, each up to the delimiter; empty where none was asked for.
+        is_version_1: It has the shape of a response to ListObjects, not to ListObjectsV2.
+        doubtful: Some keys as they are written, where it is not certain whether they are encoded.
     """
 
     objects: Sequence[bytes]
     reader: ObjectReader
     next_token: str | None
     prefixes: Sequence[str]
+    is_version_1: bool = False
+    doubtful: Sequence[str] = ()
 
 
-def read_page(body: bytes, spec: BucketSpec, prefix: str | None = None) -> Page:
-    """Check a response to ListObjectsV2 and take it apart.
+def read_page(
+    body: bytes,
+    spec: BucketSpec,
+    request: PageRequest | None = None,
+    *,
+    max_keys: int = KEYS_PER_REQUEST,
+    encoding: KeyEncoding | None = None,
+) -> Page:
+    """Check a response to ListObjectsV2 or ListObjects and take it apart.
 
     Args:
         body: The XML, in UTF-8.
         spec: The bucket that was listed.
-        prefix: The prefix of the request, where that is not the prefix of ``spec``.
+        request: The request; None for the first page of the spec's prefix.
+        max_keys: Maximum number of keys that were requested.
+        encoding: How the store writes keys; None where only the page can show it.
 
     Raises:
         UnavailableError: The response does not answer the request, or is not complete.
     """
-    asked = spec.prefix if prefix is None else prefix
-    root, objects = _take_apart(body, spec.place)
+    asked = request or PageRequest(spec.prefix)
+    root, objects, raw = _take_apart(body, spec.place)
     fields = {child.tag: child.text or "" for child in root}
-    reader = ObjectReader(spec.place, asked.encode(), fields.get("EncodingType") == "url")
-    problem = _find_problem(fields, spec, asked, reader)
+    is_named = fields.get("EncodingType", "").strip().lower() == "url"
+    doubtful: Sequence[str] = ()
+    if encoding is None:
+        encoding, doubtful = find_evidence(raw, asked.prefix.encode(), is_named=is_named)
+    reader = ObjectReader(
+        spec.place,
+        asked.prefix.encode(),
+        encoding is not KeyEncoding.PLAIN,
+        encoding is not KeyEncoding.UNCERTAIN,
+    )
+    problem = _find_problem(fields, spec, asked)
+    if not problem and not _OF_ANY_PAGE & {name for name, text in fields.items() if text}:
+        # An uncertain key says as well as any other that this is a listing.
+        is_listing = bool(reader._replace(is_certain=True).first_key(objects))
+        problem = "" if is_listing else "a page that names neither bucket nor prefix"
     if problem:
         raise distrust(problem, spec.place)
-    return Page(
-        objects,
+    prefixes = [
+        _decode_prefix(element.text or "", reader)
+        for element in root.iterfind("CommonPrefixes/Prefix")
+    ]
+    next_token = find_next(
+        fields,
         reader,
-        fields["NextContinuationToken"] if fields["IsTruncated"] == "true" else None,
-        [
-            _decode_prefix(element.text or "", reader)
-            for element in root.iterfind("CommonPrefixes/Prefix")
-        ],
+        objects,
+        prefixes,
+        after=asked.after,
+        max_keys=max_keys,
     )
+    return Page(objects, reader, next_token, prefixes, is_version_1(fields), doubtful)
 
 
 def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry:
@@ -119,7 +162,7 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
         spec: The bucket of the key.
 
     Raises:
-        UnavailableError: A header is missing or cannot be read.
+        OddObjectError: A header is missing or cannot be read.
     """
     try:
         return Entry(
@@ -131,7 +174,11 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
         )
     except (KeyError, ValueError, OverflowError) as error:
         # OverflowError: a year or an offset with too many digits.
-        raise distrust(f"an object with unreadable headers ({error})", spec.place) from error
+        raise OddObjectError(
+            f"an object with unreadable headers ({error})",
+            place=spec.place,
+            hint="check endpoint_url and the proxies on the way to the store",
+        ) from error
 
 
 def is_failure(body: bytes) -> bool:
@@ -150,23 +197,39 @@ def is_plain(document: bytes) -> bool:
     return b"<!DOCTYPE" not in document and b"\0" not in document
 
 
-def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes]]:
-    """Return the envelope of a page, its tags without namespaces, and the objects it held."""
+def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes], bytes]:
+    """Return the envelope of a page, its tags without namespaces, and the objects it held.
+
+    The objects come one by one, and once more as they are in the page.
+    """
     first, end = body.find(_OBJECT_START), body.rfind(_OBJECT_END) + len(_OBJECT_END)
     objects = body[first:end] if 0 <= first < end else b""
     envelope = body[:first] + body[end:] if objects else body
     if not is_plain(envelope):
         raise distrust("a page that is not XML in UTF-8, or has a DOCTYPE", place)
-    root = parse(envelope, place)
+    declared = _ENCODING.match(envelope.removeprefix(b"\xef\xbb\xbf"))
+    if declared and declared[1].lower() not in _ENCODINGS:
+        raise distrust("a page that is not XML in UTF-8, as it declares", place)
+    root = _parse_envelope(envelope, place)
     kind = root.tag.rpartition("}")[2]
     if kind != _ROOT:
         raise distrust(f"a document of the kind {kind!r}", place)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     elements = _split(objects) if objects else _rewrite(root, place)
-    if max(map(len, elements), default=0) > OBJECT_MAX_BYTES:
-        raise distrust(f"an object of more than {OBJECT_MAX_BYTES} bytes", place)
-    return root, elements
+    return root, elements, objects or b"".join(elements)
+
+
+def _parse_envelope(envelope: bytes, place: str) -> ET.Element:
+    """Return the root of a page, which has its objects where they carry attributes."""
+    try:
+        return parse(envelope, place)
+    except UnavailableError:
+        cleaned = clean(envelope)
+        if cleaned == envelope or _OBJECT.encode() not in envelope:
+            raise
+        # A character that XML cannot carry makes one object unreadable, not all of them.
+        return parse(cleaned, place)
 
 
 def _split(objects: bytes) -> list[bytes]:
@@ -181,7 +244,7 @@ def _rewrite(root: ET.Element, place: str) -> list[bytes]:
     """Return objects that carry namespaces or attributes as if they were written plainly."""
     try:
         return [
-            ET.tostring(child).strip().removesuffix(_OBJECT_END)
+            ET.tostring(child, "utf-8").strip().removesuffix(_OBJECT_END)
             for child in root
             if child.tag == _OBJECT
         ]
@@ -190,29 +253,25 @@ def _rewrite(root: ET.Element, place: str) -> list[bytes]:
 
 
 def _decode_prefix(text: str, reader: ObjectReader) -> str:
-    prefix = reader.decode(text)
-    if not prefix.startswith(reader.prefix):
-        raise distrust(f"a prefix that was not asked for: {prefix!r}", reader.place)
     try:
-        return prefix.decode()
-    except UnicodeDecodeError as error:
+        prefix = reader.decode(text)
+        if prefix.startswith(reader.prefix):
+            return prefix.decode()
+    except ValueError as error:
         raise distrust(str(error), reader.place) from error
+    raise distrust(f"a prefix that was not asked for: {prefix!r}", reader.place)
 
 
-def _find_problem(
-    fields: Mapping[str, str], spec: BucketSpec, asked: str, reader: ObjectReader
-) -> str | None:
-    """Return why the page does not answer the request; None where it does."""
-    name, prefix = fields.get("Name"), fields.get("Prefix", "")
-    if not name or (name != spec.bucket and not any(mark in spec.bucket for mark in _ALIAS_MARKS)):
+def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: PageRequest) -> str:
+    """Return why the page does not answer the request; empty where it does.
+
+    A field that is missing or empty proves nothing, while there are others that do.
+    """
+    name, prefix = fields.get("Name", "").strip(), fields.get("Prefix", "")
+    if name and name != spec.bucket and not any(mark in spec.bucket for mark in _ALIAS_MARKS):
         return f"a page of bucket {name!r}"
     # Some stores (SeaweedFS) encode the keys and leave the prefix as it is.
-    if prefix != asked and reader.decode(prefix) != reader.prefix:
+    readings = {prefix.encode(), unquote_to_bytes(prefix), decode_url(prefix)}
+    if prefix and asked.prefix.encode() not in readings:
         return f"a page of prefix {prefix!r}"
-    if fields.get("IsTruncated") not in {"true", "false"}:
-        return "a page that does not say whether more follow"
-    if fields["IsTruncated"] == "true" and not fields.get("NextContinuationToken"):
-        return "a page that is not the last one and has no token for the next"
-    if len(fields.get("NextContinuationToken", "")) > TOKEN_MAX_CHARS:
-        return f"a token of more than {TOKEN_MAX_CHARS} characters"
-    return None
+    return ""

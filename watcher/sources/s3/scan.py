@@ -18,19 +18,20 @@ from watcher.errors import WatcherError
 from watcher.sources.s3.deletions import are_few
 from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.key_ranges import MIN_PAGES_TO_SPLIT, RangeListing, UnorderedListingError
+from watcher.sources.s3.odd_objects import SetAside
 from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.strategy import Mode
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.protocol import Batch
     from watcher.sources.s3.api import BucketApi
+    from watcher.sources.s3.batches import ObjectBatch
     from watcher.sources.s3.deletions import DeletionCheck
     from watcher.sources.s3.key_ranges import KeyRange
-    from watcher.sources.s3.objects import ObjectBatch
     from watcher.sources.s3.pages import Page
     from watcher.sources.s3.strategy import ListingStrategy
 
@@ -53,7 +54,6 @@ class BucketScan:
 
     Attributes:
         prefix: Empty: the whole place is read.
-        unread: Empty: a listing that is not complete raises.
         keys: Number of keys that were met, once the listing is complete.
         is_complete: The listing was read to its end.
     """
@@ -68,9 +68,9 @@ class BucketScan:
         former: BucketScan | None = None,
     ) -> None:
         self.prefix = b""
-        self.unread: list[bytes] = []
         self.keys = 0
         self.is_complete = False
+        self._set_aside: SetAside = former._set_aside if former else SetAside()  # noqa: SLF001 - same class
         self._api = api
         self._filter = path_filter
         self._strategy = strategy
@@ -79,6 +79,15 @@ class BucketScan:
         self._mode = Mode.SEQUENTIAL
         # A listing that confirms another one is part of its cost.
         self._requests_before: int = former._requests_before if former else api.requests  # noqa: SLF001 - same class
+
+    @property
+    def unread(self) -> list[bytes]:
+        """Objects that are set aside: their keys, or what the listing has in place of them."""
+        return self._set_aside.texts
+
+    def unread_test(self) -> Callable[[bytes], bool]:
+        """Return a function that returns whether a row may be that of an object set aside."""
+        return self._set_aside.row_test(is_ordered=not self._strategy.disorder)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of consecutive objects; one that changes meanwhile may come twice.
@@ -108,7 +117,7 @@ class BucketScan:
         Args:
             missing: Number of keys of the index that this listing, which is complete, lacks.
         """
-        is_few = are_few(missing)
+        is_few = are_few(missing - len(self._set_aside))
         self._strategy.note_missing(is_few=is_few)
         self._deletions.begin()
         if self._mode is Mode.SEQUENTIAL or is_few:
@@ -189,9 +198,10 @@ class BucketScan:
             UnorderedListingError: The store refuses to list common prefixes, or lists wrong ones.
         """
         keys = [
-            page.reader.key(element)
+            key
             for page in ahead
-            for element in (*page.objects[:1], *page.objects[-1:])
+            for key in (page.reader.first_key(page.objects), page.reader.last_key(page.objects))
+            if key
         ]
         pages, passed = [], []
         prefix = self._api.spec.prefix
@@ -239,7 +249,12 @@ class BucketScan:
         split_keys: Sequence[bytes] = (),
     ) -> RangeListing:
         return RangeListing(
-            self._api.spec.place, prefixes, self._filter, announced=announced, split_keys=split_keys
+            self._api.spec.place,
+            prefixes,
+            self._filter,
+            announced=announced,
+            split_keys=split_keys,
+            disorder=self._strategy.disorder,
         )
 
     def _read(self, listing: RangeListing, pages: Sequence[Page] = ()) -> Iterator[Batch]:
@@ -260,6 +275,7 @@ class BucketScan:
                     workers.put(found)
                 for batch in batches:
                     yield batch
+                    self._set_aside.add(batch.set_aside, is_ordered=batch.is_sorted)
                     if not batch.is_sorted:
                         listing.note_disorder(f"keys before {batch.last_key!r} do not ascend")
                 if listing.is_complete:
@@ -269,6 +285,7 @@ class BucketScan:
         self.keys = listing.keys
         requests = self._api.requests - self._requests_before
         self._strategy.note_completed(self._mode, listing, requests)
+        self._strategy.set_aside = str(self._set_aside)
 
     def _fetch(self, key_range: KeyRange) -> Page:
         return self._api.list_page(key_range.request)
@@ -310,10 +327,12 @@ def _check_coverage(found: _CommonPrefixes, ahead: Sequence[Page]) -> None:
     Raises:
         UnorderedListingError: One is neither in a prefix nor beside them.
     """
-    beside = {entry.path for page in found.pages for entry in page.reader.read(page.objects)}
+    beside = {
+        entry.path for page in found.pages for entry in page.reader.read(page.objects).entries
+    }
     prefixes = tuple(prefix.encode() for prefix in found.announced)
     for page in ahead:
-        for entry in page.reader.read(page.objects):
+        for entry in page.reader.read(page.objects).entries:
             if not entry.path.startswith(prefixes) and entry.path not in beside:
                 raise UnorderedListingError(f"no common prefix covers {entry.path!r}")
 

@@ -11,6 +11,7 @@ from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.errors import is_refusal, unavailable_instead
+from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.quiet import QuietCheck
 from watcher.sources.s3.scan import BucketScan
 from watcher.sources.s3.strategy import ListingStrategy
@@ -93,11 +94,13 @@ class BucketSource(WithoutVolumes):
 
     @property
     def degraded(self) -> str:
-        """Message that polling takes more requests than the budget, or that deletions wait."""
-        return "; ".join(filter(None, [self._over_budget, self._deletions.degraded]))
+        """Why less is noticed than configured: objects set aside, deletions that wait, or costs."""
+        reasons = [self._strategy.set_aside, self._deletions.degraded, self._over_budget]
+        return "; ".join(filter(None, reasons))
 
     @property
     def _over_budget(self) -> str:
+        """Message that polling takes more requests than the budget allows; else empty."""
         cost = self.cost
         if cost is None or is_within_budget(self._spec, cost.requests_per_poll):
             return ""
@@ -202,6 +205,8 @@ class BucketSource(WithoutVolumes):
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """Look at single keys by HEAD; entries have a last-modified of whole seconds.
 
+        An object whose headers cannot be read is left out.
+
         Raises:
             UnavailableError: A key cannot be looked at now, for whatever reason.
         """
@@ -218,7 +223,10 @@ class BucketSource(WithoutVolumes):
         """Add the entries at keys to an inspection, and return the keys without one."""
         gone = []
         for path in paths:
-            entry = self._api.head(path)
+            try:
+                entry = self._api.head(path)
+            except OddObjectError:
+                continue
             if entry is None:
                 gone.append(path)
             else:

@@ -63,6 +63,7 @@ class ListingStrategy:
         disorder: First proof that the store does not return keys in order; empty while there is
             none. Once there is one, no listing is read in parallel again.
         last: The last listing that was completed; None before the first.
+        set_aside: What that listing could not read, as one line; empty for nothing.
     """
 
     def __init__(self, workers: int | None, clock: Clock) -> None:
@@ -70,6 +71,7 @@ class ListingStrategy:
         self.split_keys: Sequence[bytes] = ()
         self.disorder = ""
         self.last: CompletedListing | None = None
+        self.set_aside = ""
         self._clock = clock
         self._proven_s: float | None = None
         self._has_prefixes = True

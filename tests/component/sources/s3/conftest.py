@@ -14,8 +14,8 @@ from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
 from support.state import open_store
 from watcher.changes.detector import Appearance
 from watcher.clock import Clock
+from watcher.sources.s3 import batches, deletions
 from watcher.sources.s3 import client as s3_client
-from watcher.sources.s3 import deletions, objects
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
 
@@ -52,15 +52,16 @@ def begin_on(
     """Return what begins to watch a store; batches are small, the next listing is parallel."""
     assert credentials
     monkeypatch.setattr(deletions, "CHECKED_KEYS_MAX", CHECKED_KEYS_MAX)
-    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
-    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", PAGE_KEYS)
+    monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
+    monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", PAGE_KEYS)
     state = open_store(tmp_path / "state.db")
     sources: list[BucketSource] = []
 
-    def begin_it(
+    def begin_it(  # noqa: PLR0913 - what tests of buckets vary
         store: Store,
         *,
         workers: int | None = None,
+        list_version: int | None = None,
         quiet_s: float = 0.0,
         clock: Clock | None = None,
         existing: Appearance = Appearance.IGNORED_EXISTING,
@@ -71,6 +72,7 @@ def begin_on(
             endpoint_url=store.endpoint_url,
             list_workers=workers,
             quiet_s=quiet_s,
+            list_version=list_version,
         )
         sources.append(make_source(spec, clock=clock))
         sources[-1].open(lambda: None)

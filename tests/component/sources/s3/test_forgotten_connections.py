@@ -22,7 +22,7 @@ from support.s3.listing import make_source, paths, read
 from support.s3.simulated import BUCKET, CREDENTIALS, Store, run_store
 from support.s3.watched import AT_ONCE, KEYS, PAGE_KEYS
 from watcher.errors import UnavailableError
-from watcher.sources.s3 import client, connections, objects
+from watcher.sources.s3 import batches, client, connections
 from watcher.sources.s3.connections import IDLE_MAX_S
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
@@ -113,8 +113,8 @@ def test_an_idle_connection_is_not_used_again(open_way: Open, way: str) -> None:
 def test_idle_connections_of_key_ranges_are_not_used_again(
     open_way: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
-    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", PAGE_KEYS)
+    monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
+    monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", PAGE_KEYS)
     store, relay, clock, source = open_way("plain", workers=None)
     store.page_keys = PAGE_KEYS
     for _ in range(3):

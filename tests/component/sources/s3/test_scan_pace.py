@@ -83,7 +83,7 @@ def note(scene: BucketScene) -> str:
 def test_a_failed_scan_is_repeated_once_soon(start: Start, bucket: Store, clock: FakeClock) -> None:
     """The status has when the next one is tried, and what the failed ones have cost."""
     scene = start()
-    bucket.on_list = LastPage(Fault.NO_TOKEN)
+    bucket.on_list = LastPage(Fault.OTHER_PREFIX)
     began = scene.listings
     clock.advance(LATEST_S)
     assert scene.turn() <= BACKOFF_MIN_S
@@ -116,7 +116,7 @@ def test_every_second_scan_fails(start: Start, bucket: Store) -> None:
     def hook(request: Request) -> Effect:
         if request.begins_listing:
             fails[0] = not fails[0]
-        return Fault.NO_TOKEN if fails[0] and request.begins_listing else None
+        return Fault.OTHER_PREFIX if fails[0] and request.begins_listing else None
 
     bucket.on_list = hook
     began = scene.listings
@@ -158,7 +158,7 @@ def test_a_release_makes_one_scan(start: Start, bucket: Store, clock: FakeClock)
     scene = start()
     bucket.delete(*bucket.keys)
     scene.run_until_watching(LATEST_S)
-    bucket.on_list = Failing(Fault.NO_TOKEN, lambda request: request.begins_listing)
+    bucket.on_list = Failing(Fault.OTHER_PREFIX, lambda request: request.begins_listing)
     began = scene.listings
     for _ in range(20):
         scene.watch.release()
@@ -188,7 +188,7 @@ def test_a_server_that_is_killed_during_the_first_scan(
     start: Start, bucket: Store, clock: FakeClock
 ) -> None:
     """The requests of scans that were never completed count, those before the kill as well."""
-    bucket.on_list = LastPage(Fault.NO_TOKEN)
+    bucket.on_list = LastPage(Fault.OTHER_PREFIX)
     scene = start()
     for _ in range(RESTARTS):
         end(scene)
@@ -228,7 +228,7 @@ def test_a_journal_that_drains_continues_the_scan(start: Start, bucket: Store) -
 
 def test_a_budget_that_failed_scans_exceed_is_reported(start: Start, bucket: Store) -> None:
     """No listing was completed, so the requests of the failed ones are all that is known."""
-    bucket.on_list = LastPage(Fault.NO_TOKEN)
+    bucket.on_list = LastPage(Fault.OTHER_PREFIX)
     scene = start(poll_interval_s=10.0, request_budget=1000)
     assert "above the request_budget of 1,000" in scene.status.degraded
     bucket.on_list = None

@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.s3.contents import contents
-from watcher.errors import UnavailableError
 from watcher.filters.path_filter import PathFilter
-from watcher.sources.s3 import objects as s3_objects
-from watcher.sources.s3.objects import (
+from watcher.sources.s3 import batches as s3_batches
+from watcher.sources.s3.batches import (
     BATCH_MAX_OBJECTS,
     BATCH_MIN_OBJECTS,
     BatchBuilder,
     ObjectBatch,
-    ObjectReader,
 )
+from watcher.sources.s3.objects import ObjectReader
 from watcher.spec import Filter
 
 READER = ObjectReader("s3://landing/in/", b"in/", is_url=True)
@@ -216,10 +215,38 @@ def test_a_known_batch_is_not_read() -> None:
     batch = batch_of(contents("in/a"), b"<Contents><Torn", contents("in/c"))
     assert (len(batch), len(batch.digest), batch.last_key) == (3, 16, b"in/c")
     assert batch.is_sorted
-    with pytest.raises(UnavailableError, match="not XML"):
-        _ = batch.entries
-    with pytest.raises(UnavailableError, match="without Size"):
-        batch_of(contents(), contents(Size=None))
+
+
+def test_a_batch_with_an_odd_object_is_read_again() -> None:
+    """Its digest is empty once it was read, and it names the object and its neighbours."""
+    objects = [contents("in/a", Size="x"), b"<Contents><Torn", contents("in/c"), b"<Contents>"]
+    batch = ObjectBatch(objects, READER, EVERYTHING, b"in/0")
+    assert (batch.last_key, batch.is_sorted) == (b"in/c", True)
+    assert [entry.path for entry in batch.entries] == [b"in/c"]
+    assert batch.digest == b""
+    assert [(each.key, each.after, each.before) for each in batch.set_aside] == [
+        (b"in/a", b"in/0", b"in/c"),
+        (b"", b"in/0", b"in/c"),
+        (b"", b"in/c", b""),
+    ]
+
+
+def test_an_odd_object_that_does_not_count() -> None:
+    """An object outside the filter that cannot be read is none of the watch."""
+    batch = batch_of(
+        contents("in/a"),
+        contents("in/x.tmp", Size="x"),
+        path_filter=PathFilter(Filter(exclude=("*.tmp",))),
+    )
+    assert len(batch.entries) == 1
+    assert (len(batch.digest), list(batch.set_aside)) == (16, [])
+
+
+def test_a_batch_of_odd_objects() -> None:
+    """Where no key can be read, the order is not known to be wrong, and the last key stays."""
+    batch = ObjectBatch([b"<Contents>", b"<Contents>"], READER, EVERYTHING, b"in/0")
+    assert (batch.last_key, batch.is_sorted, batch.entries) == (b"in/0", True, [])
+    assert len(batch.set_aside) == 2
 
 
 @pytest.mark.parametrize("keys", ASCENDING + DISORDERED)
@@ -244,8 +271,8 @@ def test_order_of_what_is_not_read(
     keys: str, expected: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ends of an unread batch are compared with each other and with the batch before."""
-    monkeypatch.setattr(s3_objects, "BATCH_MIN_OBJECTS", 2)
-    monkeypatch.setattr(s3_objects, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(s3_batches, "BATCH_MIN_OBJECTS", 2)
+    monkeypatch.setattr(s3_batches, "BATCH_MAX_OBJECTS", 2)
     batches = cut([contents(f"in/{key}") for key in keys.split()])
     assert [batch.is_sorted for batch in batches] == expected
 

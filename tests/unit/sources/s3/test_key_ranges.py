@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.s3.contents import contents
 from watcher.errors import UnavailableError
 from watcher.filters.path_filter import PathFilter
-from watcher.sources.s3 import key_ranges, objects
+from watcher.sources.s3 import batches, key_ranges
 from watcher.sources.s3.key_ranges import (
     MAX_KEY,
     KeyRange,
@@ -35,8 +35,8 @@ names = st.text("ab09/-zé", max_size=5).map(str.encode)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two keys make a batch, and one split key a range that is worth splitting."""
-    monkeypatch.setattr(objects, "BATCH_MIN_OBJECTS", 1)
-    monkeypatch.setattr(objects, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", 1)
+    monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", 2)
     monkeypatch.setattr(key_ranges, "MIN_PAGES_TO_SPLIT", 1)
 
 

@@ -1,11 +1,16 @@
-"""An object of a listing is read or refused, and its timestamp is exact."""
+"""An object of a listing is read or set aside, and its timestamp is exact."""
 
 import pytest
 
 from support.s3.contents import NOON_NS, contents
 from watcher.errors import UnavailableError
 from watcher.model import Entry
-from watcher.sources.s3.objects import ObjectReader, parse_timestamp_ns
+from watcher.sources.s3.objects import (
+    OBJECT_MAX_BYTES,
+    PARSED_OBJECTS,
+    ObjectReader,
+    parse_timestamp_ns,
+)
 
 PLACE = "s3://landing/in/"
 READER = ObjectReader(PLACE, b"in/", is_url=True)
@@ -29,7 +34,7 @@ def test_keys_are_decoded(reader: ObjectReader, text: str, expected: bytes) -> N
     """A key becomes its bytes, by the encoding that the page names."""
     assert reader.decode(text) == expected
     assert reader.key(contents(f"in/{text}")) == b"in/" + expected
-    assert reader.read([contents(f"in/{text}"), contents("in/z")]) == [
+    assert reader.read([contents(f"in/{text}"), contents("in/z")]).entries == [
         USUAL._replace(path=b"in/" + expected),
         USUAL._replace(path=b"in/z"),
     ]
@@ -48,57 +53,83 @@ def test_keys_are_decoded(reader: ObjectReader, text: str, expected: bytes) -> N
 )
 def test_fields_that_need_not_be_there(fields: dict[str, str | None], expected: Entry) -> None:
     """An etag or a storage class may be missing; unknown fields are ignored."""
-    assert READER.read([contents(**fields)]) == [expected]
+    assert READER.read([contents(**fields)]) == ([expected], [])
 
 
 @pytest.mark.parametrize(
-    ("unreadable", "text"),
+    ("odd", "key", "problem"),
     [
-        (contents(Key=None), "an object without Key"),
-        (contents(Size=None), "an object without Size"),
-        (contents(LastModified=None), "an object without LastModified"),
-        (contents(Size=""), "a size of"),
-        (contents(Size="5.0"), "a size of"),
-        (contents(Size="-5"), "a size of"),
-        (contents(Size="1_000"), "a size of"),
-        (contents(Size="\N{ARABIC-INDIC DIGIT FIVE}"), "a size of"),
-        (contents(Size=str(10**19)), "a size of"),
-        (contents("in/%FF"), "can't decode"),
-        (contents(LastModified=""), "Invalid isoformat"),
-        (contents(LastModified="Mon, 23 Nov 2026 12:00:00 GMT"), "Invalid isoformat"),
-        (contents(LastModified="2026-11-23T12:00:00"), "without a timezone"),
-        (contents(""), "not asked for: b''"),
-        (contents("in"), "not asked for: b'in'"),
-        (contents("In/a"), "not asked for: b'In/a'"),
-        (contents("out/a"), "not asked for: b'out/a'"),
-        (contents()[:-1], "not XML"),
-        (contents() + b"</Contents>", "not XML"),
-        (contents().replace(b"Size", b"Si&ze;"), "not XML"),
-        (contents().replace(b"in/a", b"in/\xff"), "not XML"),
+        (contents("in/m", Size=None), b"in/m", "it has no Size"),
+        (contents("in/m", LastModified=None), b"in/m", "it has no LastModified"),
+        (contents("in/m", Size=""), b"in/m", "a size of ''"),
+        (contents("in/m", Size="5.0"), b"in/m", "a size of '5.0'"),
+        (contents("in/m", Size="-5"), b"in/m", "a size of '-5'"),
+        (contents("in/m", Size="1_000"), b"in/m", "a size of '1_000'"),
+        (contents("in/m", Size="\N{ARABIC-INDIC DIGIT FIVE}"), b"in/m", "a size of"),
+        (contents("in/m", Size=str(10**19)), b"in/m", "a size of"),
+        (contents("in/m", LastModified=""), b"in/m", "Invalid isoformat"),
+        (contents("in/m", LastModified="Mon, 23 Nov 2026 12:00:00 GMT"), b"in/m", "isoformat"),
+        (contents("in/m", LastModified="2026-11-23T12:00:00"), b"in/m", "without a timezone"),
+        (contents("in/m", ETag="\x01"), b"in/m", "not well-formed"),
+        (contents("in/m").replace(b"<Size>", b"<Size>&growing;"), b"in/m", "undefined entity"),
+        (contents("in/m") + b"</Contents>", b"in/m", "mismatched tag"),
+        (contents(Key=None), b"", "it has no Key"),
+        (contents(""), b"", "an empty key"),
+        (contents("in/%FF"), b"", "can't decode"),
+        (contents("in/m\x01"), b"", "not well-formed"),
+        (contents("in/m\0"), b"", "not well-formed"),
+        (contents("in/m").replace(b"in/m", b"in/&#x1;"), b"", "invalid character"),
+        (contents("in/m").replace(b"in/m", b"in/\xff"), b"", "not well-formed"),
+        (contents("in/m").replace(b"in/m", b"in/\r"), b"", "XML cannot carry"),
+        (contents("in/\N{REPLACEMENT CHARACTER}"), b"", "XML cannot carry"),
+        (contents("in/m") + contents("in/n"), b"", "mismatched tag"),
+        (contents("in/m", ETag="a" * OBJECT_MAX_BYTES), b"in/m", "more than 8192 bytes"),
+        (contents("in/" + "a" * OBJECT_MAX_BYTES), b"", "more than 8192 bytes"),
+        (b"<Contents><Torn", b"", "not well-formed"),
     ],
 )
-def test_an_object_that_is_not_believed(unreadable: bytes, text: str) -> None:
-    """One object that cannot be read or was not requested is an error with place and hint."""
-    for objects in ([contents(), unreadable, contents("in/z")], [unreadable]):
+def test_an_object_that_cannot_be_read(odd: bytes, key: bytes, problem: str) -> None:
+    """It is set aside with its key, if that is certain, and its neighbours; all others are read."""
+    first, last = contents("in/a"), contents("in/z")
+    around = [USUAL._replace(path=b"in/a"), USUAL._replace(path=b"in/z")]
+    entries, (found,) = READER.read([first, odd, last])
+    assert entries == around
+    assert (found.key, found.after, found.before) == (key, b"in/a", b"in/z")
+    assert problem in found.problem
+    many = [contents(f"in/b{number:04}") for number in range(2 * PARSED_OBJECTS)]
+    entries, (again,) = READER.read([*many[:300], odd, *many[300:]])
+    assert (len(entries), again.key) == (len(many), key)
+    assert (READER.key(odd), READER.first_key([odd])) == (key, key)
+    assert READER.first_key([odd, last]) == READER.last_key([last, odd]) == key or b"in/z"
+    assert READER.read([odd, odd]).entries == []
+
+
+@pytest.mark.parametrize("key", ["in", "In/a", "out/a"])
+@pytest.mark.parametrize("size", ["5", "many"])
+def test_a_key_that_was_not_asked_for(key: str, size: str) -> None:
+    """A key outside of the prefix shows that the page is another's, which is an error."""
+    for objects in ([contents(), contents(key, Size=size), contents("in/z")], [contents(key)]):
         with pytest.raises(
-            UnavailableError, match=f"^{PLACE}: the listing cannot be trusted: .*{text}"
+            UnavailableError, match=f"^{PLACE}: the listing cannot be trusted: a key that was not"
         ) as caught:
             READER.read(objects)
         assert (caught.value.place, bool(caught.value.hint)) == (PLACE, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "key"), [("a", b"in/a"), ("a+b", b""), ("a%20b", b""), ("100%", b"in/100%")]
+)
+def test_an_uncertain_encoding(text: str, key: bytes) -> None:
+    """Keys are read where both readings are the same, and set aside where they differ."""
+    reader = READER._replace(is_certain=False)
+    entries, odd = reader.read([contents(f"in/{text}")])
+    assert [entry.path for entry in entries] == [key] * bool(key)
+    assert [each.problem for each in odd] == ["it may be URL-encoded or not"] * (not key)
+
+
 def test_without_a_prefix_any_key_was_asked_for() -> None:
-    """Where a whole bucket is listed every key belongs to it but the empty one."""
-    reader = READER._replace(prefix=b"")
-    assert reader.key(contents("out/a")) == b"out/a"
-    with pytest.raises(UnavailableError, match="not asked for"):
-        reader.key(contents(""))
-
-
-def test_an_object_within_another() -> None:
-    """An object nested in another is refused."""
-    with pytest.raises(UnavailableError, match="within another"):
-        READER.read([contents("in/a") + contents("in/b"), b""])
+    """Where a whole bucket is listed every key belongs to it."""
+    assert READER._replace(prefix=b"").key(contents("out/a")) == b"out/a"
 
 
 @pytest.mark.parametrize(
