@@ -401,8 +401,26 @@ def test_a_profile_for_each_store(trial: Trial) -> None:
     minio = trial.open_shop(MINIO)
     trial.environment.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     trial.environment.setenv("AWS_SECRET_ACCESS_KEY", "of another store")
+    trial.environment.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/watcher")
+    trial.environment.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent")
     assert paths(read(trial.watch(PROFILES))) == PATHS
     assert set(minio.signers) == {"reader"}
+    assert trial.cloud.refused == []
+
+
+def test_keys_that_are_replaced(trial: Trial) -> None:
+    """Keys that the store no longer knows are read anew when the bucket is opened again."""
+    trial.accept(PROFILES, "minio")
+    minio = trial.open_shop(MINIO)
+    source = trial.watch(PROFILES)
+    trial.keys.keys["writer"] = replace(trial.keys.keys.pop("reader"), id="writer")
+    with pytest.raises(DeniedError, match="SignatureDoesNotMatch"):
+        read(source)
+    trial.edit_config = lambda text: text.replace("reader", "writer")
+    trial.write_config(PROFILES)
+    source.open(lambda: None)
+    assert paths(read(source)) == PATHS
+    assert set(minio.signers) == {"reader", "writer"}
 
 
 STORES = {
