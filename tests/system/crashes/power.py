@@ -61,7 +61,7 @@ def check_power_losses(
             (left / name_left).write_bytes(file.after_power_loss(chance))
         whole += _check(left, stream, done.sent_seq, shared_memory=shared_memory)
     assert done.sent_seq == len(stream.events)
-    assert whole > ENOUGH
+    assert whole > ENOUGH, f"only {whole} power failures in {step} steps"
     print(f"{whole} power failures")
     return server
 
@@ -90,7 +90,8 @@ def _check(left: Path, stream: Stream, sent_seq: int, *, shared_memory: bool) ->
         assert index == replay(stream.events[: next_seq - 1])
         assert store.index.entries == len(index)
     with closing(IssuedIds(left, is_local=False)) as issued:
-        assert issued.next_seq(files[0].stem) <= next_seq
+        recorded = issued.next_seq(files[0].stem)
+        assert recorded <= next_seq, f"the record has {recorded}, the state {next_seq}"
     with closing(sqlite3.connect(files[0])) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     return True
