@@ -88,6 +88,7 @@ class BucketApi:
         self._version = ListVersion(spec.list_version)
         self._encoding: KeyEncoding | None = None
         self._encoding_trials = 0
+        self._encoding_lock = threading.Lock()
         self._clock = clock
         self._trust = trust
         self._diagnosis = Diagnosis(spec, trust)
@@ -229,10 +230,12 @@ class BucketApi:
             return read_page(body, self.spec, request, max_keys=max_keys, encoding=self._encoding)
 
         page = read()
-        if not page.doubtful or self._encoding_trials == ENCODING_TRIALS:
+        if not page.doubtful:
             return page
-        self._encoding_trials += 1
-        self._encoding = self._find_encoding(page.doubtful)
+        with self._encoding_lock:
+            if self._encoding is None and self._encoding_trials < ENCODING_TRIALS:
+                self._encoding_trials += 1
+                self._encoding = self._find_encoding(page.doubtful)
         return page if self._encoding is None else read()
 
     def _find_encoding(self, texts: Sequence[str]) -> KeyEncoding | None:

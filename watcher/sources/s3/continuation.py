@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.sources.s3.objects import decode_url, distrust
+from watcher.sources.s3.objects import REPLACED, decode_url, distrust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,8 @@ def find_next(  # noqa: PLR0913 - the page, taken apart, and its request
     token, marker = fields.get("NextContinuationToken"), fields.get("NextMarker")
     if max(map(len, (token or "", marker or ""))) > TOKEN_MAX_CHARS:
         raise distrust(f"a token of more than {TOKEN_MAX_CHARS} characters", reader.place)
-    if token:
+    # Ceph's token is the last key as it is, in which XML cannot carry a control character.
+    if token and REPLACED.decode() not in token:
         return token
     last = max([reader.last_key(objects), *(prefix.encode() for prefix in prefixes[-1:])])
     if marker:

@@ -226,9 +226,9 @@ def _parse_envelope(envelope: bytes, place: str) -> ET.Element:
         return parse(envelope, place)
     except UnavailableError:
         cleaned = clean(envelope)
-        if cleaned == envelope or _OBJECT.encode() not in envelope:
+        if cleaned == envelope:
             raise
-        # A character that XML cannot carry makes one object unreadable, not all of them.
+        # A character that XML cannot carry makes one object or a token unreadable, not the page.
         return parse(cleaned, place)
 
 

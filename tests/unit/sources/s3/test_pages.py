@@ -7,7 +7,7 @@ import pytest
 from support.s3.contents import NOON_NS, contents
 from watcher.errors import UnavailableError
 from watcher.model import Entry
-from watcher.sources.s3.continuation import TOKEN_MAX_CHARS
+from watcher.sources.s3.continuation import TOKEN_MAX_CHARS, LastKey
 from watcher.sources.s3.objects import MARKUP_MAX, PARSED_OBJECTS
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.pages import (
@@ -79,6 +79,15 @@ def test_truncated_page_has_a_token(body: bytes) -> None:
     page = read_page(body, SPEC)
     assert page.next_token == "t"  # noqa: S105 - not a password
     assert len(entries(page)) == body.count(b"<Contents>")
+
+
+@pytest.mark.parametrize("character", ["&#x1;", "&#1;", "\x01"])
+def test_a_token_that_xml_cannot_carry(character: str) -> None:
+    """The last key leads on where the token is that key as it is, with a control character."""
+    token = f"<NextContinuationToken>in/a{character}</NextContinuationToken>"
+    page = read_page(answer(found("in/a%01"), token, IsTruncated="true"), SPEC)
+    assert page.next_token == LastKey("in/a\x01")
+    assert len(entries(page)) == 1
 
 
 def test_the_longest_object_is_read() -> None:
