@@ -156,6 +156,7 @@ def spend(
             scene.runner.open()
             if is_baselined:
                 scene.turn()
+                clock.advance(scene.status.next_scan_at - clock.wall())
             store.log.clear()
             completed = scene.status.scans.count
             store.on_list = hook
