@@ -136,7 +136,8 @@ class Store:
         bucket, _, key = unquote(path)[1:].partition("/")
         if not bucket and query in {"counts", "arrive"}:
             return self._obey(query)
-        is_list = method == "GET" and not key and "max-keys=" in query
+        names = {parameter.partition("=")[0] for parameter in query.split("&")}
+        is_list = method == "GET" and not key and bool(names & {"list-type", "max-keys"})
         kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
         with self._lock:
             self.requests[kind] += 1
