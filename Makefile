@@ -58,6 +58,10 @@ abuse: $(READY) ## run the tests with ten thousand clients, floods and bombs
 interop: $(READY) ## run the tests with the real Argo Events (as root; installs Debian packages, Go)
 	@.ci/interop $(BIN)/python $(ARGS)
 
+.PHONY: stores
+stores: $(READY) ## test buckets on real stores (installs Go)
+	@.ci/stores $(BIN)/python $(ARGS)
+
 .PHONY: ceph
 ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debian packages)
 	@.ci/ceph $(BIN)/python $(ARGS)

@@ -84,7 +84,7 @@ def test_bucket_that_goes_away(bucket: RealBucket) -> None:
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
-        ({"access_key": "wrong"}, "InvalidAccessKeyId"),
+        ({"access_key": "wrong"}, "InvalidAccessKeyId|XAdminUserNotFound"),
         ({"secret_key": "wrong"}, "SignatureDoesNotMatch"),
     ],
 )

@@ -35,7 +35,7 @@ __all__ = ["aws_environment"]
 
 Operation: TypeAlias = tuple[str, str, int]
 
-EXAMPLES = examples(10)
+EXAMPLES = examples(6)
 STEPS = 30
 PAGE_KEYS = 3
 QUIET_S = 60.0

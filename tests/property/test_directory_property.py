@@ -46,7 +46,7 @@ Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
 Operation: TypeAlias = tuple[str, int, bytes]
 
 
-EXAMPLES = examples(25)
+EXAMPLES = examples(12)
 STEPS = 40
 DEADLINE_S = 10.0
 CAP_S = 3700.0

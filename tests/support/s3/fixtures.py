@@ -72,10 +72,15 @@ class RealBucket:
     open_source: OpenSource
 
     def put(self, *keys: str, body: bytes = b"x") -> str:
-        """Put an object at each key, in order, and return the last one's etag without quotes."""
+        """Put an object at each key, in order, and return the last one's etag without quotes.
+
+        A folder, whose key ends in a slash, has no content: VersityGW takes none.
+        """
         etag = ""
         for key in keys:
-            etag = self.client.put_object(Bucket=self.name, Key=key, Body=body)["ETag"].strip('"')
+            content = b"" if key.endswith("/") else body
+            answer = self.client.put_object(Bucket=self.name, Key=key, Body=content)
+            etag = answer["ETag"].strip('"')
         return etag
 
     def delete(self, *keys: str) -> None:

@@ -1,7 +1,7 @@
 """Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session.
 
-Those of which PyPI has a program run in `make test`. S3_SERVERS names the fixtures of others, whose
-programs a script of .ci/ provides; then tests run with these alone.
+PyPI has programs of some; those of others are provided by a script of .ci/. S3_SERVERS names the
+fixtures that tests run with, in place of those from PyPI.
 """
 
 import json
@@ -328,7 +328,7 @@ def s3_server(request: pytest.FixtureRequest) -> S3Server:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out servers that were not chosen; where some were, also contract tests without any."""
+    """Leave out servers that were not chosen; with others than usual, also what needs none."""
     left_out = [item for item in items if not _is_chosen(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -339,5 +339,5 @@ def _is_chosen(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     server = callspec.params.get("s3_server") if callspec else None
     if server is None:
-        return not CHOSEN or "contract" not in item.path.parts
+        return not CHOSEN or FROM_PYPI[0] in CHOSEN or "contract" not in item.path.parts
     return server in (CHOSEN or FROM_PYPI)

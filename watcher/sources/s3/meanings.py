@@ -191,6 +191,7 @@ BY_CODE: Mapping[str, Meaning] = {
     "InvalidTokenId": _BAD_KEY,
     "SignatureDoesNotMatch": _BAD_KEY,
     "UnrecognizedClientException": _BAD_KEY,
+    "XAdminUserNotFound": _BAD_KEY,
     "ExpiredToken": EXPIRED,
     "ExpiredTokenException": EXPIRED,
     "TokenRefreshRequired": EXPIRED,
