@@ -21,7 +21,8 @@ SAMPLE = re.compile(r"^(watcher_\w+)\{(.+)\} ", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="')
 VALUE = re.compile(r'\b(?:cause|kind|mode|reason|state|type)="(\w+)"')
 LOGGED = re.compile(
-    r'(?:\(self\._log, level\)|\blog|\._log_once|\.(?:info|warning|error|exception))\(\s*"(\w+\.\w+)"'
+    r"(?:\(self\._log, level\)|\blog|\._log_once|\.(?:info|warning|error|exception))"
+    r'\(\s*"(\w+\.\w+)"'
 )
 TOLD = re.compile(r"^\| ((?:`\w+\.\w+`(?:, )?)+) \| (?:info|warning|error)", re.MULTILINE)
 FILES = 300

@@ -24,7 +24,7 @@ from support.s3.faults import Fault, always
 from support.s3.simulated import CREDENTIALS
 from watcher.watch.schedule import BACKOFF_MAX_S, JITTER
 
-FIXED_HOURS, AUTO_HOURS = 1, 2
+FIXED_HOURS, AUTO_HOURS = 1, 1
 OUTAGE_HOURS = 0.1
 SLACK_S = 30.0
 """Pauses of the SDK and of the backoff, in seconds."""
