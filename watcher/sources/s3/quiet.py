@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
+from watcher.clock import NS_PER_S
 from watcher.limits.fair_share import FairShare
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Sight(NamedTuple):
     """An object as it was listed.
 
     Attributes:
-        state: Its etag, size and last-modified.
+        state: Its etag, size and last-modified, see ``_state_of``.
         since_s: When it was first seen in this state, on the monotonic clock.
     """
 
@@ -88,7 +89,7 @@ class QuietCheck:
         now_s = self._clock.monotonic()
         rested: list[Entry] = []
         for entry in entries:
-            state = (entry.etag, entry.size, entry.mtime_ns)
+            state = _state_of(entry)
             sight = self._take(entry.path)
             if sight is None or sight.state != state:
                 sight = Sight(state, now_s)
@@ -102,3 +103,12 @@ class QuietCheck:
     def _take(self, path: bytes) -> Sight | None:
         """Remove and return what is known of an object; None if nothing is."""
         return self._met.pop(path, None) or self._former.pop(path, None)
+
+
+def _state_of(entry: Entry) -> tuple[str, int, int]:
+    """Return etag, size and last-modified, with an etag in whole seconds.
+
+    Some stores write the same moment with more digits in one answer than in another.
+    """
+    time = entry.mtime_ns // NS_PER_S if entry.etag else entry.mtime_ns
+    return entry.etag, entry.size, time

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from support.clock import FakeClock
+from watcher.clock import NS_PER_S
 from watcher.limits.fair_share import FairShare
 from watcher.model import Entry
 from watcher.sources.s3 import quiet
@@ -16,7 +17,7 @@ GROWN = Entry(b"a", 2, mtime_ns=2, etag="b")
 FIRST = Entry(b"a", 1, mtime_ns=1, etag="a")
 OTHER_STATES = [
     FIRST._replace(size=2),
-    FIRST._replace(mtime_ns=2),
+    FIRST._replace(mtime_ns=FIRST.mtime_ns + NS_PER_S),
     FIRST._replace(etag="b"),
     FIRST._replace(etag=""),
 ]
@@ -54,6 +55,18 @@ def test_two_listings_far_enough_apart_agree() -> None:
     assert listings.list(FIRST, after_s=QUIET_S - 1) == []
     assert listings.list(FIRST, after_s=1) == [FIRST]
     assert len(listings.check) == 0
+
+
+def test_digits_of_a_time_that_alternate() -> None:
+    """An object with an etag rests though listings write its time with more digits or fewer."""
+    exact = FIRST._replace(mtime_ns=5 * NS_PER_S + 123_456_000)
+    whole = exact._replace(mtime_ns=5 * NS_PER_S)
+    listings = Listings()
+    assert listings.list(exact) == []
+    assert listings.list(whole, after_s=QUIET_S) == [whole]
+    listings = Listings()
+    assert listings.list(exact._replace(etag="")) == []
+    assert listings.list(whole._replace(etag=""), after_s=QUIET_S) == []
 
 
 def test_the_time_of_a_listing_does_not_count() -> None:
