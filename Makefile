@@ -35,8 +35,12 @@ run: $(READY) ## watch a directory and print its events (DIR=./playground)
 .PHONY: test
 test: $(READY) ## run the tests that need nothing beyond PyPI (ARGS="-k name")
 	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room \
-		$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS); \
+		$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not stores" $(ARGS); \
 		status=$$?; rm -rf "$$room"; exit $$status
+
+.PHONY: property
+property: $(READY) ## run the rules over random histories and input, the same ones each time
+	@$(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
 .PHONY: deep
 deep: $(READY) ## search random histories and input for failures (EXAMPLES=500)
@@ -59,7 +63,7 @@ interop: $(READY) ## run the tests with the real Argo Events (as root; installs 
 	@.ci/interop $(BIN)/python $(ARGS)
 
 .PHONY: stores
-stores: $(READY) ## test buckets on real stores (installs Go)
+stores: $(READY) ## run the tests that need real S3 servers (installs Go)
 	@.ci/stores $(BIN)/python $(ARGS)
 
 .PHONY: ceph

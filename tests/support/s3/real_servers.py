@@ -1,7 +1,7 @@
 """Starts real S3 servers, each a process of its own on 127.0.0.1, as fixtures of the session.
 
 PyPI has programs of some; those of others are provided by a script of .ci/. S3_SERVERS names the
-fixtures that tests run with, in place of those from PyPI.
+fixtures that tests run with, in place of those from PyPI. `make test` leaves these tests out.
 """
 
 import json
@@ -38,6 +38,7 @@ POLL_S = 0.05
 FROM_PYPI = ("moto_server", "seaweedfs", "rclone_server")
 PROVIDED = ("versitygw", "ceph")
 CHOSEN = os.environ.get("S3_SERVERS", "").split()
+_SERVERS = frozenset({*FROM_PYPI, *PROVIDED, "s3_server"})
 
 LOWEST_PORT = 10_000
 PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -327,8 +328,12 @@ def s3_server(request: pytest.FixtureRequest) -> S3Server:
     return server
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out servers that were not chosen; with others than usual, also what needs none."""
+    """Mark the tests that need a real server, and leave out servers that were not chosen."""
+    for item in items:
+        if not _SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.stores)
     left_out = [item for item in items if not _is_chosen(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -338,6 +343,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_chosen(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     server = callspec.params.get("s3_server") if callspec else None
-    if server is None:
-        return not CHOSEN or FROM_PYPI[0] in CHOSEN or "contract" not in item.path.parts
-    return server in (CHOSEN or FROM_PYPI)
+    return server is None or server in (CHOSEN or FROM_PYPI)
