@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.clock import NS_PER_S
+
 if TYPE_CHECKING:
     from watcher.model import Entry
-
-_SECOND_NS = 10**9
 
 
 def has_same_time(old: Entry, entry: Entry) -> bool:
@@ -42,9 +42,9 @@ def is_cut(short_ns: int, long_ns: int) -> bool:
         short_ns: The time that may have fewer digits, in nanoseconds since the epoch.
         long_ns: The other time.
     """
-    if short_ns // _SECOND_NS != long_ns // _SECOND_NS:
+    if short_ns // NS_PER_S != long_ns // NS_PER_S:
         return False
-    fraction, unit_ns = short_ns % _SECOND_NS, 1
-    while unit_ns < _SECOND_NS and fraction % (unit_ns * 10) == 0:
+    fraction, unit_ns = short_ns % NS_PER_S, 1
+    while unit_ns < NS_PER_S and fraction % (unit_ns * 10) == 0:
         unit_ns *= 10
-    return long_ns % _SECOND_NS // unit_ns * unit_ns == fraction
+    return long_ns % NS_PER_S // unit_ns * unit_ns == fraction

@@ -22,6 +22,8 @@ from watcher.model import Delta, Identity, Payload
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.sqlite.issued import LINE_BYTES, PREFIX, Issued, IssuedIds
 
+DEADLINE_S = 10.0
+
 ORDERS = Identity("", "orders", "file:///data/in")
 OTHER = Identity("", "other", "file:///data/in")
 FILE = f"{ORDERS.digest}.db"
@@ -58,9 +60,19 @@ def server(tmp_path: Path) -> Server:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a directory as ``cp -a source target`` does, where there is no target yet."""
-    # Files are made at the time of a kernel's tick, which is longer than a test takes.
-    time.sleep(0.02)
+    wait_for_tick(source.parent)
     shutil.copytree(source, target)
+
+
+def wait_for_tick(directory: Path) -> None:
+    """Wait until the kernel stamps files with another time, which it does at each of its ticks."""
+    probe = directory / "probe"
+    probe.touch()
+    before_ns, deadline_s = probe.stat().st_mtime_ns, time.monotonic() + DEADLINE_S
+    while probe.stat().st_mtime_ns == before_ns:
+        assert time.monotonic() < deadline_s
+        probe.touch()
+    probe.unlink()
 
 
 def restore_file(backup: Path, state: Path) -> None:
