@@ -1,9 +1,8 @@
 """The reconciler: brings the index in line with a source and commits each difference.
 
-It owns the rules of what a reading proves. A row is deleted only if a completed reading did not
-find it and its path is confirmed to be empty; a scan that would delete most of the index is held
-until a second scan agrees; nothing is inferred from what could not be read. Where a source cannot
-confirm single paths, it learns which of them the scan before has missed too.
+It owns the rules of what a reading proves: nothing is inferred from what could not be read. Which
+differences wait is decided in ``deferral``, and what becomes of rows that a completed scan did not
+meet in ``missing_rows``.
 """
 
 from __future__ import annotations
@@ -11,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, Difference, with_digest_of
+from watcher.changes.deferral import Deferral
+from watcher.changes.detector import Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
-from watcher.changes.running_scans import CompletedScan, RunningScans
+from watcher.changes.missing_rows import MissingRows
+from watcher.changes.running_scans import RunningScans
 from watcher.model import HIDDEN, ChangeSet, Delta, Rescan, Row
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
@@ -25,9 +26,8 @@ from watcher.sources.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from watcher.changes.bitmap import Bitmap
     from watcher.changes.detector import ChangeDetector
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     from watcher.model import Entry
     from watcher.sources.protocol import Batch, Observation, Scan, Source
     from watcher.state.port import Index
-
-HOLD_ENTRIES = 100
-"""A scan that would delete at most this number of entries is never held."""
-
-HOLD_SHARE = 0.5
-"""A scan that would delete at most this share of the index is never held."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the watch asked for it
@@ -98,8 +92,8 @@ class Reconciler:
         self._checkpoint = checkpoint
         self._clock = clock
         self._scans = RunningScans()
-        self._is_held = False
-        self._former: CompletedScan | None = None
+        self._deferral = Deferral(source, detector)
+        self._missing = MissingRows(source, index, self._seen, self._delete)
         self._new_inodes = 0
         self._renumbered: set[bytes] = set()
         self._undigested: Iterator[list[Row]] | None = None
@@ -218,9 +212,9 @@ class Reconciler:
         self._detector.forget_existing(gone)
         found = self._detector.delete(self._seen([rows[path] for path in gone if path in rows]))
         if inspection.expected_ctime_ns:
-            entries = self._defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
+            entries = self._deferral.defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
         if not inspection.has_digests:
-            entries = self._defer_undigested(entries, rows, inspection.attributes_only)
+            entries = self._deferral.defer_undigested(entries, rows, inspection.attributes_only)
         found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
         self._commit(found)
 
@@ -233,7 +227,7 @@ class Reconciler:
             for entry in inspection.entries
             if entry.path not in rows or rows[entry.path].entry != entry
         ]
-        inspection.entries = self._defer_incomplete(differing, rows)
+        inspection.entries = self._deferral.defer_incomplete(differing, rows)
         self._compare_inspection(inspection)
 
     def _apply_renames(self, renames: Sequence[Rename]) -> None:
@@ -295,7 +289,11 @@ class Reconciler:
             missing = self._index.entries - len(running.met)
             if (verification := scan.verification_scan(missing)) is not None:
                 self._compare_scan(verification, running, with_hints=with_hints)
-            return count, self._delete_missing(scan, running.met)
+            if not scan.prefix:
+                return count, self._missing.delete_all(scan, running.met)
+            if not self._missing.delete_under(scan, running.met):
+                self.rescan_reason = Rescan.MANY_GONE
+            return count, 0
 
     def _compare_scan(self, scan: Scan, running: RunningScan, *, with_hints: bool) -> int:
         """Compare the batches of a scan, and return the number of their entries."""
@@ -328,9 +326,9 @@ class Reconciler:
         if found.delta.upserts:
             adopted = {row.entry.path for row in found.delta.upserts}
             differing = [entry for entry in differing if entry.path not in adopted]
-        ready = self._defer_ctime_only(differing, rows, dict.fromkeys(rows))
-        ready = self._defer_incomplete(ready, rows)
-        ready = self._defer_undigested(ready, rows)
+        ready = self._deferral.defer_ctime_only(differing, rows, dict.fromkeys(rows))
+        ready = self._deferral.defer_incomplete(ready, rows)
+        ready = self._deferral.defer_undigested(ready, rows)
         found.add(self._detector.compare(rows, ready))
         self._write(found)
         # A batch is known once the rows are as it says.
@@ -372,158 +370,9 @@ class Reconciler:
         self._new_inodes += len(adopted)
         return self._detector.adopt(rows, adopted)
 
-    def _defer_ctime_only(
-        self,
-        entries: list[Entry],
-        rows: Mapping[bytes, Row],
-        expected_ctime_ns: Mapping[bytes, int | None],
-    ) -> list[Entry]:
-        """Recheck entries that differ in nothing but an unexpected ctime; return the others.
-
-        Such a difference is either a chmod whose notification is still on its way, which is not
-        reported, or content whose mtime was restored. If the same change time is met again later,
-        and no notification of a chmod came, it is the second.
-
-        Args:
-            entries: What is there.
-            rows: The rows of the entries.
-            expected_ctime_ns: Paths that no notification named, each with the change time met
-                before, or None.
-        """
-        deferred = {
-            entry.path: entry.ctime_ns
-            for entry in entries
-            if (row := rows.get(entry.path)) is not None
-            and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
-            and self._detector.difference(row, entry) is Difference.CTIME
-            and self._source.notifies(entry.path)
-            # Where its digest is known, the content decides.
-            and not (self._detector.rule.is_content and row.entry.etag)
-        }
-        if not deferred:
-            return entries
-        self._source.recheck(deferred, deferred)
-        return [entry for entry in entries if entry.path not in deferred]
-
-    def _defer_incomplete(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
-        """Return the entries that are complete; the others are observed later.
-
-        An entry that is only recorded need not be complete: it is modified once it is.
-        """
-        reported = [entry for entry in entries if self._is_reported(rows.get(entry.path), entry)]
-        if not reported:
-            return entries
-        complete = self._source.complete(reported)
-        if len(complete) == len(reported):
-            return entries
-        deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
-        self._detector.keep_existing(deferred - rows.keys())
-        return [entry for entry in entries if entry.path not in deferred]
-
-    def _defer_undigested(
-        self,
-        entries: list[Entry],
-        rows: Mapping[bytes, Row],
-        attributes_only: Collection[bytes] = (),
-    ) -> list[Entry]:
-        """Return the entries that can be compared now; the others are observed with their digests.
-
-        Where nothing differs that is a sign of new content, the digest of the row is taken over.
-        An entry that is only recorded has none yet.
-        """
-        if not self._detector.rule.is_content:
-            return entries
-        ready: list[Entry] = []
-        undigested: list[Entry] = []
-        for entry in entries:
-            row = rows.get(entry.path)
-            if entry.etag or (row is None and not self._is_reported(None, entry)):
-                ready.append(entry)
-            elif row is not None and self._keeps_digest(row, entry, attributes_only):
-                ready.append(with_digest_of(row, entry))
-            else:
-                undigested.append(entry)
-        if undigested:
-            without = self._source.digest(undigested, attributes_only)
-            deferred = {entry.path for entry in undigested} - {entry.path for entry in without}
-            self._detector.keep_existing(deferred - rows.keys())
-            ready += without
-        return ready
-
-    def _keeps_digest(self, row: Row, entry: Entry, attributes_only: Collection[bytes]) -> bool:
-        """Return whether the digest of a row is that of an entry, as far as attributes show."""
-        kind = self._detector.difference(row, entry)
-        return bool(row.entry.etag) and (
-            kind in {Difference.NONE, Difference.SILENT}
-            or (kind is Difference.CTIME and entry.path in attributes_only)
-        )
-
-    def _is_reported(self, row: Row | None, entry: Entry) -> bool:
-        """Return whether an entry is more than recorded, given its row if it has one."""
-        if row is None:
-            return self._detector.appearance(entry.path) != Appearance.IGNORED_EXISTING
-        return self._detector.difference(row, entry) is not Difference.SILENT
-
-    def _delete_missing(self, scan: Scan, met: Bitmap) -> int:
-        """Delete the rows that a completed scan did not meet; return how many are held instead."""
-        is_unread = scan.unread_test()
-        if scan.prefix:
-            if not self._source.notifies(scan.prefix) and self._is_suspicious(
-                sum(map(len, self._missing(scan.prefix, met, is_unread)))
-            ):
-                # No event named them, so they are held like those that a scan of the place misses.
-                self.rescan_reason = Rescan.MANY_GONE
-                return 0
-            for missing in self._missing(scan.prefix, met, is_unread):
-                self._delete(missing, None)
-            return 0
-        former, self._former = self._former, None
-        completed = CompletedScan(met, self._index.id_limit)
-        count = self._index.entries - len(met)
-        if count > HOLD_ENTRIES and (scan.unread or self._source.volumes):
-            count = sum(map(len, self._missing(scan.prefix, met, is_unread)))
-        is_suspicious = self._is_suspicious(count)
-        if is_suspicious and not self._is_held:
-            # A loss that the source can disprove now is an error, not a loss to be held.
-            self._source.confirm_deleted(list(next(self._missing(scan.prefix, met, is_unread))))
-            self._is_held, self._former = True, completed
-            return count
-        self._is_held = False
-        if count == 0:
-            return 0
-        for missing in self._missing(scan.prefix, met, is_unread):
-            if self._delete(missing, former) < len(missing):
-                # What two scans have agreed on is not held again while it cannot be confirmed.
-                self._former, self._is_held = completed, is_suspicious
-        return 0
-
-    def _delete(self, missing: Mapping[bytes, int], former: CompletedScan | None) -> int:
-        """Delete those rows that the source confirms to be gone, and return their number.
-
-        Args:
-            missing: Ids of rows that a completed scan did not meet, by path.
-            former: The completed scan before; None if it missed nothing.
-        """
-        missed_before = [path for path, id_ in missing.items() if former and former.missed(id_)]
-        gone = self._source.confirm_deleted(list(missing), missed_before)
-        self._write(self._detector.delete(self._seen(self._index.rows(gone).values())))
-        return len(gone)
-
-    def _is_suspicious(self, missing: int) -> bool:
-        """Return whether a number of missing entries must be confirmed by a second scan."""
-        return missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
-
-    def _missing(
-        self, prefix: bytes, met: Bitmap, is_unread: Callable[[bytes], bool]
-    ) -> Iterator[Mapping[bytes, int]]:
-        """Yield the paths under a prefix that were read but not met, with the ids of their rows."""
-        for page in self._index.paths_under(prefix):
-            missing = {path: id_ for id_, path in page if id_ not in met and not is_unread(path)}
-            if missing and self._source.volumes:
-                rows = self._index.rows(list(missing))
-                missing = {row.entry.path: row.id for row in self._seen(rows.values())}
-            if missing:
-                yield missing
+    def _delete(self, paths: Sequence[bytes]) -> None:
+        """Delete the rows at paths at which there is nothing."""
+        self._write(self._detector.delete(self._seen(self._index.rows(paths).values())))
 
     def _seen(self, rows: Iterable[Row]) -> list[Row]:
         """Return those of some rows that no volume hides, so that their files can be seen."""

@@ -9,7 +9,8 @@ import pytest
 
 from support.reconciler_bench import Bench
 from watcher.changes.detector import Appearance
-from watcher.changes.reconciler import HOLD_ENTRIES, Interrupted
+from watcher.changes.missing_rows import HOLD_ENTRIES
+from watcher.changes.reconciler import Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection, LinksChanged, Rename, Renames, Subtree

@@ -1,0 +1,123 @@
+"""Defers entries that differ from their rows and cannot be compared yet.
+
+An entry waits for a notification that explains its change time, for its writer, or for the digest
+of its content. The source observes it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.changes.detector import Appearance, Difference, with_digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from watcher.changes.detector import ChangeDetector
+    from watcher.model import Entry, Row
+    from watcher.sources.protocol import Source
+
+
+class Deferral:
+    """Sorts entries into those that are compared now and those that wait. For one thread.
+
+    Args:
+        source: Observes again what is deferred.
+        detector: Decides which differences are changes.
+    """
+
+    def __init__(self, source: Source, detector: ChangeDetector) -> None:
+        self._source = source
+        self._detector = detector
+
+    def defer_ctime_only(
+        self,
+        entries: list[Entry],
+        rows: Mapping[bytes, Row],
+        expected_ctime_ns: Mapping[bytes, int | None],
+    ) -> list[Entry]:
+        """Recheck entries that differ in nothing but an unexpected ctime; return the others.
+
+        Such a difference is either a chmod whose notification is still on its way, which is not
+        reported, or content whose mtime was restored. If the same change time is met again later,
+        and no notification of a chmod came, it is the second.
+
+        Args:
+            entries: What is there.
+            rows: The rows of the entries.
+            expected_ctime_ns: Paths that no notification named, each with the change time met
+                before, or None.
+        """
+        deferred = {
+            entry.path: entry.ctime_ns
+            for entry in entries
+            if (row := rows.get(entry.path)) is not None
+            and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
+            and self._detector.difference(row, entry) is Difference.CTIME
+            and self._source.notifies(entry.path)
+            # Where its digest is known, the content decides.
+            and not (self._detector.rule.is_content and row.entry.etag)
+        }
+        if not deferred:
+            return entries
+        self._source.recheck(deferred, deferred)
+        return [entry for entry in entries if entry.path not in deferred]
+
+    def defer_incomplete(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
+        """Return the entries that are complete; the others are observed later.
+
+        An entry that is only recorded need not be complete: it is modified once it is.
+        """
+        reported = [entry for entry in entries if self._is_reported(rows.get(entry.path), entry)]
+        if not reported:
+            return entries
+        complete = self._source.complete(reported)
+        if len(complete) == len(reported):
+            return entries
+        deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
+        self._detector.keep_existing(deferred - rows.keys())
+        return [entry for entry in entries if entry.path not in deferred]
+
+    def defer_undigested(
+        self,
+        entries: list[Entry],
+        rows: Mapping[bytes, Row],
+        attributes_only: Collection[bytes] = (),
+    ) -> list[Entry]:
+        """Return the entries that can be compared now; the others are observed with their digests.
+
+        Where nothing differs that is a sign of new content, the digest of the row is taken over.
+        An entry that is only recorded has none yet.
+        """
+        if not self._detector.rule.is_content:
+            return entries
+        ready: list[Entry] = []
+        undigested: list[Entry] = []
+        for entry in entries:
+            row = rows.get(entry.path)
+            if entry.etag or (row is None and not self._is_reported(None, entry)):
+                ready.append(entry)
+            elif row is not None and self._keeps_digest(row, entry, attributes_only):
+                ready.append(with_digest_of(row, entry))
+            else:
+                undigested.append(entry)
+        if undigested:
+            without = self._source.digest(undigested, attributes_only)
+            deferred = {entry.path for entry in undigested} - {entry.path for entry in without}
+            self._detector.keep_existing(deferred - rows.keys())
+            ready += without
+        return ready
+
+    def _keeps_digest(self, row: Row, entry: Entry, attributes_only: Collection[bytes]) -> bool:
+        """Return whether the digest of a row is that of an entry, as far as attributes show."""
+        kind = self._detector.difference(row, entry)
+        return bool(row.entry.etag) and (
+            kind in {Difference.NONE, Difference.SILENT}
+            or (kind is Difference.CTIME and entry.path in attributes_only)
+        )
+
+    def _is_reported(self, row: Row | None, entry: Entry) -> bool:
+        """Return whether an entry is more than recorded, given its row if it has one."""
+        if row is None:
+            return self._detector.appearance(entry.path) != Appearance.IGNORED_EXISTING
+        return self._detector.difference(row, entry) is not Difference.SILENT
