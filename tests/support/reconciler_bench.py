@@ -19,6 +19,11 @@ from watcher.sources.protocol import Batch, Observation, unread_test
 from watcher.spec import Compare, DirectorySpec, Spec
 
 
+def many(count: int, prefix: bytes = b"") -> list[bytes]:
+    """Return different paths, in order."""
+    return [prefix + b"%04d" % number for number in range(count)]
+
+
 class MemoryBatch:
     """Some entries, which record that they were read; see ``protocol.Batch``."""
 

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-
 import pytest
 
-from support.reconciler_bench import Bench
+from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
-from watcher.changes.missing_rows import HOLD_ENTRIES
 from watcher.changes.reconciler import Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
-from watcher.sources.protocol import Inspection, LinksChanged, Rename, Renames, Subtree
+from watcher.sources.protocol import LinksChanged, Rename, Renames, Subtree
 from watcher.spec import Attribute, Compare
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Provide a reconciler on a new state file."""
-    bench = Bench(tmp_path / "state.db")
-    yield bench
-    bench.store.close()
-
-
-def many(count: int, prefix: bytes = b"") -> list[bytes]:
-    return [prefix + b"%04d" % number for number in range(count)]
 
 
 def test_scans_report_each_difference_once(bench: Bench) -> None:
@@ -159,46 +143,6 @@ def test_a_file_that_replaced_another_is_modified_after_an_opening(
     assert bench.scan() == expected
 
 
-def test_contents_are_read_once_for_each_change(bench: Bench) -> None:
-    """An unchanged file, or one of which only the attributes changed by notification, is not."""
-    bench.compare(Compare(is_content=True))
-    bench.reconciler.is_reopened = True
-    bench.place.contents = {b"a": "1", b"b": "1", b"c": "1"}
-    bench.baseline(b"a", b"b")
-    assert bench.reconciler.learn_digests() is False
-    assert [entry.path for entry in bench.place.undigested] == [b"a", b"b"]
-    assert bench.apply(bench.place.digested()) == ""
-    assert bench.scan() == ""
-    assert bench.reconciler.learn_digests() is False
-    bench.place.put(b"a", mtime_ns=5)
-    bench.place.put(b"b", ctime_ns=5)
-    bench.place.put(b"c")
-    bench.apply(Inspection([bench.place.files[b"b"]], attributes_only={b"b"}))
-    assert bench.scan() == ""
-    assert [entry.path for entry in bench.place.undigested] == [b"a", b"c"]
-    bench.place.contents[b"a"] = "2"
-    assert bench.apply(bench.place.digested()) == "modified a, created c"
-    assert bench.scan() == ""
-    assert bench.place.undigested == []
-    rows = bench.store.index.rows([b"a", b"b", b"c"])
-    assert {path: row.entry.etag for path, row in rows.items()} == bench.place.contents
-    assert rows[b"b"].entry.ctime_ns == 5
-
-
-def test_what_cannot_be_read_is_compared_by_attributes(bench: Bench) -> None:
-    """A digest that no longer applies is dropped."""
-    bench.compare(Compare(is_content=True))
-    bench.place.put(b"a")
-    bench.place.contents = {b"a": "1"}
-    assert bench.scan() == ""
-    assert bench.apply(bench.place.digested()) == "created a"
-    bench.place.contents.clear()
-    bench.place.put(b"a", mtime_ns=5)
-    assert bench.scan() == "modified a"
-    assert bench.store.index.rows([b"a"])[b"a"].entry.etag == ""
-    assert bench.scan() == ""
-
-
 def test_renames_carry_digests(bench: Bench) -> None:
     """A file that was written as well is moved as it was, and read again."""
     bench.compare(Compare(is_content=True))
@@ -274,25 +218,6 @@ def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
     assert bench.scan() == ""
 
 
-def test_an_unnotified_ctime_is_reported_when_it_was_expected(
-    bench: Bench,
-) -> None:
-    """The notification of a chmod may be on its way, so each new ctime is rechecked once."""
-    bench.baseline(b"f")
-    bench.place.mode = "notify"
-    for ctime_ns, before in [(2, None), (3, 2)]:
-        bench.place.put(b"f", ctime_ns=ctime_ns)
-        assert (
-            bench.apply(Inspection([bench.place.files[b"f"]], expected_ctime_ns={b"f": before}))
-            == ""
-        )
-        assert bench.place.rechecked == {b"f"}
-    assert (
-        bench.apply(Inspection([bench.place.files[b"f"]], expected_ctime_ns={b"f": 3}))
-        == "modified f"
-    )
-
-
 def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
     for path in (b"a", b"b", b"c"):
         bench.place.put(path, etag="x", is_link=True)
@@ -313,201 +238,6 @@ def test_all_links_are_inspected(bench: Bench) -> None:
     for path in paths[::700]:
         bench.place.put(path, size=2)
     assert bench.apply(LinksChanged()) == "modified 0000, modified 0700, modified 1400"
-
-
-def test_what_cannot_be_read_is_not_gone(bench: Bench) -> None:
-    """It is reported as deleted once it can be read."""
-    bench.baseline(b"in/a", b"in/sub/b", b"out")
-    bench.place.files.clear()
-    bench.place.unread = [b"in/sub/"]
-    assert bench.scan() == "deleted in/a, deleted out"
-    bench.place.unread = []
-    assert bench.scan() == "deleted in/sub/b"
-
-
-def test_what_is_being_written_is_neither_reported_nor_gone(bench: Bench) -> None:
-    """It keeps its row or its lack of one, and is no loss to be held."""
-    bench.baseline(b"old", *many(200))
-    bench.place.put(b"old", b"new", size=5)
-    bench.place.incomplete = set(bench.place.files)
-    assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.changes() == ""
-    bench.place.incomplete = set()
-    assert bench.apply(bench.place.inspect([b"old", b"new"])) == "modified old, created new"
-
-
-def test_a_baseline_records_what_is_being_written(bench: Bench) -> None:
-    bench.place.incomplete = {b"a"}
-    bench.baseline(b"a")
-    bench.place.put(b"a", size=5)
-    bench.place.incomplete.clear()
-    assert bench.scan() == "modified a"
-
-
-def test_what_existed_is_existing_once_it_is_complete(bench: Bench) -> None:
-    """Unless it was gone in between; what is new never is."""
-    bench.place.put(b"a", b"gone")
-    bench.place.incomplete = {b"a", b"gone"}
-    bench.detector.appearance = lambda _path: Appearance.EXISTING
-    bench.reconciler.scan(is_baseline=True)
-    bench.detector.appearance = lambda _path: Appearance.NEW
-    assert bench.changes() == ""
-    del bench.place.files[b"gone"]
-    bench.reconciler.apply(bench.place.inspect([b"gone"]))
-    bench.place.put(b"gone", b"new")
-    bench.place.incomplete = {b"new"}
-    bench.reconciler.scan(is_baseline=False)
-    bench.reconciler.apply(bench.place.inspect([b"new"]))
-    assert {event["path"]: event["existing"] for event in bench.events()} == {
-        "a": True,
-        "gone": False,
-        "new": False,
-    }
-
-
-def test_a_batch_with_an_incomplete_entry_is_read_again(bench: Bench) -> None:
-    bench.place.has_digests = True
-    bench.place.put(b"a", b"b")
-    bench.place.incomplete = {b"b"}
-    assert bench.scan() == "created a"
-    bench.place.incomplete.clear()
-    assert bench.scan() == "created b"
-    bench.place.read.clear()
-    assert (bench.scan(), bench.place.read) == ("", [])
-
-
-@pytest.mark.parametrize(
-    ("entries", "lost", "held"),
-    [
-        (HOLD_ENTRIES, HOLD_ENTRIES, 0),
-        (HOLD_ENTRIES + 1, HOLD_ENTRIES + 1, HOLD_ENTRIES + 1),
-        (250, 125, 0),
-        (250, 126, 126),
-    ],
-)
-def test_the_loss_of_most_is_held_until_seen_twice(
-    bench: Bench, entries: int, lost: int, held: int
-) -> None:
-    paths = many(entries)
-    bench.baseline(*paths)
-    for path in paths[:lost]:
-        del bench.place.files[path]
-    assert bench.reconciler.scan(is_baseline=False).held == held
-    assert bench.changes().count("deleted") == lost - held
-    assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.changes().count("deleted") == held
-    assert bench.store.index.entries == entries - lost
-
-
-@pytest.mark.parametrize(("mode", "is_held"), [("poll", True), ("notify", False)])
-def test_the_loss_of_most_in_a_polled_part_asks_for_a_scan_of_the_place(
-    bench: Bench, mode: str, *, is_held: bool
-) -> None:
-    """Which holds it; what was notified is no surprise."""
-    paths = [b"part/" + path for path in many(200)]
-    bench.baseline(*paths)
-    bench.place.mode = mode
-    bench.place.files.clear()
-    bench.reconciler.apply(Subtree(b"part/"))
-    assert bench.reconciler.rescan_reason == ("many_gone" if is_held else None)
-    assert bench.changes().count("deleted") == (0 if is_held else 200)
-    if is_held:
-        assert bench.reconciler.scan(is_baseline=False).held == 200
-
-
-def test_many_missing_entries_are_verified(bench: Bench) -> None:
-    """Only what the verification scan does not find either is gone."""
-    bench.place.has_digests = True
-    bench.baseline(*many(9))
-    lost = {path: bench.place.files.pop(path) for path in many(6)}
-
-    def reappear() -> None:
-        bench.place.files.update({path: lost[path] for path in many(3)})
-        bench.place.put(b"new")
-
-    bench.place.believed, bench.place.meanwhile = 5, reappear
-    bench.place.read.clear()
-    assert bench.scan() == "created new, deleted 0003, deleted 0004, deleted 0005"
-    assert bench.place.read == ["new"]
-
-
-def test_a_held_loss_that_was_none_is_forgotten(bench: Bench) -> None:
-    """A later loss is held anew."""
-    bench.baseline(*many(200))
-    files, bench.place.files = bench.place.files, {}
-    assert bench.reconciler.scan(is_baseline=False).held == 200
-    bench.place.files = dict(files)
-    assert bench.scan() == ""
-    bench.place.files.clear()
-    assert bench.reconciler.scan(is_baseline=False).held == 200
-    assert bench.changes() == ""
-
-
-def test_a_loss_that_is_none_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The source can disprove it, so the place is unavailable each time."""
-
-    def find_all_there(paths: Sequence[bytes]) -> Sequence[bytes]:
-        raise UnavailableError(f"{len(paths)} are there all the same")
-
-    bench.baseline(*many(200))
-    files, bench.place.files = bench.place.files, {}
-    with monkeypatch.context() as patch:
-        patch.setattr(bench.place, "confirm_deleted", find_all_there)
-        for _ in range(3):
-            with pytest.raises(UnavailableError, match="200 are there"):
-                bench.reconciler.scan(is_baseline=False)
-    assert bench.reconciler.scan(is_baseline=False).held == 200
-    bench.place.files = files
-    assert bench.scan() == ""
-
-
-def test_what_the_scan_before_has_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source that cannot confirm single paths learns which of them two scans have missed."""
-    bench.baseline(*many(9))
-    monkeypatch.setattr(
-        bench.place, "confirm_deleted", lambda _paths, missed_before=(): missed_before
-    )
-    files = dict(bench.place.files)
-    del bench.place.files[b"0001"], bench.place.files[b"0002"]
-    assert bench.scan() == ""
-    bench.place.files[b"0002"] = files[b"0002"]
-    del bench.place.files[b"0003"]
-    assert bench.scan() == "deleted 0001"
-    bench.place.files[b"0003"] = files[b"0003"]
-    assert bench.scan() == ""
-    # A row that was written between two scans, and deleted: none of them has missed it before.
-    del bench.place.files[b"0003"]
-    assert bench.scan() == ""
-    bench.place.put(b"late")
-    assert bench.apply(bench.place.inspect([b"late"])) == "created late"
-    del bench.place.files[b"late"]
-    assert bench.scan() == "deleted 0003"
-    assert bench.scan() == "deleted late"
-
-
-def test_a_loss_that_waits_is_held_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deletions on which two scans have agreed wait for the source without being held again."""
-    bench.baseline(*many(200))
-    bench.place.files.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(bench.place, "confirm_deleted", lambda *_: [])
-        bench.place.put(b"new")
-        held = [bench.reconciler.scan(is_baseline=False).held for _ in range(4)]
-    assert (held, bench.changes()) == ([200, 0, 0, 0], "created new")
-    assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert len(bench.events()) == 200
-
-
-def test_what_cannot_be_read_holds_nothing(bench: Bench) -> None:
-    """Nor does it count as a first scan that agrees."""
-    bench.baseline(*many(200, b"big/"), b"small")
-    bench.place.unread = [b"big/"]
-    del bench.place.files[b"small"]
-    assert bench.reconciler.scan(is_baseline=False).held == 0
-    assert bench.changes() == "deleted small"
-    bench.place.unread, bench.place.files = [], {}
-    assert bench.reconciler.scan(is_baseline=False).held == 200
-    assert bench.changes() == ""
 
 
 @pytest.mark.parametrize("failure", [Interrupted, UnavailableError("torn")])
@@ -589,18 +319,6 @@ def test_what_comes_and_goes_while_a_scan_runs_is_reported_once(bench: Bench) ->
     assert (
         bench.scan() == "deleted 0001, deleted 0011, created 0000new, created 9999new, deleted 0005"
     )
-    assert bench.scan() == ""
-
-
-def test_a_deletion_is_confirmed_first(bench: Bench) -> None:
-    """A file may be renamed behind the scan's back, without a hint."""
-    bench.baseline(*many(9))
-    missed = bench.place.files.pop(b"0008")
-
-    def reappear() -> None:
-        bench.place.files[b"0008"] = missed
-
-    bench.place.meanwhile = reappear
     assert bench.scan() == ""
 
 
