@@ -96,7 +96,7 @@ class Completeness:
             return False
         if entry.size and not self._is_fresh(entry, entry_rest_s, now_ns):
             return True
-        is_written = self._tree.is_being_written(entry.path)
+        is_written = self._tree.is_being_written(entry)
         if is_written is None:
             return not self._is_fresh(entry, entry_rest_s, now_ns)
         return not is_written and not self._is_fresh(entry, self._tree.spec.quiet_s, now_ns)
@@ -119,7 +119,7 @@ class Completeness:
         """Record whether somebody has an empty file open, where notifications do not show it."""
         if entry.is_link or hint.stage not in {*OPEN_STAGES, Stage.FOUND}:
             return
-        is_written = self._tree.is_being_written(entry.path)
+        is_written = self._tree.is_being_written(entry)
         if hint.stage is Stage.FOUND and is_written:
             hint.stage, hint.look = Stage.WRITTEN, None
         elif hint.stage is not Stage.FOUND and is_written is False:

@@ -119,24 +119,28 @@ class Tree:
         """
         return ExactNames(self.root, [path]).has(path)
 
-    def is_being_written(self, path: bytes) -> bool | None:
-        """Return whether somebody has the file at a path open for writing.
+    def is_being_written(self, entry: Entry) -> bool | None:
+        """Return whether somebody has a file open for writing, or has written since it was seen.
 
         A file with further hard links was there before, so it is taken for complete.
+
+        Args:
+            entry: The file as it was seen, not through a link.
 
         Returns:
             None if that is unknown, see ``writers.has_writer``.
         """
-        parent, _, name = path.rpartition(b"/")
+        parent, _, name = entry.path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
                 has_writer = writers.has_writer(name, directory)
-                if has_writer is not None:
-                    return has_writer
+                # Afterwards: its last writer may have ended between the two.
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                return False if found.st_nlink > 1 else None
         except OSError:
             return None
+        if has_writer is None:
+            return False if found.st_nlink > 1 else None
+        return has_writer or make_entry(entry.path, found, is_link=False) != entry
 
     def _find(self, path: bytes, names: ExactNames, *, asks_server: bool = False) -> Entry | None:
         self.links_outside.discard(path)

@@ -18,6 +18,7 @@ from support.files import fill
 from watcher.changes.detector import Appearance
 from watcher.filesystem import statx, writers
 from watcher.filesystem.mounts import Mount
+from watcher.model import Entry
 from watcher.sources.directory import hints
 from watcher.sources.directory.attribute_cache import CACHE_S
 from watcher.sources.directory.inotify import Inotify
@@ -268,6 +269,29 @@ def test_a_link_to_an_empty_file_is_complete(
     outside.touch()
     link(outside, bench.root / "a")
     assert bench.rest() == ["created a"]
+
+
+@pytest.mark.parametrize("content", ["", "first"])
+def test_a_writer_that_ends_while_it_is_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """What a scan has seen before the last write is not the file, though nobody has it open."""
+    bench = make(Mode.NOTIFY)
+    file, tree = bench.root / "d" / "a", bench.source.tree
+    file.parent.mkdir()
+    file.write_text(content)
+    is_being_written = tree.is_being_written
+
+    def write_and_ask(entry: Entry) -> bool | None:
+        monkeypatch.undo()
+        with file.open("a") as writer:
+            writer.write("more")
+        return is_being_written(entry)
+
+    monkeypatch.setattr(tree, "is_being_written", write_and_ask)
+    bench.reconciler.scan(is_baseline=False)
+    assert tree.is_being_written == is_being_written
+    assert [*bench.new_changes(), *bench.rest(), *bench.rest()] == ["created d/a"]
 
 
 # Writes that notify nobody
