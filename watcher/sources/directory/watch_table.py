@@ -26,7 +26,8 @@ class WatchTable:
     def __init__(self, notifications: Inotify, inbox: Inbox) -> None:
         self.inbox = inbox
         self._notifications = notifications
-        self._prefixes: dict[int, dict[bytes, bytes]] = {}
+        # By part; or the prefix alone where it is the root's, since a dictionary takes 180 bytes.
+        self._prefixes: dict[int, bytes | dict[bytes, bytes]] = {}
         self._wds: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -39,8 +40,7 @@ class WatchTable:
 
     def prefixes(self, wd: int) -> Collection[bytes]:
         """Return the prefixes that a descriptor stands for; none if it is not of this tree."""
-        by_part = self._prefixes.get(wd)
-        return () if by_part is None else tuple(by_part.values())
+        return tuple(self._by_part(wd).values())
 
     def add(self, prefix: bytes, path: bytes, part: bytes = b"") -> None:
         """Watch the directory at a prefix, which may have replaced another one.
@@ -56,18 +56,19 @@ class WatchTable:
         wd = self._notifications.watch(path, self.inbox)
         if self._wds.get(prefix, wd) != wd:
             self._remove([prefix])
-        by_part = self._prefixes.setdefault(wd, {})
+        by_part = self._by_part(wd)
         other = by_part.get(part, prefix)
         if other != prefix and self._wds.get(other) == wd:
             del self._wds[other]
-        by_part[part] = prefix
+        self._set(wd, by_part | {part: prefix})
         self._wds[prefix] = wd
 
     def forget(self, wd: int) -> None:
         """Remove a descriptor that the kernel has ended."""
-        for prefix in self._prefixes.pop(wd, {}).values():
+        for prefix in self.prefixes(wd):
             if self._wds.get(prefix) == wd:
                 del self._wds[prefix]
+        self._prefixes.pop(wd, None)
 
     def drop(self, prefix: bytes) -> None:
         """Stop watching a directory and everything below it."""
@@ -83,10 +84,9 @@ class WatchTable:
         unused = []
         for prefix in prefixes:
             wd = self._wds.pop(prefix)
-            by_part = self._prefixes[wd]
-            for part in [part for part, each in by_part.items() if each == prefix]:
-                del by_part[part]
-            if not by_part:
+            left = {part: each for part, each in self._by_part(wd).items() if each != prefix}
+            self._set(wd, left)
+            if not left:
                 unused.append(wd)
         self._release(unused)
 
@@ -94,3 +94,11 @@ class WatchTable:
         self._notifications.unwatch(wds, self.inbox)
         for wd in wds:
             self.forget(wd)
+
+    def _by_part(self, wd: int) -> dict[bytes, bytes]:
+        """Return the prefixes of a descriptor, by the points of their parts."""
+        found = self._prefixes.get(wd, {})
+        return {b"": found} if isinstance(found, bytes) else found
+
+    def _set(self, wd: int, by_part: dict[bytes, bytes]) -> None:
+        self._prefixes[wd] = by_part[b""] if by_part.keys() == {b""} else by_part
