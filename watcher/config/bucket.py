@@ -1,0 +1,128 @@
+"""Declares the keys of a bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from watcher.config.fields import choice, duration, flag, label, or_auto, whole
+from watcher.config.places import BUCKET as BUCKET_NAME
+from watcher.config.places import (
+    ENDPOINT,
+    PREFIX,
+    REGION,
+    ROLE,
+    TENANT_ALONE,
+    URI,
+    is_address,
+)
+from watcher.config.sections import Key, Section
+from watcher.config.stores import problem_of_endpoint
+from watcher.spec import AddressingStyle, BucketSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+_AUTO_POLL_MIN_S = 10.0
+_REQUEST_BUDGET = 300_000
+"""LIST requests in 30 days that ``poll_interval: auto`` keeps to by default: $1.50, and a small
+bucket every 10 seconds."""
+
+
+def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    is_auto = "poll_interval" in given and values.get("poll_interval") is None
+    if "request_budget" in given and not is_auto:
+        yield "request_budget", "has no effect without poll_interval: auto"
+    is_virtual = values.get("addressing_style") is AddressingStyle.VIRTUAL
+    if is_virtual and is_address(values.get("endpoint_url", "")):
+        message = "virtual needs an endpoint_url with a host name, not an IP address"
+        yield "addressing_style", message
+    bucket, endpoint = values.get("bucket", ""), values.get("endpoint_url", "")
+    if BucketSpec(bucket).has_tenant:
+        if "endpoint_url" not in given:
+            yield "bucket", TENANT_ALONE
+        if is_virtual:
+            yield "addressing_style", "virtual cannot name a tenant, leave it out"
+    if problem := problem_of_endpoint(endpoint, bucket):
+        yield "endpoint_url", problem
+    if values.get("anonymous"):
+        yield from _check_anonymous(values, given)
+
+
+def _check_anonymous(
+    values: Mapping[str, Any], given: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    for name in ("profile", "role_arn"):
+        if name in given:
+            yield name, "names credentials, which anonymous: true does not send"
+    if values.get("request_payer"):
+        yield "request_payer", "needs credentials, which anonymous: true does not send"
+
+
+def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
+    if values.get("poll_interval_s", 0.0) is None:
+        values["poll_interval_s"] = _AUTO_POLL_MIN_S
+        values.setdefault("request_budget", _REQUEST_BUDGET)
+    return BucketSpec(**values)
+
+
+BUCKET = Section(
+    (BucketSpec,),
+    (
+        Key("bucket", BUCKET_NAME, "Name, alias or access point ARN.", "landing", is_required=True),
+        Key("prefix", PREFIX, "Only keys that begin with this text.", "in/"),
+        Key("region", REGION, "AWS region; without it, that of the environment.", "eu-west-1"),
+        Key("endpoint_url", ENDPOINT, "The store, if it is not Amazon S3.", "http://minio:9000"),
+        Key(
+            "addressing_style",
+            choice(AddressingStyle),
+            "Where the bucket name goes: `path`, `virtual` or `auto`.",
+            "path",
+        ),
+        Key("profile", label(), "Profile of the shared AWS configuration.", "audit"),
+        Key("role_arn", ROLE, "Role to assume.", "arn:aws:iam::123456789012:role/watcher"),
+        Key(
+            "anonymous",
+            flag(),
+            "Requests are not signed, for public buckets; no credentials are looked up.",
+            "true",
+        ),
+        Key("request_payer", flag(), "The requester pays.", "true"),
+        Key(
+            "poll_interval",
+            or_auto(duration("1s", "24h")),
+            "Time between two listings; `auto`: from 10 s to 15 min, as the budget allows.",
+            "5m",
+        ),
+        Key(
+            "request_budget",
+            whole(1000, 10**9),
+            "With `poll_interval: auto`, LIST requests in 30 days to keep to.",
+            "1000000",
+            default=str(_REQUEST_BUDGET),
+        ),
+        Key(
+            "list_workers",
+            or_auto(whole(1, 64)),
+            "Pages of a large bucket's listing that may be fetched at once; `auto`: up to 16, as "
+            "needed.",
+            "4",
+        ),
+        Key(
+            "quiet",
+            duration("0s", "24h"),
+            "An object is reported when two listings at least this far apart agree on it, see "
+            "Buckets.",
+            "1m",
+        ),
+        Key(
+            "list_version",
+            or_auto(whole(1, 2)),
+            "Version of ListObjects: `auto` asks for 2, and for 1 where the store has no other.",
+            "1",
+        ),
+    ),
+    _make_bucket,
+    _check_bucket,
+    short=URI,
+    short_name="a URI",
+)
