@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class ChangeType(StrEnum):
-    """What happened to an entry; the values are the ``type`` of a payload."""
+    """What happened to an entry or to a group; the values are the ``type`` of a payload."""
 
     CREATED = "created"
     MODIFIED = "modified"
     DELETED = "deleted"
     MOVED = "moved"
+    COMPLETED = "completed"
 
 
 class SourceKind(StrEnum):
@@ -132,20 +133,41 @@ class Payload(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """What a group of entries holds, and how it changed since its last ``completed``.
+
+    Attributes:
+        entries: Entries in it.
+        created: Entries that were not there at its last ``completed``.
+        modified: Entries that were there, and differ.
+        deleted: Entries that were there, and are gone.
+    """
+
+    entries: int
+    created: int
+    modified: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between a place and its index.
+    """One difference between a place and its index, or a group that has come to rest.
 
     Attributes:
         type: What happened.
-        entry: The entry as it is now; for ``deleted`` as it was last committed.
+        entry: The entry as it is now; for ``deleted`` as it was last committed. For ``completed``
+            the path of the group (empty for the whole place), the total size of its entries and the
+            newest of their times.
         old_path: The former path of a ``moved`` entry, else None.
         existing: Whether the entry was there before the watch began.
+        group: What the group holds if it is ``completed``, else None.
     """
 
     type: ChangeType
     entry: Entry
     old_path: bytes | None = None
     existing: bool = False
+    group: GroupCounts | None = None
 
 
 @dataclass(slots=True)

@@ -218,7 +218,23 @@ class Batch:
     max_wait_s: float = 0.0
 
 
-ALL_TYPES = frozenset(ChangeType)
+ENTRY_TYPES = frozenset(ChangeType) - {ChangeType.COMPLETED}
+"""Types of the changes of single entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Which entries make a group, and when it has come to rest.
+
+    Attributes:
+        depth: Path components that make a group; 0 for the whole place.
+        quiet_s: Seconds without a change after which a group has come to rest.
+        min_entries: A group with fewer entries is not reported.
+    """
+
+    depth: int = 1
+    quiet_s: float = 300.0
+    min_entries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +245,7 @@ class Spec:
         where: The directory or bucket.
         id: Name of the watch; None takes the name of the event source.
         filter: Which entries count.
+        group: Which groups of entries are reported when they have come to rest; None for none.
         events: Which changes are reported.
         existing: What happens to entries found at the first start.
         format: The shape of a payload.
@@ -241,7 +258,8 @@ class Spec:
     where: DirectorySpec | BucketSpec
     id: str | None = None
     filter: Filter = field(default_factory=Filter)
-    events: frozenset[ChangeType] = ALL_TYPES
+    group: Group | None = None
+    events: frozenset[ChangeType] = ENTRY_TYPES
     existing: Existing = Existing.SKIP
     format: Format = Format.FLAT
     metadata: Mapping[str, Json] = field(default_factory=dict)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from base64 import b64decode
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +20,15 @@ class ChangeView:
 
     Attributes:
         id: Id of the event, the same at each delivery.
-        type: ``created``, ``modified``, ``deleted`` or ``moved``.
-        path: Relative path or object key; bytes that are not UTF-8 as in ``os.fsdecode``.
+        type: ``created``, ``modified``, ``deleted``, ``moved`` or ``completed``.
+        path: Relative path or object key, that of a group without a slash at its end and empty for
+            the whole place; bytes that are not UTF-8 as in ``os.fsdecode``.
         old_path: Former path if ``moved``, else empty.
         uri: URI of the file or object.
         size: Size in bytes; None if the payload has none.
         detected_at: Time in RFC 3339.
         data: JSON of this change alone, in the format of the payload.
+        group: What a completed group holds, by the keys of the payload; empty for an entry.
     """
 
     id: str
@@ -34,6 +39,7 @@ class ChangeView:
     size: int | None
     detected_at: str
     data: bytes
+    group: Mapping[str, int] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """Return the variables of a command; NUL, which no variable can hold, becomes U+FFFD."""
@@ -80,6 +86,7 @@ def _change(event: dict[str, Any], data: bytes) -> ChangeView:
         size=flat["size"],
         detected_at=flat["detected_at"],
         data=data,
+        group=flat.get("group") or {},
     )
 
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from watcher.cli.change_view import ChangeView
 
 _STDOUT = 1
-COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "moved": "cyan"}
+COLOURS = {
+    "created": "green",
+    "modified": "yellow",
+    "deleted": "red",
+    "moved": "cyan",
+    "completed": "bold green",
+}
 
 
 class Output:
@@ -65,14 +71,17 @@ class Output:
 
 
 def readable(change: ChangeView) -> Text:
-    """Return a change as a line: local time, type, size, path, and the former path if moved."""
+    """Return a change as a line: local time, type, size, path, and a former path or counts."""
     time = datetime.fromisoformat(change.detected_at).astimezone()
     size = "" if change.size is None else human_size(change.size)
     line = Text(f"{time:%H:%M:%S}  ")
-    line.append(f"{change.type:<8}", style=COLOURS.get(change.type, ""))
-    line.append(f"  {size:>8}  {printable(change.path)}")
+    line.append(f"{change.type:<9}", style=COLOURS.get(change.type, ""))
+    line.append(f"  {size:>8}  {printable(change.path or '.')}")
     if change.old_path:
         line.append(f"  <- {printable(change.old_path)}", style="dim")
+    if change.group:
+        counts = ", ".join(f"{number:,} {name}" for name, number in change.group.items() if number)
+        line.append(f"  {counts}", style="dim")
     return line
 
 

@@ -249,8 +249,8 @@ def _change(change: Mapping[str, Any], clock: Clock) -> Text:
         datetime.fromtimestamp(at, UTC).astimezone() for at in (change["at"], clock.wall())
     )
     line = Text(f"{human_time(moment, now)}  ", no_wrap=True, overflow="ellipsis")
-    line.append(f"{change['type']:<8}", style=COLOURS.get(change["type"], ""))
-    line.append(f"  {printable(change['watch'])}: {printable(change['path'])}")
+    line.append(f"{change['type']:<9}", style=COLOURS.get(change["type"], ""))
+    line.append(f"  {printable(change['watch'])}: {printable(change['path'] or '.')}")
     if change["old_path"]:
         line.append(f"  <- {printable(change['old_path'])}", style="dim")
     return line

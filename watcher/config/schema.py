@@ -20,6 +20,7 @@ from watcher.config.fields import (
     text,
     whole,
 )
+from watcher.config.groups import GROUP, check_groups
 from watcher.config.problems import Problems
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
@@ -95,11 +96,14 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
     if "ack_timeout" in given and values.get("confirm") is not Confirm.ACK:
         yield "ack_timeout", "has no effect without confirm: ack"
+    yield from check_groups(values, given)
 
 
 def _make_spec(**values: Any) -> Spec:  # noqa: ANN401
     where = values.pop("directory", None) or values.pop("s3")
     names = {field.name for field in fields(Filter)} & values.keys()
+    if "group" in values:
+        values.setdefault("events", frozenset({ChangeType.COMPLETED}))
     return Spec(where, filter=Filter(**{name: values.pop(name) for name in names}), **values)
 
 
@@ -144,9 +148,16 @@ _TOP = Section(
             '["**/tmp/**"]',
         ),
         Key(
+            "group",
+            GROUP,
+            "One event for each directory or prefix that has come to rest; a mapping with the keys "
+            "below.",
+            "{quiet: 5m}",
+        ),
+        Key(
             "events",
             set_of(ChangeType),
-            "Which changes are reported.",
+            "Which changes are reported; with `group` the default is `[completed]`.",
             "[created, modified]",
         ),
         Key(

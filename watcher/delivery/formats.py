@@ -1,7 +1,7 @@
 """The shapes of events: the flat object, CloudEvents 1.0, S3 notifications; batch envelopes too.
 
 ``payload.schema.json`` describes the flat object. The configuration admits the format ``s3`` for
-buckets only, and a bucket has no ``moved``.
+buckets without groups only, and a bucket has no ``moved``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import msgspec
 
 from watcher.delivery.timestamps import rfc3339, rfc3339_ms
 from watcher.model import ChangeType, SourceKind
-from watcher.spec import BucketSpec, DirectorySpec, Format
+from watcher.spec import ENTRY_TYPES, BucketSpec, DirectorySpec, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watcher.model import Change
+    from watcher.model import Change, GroupCounts
     from watcher.spec import Spec
 
+_COMPLETED = {ChangeType.COMPLETED: "io.watcher.group.completed"}
 _CLOUDEVENT_TYPES = {
-    SourceKind.DIRECTORY: {kind: f"io.watcher.file.{kind}" for kind in ChangeType},
-    SourceKind.S3: {kind: f"io.watcher.object.{kind}" for kind in ChangeType},
+    SourceKind.DIRECTORY: {kind: f"io.watcher.file.{kind}" for kind in ENTRY_TYPES} | _COMPLETED,
+    SourceKind.S3: {kind: f"io.watcher.object.{kind}" for kind in ENTRY_TYPES} | _COMPLETED,
 }
 _NOT_IN_CLOUDEVENTS = re.compile(
     "[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef"
@@ -76,6 +77,7 @@ class FlatEvent(msgspec.Struct, frozen=True, gc=False):
     digest: str | None
     path_b64: str | None
     existing: bool
+    group: GroupCounts | None
     detected_at: str
     metadata: msgspec.Raw
 
@@ -88,6 +90,7 @@ class FlatFormat:
         self._kind = spec.where.kind
         self._bucket = spec.where.bucket if isinstance(spec.where, BucketSpec) else None
         self._uri_prefix = _uri_prefix(spec.where)
+        self._root_uri = _root_uri(spec.where)
         self._has_digests = isinstance(spec.where, DirectorySpec) and spec.where.compare.is_content
         self._is_batched = spec.batch.max_events > 1
         self._metadata = _metadata(spec)
@@ -101,7 +104,7 @@ class FlatFormat:
             seq=seq,
             type=change.type,
             source=self._kind,
-            uri=self._uri_prefix + quote_from_bytes(entry.path),
+            uri=self._uri_prefix + quote_from_bytes(entry.path) if entry.path else self._root_uri,
             path=path,
             old_path=None if change.old_path is None else _text(change.old_path)[0],
             name=path.rstrip("/").rpartition("/")[2],
@@ -114,6 +117,7 @@ class FlatFormat:
             digest=f"sha256:{entry.etag}" if entry.etag and self._has_digests else None,
             path_b64=path_b64,
             existing=change.existing,
+            group=change.group,
             detected_at=rfc3339(detected_at_ns),
             metadata=self._metadata,
         )
@@ -133,7 +137,7 @@ class CloudEvent(msgspec.Struct, frozen=True, gc=False):
     id: str
     source: str
     type: str
-    subject: str
+    subject: str | msgspec.UnsetType
     time: str
     datacontenttype: str
     data: FlatEvent
@@ -156,9 +160,7 @@ class CloudEventsFormat:
             id=flat.id,
             source=self._place,
             type=self._types[flat.type],
-            subject=flat.path
-            if flat.path.isprintable()
-            else _NOT_IN_CLOUDEVENTS.sub("\ufffd", flat.path),
+            subject=_subject(flat.path),
             time=flat.detected_at,
             datacontenttype="application/json",
             data=flat,
@@ -287,6 +289,20 @@ def _uri_prefix(where: DirectorySpec | BucketSpec) -> str:
     if isinstance(where, BucketSpec):
         return f"s3://{where.bucket}/"
     return where.place if where.place.endswith("/") else f"{where.place}/"
+
+
+def _root_uri(where: DirectorySpec | BucketSpec) -> str:
+    """Return the URI of the whole place, without the endpoint of a bucket."""
+    if isinstance(where, BucketSpec):
+        return _uri_prefix(where) + quote_from_bytes(where.prefix.encode())
+    return where.place
+
+
+def _subject(path: str) -> str | msgspec.UnsetType:
+    """Return the subject of a CloudEvent, which may be left out but never empty."""
+    if not path:
+        return msgspec.UNSET
+    return path if path.isprintable() else _NOT_IN_CLOUDEVENTS.sub("\ufffd", path)
 
 
 def _text(path: bytes) -> tuple[str, str | None]:

@@ -40,7 +40,7 @@ _BADGES = {
     "paused": "wait",
     "stopped": "bad",
 }
-_TYPES = {"created": "good", "modified": "wait", "deleted": "bad"}
+_TYPES = {"created": "good", "modified": "wait", "deleted": "bad", "completed": "good"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _change(change: Recent, now: float) -> str:
     return (
         f"<tr><td>{_time(change.at, now)}</td>"
         f'<td><span class="badge {_TYPES.get(change.type, "")}">{change.type}</span></td>'
-        f'<td class="path">{_text(change.path)}{old}</td>'
+        f'<td class="path">{_text(change.path or ".")}{old}</td>'
         f'<td class="number">{human_size(change.size)}</td><td>{_text(change.watch)}</td></tr>'
     )
 

@@ -10,7 +10,7 @@ from watcher.changes.detector import Appearance, ChangeDetector, Difference, Rul
 from watcher.model import ChangeSet, ChangeType, Entry, Row
 from watcher.spec import Attribute, Compare
 
-CREATED, MODIFIED, DELETED, MOVED = ChangeType
+CREATED, MODIFIED, DELETED, MOVED, _ = ChangeType
 FILE = Entry(b"f", size=1, mtime_ns=10, ctime_ns=10, inode=7)
 LINK = FILE._replace(is_link=True)
 OBJECT = Entry(b"f", size=1, mtime_ns=10, etag="aa", storage_class="STANDARD")

@@ -111,8 +111,8 @@ def test_older_changes_have_a_date() -> None:
     before = NOW - 86_400 * 2
     *_, first, second = show(snapshot(CALM, recent=[CHANGE, {**CHANGE, "at": before}]), 80)
     now, old = (datetime.fromtimestamp(at).astimezone() for at in (NOW, before))
-    assert first == f"{now:%H:%M:%S}  created   orders: a.csv"
-    assert second == f"{old:%Y-%m-%d %H:%M:%S}  created   orders: a.csv"
+    assert first == f"{now:%H:%M:%S}  created    orders: a.csv"
+    assert second == f"{old:%Y-%m-%d %H:%M:%S}  created    orders: a.csv"
 
 
 def test_pipe(capsys: pytest.CaptureFixture[str]) -> None:

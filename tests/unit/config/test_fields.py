@@ -65,8 +65,11 @@ def test_a_value_of_a_place_that_is_not_valid(config: str, expected: str) -> Non
             f'has 201 characters, at most 200 are allowed (got "{"a" * 57}...")',
         ),
         ("exclude: ['[a']", f'{OPEN_BRACKET} (got "[a")'),
-        ("events: gone", 'must be one of created, modified, deleted, moved (got "gone")'),
-        ("events: []", "must name at least one of created, modified, deleted, moved"),
+        (
+            "events: gone",
+            'must be one of created, modified, deleted, moved, completed (got "gone")',
+        ),
+        ("events: []", "must name at least one of created, modified, deleted, moved, completed"),
         ("events: [created, created]", "names created twice"),
         ("existing: yes", 'must be one of skip, report (got "yes")'),
         ("confirm: yes", 'must be one of time, ack (got "yes")'),

@@ -39,7 +39,8 @@ def test_lines_are_right_in_json_and_flow_style() -> None:
         "line 4, s3.bucket: must name a bucket (3 to 63 letters, digits, dots and hyphens, "
         'no slash) or be the ARN of an access point (got "a/b"); '
         "line 4, s3.zone: unknown key; "
-        'line 7, events[1]: must be one of created, modified, deleted, moved (got "gone")'
+        "line 7, events[1]: must be one of created, modified, deleted, moved, completed "
+        '(got "gone")'
     )
 
 

@@ -19,6 +19,7 @@ from watcher.spec import (
     Existing,
     Filter,
     Format,
+    Group,
     Mode,
     Spec,
 )
@@ -101,6 +102,15 @@ def test_a_key_of_a_place(place: str, option: str, fields: dict[str, Any]) -> No
         ('include: "*.csv"\nexclude: tmp/', {"filter": Filter(("*.csv",), ("tmp/",))}),
         ("events: [created, moved]", {"events": {ChangeType.CREATED, ChangeType.MOVED}}),
         ("events: created", {"events": {ChangeType.CREATED}}),
+        ("group: {}", {"group": Group(), "events": {ChangeType.COMPLETED}}),
+        (
+            "group: {depth: 0, quiet: 100ms, min_entries: 3}",
+            {"group": Group(0, 0.1, 3), "events": {ChangeType.COMPLETED}},
+        ),
+        (
+            "group: {depth: 2}\nevents: [completed, deleted]",
+            {"group": Group(2), "events": {ChangeType.COMPLETED, ChangeType.DELETED}},
+        ),
         ("existing: report", {"existing": Existing.REPORT}),
         ("format: cloudevents", {"format": Format.CLOUDEVENTS}),
         (f"metadata: {{a: {'é' * 2044}}}", {"metadata": {"a": "é" * 2044}}),
@@ -117,6 +127,29 @@ def test_a_bucket_may_have_what_a_directory_has_not() -> None:
         BUCKET, format=Format.S3, events=frozenset({ChangeType.MOVED, ChangeType.DELETED})
     )
     assert parsed("s3: s3://landing\nformat: s3\nevents: [moved, deleted]") == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("events: [created, completed]", "events: completed needs group"),
+        ("group: {}\nevents: [created]", "group: has no effect unless events has completed"),
+        ("group: {}\nformat: s3", "format: s3 has no completed events"),
+        ("events: completed\nformat: s3", "format: s3 has no completed events"),
+        ("group: {depth: 101}", "group.depth: must be a whole number from 0 to 100"),
+        ("group: {quiet: 99ms}", "group.quiet: must be from 100ms to 168h"),
+        ("group: {min_entries: 0}", "group.min_entries: must be a whole number from 1"),
+        ("group: 2", "group: must be a mapping"),
+    ],
+)
+def test_groups_and_the_rest_of_a_configuration_must_agree(option: str, expected: str) -> None:
+    assert expected in problems(f"s3: s3://landing\n{option}")
+
+
+def test_groups_of_a_directory_without_subdirectories_are_one() -> None:
+    flat = "directory: {path: /data/in, recursive: false}\ngroup: "
+    assert parsed(f"{flat}{{depth: 0}}").group == Group(depth=0)
+    assert "group: depth must be 0, since recursive: false" in problems(f"{flat}{{}}")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from watcher.delivery.formats import make_format
-from watcher.model import Change, ChangeType, Entry
-from watcher.spec import BucketSpec, Compare, DirectorySpec, Format, Spec
+from watcher.model import Change, ChangeType, Entry, GroupCounts
+from watcher.spec import ENTRY_TYPES, BucketSpec, Compare, DirectorySpec, Format, Spec
 
 SCHEMA = json.loads(files("watcher").joinpath("payload.schema.json").read_bytes())
 FLAT = Draft202012Validator(SCHEMA)
@@ -46,16 +46,24 @@ CREATED_FILE = """
  "uri": "file:///data/in/a%20b.csv", "path": "a b.csv", "old_path": null, "name": "a b.csv",
  "bucket": null, "size": 12, "mtime": "2026-01-01T12:00:00.12Z", "etag": null, "digest": null,
  "path_b64": null,
- "existing": false, "detected_at": "2026-01-01T12:00:00Z",
+ "existing": false, "group": null, "detected_at": "2026-01-01T12:00:00Z",
  "metadata": {"level": 3, "team": "data"}}
 """
 DELETED_OBJECT = """
 {"id": "cafe-7", "seq": 7, "type": "deleted", "source": "s3", "uri": "s3://landing/in/a%20b.csv",
  "path": "in/a b.csv", "old_path": null, "name": "a b.csv", "bucket": "landing", "size": 12,
  "mtime": "2026-01-01T12:00:00Z", "etag": "0123abcd", "digest": null, "path_b64": null,
- "existing": false,
+ "existing": false, "group": null,
  "detected_at": "2026-01-01T12:00:00Z", "metadata": {"level": 3, "team": "data"}}
 """
+COMPLETED_GROUP = """
+{"id": "cafe-7", "seq": 7, "type": "completed", "source": "s3", "uri": "s3://landing/in/run%201",
+ "path": "in/run 1", "old_path": null, "name": "run 1", "bucket": "landing", "size": 4096,
+ "mtime": "2026-01-01T12:00:00Z", "etag": null, "digest": null, "path_b64": null,
+ "existing": false, "group": {"entries": 12, "created": 10, "modified": 2, "deleted": 0},
+ "detected_at": "2026-01-01T12:00:00Z", "metadata": {"level": 3, "team": "data"}}
+"""
+COUNTS = GroupCounts(entries=12, created=10, modified=2, deleted=0)
 AWS_PUT = """
 {"eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-west-2",
  "eventTime": "1970-01-01T00:00:00.000Z", "eventName": "ObjectCreated:Put",
@@ -85,7 +93,7 @@ sizes = st.integers(0, (1 << 63) - 1)
 @st.composite
 def file_changes(draw: st.DrawFn) -> Change:
     """Any change in a directory."""
-    kind = draw(st.sampled_from(ChangeType))
+    kind = draw(st.sampled_from(sorted(ENTRY_TYPES)))
     entry = Entry(draw(paths), draw(sizes), draw(times_ns), draw(times_ns), draw(sizes))
     old_path = draw(paths) if kind is ChangeType.MOVED else None
     return Change(kind, entry, old_path, kind is ChangeType.CREATED and draw(st.booleans()))
@@ -116,14 +124,20 @@ def rendered(
     [
         (DIRECTORY, Change(ChangeType.CREATED, FILE), CREATED_FILE),
         (BUCKET, Change(ChangeType.DELETED, OBJECT), DELETED_OBJECT),
+        (
+            BUCKET,
+            Change(ChangeType.COMPLETED, Entry(b"in/run 1", 4096, NOON_NS), group=COUNTS),
+            COMPLETED_GROUP,
+        ),
     ],
-    ids=["created file", "deleted object"],
+    ids=["created file", "deleted object", "completed group"],
 )
 def test_all_keys_are_present_in_their_order(
     where: DirectorySpec | BucketSpec, change: Change, expected: str
 ) -> None:
     """The URI of an object has neither prefix nor endpoint; a deletion has the last values."""
     event = rendered(Spec(where, metadata={"team": "data", "level": 3}), change)
+    FLAT.validate(event)
     assert list(event.items()) == list(json.loads(expected).items())
 
 
@@ -137,7 +151,7 @@ def test_a_file_has_no_etag(format_: Format) -> None:
 
 
 @pytest.mark.parametrize("format_", [Format.FLAT, Format.CLOUDEVENTS])
-@pytest.mark.parametrize("kind", ChangeType)
+@pytest.mark.parametrize("kind", sorted(ENTRY_TYPES))
 def test_a_file_that_is_compared_by_content_has_its_digest(
     format_: Format, kind: ChangeType
 ) -> None:
@@ -194,7 +208,14 @@ def test_the_schema_is_valid_and_admits_no_other_key() -> None:
     assert SCHEMA["required"] == list(SCHEMA["properties"])
     event = json.loads(CREATED_FILE)
     assert FLAT.is_valid(event)
-    for wrong in ({"extra": 1}, {"old_path": "a"}, {"bucket": "b"}):
+    counts = json.loads(COMPLETED_GROUP)["group"]
+    for wrong in (
+        {"extra": 1},
+        {"old_path": "a"},
+        {"bucket": "b"},
+        {"path": ""},
+        {"group": counts},
+    ):
         assert not FLAT.is_valid(event | wrong)
 
 
@@ -268,6 +289,34 @@ def test_a_cloudevent_carries_the_flat_object() -> None:
         "datacontenttype": "application/json",
         "data": rendered(Spec(BUCKET), change),
     }
+
+
+@pytest.mark.parametrize(
+    ("where", "uri"),
+    [
+        (DIRECTORY, "file:///data/in"),
+        (DirectorySpec("/"), "file:///"),
+        (BUCKET, "s3://landing/in/"),
+        (BucketSpec("landing"), "s3://landing/"),
+    ],
+)
+def test_the_whole_place_has_no_path(where: DirectorySpec | BucketSpec, uri: str) -> None:
+    """The subject of a CloudEvent, which may not be empty, is left out then."""
+    change = Change(ChangeType.COMPLETED, Entry(b"", 3, NOON_NS), group=COUNTS)
+    event = rendered(Spec(where, format=Format.CLOUDEVENTS), change)
+    check_cloudevent(event)
+    assert (event["type"], "subject" in event) == ("io.watcher.group.completed", False)
+    FLAT.validate(event["data"])
+    assert [event["data"][key] for key in ("path", "name", "uri")] == ["", "", uri]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_group_has_its_name_as_an_entry_has(name: bytes) -> None:
+    change = Change(ChangeType.COMPLETED, Entry(b"dir/" + name, 3, NOON_NS), group=COUNTS)
+    event = rendered(Spec(DIRECTORY, format=Format.CLOUDEVENTS), change)
+    check_cloudevent(event)
+    FLAT.validate(event["data"])
+    assert unquote_to_bytes(event["data"]["uri"].removeprefix("file:///data/in/dir/")) == name
 
 
 def shape(value: object) -> object:
