@@ -65,4 +65,8 @@ class KubernetesApi(Recorder):
             refusal |= {"reason": "AlreadyExists", "message": f"{name} already exists"}
             return CONFLICT, refusal | {"code": CONFLICT}
         self.objects.append(posted.body)
+        self.created(posted.body)
         return CREATED, posted.body
+
+    def created(self, resource: Event) -> None:
+        """Do what the cluster does with a new object; here nothing."""

@@ -2,72 +2,20 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-import pytest
-import yaml
-
-from support.client import Event, wait_until
+from support.client import wait_until
 from support.fixtures import StartServer
-from support.project import PROJECT
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
-from system.interop.bus import Bus, BusReader, EventSourceService, Sensor
-from system.interop.kubernetes import KubernetesApi, Recorder
+from system.interop.bus import Bus, BusReader, Sensor
+from system.interop.examples import SERVER, Example, Run
+from system.interop.kubernetes import Recorder
 from system.interop.pods import TOKEN, TOKENS, secret
 
-Run = Callable[..., Any]
-
-EXAMPLES = PROJECT / "examples"
-NOTHING: Mapping[str, str] = MappingProxyType({})
 SUBJECT = "default.local.inbox"
-SERVER = "watcher.argo-events.svc:8080"
-
-
-class Example:
-    """An EventSource and its Sensor, run on a bus."""
-
-    def __init__(self, name: str, bus: Bus, run: Run, directory: Path) -> None:
-        self.api: KubernetesApi = run(KubernetesApi())
-        self._name = name
-        self._bus = bus
-        self._run = run
-        self._directory = directory
-
-    def sense(self, consumers: int, replaced: Mapping[str, str] = NOTHING) -> Sensor:
-        """Start the Sensor and wait for its subscriptions; ``replaced`` are texts in its file."""
-        described = self._read("sensor.yaml", replaced)
-        sensor: Sensor = self._run(Sensor(described, self._bus, self.api.url, self._directory))
-        self._bus.wait_consumers(consumers)
-        return sensor
-
-    def source(
-        self, replaced: Mapping[str, str], secrets: Path | None = None
-    ) -> EventSourceService:
-        """Start the EventSource."""
-        described = self._read("eventsource.yaml", replaced)
-        service: EventSourceService = self._run(EventSourceService(described, self._bus, secrets))
-        return service
-
-    def _read(self, file: str, replaced: Mapping[str, str]) -> Event:
-        """Return an object of the example, in which each replaced text must occur."""
-        text = (EXAMPLES / self._name / file).read_text()
-        for old, new in replaced.items():
-            assert old in text
-            text = text.replace(old, new)
-        value: Event = yaml.safe_load(text)
-        # `kubectl apply --namespace argo-events`
-        value["metadata"]["namespace"] = "argo-events"
-        return value
-
-
-@pytest.fixture
-def example(bus: Bus, run: Run, tmp_path: Path) -> Callable[[str], Example]:
-    return lambda name: Example(name, bus, run, tmp_path)
 
 
 def test_volume(

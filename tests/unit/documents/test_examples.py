@@ -105,6 +105,28 @@ def test_every_sensor_fits_its_event_source(name: str) -> None:
         check_trigger(trigger["template"], events)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_every_container_has_requests_and_limits(name: str) -> None:
+    """Pods of Argo Events and of Workflows are admitted where a quota asks for resources."""
+    for file in ("eventsource.yaml", "sensor.yaml"):
+        found = containers(load(PROJECT / "examples" / name / file))
+        assert found
+        for container in found:
+            resources = container["resources"]
+            assert resources["requests"].keys() == {"cpu", "memory"}
+            assert resources["limits"].keys() == {"memory"}
+
+
+def containers(node: object) -> list[dict[str, Any]]:
+    """Return what is below each key ``container`` of a manifest."""
+    if isinstance(node, list):
+        return [one for item in node for one in containers(item)]
+    if not isinstance(node, dict):
+        return []
+    here = [node["container"]] if "container" in node else []
+    return here + [one for value in node.values() for one in containers(value)]
+
+
 def check_trigger(template: dict[str, Any], events: dict[str, Any]) -> None:
     """Check that parameters come from payloads, and replace something that a resource has."""
     for word in re.findall(r"\w+", template.get("conditions", "")):
