@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class ChangeType(StrEnum):
@@ -111,6 +111,33 @@ class Row(NamedTuple):
 
 
 @dataclass(slots=True)
+class GroupDelta:
+    """What one commit changes in the record of groups; done in the order of the attributes.
+
+    A group is named by its path without a slash at its end, the whole place by an empty one. Times
+    are seconds since the epoch.
+
+    Attributes:
+        is_regrouped: Forget all groups, but not their changes: ``due`` names them anew.
+        latest_due_s: No group is due later than this; None for no limit.
+        changes: What happened to entries in this step, by path: created, modified or deleted.
+        due: Groups that have changed, each with the time at which it is due; None for a group that
+            is not due before it changes again.
+        touched: The same for groups that count only if they have changed before.
+        forgotten: Paths whose changes count no more.
+        completed: Groups whose changes begin to count anew.
+    """
+
+    is_regrouped: bool = False
+    latest_due_s: float | None = None
+    changes: Mapping[bytes, ChangeType] = field(default_factory=dict)
+    due: Mapping[bytes, float | None] = field(default_factory=dict)
+    touched: Mapping[bytes, float] = field(default_factory=dict)
+    forgotten: Sequence[bytes] = ()
+    completed: Sequence[bytes] = ()
+
+
+@dataclass(slots=True)
 class Delta:
     """What one commit changes in the index.
 
@@ -118,11 +145,13 @@ class Delta:
         upserts: Rows to write.
         deletes: Rows to delete; their paths are not among ``upserts``.
         created: Number of ``upserts`` that have no row yet.
+        groups: What changes in the record of groups; None for nothing.
     """
 
     upserts: list[Row] = field(default_factory=list)
     deletes: list[Row] = field(default_factory=list)
     created: int = 0
+    groups: GroupDelta | None = None
 
 
 class Payload(NamedTuple):
@@ -161,6 +190,7 @@ class Change:
         old_path: The former path of a ``moved`` entry, else None.
         existing: Whether the entry was there before the watch began.
         group: What the group holds if it is ``completed``, else None.
+        replaces: Whether a ``moved`` entry has taken the place of another one.
     """
 
     type: ChangeType
@@ -168,14 +198,22 @@ class Change:
     old_path: bytes | None = None
     existing: bool = False
     group: GroupCounts | None = None
+    replaces: bool = False
 
 
 @dataclass(slots=True)
 class ChangeSet:
-    """The result of one comparison: what to commit to the index, and the changes to report."""
+    """The result of one comparison: what to commit to the index, and the changes to report.
+
+    Attributes:
+        delta: Changes of the index.
+        changes: In order.
+        touched: Paths at which something was that came and went between two readings.
+    """
 
     delta: Delta = field(default_factory=Delta)
     changes: list[Change] = field(default_factory=list)
+    touched: Sequence[bytes] = ()
 
     def add(self, other: ChangeSet) -> None:
         """Append another change set, which must have no path in common with this one."""
@@ -209,6 +247,11 @@ class Identity(NamedTuple):
     def digest(self) -> str:
         """A name for files: 32 hexadecimal digits."""
         return hashlib.sha256("\0".join(self).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def group_prefix(group: bytes) -> bytes:
+    """Return the prefix of the paths in a group; empty for the whole place."""
+    return group + b"/" if group else b""
 
 
 def fitting(payloads: Iterable[Payload], max_bytes: int) -> list[Payload]:

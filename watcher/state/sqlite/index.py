@@ -186,7 +186,7 @@ class SqliteIndex:
         return found
 
     def _pages(self, columns: str, prefix: bytes) -> Iterator[list[Any]]:
-        after, end = prefix, _range_end(prefix)
+        after, end = prefix, range_end(prefix)
         condition = "path >= ?" if end is None else "path >= ? AND path < ?"
         query = f"SELECT {columns} FROM entry WHERE {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
         while True:
@@ -226,7 +226,7 @@ def _max_range_rows(paths: int) -> int:
     return paths + paths // 2
 
 
-def _range_end(prefix: bytes) -> bytes | None:
+def range_end(prefix: bytes) -> bytes | None:
     """Return the least byte string above all that begin with ``prefix``; None if there is none."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None

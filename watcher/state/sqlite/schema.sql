@@ -55,3 +55,19 @@ CREATE TABLE pending (
 ALTER TABLE journal ADD COLUMN committed_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN is_acknowledged INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX journal_acknowledged ON journal (seq) WHERE is_acknowledged;
+
+-- version 3
+
+-- The net change of an entry since its group was last completed: 1 created, 2 modified, 3 deleted.
+CREATE TABLE group_change (
+    path BLOB    NOT NULL PRIMARY KEY,
+    kind INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The groups that have changed, and when each is due, in seconds since the epoch; NULL if not before
+-- it changes again. The whole place has an empty path.
+CREATE TABLE changed_group (
+    path BLOB NOT NULL PRIMARY KEY,
+    due  REAL
+) WITHOUT ROWID;
+CREATE INDEX changed_group_due ON changed_group (due, path) WHERE due IS NOT NULL;

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from watcher.errors import StateError
 from watcher.state.port import Summary
 from watcher.state.sqlite.database import Database, open_read_only
+from watcher.state.sqlite.groups import SqliteGroups
 from watcher.state.sqlite.index import SqliteIndex
 from watcher.state.sqlite.issued import Issued
 from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal, unused_after
@@ -64,6 +65,7 @@ class SqliteStore:
         ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
         is_new: Whether this opening has made the file.
         index: What the place held when it was last read.
+        groups: The groups that have changed.
         journal: What was found and is not yet confirmed.
 
     Raises:
@@ -88,6 +90,7 @@ class SqliteStore:
             self.ids_renewed_at = float(self.meta("ids_renewed_at") or 0)
             self.journal = SqliteJournal(self._db, clock, _unused(self._former))
             self.index = SqliteIndex(self._db)
+            self.groups = SqliteGroups(self._db)
             uid = self.meta("uid")
             self.is_new = uid is None
             self.uid = uid or self._make_uid()
@@ -145,6 +148,8 @@ class SqliteStore:
         with self._db.guarded():
             with self._db.transaction():
                 entries = self.index.write(delta)
+                if delta.groups is not None:
+                    self.groups.write(delta.groups)
                 appended = self.journal.append(payloads, pending, changes)
             self.index.entries = entries
             self.journal.accept(appended)
