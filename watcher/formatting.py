@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
 _THOUSAND = 1000
 _UNITS_S = ((86_400, "d"), (3600, "h"), (60, "min"))
+_HOUR_S = 3600
+_ROUNDING = 1e-9
+RATE_UNITS_S = ((1, "s"), (60, "m"), (_HOUR_S, "h"))
+"""Seconds and names of the units in which configurations give rates."""
 
 
 def printable(text: str, *, kept: str = "") -> str:
@@ -59,6 +63,15 @@ def human_time(moment: datetime, now: datetime) -> str:
     ``12:00:03``, ``2026-01-31 12:00:03``.
     """
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def format_rate(per_s: float) -> str:
+    """Return a rate in the shortest unit in which it is whole: ``10/s``, ``90/m``, ``20/h``."""
+    for unit_s, unit in RATE_UNITS_S:
+        count = per_s * unit_s
+        if count >= 1 and abs(count - round(count)) < _ROUNDING * count:
+            return f"{round(count)}/{unit}"
+    return f"{per_s * _HOUR_S:g}/h"
 
 
 def human_rate(per_s: float) -> str:

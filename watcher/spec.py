@@ -253,6 +253,9 @@ class Spec:
         batch: How many events a payload has.
         confirm: What confirms an event.
         ack_timeout_s: Seconds after which an event that is not acknowledged is written again.
+        rate_per_s: Payloads per second that are written to a stream; None for no bound.
+        max_unacknowledged: Maximum number of payloads that are written and not acknowledged, over
+            all streams; None for no bound.
     """
 
     where: DirectorySpec | BucketSpec
@@ -266,6 +269,8 @@ class Spec:
     batch: Batch = field(default_factory=Batch)
     confirm: Confirm = Confirm.TIME
     ack_timeout_s: float = 60.0
+    rate_per_s: float | None = None
+    max_unacknowledged: int | None = None
 
     @property
     def skips_temporary(self) -> bool:

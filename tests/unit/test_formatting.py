@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from watcher.formatting import (
+    format_rate,
     human_age,
     human_duration,
     human_rate,
@@ -45,6 +46,10 @@ NOON = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
         (human_rate, 0.05, "3/min"),
         (human_rate, 1, "1/s"),
         (human_rate, 12_345.6, "12,346/s"),
+        (format_rate, 10.0, "10/s"),
+        (format_rate, 1.5, "90/m"),
+        (format_rate, 1 / 60, "1/m"),
+        (format_rate, 7 / 3600, "7/h"),
     ],
 )
 def test_numbers(write: Callable[[float], str], value: float, text: str) -> None:

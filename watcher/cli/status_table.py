@@ -213,12 +213,12 @@ def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
         "LAG": human_age(lag_s) if lag_s else "",
         "LAST SCAN": f"{human_age(clock.wall() - scanned_at)} ago" if scanned_at else "",
         "STREAMS": watch.get("streams", ""),
-        "NOTE": watch.get("note", ""),
+        "NOTE": watch.get("note") or watch.get("waiting", ""),
     }
     styles = {
         "PLACE": "dim",
         "STATE": _STATES.get(values["STATE"], ""),
-        "NOTE": "red" if watch.get("error") else "yellow",
+        "NOTE": "red" if watch.get("error") else "yellow" if watch.get("note") else "dim",
     }
     return {
         title: Text(

@@ -22,6 +22,7 @@ from watcher.config.fields import (
 )
 from watcher.config.groups import GROUP, check_groups
 from watcher.config.problems import Problems
+from watcher.config.rates import rate
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
 from watcher.filters.glob import components_of
@@ -36,6 +37,9 @@ MAX_GLOBS, MAX_GLOB_CHARS = 100, 200
 
 MAX_METADATA_BYTES = 4096
 """Maximum size of the metadata, which every event repeats, in bytes of JSON."""
+
+MAX_UNACKNOWLEDGED = 100_000
+"""Greatest bound of unacknowledged payloads; by default a journal has as many events."""
 
 
 def parse_spec(data: bytes) -> Spec:
@@ -94,8 +98,9 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
         yield "events", "a bucket has no moved events"
     if values.get("format") is Format.S3 and "directory" in given:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
-    if "ack_timeout" in given and values.get("confirm") is not Confirm.ACK:
-        yield "ack_timeout", "has no effect without confirm: ack"
+    for name in ("ack_timeout", "max_unacknowledged"):
+        if name in given and values.get("confirm") is not Confirm.ACK:
+            yield name, "has no effect without confirm: ack"
     yield from check_groups(values, given)
 
 
@@ -196,6 +201,20 @@ _TOP = Section(
             "With `confirm: ack`, an event that is not acknowledged is written again after this "
             "time.",
             "5m",
+        ),
+        Key(
+            "rate",
+            rate(),
+            "How many payloads are written to a stream in a second, a minute or an hour (`s`, "
+            "`m`, `h`), see Flow control.",
+            "10/s",
+        ),
+        Key(
+            "max_unacknowledged",
+            whole(1, MAX_UNACKNOWLEDGED),
+            "With `confirm: ack`, how many payloads may be written and not acknowledged, over all "
+            "streams, see Flow control.",
+            "20",
         ),
     ),
     _make_spec,

@@ -80,7 +80,10 @@ class Outbox:
             return waiting
         if waiting and former is not None:
             renderer = Renderer(replace(spec, format=Format(former)), self._store.uid)
-            self._store.commit(Delta(), renderer.payloads(waiting, [], is_last=True))
+            newest = NewestPayloads(NEWEST_BYTES)
+            payloads = renderer.payloads(waiting, [], is_last=True)
+            self._store.commit(Delta(), newest.passing(payloads))
+            self._publish(newest.payloads, newest.dropped_seq)
             waiting = []
         self._store.set_meta(format=spec.format.value)
         return waiting

@@ -102,6 +102,12 @@ class PayloadCache:
         self._payloads: deque[Payload] = deque()
         self._is_open = False
 
+    @property
+    def last_seq(self) -> int:
+        """The sequence number of the last payload that was committed."""
+        with self._budget.lock:
+            return self._payloads[-1].seq if self._payloads else self._floor
+
     def open(self) -> None:
         """Keep what is added from now on."""
         with self._budget.lock:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.delivery.payload_cache import PayloadCache
 from watcher.delivery.position import BLOCKED_S, AckPosition, StreamPosition
-from watcher.delivery.subscription import Subscription
+from watcher.delivery.rate import TokenBucket
+from watcher.delivery.subscription import Subscription, Wait
+from watcher.delivery.unacknowledged import UnacknowledgedLimit
+from watcher.formatting import format_rate
+from watcher.spec import Confirm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.model import Payload
     from watcher.settings import WatchLimits
+    from watcher.spec import Spec
     from watcher.state.port import WatchStore
 
 CONFIRM_INTERVAL_S = 1.0
@@ -55,37 +61,45 @@ class Publisher:
     """The streams of one watch and what they have confirmed. Safe between threads.
 
     Args:
+        spec: What confirms an event, and how fast and how far streams may write.
         store: Has the journal; tidied up after confirmations.
         limits: Redelivery window and retention.
-        ack_timeout_s: Seconds until an unacknowledged event is redelivered; None where time
-            confirms.
         clock: Times writes and confirmations.
         wake: Wakes the watch's thread, since something was confirmed or nobody reads any more.
 
     Attributes:
         journal: What is published, and the cursor.
         needs_acknowledgements: Whether consumers acknowledge events one by one.
+
+    Raises:
+        StateError: The state cannot be read.
     """
 
     def __init__(
         self,
+        spec: Spec,
         store: WatchStore,
         limits: WatchLimits,
         *,
-        ack_timeout_s: float | None,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self.journal = store.journal
-        self.needs_acknowledgements = ack_timeout_s is not None
+        self.needs_acknowledgements = spec.confirm is Confirm.ACK
         self._store = store
         self._limits = limits
-        self._ack_timeout_s = ack_timeout_s
+        self._ack_timeout_s = spec.ack_timeout_s
+        self._rate_per_s = spec.rate_per_s
+        self._unacknowledged = (
+            None
+            if spec.max_unacknowledged is None
+            else UnacknowledgedLimit(self.journal, spec.max_unacknowledged)
+        )
         self._clock = clock
         self._wake = wake
         self._cache = PayloadCache(self.journal.next_seq - 1)
         self._lock = threading.Lock()
-        self._subscribers: dict[StreamPosition, Subscriber] = {}
+        self._subscribers: dict[Subscription, Subscriber] = {}
         # An earlier run may have written everything.
         self._delivered_before_seq = self.journal.next_seq - 1
         self._former = DeliveryCounts(0, 0, 0.0)
@@ -107,22 +121,30 @@ class Publisher:
             subscriber: How the stream is reached.
         """
         with self._lock:
-            written_seq = max((position.written_seq for position in self._subscribers), default=0)
+            written_seq = max((each.position.written_seq for each in self._subscribers), default=0)
             before_seq = self._delivered_before_seq = max(self._delivered_before_seq, written_seq)
             position = (
-                StreamPosition(self.journal.cursor, before_seq)
-                if self._ack_timeout_s is None
-                else AckPosition(self.journal.cursor, before_seq, self._ack_timeout_s)
+                AckPosition(self.journal.cursor, before_seq, self._ack_timeout_s)
+                if self.needs_acknowledgements
+                else StreamPosition(self.journal.cursor, before_seq)
             )
-            self._subscribers[position] = subscriber
+            subscription = Subscription(
+                position,
+                self.journal,
+                self._cache,
+                self._clock,
+                bucket=self._bucket(),
+                limit=self._unacknowledged,
+            )
+            self._subscribers[subscription] = subscriber
             self._cache.open()
-        return Subscription(position, self.journal, self._cache, self._clock)
+        return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Disconnect a stream; its position no longer counts."""
         position = subscription.position
         with self._lock:
-            if self._subscribers.pop(position, None) is None:
+            if self._subscribers.pop(subscription, None) is None:
                 return
             self._delivered_before_seq = max(self._delivered_before_seq, position.written_seq)
             self._former = self._add(self._former, position)
@@ -134,9 +156,31 @@ class Publisher:
         """Return what was written since the start, also to streams that have ended."""
         with self._lock:
             counts = self._former
-            for position in self._subscribers:
-                counts = self._add(counts, position)
+            for subscription in self._subscribers:
+                counts = self._add(counts, subscription.position)
         return counts
+
+    def waiting(self) -> Counter[Wait]:
+        """Return how many streams have something to write and wait, by what they wait for."""
+        if self._rate_per_s is None and self._unacknowledged is None:
+            return Counter()
+        with self._lock:
+            subscriptions = list(self._subscribers)
+        return Counter(wait for each in subscriptions if (wait := each.waits_for()) is not None)
+
+    @property
+    def blockage(self) -> str:
+        """What keeps events from being confirmed when the journal is full."""
+        if self._rate_per_s is not None and self.waiting()[Wait.RATE]:
+            return f"changes come faster than the rate of {format_rate(self._rate_per_s)}"
+        if self.needs_acknowledgements:
+            return "nobody acknowledges"
+        return "the client reads too slowly, or not at all"
+
+    def _bucket(self) -> TokenBucket | None:
+        if self._rate_per_s is None:
+            return None
+        return TokenBucket(self._rate_per_s, self._clock.monotonic())
 
     def _add(self, counts: DeliveryCounts, position: StreamPosition) -> DeliveryCounts:
         return DeliveryCounts(
@@ -154,8 +198,13 @@ class Publisher:
             payloads: The newest committed payloads, in order.
             dropped_seq: Sequence number of the last committed payload before them that only the
                 journal has; None if there is none.
+
+        Raises:
+            StateError: The state cannot be read.
         """
         self._cache.extend(payloads, dropped_seq=dropped_seq)
+        if self._unacknowledged is not None:
+            self._unacknowledged.extend()
         self.notify()
 
     def notify(self) -> None:
@@ -208,7 +257,7 @@ class Publisher:
         """Return the last sequence number delivered on every stream; None without streams."""
         window_s = self._limits.window_s
         with self._lock:
-            confirmed = [position.confirmed_seq(now_s, window_s) for position in self._subscribers]
+            confirmed = [each.position.confirmed_seq(now_s, window_s) for each in self._subscribers]
         return min(confirmed, default=None)
 
     def disconnect_stalled(self) -> int:
@@ -225,8 +274,8 @@ class Publisher:
         with self._lock:
             stalled = [
                 subscriber
-                for position, subscriber in self._subscribers.items()
-                if position.is_stalled(now_s, window_s)
+                for subscription, subscriber in self._subscribers.items()
+                if subscription.position.is_stalled(now_s, window_s)
             ]
             if len(stalled) == len(self._subscribers):
                 return 0
@@ -256,7 +305,11 @@ class Publisher:
         Raises:
             StateError: The state cannot be written.
         """
-        self.journal.acknowledge(seqs, keep_s=self._limits.retention_s)
+        keep_s = self._limits.retention_s
+        if self._unacknowledged is None:
+            self.journal.acknowledge(seqs, keep_s=keep_s)
+        elif self._unacknowledged.acknowledge(seqs, keep_s=keep_s):
+            self.notify()
         self._wake()
 
     def replay(self, *, seq: int | None = None, time_s: float | None = None) -> range:
@@ -273,11 +326,14 @@ class Publisher:
             StateError: The state cannot be written.
         """
         with self._confirming:
-            before = self.journal.cursor
-            cursor = self.journal.rewind(seq=seq, time_s=time_s)
-            if cursor < before:
+            before, limit = self.journal.cursor, self._unacknowledged
+            journal = self.journal if limit is None else limit
+            cursor = journal.rewind(seq=seq, time_s=time_s)
+            # With a limit also where the cursor stays: acknowledgements beyond it may be revoked,
+            # and what was written since is no longer among the oldest.
+            if cursor < before or limit is not None:
                 with self._lock:
-                    for position in self._subscribers:
-                        position.rewind(cursor)
+                    for subscription in self._subscribers:
+                        subscription.position.rewind(cursor)
         self.notify()
         return range(cursor + 1, before + 1)

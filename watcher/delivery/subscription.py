@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.delivery.payload_cache import PayloadCache
     from watcher.delivery.position import StreamPosition
+    from watcher.delivery.rate import TokenBucket
+    from watcher.delivery.unacknowledged import UnacknowledgedLimit
     from watcher.model import Payload
     from watcher.state.port import Journal
 
@@ -20,6 +23,15 @@ READ_BYTES = 64 * 1024
 """Maximum size of one read in bytes: what a client buffers. Thousands of streams hold one each."""
 
 
+class Wait(StrEnum):
+    """What a stream that has something to write waits for, by its configuration."""
+
+    RATE = "rate"
+    """``rate``: it has written as many payloads as it may for now."""
+    ACKNOWLEDGEMENTS = "acknowledgements"
+    """``max_unacknowledged``: all that it may write is written, and not acknowledged."""
+
+
 class Subscription:
     """One stream's part of a journal; made by ``Publisher.subscribe``, used by one task at a time.
 
@@ -28,32 +40,70 @@ class Subscription:
         journal: Where payloads are read from that the cache does not have.
         cache: The newest payloads.
         clock: Times writes and redeliveries.
+        bucket: How fast the stream may write; None for as fast as it can.
+        limit: What may be written while nothing more is acknowledged; None for everything.
 
     Attributes:
         position: The same.
     """
 
-    def __init__(
-        self, position: StreamPosition, journal: Journal, cache: PayloadCache, clock: Clock
+    def __init__(  # noqa: PLR0913 - all that a stream deals with
+        self,
+        position: StreamPosition,
+        journal: Journal,
+        cache: PayloadCache,
+        clock: Clock,
+        *,
+        bucket: TokenBucket | None = None,
+        limit: UnacknowledgedLimit | None = None,
     ) -> None:
         self.position = position
         self._journal = journal
         self._cache = cache
         self._clock = clock
+        self._bucket = bucket
+        self._limit = limit
+        # Whether the bucket was empty at the last reading.
+        self._is_throttled = False
+        # Whether the last reading was of redeliveries.
+        self._was_redelivery = False
 
     def due_in_s(self) -> float | None:
-        """Return the seconds until a redelivery is due, 0 for now; None if none will be."""
-        return self.position.due_in_s(self._clock.monotonic())
+        """Return the seconds until a redelivery is due, or the rate allows more, 0 for now.
+
+        Returns:
+            None if neither will be.
+        """
+        now_s = self._clock.monotonic()
+        due_in_s = self.position.due_in_s(now_s)
+        if self._is_throttled and self._bucket is not None:
+            return self._bucket.wait_s(now_s)
+        return due_in_s
+
+    def waits_for(self) -> Wait | None:
+        """Return what keeps the stream from writing now, though there is something; any thread."""
+        now_s = self._clock.monotonic()
+        written_seq, last_seq = self.position.written_seq, self._cache.last_seq
+        allowed_seq = last_seq if self._limit is None else min(last_seq, self._limit.last_seq)
+        has_more = written_seq < allowed_seq or self.position.due_in_s(now_s) == 0.0
+        if has_more and self._bucket is not None and self._bucket.wait_s(now_s):
+            return Wait.RATE
+        if self._limit is not None and self._limit.is_reached:
+            return Wait.ACKNOWLEDGEMENTS if allowed_seq <= written_seq < last_seq else None
+        return None
 
     def read_from_memory(self) -> list[Payload] | None:
         """Return the next payloads without touching the disk; None when some are only there.
 
         Redeliveries are never in memory; see ``due_in_s``.
         """
-        return self._cache.after(self.position.resume(), limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        count = self._admitted()
+        return self._new_from_memory(self.position.resume(), count) if count else []
 
     def read(self) -> list[Payload]:
         """Return the next payloads, redeliveries that are due first; may wait for the disk.
+
+        Under a rate, redeliveries and new payloads take turns, or those would leave no room.
 
         Returns:
             In order; empty when there is nothing to write now.
@@ -61,18 +111,20 @@ class Subscription:
         Raises:
             StateError: The state cannot be read.
         """
-        seq = self.position.resume()
+        seq, count = self.position.resume(), self._admitted()
+        if not count:
+            return []
+        if self._was_redelivery and self._bucket is not None:
+            self._was_redelivery = False
+            if payloads := self._new(seq, count):
+                return payloads
         if due := self.position.due_for_redelivery(self._clock.monotonic()):
-            payloads = self._journal.read_unconfirmed(
-                due, limit=READ_PAYLOADS, max_bytes=READ_BYTES
-            )
+            payloads = self._journal.read_unconfirmed(due, limit=count, max_bytes=READ_BYTES)
             if payloads:
                 self.position.requeue(range(payloads[-1].seq + 1, due.stop))
+                self._was_redelivery = True
                 return payloads
-        payloads_or_none = self._cache.after(seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
-        if payloads_or_none is not None:
-            return payloads_or_none
-        return self._journal.read(seq, limit=READ_PAYLOADS, max_bytes=READ_BYTES)
+        return self._new(seq, count)
 
     def writing(self, payloads: Iterable[Payload]) -> Iterator[Payload]:
         """Yield those of some payloads that are to be written, without acknowledged ones.
@@ -83,10 +135,43 @@ class Subscription:
         """
         now_s = self._clock.monotonic()
         for payload in payloads:
-            if payload.seq in self._journal.acknowledged:
+            if payload.seq <= self._journal.cursor or payload.seq in self._journal.acknowledged:
                 self.position.skip(payload.seq)
                 continue
+            if self._limit is not None and payload.seq > self._limit.last_seq:
+                # A replay came between; it has rewound the stream.
+                return
+            if self._bucket is not None:
+                self._bucket.take(now_s)
             self.position.begin_write(now_s)
             yield payload
             now_s = self._clock.monotonic()
             self.position.end_write(payload.seq, now_s)
+
+    def _admitted(self) -> int:
+        """Return how many payloads may be read now."""
+        if self._bucket is None:
+            return READ_PAYLOADS
+        count = self._bucket.available(self._clock.monotonic())
+        self._is_throttled = not count
+        return min(count, READ_PAYLOADS)
+
+    def _new(self, seq: int, count: int) -> list[Payload]:
+        payloads = self._new_from_memory(seq, count)
+        if payloads is not None:
+            return payloads
+        if self._limit is None:
+            return self._journal.read(seq, limit=count, max_bytes=READ_BYTES)
+        seqs = range(seq + 1, self._limit.last_seq + 1)
+        return self._journal.read_unconfirmed(seqs, limit=count, max_bytes=READ_BYTES)
+
+    def _new_from_memory(self, seq: int, count: int) -> list[Payload] | None:
+        if self._limit is None:
+            return self._cache.after(seq, limit=count, max_bytes=READ_BYTES)
+        last_seq = self._limit.last_seq
+        if seq >= last_seq:
+            return []
+        payloads = self._cache.after(seq, limit=count, max_bytes=READ_BYTES)
+        if payloads is None:
+            return None
+        return [payload for payload in payloads if payload.seq <= last_seq]

@@ -178,6 +178,18 @@ class Groups(Protocol):
         """Yield the paths of all entries with changes, in pages and in order."""
 
 
+class Unconfirmed(NamedTuple):
+    """The first unconfirmed payloads after a sequence number, up to some number of them.
+
+    Attributes:
+        payloads: How many there are.
+        last_seq: Sequence number of the last one; 0 if there is none.
+    """
+
+    payloads: int
+    last_seq: int
+
+
 class Journal(Protocol):
     """The payloads of one watch from commit to confirmation; ``WatchStore.commit`` appends.
 
@@ -228,6 +240,14 @@ class Journal(Protocol):
             max_bytes: Maximum size of all but the first, which is returned in any case.
         """
 
+    def count_unconfirmed(self, after_seq: int, *, limit: int) -> Unconfirmed:
+        """Return the number and the end of the first unconfirmed payloads after a sequence number.
+
+        Args:
+            after_seq: A sequence number, or 0.
+            limit: Maximum number of payloads, above 0.
+        """
+
     def pending(self) -> list[Payload]:
         """Return the rendered events that wait for their batch to fill, in order."""
 
@@ -239,13 +259,16 @@ class Journal(Protocol):
             keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
         """
 
-    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
+    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> AbstractSet[int]:
         """Confirm single payloads; the cursor moves up to the first that is not confirmed.
 
         Args:
             seqs: Sequence numbers of changes; each confirms the whole payload that holds it. A
                 number that is confirmed or unknown does nothing.
             keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
+
+        Returns:
+            The sequence numbers of the payloads that were not confirmed before.
         """
 
     def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:

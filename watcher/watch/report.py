@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from watcher.formatting import human_age
+from watcher.delivery.subscription import Wait
+from watcher.formatting import format_rate, human_age
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity, PartStatus
+    from watcher.spec import Spec
     from watcher.telemetry.status import Status
     from watcher.watch.watch import Watch
 
@@ -60,6 +62,9 @@ class WatchReport:
         requests: LIST requests since the start, retries included; 0 for a directory.
         failed_requests: Those among them of scans that failed, and of tries to open the bucket.
         note: What a person should know about the watch, in one line; empty if nothing.
+        waiting: What streams wait for by their configuration, though there is something to write,
+            in one line; empty if nothing.
+        waiting_streams: How many streams wait so, by what they wait for.
     """
 
     name: str
@@ -91,12 +96,14 @@ class WatchReport:
     requests: int = 0
     failed_requests: int = 0
     note: str = ""
+    waiting: str = ""
+    waiting_streams: dict[str, int] = field(default_factory=dict)
 
 
 def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
     """Return the report of a running watch."""
     status, journal = watch.status, watch.publisher.journal
-    now_s = clock.wall()
+    now_s, waiting = clock.wall(), watch.publisher.waiting()
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -127,6 +134,8 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         requests=watch.requests,
         failed_requests=status.failed_requests,
         note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
+        waiting=_waiting(watch.spec, waiting),
+        waiting_streams={wait.value: streams for wait, streams in waiting.items()},
     )
 
 
@@ -153,6 +162,19 @@ def _renewal(renewed_at: float, now_s: float) -> str:
         return ""
     moment = datetime.fromtimestamp(renewed_at, UTC)
     return f"restored from a backup, or copied: events have new ids since {moment:%Y-%m-%d %H:%MZ}"
+
+
+def _waiting(spec: Spec, waiting: Mapping[Wait, int]) -> str:
+    """Return what streams wait for by their configuration."""
+    texts = []
+    for wait, streams in waiting.items():
+        verb = "streams wait" if streams > 1 else "stream waits"
+        if wait is Wait.RATE:
+            bound = f"its rate of {format_rate(spec.rate_per_s or 0.0)}"
+        else:
+            bound = f"acknowledgements: at most {spec.max_unacknowledged or 0:,} may be outstanding"
+        texts.append(f"{streams:,} {verb} for {bound}")
+    return ", ".join(texts)
 
 
 def _note(watch: Watch, now_s: float) -> str:

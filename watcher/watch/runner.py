@@ -142,15 +142,6 @@ class WatchRunner:
         """Whether the baseline scan is over: what happens from now on is reported."""
         return self._baseline.is_complete
 
-    @property
-    def blockage(self) -> str:
-        """What keeps events from being confirmed when the journal is full."""
-        return (
-            "nobody acknowledges"
-            if self._publisher.needs_acknowledgements
-            else "the client reads too slowly, or not at all"
-        )
-
     # From the thread of the watch
 
     def open(self) -> None:
@@ -380,4 +371,4 @@ class WatchRunner:
             self._schedule.expedite(self._source.scan_interval_s)
 
     def _pause(self) -> None:
-        self._lifecycle.apply(JournalFull(self._store.journal.depth, self.blockage))
+        self._lifecycle.apply(JournalFull(self._store.journal.depth, self._publisher.blockage))

@@ -16,7 +16,6 @@ from watcher.changes.reconciler import Interrupted
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.publisher import Publisher
 from watcher.errors import LimitError, UnavailableError, WatcherError
-from watcher.spec import Confirm
 from watcher.telemetry.status import Totals
 from watcher.watch.reporter import StatusReporter
 from watcher.watch.runner import WatchRunner
@@ -77,13 +76,7 @@ class Watch:
         self._reporter = StatusReporter(identity, clock)
         self.status = self._reporter.status
         self._source = make_source(self._stop.is_set)
-        self.publisher = Publisher(
-            store,
-            limits,
-            ack_timeout_s=spec.ack_timeout_s if spec.confirm is Confirm.ACK else None,
-            clock=clock,
-            wake=self._wake.set,
-        )
+        self.publisher = Publisher(spec, store, limits, clock=clock, wake=self._wake.set)
         self.outbox = Outbox(spec, store, clock=clock, publish=self.publisher.publish)
         self._runner = WatchRunner(
             spec=spec,
@@ -167,7 +160,7 @@ class Watch:
     @property
     def blockage(self) -> str:
         """What keeps events from being confirmed when the journal is full."""
-        return self._runner.blockage
+        return self.publisher.blockage
 
     @property
     def entries(self) -> int:

@@ -152,9 +152,14 @@ def _rows(report: WatchReport, overview: Overview) -> str:
         if report.note or release
         else ""
     )
+    waiting = (
+        f'<tr class="note calm"><td colspan="7"><div>{_text(report.waiting)}</div></td></tr>'
+        if report.waiting
+        else ""
+    )
     # The directory alone is described by the mode of its watch.
     parts = "".join(_part(report, part, overview) for part in report.parts[1:])
-    return f"<tbody><tr>{cells}</tr>{note}{parts}</tbody>"
+    return f"<tbody><tr>{cells}</tr>{note}{waiting}{parts}</tbody>"
 
 
 def _part(report: WatchReport, part: PartStatus, overview: Overview) -> str:

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from watcher import __version__
+from watcher.delivery.subscription import Wait
 from watcher.errors import causes
 from watcher.model import ChangeType, Rescan
 from watcher.spec import Mode
@@ -164,6 +165,14 @@ def _watches(reports: Sequence[WatchReport]) -> Iterator[Metric]:
     for mode in (Mode.NOTIFY, Mode.POLL, "unread"):
         parts.add_metric([mode], modes[mode])
     yield parts
+    waiting = GaugeMetricFamily(
+        "watcher_waiting_streams",
+        "Streams that have something to write and wait as their configuration says, by reason.",
+        labels=["reason"],
+    )
+    for reason in Wait:
+        waiting.add_metric([reason], sum(r.waiting_streams.get(reason, 0) for r in reports))
+    yield waiting
     yield GaugeMetricFamily(
         "watcher_held_deletions",
         "Deletions held until a second scan confirms them.",

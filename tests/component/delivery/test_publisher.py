@@ -8,60 +8,14 @@ from pathlib import Path
 import pytest
 
 from support.clock import FakeClock
+from support.publishing import ACK_TIMEOUT_S, KEEP_S, WINDOW_S, Bench, write
 from support.state import open_store
-from watcher.delivery.outbox import Outbox
 from watcher.delivery.position import BLOCKED_S
-from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Publisher, Subscriber
+from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Subscriber
 from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
-from watcher.delivery.subscription import READ_BYTES, Subscription
-from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, Payload
-from watcher.settings import WatchLimits
-from watcher.spec import DirectorySpec, Spec
-from watcher.state.port import WatchStore
-
-WINDOW_S = 30.0
-KEEP_S = 3600.0
-ACK_TIMEOUT_S = 10.0
-
-
-class Bench:
-    """A publisher over a real state file."""
-
-    def __init__(
-        self, store: WatchStore, clock: FakeClock, ack_timeout_s: float | None = None
-    ) -> None:
-        self.clock = clock
-        self.store = store
-        self.wakes = self.notified = 0
-        limits = WatchLimits(WINDOW_S, KEEP_S)
-        self.publisher = Publisher(
-            store, limits, ack_timeout_s=ack_timeout_s, clock=clock, wake=self._wake
-        )
-        spec = Spec(DirectorySpec("/data"))
-        self._outbox = Outbox(spec, store, clock=clock, publish=self.publisher.publish)
-
-    def _wake(self) -> None:
-        self.wakes += 1
-
-    def change(self, count: int = 1) -> None:
-        changes = [Change(ChangeType.CREATED, Entry(b"a", 1, 1)) for _ in range(count)]
-        self._outbox.commit(ChangeSet(changes=changes))
-
-    def _note(self) -> None:
-        self.notified += 1
-
-    def join(self) -> Subscription:
-        return self.publisher.subscribe(Subscriber(self._note))
-
-    def in_memory(self) -> bool:
-        """Return whether the last payload is in memory."""
-        last_seq = self.store.journal.next_seq - 1
-        return bool(self.publisher._cache.after(last_seq - 1, limit=1, max_bytes=1))
-
-
-def write(subscription: Subscription) -> list[int]:
-    """Write what is to be written now; returns the sequence numbers."""
-    return [payload.seq for payload in subscription.writing(subscription.read())]
+from watcher.delivery.subscription import READ_BYTES
+from watcher.model import Delta, Payload
+from watcher.spec import Confirm
 
 
 @pytest.fixture
@@ -186,7 +140,7 @@ def test_a_replay_rewinds_connected_streams(bench: Bench) -> None:
 
 def test_unacknowledged_payloads_are_redelivered(make: Callable[..., Bench]) -> None:
     """After their timeout, without those acknowledged meanwhile; time confirms none of them."""
-    bench = make(ACK_TIMEOUT_S)
+    bench = make(confirm=Confirm.ACK)
     bench.change(3)
     subscription = bench.join()
     assert subscription.due_in_s() is None

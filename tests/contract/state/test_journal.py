@@ -113,6 +113,43 @@ def test_acknowledgements_in_any_order(
     assert state(store) == expected
 
 
+@pytest.mark.parametrize(
+    ("acknowledged", "counted"),
+    [
+        ([], {(0, 1): (1, 1), (0, 3): (3, 5), (0, 9): (4, 6), (2, 1): (1, 5), (6, 9): (0, 0)}),
+        ([1], {(0, 2): (2, 5), (1, 2): (2, 5)}),
+        ([2, 5], {(0, 2): (2, 6), (1, 9): (1, 6)}),
+        ([1, 2, 5, 6], {(0, 9): (0, 0)}),
+    ],
+)
+def test_the_first_unconfirmed_payloads_are_counted(
+    store: WatchStore,
+    openings: Iterator[WatchStore],
+    acknowledged: list[int],
+    counted: dict[tuple[int, int], tuple[int, int]],
+) -> None:
+    """With the number of the last one; a cursor that is further has confirmed all up to it."""
+    store.journal.acknowledge(acknowledged, keep_s=KEEP_S)
+    for opened in openings:
+        for (after_seq, limit), expected in counted.items():
+            assert opened.journal.count_unconfirmed(after_seq, limit=limit) == expected
+
+
+def test_confirmed_payloads_that_are_kept_are_not_counted(store: WatchStore) -> None:
+    """Time confirms without marking payloads; those that a rewinding revokes count again."""
+    store.journal.confirm(2, keep_s=KEEP_S)
+    assert store.journal.count_unconfirmed(0, limit=9) == (2, 6)
+    store.journal.rewind(seq=2)
+    assert store.journal.count_unconfirmed(0, limit=9) == (3, 6)
+
+
+def test_an_acknowledgement_returns_what_it_has_confirmed(store: WatchStore) -> None:
+    """Each payload once, by its own number, whichever of its changes was named."""
+    assert store.journal.acknowledge([4, 3, 2, 99]) == {2, 5}
+    assert store.journal.acknowledge([5, 1]) == {1}
+    assert store.journal.acknowledge([1, 2, 3, 4, 5]) == set()
+
+
 def test_acknowledgements_are_durable(store: WatchStore, reopen: Callable[[], WatchStore]) -> None:
     store.journal.acknowledge([2, 6])
     again = reopen()

@@ -8,6 +8,7 @@ from support.problems import problems
 from watcher.config.schema import parse_spec
 
 NO_DURATION = 'must be a duration with its unit, such as "500ms", "30s" or "1h30m"'
+NO_RATE = 'must be a rate with its unit, such as "10/s", "600/m" or "20/h"'
 OPEN_BRACKET = 'has a "[" that is not closed before the next "/", write "[[]" for a bracket'
 NO_WORKERS = "list_workers: must be auto or a whole number from 1 to 64"
 
@@ -74,6 +75,15 @@ def test_a_value_of_a_place_that_is_not_valid(config: str, expected: str) -> Non
         ("existing: yes", 'must be one of skip, report (got "yes")'),
         ("confirm: yes", 'must be one of time, ack (got "yes")'),
         ("confirm: ack\nack_timeout: 500ms", 'must be from 1s to 24h (got "500ms")'),
+        ("rate: 10", f"{NO_RATE} (got 10)"),
+        ("rate: 10/min", f'{NO_RATE} (got "10/min")'),
+        ("rate: 1.5/s", f'{NO_RATE} (got "1.5/s")'),
+        ("rate: 0/s", 'must be from 1/h to 100000/s (got "0/s")'),
+        ("rate: 100001/s", 'must be from 1/h to 100000/s (got "100001/s")'),
+        (
+            "confirm: ack\nmax_unacknowledged: 0",
+            "must be a whole number from 1 to 100000 (got 0)",
+        ),
         ("batch: 10", "must be a mapping (got 10)"),
         ("batch: {max_events: 1001}", "must be a whole number from 1 to 1000 (got 1001)"),
         ("batch: {max_events: 2, max_wait: 6m}", 'must be from 0s to 5m (got "6m")'),

@@ -33,6 +33,7 @@ PLACES: dict[str, tuple[str, DirectorySpec | BucketSpec]] = {
 SIZE_AND_MTIME = Compare(frozenset({Attribute.SIZE, Attribute.MTIME}), is_auto=False)
 MTIME = Compare(frozenset({Attribute.MTIME}), is_auto=False)
 AUTO: dict[str, Any] = {"poll_interval_s": 10.0}
+ACK: dict[str, Any] = {"confirm": Confirm.ACK}
 ROLE = "arn:aws:iam::123456789012:role/team/reader"
 
 
@@ -116,6 +117,11 @@ def test_a_key_of_a_place(place: str, option: str, fields: dict[str, Any]) -> No
         (f"metadata: {{a: {'é' * 2044}}}", {"metadata": {"a": "é" * 2044}}),
         ("batch: {max_events: 10, max_wait: 2s}", {"batch": Batch(10, 2.0)}),
         ("confirm: ack\nack_timeout: 5m", {"confirm": Confirm.ACK, "ack_timeout_s": 300.0}),
+        ("rate: 10/s", {"rate_per_s": 10.0}),
+        ("rate: 600/m", {"rate_per_s": 10.0}),
+        ("rate: 90/m", {"rate_per_s": 1.5}),
+        ("rate: 1/h", {"rate_per_s": 1 / 3600}),
+        ("confirm: ack\nmax_unacknowledged: 20", ACK | {"max_unacknowledged": 20}),
     ],
 )
 def test_a_key_at_the_top(option: str, fields: dict[str, Any]) -> None:
@@ -185,6 +191,10 @@ def test_groups_of_a_directory_without_subdirectories_are_one() -> None:
             ", batch.max_wait: has no effect unless max_events is above 1",
         ),
         ("directory: /a\nack_timeout: 5s", ", ack_timeout: has no effect without confirm: ack"),
+        (
+            "directory: /a\nmax_unacknowledged: 5",
+            ", max_unacknowledged: has no effect without confirm: ack",
+        ),
         (
             "directory: /a\nack_timeout: 5s\nconfirm: time",
             ", ack_timeout: has no effect without confirm: ack",

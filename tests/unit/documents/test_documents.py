@@ -36,6 +36,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "s3": {"s3": {"bucket": "landing"}},
     "batch.max_wait": {"directory": "/data/in", "batch": {"max_events": 2}},
     "ack_timeout": {"directory": "/data/in", "confirm": "ack"},
+    "max_unacknowledged": {"directory": "/data/in", "confirm": "ack"},
     "group": {"directory": "/data/in", "group": {}},
 }
 

@@ -47,6 +47,7 @@ def test_older_changes_have_a_date() -> None:
         ({"state": "idle", "mode": "", "since": 0.0}, " file:///data/in idle 0 "),
         ({"streams": 1}, "none yet 1 Recent"),
         ({"streams": 0}, "none yet no stream"),
+        ({"waiting": "1 stream waits for its rate of 10/s"}, "none yet 1 1 stream waits for its"),
         ({"next_scan_at": NOON + 720}, "none yet next in 12 min "),
         ({"scanned_at": NOON - 60, "scan_s": 3.0}, "1 min ago took 3.0 s "),
         (

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.model import Payload, fitting
+from watcher.state.port import Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from watcher.clock import Clock
     from watcher.state.sqlite.database import Database
@@ -19,6 +21,12 @@ BYTES_BETWEEN = """
     SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?
 """
 """Bytes of the payloads after one sequence number, up to another."""
+
+FIRST_UNCONFIRMED = """
+    SELECT count(*), coalesce(max(seq), 0) FROM
+        (SELECT seq FROM journal WHERE seq > ? AND NOT is_acknowledged ORDER BY seq LIMIT ?)
+"""
+"""Number and end of the first payloads after a sequence number that are not acknowledged."""
 
 
 class Appended(NamedTuple):
@@ -139,6 +147,12 @@ class SqliteJournal:
             "seq >= ? AND seq < ? AND NOT is_acknowledged", (first, seqs.stop), limit, max_bytes
         )
 
+    def count_unconfirmed(self, after_seq: int, *, limit: int) -> Unconfirmed:
+        """Return number and end of the first unconfirmed payloads; see ``port.Journal``."""
+        with self._db.guarded():
+            values = (max(after_seq, self.cursor), limit)
+            return Unconfirmed(*self._db.execute(FIRST_UNCONFIRMED, values).fetchone())
+
     def pending(self) -> list[Payload]:
         """Return the rendered events that wait for their batch to fill, in order."""
         with self._db.guarded():
@@ -157,24 +171,26 @@ class SqliteJournal:
             self.size_bytes -= confirmed_bytes
             self._set_cursor(seq)
 
-    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> None:
+    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> AbstractSet[int]:
         """Confirm single payloads; up to the cursor, drop those older than ``keep_s`` seconds."""
         with self._db.guarded():
-            cursor, acknowledged, confirmed_bytes = self.cursor, set(self.acknowledged), 0
+            cursor, confirmed_bytes = self.cursor, 0
             with self._db.transaction():
                 found = {self._first("seq >= ?", seq) for seq in seqs if seq > cursor}
-                rows = {seq for seq in found if seq is not None} - acknowledged
+                rows = {seq for seq in found if seq is not None} - self.acknowledged
                 self._db.executemany(
                     "UPDATE journal SET is_acknowledged = 1 WHERE seq = ?", [(seq,) for seq in rows]
                 )
-                waiting = self._first("seq > ? AND NOT is_acknowledged", cursor)
-                reached = {seq for seq in acknowledged | rows if waiting is None or seq < waiting}
+                reached = self._confirmed_after(cursor)
                 if reached:
-                    cursor = max(reached)
+                    cursor = reached[-1]
                     confirmed_bytes = self._advance(cursor, keep_s)
-            self.acknowledged = (acknowledged | rows) - reached
-            self.size_bytes -= confirmed_bytes
+            # Changed in place: a copy would cost each acknowledgement as much as all before it.
+            self.acknowledged |= rows
             self._set_cursor(cursor)
+            self.acknowledged.difference_update(reached)
+            self.size_bytes -= confirmed_bytes
+            return rows
 
     def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
         """Revoke confirmations as far back as payloads are kept; return the new cursor."""
@@ -204,6 +220,15 @@ class SqliteJournal:
         """Drop the confirmed payloads that are older than ``keep_s`` seconds."""
         with self._db.transaction():
             self._drop(self.cursor, keep_s)
+
+    def _confirmed_after(self, cursor: int) -> list[int]:
+        """Return the payloads between a cursor and the first unconfirmed one, in order."""
+        waiting = self._first("seq > ? AND NOT is_acknowledged", cursor)
+        rows = self._db.execute(
+            "SELECT seq FROM journal WHERE seq > ? AND seq < coalesce(?, seq + 1) ORDER BY seq",
+            (cursor, waiting),
+        )
+        return [seq for (seq,) in rows.fetchall()]
 
     def _advance(self, seq: int, keep_s: float) -> int:
         """Move the cursor in the file, and return the bytes of the payloads that it passes."""
