@@ -21,6 +21,8 @@ class MemoryFiles(WithoutVolumes):
         contents: What stands for the digests of files; other files cannot be read.
         undigested: Entries whose contents are to be read.
         attributes_only: Paths of those whose attributes alone are known to have changed.
+        waiting: What waits to be inspected or cannot be read, beside what is incomplete.
+        known_until: Time of the last scan, on the monotonic clock; infinite while notified.
     """
 
     mode = "notify"
@@ -39,6 +41,8 @@ class MemoryFiles(WithoutVolumes):
         self.contents: dict[bytes, str] = {}
         self.undigested: list[Entry] = []
         self.attributes_only: set[bytes] = set()
+        self.waiting: set[bytes] = set()
+        self.known_until = float("inf")
 
     def mount_point(self, path: bytes) -> bytes:
         """Return the directory of a path, where ``remounted`` has it."""
@@ -60,6 +64,13 @@ class MemoryFiles(WithoutVolumes):
 
     def due_in_s(self) -> float | None:
         return None
+
+    def known_until_s(self, prefix: bytes) -> float:
+        del prefix
+        return self.known_until
+
+    def unsettled(self) -> Iterable[bytes]:
+        return self.incomplete | self.waiting
 
     def notifies(self, path: bytes) -> bool:
         del path

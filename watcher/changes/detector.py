@@ -255,7 +255,11 @@ class ChangeDetector:
 
     def _report_move(self, row: Row, entry: Entry, found: ChangeSet, replaced: Row | None) -> None:
         if ChangeType.MOVED in self._events:
-            self._report(found, Change(ChangeType.MOVED, entry, old_path=row.entry.path))
+            replaces = replaced is not None
+            self._report(
+                found,
+                Change(ChangeType.MOVED, entry, old_path=row.entry.path, replaces=replaces),
+            )
             # The rename itself changes the ctime.
             if self.difference(row, entry) in _MODIFIED:
                 self._report(found, Change(ChangeType.MODIFIED, entry))

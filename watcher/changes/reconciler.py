@@ -15,7 +15,7 @@ from watcher.changes.detector import Difference, with_digest_of
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.missing_rows import MissingRows
 from watcher.changes.running_scans import RunningScans
-from watcher.model import HIDDEN, ChangeSet, Delta, Rescan, Row
+from watcher.model import HIDDEN, ChangeSet, Delta, GroupDelta, Rescan, Row
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Inspection,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.changes.detector import ChangeDetector
+    from watcher.changes.groups import GroupRecorder
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
@@ -69,6 +70,7 @@ class Reconciler:
         checkpoint: Called between batches of a scan with the number of entries met so far; raises
             ``Interrupted`` to leave the scan.
         clock: Measures scans.
+        groups: Notes what changes in groups; None where there are none.
 
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
@@ -76,7 +78,7 @@ class Reconciler:
         is_reopened: The place was opened since the last completed scan of all of it.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the five parts that it connects, and the clock
+    def __init__(  # noqa: PLR0913, PLR0917 - the six parts that it connects, and the clock
         self,
         source: Source,
         index: Index,
@@ -84,6 +86,7 @@ class Reconciler:
         outbox: Outbox,
         checkpoint: Callable[[int], None],
         clock: Clock,
+        groups: GroupRecorder | None = None,
     ) -> None:
         self._source = source
         self._index = index
@@ -91,6 +94,7 @@ class Reconciler:
         self._outbox = outbox
         self._checkpoint = checkpoint
         self._clock = clock
+        self._groups = groups
         self._scans = RunningScans()
         self._deferral = Deferral(source, detector)
         self._missing = MissingRows(source, index, self._seen, self._delete)
@@ -154,7 +158,10 @@ class Reconciler:
         """
         for page in self._index.rows_under(b""):
             unwanted = [row for row in page if not admits(row.entry.path)]
-            self._commit(ChangeSet(Delta(deletes=unwanted)))
+            delta = Delta(deletes=unwanted)
+            if self._groups is not None and unwanted:
+                delta.groups = GroupDelta(forgotten=[row.entry.path for row in unwanted])
+            self._commit(ChangeSet(delta))
 
     def learn_digests(self) -> bool:
         """Have the next contents read whose digests are not known, when no others are read.
@@ -211,6 +218,8 @@ class Reconciler:
         rows = self._index.rows([entry.path for entry in entries] + gone)
         self._detector.forget_existing(gone)
         found = self._detector.delete(self._seen([rows[path] for path in gone if path in rows]))
+        if self._groups is not None:
+            found.touched = [path for path in gone if path not in rows]
         if inspection.expected_ctime_ns:
             entries = self._deferral.defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
         if not inspection.has_digests:
@@ -385,5 +394,7 @@ class Reconciler:
         self._write(found)
 
     def _write(self, found: ChangeSet) -> None:
+        if self._groups is not None:
+            self._groups.note(found)
         self._outbox.commit(found)
         self._scans.record(found.delta)

@@ -156,7 +156,7 @@ _TOP = Section(
             "group",
             GROUP,
             "One event for each directory or prefix that has come to rest; a mapping with the keys "
-            "below.",
+            "below. See Groups.",
             "{quiet: 5m}",
         ),
         Key(

@@ -95,7 +95,7 @@ class Outbox:
             StateError: Nothing of it was written.
         """
         if not step.changes:
-            if step.delta.upserts or step.delta.deletes:
+            if step.delta.upserts or step.delta.deletes or step.delta.groups is not None:
                 self._store.commit(step.delta)
             return
         now_ns = self._clock.wall_ns()

@@ -270,6 +270,21 @@ class Source(Protocol):
     def observe(self) -> Iterable[Observation]:
         """Yield the observations that are due, in order; none if nothing is."""
 
+    def known_until_s(self, prefix: bytes) -> float:
+        """Return the monotonic time up to which all changes under a prefix have been seen.
+
+        Infinity where all are notified; minus infinity where a scan has to be completed first.
+
+        Args:
+            prefix: Empty for the whole place, else it ends in ``/``.
+        """
+
+    def unsettled(self) -> Iterable[bytes]:
+        """Yield what waits to be inspected or scanned, or cannot be read, as far as is known now.
+
+        Paths, and prefixes that end in ``/`` (empty: the whole place); one may come twice.
+        """
+
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` has something without a ``wake``; None for never."""
 

@@ -13,9 +13,11 @@ from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
+from watcher.sources.protocol import Inspection
 from watcher.spec import DirectorySpec
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
+from watcher.watch.groups import forget_groups, make_groups, recorded_types
 from watcher.watch.lifecycle import (
     Ended,
     JournalFull,
@@ -109,11 +111,18 @@ class WatchRunner:
         self._pace = Pace(spec, store, clock)
         self._baseline = Baseline(spec, store, clock)
         compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
+        self._groups = make_groups(spec, store, source, outbox, clock)
         self._detector = ChangeDetector(
-            spec.events, store.index.new_row, Rule(compare, source.has_stable_inodes)
+            recorded_types(spec), store.index.new_row, Rule(compare, source.has_stable_inodes)
         )
         self._reconciler = Reconciler(
-            source, store.index, self._detector, outbox, self._checkpoint, clock
+            source,
+            store.index,
+            self._detector,
+            outbox,
+            self._checkpoint,
+            clock,
+            None if self._groups is None else self._groups.recorder,
         )
         self._mount_releases = MountReleases(
             spec.where.place, source, self._baseline, self._reconciler
@@ -163,6 +172,10 @@ class WatchRunner:
             self._source.close()
             raise
         if self._lifecycle.is_starting:
+            if self._groups is None:
+                forget_groups(self._store)
+            else:
+                self._groups.resume()
             self._baseline.resume(self._reconciler.drop)
             self._pace.resume()
             self._schedule.request(due_s=self._pace.next_s)
@@ -221,6 +234,8 @@ class WatchRunner:
             due_in_s.append(self._schedule.due_s - now_s)
         if self._lifecycle.awaits_hints:
             due_in_s.append(self._source.due_in_s())
+            if self._groups is not None and self._is_known:
+                due_in_s.append(self._groups.due_s() - now_s)
         return max(0.0, min((each for each in due_in_s if each is not None), default=PAUSE_S))
 
     def _read(self) -> None:
@@ -239,6 +254,7 @@ class WatchRunner:
                     self._request_scan(Rescan.RELEASED)
             if self._schedule.is_due():
                 self._scan()
+            self._complete_groups()
         except (UnavailableError, NotFoundError, DeniedError) as error:
             self._source.close()
             requests, pause_s = self._pace.fail(self._source.requests)
@@ -250,6 +266,17 @@ class WatchRunner:
             self._pace.interrupt(self._source.requests, has_progress=has_progress)
             if not self._stop.is_set():
                 self._pause()
+
+    def _complete_groups(self) -> None:
+        if self._groups is not None and self._is_known:
+            self._groups.complete_due(self._checkpoint)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the index is as the place was when it was last read, so that groups may rest."""
+        return self.is_baselined and not (
+            self.held or self._reconciler.is_reopened or self._schedule.is_out_of_turn
+        )
 
     def _release_mounts(self) -> None:
         if self._lifecycle.must_reopen:
@@ -279,6 +306,8 @@ class WatchRunner:
         for observation in self._source.observe():
             self._reconciler.apply(observation)
             self._checkpoint(0)
+            if self._groups is not None and not isinstance(observation, Inspection):
+                self._groups.expedite()
         if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
         self._learn_digests()
@@ -307,6 +336,8 @@ class WatchRunner:
         self._baseline.record(self._source.volume_id, in_use=bool(self._publisher.streams))
         self._accept_volumes()
         self._check_degradation()
+        if self._groups is not None:
+            self._groups.expedite()
         interval_s = self._source.scan_interval_s
         pause_s = self._pace.complete(self._source.requests)
         if result.held and not pause_s:

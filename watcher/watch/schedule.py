@@ -37,6 +37,11 @@ class Schedule:
         self._clock = clock
         self._reason = ""
 
+    @property
+    def is_out_of_turn(self) -> bool:
+        """Whether a scan was requested for a reason, and has not begun."""
+        return bool(self._reason)
+
     def is_due(self) -> bool:
         """Return whether the due time has come."""
         return self._clock.monotonic() >= self.due_s

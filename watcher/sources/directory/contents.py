@@ -14,7 +14,7 @@ from watcher.sources.directory.digests import Digests
 from watcher.sources.protocol import BATCH_ENTRIES, Subtree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from watcher.clock import Clock
     from watcher.model import Entry
@@ -100,6 +100,10 @@ class Contents:
     def is_idle(self) -> bool:
         """Whether no content waits to be read."""
         return self.digests is None or self.digests.is_idle
+
+    def unsettled(self) -> Iterable[bytes]:
+        """Return the paths of changed files whose contents are read; see ``Digests.unsettled``."""
+        return () if self.digests is None else self.digests.unsettled()
 
     def add(self, entries: Sequence[Entry], attributes_only: Collection[bytes]) -> list[Entry]:
         """See ``protocol.Source.digest``."""

@@ -222,6 +222,15 @@ class Digests:
             self.unreadable.add(path)
         return True
 
+    def unsettled(self) -> list[bytes]:
+        """Return the paths of files that have changed and wait; an empty one for some left out."""
+        with self._lock:
+            jobs = [*self._urgent.values(), *(result.job for result in self._done.values())]
+            if self._reading is not None:
+                jobs.append(self._reading)
+            left_out = [b""] * self._is_overfull
+            return left_out + [job.entry.path for job in jobs if not job.is_background]
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits or is read, and all results were taken."""

@@ -86,6 +86,7 @@ class HintQueue:
         self._unread = Unread(spec.poll_interval_s)
         self._has_links = False
         self._links_due_s = 0.0
+        self._links_checked_s = float("-inf")
         self._rescan_reason: Rescan | None = None
         self._overfull_until_s: float | None = None
         self._is_left_out = False
@@ -212,6 +213,25 @@ class HintQueue:
         """Add a single path that could not be inspected."""
         self._unread.add(path, now_s)
 
+    @property
+    def links_checked_s(self) -> float:
+        """When the targets of links were last checked; infinity where there are none."""
+        return self._links_checked_s if self._has_links else float("inf")
+
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the paths and prefixes that wait or could not be read; empty for the whole tree."""
+        if (
+            self._rescan_reason is not None
+            or self._overfull_until_s is not None
+            or self._is_left_out
+            or self._unread.is_overfull
+        ):
+            yield b""
+        yield from self._paths.unsettled()
+        yield from self._renames.unsettled()
+        yield from self._subtrees
+        yield from self._unread.paths
+
     # The whole tree
 
     def rescan(self, reason: Rescan) -> None:
@@ -272,6 +292,7 @@ class HintQueue:
         self._retry_unread(now_s)
         yield from self._take_subtrees(now_s)
         if self._has_links and self._links_due_s <= now_s:
+            self._links_checked_s = now_s
             self._links_due_s = now_s + self._link_interval_s
             yield LinksChanged()
         while due := self._paths.take(now_s, BATCH_ENTRIES):

@@ -54,6 +54,7 @@ class MountFollower:
         self._notifications = notifications
         self._clock = clock
         self._remounted: set[bytes] = set()
+        self._scanned_s: dict[bytes, float] = {}
         self._polls_due_s = 0.0
         self._wake: Callable[[], None] = _nothing
 
@@ -76,6 +77,7 @@ class MountFollower:
         """Follow the mounts no more."""
         self.finder.close(self._wake)
         self._remounted.clear()
+        self._scanned_s.clear()
 
     def mount_at(self, path: bytes) -> Mount | None:
         """Return the mount that holds a path; None if it is unknown."""
@@ -90,8 +92,31 @@ class MountFollower:
         """See ``protocol.Source.is_remounted``."""
         return any(map(path.startswith, self._remounted))
 
-    def end_scan(self, prefix: bytes) -> None:
-        """Note that everything at a prefix has been read since the last mount there."""
+    def known_until_s(self, prefix: bytes) -> float:
+        """See ``protocol.Source.known_until_s``; what cannot be read is not looked at."""
+        if self._notifications.reader is None or self._notifications.failure:
+            parts = list(self.parts)
+        else:
+            parts = [part for part in self.parts if part.mode is PartMode.POLLED]
+        return min(
+            (
+                self._scanned_s.get(part.point, float("-inf"))
+                for part in parts
+                if not part.is_file and part.mode is not PartMode.UNREAD and _meet(part, prefix)
+            ),
+            default=float("inf"),
+        )
+
+    def end_scan(self, prefix: bytes, begun_s: float) -> None:
+        """Note that everything at a prefix has been read since the last mount there.
+
+        Args:
+            prefix: What was scanned.
+            begun_s: When the scan began.
+        """
+        self._scanned_s |= {
+            part.point: begun_s for part in self.parts if part.prefix.startswith(prefix)
+        }
         self._remounted = {each for each in self._remounted if not each.startswith(prefix)}
 
     def accept(self) -> None:
@@ -171,6 +196,11 @@ class MountFollower:
             self._hints.recheck([part.point], now_s)
         else:
             self._hints.add_subtree(part.prefix, now_s)
+
+
+def _meet(part: Part, prefix: bytes) -> bool:
+    """Return whether a part holds a prefix, or something under it."""
+    return part.prefix.startswith(prefix) or prefix.startswith(part.prefix)
 
 
 def _nothing() -> None:

@@ -78,6 +78,13 @@ class PendingRenames:
         expired = [key for key, (_, due_s) in self._left.items() if due_s <= now_s]
         return [self._left.pop(key)[0] for key in expired]
 
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the paths of all renames and first halves."""
+        yield from (path for path, _ in self._left.values())
+        for rename in self._renames.values():
+            yield rename.old_path
+            yield rename.path
+
     def due_s(self) -> float | None:
         """Return when the next first half expires; None if none waits."""
         return min((due_s for _, due_s in self._left.values()), default=None)

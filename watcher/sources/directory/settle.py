@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from watcher.model import Entry
 
@@ -136,6 +136,12 @@ class Settle:
             for path in paths
             if (hint := hints.get(path)) is not None and hint.stage not in _UNHURRIED
         }
+
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the paths that wait, but those that were reported and are only followed."""
+        for path, hint in self._hints.items():
+            if hint.stage is not Stage.FOLLOWED:
+                yield path
 
     # Notifications
 

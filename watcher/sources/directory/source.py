@@ -63,6 +63,7 @@ class DirectoryScan:
         """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
         source = self._source
         entries: list[Entry] = []
+        begun_s = source.clock.monotonic()
         begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
         for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             entries += found
@@ -73,7 +74,7 @@ class DirectoryScan:
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
         yield source.batch(entries, begun_ns, since)
-        source.end_scan(self)
+        source.end_scan(self, begun_s)
 
     def unread_test(self) -> Callable[[bytes], bool]:
         """Return a function that returns whether a path is, or lies below, what was not read."""
@@ -251,9 +252,14 @@ class DirectorySource:
         """See ``protocol.Source.scan``."""
         return DirectoryScan(self, prefix)
 
-    def end_scan(self, scan: DirectoryScan) -> None:
-        """Record what a completed scan could not read, apart from volumes that are missing."""
-        self.mounts.end_scan(scan.prefix)
+    def end_scan(self, scan: DirectoryScan, begun_s: float) -> None:
+        """Record what a completed scan could not read, apart from volumes that are missing.
+
+        Args:
+            scan: The scan.
+            begun_s: When it began, on the monotonic clock.
+        """
+        self.mounts.end_scan(scan.prefix, begun_s)
         # These come back by a change of the mount table, which needs no polling.
         unread = [path for path in scan.unread if not self.mounts.finder.is_unread(path)]
         self._hints.set_unread(scan.prefix, unread, self.clock.monotonic())
@@ -350,6 +356,17 @@ class DirectorySource:
     ) -> None:
         """See ``protocol.Source.recheck``."""
         self._hints.recheck(paths, self.clock.monotonic(), expected_ctime_ns)
+
+    def known_until_s(self, prefix: bytes) -> float:
+        """See ``protocol.Source.known_until_s``: polled parts are scanned, links are checked."""
+        return min(self.mounts.known_until_s(prefix), self._hints.links_checked_s)
+
+    def unsettled(self) -> Iterator[bytes]:
+        """See ``protocol.Source.unsettled``."""
+        self._notifications.read(self.clock.monotonic())
+        yield from self._hints.unsettled()
+        yield from self._contents.unsettled()
+        yield from self.mounts.parts.unread
 
     def due_in_s(self) -> float:
         """See ``protocol.Source.due_in_s``."""

@@ -26,7 +26,7 @@ from watcher.sources.s3.pages import PageRequest
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.model import Entry
     from watcher.sources.s3.api import BucketApi
@@ -69,6 +69,7 @@ class DeletionCheck:
         self._strategy = strategy
         self._place = api.spec.place
         self._waiting = ""
+        self._unproven: set[bytes] = set()
         self._unlisted: set[bytes] = set()
         self._formerly_unlisted: set[bytes] = set()
         self._is_distrusted = False
@@ -85,12 +86,20 @@ class DeletionCheck:
             return f"listings lack keys that are there, such as {min(unlisted)!r}: they are kept"
         return ""
 
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys of which it is not known whether they are gone; an empty one for many."""
+        if len(self._unproven) > REMEMBERED_KEYS_MAX:
+            yield b""
+        else:
+            yield from self._unproven
+
     def begin(self) -> None:
         """Note that another listing is complete, whose missing keys are to be checked."""
         if not self._is_distrusted:
             self._formerly_unlisted, self._unlisted = self._unlisted, set()
         self._is_distrusted = False
         self._waiting = ""
+        self._unproven.clear()
         if self._is_missing_refused is None and self._strategy.split_keys:
             self._learn_refusals(self._strategy.split_keys[-1])
 
@@ -125,6 +134,8 @@ class DeletionCheck:
             or (found[path] is Presence.UNPROVEN and path in before)
         ]
         self._remember(path for path in gone if found[path] is Presence.ABSENT)
+        if len(self._unproven) <= REMEMBERED_KEYS_MAX:
+            self._unproven |= set(paths) - present - set(gone)
         return gone
 
     def without_ghosts(self, entries: Sequence[Entry]) -> list[Entry]:

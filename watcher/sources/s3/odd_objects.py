@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from watcher.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 SET_ASIDE_MAX = 10_000
 """Maximum number of remembered objects of a listing, about 3 MB; above, no row is deleted."""
@@ -91,6 +91,13 @@ class SetAside:
             f"{example.text[:_TEXT_MAX_CHARS]!r} ({example.problem[:_TEXT_MAX_CHARS]})"
         )
 
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys that cannot be read, or a prefix of one that is not even known."""
+        if self._has_more:
+            yield b""
+        for each in self._objects.values():
+            yield each.key or _prefix_between(each)
+
     def row_test(self, *, is_ordered: bool) -> Callable[[bytes], bool]:
         """Return a function that returns whether the row of a key may be that of such an object.
 
@@ -108,6 +115,16 @@ class SetAside:
             return key in keys or (index < len(ranges) and ranges[index][0] < key)
 
         return may_be
+
+
+def _prefix_between(unknown: OddObject) -> bytes:
+    """Return the prefix, up to a slash, of all keys between the neighbours of an unknown one."""
+    length = 0
+    for one, other in zip(unknown.after, unknown.before, strict=False):
+        if one != other:
+            break
+        length += 1
+    return unknown.after[: unknown.after.rfind(b"/", 0, length) + 1]
 
 
 def _joined(ranges: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

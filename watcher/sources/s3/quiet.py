@@ -14,7 +14,7 @@ from watcher.clock import NS_PER_S
 from watcher.limits.fair_share import FairShare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from watcher.clock import Clock
     from watcher.model import Entry
@@ -60,10 +60,17 @@ class QuietCheck:
         self._begun_s = 0.0
         self._former: dict[bytes, Sight] = {}
         self._met: dict[bytes, Sight] = {}
+        self._has_more = False
 
     def __len__(self) -> int:
         """Return the number of objects that rest."""
         return len(self._former) + len(self._met)
+
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys that rest; an empty one if there was no room for others."""
+        if self._has_more:
+            yield b""
+        yield from self._met
 
     def begin_listing(self, *, is_former_complete: bool) -> None:
         """Begin a new listing, before its first request.
@@ -73,7 +80,7 @@ class QuietCheck:
                 in the state that was known of them are gone, or as the index has them.
         """
         self._former = self._met if is_former_complete else self._former | self._met
-        self._met = {}
+        self._met, self._has_more = {}, False
         self._begun_s = self._clock.monotonic()
         self._all_buckets.admit(self._share, len(self))
 
@@ -97,6 +104,8 @@ class QuietCheck:
                 rested.append(entry)
             elif len(self) < WAITING_MAX and self._all_buckets.admit(self._share, len(self) + 1):
                 self._met[entry.path] = sight
+            else:
+                self._has_more = True
         self._all_buckets.admit(self._share, len(self))
         return rested
 

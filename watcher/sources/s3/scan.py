@@ -89,6 +89,10 @@ class BucketScan:
         """Return a function that returns whether a row may be that of an object set aside."""
         return self._set_aside.row_test(is_ordered=not self._strategy.disorder)
 
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys that are set aside, or prefixes of those that are not even known."""
+        return self._set_aside.unsettled()
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of consecutive objects; one that changes meanwhile may come twice.
 

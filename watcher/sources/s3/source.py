@@ -20,7 +20,7 @@ from watcher.sources.s3.trust import Trust
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
@@ -73,6 +73,8 @@ class BucketSource(WithoutVolumes):
         self._deletions = DeletionCheck(self._api, self._strategy)
         self._quiet = QuietCheck(spec.quiet_s, clock)
         self._scan: BucketScan | None = None
+        self._clock = clock
+        self._begun_s = 0.0
         self._was_open = False
 
     @property
@@ -162,6 +164,7 @@ class BucketSource(WithoutVolumes):
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
         is_former_complete = self._scan is not None and self._scan.is_complete
         self._quiet.begin_listing(is_former_complete=is_former_complete)
+        self._begun_s = self._clock.monotonic()
         self._scan = BucketScan(self._api, self._filter, self._strategy, self._deletions)
         return self._scan
 
@@ -197,6 +200,18 @@ class BucketSource(WithoutVolumes):
     def observe(self) -> Sequence[Observation]:
         """Return nothing: there are no hints."""
         return ()
+
+    def known_until_s(self, prefix: bytes) -> float:  # noqa: ARG002 - a bucket is read as a whole
+        """Return when the last listing began, if it was completed."""
+        is_complete = self._scan is not None and self._scan.is_complete
+        return self._begun_s if is_complete else float("-inf")
+
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys that rest, that are set aside, or whose deletion is not confirmed yet."""
+        yield from self._quiet.unsettled()
+        yield from self._deletions.unsettled()
+        if self._scan is not None:
+            yield from self._scan.unsettled()
 
     def due_in_s(self) -> float | None:
         """Return None: there will be no hints."""
