@@ -197,12 +197,15 @@ class Filter:
     """Which entries count.
 
     Attributes:
-        include: Globs of which one must match, as ``PathFilter`` reads them; empty admits all.
-        exclude: Globs of which none may match.
+        include: Globs and expressions of which one must match, as ``PathFilter`` reads them; empty
+            admits all.
+        exclude: Globs and expressions of which none may match.
+        match_case: They take account of case and of normal forms.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    match_case: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.slow_glob import matches
 from watcher.config.document import MAX_BYTES
-from watcher.config.schema import MAX_GLOB_CHARS, MAX_GLOBS, parse_spec
+from watcher.config.patterns import MAX_GLOB_CHARS, MAX_GLOBS
+from watcher.config.schema import parse_spec
 from watcher.filters.glob import components_of
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import Filter

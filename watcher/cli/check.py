@@ -112,8 +112,11 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
         rows.append(("temporary", f"{count}; temporary: report reports them"))
     for form, number in (("composed", survey.composed), ("decomposed", survey.decomposed)):
         if number:
-            hint = "write the glob both ways"
+            hint = "write the pattern both ways, or set match_case: false"
             rows.append((form, f"{number:,} names match only when {form}; {hint}"))
+    if survey.other_case:
+        count = f"{survey.other_case:,} names match only in another case"
+        rows.append(("case", f"{count}; match_case: false takes no account of it"))
     if survey.unread:
         kind = "files and directories" if survey.cost is None else "objects"
         rows.append(("unread", f"{survey.unread:,} {kind} that cannot be read"))

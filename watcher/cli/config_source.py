@@ -94,7 +94,7 @@ def _absolute(path: str) -> str:
 
 def _excluding(state: Path, root: str) -> list[str]:
     """Return the glob that excludes a directory inside another one; none if it is not inside."""
-    from watcher.config.schema import MAX_GLOB_CHARS  # noqa: PLC0415 - brings yaml
+    from watcher.config.patterns import MAX_GLOB_CHARS  # noqa: PLC0415 - brings yaml
 
     inner = os.path.relpath(os.path.realpath(state), os.path.realpath(root))
     if inner == "." or inner.split("/")[0] == "..":

@@ -56,7 +56,7 @@ def dev(  # noqa: PLR0913 - each is a flag
             metavar="GLOB",
             callback=split_by_commas,
             unset="all paths",
-            help="Glob of paths to report; repeatable.",
+            help="Glob, or re:EXPRESSION, of paths to report; repeatable.",
         ),
     ] = None,
     exclude: Annotated[
@@ -66,7 +66,15 @@ def dev(  # noqa: PLR0913 - each is a flag
             metavar="GLOB",
             callback=split_by_commas,
             unset="none",
-            help="Glob of paths not to report; repeatable.",
+            help="Glob, or re:EXPRESSION, of paths not to report; repeatable.",
+        ),
+    ] = None,
+    match_case: Annotated[
+        bool | None,
+        flag(
+            "--match-case/--no-match-case",
+            unset="match-case",
+            help="Whether --include and --exclude take account of case.",
         ),
     ] = None,
     events: Annotated[
@@ -173,6 +181,7 @@ def dev(  # noqa: PLR0913 - each is a flag
     rest = {
         "include": include,
         "exclude": exclude,
+        "match_case": match_case,
         "events": types,
         "existing": existing,
         "format": output_format,

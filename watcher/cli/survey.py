@@ -6,7 +6,7 @@ import math
 import os
 import unicodedata
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
 
+    _Admits: TypeAlias = Callable[[bytes], bool]
+
 _Form: TypeAlias = Literal["NFC", "NFD"]
 _FORMS: tuple[_Form, ...] = ("NFC", "NFD")
 """Composed, as most programs write names, and decomposed, as they come from a Mac (UAX #15)."""
@@ -47,8 +49,10 @@ class Survey:
         matching: Number of entries that include and exclude admit.
         left_out: Number of entries that they do not admit.
         temporary: Number of entries that are left out only since their names are temporary.
-        composed: Number of entries that globs would match only if their names were composed (NFC).
+        composed: Number of entries that a pattern would match only if their names were composed
+            (NFC).
         decomposed: The same for decomposed names (NFD).
+        other_case: Number of the other entries that a pattern would match only without case.
         size: Size of the matching entries in bytes.
         first: First matching paths, in order.
         unread: Number of files and directories, or of objects, that could not be read.
@@ -64,6 +68,7 @@ class Survey:
     temporary: int
     composed: int
     decomposed: int
+    other_case: int
     size: int
     first: list[str]
     unread: int
@@ -107,6 +112,7 @@ def survey_place(
         temporary=tally.temporary,
         composed=tally.unmatched["NFC"],
         decomposed=tally.unmatched["NFD"],
+        other_case=tally.other_case,
         size=tally.size,
         first=[path.decode(errors="replace") for path in tally.first],
         unread=len(scan.unread),
@@ -122,22 +128,22 @@ class _Tally:
         met: Number of all entries.
         matching: Number of entries that count.
         temporary: Number of entries left out only since their names are temporary.
-        unmatched: Number of entries that a glob, of ``include`` or ``exclude``, matches only in a
-            normal form that their names do not have, by the form.
+        unmatched: Number of entries that a pattern, of ``include`` or ``exclude``, matches only in
+            a normal form that their names do not have, by the form.
+        other_case: Number of the other entries that a pattern matches only without case.
         size: Bytes of the matching entries.
         first: First matching paths, in order.
     """
 
     def __init__(self, spec: Spec) -> None:
-        self.met = self.matching = self.temporary = self.size = 0
+        self.met = self.matching = self.temporary = self.size = self.other_case = 0
         self.unmatched: Counter[_Form] = Counter()
         self.first: list[bytes] = []
         self._admits = PathFilter(spec.filter).admits
         self._skips_temporary = spec.skips_temporary
-        self._globs = [
-            PathFilter(Filter(include=globs)).admits
-            for globs in (spec.filter.include, spec.filter.exclude)
-            if globs
+        lists = (spec.filter.include, spec.filter.exclude) if spec.filter.match_case else ()
+        self._lists = [
+            pair for patterns in lists if patterns for pair in _with_and_without(patterns)
         ]
 
     def add(self, entries: list[Entry]) -> None:
@@ -145,8 +151,7 @@ class _Tally:
         matched: list[bytes] = []
         for entry in entries:
             is_admitted = self._admits(entry.path)
-            if not entry.path.isascii():
-                self._compare_forms(entry.path)
+            self._compare(entry.path)
             if is_admitted and self._skips_temporary and is_temporary(entry.path):
                 self.temporary += 1
             elif is_admitted:
@@ -156,11 +161,25 @@ class _Tally:
         self.matching += len(matched)
         self.first = nsmallest(MAX_FIRST, [*self.first, *matched])
 
-    def _compare_forms(self, path: bytes) -> None:
-        for form in _FORMS:
-            other = os.fsencode(unicodedata.normalize(form, os.fsdecode(path)))
-            if any(matches(other) and not matches(path) for matches in self._globs):
-                self.unmatched[form] += 1
+    def _compare(self, path: bytes) -> None:
+        """Count an entry that a pattern misses for its case or its normal form."""
+        missed = [exact for exact, folding in self._lists if folding(path) and not exact(path)]
+        if not missed:
+            return
+        forms = [form for form in _FORMS if any(matches(_in(form, path)) for matches in missed)]
+        self.unmatched.update(forms)
+        self.other_case += not forms
+
+
+def _with_and_without(patterns: tuple[str, ...]) -> Iterator[tuple[_Admits, _Admits]]:
+    """Yield what patterns match with case, and without it; nothing if they are invalid without."""
+    with suppress(ValueError):
+        folding = PathFilter(Filter(patterns, match_case=False))
+        yield PathFilter(Filter(patterns)).admits, folding.admits
+
+
+def _in(form: _Form, path: bytes) -> bytes:
+    return os.fsencode(unicodedata.normalize(form, os.fsdecode(path)))
 
 
 @contextmanager

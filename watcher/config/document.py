@@ -29,6 +29,11 @@ MAX_NODES = 2500
 
 EXAMPLE = 'such as "directory: /data/in"'
 _QUOTE_GLOBS = ', put a glob that begins with "*" in quotes'
+_QUOTE_BACKSLASHES = ", put a text with backslashes in single quotes"
+_QUOTE_EXPRESSIONS = ', put an expression in single quotes, with no space after "re:"'
+_EXPRESSION = re.compile(r"(?:^|[\s\[,])re:")
+"""An expression of ``include`` or ``exclude`` without quotes."""
+
 _TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
 _MAX_DIGITS = 100
 """Maximum length of an integer: int() is quadratic, and refuses thousands of digits."""
@@ -121,10 +126,9 @@ def compose(data: bytes) -> yaml.MappingNode:
         )
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        _refuse(
-            mark.line if mark else 0,
-            f"this is not valid YAML or JSON ({error.problem or error.context}){_remedy(error)}",
-        )
+        line = mark.line if mark else 0
+        remedy = _remedy(error, "".join(text.split("\n")[line : line + 1]))
+        _refuse(line, f"this is not valid YAML or JSON ({error.problem or error.context}){remedy}")
     except (ValueError, OverflowError):
         # PyYAML lets numbers that are out of range pass to chr() and int().
         _refuse(
@@ -140,10 +144,14 @@ def names(root: yaml.MappingNode) -> frozenset[str]:
     return frozenset(name.value for name, _ in root.value if isinstance(name, yaml.ScalarNode))
 
 
-def _remedy(error: yaml.MarkedYAMLError) -> str:
-    """Return what to do about the two most frequent mistakes."""
+def _remedy(error: yaml.MarkedYAMLError, line: str) -> str:
+    """Return what to do about the most frequent mistakes."""
     if error.context == "while scanning an alias":
         return _QUOTE_GLOBS
+    if error.context == "while scanning a double-quoted scalar":
+        return _QUOTE_BACKSLASHES
+    if _EXPRESSION.search(line):
+        return _QUOTE_EXPRESSIONS
     return ", indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
 
 

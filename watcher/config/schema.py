@@ -10,30 +10,25 @@ from watcher.config.directory import DIRECTORY
 from watcher.config.document import EXAMPLE, compose, names
 from watcher.config.fields import (
     Location,
-    MismatchError,
     choice,
     duration,
+    flag,
     label,
-    list_of,
     metadata,
     set_of,
-    text,
     whole,
 )
 from watcher.config.groups import GROUP, check_groups
+from watcher.config.patterns import check_patterns, patterns
 from watcher.config.problems import Problems
 from watcher.config.rates import rate
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
-from watcher.filters.glob import components_of
 from watcher.model import ChangeType
 from watcher.spec import Batch, Confirm, Existing, Filter, Format, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-
-MAX_GLOBS, MAX_GLOB_CHARS = 100, 200
-"""Maximum number of globs in a list, and of characters in each."""
 
 MAX_METADATA_BYTES = 4096
 """Maximum size of the metadata, which every event repeats, in bytes of JSON."""
@@ -77,13 +72,6 @@ def _rows(section: Section, above: str) -> Iterator[KeyRow]:
             yield from _rows(key.kind, f"{where}.")
 
 
-def _glob(pattern: str) -> str:
-    if len(pattern) > MAX_GLOB_CHARS:
-        raise MismatchError(f"has {len(pattern)} characters, at most {MAX_GLOB_CHARS} are allowed")
-    components_of(pattern)
-    return pattern
-
-
 def _check_batch(values: Mapping[str, Any], _given: Collection[str]) -> Iterator[tuple[str, str]]:
     if values.get("max_wait") and values.get("max_events", 1) == 1:
         yield "max_wait", "has no effect unless max_events is above 1"
@@ -98,6 +86,7 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
         yield "events", "a bucket has no moved events"
     if values.get("format") is Format.S3 and "directory" in given:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
+    yield from check_patterns(values, given)
     for name in ("ack_timeout", "max_unacknowledged"):
         if name in given and values.get("confirm") is not Confirm.ACK:
             yield name, "has no effect without confirm: ack"
@@ -127,8 +116,6 @@ _BATCH = Section(
     _check_batch,
 )
 
-_GLOBS = list_of(text(_glob), MAX_GLOBS)
-
 _TOP = Section(
     (Spec, Filter),
     (
@@ -142,15 +129,22 @@ _TOP = Section(
         ),
         Key(
             "include",
-            _GLOBS,
-            "Globs; one of them must match. Empty admits all.",
+            patterns(),
+            "Globs, or `re:` and an expression; one must match. Empty admits all. See Filters.",
             '["*.csv"]',
         ),
         Key(
             "exclude",
-            _GLOBS,
-            "Globs; none of them may match. Excluded directories are not read.",
+            patterns(),
+            "The same; none may match. Directories that a glob excludes are not read.",
             '["**/tmp/**"]',
+        ),
+        Key(
+            "match_case",
+            flag(),
+            "`false`: `include` and `exclude` take no account of case, nor of whether a name is "
+            "composed or decomposed.",
+            "false",
         ),
         Key(
             "group",

@@ -8,6 +8,9 @@ after the last star of a component has a fixed length, so its position is known.
 
 What remains is a search: text between two stars is tried at each position, which takes at most as
 many steps as the path has characters, times those of the pattern.
+
+Without case, a pattern is composed before its components are taken, and a path is folded before it
+is matched (``caseless``); a symbol then matches its characters as they are when they are folded.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from watcher.filters.caseless import fold, folds_outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,9 +69,10 @@ def directory_of(components: Sequence[str]) -> str | None:
     return None
 
 
-def expression(components: Sequence[str]) -> str:
+def expression(components: Sequence[str], *, match_case: bool = True) -> str:
     """Return the regular expression of components, for ``fullmatch`` with DOTALL."""
-    first, *found = [[_segment(name) for name in block] for block in _blocks(components)]
+    blocks = _blocks(components)
+    first, *found = [[_segment(name, match_case=match_case) for name in each] for each in blocks]
     if not found:
         return "/".join(first)
     *middle, last = found
@@ -76,10 +82,12 @@ def expression(components: Sequence[str]) -> str:
     return head + ("(?:.*/)?+" if len(last) == 1 else "(?:[^/]*+/)*?") + "/".join(last)
 
 
-def name_expression(components: Sequence[str]) -> str | None:
+def name_expression(components: Sequence[str], *, match_case: bool = True) -> str | None:
     """Return the regular expression of the last name, for a pattern that is no more; else None."""
     *depth, name = components
-    return _segment(name) if depth == [DEEP] and name != DEEP else None
+    if depth != [DEEP] or name == DEEP:
+        return None
+    return _segment(name, match_case=match_case)
 
 
 def _is_literal(component: str) -> bool:
@@ -101,23 +109,24 @@ def _below(segments: Sequence[str]) -> str:
     return "".join(f"{segment}/" for segment in segments)
 
 
-def _segment(component: str) -> str:
+def _segment(component: str, *, match_case: bool = True) -> str:
     """Return the regular expression of one component, of which no part matches a slash.
 
     Raises:
         ValueError: A ``[`` is not closed, or a range runs backwards.
     """
     first, *found = _between_stars(component)
-    head = _characters(first)
+    head = _characters(first, match_case=match_case)
     if not found:
         return head
     *middle, tail = found
-    head += "".join(f"(?>[^/]*?{_characters(run)})" for run in middle if run)
+    runs = [_characters(run, match_case=match_case) for run in middle if run]
+    head += "".join(f"(?>[^/]*?{run})" for run in runs)
     if not tail:
         return head + "[^/]*+"
     # The tail must not match characters that the head has matched.
     room = f"(?=[^/]{{{len(tail)}}})" if head else ""
-    return f"{head}{room}[^/]*+(?<={_characters(tail)})"
+    return f"{head}{room}[^/]*+(?<={_characters(tail, match_case=match_case)})"
 
 
 def _between_stars(component: str) -> list[list[str]]:
@@ -131,11 +140,11 @@ def _between_stars(component: str) -> list[list[str]]:
     return runs
 
 
-def _characters(run: Iterable[str]) -> str:
-    return "".join(map(_character, run))
+def _characters(run: Iterable[str], *, match_case: bool) -> str:
+    return "".join(_character(symbol, match_case=match_case) for symbol in run)
 
 
-def _character(symbol: str) -> str:
+def _character(symbol: str, *, match_case: bool) -> str:
     """Return the regular expression of ``?``, ``[...]`` or a character.
 
     Raises:
@@ -148,14 +157,16 @@ def _character(symbol: str) -> str:
             'has a "[" that is not closed before the next "/", write "[[]" for a bracket'
         )
     if len(symbol) == 1:
-        return re.escape(symbol)
-    if symbol.startswith("[!"):
-        return f"[^/{''.join(_ranges(symbol[2:-1]))}]"
-    return f"[{''.join(_ranges(symbol[1:-1]))}]"
+        return re.escape(symbol if match_case else fold(symbol))
+    is_negative = symbol.startswith("[!")
+    ranges = _ranges(symbol[1 + is_negative : -1])
+    if not match_case:
+        ranges = [(low, high) for pair in ranges for low, high in (pair, *folds_outside(*pair))]
+    return f"[{'^/' * is_negative}{''.join(_range(low, high) for low, high in ranges)}]"
 
 
-def _ranges(members: str) -> Iterable[str]:
-    """Yield the ranges of a class; the slash is left out.
+def _ranges(members: str) -> Iterable[tuple[str, str]]:
+    """Yield the first and last character of the ranges of a class.
 
     Raises:
         ValueError: A range runs backwards.
@@ -163,7 +174,11 @@ def _ranges(members: str) -> Iterable[str]:
     for low, high in _RANGE.findall(members):
         if high and high < low:
             raise ValueError(f'has the range "{low}-{high}", which runs backwards')
-        if low < "/" < high:
-            yield f"{re.escape(low)}-.0-{re.escape(high)}"
-        else:
-            yield f"{re.escape(low)}-{re.escape(high or low)}"
+        yield low, high or low
+
+
+def _range(low: str, high: str) -> str:
+    """Return a range for a class of a regular expression; the slash is left out."""
+    if low < "/" < high:
+        return f"{re.escape(low)}-.0-{re.escape(high)}"
+    return f"{re.escape(low)}-{re.escape(high)}"

@@ -1,4 +1,4 @@
-"""Decides which paths count, by the globs of one watch and by temporary names.
+"""Decides which paths count, by the globs and expressions of one watch and by temporary names.
 
 Paths are bytes. They are decoded with ``surrogateescape``, so that ``?`` is one code point, or one
 byte that is not UTF-8.
@@ -7,8 +7,10 @@ byte that is not UTF-8.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from watcher.filters.caseless import compose, fold, folded
+from watcher.filters.expressions import Expressions, is_expression
 from watcher.filters.glob import (
     DEEP,
     components_of,
@@ -33,36 +35,38 @@ _FEW = 2
 
 
 class PathFilter:
-    """The include and exclude globs of one watch, compiled.
+    """The include and exclude patterns of one watch, compiled: globs and expressions.
 
-    - A pattern without a slash matches the last name at any depth; with one it matches the whole
+    - A glob without a slash matches the last name at any depth; with one it matches the whole
     path. A leading slash only anchors.
     - ``*`` and ``?`` match within a name, ``[a-z]`` and ``[!a-z]`` one character of it; ``[*]`` is
     a star. There is no other escape.
-    - ``**`` as a whole component matches any number of components, at the end of a pattern at least
+    - ``**`` as a whole component matches any number of components, at the end of a glob at least
     one: ``tmp/**`` is all below ``tmp``.
     - A trailing slash means everything below: ``tmp/`` is ``**/tmp/**``, ``/tmp/`` is ``tmp/**``.
     - Letters match in their case, and a leading dot is a character like others.
+    - An expression begins with ``re:`` and is searched for in the path. No directory is left unread
+    for it.
 
     Args:
-        patterns: The globs.
+        patterns: The globs and expressions.
         skips_temporary: Leave out files with temporary names (``is_temporary``), even if a glob
             includes them. A directory's name does not matter.
 
     Raises:
-        ValueError: A pattern is not a glob.
+        ValueError: A pattern is neither a glob nor an expression, or the expressions of a list are
+            too large together; the text continues the name of a key.
     """
 
     __slots__ = ("_exclude", "_include", "_skips_temporary", "_subtrees")
 
     def __init__(self, patterns: Filter, *, skips_temporary: bool = False) -> None:
-        include = [components_of(pattern) for pattern in patterns.include]
-        exclude = [components_of(pattern) for pattern in patterns.exclude]
-        subtrees = [components for components in exclude if components[-1] == DEEP]
+        match_case = patterns.match_case
+        subtrees = [each for each in patterns.exclude if _is_subtree(each)]
         self._skips_temporary = skips_temporary
-        self._include = _AnyOf(include) if include else None
-        self._exclude = _AnyOf(exclude) if exclude else None
-        self._subtrees = _AnyOf(subtrees) if subtrees else None
+        self._include = _any_of(patterns.include, match_case=match_case)
+        self._exclude = _any_of(patterns.exclude, match_case=match_case)
+        self._subtrees = _any_of(subtrees, match_case=match_case)
 
     def admits(self, path: bytes) -> bool:
         """Return whether the file or object at ``path`` counts.
@@ -87,21 +91,79 @@ class PathFilter:
         return not self._subtrees.matches(path + b"/" if path and not path.endswith(b"/") else path)
 
 
-class _AnyOf:
-    """Patterns of which one must match.
+class _Matcher(Protocol):
+    """Patterns of which one must match."""
 
-    Patterns of the form ``*.csv``, and many of the form ``tmp/``, are compared as bytes; all others
+    def matches(self, path: bytes) -> bool:
+        """Return whether a pattern matches."""
+
+
+def _is_subtree(pattern: str) -> bool:
+    return not is_expression(pattern) and components_of(pattern)[-1] == DEEP
+
+
+def _any_of(patterns: Sequence[str], *, match_case: bool) -> _Matcher | None:
+    """Return what matches one of the patterns; None for no patterns.
+
+    Raises:
+        ValueError: See ``PathFilter``.
+    """
+    globs = [pattern for pattern in patterns if not is_expression(pattern)]
+    expressions = [pattern for pattern in patterns if is_expression(pattern)]
+    matchers = list[_Matcher]()
+    if globs:
+        matchers.append(_Globs(globs) if match_case else _FoldedGlobs(globs))
+    if expressions:
+        matchers.append(Expressions(expressions, match_case=match_case))
+    return _Either(*matchers) if matchers[1:] else next(iter(matchers), None)
+
+
+class _Either:
+    """Globs and expressions."""
+
+    __slots__ = ("_expressions", "_globs")
+
+    def __init__(self, globs: _Matcher, expressions: _Matcher) -> None:
+        self._globs = globs
+        self._expressions = expressions
+
+    def matches(self, path: bytes) -> bool:
+        """Return whether one of either matches a path."""
+        return self._globs.matches(path) or self._expressions.matches(path)
+
+
+class _FoldedGlobs:
+    """Globs that take no account of case and of normal forms."""
+
+    __slots__ = ("_globs",)
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        self._globs = _Globs(map(compose, globs), match_case=False)
+
+    def matches(self, path: bytes) -> bool:
+        """Return whether a glob matches the whole of ``path``."""
+        return self._globs.matches(folded(path))
+
+
+class _Globs:
+    """Globs of which one must match.
+
+    Globs of the form ``*.csv``, and many of the form ``tmp/``, are compared as bytes; all others
     become regular expressions.
+
+    Args:
+        globs: As users write them.
+        match_case: Letters match in their case; otherwise paths are folded before they are matched.
     """
 
     __slots__ = ("_directories", "_expressions", "_suffixes")
 
-    def __init__(self, patterns: Iterable[Sequence[str]]) -> None:
-        suffixes, directories = list[bytes](), set[str]()
+    def __init__(self, globs: Iterable[str], *, match_case: bool = True) -> None:
+        suffixes, directories = list[str](), set[str]()
         others: list[Sequence[str]] = []
-        for components in patterns:
+        for components in map(components_of, globs):
             if (suffix := suffix_of(components)) is not None:
-                suffixes.append(suffix.encode())
+                suffixes.append(suffix)
             elif (directory := directory_of(components)) is not None:
                 directories.add(directory)
             else:
@@ -109,9 +171,12 @@ class _AnyOf:
         if len(directories) <= _FEW:
             others += [[DEEP, directory, DEEP] for directory in directories]
             directories.clear()
-        self._suffixes = tuple(suffixes)
-        self._directories = frozenset(directory.encode() for directory in directories)
-        self._expressions = tuple(map(_compile, _chunks(others)))
+        as_matched = str if match_case else fold
+        self._suffixes = tuple(as_matched(suffix).encode() for suffix in suffixes)
+        self._directories = frozenset(as_matched(each).encode() for each in directories)
+        self._expressions = tuple(
+            _compile(chunk, match_case=match_case) for chunk in _chunks(others)
+        )
 
     def matches(self, path: bytes) -> bool:
         """Return whether a pattern matches the whole of ``path``."""
@@ -147,14 +212,14 @@ def _chunks(patterns: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
         yield chunk
 
 
-def _compile(patterns: Iterable[Sequence[str]]) -> re.Pattern[str]:
+def _compile(patterns: Iterable[Sequence[str]], *, match_case: bool) -> re.Pattern[str]:
     """Return a regular expression for patterns of which one must match."""
     names, alternatives = list[str](), list[str]()
     for components in patterns:
-        if (name := name_expression(components)) is not None:
+        if (name := name_expression(components, match_case=match_case)) is not None:
             names.append(name)
         else:
-            alternatives.append(expression(components))
+            alternatives.append(expression(components, match_case=match_case))
     if names:
         # They share the way to the last name.
         alternatives.insert(0, f"(?:.*/)?+(?:{'|'.join(names)})")

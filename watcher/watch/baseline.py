@@ -15,6 +15,7 @@ import msgspec
 from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import describe_volume, is_same_volume
+from watcher.filters.expressions import is_expression, literal_glob
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import DirectorySpec, Existing, Filter, Temporary
 
@@ -146,8 +147,16 @@ class Baseline:
 
 
 def _filter_text(spec: Spec) -> str:
-    """Return what decides about paths in a spec, as JSON: equal texts admit the same paths."""
+    """Return what decides about paths in a spec, as JSON: equal texts admit the same paths.
+
+    What a spec does not use is left out, so that its text is that of an earlier version.
+    """
+    patterns = [*spec.filter.include, *spec.filter.exclude]
     facts = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": True}
+    if any(map(is_expression, patterns)):
+        facts["expressions"] = True
+    if patterns and not spec.filter.match_case:
+        facts["match_case"] = False
     if isinstance(spec.where, DirectorySpec):
         recursive, temporary = spec.where.recursive, spec.where.temporary
         facts |= {"recursive": recursive, "dots": True, "temporary": temporary}
@@ -157,12 +166,17 @@ def _filter_text(spec: Spec) -> str:
 def _admits(text: str) -> Callable[[bytes], bool]:
     """Return the function that ``_filter_text`` describes: whether a path is admitted.
 
-    Without ``dots`` the text is of a version that did not read names beginning with ``..``, and
-    without ``temporary`` of one that did not leave out temporary names.
+    Without ``dots`` the text is of a version that did not read names beginning with ``..``, without
+    ``temporary`` of one that did not leave out temporary names, and without ``expressions`` every
+    pattern is a glob.
     """
     values = msgspec.json.decode(text)
+    include, exclude = (
+        tuple(values[name] if "expressions" in values else map(literal_glob, values[name]))
+        for name in ("include", "exclude")
+    )
     admits = PathFilter(
-        Filter(tuple(values["include"]), tuple(values["exclude"])),
+        Filter(include, exclude, match_case=values.get("match_case", True)),
         skips_temporary=values.get("temporary") == Temporary.SKIP,
     ).admits
     is_recursive, has_dots = values["recursive"], "dots" in values

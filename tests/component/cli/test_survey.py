@@ -41,6 +41,8 @@ def test_temporary_names_are_counted(
         ('"include": ["re\u0301sume\u0301*", "r\u00e9sum\u00e9*"]', (4, 0, 0)),
         ('"include": ["*.csv"]', (5, 0, 0)),
         ('"include": ["r*.csv"]', (4, 0, 0)),
+        ('"include": ["re:^r\u00e9sum\u00e9"]', (2, 2, 0)),
+        ('"include": ["R\u00e9sum\u00e9*"], "match_case": false', (4, 0, 0)),
     ],
 )
 def test_globs_that_miss_a_normal_form(
@@ -54,3 +56,26 @@ def test_globs_that_miss_a_normal_form(
     text = f'{{"directory": "{tmp_path}", {globs}}}'
     survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
     assert (survey.matching, survey.composed, survey.decomposed) == expected
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ('"include": ["*.csv"]', (1, 2)),
+        ('"include": ["re:[.]CSV$"]', (1, 2)),
+        ('"include": ["*.csv", "*.CSV"]', (2, 1)),
+        ('"include": ["*.csv"], "match_case": false', (3, 0)),
+        ('"exclude": ["OLD/", "*.txt"]', (4, 1)),
+        ('"include": ["re:[.](?i)csv$"]', (3, 0)),
+    ],
+)
+def test_patterns_that_miss_a_case(
+    tmp_path: Path, patterns: str, expected: tuple[int, int]
+) -> None:
+    for name in ("a.csv", "B.CSV", "c.Csv", "old/d.dat", "e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    text = f'{{"directory": "{tmp_path}", {patterns}}}'
+    survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
+    assert (survey.matching, survey.other_case) == expected
+    assert survey.composed == survey.decomposed == 0

@@ -73,6 +73,46 @@ def test_a_changed_filter(store: SqliteStore) -> None:
     assert resumed(store, FLAT)[1] == [b"d/c.csv"]
 
 
+@pytest.mark.parametrize("include", ["*.csv", r"re:\.csv$"])
+def test_a_filter_that_takes_no_account_of_case(store: SqliteStore, include: str) -> None:
+    """As for any filter that has changed, in both directions; expressions as globs."""
+    names = (b"a.csv", b"A.CSV", b"b.txt")
+    exact = Spec(DirectorySpec("/data"), filter=Filter((include,)))
+    folding = Spec(DirectorySpec("/data"), filter=Filter((include,), match_case=False))
+    Baseline(exact, store, FakeClock()).record("", in_use=False)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"a.csv", 1, 1))], created=1))
+    baseline, dropped = resumed(store, folding, *names)
+    assert dropped == [b"b.txt"]
+    assert baseline.appearance()(b"A.CSV") is Appearance.IGNORED_EXISTING
+    assert baseline.appearance()(b"a.csv") is Appearance.NEW
+    baseline.record("", in_use=False)
+    assert resumed(store, folding, *names)[1] == []
+    assert resumed(store, exact, *names)[1] == [b"A.CSV", b"b.txt"]
+
+
+def test_a_state_whose_glob_begins_as_an_expression_does(store: SqliteStore) -> None:
+    """It was a glob for the version that wrote the state, and is an expression now."""
+    former = '{"include":["re:*"],"exclude":[],"recursive":true,"dots":true,"temporary":"skip"}'
+    store.set_meta(baselined="1", filter=former)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"re:x", 1, 1))], created=1))
+    spec = Spec(DirectorySpec("/data"), filter=Filter(("re:x$",)))
+    names = (b"re:x", b"re:y", b"x")
+    baseline, dropped = resumed(store, spec, *names)
+    assert dropped == [b"re:y"]
+    assert baseline.appearance()(b"re:x") is Appearance.NEW
+    assert baseline.appearance()(b"x") is Appearance.IGNORED_EXISTING
+    baseline.record("", in_use=False)
+    assert resumed(store, spec, *names)[1] == []
+
+
+def test_a_filter_of_former_versions_is_written_as_they_did(store: SqliteStore) -> None:
+    """So that its index is not read through for nothing."""
+    Baseline(CSV, store, FakeClock()).record("", in_use=False)
+    assert store.meta("filter") == (
+        '{"include":["*.csv"],"exclude":[],"recursive":true,"dots":true,"temporary":"skip"}'
+    )
+
+
 @pytest.mark.parametrize("facts", ["", ',"temporary":"report"'])
 def test_a_state_that_knows_no_names_with_dots(store: SqliteStore, facts: str) -> None:
     """Files that a former version did not read exist already; rows that it has are kept."""

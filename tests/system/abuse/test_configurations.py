@@ -12,7 +12,7 @@ from support.config import config
 from support.files import touch
 from system.abuse.conftest import Abuse
 from watcher.config.document import MAX_BYTES
-from watcher.config.schema import MAX_GLOB_CHARS
+from watcher.config.patterns import MAX_GLOB_CHARS
 
 TIMES = 6
 LEVELS = "abcdefghijklmnop"
@@ -33,6 +33,8 @@ BOMBS = {
     "escapes": 'id: "' + "\\x41" * 4000 + '"',
     "nothing but quotes": "'" * 16_000,
     "directives": "%a\n" * 5400,
+    "large expressions": "include:\n" + "- re:(\\pL{1000}x)\n" * 100,
+    "expressions that are not closed": "include:\n" + f"- re:\\pL{{30}}{'(a' * 90}\n" * 50,
 }
 SEARCHED = {"levels": "*/a*a/a*a/", "names": "*a?[!b]", "depths": "**/*a/*a"}
 """Pieces of globs that match much of a path before they fail."""

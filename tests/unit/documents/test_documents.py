@@ -35,6 +35,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "directory": {"directory": {"path": "/data/in"}},
     "s3": {"s3": {"bucket": "landing"}},
     "batch.max_wait": {"directory": "/data/in", "batch": {"max_events": 2}},
+    "match_case": {"directory": "/data/in", "include": ["*.csv"]},
     "ack_timeout": {"directory": "/data/in", "confirm": "ack"},
     "max_unacknowledged": {"directory": "/data/in", "confirm": "ack"},
     "group": {"directory": "/data/in", "group": {}},
