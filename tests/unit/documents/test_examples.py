@@ -17,6 +17,7 @@ from watcher.spec import Spec
 KINDS = {
     "volume": SourceKind.DIRECTORY,
     "acknowledged": SourceKind.DIRECTORY,
+    "throttled": SourceKind.DIRECTORY,
     "bucket": SourceKind.S3,
     "local": SourceKind.DIRECTORY,
 }
