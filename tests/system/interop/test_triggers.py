@@ -3,15 +3,18 @@
 A server is killed in the middle of each, since what it waits for must outlive it.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from support.client import Event
 from support.fixtures import StartServer
+from support.s3.real_servers import S3Server
 from support.server import ServerProcess
 from system.interop.examples import SERVER, Example
 from system.interop.workflows import WorkflowRunner
 
+MINIO = "http://minio.minio.svc:9000"
 SCANS = [f"scan{number:02}.pdf" for number in range(12)]
 AT_ONCE = 3
 """Workflows at once; the example has 20, which would need as many processes here."""
@@ -26,6 +29,52 @@ def restart(start_server: StartServer, server: ServerProcess, directory: Path) -
 def parameters(workflow: Event) -> list[str]:
     """Return the values of a Workflow's parameters."""
     return [one["value"] for one in workflow["spec"]["arguments"]["parameters"]]
+
+
+def test_runs(
+    example: Callable[..., Example],
+    start_server: StartServer,
+    rclone_server: S3Server,
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    """A run starts one Workflow when it rests, and one more when it has changed and rests again."""
+    server = start_server(directory=tmp_path)
+    bucket = rclone_server.make_bucket()
+    runs = example("runs")
+    runs.sense(2)
+    (root / "before").mkdir()
+    (root / "before" / "a").write_text("1")
+    # Longer than the pauses of a machine that is busy.
+    quickly = {"quiet: 5m": "quiet: 4s", "poll_interval: 1m": "poll_interval: 1s"}
+    store = {MINIO: rclone_server.endpoint_url, "bucket: landing": f"bucket: {bucket}"}
+    runs.source({SERVER: server.address, "/data/runs": str(root)} | store | quickly)
+    runs.api.wait_count(1)
+    server.wait_watch("uploads", state="watching")
+    rclone_server.put_many(bucket, ["runs/u/a", "runs/u/sub/b", "runs/above"])
+    (root / "above").write_text("belongs to no run")
+    (root / "run" / "sub").mkdir(parents=True)
+    for number in range(50):
+        (root / "run" / "sub" / f"{number}").write_text("1234")
+    server.wait_watch("runs", entries=52)
+    server.kill()
+    (root / "run" / "last").write_text("12345")
+    server = restart(start_server, server, tmp_path)
+    runs.api.wait_count(3)
+    (root / "run" / "late").write_text("1")
+    runs.api.wait_count(4)
+    server.wait_all_confirmed()
+    created: dict[str, list[list[str]]] = {"run": [], "upload": []}
+    for workflow in runs.api.objects:
+        kind = re.fullmatch(
+            "analyse-(run|upload)-[0-9a-f]{16}-[0-9]+", workflow["metadata"]["name"]
+        )
+        assert kind
+        created[kind[1]].append(parameters(workflow))
+    assert created == {
+        "run": [["before", "1", "1"], ["run", "51", "205"], ["run", "52", "206"]],
+        "upload": [[f"s3://{bucket}/runs/u"]],
+    }
 
 
 def test_throttled(
