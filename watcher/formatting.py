@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 _THOUSAND = 1000
 _UNITS_S = ((86_400, "d"), (3600, "h"), (60, "min"))
 _HOUR_S = 3600
+SHOWN_GROUPS = 3
+"""Number of groups that a line names."""
 _ROUNDING = 1e-9
 RATE_UNITS_S = ((1, "s"), (60, "m"), (_HOUR_S, "h"))
 """Seconds and names of the units in which configurations give rates."""
@@ -72,6 +75,30 @@ def format_rate(per_s: float) -> str:
         if count >= 1 and abs(count - round(count)) < _ROUNDING * count:
             return f"{round(count)}/{unit}"
     return f"{per_s * _HOUR_S:g}/h"
+
+
+def waiting_groups(count: int, first: Sequence[tuple[str, float]], now_s: float) -> str:
+    """Return a line about groups that have changed, with how long some wait; empty for none.
+
+    Args:
+        count: Number of groups.
+        first: Paths of some, each with the time until which it waits, in seconds since the epoch;
+            0 if it waits for more entries.
+        now_s: The time, in seconds since the epoch.
+    """
+    if not count:
+        return ""
+    shown = [
+        f"{path or '.'} ({_wait(until_s - now_s) if until_s else 'for more entries'})"
+        for path, until_s in first[:SHOWN_GROUPS]
+    ]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    groups = f"{count:,} changed groups wait" if count > 1 else "1 changed group waits"
+    return f"{groups}: {', '.join(shown)}{more}"
+
+
+def _wait(left_s: float) -> str:
+    return human_age(left_s) if left_s > 0 else "due"
 
 
 def human_rate(per_s: float) -> str:

@@ -62,6 +62,32 @@ class PartStatus:
         return f"{self.prefix or '.'}{type_}: {self.mode}{reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingGroup:
+    """A group that has changed and is not completed, for people.
+
+    Attributes:
+        path: Its path as text; empty for the whole place.
+        until: When its quiet time is over, seconds since the epoch; 0 if it has too few entries.
+    """
+
+    path: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGroups:
+    """The groups of a watch that have changed and are not completed.
+
+    Attributes:
+        count: Their number.
+        first: Those among them that are due first.
+    """
+
+    count: int = 0
+    first: Sequence[WaitingGroup] = ()
+
+
 class Entry(NamedTuple):
     """One file or object as it was observed: the unit of a scan and the content of an index row.
 

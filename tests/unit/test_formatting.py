@@ -13,6 +13,7 @@ from watcher.formatting import (
     human_size,
     human_time,
     printable,
+    waiting_groups,
 )
 
 NOON = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
@@ -67,6 +68,27 @@ def test_numbers(write: Callable[[float], str], value: float, text: str) -> None
 )
 def test_human_time(ago_s: int, text: str) -> None:
     assert human_time(NOON - timedelta(seconds=ago_s), NOON) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "left_s", "text"),
+    [
+        (0, [], ""),
+        (1, [48.2], "1 changed group waits: g0 (48 s)"),
+        (2, [-5, None], "2 changed groups wait: g0 (due), g1 (for more entries)"),
+        (
+            1234,
+            [1, 2, 3, 4],
+            "1,234 changed groups wait: g0 (1 s), g1 (2 s), g2 (3 s) and 1,231 more",
+        ),
+    ],
+)
+def test_waiting_groups(count: int, left_s: list[float | None], text: str) -> None:
+    now_s = NOON.timestamp()
+    first = [
+        (f"g{number}", 0.0 if left is None else now_s + left) for number, left in enumerate(left_s)
+    ]
+    assert waiting_groups(count, first, now_s) == text
 
 
 def test_printable_text_cannot_control_a_terminal() -> None:

@@ -136,7 +136,7 @@ class GroupRecorder:
         self.next_due_s = 0.0
         self.has_news = True
         self._quiet_s = group.quiet_s
-        self._events = events
+        self._reported = frozenset(events) - {ChangeType.COMPLETED}
         self._groups = groups
         self._clock = clock
         self._offset_s = clock.wall() - clock.monotonic()
@@ -162,7 +162,8 @@ class GroupRecorder:
         changed: set[bytes] = set()
         touched = {group for path in found.touched if (group := group_of(path)) is not None}
         for path, kind in net_changes(found.changes).items():
-            if (group := group_of(path)) is None:
+            group = group_of(path)
+            if group is None:
                 continue
             if kind is None:
                 touched.add(group)
@@ -178,4 +179,7 @@ class GroupRecorder:
                 due=dict.fromkeys(changed, due_s),
                 touched=dict.fromkeys(touched, due_s),
             )
-        found.changes = [change for change in found.changes if change.type in self._events]
+        if self._reported:
+            found.changes = [each for each in found.changes if each.type in self._reported]
+        else:
+            found.changes = []

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from watcher.cli.output import COLOURS
 from watcher.errors import WatcherError
-from watcher.formatting import human_age, human_rate, human_time, printable
+from watcher.formatting import human_age, human_rate, human_time, printable, waiting_groups
 from watcher.model import PartStatus
 
 if TYPE_CHECKING:
@@ -155,7 +155,11 @@ def _blocks(
         *(
             (
                 line,
-                [*(row[title] for title in below if row[title].plain != _NOTHING), *_parts(watch)],
+                [
+                    *(row[title] for title in below if row[title].plain != _NOTHING),
+                    *_groups(watch, clock),
+                    *_parts(watch),
+                ],
             )
             for line, row, watch in zip(lines, rows, watches, strict=True)
         ),
@@ -229,6 +233,14 @@ def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
         )
         for title, value in values.items()
     }
+
+
+def _groups(watch: Mapping[str, Any], clock: Clock) -> list[Text]:
+    """Return a line about the groups that have changed, if there are any."""
+    groups = watch.get("groups") or {"count": 0, "first": ()}
+    first = [(group["path"], group["until"]) for group in groups["first"]]
+    line = waiting_groups(groups["count"], first, clock.wall())
+    return [Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis")] if line else []
 
 
 def _parts(watch: Mapping[str, Any]) -> list[Text]:

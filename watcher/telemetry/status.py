@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from watcher.model import WaitingGroups
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,6 +83,7 @@ class Status:
         scans: Scans completed since the start, by duration.
         scan_s: Seconds that the last completed scan took.
         scanned_at: When that scan ended, seconds since the epoch; 0 before the first.
+        groups: The groups that have changed and are not completed.
         held: Deletions that wait for a second scan to agree.
         holds: Scans since the start whose deletions were held.
         held_at: When deletions were last held, seconds since the epoch; 0 for never.
@@ -102,6 +105,7 @@ class Status:
     scans: Histogram = field(default_factory=Histogram)
     scan_s: float = 0.0
     scanned_at: float = 0.0
+    groups: WaitingGroups = field(default_factory=WaitingGroups)
     held: int = 0
     holds: int = 0
     held_at: float = 0.0

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watcher.changes.groups import GroupRecorder, Unsettled
-from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, GroupDelta, group_prefix
+from watcher.model import (
+    Change,
+    ChangeSet,
+    ChangeType,
+    Delta,
+    Entry,
+    GroupDelta,
+    WaitingGroup,
+    WaitingGroups,
+    group_prefix,
+)
 from watcher.spec import ENTRY_TYPES, BucketSpec, Mode
 
 if TYPE_CHECKING:
@@ -29,6 +39,12 @@ CHECK_GROUPS = 100
 
 CHECK_PAUSE_S = 0.1
 """Seconds between two checks at least: each asks the source for all that waits there."""
+
+REPORT_PAUSE_S = 1.0
+"""Seconds between two readings of the groups that people are shown."""
+
+REPORTED_GROUPS = 10
+"""Groups that people are shown by name."""
 
 _META = "group"
 
@@ -94,6 +110,7 @@ class GroupCompletion:
         self._store = store
         self._source = source
         self._outbox = outbox
+        self._report_due_s = 0.0
 
     def resume(self) -> None:
         """Continue with the groups of an earlier run; another depth makes other groups of them.
@@ -114,8 +131,25 @@ class GroupCompletion:
             self._store.set_meta(**{_META: text})
 
     def due_s(self) -> float:
-        """Return when ``complete_due`` may have something to do, on the monotonic clock."""
-        return self.recorder.monotonic_s(self.recorder.next_due_s)
+        """Return when there may be something to complete or report, on the monotonic clock."""
+        report_s = self._report_due_s if self.recorder.has_news else float("inf")
+        return self.recorder.monotonic_s(min(self.recorder.next_due_s, report_s))
+
+    def report(self) -> WaitingGroups | None:
+        """Return the groups that have changed and are not completed, if that is worth a reading.
+
+        It is once in ``REPORT_PAUSE_S`` at most, and only after a change; otherwise None.
+        """
+        now_s = self.recorder.now_s()
+        if not self.recorder.has_news or now_s < self._report_due_s:
+            return None
+        self.recorder.has_news, self._report_due_s = False, now_s + REPORT_PAUSE_S
+        count, groups = self._store.groups.changed(limit=REPORTED_GROUPS)
+        first = [
+            WaitingGroup(group.path.decode(errors="replace"), group.due_s or 0.0)
+            for group in groups
+        ]
+        return WaitingGroups(count, first)
 
     def expedite(self) -> None:
         """Have the next ``complete_due`` look at all groups that are due: more has been read."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from watcher.delivery.subscription import Wait
 from watcher.formatting import format_rate, human_age
+from watcher.model import WaitingGroups
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class WatchReport:
         degraded: Why changes are noticed later than asked for; empty if they are not.
         parts: The watched directory and the mounts below it, each with how it is watched; empty for
             a bucket, and before the directory was opened.
+        groups: The groups that have changed and are not completed, and until when the first wait.
         rescans: Scans requested out of turn since the start, by reason.
         ids_renewed_at: When the ids of events were last renewed, seconds since the epoch; 0 for
             never.
@@ -90,6 +92,7 @@ class WatchReport:
     error: str = ""
     degraded: str = ""
     parts: Sequence[PartStatus] = ()
+    groups: WaitingGroups = field(default_factory=WaitingGroups)
     rescans: dict[str, int] = field(default_factory=dict)
     ids_renewed_at: float = 0.0
     next_scan_at: float = 0.0
@@ -128,6 +131,7 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         error=status.error,
         degraded=status.degraded,
         parts=status.parts,
+        groups=status.groups,
         rescans=dict(status.rescans),
         ids_renewed_at=watch.ids_renewed_at,
         next_scan_at=status.next_scan_at,

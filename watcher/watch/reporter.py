@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
     from watcher.errors import WatcherError
-    from watcher.model import Identity, PartStatus, Rescan
+    from watcher.model import Identity, PartStatus, Rescan, WaitingGroups
     from watcher.watch.lifecycle import Trigger
 
 PROGRESS_INTERVAL_S = 5.0
@@ -191,6 +191,10 @@ class StatusReporter:
         elif reason != self._logged_degradation:
             self._logged_degradation = reason
             self._log.warning("watch.degraded", reason=reason)
+
+    def set_groups(self, groups: WaitingGroups) -> None:
+        """Record which groups have changed and are not completed."""
+        self.status.groups = groups
 
     def set_parts(self, parts: Sequence[PartStatus]) -> None:
         """Record how the parts of a directory are watched; log it where mounts are or were."""

@@ -268,8 +268,12 @@ class WatchRunner:
                 self._pause()
 
     def _complete_groups(self) -> None:
-        if self._groups is not None and self._is_known:
+        if self._groups is None:
+            return
+        if self._is_known:
             self._groups.complete_due(self._checkpoint)
+        if (waiting := self._groups.report()) is not None:
+            self._reporter.set_groups(waiting)
 
     @property
     def _is_known(self) -> bool:

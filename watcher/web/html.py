@@ -18,6 +18,7 @@ from watcher.formatting import (
     human_size,
     human_time,
     printable,
+    waiting_groups,
 )
 
 if TYPE_CHECKING:
@@ -157,9 +158,16 @@ def _rows(report: WatchReport, overview: Overview) -> str:
         if report.waiting
         else ""
     )
+    if line := _groups(report, overview.generated_at):
+        waiting += f'<tr class="note calm"><td colspan="7"><div>{_text(line)}</div></td></tr>'
     # The directory alone is described by the mode of its watch.
     parts = "".join(_part(report, part, overview) for part in report.parts[1:])
     return f"<tbody><tr>{cells}</tr>{note}{waiting}{parts}</tbody>"
+
+
+def _groups(report: WatchReport, now: float) -> str:
+    groups = report.groups
+    return waiting_groups(groups.count, [(each.path, each.until) for each in groups.first], now)
 
 
 def _part(report: WatchReport, part: PartStatus, overview: Overview) -> str:

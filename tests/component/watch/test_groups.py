@@ -13,7 +13,7 @@ from support.clock import FakeClock
 from support.memory_watch import JOURNAL_CAP, Place, Scene
 from watcher.delivery.timestamps import rfc3339
 from watcher.errors import UnavailableError
-from watcher.model import ChangeType, Entry
+from watcher.model import ChangeType, Entry, WaitingGroup, WaitingGroups
 from watcher.spec import Batch, BucketSpec, Existing, Filter, Group
 from watcher.telemetry.status import State
 
@@ -251,6 +251,21 @@ def test_a_watch_sleeps_until_a_group_is_due(start: Start) -> None:
     assert found == {"run": [1, 1, 0, 0]}
     assert scene.clock.monotonic() == pytest.approx(begun_s + 2 * QUIET_S)
     assert turns <= 2 * QUIET_S + 10  # the state file is tidied once a second
+
+
+def test_the_status_has_the_groups_that_wait(start: Start) -> None:
+    """In the order in which they are due, at most once a second; none when all are completed."""
+    scene = start(group=Group(1, QUIET_S, min_entries=2))
+    scene.put(b"run/a", b"run/b", b"few/a")
+    until = scene.clock.wall() + QUIET_S
+    scene.turn(after_s=1)
+    first = [WaitingGroup("few", until), WaitingGroup("run", until)]
+    assert scene.status.groups == WaitingGroups(2, first)
+    scene.turn(QUIET_S)
+    assert scene.status.groups == WaitingGroups(1, [WaitingGroup("few", 0.0)])
+    scene.put(b"few/b")
+    scene.turn(QUIET_S)
+    assert scene.status.groups == WaitingGroups(0, [])
 
 
 @pytest.mark.parametrize("down_s", [10.0, HOUR_S])

@@ -107,6 +107,12 @@ def test_watches_that_do_not_fit_are_counted() -> None:
     assert sum("orders: a.csv" in line for line in lines) == 8
 
 
+def test_groups_stand_below_their_watch() -> None:
+    groups = {"count": 1, "first": [{"path": "run", "until": NOW + 240}]}
+    lines = show(snapshot({**CALM, "groups": groups}), 80)
+    assert lines[4].strip() == "1 changed group waits: run (4 min)"
+
+
 def test_older_changes_have_a_date() -> None:
     before = NOW - 86_400 * 2
     *_, first, second = show(snapshot(CALM, recent=[CHANGE, {**CHANGE, "at": before}]), 80)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watcher.model import PartStatus
+from watcher.model import PartStatus, WaitingGroup, WaitingGroups
 from watcher.telemetry.recent_changes import Recent
 from watcher.watch.report import WatchReport
 from watcher.web.html import SHOWN_WATCHES, Overview, render_page
@@ -94,6 +94,13 @@ def test_mounts_below_a_directory() -> None:
     assert "share (nfs4): poll, it does not notify Recent" in text
     page = render_page(replace(OVERVIEW, reports=[report]))
     assert page.count('name="prefix" value="usb"') == page.count("Release the mount") == 1
+
+
+def test_groups_that_wait() -> None:
+    """Each with the time that it has left, the whole place as a dot, escaped."""
+    first = [WaitingGroup("<i>", NOON + 240), WaitingGroup("", 0.0)]
+    report = replace(ORDERS, groups=WaitingGroups(2, first))
+    assert "2 changed groups wait: <i> (4 min), . (for more entries)" in read(reports=[report])
 
 
 def test_unknown_changes_are_not_denied() -> None:

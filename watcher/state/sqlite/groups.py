@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from watcher.model import HIDDEN, ChangeType, GroupCounts, group_prefix
@@ -9,21 +10,25 @@ from watcher.state.port import ChangedGroup, GroupTotals
 from watcher.state.sqlite.index import PAGE_ROWS, range_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from watcher.model import GroupDelta
     from watcher.state.sqlite.database import Database
 
-_KINDS = {ChangeType.CREATED: 1, ChangeType.MODIFIED: 2, ChangeType.DELETED: 3}
-_CREATED, _MODIFIED, _DELETED = _KINDS.values()
+_CREATED, _MODIFIED, _DELETED = 1, 2, 3
+_NEW, _GONE = ChangeType.CREATED, ChangeType.DELETED
 
-_NOTE = f"""
-    INSERT INTO group_change VALUES (?, ?)
+NOTE_ROWS = 256
+"""Rows that one statement writes: far cheaper than as many statements."""
+
+_ADD_UP = f"""
     ON CONFLICT (path) DO UPDATE SET kind = CASE
-        WHEN excluded.kind = {_DELETED} THEN iif(kind = {_CREATED}, 0, {_DELETED})
+        WHEN excluded.kind = {_DELETED} THEN iif(kind <= {_CREATED}, 0, {_DELETED})
         WHEN kind = {_DELETED} THEN {_MODIFIED}
         ELSE kind END
-"""  # noqa: S608 - only constants
+"""
+"""Makes one change of the former and the new one; 0 for none. Twice the same is once."""
+
 _DROP_NONE = "DELETE FROM group_change WHERE path = ? AND kind = 0"
 _SET_DUE = """
     INSERT INTO changed_group VALUES (?, ?) ON CONFLICT (path) DO UPDATE SET due = excluded.due
@@ -117,9 +122,7 @@ class SqliteGroups:
         if delta.latest_due_s is not None:
             db.execute("UPDATE changed_group SET due = ? WHERE due > ?", (delta.latest_due_s,) * 2)
         if delta.changes:
-            db.executemany(_NOTE, [(path, _KINDS[kind]) for path, kind in delta.changes.items()])
-            deleted = [(path,) for path, kind in delta.changes.items() if kind == "deleted"]
-            db.executemany(_DROP_NONE, deleted)
+            self._note(delta.changes)
         db.executemany(_SET_DUE, delta.due.items())
         db.executemany(_TOUCH, [(due_s, path) for path, due_s in delta.touched.items()])
         db.executemany(
@@ -129,6 +132,25 @@ class SqliteGroups:
             within, values = _within(group)
             db.execute(f"DELETE FROM group_change WHERE {within}", values)  # noqa: S608 - only constants
             db.execute("DELETE FROM changed_group WHERE path = ?", (group,))
+
+    def _note(self, changes: Mapping[bytes, ChangeType]) -> None:
+        # Compared by identity, since the hash of an enum costs as much as all else here.
+        rows = [
+            (path, _DELETED if kind is _GONE else _CREATED if kind is _NEW else _MODIFIED)
+            for path, kind in changes.items()
+        ]
+        for start in range(0, len(rows), NOTE_ROWS):
+            part = rows[start : start + NOTE_ROWS]
+            # sqlite3 caches compiled statements by text: repeating the last row up to a power of
+            # two keeps the number of texts small.
+            part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
+            self._db.execute(_note_statement(len(part)), [value for row in part for value in row])
+        self._db.executemany(_DROP_NONE, [(path,) for path, kind in rows if kind == _DELETED])
+
+
+@cache
+def _note_statement(rows: int) -> str:
+    return f"INSERT INTO group_change VALUES {','.join(['(?, ?)'] * rows)} {_ADD_UP}"  # noqa: S608 - only marks and constants
 
 
 def _within(group: bytes) -> tuple[str, tuple[bytes, ...]]:
