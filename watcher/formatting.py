@@ -44,6 +44,14 @@ def human_size(size_bytes: float) -> str:
     return f"{size_bytes / _THOUSAND:,.1f} PB"
 
 
+def exact_size(size_bytes: int) -> str:
+    """Return a size in its largest whole binary unit: ``1000 B``, ``10 KiB``, ``5 GiB``."""
+    for unit, bits in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size_bytes and size_bytes % (1 << bits) == 0:
+            return f"{size_bytes >> bits} {unit}"
+    return f"{size_bytes} B"
+
+
 def human_duration(duration_s: float) -> str:
     """Return a duration in its largest unit: ``12 ms``, ``1.5 s``, ``48 s``, ``5 min``, ``2 d``."""
     for unit_s, unit in _UNITS_S:

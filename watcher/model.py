@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -124,16 +124,82 @@ HIDDEN = "hidden"
 """Storage class in the row of a file that a volume hides, which was mounted over its directory."""
 
 
+class Gate(IntEnum):
+    """Why a row of the index is not that of an entry as it was last reported.
+
+    A row keeps it with the flags ``GATE_REPORTED`` and ``GATE_EXISTING``; 0 is an ordinary row.
+    """
+
+    MARKER = 1
+    """It is a marker: read, and never reported."""
+    NO_MARKER = 2
+    """It waits for its marker."""
+    TOO_SMALL = 3
+    """It is smaller than ``min_size``."""
+    TOO_LARGE = 4
+    """It is larger than ``max_size``."""
+
+
+GATE_REPORTED = 8
+"""Flag of a gate: the entry was reported, and the row is as it was then. A newer version is held
+back, and differs from the row until it is reported or the two agree again."""
+
+GATE_EXISTING = 16
+"""Flag of a gate: the entry was there before the watch, which is to be reported with it."""
+
+_GATE_MASK = 7
+
+
 class Row(NamedTuple):
-    """One row of the index: the entry last committed, and its bit in the bitmap of a scan."""
+    """One row of the index: the entry last committed, and its bit in the bitmap of a scan.
+
+    Attributes:
+        id: Its bit.
+        entry: The entry as it was last reported; without a report, as it was last observed.
+        gate: 0, or a ``Gate`` with its flags.
+    """
 
     id: int
     entry: Entry
+    gate: int = 0
 
     @property
     def is_hidden(self) -> bool:
         """Whether a volume hides the file, so that its absence proves nothing."""
         return self.entry.storage_class == HIDDEN
+
+    @property
+    def is_unreported(self) -> bool:
+        """Whether the entry was never reported, nor recorded as one that need not be."""
+        return bool(self.gate) and not self.gate & GATE_REPORTED
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """How many entries conditions hold back, each by the first that it does not satisfy.
+
+    Attributes:
+        marker: Entries whose marker is not there.
+        min_size: Entries that are too small.
+        max_size: Entries that are too large.
+    """
+
+    marker: int = 0
+    min_size: int = 0
+    max_size: int = 0
+
+    @classmethod
+    def of(cls, gates: Mapping[int, int]) -> HeldBack:
+        """Return the numbers of rows by gate as those of entries by condition."""
+        numbers = dict.fromkeys(Gate, 0)
+        for gate, rows in gates.items():
+            numbers[Gate(gate & _GATE_MASK)] += rows
+        return cls(numbers[Gate.NO_MARKER], numbers[Gate.TOO_SMALL], numbers[Gate.TOO_LARGE])
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.marker + self.min_size + self.max_size
 
 
 @dataclass(slots=True)
@@ -172,12 +238,36 @@ class Delta:
         deletes: Rows to delete; their paths are not among ``upserts``.
         created: Number of ``upserts`` that have no row yet.
         groups: What changes in the record of groups; None for nothing.
+        gates: By gate, by how much the upserts change the number of rows that have it.
     """
 
     upserts: list[Row] = field(default_factory=list)
     deletes: list[Row] = field(default_factory=list)
     created: int = 0
     groups: GroupDelta | None = None
+    gates: dict[int, int] = field(default_factory=dict)
+
+    def put(self, former: Row | None, row: Row) -> None:
+        """Add a row to be written.
+
+        Args:
+            former: The row that is there now; None if there is none.
+            row: The row, with the id of ``former``.
+        """
+        self.upserts.append(row)
+        self.created += former is None
+        if former is not None and former.gate:
+            self.gates[former.gate] = self.gates.get(former.gate, 0) - 1
+        if row.gate:
+            self.gates[row.gate] = self.gates.get(row.gate, 0) + 1
+
+    def add(self, other: Delta) -> None:
+        """Append another delta, which must have no path in common with this one."""
+        self.upserts += other.upserts
+        self.deletes += other.deletes
+        self.created += other.created
+        for gate, rows in other.gates.items():
+            self.gates[gate] = self.gates.get(gate, 0) + rows
 
 
 class Payload(NamedTuple):
@@ -243,9 +333,7 @@ class ChangeSet:
 
     def add(self, other: ChangeSet) -> None:
         """Append another change set, which must have no path in common with this one."""
-        self.delta.upserts += other.delta.upserts
-        self.delta.deletes += other.delta.deletes
-        self.delta.created += other.delta.created
+        self.delta.add(other.delta)
         self.changes += other.changes
 
 

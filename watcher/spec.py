@@ -209,6 +209,24 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an entry must satisfy to be reported.
+
+    Attributes:
+        marker: Name of the file that must be there, see ``filters.markers``; None for none.
+        min_size: Bytes; smaller entries are held back.
+        max_size: Bytes; larger entries are held back. None holds back none.
+        max_age_s: Entries whose last modification is further back than these seconds when they are
+            first met are recorded and not reported. None reports all.
+    """
+
+    marker: str | None = None
+    min_size: int = 0
+    max_size: int | None = None
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """How many events a payload has.
 
@@ -248,6 +266,7 @@ class Spec:
         where: The directory or bucket.
         id: Name of the watch; None takes the name of the event source.
         filter: Which entries count.
+        conditions: What an entry must satisfy to be reported.
         group: Which groups of entries are reported when they have come to rest; None for none.
         events: Which changes are reported.
         existing: What happens to entries found at the first start.
@@ -264,6 +283,7 @@ class Spec:
     where: DirectorySpec | BucketSpec
     id: str | None = None
     filter: Filter = field(default_factory=Filter)
+    conditions: Conditions = field(default_factory=Conditions)
     group: Group | None = None
     events: frozenset[ChangeType] = ENTRY_TYPES
     existing: Existing = Existing.SKIP

@@ -28,6 +28,7 @@ class MemoryFiles(WithoutVolumes):
     mode = "notify"
     degraded = ""
     scan_interval_s = 1.0
+    has_cheap_inspection = True
     part_status: Sequence[PartStatus] = ()
     cost = None
     requests = 0

@@ -10,13 +10,13 @@ from typing import Any
 
 from support.clock import FakeClock
 from support.memory_source import MemoryFiles
-from support.state import open_store
+from support.state import open_store, without_sync
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
 from watcher.sources.protocol import Batch, Observation, unread_test
-from watcher.spec import Compare, DirectorySpec, Spec
+from watcher.spec import Compare, Conditions, DirectorySpec, Spec
 
 
 def many(count: int, prefix: bytes = b"") -> list[bytes]:
@@ -128,8 +128,24 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.place = MemoryPlace()
-        self.store = open_store(path)
-        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.interrupt_at: int | None = None
+        self._path = path
+        self._reported_seq = 0
+        self._open(Conditions())
+
+    def restart(self, conditions: Conditions, *, oldest_ns: int | None = None) -> None:
+        """Begin anew on the same state, with conditions; entries before ``oldest_ns`` are old."""
+        self.store.close()
+        self._open(conditions, oldest_ns)
+
+    def _open(self, conditions: Conditions, oldest_ns: int | None = None) -> None:
+        self.store = open_store(self._path)
+        without_sync(self.store)
+        self.detector = ChangeDetector(
+            frozenset(ChangeType),
+            self.store.index.new_row,
+            is_too_old=None if oldest_ns is None else lambda entry: entry.mtime_ns < oldest_ns,
+        )
         self.compare(Compare())
         outbox = Outbox(
             Spec(DirectorySpec("/data")),
@@ -137,7 +153,6 @@ class Bench:
             clock=FakeClock(),
             publish=lambda *_: None,
         )
-        self.interrupt_at: int | None = None
         self.reconciler = Reconciler(
             self.place,
             self.store.index,
@@ -145,8 +160,8 @@ class Bench:
             outbox,
             self._checkpoint,
             FakeClock(),
+            conditions=conditions,
         )
-        self._reported_seq = 0
 
     def _checkpoint(self, count: int) -> None:
         if self.interrupt_at is not None and count >= self.interrupt_at:

@@ -52,6 +52,7 @@ class Deferral:
             entry.path: entry.ctime_ns
             for entry in entries
             if (row := rows.get(entry.path)) is not None
+            and not row.is_unreported
             and expected_ctime_ns.get(entry.path, entry.ctime_ns) != entry.ctime_ns
             and self._detector.difference(row, entry) is Difference.CTIME
             and self._source.notifies(entry.path)
@@ -95,7 +96,8 @@ class Deferral:
         undigested: list[Entry] = []
         for entry in entries:
             row = rows.get(entry.path)
-            if entry.etag or (row is None and not self._is_reported(None, entry)):
+            is_first = row is None or row.is_unreported
+            if entry.etag or (is_first and not self._is_reported(row, entry)):
                 ready.append(entry)
             elif row is not None and self._keeps_digest(row, entry, attributes_only):
                 ready.append(with_digest_of(row, entry))
@@ -118,6 +120,6 @@ class Deferral:
 
     def _is_reported(self, row: Row | None, entry: Entry) -> bool:
         """Return whether an entry is more than recorded, given its row if it has one."""
-        if row is None:
-            return self._detector.appearance(entry.path) != Appearance.IGNORED_EXISTING
+        if row is None or row.is_unreported:
+            return self._detector.meaning(entry, row) != Appearance.IGNORED_EXISTING
         return self._detector.difference(row, entry) is not Difference.SILENT

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from watcher.changes.object_times import has_same_time, with_more_digits
-from watcher.model import Change, ChangeSet, ChangeType, Entry, Row
+from watcher.model import GATE_EXISTING, Change, ChangeSet, ChangeType, Entry, Row
 from watcher.spec import ALL_ATTRIBUTES, Attribute, Compare
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ class ChangeDetector:
         events: The change types to report.
         new_row: Makes a row for an entry that has none (``Index.new_row``).
         rule: Which attributes are compared; None compares all.
+        is_too_old: Returns whether an entry is too old to be reported when it is first met; None
+            if none is.
 
     Attributes:
         rule: Which attributes are compared.
@@ -148,12 +150,29 @@ class ChangeDetector:
         events: Collection[ChangeType],
         new_row: Callable[[Entry], Row],
         rule: Rule | None = None,
+        is_too_old: Callable[[Entry], bool] | None = None,
     ) -> None:
+        self._is_too_old = is_too_old
         self._events = frozenset(events)
         self._new_row = new_row
         self.rule = rule or Rule()
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
         self._existing: set[bytes] = set()
+
+    def is_too_old(self, entry: Entry) -> bool:
+        """Return whether an entry that is met for the first time is only recorded, for its age."""
+        return self._is_too_old is not None and self._is_too_old(entry)
+
+    def meaning(self, entry: Entry, row: Row | None = None) -> Appearance:
+        """Return the meaning of an entry that was not reported yet.
+
+        Args:
+            entry: The entry.
+            row: Its row if it was held back until now; else it is met for the first time.
+        """
+        if row is None and self.is_too_old(entry):
+            return Appearance.IGNORED_EXISTING
+        return self.appearance(entry.path)
 
     def keep_existing(self, paths: Iterable[bytes]) -> None:
         """Remember which of these paths without a row are existing, until each is reported."""
@@ -183,9 +202,9 @@ class ChangeDetector:
         found = ChangeSet()
         for entry in {entry.path: entry for entry in entries}.values():
             row = rows.get(entry.path)
-            if row is None:
-                self._appear(entry, found)
-            elif row.entry != entry:
+            if row is None or row.is_unreported:
+                self._appear(entry, found, row)
+            elif row.gate or row.entry != entry:
                 self._differ(row, entry, found, silent=entry.path in attributes_only)
         return found
 
@@ -207,7 +226,8 @@ class ChangeDetector:
         found = ChangeSet()
         for row in rows:
             found.delta.deletes.append(row)
-            self._report(found, Change(ChangeType.DELETED, row.entry))
+            if not row.is_unreported:
+                self._report(found, Change(ChangeType.DELETED, row.entry))
         return found
 
     def move(self, pairs: Sequence[tuple[Row, Entry]], rows: Mapping[bytes, Row]) -> ChangeSet:
@@ -233,22 +253,25 @@ class ChangeDetector:
                 found.delta.deletes.append(row)
             self._put(rows.get(path), entry, found)
             replaced = None if path in leaving else rows.get(path)
-            self._report_move(row, entry, found, replaced)
+            is_known = replaced is not None and not replaced.is_unreported
+            self._report_move(row, entry, found, replaced if is_known else None)
         return found
 
-    def _appear(self, entry: Entry, found: ChangeSet) -> None:
-        appearance = self.appearance(entry.path)
+    def _appear(self, entry: Entry, found: ChangeSet, row: Row | None) -> None:
+        appearance = self.meaning(entry, row)
         if entry.path in self._existing:
             self._existing.remove(entry.path)
             appearance = Appearance.EXISTING
-        self._put(None, entry, found)
+        if row is not None and row.gate & GATE_EXISTING:
+            appearance = Appearance.EXISTING
+        self._put(row, entry, found)
         if appearance is not Appearance.IGNORED_EXISTING:
             existing = appearance is Appearance.EXISTING
             self._report(found, Change(ChangeType.CREATED, entry, existing=existing))
 
     def _differ(self, row: Row, entry: Entry, found: ChangeSet, *, silent: bool) -> None:
         kind = self.difference(row, entry)
-        if (kept := with_more_digits(row.entry, entry)) != row.entry:
+        if (kept := with_more_digits(row.entry, entry)) != row.entry or row.gate:
             self._put(row, kept, found)
         if kind in _MODIFIED or (kind is Difference.CTIME and not silent):
             self._report(found, Change(ChangeType.MODIFIED, entry))
@@ -272,11 +295,7 @@ class ChangeDetector:
             self._report(found, Change(ChangeType.MODIFIED, entry))
 
     def _put(self, row: Row | None, entry: Entry, found: ChangeSet) -> None:
-        if row is None:
-            found.delta.created += 1
-            found.delta.upserts.append(self._new_row(entry))
-        else:
-            found.delta.upserts.append(Row(row.id, entry))
+        found.delta.put(row, self._new_row(entry) if row is None else Row(row.id, entry))
 
     def _report(self, found: ChangeSet, change: Change) -> None:
         if change.type in self._events:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.deferral import Deferral
 from watcher.changes.detector import Difference, with_digest_of
+from watcher.changes.gates import Gates
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.missing_rows import MissingRows
 from watcher.changes.running_scans import RunningScans
-from watcher.model import HIDDEN, ChangeSet, Delta, GroupDelta, Rescan, Row
+from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Gate, GroupDelta, Rescan
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Inspection,
@@ -24,16 +25,18 @@ from watcher.sources.protocol import (
     Renames,
     Subtree,
 )
+from watcher.spec import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.changes.detector import ChangeDetector
+    from watcher.changes.gates import Ids
     from watcher.changes.groups import GroupRecorder
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
-    from watcher.model import Entry
+    from watcher.model import Entry, Row
     from watcher.sources.protocol import Batch, Observation, Scan, Source
     from watcher.state.port import Index
 
@@ -71,6 +74,7 @@ class Reconciler:
             ``Interrupted`` to leave the scan.
         clock: Measures scans.
         groups: Notes what changes in groups; None where there are none.
+        conditions: What an entry must satisfy to be reported; None lets all be.
 
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
@@ -78,7 +82,7 @@ class Reconciler:
         is_reopened: The place was opened since the last completed scan of all of it.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the six parts that it connects, and the clock
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects, clock and conditions
         self,
         source: Source,
         index: Index,
@@ -87,11 +91,13 @@ class Reconciler:
         checkpoint: Callable[[int], None],
         clock: Clock,
         groups: GroupRecorder | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         self._source = source
         self._index = index
         self._detector = detector
         self._outbox = outbox
+        self._gates = Gates(conditions or Conditions(), source, index, detector)
         self._checkpoint = checkpoint
         self._clock = clock
         self._groups = groups
@@ -120,6 +126,7 @@ class Reconciler:
                 self._apply_renames(observation.renames)
             case Subtree(prefix=b"", reason=reason):
                 self.rescan_reason = reason
+                self._gates.is_outdated = True
             case Subtree(prefix=prefix):
                 self._reconcile(self._source.scan(prefix), with_hints=False)
             case LinksChanged():
@@ -157,7 +164,10 @@ class Reconciler:
             StateError: The state cannot be written.
         """
         for page in self._index.rows_under(b""):
-            unwanted = [row for row in page if not admits(row.entry.path)]
+            # Markers are met anew, perhaps as what they are no longer.
+            unwanted = [
+                row for row in page if row.gate == Gate.MARKER or not admits(row.entry.path)
+            ]
             delta = Delta(deletes=unwanted)
             if self._groups is not None and unwanted:
                 delta.groups = GroupDelta(forgotten=[row.entry.path for row in unwanted])
@@ -178,7 +188,7 @@ class Reconciler:
         if page is None:
             self._undigested = None
             return False
-        undigested = [row.entry for row in page if not row.entry.etag]
+        undigested = [row.entry for row in page if not row.entry.etag and not row.gate]
         self.learnt += len(undigested)
         self._source.learn_digests(undigested)
         return self._source.is_digesting_idle
@@ -208,7 +218,9 @@ class Reconciler:
 
     def _mark(self, prefix: bytes, storage_class: str) -> None:
         for page in self._index.rows_under(prefix):
-            marked = [Row(id_, entry._replace(storage_class=storage_class)) for id_, entry in page]
+            marked = [
+                row._replace(entry=row.entry._replace(storage_class=storage_class)) for row in page
+            ]
             self._outbox.commit(ChangeSet(Delta(upserts=marked)))
 
     # Inspections and renames
@@ -220,12 +232,18 @@ class Reconciler:
         found = self._detector.delete(self._seen([rows[path] for path in gone if path in rows]))
         if self._groups is not None:
             found.touched = [path for path in gone if path not in rows]
+        if self._gates.is_active:
+            result = self._gates.sort(entries, rows, attributes_only=inspection.attributes_only)
+            entries = result.open
+            found.add(result.found)
         if inspection.expected_ctime_ns:
             entries = self._deferral.defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
         if not inspection.has_digests:
             entries = self._deferral.defer_undigested(entries, rows, inspection.attributes_only)
         found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
         self._commit(found)
+        if self._gates.has_arrivals:
+            self._reopen()
 
     def _compare_links(self, paths: Sequence[bytes]) -> None:
         """Compare entries whose changes notify nobody."""
@@ -234,7 +252,9 @@ class Reconciler:
         differing = [
             entry
             for entry in inspection.entries
-            if entry.path not in rows or rows[entry.path].entry != entry
+            if entry.path not in rows
+            or rows[entry.path].entry != entry
+            or rows[entry.path].gate & GATE_REPORTED
         ]
         inspection.entries = self._deferral.defer_incomplete(differing, rows)
         self._compare_inspection(inspection)
@@ -245,22 +265,46 @@ class Reconciler:
             return
         for rename in renames:
             old_prefix, prefix = rename.old_path, rename.path
+            if self._gates.is_active:
+                # First of all, since the entries are to find them there.
+                for rows in self._index.gated_under(old_prefix):
+                    paths = [row.entry.path for row in rows if row.gate == Gate.MARKER]
+                    self._rename_gated(_renames(paths, old_prefix, prefix))
             for page in self._index.paths_under(old_prefix):
-                self._rename_files(
-                    [Rename(path, prefix + path[len(old_prefix) :]) for _, path in page]
-                )
+                self._rename_files(_renames([path for _, path in page], old_prefix, prefix))
             self.apply(Subtree(old_prefix))
             self.apply(Subtree(prefix))
 
+    def _rename_gated(self, renames: Sequence[Rename]) -> None:
+        """Rename markers: what was there is gone, and what arrives is met anew."""
+        found = self._source.inspect(
+            [path for each in renames for path in (each.old_path, each.path)]
+        )
+        markers = [entry for entry in found.entries if self._gates.is_marker(entry.path)]
+        others = [entry.path for entry in found.entries if not self._gates.is_marker(entry.path)]
+        self._compare_inspection(Inspection(markers, found.gone))
+        self._source.recheck(others)
+
     def _rename_files(self, renames: Sequence[Rename]) -> None:
+        if self._gates.is_active:
+            gated = [each for each in renames if self._gates.is_marker_moved(each)]
+            if gated:
+                self._rename_gated(gated)
+                renames = [each for each in renames if each not in gated]
+            if not renames:
+                return
         old_paths, paths = [each.old_path for each in renames], [each.path for each in renames]
         rows = self._index.rows(old_paths + paths)
         found = {entry.path: entry for entry in self._source.inspect(paths).entries}
         pairs: list[tuple[Row, Entry]] = []
         uncertain: list[bytes] = []
+        held_back = self._gates.would_hold_back(found.values()) if self._gates.is_active else ()
         for old_path, path in zip(old_paths, paths, strict=True):
             row, entry = rows.get(old_path), found.get(path)
             if row is None or entry is None or not self._is_same_file(row.entry, entry):
+                uncertain += [old_path, path]
+            elif row.gate or path in held_back:
+                # What was not reported has not moved, and what may not be reported has not arrived.
                 uncertain += [old_path, path]
             else:
                 pairs.append((row, self._renamed(row, entry)))
@@ -293,16 +337,20 @@ class Reconciler:
 
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
         """Return the number of entries met, and of deletions held."""
+        self._gates.begin_scan()
         with self._scans.begin(self._index.id_limit) as running:
             count = self._compare_scan(scan, running, with_hints=with_hints)
             missing = self._index.entries - len(running.met)
             if (verification := scan.verification_scan(missing)) is not None:
                 self._compare_scan(verification, running, with_hints=with_hints)
+            held = 0
             if not scan.prefix:
-                return count, self._missing.delete_all(scan, running.met)
-            if not self._missing.delete_under(scan, running.met):
+                held = self._missing.delete_all(scan, running.met)
+            elif not self._missing.delete_under(scan, running.met):
                 self.rescan_reason = Rescan.MANY_GONE
-            return count, 0
+            if self._gates.is_active:
+                self._reopen(running.met, is_scanned=not scan.prefix)
+            return count, held
 
     def _compare_scan(self, scan: Scan, running: RunningScan, *, with_hints: bool) -> int:
         """Compare the batches of a scan, and return the number of their entries."""
@@ -335,15 +383,56 @@ class Reconciler:
         if found.delta.upserts:
             adopted = {row.entry.path for row in found.delta.upserts}
             differing = [entry for entry in differing if entry.path not in adopted]
+        is_settled = True
+        if self._gates.is_active:
+            result = self._gates.sort(differing, rows, met)
+            differing, is_settled = result.open, result.is_settled
+            found.add(result.found)
         ready = self._deferral.defer_ctime_only(differing, rows, dict.fromkeys(rows))
         ready = self._deferral.defer_incomplete(ready, rows)
         ready = self._deferral.defer_undigested(ready, rows)
         found.add(self._detector.compare(rows, ready))
         self._write(found)
         # A batch is known once the rows are as it says.
-        if batch.digest and len(ready) == len(differing):
+        if batch.digest and is_settled and len(ready) == len(differing):
             known.keep(batch.digest, as_ranges({*ids, *(row.id for row in found.delta.upserts)}))
         return len(entries)
+
+    def _reopen(self, met: Ids = (), *, is_scanned: bool = False) -> None:
+        """Evaluate what may no longer be held back, and commit what is not.
+
+        Args:
+            met: Ids of the rows that the scan has met that ends now; empty where none does.
+            is_scanned: It has read the whole place.
+
+        Raises:
+            UnavailableError: The place cannot be read now.
+            StateError: The state cannot be written.
+            Interrupted: See ``checkpoint``.
+        """
+        is_done = False
+        try:
+            for page in self._gates.candidates(is_scanned=is_scanned):
+                self._reopen_rows(page, met)
+                self._checkpoint(0)
+            is_done = True
+        finally:
+            if not is_done:
+                self._gates.is_outdated = True
+
+    def _reopen_rows(self, page: Sequence[Row], met: Ids) -> None:
+        rows = {row.entry.path: row for row in page}
+        if self._source.has_cheap_inspection:
+            entries = self._source.inspect(list(rows)).entries
+        else:
+            entries = self._gates.newest(page)
+        result = self._gates.sort(entries, rows, met, is_last=True)
+        ready = self._deferral.defer_incomplete(result.open, rows)
+        ready = self._deferral.defer_undigested(ready, rows)
+        result.found.add(self._detector.compare(rows, ready))
+        self._commit(result.found)
+        if len(ready) < len(result.open):
+            self._gates.is_outdated = True
 
     def _adopt_new_inodes(
         self, entries: list[Entry], differing: list[Entry], rows: Mapping[bytes, Row]
@@ -365,6 +454,7 @@ class Reconciler:
             for entry in differing
             if (self.is_reopened or self._source.is_remounted(entry.path))
             and (row := rows.get(entry.path)) is not None
+            and not row.gate
             and self._detector.difference(row, entry) is Difference.INODE
         ]
         if not renumbered:
@@ -398,3 +488,8 @@ class Reconciler:
             self._groups.note(found)
         self._outbox.commit(found)
         self._scans.record(found.delta)
+
+
+def _renames(paths: Iterable[bytes], old_prefix: bytes, prefix: bytes) -> list[Rename]:
+    """Return the renames of files below a directory that was renamed."""
+    return [Rename(path, prefix + path[len(old_prefix) :]) for path in paths]

@@ -105,8 +105,14 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
         ("place", printable(survey.place)),
         ("mode", f"{survey.mode} ({survey.reason})"),
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
-        ("left out", f"{survey.left_out:,} by include and exclude"),
     ]
+    if survey.waiting:
+        rows.append(("", survey.waiting))
+    if survey.too_old:
+        rows.append(("", f"{survey.too_old:,} older than max_age: recorded, not reported"))
+    if survey.markers:
+        rows.append(("markers", f"{survey.markers:,}, which are not reported themselves"))
+    rows.append(("left out", f"{survey.left_out:,} by include and exclude"))
     if survey.temporary:
         count = f"{survey.temporary:,} temporary names left out"
         rows.append(("temporary", f"{count}; temporary: report reports them"))

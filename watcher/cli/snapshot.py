@@ -18,6 +18,7 @@ from watcher.cli.messages import RefusedError, complain
 from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
 from watcher.state.sqlite.directory import state_files
 from watcher.state.sqlite.store import read_summary
+from watcher.telemetry.held_back import describe_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,5 +195,6 @@ def _report(summary: Summary) -> Mapping[str, Any]:
         "unconfirmed": summary.depth,
         "streams": 0,
         "error": "",
+        "waiting": describe_held_back(summary.held_back),
         "note": "",
     }

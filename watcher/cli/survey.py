@@ -12,18 +12,28 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from watcher.cli.condition_survey import ConditionSurvey
 from watcher.filesystem.mounts import NOTIFYING, mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.filters.temporary import is_temporary
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.sources.factory import Sources
-from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Filter, Mode, Temporary
+from watcher.spec import (
+    AuthorizedSpec,
+    BucketSpec,
+    Conditions,
+    DirectorySpec,
+    Filter,
+    Mode,
+    Temporary,
+)
+from watcher.telemetry.held_back import describe_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from watcher.clock import Clock
-    from watcher.model import Entry, PartStatus
+    from watcher.model import Entry, HeldBack, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
@@ -58,6 +68,10 @@ class Survey:
         unread: Number of files and directories, or of objects, that could not be read.
         cost: Cost of listing a bucket; None for a directory.
         parts: The mounts below a directory, each with how it would be watched.
+        held_back: Number of matching entries that would be held back, by the condition.
+        waiting: The same in one line; empty if none would be.
+        markers: Number of markers, which are not among ``matching``.
+        too_old: Number of matching entries that would not be reported for their age.
     """
 
     place: str
@@ -74,6 +88,10 @@ class Survey:
     unread: int
     cost: Cost | None
     parts: Sequence[PartStatus]
+    held_back: HeldBack
+    waiting: str
+    markers: int
+    too_old: int
 
 
 def survey_place(
@@ -95,7 +113,8 @@ def survey_place(
         DeniedError: The place may not be read.
         UnavailableError: The place cannot be read now.
     """
-    tally = _Tally(spec)
+    conditions = ConditionSurvey(spec.conditions, clock)
+    tally = _Tally(spec, conditions)
     mode, reason = _mode(spec.where)
     with _opened(spec, Sources(clock, authorities=authorities)) as source:
         scan = source.scan()
@@ -108,7 +127,7 @@ def survey_place(
         mode=mode,
         reason=reason,
         matching=tally.matching,
-        left_out=tally.met - tally.matching - tally.temporary,
+        left_out=tally.met - tally.matching - tally.temporary - conditions.markers,
         temporary=tally.temporary,
         composed=tally.unmatched["NFC"],
         decomposed=tally.unmatched["NFD"],
@@ -118,11 +137,19 @@ def survey_place(
         unread=len(scan.unread),
         cost=_cost(spec.where, tally.met) if isinstance(spec.where, BucketSpec) else None,
         parts=[_as_watched(part, spec.where) for part in parts],
+        held_back=(held_back := conditions.held_back()),
+        waiting=describe_held_back(held_back, spec.conditions),
+        markers=conditions.markers,
+        too_old=conditions.too_old,
     )
 
 
 class _Tally:
-    """Counts entries by what a spec makes of their names.
+    """Counts entries by what a spec makes of them.
+
+    Args:
+        spec: The spec.
+        conditions: Counts the entries that count by what they satisfy.
 
     Attributes:
         met: Number of all entries.
@@ -135,7 +162,8 @@ class _Tally:
         first: First matching paths, in order.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, conditions: ConditionSurvey) -> None:
+        self._conditions = conditions
         self.met = self.matching = self.temporary = self.size = self.other_case = 0
         self.unmatched: Counter[_Form] = Counter()
         self.first: list[bytes] = []
@@ -149,13 +177,14 @@ class _Tally:
     def add(self, entries: list[Entry]) -> None:
         """Count entries."""
         matched: list[bytes] = []
-        for entry in entries:
+        for entry in self._conditions.take_markers(entries):
             is_admitted = self._admits(entry.path)
             self._compare(entry.path)
             if is_admitted and self._skips_temporary and is_temporary(entry.path):
                 self.temporary += 1
             elif is_admitted:
                 matched.append(entry.path)
+                self._conditions.add(entry)
                 self.size += entry.size
         self.met += len(entries)
         self.matching += len(matched)
@@ -188,7 +217,7 @@ def _opened(spec: Spec, sources: Sources) -> Iterator[Source]:
     where = spec.where
     if isinstance(where, DirectorySpec):
         where = replace(where, mode=Mode.POLL, temporary=Temporary.REPORT)
-    unfiltered = replace(spec, where=where, filter=Filter())
+    unfiltered = replace(spec, where=where, filter=Filter(), conditions=Conditions())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:
         source.open(lambda: None)

@@ -15,6 +15,7 @@ import yaml
 from watcher.config.document import got, plain
 from watcher.config.durations import format_duration, parse_duration
 from watcher.config.problems import cut
+from watcher.config.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
     import re
@@ -211,6 +212,20 @@ def duration(low: str, high: str) -> Kind:
         return duration_s
 
     return replace(scalar(make), write=format_duration, suffix="_s")
+
+
+def size(low: int, high: int) -> Kind:
+    """Return the kind of sizes within bounds in bytes, as a number or with a unit."""
+
+    def make(value: object) -> int:
+        size_bytes = parse_size(value) if isinstance(value, str) else value
+        if not isinstance(size_bytes, int) or isinstance(size_bytes, bool):
+            return parse_size("")
+        if not low <= size_bytes <= high:
+            raise MismatchError(f"must be from {low} to {high} bytes")
+        return size_bytes
+
+    return replace(scalar(make), write=format_size)
 
 
 def or_auto(kind: Kind) -> Kind:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from watcher.config.bucket import BUCKET
+from watcher.config.conditions import CONDITIONS, check_conditions
 from watcher.config.directory import DIRECTORY
 from watcher.config.document import EXAMPLE, compose, names
 from watcher.config.fields import (
@@ -25,10 +26,12 @@ from watcher.config.rates import rate
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
 from watcher.model import ChangeType
-from watcher.spec import Batch, Confirm, Existing, Filter, Format, Spec
+from watcher.spec import Batch, Conditions, Confirm, Existing, Filter, Format, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+_Part = TypeVar("_Part", Filter, Conditions)
 
 MAX_METADATA_BYTES = 4096
 """Maximum size of the metadata, which every event repeats, in bytes of JSON."""
@@ -90,15 +93,22 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
     for name in ("ack_timeout", "max_unacknowledged"):
         if name in given and values.get("confirm") is not Confirm.ACK:
             yield name, "has no effect without confirm: ack"
+    yield from check_conditions(values)
     yield from check_groups(values, given)
 
 
 def _make_spec(**values: Any) -> Spec:  # noqa: ANN401
     where = values.pop("directory", None) or values.pop("s3")
-    names = {field.name for field in fields(Filter)} & values.keys()
+    filter_, conditions = _take(Filter, values), _take(Conditions, values)
     if "group" in values:
         values.setdefault("events", frozenset({ChangeType.COMPLETED}))
-    return Spec(where, filter=Filter(**{name: values.pop(name) for name in names}), **values)
+    return Spec(where, filter=filter_, conditions=conditions, **values)
+
+
+def _take(kind: type[_Part], values: dict[str, Any]) -> _Part:
+    """Remove the fields of a part of the spec from the values at the top, and return the part."""
+    names = {field.name for field in fields(kind)} & values.keys()
+    return kind(**{name: values.pop(name) for name in names})
 
 
 _BATCH = Section(
@@ -117,7 +127,7 @@ _BATCH = Section(
 )
 
 _TOP = Section(
-    (Spec, Filter),
+    (Spec, Filter, Conditions),
     (
         Key("directory", DIRECTORY, "A path, or a mapping with the keys below.", "/data/in"),
         Key("s3", BUCKET, "A URI, or a mapping with the keys below.", "s3://landing/in/"),
@@ -146,6 +156,7 @@ _TOP = Section(
             "composed or decomposed.",
             "false",
         ),
+        *CONDITIONS,
         Key(
             "group",
             GROUP,

@@ -68,6 +68,13 @@ class PathFilter:
         self._exclude = _any_of(patterns.exclude, match_case=match_case)
         self._subtrees = _any_of(subtrees, match_case=match_case)
 
+    has_markers = False
+    """Whether some of the admitted paths are markers, see ``filters.markers``."""
+
+    def is_marker(self, path: bytes) -> bool:  # noqa: ARG002 - it has none
+        """Return whether the last name of a path is that of a marker."""
+        return False
+
     def admits(self, path: bytes) -> bool:
         """Return whether the file or object at ``path`` counts.
 

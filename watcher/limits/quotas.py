@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from watcher.errors import LimitError
+from watcher.model import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +43,10 @@ class Usage(Protocol):
     def oldest_at(self) -> float | None:
         """When the first unconfirmed payload was committed, seconds since the epoch."""
 
+    @property
+    def held_back(self) -> HeldBack:
+        """Entries in the index that conditions hold back."""
+
 
 class StoredUsage(NamedTuple):
     """What a watch occupies that does not run; see ``Usage``."""
@@ -50,6 +55,7 @@ class StoredUsage(NamedTuple):
     journal_bytes: int = 0
     depth: int = 0
     oldest_at: float | None = None
+    held_back: HeldBack = HeldBack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,14 @@ class Quotas:
         """Record that a watch has ended; it counts with what it occupies now."""
         usage = self._usage[identity.principal][identity]
         self.store(
-            identity, StoredUsage(usage.entries, usage.journal_bytes, usage.depth, usage.oldest_at)
+            identity,
+            StoredUsage(
+                usage.entries,
+                usage.journal_bytes,
+                usage.depth,
+                usage.oldest_at,
+                usage.held_back,
+            ),
         )
 
     def store(self, identity: Identity, usage: StoredUsage) -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from watcher.filesystem.mount_monitor import MountMonitor
-from watcher.filters.path_filter import PathFilter
+from watcher.filters.markers import filter_of
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.directory.digest_readers import DigestReaders
 from watcher.sources.directory.inotify import Inotify
@@ -53,7 +53,7 @@ class Sources:
             should_stop: Asked between the requests of a scan; True ends it.
         """
         spec = authorized.spec
-        path_filter = PathFilter(spec.filter, skips_temporary=spec.skips_temporary)
+        path_filter = filter_of(spec)
         if isinstance(spec.where, DirectorySpec):
             return DirectorySource(
                 spec.where,

@@ -153,9 +153,11 @@ class Source(Protocol):
 
     Attributes:
         mode: How most changes are noticed: ``notify`` or ``poll``.
+        has_cheap_inspection: ``inspect`` sends no requests that are billed.
     """
 
     mode: str
+    has_cheap_inspection: bool
 
     @property
     def requests(self) -> int:

@@ -10,10 +10,10 @@ write took effect may then be unknown: close the store and open it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from watcher.model import Identity
+from watcher.model import HeldBack, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +40,7 @@ class Summary:
         skipped: Sequence numbers beyond the cursor that no change has; see
             ``WatchStore.renew_ids``.
         ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
+        held_back: Entries in the index that conditions hold back.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Summary:
     used_at: int
     skipped: int = 0
     ids_renewed_at: float = 0.0
+    held_back: HeldBack = field(default_factory=HeldBack)
 
     @property
     def identity(self) -> Identity:
@@ -91,6 +93,10 @@ class Index(Protocol):
         """Number of rows."""
 
     @property
+    def gates(self) -> Mapping[int, int]:
+        """By gate, the number of rows that have it; read from any thread without the disk."""
+
+    @property
     def id_limit(self) -> int:
         """All ids are below this number."""
 
@@ -104,7 +110,7 @@ class Index(Protocol):
         """Compare the entries of one batch of a scan with their rows; far cheaper than ``rows``.
 
         An entry without an etag equals a row with one if all else is equal: what was learnt about
-        an unchanged file stays.
+        an unchanged file stays. An entry whose gate has ``GATE_REPORTED`` always differs.
         """
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
@@ -115,6 +121,9 @@ class Index(Protocol):
 
     def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
         """Yield id and path of the rows of ``rows_under``; several times cheaper."""
+
+    def gated_under(self, prefix: bytes) -> Iterator[list[Row]]:
+        """Yield those rows of ``rows_under`` that have a gate, without reading the others."""
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""

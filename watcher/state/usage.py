@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.model import HeldBack
+
 if TYPE_CHECKING:
     from watcher.state.port import WatchStore
 
@@ -40,3 +42,8 @@ class LiveUsage:
     def oldest_at(self) -> float | None:
         """When the first unconfirmed payload was committed, seconds since the epoch."""
         return self._journal.oldest_at
+
+    @property
+    def held_back(self) -> HeldBack:
+        """Entries in the index that conditions hold back."""
+        return HeldBack.of(self._index.gates)

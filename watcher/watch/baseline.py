@@ -16,6 +16,7 @@ from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import describe_volume, is_same_volume
 from watcher.filters.expressions import is_expression, literal_glob
+from watcher.filters.markers import MarkerPattern
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import DirectorySpec, Existing, Filter, Temporary
 
@@ -160,11 +161,13 @@ def _filter_text(spec: Spec) -> str:
     if isinstance(spec.where, DirectorySpec):
         recursive, temporary = spec.where.recursive, spec.where.temporary
         facts |= {"recursive": recursive, "dots": True, "temporary": temporary}
+    if spec.conditions.marker is not None:
+        facts["marker"] = spec.conditions.marker
     return msgspec.json.encode(facts).decode()
 
 
 def _admits(text: str) -> Callable[[bytes], bool]:
-    """Return the function that ``_filter_text`` describes: whether a path is admitted.
+    """Return the function that ``_filter_text`` describes: whether a path is one of an entry.
 
     Without ``dots`` the text is of a version that did not read names beginning with ``..``, without
     ``temporary`` of one that did not leave out temporary names, and without ``expressions`` every
@@ -180,8 +183,10 @@ def _admits(text: str) -> Callable[[bytes], bool]:
         skips_temporary=values.get("temporary") == Temporary.SKIP,
     ).admits
     is_recursive, has_dots = values["recursive"], "dots" in values
+    is_marker = MarkerPattern(values["marker"]).is_marker if "marker" in values else None
     return lambda path: (
         (is_recursive or b"/" not in path)
         and (has_dots or not (path.startswith(b"..") or b"/.." in path))
         and admits(path)
+        and not (is_marker is not None and is_marker(path))
     )

@@ -139,7 +139,13 @@ class WatchFactory:
 
 
 def _stored(summary: Summary) -> StoredUsage:
-    return StoredUsage(summary.entries, summary.journal_bytes, summary.depth, summary.oldest_at)
+    return StoredUsage(
+        summary.entries,
+        summary.journal_bytes,
+        summary.depth,
+        summary.oldest_at,
+        summary.held_back,
+    )
 
 
 def _close(store: WatchStore) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from watcher.delivery.subscription import Wait
 from watcher.formatting import format_rate, human_age
-from watcher.model import WaitingGroups
+from watcher.model import HeldBack, WaitingGroups
+from watcher.telemetry.held_back import describe_held_back
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ class WatchReport:
             seconds since the epoch; 0 if unknown.
         requests: LIST requests since the start, retries included; 0 for a directory.
         failed_requests: Those among them of scans that failed, and of tries to open the bucket.
+        held_back: Entries that conditions hold back.
         note: What a person should know about the watch, in one line; empty if nothing.
-        waiting: What streams wait for by their configuration, though there is something to write,
-            in one line; empty if nothing.
+        waiting: What entries and streams wait for by the configuration, in one line; empty if
+            nothing waits.
         waiting_streams: How many streams wait so, by what they wait for.
     """
 
@@ -98,6 +100,7 @@ class WatchReport:
     next_scan_at: float = 0.0
     requests: int = 0
     failed_requests: int = 0
+    held_back: HeldBack = field(default_factory=HeldBack)
     note: str = ""
     waiting: str = ""
     waiting_streams: dict[str, int] = field(default_factory=dict)
@@ -106,7 +109,7 @@ class WatchReport:
 def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
     """Return the report of a running watch."""
     status, journal = watch.status, watch.publisher.journal
-    now_s, waiting = clock.wall(), watch.publisher.waiting()
+    now_s, waiting, held_back = clock.wall(), watch.publisher.waiting(), watch.held_back
     return WatchReport(
         name=identity.name,
         place=identity.place,
@@ -137,8 +140,9 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         next_scan_at=status.next_scan_at,
         requests=watch.requests,
         failed_requests=status.failed_requests,
+        held_back=held_back,
         note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
-        waiting=_waiting(watch.spec, waiting),
+        waiting=_waiting(watch.spec, held_back, waiting),
         waiting_streams={wait.value: streams for wait, streams in waiting.items()},
     )
 
@@ -153,6 +157,8 @@ def report_idle(identity: Identity, usage: StoredUsage, clock: Clock) -> WatchRe
         entries=usage.entries,
         unconfirmed=usage.depth,
         lag_s=_age_s(usage.oldest_at, clock.wall()),
+        held_back=usage.held_back,
+        waiting=describe_held_back(usage.held_back),
         note=f"{usage.depth:,} events wait for a stream" if usage.depth else "",
     )
 
@@ -168,8 +174,8 @@ def _renewal(renewed_at: float, now_s: float) -> str:
     return f"restored from a backup, or copied: events have new ids since {moment:%Y-%m-%d %H:%MZ}"
 
 
-def _waiting(spec: Spec, waiting: Mapping[Wait, int]) -> str:
-    """Return what streams wait for by their configuration."""
+def _waiting(spec: Spec, held_back: HeldBack, waiting: Mapping[Wait, int]) -> str:
+    """Return what entries and streams wait for by their configuration."""
     texts = []
     for wait, streams in waiting.items():
         verb = "streams wait" if streams > 1 else "stream waits"
@@ -178,7 +184,9 @@ def _waiting(spec: Spec, waiting: Mapping[Wait, int]) -> str:
         else:
             bound = f"acknowledgements: at most {spec.max_unacknowledged or 0:,} may be outstanding"
         texts.append(f"{streams:,} {verb} for {bound}")
-    return ", ".join(texts)
+    return "; ".join(
+        filter(None, [describe_held_back(held_back, spec.conditions), ", ".join(texts)])
+    )
 
 
 def _note(watch: Watch, now_s: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
+from watcher.clock import NS_PER_S
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from watcher.delivery.outbox import Outbox
     from watcher.delivery.publisher import Publisher
     from watcher.limits.quotas import QuotaShare
-    from watcher.model import Identity
+    from watcher.model import Entry, Identity
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
@@ -113,7 +114,10 @@ class WatchRunner:
         compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
         self._groups = make_groups(spec, store, source, outbox, clock)
         self._detector = ChangeDetector(
-            recorded_types(spec), store.index.new_row, Rule(compare, source.has_stable_inodes)
+            recorded_types(spec),
+            store.index.new_row,
+            Rule(compare, source.has_stable_inodes),
+            _age_check(spec.conditions.max_age_s, clock),
         )
         self._reconciler = Reconciler(
             source,
@@ -123,6 +127,7 @@ class WatchRunner:
             self._checkpoint,
             clock,
             None if self._groups is None else self._groups.recorder,
+            spec.conditions,
         )
         self._mount_releases = MountReleases(
             spec.where.place, source, self._baseline, self._reconciler
@@ -407,3 +412,10 @@ class WatchRunner:
 
     def _pause(self) -> None:
         self._lifecycle.apply(JournalFull(self._store.journal.depth, self._publisher.blockage))
+
+
+def _age_check(max_age_s: float | None, clock: Clock) -> Callable[[Entry], bool] | None:
+    """Return the function that decides whether an entry is too old; None if none is."""
+    if max_age_s is None:
+        return None
+    return lambda entry: entry.mtime_ns < clock.wall_ns() - max_age_s * NS_PER_S

@@ -16,6 +16,7 @@ from watcher.changes.reconciler import Interrupted
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.publisher import Publisher
 from watcher.errors import LimitError, UnavailableError, WatcherError
+from watcher.model import HeldBack
 from watcher.telemetry.status import Totals
 from watcher.watch.reporter import StatusReporter
 from watcher.watch.runner import WatchRunner
@@ -166,6 +167,11 @@ class Watch:
     def entries(self) -> int:
         """Entries in the index."""
         return self._store.index.entries
+
+    @property
+    def held_back(self) -> HeldBack:
+        """Entries in the index that conditions hold back."""
+        return HeldBack.of(self._store.index.gates)
 
     @property
     def ids_renewed_at(self) -> float:

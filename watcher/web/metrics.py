@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from prometheus_client.registry import Collector
 from watcher import __version__
 from watcher.delivery.subscription import Wait
 from watcher.errors import causes
-from watcher.model import ChangeType, Rescan
+from watcher.model import ChangeType, HeldBack, Rescan
 from watcher.spec import Mode
 from watcher.telemetry.status import SCAN_BOUNDS_S, State
 from watcher.watch.report import report_watch
@@ -178,6 +179,14 @@ def _watches(reports: Sequence[WatchReport]) -> Iterator[Metric]:
         "Deletions held until a second scan confirms them.",
         sum(r.held for r in reports),
     )
+    held_back = GaugeMetricFamily(
+        "watcher_held_back_entries",
+        "Files and objects that running watches do not report yet, by the condition.",
+        labels=["condition"],
+    )
+    for condition in (field.name for field in fields(HeldBack)):
+        held_back.add_metric([condition], sum(getattr(r.held_back, condition) for r in reports))
+    yield held_back
 
 
 def _counters(totals: Totals) -> Iterator[Metric]:

@@ -1,5 +1,6 @@
 """The survey of a real directory."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from support.clock import FakeClock
 from watcher.cli.survey import survey_place
 from watcher.config.schema import parse_spec
+from watcher.model import HeldBack
 
 
 def test_survey(tmp_path: Path) -> None:
@@ -79,3 +81,30 @@ def test_patterns_that_miss_a_case(
     survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
     assert (survey.matching, survey.other_case) == expected
     assert survey.composed == survey.decomposed == 0
+
+
+@pytest.mark.parametrize(
+    ("marker", "waiting"), [("{name}.done", 2), ("{stem}.ok", 2), ("_SUCCESS", 3)]
+)
+def test_what_conditions_would_hold_back(tmp_path: Path, marker: str, waiting: int) -> None:
+    """Markers are found whatever include says of them, and are no entries."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for name in ("a/x.csv", "a/y.csv", "b/x.csv", "y.csv", "z.csv", "a/empty.csv", "a/huge.csv"):
+        (tmp_path / name).write_bytes(bytes({"a/empty.csv": 0, "a/huge.csv": 99}.get(name, 9)))
+    for name in ("a/x.csv.done", "a/z.csv.done", "b/x.csv.done", "z.csv.done"):
+        (tmp_path / name).touch()
+    for name in ("a/y.ok", "b/x.ok", "a/q.ok", "b/_SUCCESS"):
+        (tmp_path / name).touch()
+    conditions = f'"marker": "{marker}", "min_size": 1, "max_size": "10B", "max_age": "10h"'
+    text = f'{{"directory": "{tmp_path}", "include": ["*.csv"], {conditions}}}'
+    os.utime(tmp_path / "z.csv", (1, 1))
+    survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
+    assert survey.held_back == HeldBack(waiting, 1, 1)
+    assert (survey.matching, survey.too_old) == (7, 1)
+    assert survey.left_out + survey.markers == 8
+    name = {"{name}.done": "NAME.done", "{stem}.ok": "STEM.ok"}.get(marker, marker)
+    assert survey.waiting == (
+        f"{waiting + 2} held back: {waiting} wait for {name}, 1 is smaller than 1 B, "
+        "1 is larger than 10 B"
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from support.state import add, indexed
-from watcher.model import Delta, Entry, Row
+from watcher.model import GATE_REPORTED, Delta, Entry, Gate, HeldBack, Row
 from watcher.state.port import Comparison, WatchStore
 
 PATHS = sorted(
@@ -132,3 +132,40 @@ def test_batches_of_a_tree_are_compared(store: WatchStore) -> None:
         assert sorted(ids) == sorted(rows[path].id for path in files if path in rows)
         assert differing == [e for e in entries if e.path not in rows or e.size == 2]
         assert differing_rows == {e.path: rows[e.path] for e in differing if e.path in rows}
+
+
+def put(store: WatchStore, gate: int, *paths: bytes) -> None:
+    """Write rows of entries with a gate."""
+    delta, rows = Delta(), store.index.rows(paths)
+    for path in paths:
+        row = rows.get(path) or store.index.new_row(Entry(path, size=1, mtime_ns=2))
+        delta.put(rows.get(path), row._replace(gate=gate))
+    store.commit(delta)
+
+
+def test_gates_are_counted_and_read_alone(
+    store: WatchStore, openings: Iterator[WatchStore]
+) -> None:
+    """The numbers follow each commit and are the same after another opening."""
+    add(store, b"a", b"b/0", b"b/1")
+    put(store, Gate.NO_MARKER, b"a", b"b/2", b"b/3", b"c")
+    put(store, Gate.TOO_SMALL | GATE_REPORTED, b"b/0", b"b/2")
+    put(store, Gate.MARKER, b"b/4")
+    put(store, 0, b"a")
+    store.commit(Delta(deletes=list(store.index.rows([b"b/3", b"b/1"]).values())))
+    for opened in openings:
+        assert opened.index.gates == {
+            Gate.NO_MARKER: 1,
+            Gate.TOO_SMALL | GATE_REPORTED: 2,
+            Gate.MARKER: 1,
+        }
+        assert HeldBack.of(opened.index.gates) == HeldBack(marker=1, min_size=2)
+        pages = list(opened.index.gated_under(b"b/"))
+        found = [(row.entry.path, row.gate) for page in pages for row in page]
+        small = Gate.TOO_SMALL | GATE_REPORTED
+        assert found == [(b"b/0", small), (b"b/2", small), (b"b/4", Gate.MARKER)]
+        assert opened.index.rows([b"c"])[b"c"].gate == Gate.NO_MARKER
+        rows = opened.index.rows([b"a", b"b/0", b"c"])
+        comparison = opened.index.compare([row.entry for row in rows.values()])
+        assert [entry.path for entry in comparison.differing] == [b"b/0"]
+        assert opened.index.entries == 5

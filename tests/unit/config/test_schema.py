@@ -14,6 +14,7 @@ from watcher.spec import (
     Batch,
     BucketSpec,
     Compare,
+    Conditions,
     Confirm,
     DirectorySpec,
     Existing,
@@ -226,6 +227,41 @@ def test_anonymous_requests_have_no_credentials(option: str, expected: str) -> N
     config = f"s3:\n  bucket: abc\n  anonymous: true\n  {option}"
     assert problems(config) == f"line 4, s3.{expected}"
     parsed(config.replace("anonymous: true", "anonymous: false"))
+
+
+def test_conditions() -> None:
+    """Sizes are bytes, or have a unit; a marker is taken as it is written."""
+    text = "directory: /a\nmarker: '{name}.done'\nmin_size: 1\nmax_size: 1.5GiB\nmax_age: 168h"
+    assert parsed(text).conditions == Conditions("{name}.done", 1, 3 << 29, 604_800.0)
+    assert parsed("directory: /a").conditions == Conditions()
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("min_size: 5 kib", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
+        ("min_size: 1.5", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
+        ("max_size: true", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
+        ("max_size: -1", "must be from 0 to 9223372036854775807 bytes"),
+        ("max_size: 9007199254740993TiB", "must be from 0 to 9223372036854775807 bytes"),
+        ("max_age: 5", "must be a duration with its unit"),
+        ("marker: '{name}'", "must have more than {name}, else every file would be a marker"),
+        ("marker: '*'", "is a name and no glob"),
+        ("marker: a/b", "must be a name without a slash"),
+        ("marker: '{stm}.ok'", "may have one {name} or one {stem}, and no other braces"),
+        ("marker: ''", "must be a name without a slash"),
+        (f"marker: {'x' * 201}", "has 201 characters, at most 200 are allowed"),
+    ],
+)
+def test_conditions_that_are_wrong(key: str, expected: str) -> None:
+    """Each with its line and key."""
+    name = key.partition(":")[0]
+    assert problems(f"directory: /a\n{key}").startswith(f"line 2, {name}: {expected}")
+
+
+def test_sizes_that_nothing_has() -> None:
+    found = problems("directory: /a\nmin_size: 2\nmax_size: 1")
+    assert found == "line 2, min_size: is above max_size, so nothing would be reported"
 
 
 def test_the_schema_can_be_walked() -> None:

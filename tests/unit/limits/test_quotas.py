@@ -1,12 +1,12 @@
 """Which watches have to stop growing when those of one principal occupy too much together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from watcher.errors import LimitError
 from watcher.limits.quotas import Quotas, QuotaShare, StoredUsage
-from watcher.model import Identity
+from watcher.model import HeldBack, Identity
 from watcher.settings import ServerSettings
 
 SETTINGS = ServerSettings(
@@ -22,6 +22,7 @@ class GrowingUsage:
     journal_bytes: int = 0
     depth: int = 0
     oldest_at: float | None = None
+    held_back: HeldBack = field(default_factory=HeldBack)
 
 
 def identity(name: str, principal: str = "team") -> Identity:

@@ -43,6 +43,7 @@ class EventReader:
     def __init__(self, tree: Tree, hints: HintQueue, watches: WatchTable, parts: Parts) -> None:
         self._is_recursive = tree.spec.recursive
         self._filter = tree.path_filter
+        self._has_markers = tree.path_filter.has_markers
         self._tree = tree
         self._hints = hints
         self._parts = parts
@@ -129,6 +130,8 @@ class EventReader:
             return
         if old_path is not None and self._filter.admits(old_path):
             self._hints.add_rename(old_path, path, now_s)
+        elif self._has_markers and self._filter.is_marker(path):
+            self._hints.add_marker(path, now_s)
         else:
             self._hints.add_closed(path, now_s)
 
@@ -218,7 +221,9 @@ class EventReader:
     def _add(self, path: bytes, mask: int, now_s: float) -> None:
         """Add what happened to a file."""
         hints = self._hints
-        if mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
+        if self._has_markers and self._filter.is_marker(path):
+            hints.add_marker(path, now_s)
+        elif mask & (inotify.CLOSE_WRITE | inotify.MOVED_TO):
             hints.add_closed(path, now_s)
         elif mask & inotify.MODIFY:
             hints.add_written(path, now_s)

@@ -113,6 +113,10 @@ class HintQueue:
         """Add a path whose attributes changed: inspected when quiet."""
         self._paths.add_attributes(path, now_s)
 
+    def add_marker(self, path: bytes, now_s: float) -> None:
+        """Add a marker that came, changed or left, which counts at once: inspected now."""
+        self._paths.add_urgent(path, now_s)
+
     def recheck(
         self,
         paths: Iterable[bytes],

@@ -46,6 +46,7 @@ class Inspector:
         self._completeness = completeness
         self._contents = contents
         self._clock = clock
+        self._is_marker = tree.path_filter.is_marker
 
     def inspect(self, paths: Sequence[bytes], *, may_ask: bool = False) -> Inspection:
         """Inspect paths, and leave out those in a mount that is missing or has changed.
@@ -79,7 +80,8 @@ class Inspector:
         inspection.entries = [
             entry
             for entry in inspection.entries
-            if self._completeness.is_complete(due.hints[entry.path], entry, now_s)
+            if self._is_marker(entry.path)
+            or self._completeness.is_complete(due.hints[entry.path], entry, now_s)
         ]
         return inspection
 

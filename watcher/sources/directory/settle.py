@@ -175,6 +175,10 @@ class Settle:
         is_quick = hint.stage in {Stage.CLOSED, Stage.ATTRIBUTES}
         self._delay(path, hint, now_s, self._quiet_s if is_quick else self.rest_s)
 
+    def add_urgent(self, path: bytes, now_s: float) -> None:
+        """Add a path that is due now, whatever is known of its writer."""
+        self._put(path, Hint(Stage.CLOSED, now_s, now_s))
+
     def add_renamed(self, old_path: bytes, path: bytes, now_s: float) -> None:
         """Add a path that something was renamed to, which waits on if its writer has it open."""
         former = self._hints.get(old_path)

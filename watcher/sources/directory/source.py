@@ -121,6 +121,7 @@ class DirectorySource:
         self.place = spec.place
         self.cost = None
         self.requests = 0
+        self.has_cheap_inspection = True
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter, within=within)
         self.clock = clock

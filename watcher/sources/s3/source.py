@@ -42,6 +42,7 @@ class BucketSource(WithoutVolumes):
     """
 
     part_status: Sequence[PartStatus] = ()
+    has_cheap_inspection = False
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from watcher.model import HIDDEN, ChangeType, GroupCounts, group_prefix
+from watcher.model import GATE_REPORTED, HIDDEN, ChangeType, GroupCounts, group_prefix
 from watcher.state.port import ChangedGroup, GroupTotals
 from watcher.state.sqlite.index import PAGE_ROWS, range_end
 
@@ -44,7 +44,7 @@ _FIRST_DUE = """
 _NOT_DUE = "SELECT path, due FROM changed_group WHERE due IS NULL ORDER BY path LIMIT ?"
 _ENTRIES = f"""
     SELECT count(*), sum(size >> 32), sum(size & 0xffffffff), max(mtime_ns) FROM entry
-    WHERE storage_class <> '{HIDDEN}'
+    WHERE storage_class <> '{HIDDEN}' AND (gate = 0 OR gate & {GATE_REPORTED})
 """  # noqa: S608 - only constants; in two sums, since sizes that a store invents may overflow one
 _MAX_SIZE = (1 << 63) - 1
 """Maximum of a total size in bytes: larger ones are no number that JSON decoders can be given."""

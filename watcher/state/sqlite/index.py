@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from watcher.model import Entry, Row
+from watcher.model import GATE_REPORTED, Entry, Row
 from watcher.state.port import Comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from watcher.model import Delta
     from watcher.state.sqlite.database import Database
@@ -28,16 +29,21 @@ SCATTERED_BATCHES = 8
 SPARSE_IDS = 8
 """Ids per row from which a file is numbered afresh when it is opened."""
 
-_COLUMNS = "id, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
+_COLUMNS = "id, gate, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
 _ETAG = _COLUMNS.split(", ").index("etag")
 _UPSERT = f"""
-    INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET
         size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
         inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class,
-        is_link = excluded.is_link
+        is_link = excluded.is_link, gate = excluded.gate
 """  # noqa: S608 - only constants
 _BETWEEN = f"SELECT {_COLUMNS} FROM entry WHERE path BETWEEN ? AND ? LIMIT ?"  # noqa: S608 - only constants
+_GATES = "SELECT gate, count(*) FROM entry WHERE gate != 0 GROUP BY gate"
+_ALL = "entry WHERE true"
+_GATED = "entry INDEXED BY entry_gate WHERE gate != 0"
+"""What a paged reading reads; the second names its index, which SQLite would not choose."""
+
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 _RENUMBER = """
     UPDATE entry SET id = numbered.id
@@ -54,6 +60,7 @@ class SqliteIndex:
 
     Attributes:
         entries: Number of rows.
+        gates: By gate, the number of rows that have it; without those that are 0.
 
     Raises:
         StateError: The file cannot be read, or not be numbered afresh.
@@ -68,6 +75,7 @@ class SqliteIndex:
             self.entries, self._next_id = db.execute(
                 "SELECT entries, next_id FROM counters"
             ).fetchone()
+            self.gates = read_gates(db.execute)
         if self._next_id > SPARSE_IDS * (self.entries + PAGE_ROWS):
             self._renumber()
 
@@ -94,10 +102,14 @@ class SqliteIndex:
         paths = [entry.path for entry in entries]
         known = self._find_batch(paths)
         found = [known.get(path) for path in paths]
+        # An entry whose newer version is held back may equal its row again; few watches have one.
+        reported = GATE_REPORTED if self.gates else 0
         differing = [
             (entry, values)
             for entry, values in zip(entries, found, strict=True)
-            if values is None or (values[1:] != entry and not _equals_but_digest(values, entry))
+            if values is None
+            or (values[2:] != entry and not _equals_but_digest(values, entry))
+            or (reported and values[1] & reported)
         ]
         return Comparison(
             [values[0] for values in found if values is not None],
@@ -113,6 +125,11 @@ class SqliteIndex:
     def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
         """Yield id and path of the rows of ``rows_under``; several times cheaper."""
         return self._pages("id, path", prefix)
+
+    def gated_under(self, prefix: bytes) -> Iterator[list[Row]]:
+        """Yield the rows with a gate whose path begins with ``prefix``, in pages and in order."""
+        for page in self._pages(_COLUMNS, prefix, _GATED):
+            yield [_row(values) for values in page]
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
@@ -131,10 +148,24 @@ class SqliteIndex:
                 "DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes]
             )
         if delta.upserts:
-            self._db.executemany(_UPSERT, [(row.id, *row.entry) for row in delta.upserts])
+            self._db.executemany(_UPSERT, [(row.id, row.gate, *row.entry) for row in delta.upserts])
         entries = self.entries + delta.created - len(delta.deletes)
         self._db.execute("UPDATE counters SET next_id = ?, entries = ?", (self._next_id, entries))
         return entries
+
+    def accept(self, delta: Delta, entries: int) -> None:
+        """Take note that a delta was committed.
+
+        Args:
+            delta: What ``write`` has written.
+            entries: What it has returned.
+        """
+        self.entries = entries
+        if delta.gates or self.gates:
+            gates = Counter(self.gates)
+            gates.update(delta.gates)
+            gates.subtract(row.gate for row in delta.deletes if row.gate)
+            self.gates = {gate: rows for gate, rows in gates.items() if rows}
 
     def _find_batch(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
         """Return the rows of the paths of one batch, and perhaps of others between them.
@@ -185,17 +216,18 @@ class SqliteIndex:
                 found.update(_by_path(self._db.execute(query, part).fetchall()))
         return found
 
-    def _pages(self, columns: str, prefix: bytes) -> Iterator[list[Any]]:
+    def _pages(self, columns: str, prefix: bytes, source: str = _ALL) -> Iterator[list[Any]]:
         after, end = prefix, range_end(prefix)
         condition = "path >= ?" if end is None else "path >= ? AND path < ?"
-        query = f"SELECT {columns} FROM entry WHERE {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
+        query = f"SELECT {columns} FROM {source} AND {condition} ORDER BY path LIMIT {PAGE_ROWS}"  # noqa: S608 - only constants
+        path = columns.split(", ").index("path")
         while True:
             with self._db.guarded():
                 page = self._db.execute(query, (after,) if end is None else (after, end)).fetchall()
             if not page:
                 return
             yield page
-            after = page[-1][1] + b"\0"
+            after = page[-1][path] + b"\0"
 
     def _renumber(self) -> None:
         """Number the rows from 0.
@@ -208,17 +240,27 @@ class SqliteIndex:
         self._next_id = self.entries
 
 
+def read_gates(execute: Callable[[str], Any]) -> dict[int, int]:
+    """Return the numbers of rows by gate; a file of an earlier version has none.
+
+    Args:
+        execute: Executes a statement in the file, within the caller's guard.
+    """
+    columns = execute("SELECT name FROM pragma_table_info('entry')").fetchall()
+    return dict(execute(_GATES).fetchall()) if ("gate",) in columns else {}
+
+
 def _row(values: tuple[Any, ...]) -> Row:
-    return Row(values[0], Entry._make(values[1:]))
+    return Row(values[0], Entry._make(values[2:]), values[1])
 
 
 def _equals_but_digest(values: tuple[Any, ...], entry: Entry) -> bool:
     """Return whether a row has a digest and an entry none, and all else is equal."""
-    return not entry.etag and (*values[1:_ETAG], "", *values[_ETAG + 1 :]) == entry
+    return not entry.etag and (*values[2:_ETAG], "", *values[_ETAG + 1 :]) == entry
 
 
 def _by_path(rows: list[tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
-    return {values[1]: values for values in rows}
+    return {values[2]: values for values in rows}
 
 
 def _max_range_rows(paths: int) -> int:

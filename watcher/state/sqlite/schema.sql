@@ -71,3 +71,9 @@ CREATE TABLE changed_group (
     due  REAL
 ) WITHOUT ROWID;
 CREATE INDEX changed_group_due ON changed_group (due, path) WHERE due IS NOT NULL;
+
+-- version 4
+
+-- Why a row is not that of an entry as it was last reported: a Gate of the model with its flags.
+ALTER TABLE entry ADD COLUMN gate INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX entry_gate ON entry (path, gate) WHERE gate != 0;

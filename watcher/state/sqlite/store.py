@@ -11,10 +11,11 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
+from watcher.model import HeldBack
 from watcher.state.port import Summary
 from watcher.state.sqlite.database import Database, open_read_only
 from watcher.state.sqlite.groups import SqliteGroups
-from watcher.state.sqlite.index import SqliteIndex
+from watcher.state.sqlite.index import SqliteIndex, read_gates
 from watcher.state.sqlite.issued import Issued
 from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal, unused_after
 
@@ -151,7 +152,7 @@ class SqliteStore:
                 if delta.groups is not None:
                     self.groups.write(delta.groups)
                 appended = self.journal.append(payloads, pending, changes)
-            self.index.entries = entries
+            self.index.accept(delta, entries)
             self.journal.accept(appended)
         if changes:
             self._note_issued(self.issued)
@@ -229,6 +230,7 @@ def read_summary(path: Path) -> Summary:
         ).fetchone()
         (journal_bytes,) = db.execute(BYTES_BETWEEN, (cursor, next_seq)).fetchone()
         oldest = db.execute(OLDEST, (cursor,)).fetchone()
+        gates = read_gates(db.execute)
     return Summary(
         name=meta.get("name", ""),
         place=meta.get("place", ""),
@@ -241,4 +243,5 @@ def read_summary(path: Path) -> Summary:
         used_at=int(meta.get("used_at", 0)),
         skipped=unused_after(_unused(_former_ids(meta.get("former_ids"))), cursor),
         ids_renewed_at=float(meta.get("ids_renewed_at", 0)),
+        held_back=HeldBack.of(gates),
     )
