@@ -14,6 +14,7 @@ from watcher.delivery.subscription import Subscription, Wait
 from watcher.delivery.unacknowledged import UnacknowledgedLimit
 from watcher.formatting import format_rate
 from watcher.spec import Confirm
+from watcher.telemetry.last_hour import LagSeries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -70,6 +71,7 @@ class Publisher:
     Attributes:
         journal: What is published, and the cursor.
         needs_acknowledgements: Whether consumers acknowledge events one by one.
+        lag: How long the oldest unconfirmed payload has waited in the last hour.
 
     Raises:
         StateError: The state cannot be read.
@@ -86,6 +88,8 @@ class Publisher:
     ) -> None:
         self.journal = store.journal
         self.needs_acknowledgements = spec.confirm is Confirm.ACK
+        self.lag = LagSeries(clock)
+        self.lag.note(self.journal.oldest_at)
         self._store = store
         self._limits = limits
         self._ack_timeout_s = spec.ack_timeout_s
@@ -205,6 +209,7 @@ class Publisher:
         self._cache.extend(payloads, dropped_seq=dropped_seq)
         if self._unacknowledged is not None:
             self._unacknowledged.extend()
+        self.lag.note(self.journal.oldest_at)
         self.notify()
 
     def notify(self) -> None:
@@ -247,6 +252,7 @@ class Publisher:
                 confirmed = self._confirmed_seq(now_s)
                 if confirmed is not None:
                     self.journal.confirm(confirmed, keep_s=keep_s)
+                    self.lag.note(self.journal.oldest_at)
         if keep_s and now_s >= self._expire_due_s:
             self._expire_due_s = now_s + EXPIRE_INTERVAL_S
             self.journal.expire(keep_s)
@@ -310,6 +316,7 @@ class Publisher:
             self.journal.acknowledge(seqs, keep_s=keep_s)
         elif self._unacknowledged.acknowledge(seqs, keep_s=keep_s):
             self.notify()
+        self.lag.note(self.journal.oldest_at)
         self._wake()
 
     def replay(self, *, seq: int | None = None, time_s: float | None = None) -> range:
@@ -335,5 +342,6 @@ class Publisher:
                 with self._lock:
                     for subscription in self._subscribers:
                         subscription.position.rewind(cursor)
+            self.lag.note(self.journal.oldest_at)
         self.notify()
         return range(cursor + 1, before + 1)

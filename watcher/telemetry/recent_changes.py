@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from watcher.telemetry.last_hour import MinuteSeries
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -78,6 +80,7 @@ class RecentChanges:
         self._lock = threading.Lock()
         self._changes: deque[KeptChange] = deque(maxlen=RECENT_CHANGES)
         self._counts: deque[tuple[int, int]] = deque()
+        self._minutes = MinuteSeries(clock.monotonic())
 
     def add(self, changes: Sequence[Change], first_seq: int) -> None:
         """Add changes that have just been committed.
@@ -97,6 +100,7 @@ class RecentChanges:
             )
             before = self._counts.pop()[1] if self._counts and self._counts[-1][0] == second else 0
             self._counts.append((second, before + len(changes)))
+            self._minutes.add(now_s, len(changes))
             self._expire(second)
 
     def kept(self) -> list[KeptChange]:
@@ -109,6 +113,11 @@ class RecentChanges:
         with self._lock:
             self._expire(int(self._clock.monotonic()))
             return sum(count for _, count in self._counts) / RATE_S
+
+    def per_minute(self) -> list[float]:
+        """Return the changes of each minute, as ``MinuteSeries.values`` does."""
+        with self._lock:
+            return self._minutes.values(self._clock.monotonic())
 
     def _expire(self, second: int) -> None:
         while self._counts and self._counts[0][0] <= second - RATE_S:

@@ -42,6 +42,9 @@ class WatchReport:
         unconfirmed: Changes that wait to be confirmed.
         lag_s: Age of the oldest of them in seconds; 0 if there is none.
         rate: Changes per second in the last minute.
+        changes_per_minute: Changes in each minute of the last hour, the oldest first; empty if
+            there were none.
+        lag_per_minute_s: The greatest ``lag_s`` in each of these minutes; empty if there was none.
         next_seq: Sequence number of the next change.
         streams: Connected streams.
         events: Changes since the start of the watch, by type.
@@ -81,6 +84,8 @@ class WatchReport:
     unconfirmed: int = 0
     lag_s: float = 0.0
     rate: float = 0.0
+    changes_per_minute: Sequence[int] = ()
+    lag_per_minute_s: Sequence[float] = ()
     next_seq: int = 1
     streams: int = 0
     events: dict[str, int] = field(default_factory=dict)
@@ -121,6 +126,8 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         unconfirmed=journal.depth,
         lag_s=_age_s(journal.oldest_at, now_s),
         rate=watch.outbox.recent.per_second(),
+        changes_per_minute=[round(count) for count in watch.outbox.recent.per_minute()],
+        lag_per_minute_s=[round(lag_s, 1) for lag_s in watch.publisher.lag.values()],
         next_seq=journal.next_seq,
         streams=watch.publisher.streams,
         events=dict(watch.outbox.by_type),

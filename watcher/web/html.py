@@ -20,6 +20,7 @@ from watcher.formatting import (
     printable,
     waiting_groups,
 )
+from watcher.web.sparkline import draw_last_hour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,18 @@ SHOWN_WATCHES = 100
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 """Files that the page refers to, with their content types."""
+
+_COLUMNS = {
+    "Watch": False,
+    "State": False,
+    "Entries": True,
+    "Changes": True,
+    "Last hour": False,
+    "Unconfirmed": True,
+    "Last scan": False,
+    "Streams": True,
+}
+"""Titles of the columns of watches; whether they hold numbers, which stand at the right."""
 
 _BADGES = {
     "watching": "good",
@@ -118,10 +131,9 @@ def _watches(found: Sequence[WatchReport], overview: Overview) -> str:
         )
     if not found:
         return f'<p class="empty">No watch has “{_text(overview.query)}” in its name or place.</p>'
-    columns = ("Watch", "State", "Entries", "Changes", "Unconfirmed", "Last scan", "Streams")
-    numbers = {"Entries", "Changes", "Unconfirmed", "Streams"}
     head = "".join(
-        f'<th scope="col"{_number(column in numbers)}>{column}</th>' for column in columns
+        f'<th scope="col"{_number(is_number)}>{column}</th>'
+        for column, is_number in _COLUMNS.items()
     )
     rows = "".join(_rows(report, overview) for report in found[:SHOWN_WATCHES])
     left = len(found) - SHOWN_WATCHES
@@ -142,24 +154,19 @@ def _rows(report: WatchReport, overview: Overview) -> str:
         f"<td>{_state(report, overview.generated_at)}</td>"
         f'<td class="number">{report.entries:,}</td>'
         f'<td class="number">{human_rate(report.rate)}</td>'
+        f"<td>{_last_hour(report)}</td>"
         f'<td class="number">{report.unconfirmed:,}{lag}</td>'
         f"<td>{_last_scan(report, overview.generated_at)}</td>"
         f'<td class="number">{_streams(report)}</td>'
     )
     release = _release(report, overview, "", _held(report)) if report.held else ""
-    kind = "note bad" if report.error else "note"
     note = (
-        f'<tr class="{kind}"><td colspan="7"><div>{_text(report.note)}{release}</div></td></tr>'
+        _below("bad" if report.error else "", f"{_text(report.note)}{release}")
         if report.note or release
         else ""
     )
-    waiting = (
-        f'<tr class="note calm"><td colspan="7"><div>{_text(report.waiting)}</div></td></tr>'
-        if report.waiting
-        else ""
-    )
-    if line := _groups(report, overview.generated_at):
-        waiting += f'<tr class="note calm"><td colspan="7"><div>{_text(line)}</div></td></tr>'
+    calm = (report.waiting, _groups(report, overview.generated_at))
+    waiting = "".join(_below("calm", _text(line)) for line in calm if line)
     # The directory alone is described by the mode of its watch.
     parts = "".join(_part(report, part, overview) for part in report.parts[1:])
     return f"<tbody><tr>{cells}</tr>{note}{waiting}{parts}</tbody>"
@@ -170,10 +177,18 @@ def _groups(report: WatchReport, now: float) -> str:
     return waiting_groups(groups.count, [(each.path, each.until) for each in groups.first], now)
 
 
+def _below(kind: str, content: str) -> str:
+    """Return a row below a watch, over all columns."""
+    return (
+        f'<tr class="{f"note {kind}".strip()}"><td colspan="{len(_COLUMNS)}">'
+        f"<div>{content}</div></td></tr>"
+    )
+
+
 def _part(report: WatchReport, part: PartStatus, overview: Overview) -> str:
     is_unread = part.mode == "unread"
     release = _release(report, overview, part.prefix, "Release the mount") if is_unread else ""
-    return f'<tr class="note"><td colspan="7"><div>{_text(str(part))}{release}</div></td></tr>'
+    return _below("", f"{_text(str(part))}{release}")
 
 
 def _held(report: WatchReport) -> str:
@@ -186,6 +201,11 @@ def _state(report: WatchReport, now: float) -> str:
     details = " · ".join(filter(None, (detail, age)))
     badge = f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span>'
     return f"{badge}<small>{details}</small>"
+
+
+def _last_hour(report: WatchReport) -> str:
+    is_running = report.state != "idle"
+    return draw_last_hour(report.changes_per_minute, report.lag_per_minute_s) if is_running else ""
 
 
 def _streams(report: WatchReport) -> str:

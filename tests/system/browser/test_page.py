@@ -188,6 +188,60 @@ def test_without_scripts(
     assert signed_in.evaluate("document.querySelector('noscript meta').httpEquiv") == "refresh"
 
 
+CONTRAST = """(() => {
+  const luminance = (color) => {
+    const parts = color.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255);
+    const linear = parts.map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const ground = luminance(getComputedStyle(document.querySelector("#watches")).backgroundColor);
+  return ["changes", "lag"].map((series) => {
+    const bars = luminance(getComputedStyle(document.querySelector(`svg .${series}`)).fill);
+    return (Math.max(bars, ground) + 0.05) / (Math.min(bars, ground) + 0.05);
+  });
+})()"""
+"""How the bars of the two series stand out from their background (WCAG 2.2, 1.4.11)."""
+
+SIZE = (
+    "(({width, height}) => [width, height])(document.querySelector('svg').getBoundingClientRect())"
+)
+
+
+def test_the_picture_of_the_last_hour(
+    server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str
+) -> None:
+    """It has a name and a description, and can be seen in light and dark, without scripts and CSS.
+
+    With scripts, it changes with the page.
+    """
+    stream = client.watch(name, config(root))
+    (root / "a").touch()
+    stream.wait_count(1)
+    server.wait_watch(name, unconfirmed=1)
+    signed_in.open(f"{server.http}/?q={name}")
+    signed_in.wait_text("#watches", "1 change, up to 1/min")
+    (root / "b").touch()
+    signed_in.wait_text("#watches", "2 changes, up to 2/min")
+    signed_in.call("Emulation.setScriptExecutionDisabled", value=True)
+    signed_in.open(f"{server.http}/?q={name}")
+    nodes = signed_in.call("Accessibility.getFullAXTree")["nodes"]
+    (image,) = [node for node in nodes if node["role"]["value"] in {"image", "img"}]
+    assert image["name"]["value"].startswith("The last hour: 2 changes, up to 2/min; lag ")
+    assert image["description"]["value"].startswith("Two rows of bars, one for each minute")
+    for scheme in ("light", "dark"):
+        signed_in.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+        assert min(signed_in.evaluate(CONTRAST)) >= 3
+    size = signed_in.evaluate(SIZE)
+    signed_in.evaluate("document.querySelector('link[rel=stylesheet]').remove()")
+    assert signed_in.evaluate(SIZE) == size == [120, 36]
+    assert signed_in.evaluate("getComputedStyle(document.querySelector('svg .lag')).fill") == (
+        signed_in.evaluate("getComputedStyle(document.body).color")
+    )
+
+
 def test_a_hold_is_released(
     server: ServerProcess, client: Client, signed_in: Page, root: Path, name: str, pictures: Path
 ) -> None:
