@@ -54,9 +54,15 @@ names = st.sampled_from([*FILES, *DIRECTORIES])
 NEEDS_NOTHING = {"write", "hold", "mkdir", "symlink", "loop"}
 
 
-def operations(kinds: Sequence[str]) -> st.SearchStrategy[Operation]:
-    """Return a strategy of operations, with many renames, which have most ways to go wrong."""
-    return st.tuples(st.sampled_from([*kinds, "rename", "rename"]), st.integers(0, 31), names)
+def operations(kinds: Sequence[str], more: Sequence[bytes] = ()) -> st.SearchStrategy[Operation]:
+    """Return a strategy of operations, with many renames, which have most ways to go wrong.
+
+    Args:
+        kinds: What happens.
+        more: Names of files beside the usual ones.
+    """
+    some = names | st.sampled_from(more) if more else names
+    return st.tuples(st.sampled_from([*kinds, "rename", "rename"]), st.integers(0, 31), some)
 
 
 class Disk:

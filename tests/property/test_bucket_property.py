@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from property.plain_conditions import is_marker, is_open
 from support.clock import FakeClock, LeapingClock
 from support.examples import examples
 from support.s3.faults import Fault
@@ -27,14 +29,15 @@ from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
-from watcher.model import ChangeType
+from watcher.model import GATE_REPORTED, ChangeType
 from watcher.sources.s3 import batches, client, hooks, key_ranges, strategy
-from watcher.spec import BucketSpec, Spec
+from watcher.spec import BucketSpec, Conditions, Spec
 
 __all__ = ["aws_environment"]
 
 Operation: TypeAlias = tuple[str, str, int]
 
+NO_CONDITIONS = Conditions()
 EXAMPLES = examples(6)
 STEPS = 30
 PAGE_KEYS = 3
@@ -47,6 +50,7 @@ KEYS = [
     "in/a/",
     "in/a/b",
     "in/a!",
+    "in/a/b!",
     "in/a0",
     "in//",
     "in/./..",
@@ -72,10 +76,14 @@ class Polling(RuleBasedStateMachine):
     Args:
         bucket: The store.
         quiet_s: Seconds for which an object rests before it is reported.
+        conditions: What an object must satisfy to be reported.
     """
 
-    def __init__(self, bucket: Store, quiet_s: float = 0.0) -> None:
+    def __init__(
+        self, bucket: Store, quiet_s: float = 0.0, conditions: Conditions = NO_CONDITIONS
+    ) -> None:
         super().__init__()
+        self._conditions = conditions
         self._bucket = bucket
         bucket.delete(*bucket.keys)
         self._directory = tempfile.TemporaryDirectory()
@@ -84,7 +92,9 @@ class Polling(RuleBasedStateMachine):
         )
         self._clock = LeapingClock()
         # A new process would make a new client, which takes long and remembers nothing.
-        self.source = make_source(self._spec, exclude=("*.tmp",), clock=self._clock)
+        self.source = make_source(
+            self._spec, exclude=("*.tmp",), clock=self._clock, conditions=conditions
+        )
         self.source.open(lambda: None)
         self._interruptions: list[Fault | Operation | None] = []
         self._is_random = bucket.order is Order.RANDOM
@@ -132,6 +142,7 @@ class Polling(RuleBasedStateMachine):
             self.outbox,
             lambda _count: None,
             FakeClock(),
+            conditions=self._conditions,
         )
         self.is_up = True
 
@@ -180,7 +191,16 @@ class Polling(RuleBasedStateMachine):
         return interruption
 
     def _wanted(self) -> dict[str, tuple[int, str]]:
-        """Return size and etag of the objects that count."""
+        """Return size and etag of the objects that count and are not held back."""
+        there = self._there()
+        return {
+            key: (size, etag)
+            for key, (size, etag) in there.items()
+            if not is_marker(self._conditions, key) and is_open(self._conditions, key, size, there)
+        }
+
+    def _there(self) -> dict[str, tuple[int, str]]:
+        """Return size and etag of the objects that count, and of markers."""
         keys = [
             key for key in self._bucket.keys if key.startswith(PREFIX) and not key.endswith(".tmp")
         ]
@@ -235,7 +255,7 @@ class Polling(RuleBasedStateMachine):
         self._start()
         stays = {
             key
-            for key in self._wanted()
+            for key in self._there()
             if ("delete", key)
             not in {each[:2] for each in interruptions if isinstance(each, tuple)}
         }
@@ -264,8 +284,18 @@ class Polling(RuleBasedStateMachine):
             self._clock.ahead_s += self._spec.quiet_s
             self._scan()
         self._replay()
-        assert self._replayed == self._wanted()
-        assert self.store.index.entries == len(self._replayed)
+        rows = [row for page in self.store.index.rows_under(b"") for row in page]
+        assert {row.entry.path.decode() for row in rows} == self._there().keys()
+        assert self.store.index.entries == len(rows)
+        assert self.store.index.gates == Counter(row.gate for row in rows if row.gate)
+        reported = {row.entry.path.decode() for row in rows if not row.is_unreported}
+        assert reported == self._replayed.keys()
+        wanted = self._wanted()
+        assert wanted == {key: self._replayed.get(key) for key in wanted}
+        held_back = [row for row in rows if row.gate & GATE_REPORTED]
+        assert len(self._replayed) - len(held_back) == sum(
+            self._there()[key] == state for key, state in self._replayed.items()
+        )
 
 
 STORES = [
@@ -307,10 +337,23 @@ def test_the_stream_of_objects_that_rest_is_the_bucket(bucket: Store) -> None:
     run_histories(bucket, QUIET_S)
 
 
-def run_histories(bucket: Store, quiet_s: float = 0.0) -> None:
+@pytest.mark.parametrize("bucket", [STORES[0], STORES[-1]], indirect=True, ids="-".join)
+@pytest.mark.parametrize(
+    "conditions",
+    [Conditions(marker="a"), Conditions(marker="{name}!", min_size=1), Conditions(max_size=2)],
+    ids=["shared", "named", "sizes"],
+)
+def test_what_conditions_admit_is_reported(bucket: Store, conditions: Conditions) -> None:
+    """And nothing else is, whatever comes first and however often markers come and go."""
+    run_histories(bucket, conditions=conditions)
+
+
+def run_histories(
+    bucket: Store, quiet_s: float = 0.0, conditions: Conditions = NO_CONDITIONS
+) -> None:
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.
-        partial(Polling, bucket, quiet_s),  # type: ignore[arg-type]
+        partial(Polling, bucket, quiet_s, conditions),  # type: ignore[arg-type]
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
 )
 
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
+from property.plain_conditions import is_marker, is_open
 from support.clock import DiskClock
 from support.examples import examples
 from support.state import open_store
@@ -34,18 +36,19 @@ from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.filesystem.mount_monitor import MountMonitor
-from watcher.filters.path_filter import PathFilter
+from watcher.filters.markers import filter_of
 from watcher.model import ChangeSet, ChangeType, Entry
 from watcher.sources.directory import inotify
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.protocol import Inspection
-from watcher.spec import DirectorySpec, Mode, Spec
+from watcher.spec import Conditions, DirectorySpec, Mode, Spec
 
 Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
 Operation: TypeAlias = tuple[str, int, bytes]
 
 
+NO_CONDITIONS = Conditions()
 EXAMPLES = examples(12)
 STEPS = 40
 DEADLINE_S = 10.0
@@ -87,10 +90,20 @@ class Watching(RuleBasedStateMachine):
         notifications: The kernel's notifications.
         mode: How the directory is watched.
         kinds: Operations on files.
+        conditions: What a file must satisfy to be reported.
     """
 
-    def __init__(self, notifications: Inotify, mode: Mode, kinds: Sequence[str]) -> None:
+    def __init__(
+        self,
+        notifications: Inotify,
+        mode: Mode,
+        kinds: Sequence[str],
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> None:
         super().__init__()
+        self._conditions = conditions
+        marker = (conditions.marker or "").removeprefix("{name}").encode()
+        self._names = [path + marker for path in FILES] if marker != b"b" and marker else []
         self._notifications = notifications
         self._monitor = MountMonitor()
         self._mode = mode
@@ -128,7 +141,7 @@ class Watching(RuleBasedStateMachine):
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
             spec,
-            PathFilter(FILTER),
+            filter_of(Spec(spec, filter=FILTER, conditions=self._conditions)),
             lambda: self._notifications,
             self._monitor,
             self._clock,
@@ -145,6 +158,7 @@ class Watching(RuleBasedStateMachine):
             self.outbox,
             lambda _count: None,
             self._clock,
+            conditions=self._conditions,
         )
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
         self.source.open(lambda: None)
@@ -252,11 +266,18 @@ class Watching(RuleBasedStateMachine):
         for payload in self.store.journal.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
         assert self.replica.seq == self.store.journal.next_seq - 1
-        index = {
-            row.entry.path: row.entry for page in self.store.index.rows_under(b"") for row in page
-        }
+        rows = [row for page in self.store.index.rows_under(b"") for row in page]
+        index = {row.entry.path: row.entry for row in rows if not row.is_unreported}
         assert self.replica.files.keys() == index.keys()
-        assert self.store.index.entries == len(index)
+        assert self.store.index.entries == len(rows)
+        assert self.store.index.gates == Counter(row.gate for row in rows if row.gate)
+        if self._conditions is not NO_CONDITIONS:
+            held_back = {row.entry.path for row in rows if row.is_unreported}
+            assert index.keys() | held_back == files.keys()
+            assert held_back.isdisjoint(index)
+            files = self._open(files)
+            assert files.keys() <= index.keys()
+            index = {path: entry for path, entry in index.items() if path in files}
         reported = {
             path: (*self.replica.files[path], entry.inode)
             for path, entry in index.items()
@@ -269,6 +290,16 @@ class Watching(RuleBasedStateMachine):
         }
         assert reported == there
 
+    def _open(self, files: dict[bytes, Version]) -> dict[bytes, Version]:
+        """Return the files that conditions do not hold back."""
+        there = {path.decode() for path in files}
+        return {
+            path: version
+            for path, version in files.items()
+            if not is_marker(self._conditions, path.decode())
+            and is_open(self._conditions, path.decode(), version[0], there)
+        }
+
     # Rules
 
     @initialize(data=st.data(), settle_s=st.sampled_from([0.0, 60.0]))
@@ -277,19 +308,21 @@ class Watching(RuleBasedStateMachine):
         self._settle_s = settle_s
         for name in data.draw(st.lists(st.sampled_from(FILES), min_size=4, unique=True)):
             self._disk.perform(("write", 0, name))
-        for operation in data.draw(st.lists(operations(self._kinds), max_size=4)):
+        for operation in data.draw(st.lists(operations(self._kinds, self._names), max_size=4)):
             self._disk.perform(operation)
         self._start()
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
         self.detector.appearance = lambda _path: Appearance.NEW
-        self.replica = Replica(self._disk.files())
+        self.replica = Replica(self._open(self._disk.files()))
         self._compare(self._disk.files())
 
     @rule(data=st.data())
     def operate(self, data: st.DataObject) -> None:
         """Perform some operations."""
-        for operation in data.draw(st.lists(operations(self._kinds), min_size=1, max_size=4)):
+        for operation in data.draw(
+            st.lists(operations(self._kinds, self._names), min_size=1, max_size=4)
+        ):
             self._do(operation)
 
     @rule()
@@ -310,7 +343,9 @@ class Watching(RuleBasedStateMachine):
     )
     def observe(self, data: st.DataObject, read_share: float, commits: int | None) -> None:
         """Read the events, or the first of them, while operations happen or power fails."""
-        intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=4))
+        intrusions = data.draw(
+            st.lists(st.none() | operations(self._kinds, self._names), max_size=4)
+        )
         self._read_kernel()
         inbox = (
             self.source._notifications.reader.watches.inbox
@@ -334,7 +369,9 @@ class Watching(RuleBasedStateMachine):
     @rule(data=st.data(), commits=st.none() | st.integers(0, 4))
     def scan(self, data: st.DataObject, commits: int | None) -> None:
         """Scan everything, while operations happen or power fails."""
-        intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=8))
+        intrusions = data.draw(
+            st.lists(st.none() | operations(self._kinds, self._names), max_size=8)
+        )
         self._read_kernel()
         with self._disturbed(intrusions, commits):
             self.reconciler.scan(is_baseline=False)
@@ -364,7 +401,9 @@ class Watching(RuleBasedStateMachine):
     @rule(data=st.data(), commits=st.none() | st.integers(0, 4))
     def restart(self, data: st.DataObject, commits: int | None) -> None:
         """Go on from the state file; a scan comes first."""
-        intrusions = data.draw(st.lists(st.none() | operations(self._kinds), max_size=8))
+        intrusions = data.draw(
+            st.lists(st.none() | operations(self._kinds, self._names), max_size=8)
+        )
         self._start()
         with self._disturbed(intrusions, commits):
             self.reconciler.scan(is_baseline=False)
@@ -391,15 +430,35 @@ class Watching(RuleBasedStateMachine):
         self._may_report_ctime = self._mode is Mode.POLL
 
 
+CONDITIONS = [
+    Conditions(marker="b", min_size=3),
+    Conditions(marker="{name}.done"),
+    Conditions(min_size=5, max_size=20),
+]
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS, ids=["shared", "named", "sizes"])
+@pytest.mark.parametrize("mode", [Mode.NOTIFY, Mode.POLL])
+def test_what_conditions_admit_is_reported(
+    notifications: Inotify, mode: Mode, conditions: Conditions
+) -> None:
+    """And nothing else is, whatever comes first and however often markers come and go."""
+    run_histories(partial(Watching, notifications, mode, UNLINKED, conditions))
+
+
 @pytest.mark.parametrize("kinds", [UNLINKED, LINKED], ids=["files", "links"])
 @pytest.mark.parametrize("mode", [Mode.NOTIFY, Mode.POLL])
 def test_the_stream_replayed_is_the_directory(
     notifications: Inotify, mode: Mode, kinds: list[str]
 ) -> None:
     """Through lost events, crashes and operations at any moment; no event is superfluous."""
+    run_histories(partial(Watching, notifications, mode, kinds))
+
+
+def run_histories(make_machine: Callable[[], Watching]) -> None:
     run_state_machine_as_test(
         # Any callable that returns a machine works; the annotation asks for a class.
-        partial(Watching, notifications, mode, kinds),  # type: ignore[arg-type]
+        make_machine,  # type: ignore[arg-type]
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

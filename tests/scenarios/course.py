@@ -17,10 +17,14 @@ from scenarios.script import Script, read_script, written
 from scenarios.steps import Stage
 from support.client import Client, Contract, Stream
 from support.server import ServerProcess
+from watcher.filters.markers import MarkerPattern
 
 DIRECTORY = {"poll_interval": "200ms", "settle": "500ms"}
 AT_ONCE = 64
 MARK = ".mark"
+MARKS = "marks"
+MARK_BYTES = 100
+"""Size of a mark in bytes, which the conditions of a scenario must admit."""
 PATIENCE_S = 20.0
 """Seconds to wait for events before those that came are compared with the expected ones."""
 ROUNDS = 2
@@ -77,9 +81,10 @@ def by_path(events: Iterable[str]) -> dict[str, list[str]]:
 class Course:
     """A running scenario: the events of its stream since the last call."""
 
-    def __init__(self, stream: Stream, root: Path) -> None:
+    def __init__(self, stream: Stream, root: Path, marker: str | None) -> None:
         self._stream = stream
         self._root = root
+        self._markers = None if marker is None else MarkerPattern(marker)
         self._seen = 0
         self._marks = 0
 
@@ -100,10 +105,15 @@ class Course:
     def _outlast_settle(self) -> None:
         """Wait for a file that is held open: it is reported after everything quiet before it."""
         self._marks += 1
-        mark = self._root / f"{self._marks}{MARK}"
-        with mark.open("wb", buffering=0) as file:
-            file.write(b"1")
-            self._stream.wait_path(mark.name)
+        mark = f"{self._marks}{MARK}"
+        if self._markers is not None:
+            # A directory of its own: the marker of a mark must open nothing else.
+            (self._root / MARKS).mkdir(exist_ok=True)
+            mark = f"{MARKS}/{mark}"
+            (self._root / os.fsdecode(self._markers.markers_of(mark.encode())[-1])).touch()
+        with (self._root / mark).open("wb", buffering=0) as file:
+            file.write(b"1" * MARK_BYTES)
+            self._stream.wait_path(mark)
 
 
 def run(case: Case, client: Client, place: Path) -> None:
@@ -113,7 +123,8 @@ def run(case: Case, client: Client, place: Path) -> None:
     with Stage(root) as stage:
         for step in case.script.before:
             stage.take(step.words)
-        course = Course(client.watch(str(case), configuration(case, root)), root)
+        stream = client.watch(str(case), configuration(case, root))
+        course = Course(stream, root, case.script.config.get("marker"))
         for step in case.script.steps:
             stage.take(step.words)
             if step.expected is not None:

@@ -83,7 +83,8 @@ class MemoryFiles(WithoutVolumes):
         del expected_ctime_ns
         self.rechecked |= set(paths)
 
-    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+    def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
+        del read_ns
         return [entry for entry in entries if entry.path not in self.incomplete]
 
     def digest(

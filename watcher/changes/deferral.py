@@ -64,15 +64,22 @@ class Deferral:
         self._source.recheck(deferred, deferred)
         return [entry for entry in entries if entry.path not in deferred]
 
-    def defer_incomplete(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
+    def defer_incomplete(
+        self, entries: list[Entry], rows: Mapping[bytes, Row], read_ns: int | None = None
+    ) -> list[Entry]:
         """Return the entries that are complete; the others are observed later.
 
         An entry that is only recorded need not be complete: it is modified once it is.
+
+        Args:
+            entries: What is there.
+            rows: The rows of the entries.
+            read_ns: See ``Source.complete``.
         """
         reported = [entry for entry in entries if self._is_reported(rows.get(entry.path), entry)]
         if not reported:
             return entries
-        complete = self._source.complete(reported)
+        complete = self._source.complete(reported, read_ns)
         if len(complete) == len(reported):
             return entries
         deferred = {entry.path for entry in reported} - {entry.path for entry in complete}

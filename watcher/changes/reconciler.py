@@ -422,12 +422,13 @@ class Reconciler:
 
     def _reopen_rows(self, page: Sequence[Row], met: Ids) -> None:
         rows = {row.entry.path: row for row in page}
+        read_ns = self._clock.wall_ns()
         if self._source.has_cheap_inspection:
             entries = self._source.inspect(list(rows)).entries
         else:
             entries = self._gates.newest(page)
         result = self._gates.sort(entries, rows, met, is_last=True)
-        ready = self._deferral.defer_incomplete(result.open, rows)
+        ready = self._deferral.defer_incomplete(result.open, rows, read_ns)
         ready = self._deferral.defer_undigested(ready, rows)
         result.found.add(self._detector.compare(rows, ready))
         self._commit(result.found)

@@ -236,14 +236,16 @@ class Source(Protocol):
             prefix: Empty, or a directory's path with a trailing ``/``.
         """
 
-    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+    def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return those of differing entries that may be reported now.
 
         The others keep their rows, or their lack of one: ``observe`` inspects them, or the next
         scan meets them again, once they are complete.
 
         Args:
-            entries: Entries that differ from the index, of the batch that a scan yielded last.
+            entries: Entries that differ from the index.
+            read_ns: Wall time in nanoseconds when their inspection began; None if they are of the
+                batch that a scan yielded last.
 
         Returns:
             Some of the entries, in their order; may be empty.

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 from watcher.clock import Clock
-from watcher.filters.path_filter import PathFilter
+from watcher.filters.markers import filter_of
 from watcher.model import Entry
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Filter
+from watcher.spec import BucketSpec, Conditions, Filter, Spec
 
 OpenSource: TypeAlias = Callable[..., BucketSource]
 
@@ -30,9 +30,12 @@ def make_source(
     should_stop: Callable[[], bool] = lambda: False,
     authorities: EndpointAuthorities | None = None,
     clock: Clock | None = None,
+    conditions: Conditions | None = None,
 ) -> BucketSource:
     """Return a source that is not open, and never stops by default."""
-    path_filter = PathFilter(Filter(exclude=exclude))
+    path_filter = filter_of(
+        Spec(spec, filter=Filter(exclude=exclude), conditions=conditions or Conditions())
+    )
     return BucketSource(
         spec,
         path_filter,

@@ -298,9 +298,11 @@ class DirectorySource:
         self._completeness.batch_begun_ns = begun_ns
         return EntryBatch(entries)
 
-    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+    def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """See ``protocol.Source.complete``."""
         now_s = self.clock.monotonic()
+        if read_ns is not None:
+            self._completeness.batch_begun_ns = read_ns
         # A write before the reading has been notified: it is reported once, through its hint.
         self._notifications.read(now_s)
         return self._completeness.sort_out(entries, now_s)

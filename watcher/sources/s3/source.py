@@ -169,7 +169,11 @@ class BucketSource(WithoutVolumes):
         self._scan = BucketScan(self._api, self._filter, self._strategy, self._deletions)
         return self._scan
 
-    def complete(self, entries: Sequence[Entry]) -> list[Entry]:
+    def complete(
+        self,
+        entries: Sequence[Entry],
+        read_ns: int | None = None,  # noqa: ARG002 - listings are compared with each other
+    ) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""
         return self._quiet.sort_out(self._deletions.without_ghosts(entries))
 
