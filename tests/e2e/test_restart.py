@@ -11,6 +11,7 @@ from support.events import told
 from support.files import fill
 from support.fixtures import Serve
 from support.s3.real_servers import S3Server
+from support.s3.simulated import run_store
 
 SOON = ("--redelivery-window", "100ms")
 
@@ -106,3 +107,31 @@ def test_filter_changes_keep_index_and_cursor(serve: Serve, root: Path, name: st
     events = stream.wait_path("b.txt", "modified")
     reported = [(event["seq"], event["type"], event["path"]) for event in events]
     assert reported == [(2, "modified", "a.csv"), (3, "modified", "b.txt")]
+
+
+def test_a_bucket_whose_case_is_of_no_account_any_more(serve: Serve, name: str) -> None:
+    """Keys that an expression newly finds are recorded, those of another case leave silently."""
+    accented = ("in/re\u0301sume\u0301.csv", "in/R\u00c9SUM\u00c9.csv")
+    with run_store() as store:
+        store.put_many("in/A.CSV", "in/a.csv", "in/Old.csv", "a.csv", *accented)
+        first, client = serve(*SOON)
+        patterns = {"include": [r"re:^in/\w+[.]csv$", "r\u00e9sum\u00e9*"], "exclude": "old*"}
+        stream = client.watch(name, config(store, **patterns))
+        store.put_many("in/c.csv", "in/D.CSV", "c.csv")
+        stream.wait_path("in/c.csv")
+        first.wait_watch(name, unconfirmed=0, entries=3)
+        assert first.stop() == 0
+
+        second, client = serve(*SOON)
+        stream = client.watch(name, config(store, match_case=False, **patterns))
+        second.wait_watch(name, entries=6, state="watching")
+        store.put("in/D.CSV", size=7)
+        store.put("in/Old.csv", size=7)
+        stream.wait_path("in/D.CSV", "modified")
+        store.put("in/E.CSV")
+        events = stream.wait_path("in/E.CSV")
+        store.delete(*accented)
+        events = stream.wait_count(4)
+    reported = [(event["seq"], event["type"], event["path"]) for event in events]
+    assert reported[:2] == [(2, "modified", "in/D.CSV"), (3, "created", "in/E.CSV")]
+    assert told(events[2:]) == sorted(("deleted", key) for key in accented)

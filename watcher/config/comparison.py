@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from watcher.config.document import got
-from watcher.config.fields import Kind, MismatchError, set_of
+from watcher.config.fields import Kind, MismatchError, did_you_mean, set_of
 from watcher.spec import Attribute, Compare
 
 if TYPE_CHECKING:
@@ -50,6 +48,4 @@ def _attribute(node: yaml.Node, _at: Location) -> Attribute:
 
 
 def _unknown(message: str, node: yaml.Node, names: list[str]) -> MismatchError:
-    near = get_close_matches(node.value, names, 1) if isinstance(node, yaml.ScalarNode) else []
-    meant = f', did you mean "{near[0]}"?' if near else ""
-    return MismatchError(f"{message}{got(node)}{meant}", shows_value=False)
+    return MismatchError(message, meant=did_you_mean(node.value, names))

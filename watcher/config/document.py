@@ -29,10 +29,14 @@ MAX_NODES = 2500
 
 EXAMPLE = 'such as "directory: /data/in"'
 _QUOTE_GLOBS = ', put a glob that begins with "*" in quotes'
+_QUOTE_BRACES = ', put a text that begins with "{" in quotes'
 _QUOTE_BACKSLASHES = ", put a text with backslashes in single quotes"
 _QUOTE_EXPRESSIONS = ', put an expression in single quotes, with no space after "re:"'
 _EXPRESSION = re.compile(r"(?:^|[\s\[,])re:")
 """An expression of ``include`` or ``exclude`` without quotes."""
+
+_BRACES = re.compile(r":\s*\{(?:name|stem)\}\S")
+"""A ``marker`` without quotes, of which YAML takes the beginning for a mapping."""
 
 _TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
 _MAX_DIGITS = 100
@@ -152,6 +156,8 @@ def _remedy(error: yaml.MarkedYAMLError, line: str) -> str:
         return _QUOTE_BACKSLASHES
     if _EXPRESSION.search(line):
         return _QUOTE_EXPRESSIONS
+    if _BRACES.search(line):
+        return _QUOTE_BRACES
     return ", indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
 
 

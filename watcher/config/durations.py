@@ -16,6 +16,7 @@ _UNITS_S = {
     "h": "3600",
 }
 _DURATION = re.compile(r"(?:[0-9]{1,20}(?:\.[0-9]{0,20})?(?:ns|us|µs|μs|ms|s|m|h)){1,8}")
+_DAYS = re.compile(r"([0-9]{1,6}) ?d(?:ays?)?", re.ASCII)
 _PART = re.compile(r"([0-9.]+)([a-zµμ]+)")
 
 
@@ -25,6 +26,8 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: The text is not a duration; the message continues the name of its key.
     """
+    if days := _DAYS.fullmatch(text):
+        raise ValueError(f'must have hours as its largest unit, write "{24 * int(days[1])}h"')
     if not _DURATION.fullmatch(text):
         raise ValueError('must be a duration with its unit, such as "500ms", "30s" or "1h30m"')
     parts = _PART.findall(text)

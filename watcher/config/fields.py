@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -19,7 +20,7 @@ from watcher.config.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from enum import StrEnum
     from typing import TypeAlias
 
@@ -41,11 +42,13 @@ class MismatchError(ValueError):
     Args:
         text: Continues the name of the key.
         shows_value: The problem shows the value too.
+        meant: Follows the value: what was probably meant, with a comma before it.
     """
 
-    def __init__(self, text: str, *, shows_value: bool = True) -> None:
+    def __init__(self, text: str, *, shows_value: bool = True, meant: str = "") -> None:
         super().__init__(text)
         self.shows_value = shows_value
+        self.meant = meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ class Location:
         try:
             value = read(node, self)
         except ValueError as error:
-            self.problem(f"{error}{got(node) if getattr(error, 'shows_value', True) else ''}")
+            shown = got(node) if getattr(error, "shows_value", True) else ""
+            self.problem(f"{error}{shown}{getattr(error, 'meant', '')}")
         return value if len(self.problems) == before else INVALID
 
     def items(self, read: Read, node: yaml.SequenceNode) -> list[Any]:
@@ -122,6 +126,12 @@ class Kind:
     read: Read
     write: Callable[[Any], str] = lambda value: "" if value is None else str(value)
     suffix: str = ""
+
+
+def did_you_mean(value: object, names: Sequence[str]) -> str:
+    """Return the name that is most similar to a value, as a question after a comma, if one is."""
+    near = get_close_matches(value, names, 1) if isinstance(value, str) else []
+    return f', did you mean "{near[0]}"?' if near else ""
 
 
 def scalar(make: Callable[[Any], object]) -> Kind:
@@ -185,7 +195,8 @@ def choice(enum: type[StrEnum]) -> Kind:
 
     def make(value: object) -> StrEnum:
         if not isinstance(value, str) or value not in list(enum):
-            raise MismatchError(f"must be one of {', '.join(enum)}")
+            message = f"must be one of {', '.join(enum)}"
+            raise MismatchError(message, meant=did_you_mean(value, list(enum)))
         return enum(value)
 
     return scalar(make)

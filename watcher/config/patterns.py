@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from watcher.config.fields import Kind, MismatchError, list_of, text
+from watcher.config.problems import cut
 from watcher.filters.expressions import check_expression, is_expression
 from watcher.filters.glob import components_of
 from watcher.filters.path_filter import PathFilter
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 MAX_GLOBS, MAX_GLOB_CHARS = 100, 200
 """Maximum number of globs and expressions in a list, and of characters in each."""
 
+_ABSOLUTE = re.compile(r"re:\^\\?/[^|]*", re.DOTALL)
+"""An expression that no path of a directory can match."""
+
+_MAX_SHOWN_CHARS = 60
 _LISTS = ("include", "exclude")
 
 
@@ -42,6 +48,9 @@ def check_patterns(values: Mapping[str, Any], given: Collection[str]) -> Iterato
         listed = values.get(name, ())
         if match_case and not any(map(is_expression, listed)):
             continue
+        if "directory" in given and (absolute := next(filter(_ABSOLUTE.fullmatch, listed), "")):
+            shown = cut(absolute, _MAX_SHOWN_CHARS)
+            yield name, f'has "{shown}", but a path is relative to the directory, with no "/" first'
         try:
             PathFilter(Filter(listed, match_case=match_case))
         except ValueError as error:

@@ -31,7 +31,7 @@ def parse_rate(value: object) -> float:
     """
     found = _RATE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise MismatchError('must be a rate with its unit, such as "10/s", "600/m" or "20/h"')
+        raise MismatchError('must be a whole number and a unit, such as "10/s", "600/m" or "20/h"')
     per_s = int(found[1]) / {unit: unit_s for unit_s, unit in RATE_UNITS_S}[found[2]]
     if not 0 < per_s <= MAX_PER_S:
         raise MismatchError(f"must be from 1/h to {MAX_PER_S}/s")

@@ -19,6 +19,12 @@ _BYTES = {
     "GiB": 1 << 30,
     "TiB": 1 << 40,
 }
+_MAX_DIGITS = 20
+"""Digits that are too many for a size in bytes."""
+
+_NEARLY = re.compile(r"[0-9.]+ ?([kmgt])i?b?", re.IGNORECASE)
+"""A size whose unit is written as elsewhere: ``10Ki``, ``5gb``."""
+
 _SIZE = re.compile(rf"([0-9]{{1,19}}(?:\.[0-9]{{1,19}})?) ?({'|'.join(_BYTES)})")
 
 
@@ -28,7 +34,12 @@ def parse_size(text: str) -> int:
     Raises:
         ValueError: The text is not a size; the message continues the name of its key.
     """
+    if text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS:
+        return int(text)
     found = _SIZE.fullmatch(text)
+    if found is None and (nearly := _NEARLY.fullmatch(text)):
+        unit = nearly[1].upper()
+        raise ValueError(f"must have the unit {unit}B (decimal) or {unit}iB (binary)")
     if found is None:
         raise ValueError('must be bytes, or a size with its unit, such as "10KiB" or "5MB"')
     return int(Decimal(found[1]) * _BYTES[found[2]])

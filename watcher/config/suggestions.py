@@ -12,6 +12,23 @@ _CLOSE_HERE, _CLOSE_ELSEWHERE = 0.6, 0.75
 """Least similarity (difflib's ratio) of a name to the key that it may stand for. A key of another
 section is only meant if it is very similar: "suffix" does not mean "s3.prefix"."""
 
+_SYNONYMS = {
+    "case_sensitive": "match_case",
+    "ignore_case": "match_case",
+    "glob": "include",
+    "globs": "include",
+    "pattern": "include",
+    "patterns": "include",
+    "regex": "include",
+    "ignore": "exclude",
+    "done_file": "marker",
+    "throttle": "rate",
+    "rate_limit": "rate",
+    "max_in_flight": "max_unacknowledged",
+    "parallelism": "max_unacknowledged",
+}
+"""What other programs call keys of the top level that have no similar name."""
+
 _MAX_NAME_CHARS = 60
 _PLACES = frozenset({"directory", "s3"})
 
@@ -58,6 +75,9 @@ def suggestion(rows: Sequence[KeyRow], given: Collection[str], section: str, nam
     """
     if homes := [row for row in rows if name in {row.name, row.path} and row.section != section]:
         return _belongs(rows, _likely(homes, given))
+    if known := _SYNONYMS.get(name.lower().replace("-", "_")):
+        at = " at the top level" if section else ""
+        return f', did you mean "{known}"{at}?'
     here = [row for row in rows if row.section == section]
     elsewhere = _likely([row for row in rows if row.section != section], given)
     near, near_ratio = _closest(here, name, _CLOSE_HERE)

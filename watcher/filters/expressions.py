@@ -7,6 +7,7 @@ Only configurations with expressions load it (4 ms, 2.5 MiB).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from watcher.filters.caseless import compose, composed
@@ -24,6 +25,9 @@ at that size; beyond it RE2 also forgets states, which makes a search slower, no
 
 _PARSING_BYTES = 1 << 10
 """Memory that is enough to parse any expression and too little to compile a large one."""
+
+_OPEN_REPETITION = re.compile(r"(?<!\\)\{,([0-9]+)\}")
+"""A repetition of Python that RE2 does not know."""
 
 _SHORTEN = "shorten repetitions such as {1000}, and of large classes such as \\pL{50}"
 
@@ -89,7 +93,9 @@ def _check(text: str) -> None:
     if not text:
         raise ValueError(f'must have an expression after "{PREFIX}", such as "{PREFIX}^in/"')
     if text[0] == " ":
-        raise ValueError('has a space after "re:", write "[ ]" for one that is in the path')
+        raise ValueError(
+            'has a space after "re:", write "re:[ ]" if it is in the path, "[r]e: " for a glob'
+        )
     control = next((char for char in text if char < " " or char == "\x7f"), None)
     if control is not None:
         raise ValueError(
@@ -98,6 +104,10 @@ def _check(text: str) -> None:
         )
     if complaint := _complaint(text):
         raise ValueError(explain(text, complaint, _complaint))
+    if literal := _OPEN_REPETITION.search(text):
+        at = f"at character {literal.start() + 1}"
+        message = f'has "{literal[0]}" {at}, which RE2 takes literally'
+        raise ValueError(f'{message}, write "{{0,{literal[1]}}}"')
 
 
 def _complaint(text: str) -> str:

@@ -10,6 +10,7 @@ INVALID = "this is not valid YAML or JSON"
 DOT_FOUND = "expected alphabetic or numeric character, but found '.'"
 TAB_FOUND = "found character '\\t' that cannot start any token"
 TOO_LARGE = f"line 1: {INVALID} (a number is too large)"
+QUOTE_BRACES = 'put a text that begins with "{" in quotes'
 QUOTE = 'put a glob that begins with "*" in quotes'
 
 
@@ -34,6 +35,10 @@ def test_a_document_that_is_no_mapping_gets_an_example(config: str) -> None:
         (b"a: &x b", f"line 1: anchors and aliases are not allowed, {QUOTE}"),
         (b"include: [*x]", f"line 1: anchors and aliases are not allowed, {QUOTE}"),
         (b"include:\n- *.csv", f"line 2: {INVALID} ({DOT_FOUND}), {QUOTE}"),
+        (
+            b"marker: {name}.done",
+            f"line 1: {INVALID} (expected <block end>, but found '<scalar>'), {QUOTE_BRACES}",
+        ),
         (b"a: !!str b", "line 1: tags are not allowed"),
         (b"a: !x b", "line 1: tags are not allowed"),
         (b"a: ! b", "line 1: tags are not allowed"),

@@ -4,7 +4,7 @@ import pytest
 
 from watcher.config.durations import format_duration, parse_duration
 
-NO_DURATIONS = "5 0 s -5s +5s 5S 1.2.3s . .s ٣s 1d 1e3s"
+NO_DURATIONS = "5 0 s -5s +5s 5S 1.2.3s . .s ٣s 1w 1e3s"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(
         ValueError, match=r'^must be a duration with its unit, such as "500ms", "30s" or "1h30m"$'
     ):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "hours"), [("7d", 168), ("1 day", 24), ("30days", 720)])
+def test_days_are_written_as_hours(text: str, hours: int) -> None:
+    """Go has no days, since they may have 23 hours."""
+    expected = f'^must have hours as its largest unit, write "{hours}h"$'
+    with pytest.raises(ValueError, match=expected):
         parse_duration(text)
 
 

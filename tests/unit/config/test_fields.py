@@ -6,9 +6,10 @@ import pytest
 
 from support.problems import problems
 from watcher.config.schema import parse_spec
+from watcher.model import ChangeType
 
 NO_DURATION = 'must be a duration with its unit, such as "500ms", "30s" or "1h30m"'
-NO_RATE = 'must be a rate with its unit, such as "10/s", "600/m" or "20/h"'
+NO_RATE = 'must be a whole number and a unit, such as "10/s", "600/m" or "20/h"'
 OPEN_BRACKET = 'has a "[" that is not closed before the next "/", write "[[]" for a bracket'
 NO_WORKERS = "list_workers: must be auto or a whole number from 1 to 64"
 
@@ -72,6 +73,10 @@ def test_a_value_of_a_place_that_is_not_valid(config: str, expected: str) -> Non
         ),
         ("events: []", "must name at least one of created, modified, deleted, moved, completed"),
         ("events: [created, created]", "names created twice"),
+        (
+            "events: complete",
+            f'must be one of {", ".join(ChangeType)} (got "complete"), did you mean "completed"?',
+        ),
         ("existing: yes", 'must be one of skip, report (got "yes")'),
         ("confirm: yes", 'must be one of time, ack (got "yes")'),
         ("confirm: ack\nack_timeout: 500ms", 'must be from 1s to 24h (got "500ms")'),

@@ -16,12 +16,14 @@ BACKSLASHES = "put a text with backslashes in single quotes"
 LOOKAHEAD = 'has a lookahead at character 2 ("(?="), RE2 has none'
 LONG = "characters, at most 200 are allowed"
 INVALID = "line 2: this is not valid YAML or JSON"
+RELATIVE = 'but a path is relative to the directory, with no "/" first'
 QUOTE = 'put an expression in single quotes, with no space after "re:"'
 
 
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
+        ("include: re:^/a|b", Filter(("re:^/a|b",))),
         (r"include: 're:^in/.*\.csv$'", Filter((r"re:^in/.*\.csv$",))),
         (r"include: re:^in/.*\.csv$", Filter((r"re:^in/.*\.csv$",))),
         (r'include: "re:\\.csv$"', Filter((r"re:\.csv$",))),
@@ -64,6 +66,11 @@ def test_patterns(option: str, expected: Filter) -> None:
         ("include:\n- re: x", f"line 3, include[0]: {IN_TWO}"),
         ("include: [re:a{1,2}]", f"{INVALID} (expected ',' or ']', but got '{{'), {QUOTE}"),
         ("include: re: x", f"{INVALID} (mapping values are not allowed here), {QUOTE}"),
+        (
+            "include: [re:^x, 're:^/data/in/']",
+            f'line 2, include: has "re:^/data/in/", {RELATIVE}',
+        ),
+        ("ignore_case: true", 'line 2, ignore_case: unknown key, did you mean "match_case"?'),
         ("match_case: false", "line 2, match_case: has no effect without include or exclude"),
         ("match_case: no", 'line 2, match_case: must be true or false (got "no")'),
         ("matchcase: false", 'line 2, matchcase: unknown key, did you mean "match_case"?'),

@@ -239,7 +239,10 @@ def test_conditions() -> None:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("min_size: 5 kib", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
+        ("min_size: 5 kib", "must have the unit KB (decimal) or KiB (binary)"),
+        ("min_size: 5M", "must have the unit MB (decimal) or MiB (binary)"),
+        ("min_size: 1e3", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
+        ("max_age: 7d", 'must have hours as its largest unit, write "168h"'),
         ("min_size: 1.5", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
         ("max_size: true", 'must be bytes, or a size with its unit, such as "10KiB" or "5MB"'),
         ("max_size: -1", "must be from 0 to 9223372036854775807 bytes"),

@@ -18,13 +18,21 @@ from watcher.config.sizes import format_size, parse_size
         ("5KB", 5000),
         ("1TiB", 1 << 40),
         ("0.3B", 0),
+        ("5", 5),
     ],
 )
 def test_sizes(text: str, expected: int) -> None:
     assert parse_size(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "5K", "5kib", "-1B", "1e3B", "KiB", "1.B", "1  KiB"])
+@pytest.mark.parametrize("text", ["5K", "5kib", "5 Ki", "1.5k", "5kb"])
+def test_a_unit_that_is_written_as_elsewhere(text: str) -> None:
+    expected = r"^must have the unit KB \(decimal\) or KiB \(binary\)$"
+    with pytest.raises(ValueError, match=expected):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["", "5.5", "9" * 30, "-1B", "1e3B", "KiB", "1.B", "1  KiB"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="must be bytes"):
         parse_size(text)

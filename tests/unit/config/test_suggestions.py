@@ -18,6 +18,9 @@ PREFIX = '"prefix" belongs under "s3", as in s3: {bucket: landing, prefix: in/}'
         # Misspelt, at the right level.
         ("directory: /a\nbatchs: {}", 'did you mean "batch"?'),
         ("directory: {path: /a, pol_interval: 3s}", 'did you mean "poll_interval"?'),
+        # As other programs call it.
+        ("directory: /a\nCase-Sensitive: false", 'did you mean "match_case"?'),
+        ("directory: {path: /a, regex: x}", 'did you mean "include" at the top level?'),
         # At another level.
         ("directory: /a\nsettle: 3s", SETTLE),
         ("directory: /a\ndirectory.settle: 3s", SETTLE),

@@ -45,6 +45,7 @@ MATCHES = [
     ("é", "e\u0301".encode(), False),
     # Groups, flags and quotations end where the expression does.
     ("(?i)x", b"Y", False),
+    (r"a\{,3}", b"a{,3}", True),
     (r"\Qa.b", b"a.b", True),
     (r"\Qa.b", b"axb", False),
     ("(?P<n>a)(?P<n>b)", b"ab", True),
@@ -151,7 +152,14 @@ def test_expressions_that_are_too_large() -> None:
         (r"\pX", r'has the class "\pX" at character 1, which RE2 does not know'),
         ("[[:foo:]]", 'has the class "[:foo:]" at character 2, which RE2 does not know'),
         ("(?P<->a)", 'has the group name "(?P<->" at character 1, which is not valid'),
-        (" ^in/", 'has a space after "re:", write "[ ]" for one that is in the path'),
+        (
+            " ^in/",
+            'has a space after "re:", write "re:[ ]" if it is in the path, "[r]e: " for a glob',
+        ),
+        (
+            "é{,3}",
+            'has "{,3}" at character 2, which RE2 takes literally, write "{0,3}"',
+        ),
     ],
 )
 def test_an_expression_that_is_not_valid(expression: str, message: str) -> None:
