@@ -22,6 +22,9 @@ BYTES_BETWEEN = """
 """
 """Bytes of the payloads after one sequence number, up to another."""
 
+MAX_SEQ = (1 << 63) - 1
+"""Largest integer of SQLite, which is above all sequence numbers."""
+
 FIRST_UNCONFIRMED = """
     SELECT count(*), coalesce(max(seq), 0) FROM
         (SELECT seq FROM journal WHERE seq > ? AND NOT is_acknowledged ORDER BY seq LIMIT ?)
@@ -225,8 +228,8 @@ class SqliteJournal:
         """Return the payloads between a cursor and the first unconfirmed one, in order."""
         waiting = self._first("seq > ? AND NOT is_acknowledged", cursor)
         rows = self._db.execute(
-            "SELECT seq FROM journal WHERE seq > ? AND seq < coalesce(?, seq + 1) ORDER BY seq",
-            (cursor, waiting),
+            "SELECT seq FROM journal WHERE seq > ? AND seq < ? ORDER BY seq",
+            (cursor, MAX_SEQ if waiting is None else waiting),
         )
         return [seq for (seq,) in rows.fetchall()]
 

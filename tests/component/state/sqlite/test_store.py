@@ -99,6 +99,30 @@ def test_thousands_of_paths_need_no_custom_build(store: SqliteStore) -> None:
     assert set(store.index.rows(paths)) == set(paths[:2])
 
 
+@pytest.mark.parametrize("acknowledged", [range(1, 4), range(2, 5), range(2, 2000)])
+def test_an_acknowledgement_costs_the_same_in_any_journal(
+    tmp_path: Path, acknowledged: range
+) -> None:
+    """Its steps in SQLite's machine do not grow with what is before, between or behind.
+
+    The last one is counted, and the question for the payloads that it lets through.
+    """
+    steps = []
+    for payloads in (2_010, 20_000):
+        with closing(open_store(tmp_path / f"{payloads}.db")) as store:
+            rows = [Payload(seq, b"payload") for seq in range(1, payloads + 1)]
+            store.commit(Delta(), rows, changes=payloads)
+            store.journal.acknowledge(acknowledged[:-1])
+            counted: list[int] = []
+            store._db.connection.set_progress_handler(lambda: counted.append(1), 1)  # noqa: B023 - called within the round
+            store.journal.acknowledge(acknowledged[-1:])
+            store.journal.count_unconfirmed(acknowledged[-1], limit=1)
+            store._db.connection.set_progress_handler(None, 1)
+            steps.append(len(counted))
+    assert max(steps) <= 1000
+    assert steps[1] <= 1.2 * steps[0]
+
+
 def test_an_acknowledgement_that_fails_changes_nothing(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
