@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,6 +67,17 @@ def human_duration(duration_s: float) -> str:
 def human_age(age_s: float) -> str:
     """Return an age in whole units: ``0 s``, ``48 s``, ``5 min``; a negative one is ``0 s``."""
     return f"{max(0.0, age_s):.0f} s" if age_s < _UNITS_S[-1][0] else human_duration(age_s)
+
+
+def human_left(left_s: float) -> str:
+    """Return a time that is left in its two largest units, rounded up: ``4 min 59 s``, ``7 d``."""
+    rest = math.ceil(max(0.0, left_s))
+    parts = []
+    for unit_s, unit in (*_UNITS_S, (1, "s")):
+        number, rest = divmod(rest, unit_s)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"
 
 
 def human_time(moment: datetime, now: datetime) -> str:

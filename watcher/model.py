@@ -147,7 +147,8 @@ back, and differs from the row until it is reported or the two agree again."""
 GATE_EXISTING = 16
 """Flag of a gate: the entry was there before the watch, which is to be reported with it."""
 
-_GATE_MASK = 7
+GATE_MASK = 7
+"""The bits of a gate without its flags."""
 
 
 class Row(NamedTuple):
@@ -167,6 +168,11 @@ class Row(NamedTuple):
     def is_hidden(self) -> bool:
         """Whether a volume hides the file, so that its absence proves nothing."""
         return self.entry.storage_class == HIDDEN
+
+    @property
+    def why_gated(self) -> Gate | None:
+        """Why this is not the entry as it was last reported; None if it is."""
+        return Gate(self.gate & GATE_MASK) if self.gate else None
 
     @property
     def is_unreported(self) -> bool:
@@ -193,7 +199,7 @@ class HeldBack:
         """Return the numbers of rows by gate as those of entries by condition."""
         numbers = dict.fromkeys(Gate, 0)
         for gate, rows in gates.items():
-            numbers[Gate(gate & _GATE_MASK)] += rows
+            numbers[Gate(gate & GATE_MASK)] += rows
         return cls(numbers[Gate.NO_MARKER], numbers[Gate.TOO_SMALL], numbers[Gate.TOO_LARGE])
 
     @property

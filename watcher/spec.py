@@ -300,6 +300,17 @@ class Spec:
         """Whether files with temporary names are left out."""
         return isinstance(self.where, DirectorySpec) and self.where.temporary is Temporary.SKIP
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether an entry or a group may be held back though it is complete."""
+        asked = self.conditions
+        return (
+            asked.marker is not None
+            or asked.min_size > 0
+            or asked.max_size is not None
+            or self.group is not None
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedSpec:

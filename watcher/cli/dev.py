@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -17,6 +17,7 @@ from watcher.cli.config_source import is_bucket, read_configuration, write_confi
 from watcher.cli.flags import EndpointCa, Exec, Json, Verbose, duration_text, flag, split_by_commas
 from watcher.cli.output import Output
 from watcher.cli.session import run_until_stopped, show_changes
+from watcher.cli.waiting_news import follow_waiting
 from watcher.clock import Clock
 from watcher.formatting import printable
 from watcher.settings import ServerSettings
@@ -24,7 +25,7 @@ from watcher.spec import Existing, Format, Mode  # noqa: TC001 - typer reads ann
 from watcher.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 
     from structlog.typing import EventDict, WrappedLogger
 
@@ -278,12 +279,17 @@ async def _watch(
     from watcher.server import Server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
 
     _configure_logs(is_verbose=is_verbose)
-    async with Server(settings, Clock()) as server, AsyncExitStack() as exits:
+    clock = Clock()
+    async with Server(settings, clock) as server, AsyncExitStack() as exits:
         async with _progress(server, output):
             payloads = await exits.enter_async_context(
                 open_stream(Endpoint(server.address), _NAME, config)
             )
         output.announce(_header(server))
+        ((_, watch),) = server.watches.running()
+        if watch.spec.may_wait:
+            following = _in_background(follow_waiting(watch, output, clock))
+            await exits.enter_async_context(following)
         await show_changes(payloads, output, command)
 
 
@@ -307,6 +313,18 @@ def _header(server: Server) -> str:
 
 
 @asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do work beside the block, until its end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
 async def _progress(server: Server, output: Output) -> AsyncIterator[None]:
     """Show the progress of the first scan on a terminal, while the block runs."""
     if not output.is_readable:
@@ -323,10 +341,5 @@ async def _progress(server: Server, output: Output) -> AsyncIterator[None]:
                     )
                 await asyncio.sleep(_PROGRESS_INTERVAL_S)
 
-        task = asyncio.create_task(update())
-        try:
+        async with _in_background(update()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task

@@ -36,11 +36,13 @@ class Output:
         as_json: Write JSON lines on a terminal too.
 
     Attributes:
+        as_json: Whether JSON was asked for.
         is_readable: Whether lines are for people, not for programs.
         console: The terminal of readable lines.
     """
 
     def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
         self.is_readable = sys.stdout.isatty() and not as_json
         self.console = Console(highlight=False, soft_wrap=True)
 

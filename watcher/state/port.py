@@ -125,6 +125,13 @@ class Index(Protocol):
     def gated_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield those rows of ``rows_under`` that have a gate, without reading the others."""
 
+    def held_back(self, limit: int) -> list[Row]:
+        """Return the first rows, by path, that conditions hold back: with a gate, but no markers.
+
+        Args:
+            limit: Maximum number of them.
+        """
+
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity, PartStatus
     from watcher.spec import Spec
     from watcher.telemetry.status import Status
+    from watcher.watch.held_back import HeldBackEntry
     from watcher.watch.watch import Watch
 
 RENEWAL_SHOWN_S = 86_400.0
@@ -68,6 +69,7 @@ class WatchReport:
         requests: LIST requests since the start, retries included; 0 for a directory.
         failed_requests: Those among them of scans that failed, and of tries to open the bucket.
         held_back: Entries that conditions hold back.
+        held_back_entries: Some of them, with the reasons; empty unless the state was read for it.
         note: What a person should know about the watch, in one line; empty if nothing.
         waiting: What entries and streams wait for by the configuration, in one line; empty if
             nothing waits.
@@ -106,13 +108,26 @@ class WatchReport:
     requests: int = 0
     failed_requests: int = 0
     held_back: HeldBack = field(default_factory=HeldBack)
+    held_back_entries: Sequence[HeldBackEntry] = ()
     note: str = ""
     waiting: str = ""
     waiting_streams: dict[str, int] = field(default_factory=dict)
 
 
-def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
-    """Return the report of a running watch."""
+def report_watch(
+    identity: Identity,
+    watch: Watch,
+    clock: Clock,
+    held_back_entries: Sequence[HeldBackEntry] = (),
+) -> WatchReport:
+    """Return the report of a running watch, which is made without the disk.
+
+    Args:
+        identity: The watch, as it is named.
+        watch: The watch.
+        clock: The time.
+        held_back_entries: Copied into the report.
+    """
     status, journal = watch.status, watch.publisher.journal
     now_s, waiting, held_back = clock.wall(), watch.publisher.waiting(), watch.held_back
     return WatchReport(
@@ -148,6 +163,7 @@ def report_watch(identity: Identity, watch: Watch, clock: Clock) -> WatchReport:
         requests=watch.requests,
         failed_requests=status.failed_requests,
         held_back=held_back,
+        held_back_entries=held_back_entries,
         note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
         waiting=_waiting(watch.spec, held_back, waiting),
         waiting_streams={wait.value: streams for wait, streams in waiting.items()},

@@ -18,6 +18,7 @@ from watcher.delivery.publisher import Publisher
 from watcher.errors import LimitError, UnavailableError, WatcherError
 from watcher.model import HeldBack
 from watcher.telemetry.status import Totals
+from watcher.watch.held_back import list_held_back
 from watcher.watch.reporter import StatusReporter
 from watcher.watch.runner import WatchRunner
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
+    from watcher.watch.held_back import HeldBackEntry
 
 
 class Watch:
@@ -177,6 +179,14 @@ class Watch:
     def ids_renewed_at(self) -> float:
         """When the ids were last renewed, seconds since the epoch; 0 for never."""
         return self._store.ids_renewed_at
+
+    def list_held_back(self) -> list[HeldBackEntry]:
+        """Return some of the entries that are held back, with the reasons; may read the disk.
+
+        Raises:
+            StateError: The state cannot be read, for example since the watch has ended.
+        """
+        return list_held_back(self.spec.conditions, self._store.index)
 
     @property
     def requests(self) -> int:

@@ -18,9 +18,9 @@ from watcher.formatting import (
     human_size,
     human_time,
     printable,
-    waiting_groups,
 )
 from watcher.web.sparkline import draw_last_hour
+from watcher.web.waiting import waiting_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,16 +165,11 @@ def _rows(report: WatchReport, overview: Overview) -> str:
         if report.note or release
         else ""
     )
-    calm = (report.waiting, _groups(report, overview.generated_at))
-    waiting = "".join(_below("calm", _text(line)) for line in calm if line)
+    calm = waiting_texts(report, overview.generated_at)
+    waiting = "".join(_below("calm", text) for text in calm)
     # The directory alone is described by the mode of its watch.
     parts = "".join(_part(report, part, overview) for part in report.parts[1:])
     return f"<tbody><tr>{cells}</tr>{note}{waiting}{parts}</tbody>"
-
-
-def _groups(report: WatchReport, now: float) -> str:
-    groups = report.groups
-    return waiting_groups(groups.count, [(each.path, each.until) for each in groups.first], now)
 
 
 def _below(kind: str, content: str) -> str:

@@ -13,6 +13,7 @@ import hmac
 import os
 import secrets
 from base64 import b64decode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,14 +22,15 @@ import structlog
 from aiohttp import web
 
 from watcher import __version__
-from watcher.errors import ConfigError, DeniedError, NotFoundError
+from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError
+from watcher.limits.fair_queue import run_in_thread
 from watcher.telemetry.recent_changes import newest_changes
 from watcher.watch.report import report_idle, report_watch
 from watcher.web.host_guard import reject_foreign_host
 from watcher.web.html import ASSETS, Overview, asset, render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from watcher.clock import Clock
     from watcher.model import Identity
@@ -36,9 +38,12 @@ if TYPE_CHECKING:
     from watcher.security.policy import Policy
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.recent_changes import Recent
+    from watcher.watch.held_back import HeldBackEntry
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
     from watcher.watch.watch import Watch
+
+    _Entries = Mapping[Identity, Sequence[HeldBackEntry]]
 
 SHOWN_CHANGES = 50
 """Number of recent changes in an answer."""
@@ -108,14 +113,15 @@ class StatusPage:
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         principal = self._principal(request)
+        entries = await self._list_held_back(principal)
         return await self._send(
-            request, lambda: self._render(principal, request.query.get("q", ""))
+            request, lambda: self._render(principal, request.query.get("q", ""), entries)
         )
 
-    def _render(self, principal: str, query: str) -> web.Response:
+    def _render(self, principal: str, query: str, entries: _Entries) -> web.Response:
         running = self._running(principal)
         overview = Overview(
-            reports=[*self._reports(running), *self._idle(principal)],
+            reports=[*self._reports(running, entries), *self._idle(principal)],
             recent=_recent(running),
             problem=self._readiness.problem,
             query=query,
@@ -131,9 +137,10 @@ class StatusPage:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         principal = self._principal(request)
-        return await self._send(request, lambda: self._document(principal))
+        entries = await self._list_held_back(principal)
+        return await self._send(request, lambda: self._document(principal, entries))
 
-    def _document(self, principal: str) -> web.Response:
+    def _document(self, principal: str, entries: _Entries) -> web.Response:
         running = self._running(principal)
         # to_builtins takes a twentieth of the time of dataclasses.asdict. The JSON is written by
         # the json module, because msgspec rejects lone surrogates, which a name may hold.
@@ -141,7 +148,7 @@ class StatusPage:
             "version": __version__,
             "problem": self._readiness.problem,
             "streams": self._streams.of(principal),
-            "watches": msgspec.to_builtins(self._reports(running)),
+            "watches": msgspec.to_builtins(self._reports(running, entries)),
             "idle": msgspec.to_builtins(self._idle(principal)),
             "recent": msgspec.to_builtins(_recent(running)),
         }
@@ -201,8 +208,18 @@ class StatusPage:
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
         return [each for each in self._watches.running() if each[0].principal == principal]
 
-    def _reports(self, running: list[tuple[Identity, Watch]]) -> list[WatchReport]:
-        return [report_watch(identity, watch, self._clock) for identity, watch in running]
+    async def _list_held_back(self, principal: str) -> _Entries:
+        """Return what watches hold back, those that do; it is read from their states."""
+        running = [each for each in self._running(principal) if each[1].held_back.total]
+        return await run_in_thread(lambda: _read_held_back(running)) if running else {}
+
+    def _reports(
+        self, running: list[tuple[Identity, Watch]], entries: _Entries
+    ) -> list[WatchReport]:
+        return [
+            report_watch(identity, watch, self._clock, entries.get(identity, ()))
+            for identity, watch in running
+        ]
 
     def _idle(self, principal: str) -> list[WatchReport]:
         return [
@@ -228,6 +245,15 @@ class StatusPage:
 
     def _csrf_token(self, principal: str) -> str:
         return hmac.digest(self._secret, principal.encode("utf-8", "replace"), "sha256").hex()
+
+
+def _read_held_back(running: list[tuple[Identity, Watch]]) -> dict[Identity, list[HeldBackEntry]]:
+    entries = {}
+    for identity, watch in running:
+        # One that has just ended has closed its state.
+        with suppress(StateError):
+            entries[identity] = watch.list_held_back()
+    return entries
 
 
 async def _release_mount(

@@ -165,6 +165,9 @@ def test_gates_are_counted_and_read_alone(
         small = Gate.TOO_SMALL | GATE_REPORTED
         assert found == [(b"b/0", small), (b"b/2", small), (b"b/4", Gate.MARKER)]
         assert opened.index.rows([b"c"])[b"c"].gate == Gate.NO_MARKER
+        held_back = [row.entry.path for row in opened.index.held_back(3)]
+        assert held_back == [b"b/0", b"b/2", b"c"]
+        assert [row.entry.path for row in opened.index.held_back(1)] == [b"b/0"]
         rows = opened.index.rows([b"a", b"b/0", b"c"])
         comparison = opened.index.compare([row.entry for row in rows.values()])
         assert [entry.path for entry in comparison.differing] == [b"b/0"]

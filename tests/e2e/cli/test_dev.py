@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.client import DEADLINE_S, wait_until
-from support.program import Run, Start
+from support.program import Program, Run, Start
 from support.s3.real_servers import S3Server
 from support.server import WATCHER
 from support.terminal import Terminal
 
 CREATED_ON_A_TERMINAL = re.compile(r"\d\d:\d\d:\d\d  created +1\.3 kB  a\\x1b\[31m\.txt")
+GROUP = re.compile("waiting: the whole place completes in (6|7) d.* unless it changes\n")
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -46,6 +48,44 @@ def test_dev_prints_json_lines(start: Start, place: Path) -> None:
 def header(place: Path) -> str:
     """Return what standard error says in a pipe, of a place with one file."""
     return f"watcher: watching file://{place} (notify, 1 entry); stop with Ctrl-C\n"
+
+
+def test_dev_shows_what_waits(start: Start, place: Path, config: Path) -> None:
+    """Entries that are held back and groups that wait are shown with reasons and the time left.
+
+    Standard output has payloads alone; with --json the rest is JSON too.
+    """
+    config.write_text(
+        f"directory: {place}\nmarker: '{{name}}.done'\nexisting: report\n"
+        "group: {depth: 0, quiet: 168h}\nevents: [created, completed]\n"
+    )
+    for_people, for_programs = (
+        start("dev", "--config", config),
+        start("dev", "--config", config, "--json"),
+    )
+    held_back = "watcher: held back: ready waits for ready.done\n"
+    wait_until(lambda: held_back in for_people.stderr, "the file is held back")
+    wait_until(lambda: bool(documents(for_programs)), "the file is held back")
+    assert documents(for_programs)[0] == {
+        "held_back": {"marker": 1, "min_size": 0, "max_size": 0},
+        "held_back_entries": [
+            {"path": "ready", "condition": "marker", "reason": "waits for ready.done"}
+        ],
+        "groups": {"count": 0, "first": []},
+    }
+    (place / "ready.done").touch()
+    wait_until(lambda: bool(GROUP.search(for_people.stderr)), "the group waits")
+    wait_until(lambda: documents(for_programs)[-1]["groups"]["count"], "the group waits")
+    [waiting] = documents(for_programs)[-1]["groups"]["first"]
+    assert (waiting["path"], 604_000 < waiting["left_s"] <= 604_800) == ("", True)
+    for program in (for_people, for_programs):
+        assert [json.loads(line)["path"] for line in program.stdout] == ["ready"]
+        assert program.stop() == 0
+
+
+def documents(program: Program) -> list[dict[str, Any]]:
+    """Return the JSON documents on standard error."""
+    return [json.loads(line) for line in program.stderr.splitlines() if line.startswith("{")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from watcher.model import PartStatus, WaitingGroup, WaitingGroups
+from watcher.model import HeldBack, PartStatus, WaitingGroup, WaitingGroups
 from watcher.telemetry.recent_changes import Recent
+from watcher.watch.held_back import HeldBackEntry
 from watcher.watch.report import WatchReport
 from watcher.web.html import SHOWN_WATCHES, Overview, render_page
+from watcher.web.waiting import SHOWN_ENTRIES
 
 NOON = 1_769_860_800.0
 """2026-01-31 12:00 UTC."""
@@ -60,6 +62,18 @@ def test_a_watch_has_its_state_with_its_age_and_its_streams(
     fields: dict[str, Any], text: str
 ) -> None:
     assert text in read(reports=[replace(ORDERS, **fields)])
+
+
+def test_entries_that_are_held_back_are_listed() -> None:
+    """Below the numbers stand some entries with their reasons, escaped, and how many more."""
+    entries = [HeldBackEntry(f"{number}{EVIL}", "marker", "waits for x") for number in range(9)]
+    waiting = "1,234 held back: 1,234 wait for NAME.done"
+    report = replace(
+        ORDERS, held_back=HeldBack(marker=1234), held_back_entries=entries, waiting=waiting
+    )
+    listed = " ".join(f"{number}{SHOWN} waits for x" for number in range(SHOWN_ENTRIES))
+    assert f"{waiting} {listed} {1234 - SHOWN_ENTRIES:,} more Recent" in read(reports=[report])
+    assert f"{waiting} Recent" in read(reports=[replace(report, held_back_entries=[])])
 
 
 @pytest.mark.parametrize(

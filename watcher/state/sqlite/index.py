@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from watcher.model import GATE_REPORTED, Entry, Row
+from watcher.model import GATE_MASK, GATE_REPORTED, Entry, Gate, Row
 from watcher.state.port import Comparison
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ _ALL = "entry WHERE true"
 _GATED = "entry INDEXED BY entry_gate WHERE gate != 0"
 """What a paged reading reads; the second names its index, which SQLite would not choose."""
 
+_HELD_BACK = f"""
+    SELECT {_COLUMNS} FROM {_GATED} AND gate & {GATE_MASK} != {Gate.MARKER.value}
+    ORDER BY path LIMIT ?
+"""  # noqa: S608 - only constants
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 _RENUMBER = """
     UPDATE entry SET id = numbered.id
@@ -130,6 +134,12 @@ class SqliteIndex:
         """Yield the rows with a gate whose path begins with ``prefix``, in pages and in order."""
         for page in self._pages(_COLUMNS, prefix, _GATED):
             yield [_row(values) for values in page]
+
+    def held_back(self, limit: int) -> list[Row]:
+        """Return the first rows, by path, that have a gate and are no markers."""
+        # The index has the gates, so that of a million markers no row is read.
+        with self._db.guarded():
+            return [_row(values) for values in self._db.execute(_HELD_BACK, (limit,)).fetchall()]
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
