@@ -38,12 +38,12 @@ batch: {max_events: 10, max_wait: 2s}
 KEYS = [
     *("directory", "s3", "path", "mode", "poll_interval", "settle", "quiet", "bucket", "prefix"),
     *("endpoint_url", "list_workers", "id", "include", "exclude", "events", "existing", "format"),
-    *("metadata", "batch", "max_events", "max_wait"),
+    *("metadata", "batch", "max_events", "max_wait", "match_case"),
     *("pol_interval", "setle", "directory.settle", "<<", ""),
 ]
 VALUES = [
     *("/data", "s3://abc/x", "abc", "*.csv", "[", "10s", "1h", "created", "moved", "skip", "s3"),
-    *("poll", "auto", "http://h:1/", "arn:aws:s3:"),
+    *("poll", "auto", "http://h:1/", "arn:aws:s3:", r"re:^a.*\.csv$", "re:(", "re:", "re:(?=a)"),
 ]
 TOKENS = [
     *(b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b", ", b"\n", b"\t", b"  ", b'"', b"'", b"#"),

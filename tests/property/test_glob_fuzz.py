@@ -95,6 +95,13 @@ def test_the_largest_lists_take_no_time(parts: list[str], end: str, filling: str
 
 def test_the_largest_lists_are_accepted() -> None:
     """Larger ones are refused, see ``tests/unit/config``."""
-    for include in (["a" * MAX_GLOB_CHARS], ["a"] * MAX_GLOBS):
+    longest = "re:" + r"^[a-z]+\.(csv|json)$|" * 7
+    assert len(longest) < MAX_GLOB_CHARS
+    for include in (
+        ["a" * MAX_GLOB_CHARS],
+        ["a"] * MAX_GLOBS,
+        [f"{longest}{number}" for number in range(80)],
+        [r"re:^in/\d{4}/(?i)\pL+[.]csv$"] * MAX_GLOBS,
+    ):
         config = json.dumps({"directory": "/data", "include": include}).encode()
         assert parse_spec(config).filter.include == tuple(include)

@@ -1,8 +1,8 @@
 """Says what is wrong with an expression, and at which character, from what RE2 says of it.
 
 RE2 names the kind of the error and the piece of the expression that it concerns, not the place. The
-place is found by asking about beginnings of the expression: the shortest one of which RE2 says the
-same ends with that piece, or soon after.
+place is found by asking about beginnings of the expression that end with that piece: RE2 says the
+same of the one that has the error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PHRASES = (
     ("invalid escape sequence", r"\\[1-9k]", 'has a backreference{at} ("{piece}"), RE2 has none'),
@@ -77,21 +77,31 @@ def explain(text: str, complaint: str, ask: Callable[[str], str]) -> str:
     kind, _, piece = complaint.partition(": ")
     match kind:
         case "missing )":
-            # The longest beginning that is right ends where nothing closes what follows.
-            end = next(end for end in range(len(text), -1, -1) if not ask(text[:end]))
-            return f'has a "(" at character {end + 1} that is not closed'
+            # What nothing closes begins where the longest beginning that is right ends.
+            starts = (at for at in reversed(range(len(text))) if text[at] == "(")
+            start = next(at for at in starts if not ask(text[:at]))
+            return f'has a "(" at character {start + 1} that is not closed'
         case "unexpected )":
-            end = next(end for end in range(1, len(text) + 1) if ask(text[:end]).startswith(kind))
+            ends = (at for at, char in enumerate(text, 1) if char == ")")
+            end = next(at for at in ends if ask(text[:at]).startswith(kind))
             return f'has a ")" at character {end} that closes nothing'
         case "missing ]":
             return f'has a "[" at character {len(text) - len(piece) + 1} that is not closed'
         case "trailing \\":
             return f"ends with a backslash at character {len(text)}, which escapes nothing"
-    end = next((end for end in range(len(text) + 1) if ask(text[:end]) == complaint), 0)
-    start = text.rfind(piece, 0, end)
-    at = f" at character {start + 1}" if start >= 0 else ""
+    places = [f" at character {start + 1}" for start in _starts(text, piece, complaint, ask)]
+    at = "".join(places[:1])
     return next(
         phrase.format(kind=kind, piece=piece, at=at)
         for known, pieces, phrase in _PHRASES
         if known in {kind, ""} and (not pieces or re.fullmatch(pieces, piece))
     )
+
+
+def _starts(text: str, piece: str, complaint: str, ask: Callable[[str], str]) -> Iterator[int]:
+    """Yield where a piece is of which RE2 complains, and not one that is right, as in a class."""
+    for found in re.finditer(f"(?={re.escape(piece)})", text):
+        end = found.start() + len(piece)
+        # Of a lookbehind it complains when it has seen what follows.
+        if complaint in {ask(text[:end]), ask(text[: end + 1])}:
+            yield found.start()
