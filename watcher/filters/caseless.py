@@ -9,18 +9,11 @@ Greek sigma are one. Names are compared in their composed form (NFC of UAX #15).
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from functools import cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _LETTERS_END = 0x20000
 """First code point above all letters that have a case; those are in planes 0 and 1."""
-
-_SHORT = 128
-"""Characters of a range that are looked at one by one: those of ASCII need no table."""
 
 
 def composed(path: bytes) -> str:
@@ -54,11 +47,12 @@ def folds_outside(low: str, high: str) -> list[tuple[str, str]]:
         is left out.
     """
     codes = range(ord(low), ord(high) + 1)
-    letters: Sequence[int] = codes
-    if len(codes) > _SHORT:
-        table = _letters()
-        letters = table[bisect_left(table, codes.start) : bisect_right(table, codes.stop - 1)]
-    found = {each for code in letters if (each := ord(fold(chr(code)))) not in codes}
+    if high.isascii():
+        folds = [ord(fold(chr(code))) for code in codes]
+    else:
+        letters, all_folds = _letters()
+        folds = all_folds[bisect_left(letters, codes.start) : bisect_left(letters, codes.stop)]
+    found = {code for code in folds if code not in codes}
     starts = sorted(code for code in found if code - 1 not in found)
     ends = sorted(code for code in found if code + 1 not in found)
     return [(chr(start), chr(end)) for start, end in zip(starts, ends, strict=True)]
@@ -74,7 +68,11 @@ def _fold_one(char: str) -> str:
 
 
 @cache
-def _letters() -> tuple[int, ...]:
-    """Return the code points that are another one without case, in order; it takes some 20 ms."""
-    letters = map(chr, range(_LETTERS_END))
-    return tuple(ord(each) for each in letters if each != each.casefold() and each != fold(each))
+def _letters() -> tuple[list[int], list[int]]:
+    """Return the code points that are another one without case, in order, and those.
+
+    It takes some 20 ms, so it is done when a class has a range beyond ASCII.
+    """
+    chars = map(chr, range(_LETTERS_END))
+    letters = [each for each in chars if each != each.casefold() and each != fold(each)]
+    return list(map(ord, letters)), [ord(fold(each)) for each in letters]
