@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.client import DEADLINE_S, Client, Contract, wait_until
 from support.config import config
+from support.files import fill
 from support.fixtures import Connect, Serve, StartServer
 from support.server import ServerProcess
 
@@ -66,6 +67,23 @@ def test_a_token_shows_its_own(
     for open_path in ("/healthz", "/readyz", "/metrics", "/page.css", "/page.js"):
         assert strict.ask(open_path).status == 200
     assert strict.ask("/none").status == 404
+
+
+def test_the_last_hour(serve: Serve, root: Path, name: str) -> None:
+    """The page draws what the status has as numbers; a watch without changes has none."""
+    server, client = serve("--redelivery-window", "1s")
+    stream = client.watch(name, config(root))
+    before = server.watches()[name]
+    assert (before["changes_per_minute"], before["lag_per_minute_s"]) == ([], [])
+    assert "<svg" not in server.get("/")[1]
+    fill(root, "a", "b", "c")
+    stream.wait_count(3)
+    server.wait_watch(name, unconfirmed=0)
+    after = server.watches()[name]
+    assert [len(after[key]) for key in ("changes_per_minute", "lag_per_minute_s")] == [60, 60]
+    assert sum(after["changes_per_minute"][-2:]) == sum(after["changes_per_minute"]) == 3
+    assert max(after["lag_per_minute_s"][-2:]) >= 1.0
+    assert "The last hour: 3 changes, up to " in server.get("/")[1]
 
 
 def test_a_script_gets_403_for_a_wrong_token(strict: ServerProcess) -> None:
