@@ -302,13 +302,15 @@ class Spec:
 
     @property
     def may_wait(self) -> bool:
-        """Whether an entry or a group may be held back though it is complete."""
+        """Whether an entry, a group or an event may wait though it is complete."""
         asked = self.conditions
         return (
             asked.marker is not None
             or asked.min_size > 0
             or asked.max_size is not None
             or self.group is not None
+            or self.rate_per_s is not None
+            or self.max_unacknowledged is not None
         )
 
 

@@ -14,6 +14,7 @@ from watcher.errors import StateError
 from watcher.formatting import human_left
 from watcher.limits.fair_queue import run_in_thread
 from watcher.model import HeldBack, WaitingGroup, WaitingGroups
+from watcher.watch.report import describe_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,11 +39,13 @@ class Waiting:
         held_back: Number of entries that are held back, by the condition.
         held_back_entries: Some of them, with the reasons.
         groups: The groups that have changed and are not completed.
+        streams: What streams wait for; empty if none does.
     """
 
     held_back: HeldBack = field(default_factory=HeldBack)
     held_back_entries: Sequence[HeldBackEntry] = ()
     groups: WaitingGroups = field(default_factory=WaitingGroups)
+    streams: str = ""
 
     @property
     def counts(self) -> tuple[HeldBack, int]:
@@ -68,6 +71,8 @@ class WaitingNews:
     def __init__(self) -> None:
         self._last = Waiting()
         self._groups: dict[str, _Printed] = {}
+        # A stream that keeps to its rate waits again and again.
+        self._was_stream_printed = False
 
     def lines(self, waiting: Waiting, now_s: float) -> list[str]:
         """Return lines for people about what was not printed yet.
@@ -77,6 +82,9 @@ class WaitingNews:
             now_s: Seconds since the epoch.
         """
         lines = [*self._entry_lines(waiting), *self._group_lines(waiting, now_s)]
+        if waiting.streams and not self._was_stream_printed:
+            self._was_stream_printed = True
+            lines.append(f"waiting: {waiting.streams}")
         self._last = waiting
         return lines
 
@@ -145,7 +153,8 @@ async def follow_waiting(watch: Watch, output: Output, clock: Clock) -> None:
 
 
 def _read(watch: Watch) -> Waiting:
-    return Waiting(watch.held_back, watch.list_held_back(), watch.status.groups)
+    streams = describe_streams(watch.spec, watch.publisher.waiting())
+    return Waiting(watch.held_back, watch.list_held_back(), watch.status.groups, streams)
 
 
 def _print_json(waiting: Waiting, now_s: float) -> None:

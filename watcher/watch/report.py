@@ -197,8 +197,8 @@ def _renewal(renewed_at: float, now_s: float) -> str:
     return f"restored from a backup, or copied: events have new ids since {moment:%Y-%m-%d %H:%MZ}"
 
 
-def _waiting(spec: Spec, held_back: HeldBack, waiting: Mapping[Wait, int]) -> str:
-    """Return what entries and streams wait for by their configuration."""
+def describe_streams(spec: Spec, waiting: Mapping[Wait, int]) -> str:
+    """Return what streams wait for by their configuration; empty if none does."""
     texts = []
     for wait, streams in waiting.items():
         verb = "streams wait" if streams > 1 else "stream waits"
@@ -207,9 +207,13 @@ def _waiting(spec: Spec, held_back: HeldBack, waiting: Mapping[Wait, int]) -> st
         else:
             bound = f"acknowledgements: at most {spec.max_unacknowledged or 0:,} may be outstanding"
         texts.append(f"{streams:,} {verb} for {bound}")
-    return "; ".join(
-        filter(None, [describe_held_back(held_back, spec.conditions), ", ".join(texts)])
-    )
+    return ", ".join(texts)
+
+
+def _waiting(spec: Spec, held_back: HeldBack, waiting: Mapping[Wait, int]) -> str:
+    """Return what entries and streams wait for by their configuration."""
+    texts = describe_held_back(held_back, spec.conditions), describe_streams(spec, waiting)
+    return "; ".join(filter(None, texts))
 
 
 def _note(watch: Watch, now_s: float) -> str:

@@ -72,6 +72,7 @@ def test_dev_shows_what_waits(start: Start, place: Path, config: Path) -> None:
             {"path": "ready", "condition": "marker", "reason": "waits for ready.done"}
         ],
         "groups": {"count": 0, "first": []},
+        "streams": "",
     }
     (place / "ready.done").touch()
     wait_until(lambda: bool(GROUP.search(for_people.stderr)), "the group waits")

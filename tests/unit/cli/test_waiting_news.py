@@ -47,6 +47,16 @@ def test_a_group_that_keeps_changing_is_printed_now_and_then() -> None:
     assert news.lines(changed("run", 3 * REPEAT_S + 5), 3 * REPEAT_S) == [line]
 
 
+def test_a_stream_that_waits_is_printed_once() -> None:
+    """It is the only one, and waits again after each of its events."""
+    news = WaitingNews()
+    lines = [
+        news.lines(Waiting(streams=text), 0)
+        for text in ("", "1 stream waits", "", "1 stream waits")
+    ]
+    assert lines == [[], ["waiting: 1 stream waits"], [], []]
+
+
 def test_the_whole_place_has_a_name() -> None:
     lines = WaitingNews().lines(changed("", 5), 9)
     assert lines == ["waiting: the whole place completes once all of it is read and complete"]
