@@ -119,10 +119,10 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     for form, number in (("composed", survey.composed), ("decomposed", survey.decomposed)):
         if number:
             hint = "write the pattern both ways, or set match_case: false"
-            rows.append((form, f"{number:,} names match only when {form}; {hint}"))
+            rows.append((form, f"{_names_match(number)} only when {form}; {hint}"))
     if survey.other_case:
-        count = f"{survey.other_case:,} names match only in another case"
-        rows.append(("case", f"{count}; match_case: false takes no account of it"))
+        hint = "match_case: false takes no account of it"
+        rows.append(("case", f"{_names_match(survey.other_case)} only in another case; {hint}"))
     if survey.unread:
         kind = "files and directories" if survey.cost is None else "objects"
         rows.append(("unread", f"{survey.unread:,} {kind} that cannot be read"))
@@ -143,3 +143,7 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
             ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
         ]
     return rows
+
+
+def _names_match(number: int) -> str:
+    return "1 name matches" if number == 1 else f"{number:,} names match"

@@ -85,7 +85,11 @@ class Section:
         if self.short and isinstance(node, yaml.ScalarNode):
             return self.short.read(node, at)
         if not isinstance(node, yaml.MappingNode):
-            raise MismatchError(f"must be {f'{self.short_name} or ' * bool(self.short)}a mapping")
+            first = self.keys[0]
+            short = f"{self.short_name} or " if self.short else ""
+            raise MismatchError(
+                f"must be {short}a mapping, as in {{{first.name}: {first.example}}}"
+            )
         before = len(at.problems)
         given: dict[str, Location] = {}
         values: dict[str, object] = {}

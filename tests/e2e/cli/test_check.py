@@ -30,6 +30,20 @@ def test_check(run: Run, config: Path, place: Path, tmp_path: Path) -> None:
     assert survey.items() >= expected.items()
 
 
+def test_check_counts_what_patterns_miss(run: Run, place: Path) -> None:
+    """For its case, or its normal form; both are matched without case."""
+    for name in ("a.csv", "B.CSV", "re\u0301sume\u0301"):
+        (place / name).touch()
+    patterns = "include: ['*.csv', 're:^r\u00e9sum\u00e9$']\n"
+    text = f"directory: {place}\n{patterns}"
+    lines = run("check", "-", stdin=text).stdout.splitlines()
+    form = "1 name matches only when composed; write the pattern both ways, or set"
+    assert f"composed   {form} match_case: false" in lines
+    case = "1 name matches only in another case; match_case: false takes no account of it"
+    assert f"case       {case}" in lines
+    assert "matching   3 (0 B)" in run("check", "-", stdin=f"{text}match_case: false").stdout
+
+
 def test_check_bucket(run: Run, moto_server: S3Server) -> None:
     bucket = moto_server.make_bucket()
     moto_server.put_many(bucket, ["a.csv", "b.txt"])

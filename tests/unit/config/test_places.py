@@ -50,7 +50,7 @@ def test_a_place(config: str, expected: DirectorySpec | BucketSpec) -> None:
     ("config", "expected"),
     [
         ("directory:", "must be a string (got nothing)"),
-        ("directory: [/a]", "must be a path or a mapping (got a list)"),
+        ("directory: [/a]", "must be a path or a mapping, as in {path: /data/in} (got a list)"),
         ("directory: data/in", 'must be an absolute path, such as "/data/in" (got "data/in")'),
         (
             "directory: /data/../in",

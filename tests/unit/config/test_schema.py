@@ -146,7 +146,7 @@ def test_a_bucket_may_have_what_a_directory_has_not() -> None:
         ("group: {depth: 101}", "group.depth: must be a whole number from 0 to 100"),
         ("group: {quiet: 99ms}", "group.quiet: must be from 100ms to 168h"),
         ("group: {min_entries: 0}", "group.min_entries: must be a whole number from 1"),
-        ("group: 2", "group: must be a mapping"),
+        ("group: 2", "group: must be a mapping, as in {depth: 2}"),
     ],
 )
 def test_groups_and_the_rest_of_a_configuration_must_agree(option: str, expected: str) -> None:
