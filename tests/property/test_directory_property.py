@@ -6,6 +6,7 @@ for others.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -261,10 +262,20 @@ class Watching(RuleBasedStateMachine):
             self._clock.advance(CAP_S)
             self._observe()
 
-    def _compare(self, files: dict[bytes, Version]) -> None:
-        """Replay the stream, and compare it with the files and the index."""
+    def _replay(self, files: dict[bytes, Version] | None = None) -> None:
+        """Replay the stream.
+
+        Args:
+            files: All files, if nothing has changed since the last call.
+        """
+        admitted = None if files is None else {path.decode() for path in self._open(files)}
         for payload in self.store.journal.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
+            event = json.loads(payload.data)
+            assert admitted is None or event["type"] == "deleted" or event["path"] in admitted
+
+    def _compare(self, files: dict[bytes, Version]) -> None:
+        """Compare the stream with the files and the index."""
         assert self.replica.seq == self.store.journal.next_seq - 1
         rows = [row for page in self.store.index.rows_under(b"") for row in page]
         index = {row.entry.path: row.entry for row in rows if not row.is_unreported}
@@ -414,7 +425,9 @@ class Watching(RuleBasedStateMachine):
         """Compare once all is quiet; targets of links and polled files after a scan."""
         self._disk.release()
         self._may_report_ctime |= self._mode is Mode.POLL
+        self._replay()
         self._rest()
+        self._replay(self._disk.files())
         if self._mode is Mode.NOTIFY:
             self._compare(
                 {
@@ -426,6 +439,7 @@ class Watching(RuleBasedStateMachine):
         if is_scanned or self._mode is Mode.POLL:
             self.reconciler.scan(is_baseline=False)
             self._rest()
+            self._replay(self._disk.files())
             self._compare(self._disk.files())
         self._may_report_ctime = self._mode is Mode.POLL
 
