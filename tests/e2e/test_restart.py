@@ -56,6 +56,64 @@ def test_changes_while_killed_are_reported_once(
     assert [event["seq"] for event in events] == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("kind", ["notify", "poll", "bucket"])
+def test_what_waits_is_known_after_kills(
+    serve: Serve, root: Path, moto_server: S3Server, name: str, kind: str
+) -> None:
+    """Markers that came or went while nothing ran count, and so does what they hold back."""
+    bucket = moto_server.make_bucket()
+    with closing(moto_server.client()) as s3:
+
+        def write(*paths: str, data: bytes = b"1") -> None:
+            for path in paths:
+                if kind == "bucket":
+                    s3.put_object(Bucket=bucket, Key=path, Body=data)
+                else:
+                    (root / path).write_bytes(data)
+
+        def delete(path: str) -> None:
+            if kind == "bucket":
+                s3.delete_object(Bucket=bucket, Key=path)
+            else:
+                (root / path).unlink()
+
+        conditions = {"marker": "{name}.done", "min_size": 1, "max_size": "1KiB"}
+        if kind == "bucket":
+            asked = config(moto_server, bucket=bucket, **conditions)
+        else:
+            asked = config(root, mode=kind, **conditions)
+        first, client = serve(*SOON)
+        stream = client.watch(name, asked)
+        write("a", "a.done", "waits", "gone")
+        write("large", data=bytes(1025))
+        stream.wait_path("a")
+        held_back = {"marker": 2, "min_size": 0, "max_size": 1}
+        first.wait_watch(name, unconfirmed=0, next_seq=2, held_back=held_back)
+        first.kill()
+        delete("a.done")
+        delete("gone")
+        write("a", data=b"22")
+        write("waits.done", "x", "y.done", "y", "large.done")
+
+        second, client = serve(*SOON)
+        stream = client.watch(name, asked)
+        stream.wait_count(2)
+        held_back = {"marker": 2, "min_size": 0, "max_size": 1}
+        second.wait_watch(name, unconfirmed=0, next_seq=4, held_back=held_back)
+        second.kill()
+
+        third, client = serve(*SOON)
+        more = client.watch(name, asked)
+        waiting = "3 held back: 2 wait for NAME.done, 1 is larger than 1 KiB"
+        third.wait_watch(name, held_back=held_back, waiting=waiting)
+        write("x.done", "a.done")
+        write("large", data=bytes(1024))
+        more.wait_count(3)
+        third.wait_watch(name, held_back={"marker": 0, "min_size": 0, "max_size": 0}, waiting="")
+    assert told(stream.events) == [("created", "waits"), ("created", "y")]
+    assert told(more.events) == [("created", "large"), ("created", "x"), ("modified", "a")]
+
+
 def test_unconfirmed_events_come_again(serve: Serve, root: Path, name: str) -> None:
     """After kill -9 they come first, in the same order and with the same bytes."""
     first, client = serve()

@@ -7,6 +7,7 @@ from support.client import Event
 
 # Keys beside the place; every other key belongs to the directory or the bucket.
 TOP_KEYS = frozenset({"ack_timeout", "batch", "confirm", "events", "exclude", "existing", "format"})
+TOP_KEYS |= {"marker", "max_age", "max_size", "min_size"}
 TOP_KEYS |= {"group", "id", "include", "match_case", "max_unacknowledged", "metadata", "rate"}
 
 

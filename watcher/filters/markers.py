@@ -42,7 +42,7 @@ class MarkerPattern:
     def __init__(self, text: str) -> None:
         found = _PLACEHOLDER.findall(text)
         _check(text, found)
-        head, placeholder, tail = text.partition(found[0]) if found else (text, "", "")
+        head, placeholder, tail = text.partition(found[0]) if found else ("", "", text)
         self.text = text
         self.is_shared = not found
         self.is_single = placeholder == _NAME
@@ -51,13 +51,14 @@ class MarkerPattern:
 
     def is_marker(self, path: bytes) -> bool:
         """Return whether the last name of a path is that of a marker."""
+        # Each file of a scan comes here: nearly all end otherwise.
+        if not path.endswith(self._tail):
+            return False
         start = path.rfind(b"/") + 1
         if self.is_shared:
-            return path[start:] == self._head
-        return (
-            path.endswith(self._tail)
-            and path.startswith(self._head, start)
-            and len(path) - start > len(self._head) + len(self._tail)
+            return path[start:] == self._tail
+        return path.startswith(self._head, start) and len(path) - start > len(self._head) + len(
+            self._tail
         )
 
     def markers_of(self, path: bytes) -> list[bytes]:
@@ -68,10 +69,10 @@ class MarkerPattern:
             return [
                 path[:start] + self._head + (_stem(name) if self._is_stem else name) + self._tail
             ]
-        markers = [self._head]
+        markers = [self._tail]
         end = path.find(b"/") + 1
         while end:
-            markers.append(path[:end] + self._head)
+            markers.append(path[:end] + self._tail)
             end = path.find(b"/", end) + 1
         return markers
 
