@@ -151,18 +151,6 @@ def test_the_bound_holds_after_a_crash_and_in_a_replay(serve: Serve, root: Path,
     server.wait_watch(name, unconfirmed=0)
 
 
-def test_the_cap_of_the_journal_holds(serve: Serve, root: Path, name: str) -> None:
-    """A watch with more than it may journal stops looking, and finds the rest when it goes on."""
-    server, client = serve("--journal-cap", "10")
-    stream = client.watch(name, limited(root, 2, rate="100/s"))
-    fill(root, *names(10))
-    stream.wait_count(2)
-    server.wait_watch(name, state="paused", note="the journal is full: nobody acknowledges")
-    fill(root, *names(20, 10))
-    _acknowledge_all(server, stream, 30)
-    assert len({event["path"] for event in stream.events}) == 30
-
-
 def _acknowledge_all(server: ServerProcess, stream: Stream, count: int) -> None:
     """Acknowledge each payload as it comes until this many paths have come."""
     done: set[str] = set()

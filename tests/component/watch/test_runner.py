@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from support.memory_watch import JOURNAL_CAP, Place, Scene
+from watcher.delivery.publisher import Subscriber
 from watcher.errors import NotFoundError, UnavailableError
 from watcher.model import PartStatus
+from watcher.spec import Confirm
 from watcher.telemetry.status import State
 from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S
 
@@ -98,6 +100,28 @@ def test_a_full_journal_pauses_the_watch_until_half_has_drained(
     scene.turn()
     assert (scene.status.state, scene.counts()) == (State.WATCHING, {"created": JOURNAL_CAP + 1})
     assert scene.status.rescans == {"journal_full": 1}
+
+
+def test_the_cap_of_the_journal_holds_whatever_may_be_unacknowledged(
+    start: Callable[..., Scene],
+) -> None:
+    """A watch with few outstanding events stops looking too, and goes on as they are taken."""
+    scene = start(confirm=Confirm.ACK, max_unacknowledged=2)
+    publisher = scene.watch.publisher
+    stream = publisher.subscribe(Subscriber(lambda: None))
+    scene.place.add(*(b"new %d" % number for number in range(JOURNAL_CAP)))
+    scene.turn(after_s=SCAN_S)
+    scene.place.add(*(b"later %d" % number for number in range(JOURNAL_CAP)))
+    scene.turn(after_s=SCAN_S)
+    assert (scene.status.state, publisher.blockage) == (State.PAUSED, "nobody acknowledges")
+    received = []
+    while payloads := [payload.seq for payload in stream.writing(stream.read())]:
+        assert len(payloads) <= 2
+        received += payloads
+        publisher.acknowledge(payloads)
+        scene.turn()
+    assert received == list(range(1, 2 * JOURNAL_CAP + 1))
+    assert scene.status.state is State.WATCHING
 
 
 def test_an_unavailable_place_is_opened_again_even_with_a_full_journal(
