@@ -1,8 +1,9 @@
 """The reconciler: brings the index in line with a source and commits each difference.
 
 It owns the rules of what a reading proves: nothing is inferred from what could not be read. Which
-differences wait is decided in ``deferral``, and what becomes of rows that a completed scan did not
-meet in ``missing_rows``.
+differences wait is decided in ``deferral``, what conditions hold back in ``gates`` and
+``reopening``, what a rename proves in ``renamed_files``, and what becomes of rows that a completed
+scan did not meet in ``missing_rows``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.changes.deferral import Deferral
-from watcher.changes.detector import Difference, with_digest_of
+from watcher.changes.detector import Difference
 from watcher.changes.gates import Gates
 from watcher.changes.known_batches import as_ranges
 from watcher.changes.missing_rows import MissingRows
+from watcher.changes.renamed_files import RenamedFiles
+from watcher.changes.reopening import Reopening
 from watcher.changes.running_scans import RunningScans
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Gate, GroupDelta, Rescan
 from watcher.sources.protocol import (
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.changes.detector import ChangeDetector
-    from watcher.changes.gates import Ids
     from watcher.changes.groups import GroupRecorder
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
@@ -103,6 +105,12 @@ class Reconciler:
         self._groups = groups
         self._scans = RunningScans()
         self._deferral = Deferral(source, detector)
+        self._reopening = Reopening(
+            source, self._gates, self._deferral, detector, self._commit, checkpoint, clock
+        )
+        self._renamed = RenamedFiles(
+            source, index, detector, self._gates, self._commit, self._compare_inspection
+        )
         self._missing = MissingRows(source, index, self._seen, self._delete)
         self._new_inodes = 0
         self._renumbered: set[bytes] = set()
@@ -243,7 +251,7 @@ class Reconciler:
         found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
         self._commit(found)
         if self._gates.has_arrivals:
-            self._reopen()
+            self._reopening.evaluate()
 
     def _compare_links(self, paths: Sequence[bytes]) -> None:
         """Compare entries whose changes notify nobody."""
@@ -261,77 +269,12 @@ class Reconciler:
 
     def _apply_renames(self, renames: Sequence[Rename]) -> None:
         if not renames[0].is_directory:
-            self._rename_files(renames)
+            self._renamed.follow(renames)
             return
         for rename in renames:
-            old_prefix, prefix = rename.old_path, rename.path
-            if self._gates.is_active:
-                # First of all, since the entries are to find them there.
-                for rows in self._index.gated_under(old_prefix):
-                    paths = [row.entry.path for row in rows if row.gate == Gate.MARKER]
-                    self._rename_gated(_renames(paths, old_prefix, prefix))
-            for page in self._index.paths_under(old_prefix):
-                self._rename_files(_renames([path for _, path in page], old_prefix, prefix))
-            self.apply(Subtree(old_prefix))
-            self.apply(Subtree(prefix))
-
-    def _rename_gated(self, renames: Sequence[Rename]) -> None:
-        """Rename markers: what was there is gone, and what arrives is met anew."""
-        found = self._source.inspect(
-            [path for each in renames for path in (each.old_path, each.path)]
-        )
-        markers = [entry for entry in found.entries if self._gates.is_marker(entry.path)]
-        others = [entry.path for entry in found.entries if not self._gates.is_marker(entry.path)]
-        self._compare_inspection(Inspection(markers, found.gone))
-        self._source.recheck(others)
-
-    def _rename_files(self, renames: Sequence[Rename]) -> None:
-        if self._gates.is_active:
-            gated = [each for each in renames if self._gates.is_marker_moved(each)]
-            if gated:
-                self._rename_gated(gated)
-                renames = [each for each in renames if each not in gated]
-            if not renames:
-                return
-        old_paths, paths = [each.old_path for each in renames], [each.path for each in renames]
-        rows = self._index.rows(old_paths + paths)
-        found = {entry.path: entry for entry in self._source.inspect(paths).entries}
-        pairs: list[tuple[Row, Entry]] = []
-        uncertain: list[bytes] = []
-        held_back = self._gates.would_hold_back(found.values()) if self._gates.is_active else ()
-        for old_path, path in zip(old_paths, paths, strict=True):
-            row, entry = rows.get(old_path), found.get(path)
-            if row is None or entry is None or not self._is_same_file(row.entry, entry):
-                uncertain += [old_path, path]
-            elif row.gate or path in held_back:
-                # What was not reported has not moved, and what may not be reported has not arrived.
-                uncertain += [old_path, path]
-            else:
-                pairs.append((row, self._renamed(row, entry)))
-        self._commit(self._detector.move(pairs, rows))
-        self._source.recheck(path for path in uncertain if path in rows or path in found)
-
-    def _is_same_file(self, old: Entry, entry: Entry) -> bool:
-        """Return whether a file can be the one that the kernel has renamed."""
-        if self._source.has_stable_inodes(entry.path):
-            # Inodes are reused: one proves a rename only together with the kernel's pair.
-            return old.inode == entry.inode
-        # The rename has changed the ctime.
-        return (old.size, old.mtime_ns) == (entry.size, entry.mtime_ns)
-
-    def _renamed(self, row: Row, entry: Entry) -> Entry:
-        """Return a renamed entry: as it was reported while it is written to, else as it is.
-
-        What was written to it is also compared later where its content must be read for that.
-        """
-        is_content = self._detector.rule.is_content
-        if (row.entry.size, row.entry.mtime_ns) == (entry.size, entry.mtime_ns):
-            return with_digest_of(row, entry) if is_content else entry
-        if is_content:
-            self._source.recheck([entry.path])
-        elif self._source.complete([entry]):
-            return entry
-        return row.entry._replace(path=entry.path)
+            self._renamed.follow_directory(rename)
+            self.apply(Subtree(rename.old_path))
+            self.apply(Subtree(rename.path))
 
     # Scans
 
@@ -349,7 +292,7 @@ class Reconciler:
             elif not self._missing.delete_under(scan, running.met):
                 self.rescan_reason = Rescan.MANY_GONE
             if self._gates.is_active:
-                self._reopen(running.met, is_scanned=not scan.prefix)
+                self._reopening.evaluate(running.met, is_scanned=not scan.prefix)
             return count, held
 
     def _compare_scan(self, scan: Scan, running: RunningScan, *, with_hints: bool) -> int:
@@ -397,43 +340,6 @@ class Reconciler:
         if batch.digest and is_settled and len(ready) == len(differing):
             known.keep(batch.digest, as_ranges({*ids, *(row.id for row in found.delta.upserts)}))
         return len(entries)
-
-    def _reopen(self, met: Ids = (), *, is_scanned: bool = False) -> None:
-        """Evaluate what may no longer be held back, and commit what is not.
-
-        Args:
-            met: Ids of the rows that the scan has met that ends now; empty where none does.
-            is_scanned: It has read the whole place.
-
-        Raises:
-            UnavailableError: The place cannot be read now.
-            StateError: The state cannot be written.
-            Interrupted: See ``checkpoint``.
-        """
-        is_done = False
-        try:
-            for page in self._gates.candidates(is_scanned=is_scanned):
-                self._reopen_rows(page, met)
-                self._checkpoint(0)
-            is_done = True
-        finally:
-            if not is_done:
-                self._gates.is_outdated = True
-
-    def _reopen_rows(self, page: Sequence[Row], met: Ids) -> None:
-        rows = {row.entry.path: row for row in page}
-        read_ns = self._clock.wall_ns()
-        if self._source.has_cheap_inspection:
-            entries = self._source.inspect(list(rows)).entries
-        else:
-            entries = self._gates.newest(page)
-        result = self._gates.sort(entries, rows, met, is_last=True)
-        ready = self._deferral.defer_incomplete(result.open, rows, read_ns)
-        ready = self._deferral.defer_undigested(ready, rows)
-        result.found.add(self._detector.compare(rows, ready))
-        self._commit(result.found)
-        if len(ready) < len(result.open):
-            self._gates.is_outdated = True
 
     def _adopt_new_inodes(
         self, entries: list[Entry], differing: list[Entry], rows: Mapping[bytes, Row]
@@ -489,8 +395,3 @@ class Reconciler:
             self._groups.note(found)
         self._outbox.commit(found)
         self._scans.record(found.delta)
-
-
-def _renames(paths: Iterable[bytes], old_prefix: bytes, prefix: bytes) -> list[Rename]:
-    """Return the renames of files below a directory that was renamed."""
-    return [Rename(path, prefix + path[len(old_prefix) :]) for path in paths]
