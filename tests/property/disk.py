@@ -224,6 +224,8 @@ class Replica:
         path, kind = event["path"].encode(), event["type"]
         assert event["seq"] == self.seq + 1
         self.seq = event["seq"]
+        if kind == "completed":
+            return
         assert (path in self.files) == (kind in {"modified", "deleted"}) or kind == "moved", event
         if kind == "moved":
             del self.files[event["old_path"].encode()]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from property.groups import GroupModel
 from property.plain_conditions import is_marker, is_open
 from support.clock import FakeClock, LeapingClock
 from support.examples import examples
@@ -27,11 +28,13 @@ from support.s3.simulated import Store, run_store
 from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.groups import GroupRecorder
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
 from watcher.model import GATE_REPORTED, ChangeType
 from watcher.sources.s3 import batches, client, hooks, key_ranges, strategy
-from watcher.spec import BucketSpec, Conditions, Spec
+from watcher.spec import BucketSpec, Conditions, Group, Spec
+from watcher.watch.groups import GroupCompletion
 
 __all__ = ["aws_environment"]
 
@@ -42,6 +45,9 @@ EXAMPLES = examples(6)
 STEPS = 30
 PAGE_KEYS = 3
 QUIET_S = 60.0
+GROUP_QUIET_S = 100.0
+RESTS = 3
+"""Quiet times after which everything has been listed that came to rest in the first one."""
 PREFIX = "in/"
 # Keys around "/", which some stores sort first; encoded ones; some beside the prefix.
 KEYS = [
@@ -101,6 +107,7 @@ class Polling(RuleBasedStateMachine):
         self._refuses_head = False
         self._was_missing = False
         self._leaves_out = self._left_out_before = False
+        self._group = Group(quiet_s=GROUP_QUIET_S)
         self._replayed: dict[str, tuple[int, str]] = {}
         self._seq = 0
         self.is_up = False
@@ -134,6 +141,11 @@ class Polling(RuleBasedStateMachine):
             clock=FakeClock(),
             publish=lambda *_: None,
         )
+        recorder = GroupRecorder(
+            self._group, PREFIX.encode(), frozenset(ChangeType), self.store.groups, self._clock
+        )
+        self.groups = GroupCompletion(self._group, self.store, self.source, self.outbox, recorder)
+        self.groups.resume()
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
             self.source,
@@ -142,6 +154,7 @@ class Polling(RuleBasedStateMachine):
             self.outbox,
             lambda _count: None,
             FakeClock(),
+            recorder,
             conditions=self._conditions,
         )
         self.is_up = True
@@ -212,7 +225,10 @@ class Polling(RuleBasedStateMachine):
 
     def _scan(self) -> None:
         try:
-            self.reconciler.scan(is_baseline=False)
+            result = self.reconciler.scan(is_baseline=False)
+            self.groups.expedite()
+            if not result.held:
+                self.groups.complete_due(lambda _count: None)
         except WatcherError:
             return
         except PowerFailure:
@@ -228,6 +244,9 @@ class Polling(RuleBasedStateMachine):
             event = json.loads(payload.data)
             self._seq += 1
             assert event["seq"] == self._seq
+            self._model.take(event)
+            if event["type"] == "completed":
+                continue
             key = event["path"]
             assert admitted is None or event["type"] == "deleted" or key in admitted, event
             assert (key in self._replayed) == (event["type"] != "created"), event
@@ -236,10 +255,16 @@ class Polling(RuleBasedStateMachine):
             else:
                 self._replayed[key] = (event["size"], event["etag"])
 
-    @initialize(operations=st.lists(operations, max_size=10), refuses_head=st.booleans())
-    def begin(self, operations: list[Operation], *, refuses_head: bool) -> None:
+    @initialize(
+        operations=st.lists(operations, max_size=10),
+        refuses_head=st.booleans(),
+        depth=st.sampled_from([0, 0, 1]),
+    )
+    def begin(self, operations: list[Operation], depth: int, *, refuses_head: bool) -> None:
         """Record what is there, which the client knows by other means."""
         self._refuses_head = refuses_head
+        self._group = Group(depth, GROUP_QUIET_S)
+        self._model = GroupModel(depth, PREFIX)
         for operation in operations:
             self._do(operation)
         self._start()
@@ -247,6 +272,7 @@ class Polling(RuleBasedStateMachine):
         self.reconciler.scan(is_baseline=True)
         self.detector.appearance = lambda _path: Appearance.NEW
         self._replayed = self._wanted()
+        self._model.begin({key: size for key, (size, _) in self._replayed.items()})
 
     @rule(operations=st.lists(operations, min_size=1, max_size=4))
     def operate(self, operations: list[Operation]) -> None:
@@ -302,6 +328,11 @@ class Polling(RuleBasedStateMachine):
         assert len(self._replayed) - len(held_back) == sum(
             self._there()[key] == state for key, state in self._replayed.items()
         )
+        for _ in range(RESTS):
+            self._clock.ahead_s += GROUP_QUIET_S
+            self._scan()
+        self._replay()
+        assert self._model.unfinished() == {}
 
 
 STORES = [

@@ -29,12 +29,14 @@ from hypothesis.stateful import (
 )
 
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
+from property.groups import GroupModel
 from property.plain_conditions import is_marker, is_open
 from support.clock import DiskClock
 from support.examples import examples
 from support.state import open_store
 from support.wiring import FallibleOutbox, PowerFailure
 from watcher.changes.detector import Appearance, ChangeDetector
+from watcher.changes.groups import GroupRecorder
 from watcher.changes.reconciler import Reconciler
 from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.markers import filter_of
@@ -43,7 +45,8 @@ from watcher.sources.directory import inotify
 from watcher.sources.directory.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.protocol import Inspection
-from watcher.spec import Conditions, DirectorySpec, Mode, Spec
+from watcher.spec import Conditions, DirectorySpec, Group, Mode, Spec
+from watcher.watch.groups import GroupCompletion
 
 Version: TypeAlias = tuple[int, int, int]  # size, mtime in nanoseconds, inode
 Operation: TypeAlias = tuple[str, int, bytes]
@@ -55,6 +58,7 @@ STEPS = 40
 DEADLINE_S = 10.0
 CAP_S = 3700.0
 """Longer than any path waits that never rests: ``max_wait`` is an hour."""
+GROUP_QUIET_S = 30.0
 LEAPS = 6
 """A hint can lead to a recheck, and that to another one; each waits once."""
 
@@ -113,6 +117,9 @@ class Watching(RuleBasedStateMachine):
         self._disk = Disk(os.path.realpath(os.fsencode(self._directory.name)) + b"/")
         self._clock = DiskClock()
         self._settle_s = 0.0
+        self._group = Group(quiet_s=GROUP_QUIET_S)
+        self._changed_s: dict[str | None, float] = {}
+        self._is_scanned = False
         self._intrusions: list[Operation | None] = []
         self._barriers = 0
         # Whether a ctime alone may be reported: without an event of it, or after a rename.
@@ -151,6 +158,12 @@ class Watching(RuleBasedStateMachine):
         self.outbox = StrictOutbox(
             Spec(spec), self.store, clock=self._clock, publish=lambda *_: None
         )
+        recorder = GroupRecorder(
+            self._group, b"", frozenset(ChangeType), self.store.groups, self._clock
+        )
+        self.groups = GroupCompletion(self._group, self.store, self.source, self.outbox, recorder)
+        self.groups.resume()
+        self._is_scanned = False
         self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
         self.reconciler = Reconciler(
             self.source,
@@ -159,6 +172,7 @@ class Watching(RuleBasedStateMachine):
             self.outbox,
             lambda _count: None,
             self._clock,
+            recorder,
             conditions=self._conditions,
         )
         self.source.happen, self.outbox.before = self._intrude, self._before_commit
@@ -182,6 +196,17 @@ class Watching(RuleBasedStateMachine):
     def _before_commit(self, found: ChangeSet) -> None:
         self._intrude()
         self._check_changes(found)
+        self._check_rest(found)
+
+    def _check_rest(self, found: ChangeSet) -> None:
+        """Check that no group is completed in which something changed a moment ago."""
+        now_s = self._clock.monotonic()
+        for change in found.changes:
+            path = os.fsdecode(change.entry.path)
+            if change.type is ChangeType.COMPLETED:
+                assert now_s - self._changed_s[path] >= GROUP_QUIET_S, change
+            else:
+                self._changed_s[self.model.group_of(path)] = now_s
 
     def _check_changes(self, found: ChangeSet) -> None:
         """Check that no file is reported that is as it was last reported."""
@@ -246,9 +271,29 @@ class Watching(RuleBasedStateMachine):
     def _observe(self) -> None:
         for observation in self.source.observe():
             self.reconciler.apply(observation)
+            if not isinstance(observation, Inspection):
+                self.groups.expedite()
         if self.reconciler.rescan_reason:
             self.reconciler.rescan_reason = None
-            self.reconciler.scan(is_baseline=False)
+            self._scan()
+        if self._is_scanned:
+            self.groups.complete_due(lambda _count: None)
+
+    def _scan(self) -> None:
+        self.reconciler.scan(is_baseline=False)
+        self._is_scanned = True
+        self.groups.expedite()
+        self.groups.complete_due(lambda _count: None)
+
+    def _rest_groups(self) -> None:
+        """Let time pass until every group is completed that has changed, and check that it is."""
+        for _ in range(LEAPS // 2):
+            self._clock.advance(GROUP_QUIET_S)
+            if self._mode is Mode.POLL:
+                self._scan()
+            self._observe()
+        self._replay()
+        assert self.model.unfinished() == {}
 
     def _do(self, operation: Operation) -> None:
         # It changes the ctime of a file, the only difference after a rename there and back.
@@ -272,11 +317,17 @@ class Watching(RuleBasedStateMachine):
         for payload in self.store.journal.read(self.replica.seq, limit=10_000, max_bytes=1 << 30):
             self.replica.take(payload.data)
             event = json.loads(payload.data)
-            assert admitted is None or event["type"] == "deleted" or event["path"] in admitted
+            self.model.take(event)
+            assert (
+                admitted is None
+                or event["type"] in {"deleted", "completed"}
+                or event["path"] in admitted
+            )
+        assert self.replica.seq == self.store.journal.next_seq - 1
 
     def _compare(self, files: dict[bytes, Version]) -> None:
-        """Compare the stream with the files and the index."""
-        assert self.replica.seq == self.store.journal.next_seq - 1
+        """Replay the stream, and compare it with the files and the index."""
+        self._replay()
         rows = [row for page in self.store.index.rows_under(b"") for row in page]
         index = {row.entry.path: row.entry for row in rows if not row.is_unreported}
         assert self.replica.files.keys() == index.keys()
@@ -313,10 +364,14 @@ class Watching(RuleBasedStateMachine):
 
     # Rules
 
-    @initialize(data=st.data(), settle_s=st.sampled_from([0.0, 60.0]))
-    def begin(self, data: st.DataObject, settle_s: float) -> None:
+    @initialize(
+        data=st.data(), settle_s=st.sampled_from([0.0, 60.0]), depth=st.sampled_from([0, 1, 1, 2])
+    )
+    def begin(self, data: st.DataObject, settle_s: float, depth: int) -> None:
         """Record the existing files, which the client knows."""
         self._settle_s = settle_s
+        self._group = Group(depth, GROUP_QUIET_S)
+        self.model = GroupModel(depth)
         for name in data.draw(st.lists(st.sampled_from(FILES), min_size=4, unique=True)):
             self._disk.perform(("write", 0, name))
         for operation in data.draw(st.lists(operations(self._kinds, self._names), max_size=4)):
@@ -324,8 +379,12 @@ class Watching(RuleBasedStateMachine):
         self._start()
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
+        self._is_scanned = True
         self.detector.appearance = lambda _path: Appearance.NEW
         self.replica = Replica(self._open(self._disk.files()))
+        self.model.begin(
+            {os.fsdecode(path): version[0] for path, version in self.replica.files.items()}
+        )
         self._compare(self._disk.files())
 
     @rule(data=st.data())
@@ -385,7 +444,7 @@ class Watching(RuleBasedStateMachine):
         )
         self._read_kernel()
         with self._disturbed(intrusions, commits):
-            self.reconciler.scan(is_baseline=False)
+            self._scan()
 
     @precondition(lambda self: self.is_up and self.source._notifications.reader)
     @rule(data=st.data(), start=st.integers(0, 20), count=st.integers(1, 20))
@@ -417,7 +476,7 @@ class Watching(RuleBasedStateMachine):
         )
         self._start()
         with self._disturbed(intrusions, commits):
-            self.reconciler.scan(is_baseline=False)
+            self._scan()
 
     @precondition(lambda self: self.is_up)
     @rule(is_scanned=st.booleans())
@@ -437,10 +496,11 @@ class Watching(RuleBasedStateMachine):
                 }
             )
         if is_scanned or self._mode is Mode.POLL:
-            self.reconciler.scan(is_baseline=False)
+            self._scan()
             self._rest()
             self._replay(self._disk.files())
             self._compare(self._disk.files())
+        self._rest_groups()
         self._may_report_ctime = self._mode is Mode.POLL
 
 
