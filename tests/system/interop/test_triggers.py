@@ -11,7 +11,8 @@ from support.client import Event
 from support.fixtures import StartServer
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
-from system.interop.examples import SERVER, Example
+from system.interop.examples import SERVER, Example, Run
+from system.interop.kubernetes import Recorder
 from system.interop.workflows import WorkflowRunner
 
 MINIO = "http://minio.minio.svc:9000"
@@ -75,6 +76,47 @@ def test_runs(
         "run": [["before", "1", "1"], ["run", "51", "205"], ["run", "52", "206"]],
         "upload": [[f"s3://{bucket}/runs/u"]],
     }
+
+
+def test_markers(
+    example: Callable[..., Example],
+    start_server: StartServer,
+    rclone_server: S3Server,
+    run: Run,
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    """Files and objects start something once their marker is there, and markers nothing."""
+    tables = run(Recorder())
+    server = start_server(directory=tmp_path)
+    bucket = rclone_server.make_bucket()
+    markers = example("markers")
+    markers.sense(2, {"http://tables.default.svc:8080": tables.url})
+    store = {MINIO: rclone_server.endpoint_url, "bucket: landing": f"bucket: {bucket}"}
+    store |= {"poll_interval: 1m": "poll_interval: 1s"}
+    markers.source({SERVER: server.address, "/data/in": str(root)} | store)
+    for name in ("files", "tables"):
+        server.wait_watch(name, state="watching")
+    rclone_server.put_many(bucket, ["tables/a/1.parquet", "tables/b/1.parquet"])
+    for name in ("a", "b"):
+        (root / f"{name}.csv").write_text("not complete")
+    waiting = {"marker": 2, "min_size": 0, "max_size": 0}
+    server.wait_watch("files", held_back=waiting)
+    server.wait_watch("tables", held_back=waiting)
+    (root / "b.csv.done").touch()
+    markers.api.wait_count(1)
+    rclone_server.put_many(bucket, ["tables/b/_SUCCESS"])
+    tables.wait_count(1)
+    server.kill()
+    (root / "a.csv").write_text("complete")
+    (root / "a.csv.done").touch()
+    rclone_server.put_many(bucket, ["tables/a/_SUCCESS"])
+    restart(start_server, server, tmp_path)
+    markers.api.wait_count(2)
+    tables.wait_count(2)
+    assert [parameters(workflow) for workflow in markers.api.objects] == [["b.csv"], ["a.csv"]]
+    found = list(dict.fromkeys(table["uri"] for _, table in tables.posted))
+    assert found == [f"s3://{bucket}/tables/{name}/1.parquet" for name in "ba"]
 
 
 def test_throttled(

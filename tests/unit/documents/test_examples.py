@@ -18,6 +18,7 @@ DIRECTORY, S3 = frozenset({SourceKind.DIRECTORY}), frozenset({SourceKind.S3})
 KINDS = {
     "volume": DIRECTORY,
     "acknowledged": DIRECTORY,
+    "markers": DIRECTORY | S3,
     "runs": DIRECTORY | S3,
     "throttled": DIRECTORY,
     "bucket": S3,
