@@ -68,5 +68,10 @@ class KubernetesApi(Recorder):
         self.created(posted.body)
         return CREATED, posted.body
 
+    def wait_objects(self, count: int) -> list[Event]:
+        """Wait for a number of objects, and return all; events that come again make none."""
+        wait_until(lambda: len(self.objects) >= count, f"{count} objects; {self.objects}")
+        return list(self.objects)
+
     def created(self, resource: Event) -> None:
         """Do what the cluster does with a new object; here nothing."""
