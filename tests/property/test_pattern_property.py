@@ -149,7 +149,7 @@ def test_expressions(expression: tuple[str, str], raw: bytes) -> None:
 
 
 @settings(max_examples=examples(100))
-@given(st.lists(expressions, min_size=1, max_size=5), st.lists(globs, max_size=3), raw_paths)
+@given(st.lists(expressions, min_size=1, max_size=3), st.lists(globs, max_size=2), raw_paths)
 def test_a_list_matches_what_one_of_it_matches(
     chosen: list[tuple[str, str]], others: list[str], raw: bytes
 ) -> None:
