@@ -427,6 +427,19 @@ def crash_by(error: type[Exception]) -> Callable[..., None]:
     return crash
 
 
+def test_a_watch_without_groups_never_asks_for_any(start: Start) -> None:
+    """Its commits write nothing about them, and neither its turns nor its scans read any."""
+    statements: list[str] = []
+    scene = start(group=None)
+    scene.store._db.connection.set_trace_callback(statements.append)
+    scene.put(b"run/a", b"run/b")
+    scene.remove(b"run/b", b"old/a")
+    scene.turn(SCAN_S)
+    assert len(scene.news()) == 4
+    assert any("entry" in each for each in statements)
+    assert not any("group" in each.replace("GROUP BY", "") for each in statements)
+
+
 def test_a_new_clock_is_as_good(start: Start) -> None:
     """The monotonic clock of another process begins elsewhere."""
     scene = start()
