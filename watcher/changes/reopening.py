@@ -74,16 +74,18 @@ class Reopening:
                 self._gates.is_outdated = True
 
     def _evaluate_rows(self, page: Sequence[Row], met: Ids) -> None:
-        rows = {row.entry.path: row for row in page}
+        rows, unmet = {row.entry.path: row for row in page}, 0
         read_ns = self._clock.wall_ns()
         if self._source.has_cheap_inspection:
             entries = self._source.inspect(list(rows)).entries
         else:
-            entries = self._gates.newest(page)
+            # Of what the listing lacks, only another one can show that it is there.
+            listed = [row for row in page if row.id in met]
+            entries, unmet = self._gates.newest(listed), len(page) - len(listed)
         result = self._gates.sort(entries, rows, met, is_last=True)
         ready = self._deferral.defer_incomplete(result.open, rows, read_ns)
         ready = self._deferral.defer_undigested(ready, rows)
         result.found.add(self._detector.compare(rows, ready))
         self._commit(result.found)
-        if len(ready) < len(result.open):
+        if unmet or len(ready) < len(result.open):
             self._gates.is_outdated = True

@@ -231,6 +231,20 @@ def test_incomplete_entry_is_reported_after_its_marker(gated: Bench) -> None:
     assert gated.scan() == "created x"
 
 
+def test_object_that_a_listing_lacks_is_not_reported(gated: Bench) -> None:
+    """Nor is it forgotten: its marker counts once a later listing has it."""
+    gated.restart(SHARED)
+    gated.place.has_cheap_inspection = False
+    gated.place.put(b"a/x", b"b/x")
+    assert gated.scan() == ""
+    gated.place.unread = [b"a/"]
+    gated.place.put(b"_SUCCESS")
+    assert gated.scan() == "created b/x"
+    gated.place.unread = []
+    assert gated.scan() == "created a/x"
+    assert held_back(gated) == HeldBack()
+
+
 def test_marker_that_is_notified(bench: Bench) -> None:
     """The notification of the marker alone reports the entry that waits for it."""
     bench.restart(NAMED)
