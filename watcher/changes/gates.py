@@ -254,7 +254,7 @@ class Gates:
         if unmet and self._source.has_cheap_inspection:
             there |= {entry.path for entry in self._source.inspect(unmet).entries}
             unmet = []
-        there |= entries.keys()
+        there |= {path for path in entries if self.is_marker(path)}
         gates: dict[bytes, Gate | None] = {}
         unknown = frozenset(unmet)
         for path, each in awaited.items():

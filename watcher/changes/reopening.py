@@ -74,10 +74,11 @@ class Reopening:
                 self._gates.is_outdated = True
 
     def _evaluate_rows(self, page: Sequence[Row], met: Ids) -> None:
-        rows, unmet = {row.entry.path: row for row in page}, 0
+        rows = {row.entry.path: row for row in page}
         read_ns = self._clock.wall_ns()
         if self._source.has_cheap_inspection:
             entries = self._source.inspect(list(rows)).entries
+            unmet = len(page) - len(entries)
         else:
             # Of what the listing lacks, only another one can show that it is there.
             listed = [row for row in page if row.id in met]
@@ -87,5 +88,6 @@ class Reopening:
         ready = self._deferral.defer_undigested(ready, rows)
         result.found.add(self._detector.compare(rows, ready))
         self._commit(result.found)
+        # What comes back as it was differs from no row, so no scan would evaluate it again.
         if unmet or len(ready) < len(result.open):
             self._gates.is_outdated = True

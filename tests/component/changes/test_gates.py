@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.reconciler_bench import Bench
+from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted
 from watcher.model import Gate, HeldBack
@@ -331,3 +331,24 @@ def test_many_wait_for_one_marker(gated: Bench) -> None:
     gated.place.put(b"d/_SUCCESS")
     assert gated.scan().count("created") == 1200
     assert gated.store.index.gates == {Gate.MARKER: 1}
+
+
+def test_what_a_scan_has_not_met_is_not_reported_with_its_marker(gated: Bench) -> None:
+    """While its deletion is held; what comes back is reported without another change."""
+    gated.restart(SHARED)
+    gated.place.put(*many(150), b"other")
+    assert gated.scan() == ""
+    away = {path: gated.place.files.pop(path) for path in many(150)}
+    gated.place.put(b"_SUCCESS")
+    assert gated.scan() == "created other"
+    gated.place.files[b"0007"] = away[b"0007"]
+    assert gated.scan() == "created 0007"
+    assert gated.scan() == ""
+    assert held_back(gated) == HeldBack()
+
+
+def test_folder_has_no_marker(gated: Bench) -> None:
+    """Its key has an empty name: what would be its marker is an entry, wherever it is listed."""
+    gated.place.put(b"in/", b"in/.done")
+    assert gated.scan() == ""
+    assert held_back(gated).marker == 2
