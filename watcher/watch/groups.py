@@ -23,7 +23,7 @@ from watcher.model import (
     WaitingGroups,
     group_prefix,
 )
-from watcher.spec import ENTRY_TYPES, BucketSpec, Mode
+from watcher.spec import BucketSpec, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,16 +58,6 @@ def forget_groups(store: WatchStore) -> None:
     if store.meta(_META) is not None:
         store.commit(Delta(groups=GroupDelta(is_regrouped=True, completed=[b""])))
         store.set_meta(**{_META: None})
-
-
-def recorded_types(spec: Spec) -> frozenset[ChangeType]:
-    """Return the types of changes that are looked for: those reported, or all where groups count.
-
-    A move is ``moved``, or else ``deleted`` and ``created``, as it is reported.
-    """
-    if spec.group is None:
-        return spec.events
-    return ENTRY_TYPES if ChangeType.MOVED in spec.events else ENTRY_TYPES - {ChangeType.MOVED}
 
 
 def make_groups(

@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from watcher.changes.detector import Appearance, ChangeDetector, Rule
+from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted, Reconciler
-from watcher.clock import NS_PER_S
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection
-from watcher.spec import DirectorySpec
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
-from watcher.watch.groups import forget_groups, make_groups, recorded_types
+from watcher.watch.detection import make_detector
+from watcher.watch.groups import forget_groups, make_groups
 from watcher.watch.lifecycle import (
     Ended,
     JournalFull,
@@ -29,9 +28,9 @@ from watcher.watch.lifecycle import (
     ScanCompleted,
     ScanStarted,
 )
-from watcher.watch.mount_releases import MountReleases
 from watcher.watch.pace import Pace
 from watcher.watch.schedule import Schedule
+from watcher.watch.volumes import Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from watcher.delivery.outbox import Outbox
     from watcher.delivery.publisher import Publisher
     from watcher.limits.quotas import QuotaShare
-    from watcher.model import Entry, Identity
+    from watcher.model import Identity
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
@@ -111,14 +110,8 @@ class WatchRunner:
         self._schedule = Schedule(clock)
         self._pace = Pace(spec, store, clock)
         self._baseline = Baseline(spec, store, clock)
-        compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
         self._groups = make_groups(spec, store, source, outbox, clock)
-        self._detector = ChangeDetector(
-            recorded_types(spec),
-            store.index.new_row,
-            Rule(compare, source.has_stable_inodes),
-            _age_check(spec.conditions.max_age_s, clock),
-        )
+        self._detector = make_detector(spec, source, store.index, clock)
         self._reconciler = Reconciler(
             source,
             store.index,
@@ -129,9 +122,7 @@ class WatchRunner:
             None if self._groups is None else self._groups.recorder,
             spec.conditions,
         )
-        self._mount_releases = MountReleases(
-            spec.where.place, source, self._baseline, self._reconciler
-        )
+        self._volumes = Volumes(spec.where.place, source, self._baseline, self._reconciler)
         self._degradation = ""
         self._committed_at_s = 0.0
         self._scanned_from_seq = 0
@@ -144,8 +135,8 @@ class WatchRunner:
         return self.held
 
     def release_mount(self, prefix: bytes) -> Future[None]:
-        """Have the next turn accept that a mount is gone for good; see ``MountReleases``."""
-        return self._mount_releases.request(prefix)
+        """Have the next turn accept that a mount is gone for good; see ``Volumes``."""
+        return self._volumes.request_release(prefix)
 
     def renew_ids(self) -> None:
         """Give the next changes new ids, since an acknowledgement shows that theirs were used."""
@@ -226,7 +217,7 @@ class WatchRunner:
             trouble = error
         finally:
             self.held = 0
-            self._mount_releases.refuse("the watch has stopped")
+            self._volumes.refuse_releases("the watch has stopped")
             self._lifecycle.apply(Ended(trouble))
             self._store.close()
 
@@ -289,8 +280,8 @@ class WatchRunner:
 
     def _release_mounts(self) -> None:
         if self._lifecycle.must_reopen:
-            self._mount_releases.refuse("the place cannot be read now")
-        for _ in self._mount_releases.perform():
+            self._volumes.refuse_releases("the place cannot be read now")
+        for _ in self._volumes.release_requested():
             self._request_scan(Rescan.RELEASED)
 
     def _renew_ids(self) -> None:
@@ -321,7 +312,7 @@ class WatchRunner:
             self._committed_at_s = self._clock.monotonic()
         self._learn_digests()
         if not self._schedule.is_due():
-            self._accept_volumes()
+            self._volumes.accept_new()
         self._check_degradation()
         if reason := self._reconciler.rescan_reason:
             self._reconciler.rescan_reason = None
@@ -343,7 +334,7 @@ class WatchRunner:
         result = self._reconcile(reason, is_baseline=is_baseline)
         self.held = result.held
         self._baseline.record(self._source.volume_id, in_use=bool(self._publisher.streams))
-        self._accept_volumes()
+        self._volumes.accept_new()
         self._check_degradation()
         if self._groups is not None:
             self._groups.expedite()
@@ -366,19 +357,6 @@ class WatchRunner:
         if is_baseline:
             self._baseline.is_complete = True
             self._publisher.notify()
-
-    def _accept_volumes(self) -> None:
-        """Have volumes read that were mounted since, once what they hide is marked.
-
-        A scan has been made since the place was opened: it has met the links that lead there.
-        """
-        if not (new := self._source.new_volumes):
-            return
-        for point in new:
-            for prefix in self._source.hidden_by(point):
-                self._reconciler.hide(prefix)
-        self._baseline.record_volumes({**self._source.volumes, **new})
-        self._source.accept_volumes()
 
     def _reconcile(self, reason: str, *, is_baseline: bool) -> ScanResult:
         self._detector.appearance = self._baseline.appearance()
@@ -412,10 +390,3 @@ class WatchRunner:
 
     def _pause(self) -> None:
         self._lifecycle.apply(JournalFull(self._store.journal.depth, self._publisher.blockage))
-
-
-def _age_check(max_age_s: float | None, clock: Clock) -> Callable[[Entry], bool] | None:
-    """Return the function that decides whether an entry is too old; None if none is."""
-    if max_age_s is None:
-        return None
-    return lambda entry: entry.mtime_ns < clock.wall_ns() - max_age_s * NS_PER_S

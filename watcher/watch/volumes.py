@@ -1,4 +1,8 @@
-"""Mounts that an operator takes for gone for good: asked for on any thread, done by the watch's."""
+"""The volumes that belong into a watched place: new ones are accepted, missing ones released.
+
+A release is an operator's, who takes a volume for gone for good. It is asked for on any thread and
+done by the watch's.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ if TYPE_CHECKING:
     from watcher.watch.baseline import Baseline
 
 
-class MountReleases:
-    """The mounts of one watch that are to be released.
+class Volumes:
+    """The volumes of one watch.
 
     Args:
         place: The watched place, for errors.
-        source: Knows which mounts are missing.
+        source: Knows which volumes are mounted, and which are missing.
         baseline: Records which volumes belong into the place.
-        reconciler: Shows again what a volume has hidden.
+        reconciler: Marks what a volume hides.
     """
 
     def __init__(
@@ -35,8 +39,24 @@ class MountReleases:
         self._reconciler = reconciler
         self._requested: deque[tuple[bytes, Future[None]]] = deque()
 
-    def request(self, prefix: bytes) -> Future[None]:
-        """Have ``perform`` release a mount; called from any thread.
+    def accept_new(self) -> None:
+        """Have volumes read that were mounted since, once what they hide is marked.
+
+        To be called after a scan since the place was opened: it has met the links that lead there.
+
+        Raises:
+            StateError: The state cannot be used.
+        """
+        if not (new := self._source.new_volumes):
+            return
+        for point in new:
+            for prefix in self._source.hidden_by(point):
+                self._reconciler.hide(prefix)
+        self._baseline.record_volumes({**self._source.volumes, **new})
+        self._source.accept_volumes()
+
+    def request_release(self, prefix: bytes) -> Future[None]:
+        """Have ``release_requested`` release a mount; called from any thread.
 
         Args:
             prefix: Path of its mount point, relative to the place.
@@ -51,13 +71,13 @@ class MountReleases:
         self._requested.append((prefix, done))
         return done
 
-    def refuse(self, reason: str) -> None:
+    def refuse_releases(self, reason: str) -> None:
         """Fail what is requested with an UnavailableError."""
         while self._requested:
             _, done = self._requested.popleft()
             done.set_exception(UnavailableError(reason, place=self._place))
 
-    def perform(self) -> Iterator[bytes]:
+    def release_requested(self) -> Iterator[bytes]:
         """Release what is requested, and yield each mount point before its caller is answered.
 
         Raises:
