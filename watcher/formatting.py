@@ -118,7 +118,7 @@ def waiting_groups(count: int, first: Sequence[tuple[str, float]], now_s: float)
 
 
 def _wait(left_s: float) -> str:
-    return human_age(left_s) if left_s > 0 else "due"
+    return human_left(left_s) if left_s > 0 else "due"
 
 
 def human_rate(per_s: float) -> str:

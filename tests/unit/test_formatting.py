@@ -81,7 +81,7 @@ def test_human_time(ago_s: int, text: str) -> None:
     ("count", "left_s", "text"),
     [
         (0, [], ""),
-        (1, [48.2], "1 changed group waits: g0 (48 s)"),
+        (1, [48.2], "1 changed group waits: g0 (49 s)"),
         (2, [-5, None], "2 changed groups wait: g0 (due), g1 (for more entries)"),
         (
             1234,

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.model import ChangeType, GroupDelta
+from watcher.spec import BucketSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from watcher.clock import Clock
     from watcher.model import Change, ChangeSet
-    from watcher.spec import Group
+    from watcher.spec import DirectorySpec, Group
     from watcher.state.port import Groups
 
 _CREATED, _MODIFIED, _DELETED = ChangeType.CREATED, ChangeType.MODIFIED, ChangeType.DELETED
@@ -54,6 +55,13 @@ def _add(net: dict[bytes, ChangeType | None], path: bytes, kind: ChangeType) -> 
         net[path] = _TOGETHER.get((former, kind), kind)
     else:
         net[path] = kind
+
+
+def base_of(where: DirectorySpec | BucketSpec) -> bytes:
+    """Return the prefix of all paths of a place that does not count as depth of a group."""
+    if isinstance(where, BucketSpec):
+        return where.prefix[: where.prefix.rfind("/") + 1].encode()
+    return b""
 
 
 class GroupRule:

@@ -20,7 +20,7 @@ from watcher.errors import ConfigError
 from watcher.formatting import human_size, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from watcher.cli.survey import Survey
     from watcher.spec import Spec
@@ -105,14 +105,9 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
         ("place", printable(survey.place)),
         ("mode", f"{survey.mode} ({survey.reason})"),
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
+        *_trigger_rows(survey),
+        ("left out", f"{survey.left_out:,} by include and exclude"),
     ]
-    if survey.waiting:
-        rows.append(("", survey.waiting))
-    if survey.too_old:
-        rows.append(("", f"{survey.too_old:,} older than max_age: recorded, not reported"))
-    if survey.markers:
-        rows.append(("markers", f"{survey.markers:,}, which are not reported themselves"))
-    rows.append(("left out", f"{survey.left_out:,} by include and exclude"))
     if survey.temporary:
         count = f"{survey.temporary:,} temporary names left out"
         rows.append(("temporary", f"{count}; temporary: report reports them"))
@@ -143,6 +138,17 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
             ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
         ]
     return rows
+
+
+def _trigger_rows(survey: Survey) -> Iterator[tuple[str, str]]:
+    if survey.waiting:
+        yield "", survey.waiting
+    if survey.too_old:
+        yield "", f"{survey.too_old:,} older than max_age: recorded, not reported"
+    if survey.resting:
+        yield "groups", survey.resting
+    if survey.markers:
+        yield "markers", f"{survey.markers:,}, which are not reported themselves"
 
 
 def _names_match(number: int) -> str:

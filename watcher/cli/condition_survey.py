@@ -54,23 +54,36 @@ class ConditionSurvey:
             else:
                 yield entry
 
-    def add(self, entry: Entry) -> None:
-        """Count an entry that include and exclude admit."""
+    def add(self, entry: Entry) -> tuple[int, ...] | None:
+        """Count an entry that include and exclude admit.
+
+        Returns:
+            Hashes of the markers of which one must be there, for ``is_open``; None if its size
+            holds it back.
+        """
         low, high = self._conditions.min_size, self._conditions.max_size
         if self._oldest_ns is not None and entry.mtime_ns < self._oldest_ns:
             self.too_old += 1
-        elif entry.size < low:
+            return ()
+        if entry.size < low:
             self._too_small += 1
-        elif high is not None and entry.size > high:
+            return None
+        if high is not None and entry.size > high:
             self._too_large += 1
-        elif self._pattern is not None:
-            self._awaiting[tuple(map(hash, self._pattern.markers_of(entry.path)))] += 1
+            return None
+        if self._pattern is None:
+            return ()
+        markers = tuple(map(hash, self._pattern.markers_of(entry.path)))
+        self._awaiting[markers] += 1
+        return markers
+
+    def is_open(self, markers: tuple[int, ...]) -> bool:
+        """Return whether one of some markers is there, or none is needed; once all were added."""
+        return not markers or not self._there.isdisjoint(markers)
 
     def held_back(self) -> HeldBack:
         """Return what is held back, once all entries were added."""
         waiting = sum(
-            entries
-            for markers, entries in self._awaiting.items()
-            if self._there.isdisjoint(markers)
+            entries for markers, entries in self._awaiting.items() if not self.is_open(markers)
         )
         return HeldBack(waiting, self._too_small, self._too_large)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from watcher.cli.condition_survey import ConditionSurvey
+from watcher.cli.group_survey import GroupNumbers, GroupSurvey, describe_groups
 from watcher.filesystem.mounts import NOTIFYING, mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.filters.temporary import is_temporary
@@ -72,6 +73,8 @@ class Survey:
         waiting: The same in one line; empty if none would be.
         markers: Number of markers, which are not among ``matching``.
         too_old: Number of matching entries that would not be reported for their age.
+        groups: The groups; None where the spec has none.
+        resting: The same in one line; empty where the spec has none.
     """
 
     place: str
@@ -92,6 +95,8 @@ class Survey:
     waiting: str
     markers: int
     too_old: int
+    groups: GroupNumbers | None
+    resting: str
 
 
 def survey_place(
@@ -141,6 +146,8 @@ def survey_place(
         waiting=describe_held_back(held_back, spec.conditions),
         markers=conditions.markers,
         too_old=conditions.too_old,
+        groups=(groups := tally.group_numbers()),
+        resting=describe_groups(groups, spec.group) if groups and spec.group else "",
     )
 
 
@@ -164,6 +171,7 @@ class _Tally:
 
     def __init__(self, spec: Spec, conditions: ConditionSurvey) -> None:
         self._conditions = conditions
+        self._groups = None if spec.group is None else GroupSurvey(spec, spec.group)
         self.met = self.matching = self.temporary = self.size = self.other_case = 0
         self.unmatched: Counter[_Form] = Counter()
         self.first: list[bytes] = []
@@ -184,11 +192,17 @@ class _Tally:
                 self.temporary += 1
             elif is_admitted:
                 matched.append(entry.path)
-                self._conditions.add(entry)
+                markers = self._conditions.add(entry)
+                if self._groups is not None and markers is not None:
+                    self._groups.add(entry.path, markers)
                 self.size += entry.size
         self.met += len(entries)
         self.matching += len(matched)
         self.first = nsmallest(MAX_FIRST, [*self.first, *matched])
+
+    def group_numbers(self) -> GroupNumbers | None:
+        """Return the numbers of groups, once all entries were added; None if there are none."""
+        return None if self._groups is None else self._groups.numbers(self._conditions.is_open)
 
     def _compare(self, path: bytes) -> None:
         """Count an entry that a pattern misses for its case or its normal form."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from watcher.changes.groups import GroupRecorder, Unsettled
+from watcher.changes.groups import GroupRecorder, Unsettled, base_of
 from watcher.model import (
     Change,
     ChangeSet,
@@ -23,7 +23,7 @@ from watcher.model import (
     WaitingGroups,
     group_prefix,
 )
-from watcher.spec import BucketSpec, Mode
+from watcher.spec import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,10 +66,7 @@ def make_groups(
     """Return the groups of a watch; None if its spec has none."""
     if (group := spec.group) is None:
         return None
-    base = b""
-    if isinstance(spec.where, BucketSpec):
-        base = spec.where.prefix[: spec.where.prefix.rfind("/") + 1].encode()
-    recorder = GroupRecorder(group, base, spec.events, store.groups, clock)
+    recorder = GroupRecorder(group, base_of(spec.where), spec.events, store.groups, clock)
     return GroupCompletion(group, store, source, outbox, recorder)
 
 

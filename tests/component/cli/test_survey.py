@@ -1,11 +1,14 @@
 """The survey of a real directory."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from support.clock import FakeClock
+from support.config import config
+from watcher.cli.group_survey import GroupNumbers
 from watcher.cli.survey import survey_place
 from watcher.config.schema import parse_spec
 from watcher.model import HeldBack
@@ -81,6 +84,42 @@ def test_patterns_that_miss_a_case(
     survey = survey_place(parse_spec(text.encode()), FakeClock(), lambda _: None)
     assert (survey.matching, survey.other_case) == expected
     assert survey.composed == survey.decomposed == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "numbers", "text"),
+    [
+        (
+            {"depth": 1, "min_entries": 2},
+            GroupNumbers(2, 1, 1),
+            (
+                "2 at depth 1, 1 of them with fewer than 2 entries; "
+                "1 entry lies above that depth and belongs to none"
+            ),
+        ),
+        (
+            {"depth": 2},
+            GroupNumbers(1, 0, 3),
+            "1 at depth 2; 3 entries lie above that depth and belong to none",
+        ),
+        (
+            {"depth": 0, "min_entries": 9},
+            GroupNumbers(1, 1, 0),
+            "the whole place is one, with fewer than 9 entries",
+        ),
+    ],
+)
+def test_groups(tmp_path: Path, group: dict[str, int], numbers: GroupNumbers, text: str) -> None:
+    """Markers, and what conditions would hold back, count in no group."""
+    for name in ("top", "top.done", "a/x", "a/x.done", "a/b/y", "a/b/y.done", "c/z", "c/z.done"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "waits").mkdir()
+    (tmp_path / "waits/x").write_bytes(b"x")
+    (tmp_path / "c/empty").touch()
+    spec = config(tmp_path, group=group, marker="{name}.done", min_size=1)
+    survey = survey_place(parse_spec(json.dumps(spec).encode()), FakeClock(), lambda _: None)
+    assert (survey.groups, survey.resting) == (numbers, text)
 
 
 @pytest.mark.parametrize(
