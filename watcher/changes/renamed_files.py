@@ -59,10 +59,11 @@ class RenamedFiles:
             StateError: The state cannot be written.
         """
         if self._gates.is_active:
-            gated = [each for each in renames if self._gates.is_marker_moved(each)]
-            if gated:
-                self._follow_markers(gated)
-                renames = [each for each in renames if each not in gated]
+            # As the keys of a dictionary they are in order, and soon found.
+            of_markers = dict.fromkeys(filter(self._gates.is_marker_moved, renames))
+            if of_markers:
+                self._follow_markers(list(of_markers))
+                renames = [each for each in renames if each not in of_markers]
             if not renames:
                 return
         old_paths, paths = [each.old_path for each in renames], [each.path for each in renames]
@@ -73,10 +74,9 @@ class RenamedFiles:
         held_back = self._gates.would_hold_back(found.values()) if self._gates.is_active else ()
         for old_path, path in zip(old_paths, paths, strict=True):
             row, entry = rows.get(old_path), found.get(path)
-            if row is None or entry is None or not self._is_same_file(row.entry, entry):
-                uncertain += [old_path, path]
-            elif row.gate or path in held_back:
-                # What was not reported has not moved, and what may not be reported has not arrived.
+            # What was not reported has not moved, and what may not be reported has not arrived.
+            is_gated = path in held_back or (row is not None and row.gate)
+            if row is None or entry is None or is_gated or not self._is_same_file(row.entry, entry):
                 uncertain += [old_path, path]
             else:
                 pairs.append((row, self._renamed(row, entry)))
