@@ -85,8 +85,9 @@ class GroupRule:
             end = path.find(b"/", end + 1)
             if end < 0:
                 return None
-        # A key may begin with a slash; without a name there is no group.
-        return path[:end] or None
+        # A key may have empty components; without a name there is no group.
+        group = path[:end]
+        return None if not group or group.endswith(b"/") else group
 
 
 class Unsettled:

@@ -58,11 +58,14 @@ def new_recorder(
         (1, b"", b"\xff/a", b"\xff"),
         (2, b"", b"run/a", None),
         (2, b"", b"run/a/b", b"run/a"),
-        (2, b"", b"run//b", b"run/"),
+        (2, b"", b"run//b", None),
         (1, b"in/", b"in/run/a", b"in/run"),
         (1, b"in/", b"in/a", None),
         (2, b"in/x/", b"in/x/a/b/c", b"in/x/a/b"),
         (1, b"", b"/a", None),
+        (2, b"", b"in//x", None),
+        (1, b"in/", b"in//x", None),
+        (3, b"", b"in//x/y", b"in//x"),
     ],
 )
 def test_the_group_of_a_path(depth: int, base: bytes, path: bytes, group: bytes | None) -> None:
