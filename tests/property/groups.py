@@ -29,7 +29,7 @@ class GroupModel:
     def group_of(self, path: str) -> str | None:
         """Return the group of a path, or None."""
         names = path.removeprefix(self._base).split("/")
-        if len(names) <= self._depth:
+        if len(names) <= self._depth or (self._depth and not names[self._depth - 1]):
             return None
         return self._base + "/".join(names[: self._depth]) if self._depth else ""
 
