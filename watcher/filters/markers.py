@@ -97,7 +97,7 @@ def filter_of(spec: Spec) -> PathFilter:
 
 
 class FilterWithMarkers(PathFilter):
-    """A filter that admits the markers of entries too, whatever its globs say of them.
+    """A filter that admits the markers of entries too, whatever its globs say of their names.
 
     Args:
         patterns: See ``PathFilter``.
@@ -116,7 +116,10 @@ class FilterWithMarkers(PathFilter):
 
     def admits(self, path: bytes) -> bool:
         """Return whether the file or object at ``path`` counts, or is a marker."""
-        return self._markers.is_marker(path) or super().admits(path)
+        if self._markers.is_marker(path):
+            # A directory that is excluded as a whole is not read, and holds nothing that waits.
+            return self.admits_directory(path[: path.rfind(b"/") + 1])
+        return super().admits(path)
 
     def is_marker(self, path: bytes) -> bool:
         """Return whether the last name of a path is that of a marker."""

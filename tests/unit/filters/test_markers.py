@@ -71,4 +71,6 @@ def test_globs_do_not_hide_markers() -> None:
     assert admits.admits(b"x.csv")
     assert admits.admits(b"x.csv.part")
     assert not admits.admits(b"x.txt")
+    assert admits.admits(b"a/x.csv.part")
     assert not admits.admits_directory(b"tmp")
+    assert not any(map(admits.admits, (b"tmp/x.csv.part", b"tmp/a/x.csv.part")))
