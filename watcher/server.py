@@ -18,7 +18,7 @@ from watcher.limits.fair_queue import FairQueue, run_in_thread
 from watcher.rpc.delivery import Delivery
 from watcher.rpc.eventing import SERVICE, Eventing
 from watcher.rpc.health import Health
-from watcher.rpc.listener import Listener, open_certificates
+from watcher.rpc.listener import STOP_GRACE_S, Listener, open_certificates
 from watcher.rpc.streams import Streams
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
@@ -225,6 +225,7 @@ async def _drain(
     health.stop()
     streams.stop()
     await listener.stop()
+    await streams.ended(STOP_GRACE_S)
 
 
 async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None:

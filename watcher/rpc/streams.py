@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watcher.errors import LimitError, UnauthenticatedError, UnavailableError, WatcherError
 
@@ -67,6 +67,7 @@ class Streams:
         self._policy = policy
         self._settings = settings
         self._open: set[Stream] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._principals: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -82,6 +83,17 @@ class Streams:
         self.is_stopping = True
         for stream in self._open:
             stream.changed.set()
+
+    async def ended(self, timeout_s: float) -> None:
+        """Wait until the calls of all streams are over, also those whose clients are gone.
+
+        A loop that ends before them would cancel them, for which gRPC prints a traceback.
+
+        Args:
+            timeout_s: Seconds after which it no longer waits.
+        """
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
 
     def check_open(self) -> None:
         """Check that streams may go on.
@@ -119,6 +131,9 @@ class Streams:
         self.check_open()
         self._check_limits(principal)
         stream = Stream(principal, authorization)
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         self._open.add(stream)
         self._principals[principal] += 1
         try:

@@ -74,3 +74,26 @@ def test_a_callback_of_a_closed_loop_does_nothing() -> None:
 
     asyncio.run(make())()
     assert called == ["in the loop"]
+
+
+def test_the_end_of_calls_is_waited_for(streams: Streams) -> None:
+    """A call may have something to do after its stream has left."""
+
+    async def run() -> None:
+        may_end = asyncio.Event()
+
+        async def call() -> None:
+            with streams.opened("", None):
+                pass
+            await may_end.wait()
+
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0)
+        await streams.ended(0.0)
+        assert not task.done()
+        asyncio.get_running_loop().call_soon(may_end.set)
+        await streams.ended(30.0)
+        assert task.done()
+        await streams.ended(30.0)
+
+    asyncio.run(run())
