@@ -22,6 +22,7 @@ from watcher.sources.protocol import BATCH_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from watcher.changes.detector import ChangeDetector
     from watcher.model import Entry
@@ -193,9 +194,11 @@ class Gates:
         """Yield entries, each with what holds it back; None if nothing does."""
         found: dict[bytes, Gate | None] = {}
         waiting: list[bytes] = []
+        read: set[bytes] = set()
         for path, entry in entries.items():
             if self.is_marker(path):
                 found[path] = Gate.MARKER
+                read.add(path)
             elif self._is_exempt(rows.get(path), entry, attributes_only):
                 found[path] = None
             else:
@@ -203,7 +206,7 @@ class Gates:
                 if found[path] is None and self._markers is not None:
                     waiting.append(path)
         if self._markers is not None and waiting:
-            found.update(self._await_markers(self._markers, waiting, entries, met, is_last=is_last))
+            found.update(self._await_markers(self._markers, waiting, read, met, is_last=is_last))
         for path, gate in found.items():
             yield entries[path], gate
 
@@ -228,7 +231,7 @@ class Gates:
         self,
         markers: MarkerPattern,
         paths: Sequence[bytes],
-        entries: Mapping[bytes, Entry],
+        read: AbstractSet[bytes],
         met: Ids,
         *,
         is_last: bool,
@@ -238,12 +241,12 @@ class Gates:
         Args:
             markers: The names of markers.
             paths: The paths of these entries.
-            entries: All entries that were read with them, with the markers among them.
+            read: The markers that were read with them.
             met: See ``sort``.
             is_last: See ``sort``.
         """
         awaited = {path: markers.markers_of(path) for path in paths}
-        names = {marker for each in awaited.values() for marker in each} - entries.keys()
+        names = {marker for each in awaited.values() for marker in each} - read
         rows = [
             row
             for row in self._index.rows(list(names)).values()
@@ -254,7 +257,7 @@ class Gates:
         if unmet and self._source.has_cheap_inspection:
             there |= {entry.path for entry in self._source.inspect(unmet).entries}
             unmet = []
-        there |= {path for path in entries if self.is_marker(path)}
+        there |= read
         gates: dict[bytes, Gate | None] = {}
         unknown = frozenset(unmet)
         for path, each in awaited.items():
@@ -287,8 +290,8 @@ class Gates:
         return True
 
     def _put(self, row: Row | None, entry: Entry, gate: int, found: ChangeSet) -> None:
-        new = self._index.new_row(entry) if row is None else Row(row.id, entry)
-        if (new := new._replace(gate=int(gate))) != row:
+        id_ = self._index.new_row(entry).id if row is None else row.id
+        if (new := Row(id_, entry, int(gate))) != row:
             found.delta.put(row, new)
 
     def _opened_by(self, arrived: Sequence[bytes]) -> Iterator[list[Row]]:
