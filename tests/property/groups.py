@@ -90,7 +90,7 @@ class GroupModel:
         group, inside = event["path"], self._inside(event["path"])
         expected = [self._counts(group, self._before[group])]
         if group in self._emptied:
-            # It is forgotten if it has rested like that, which a stream does not tell.
+            # Whether it rested while it was empty, and so was forgotten, is not in the stream.
             expected.append(self._counts(group, ()))
         entries, *counts = event["group"].values()
         assert tuple(counts) in expected, (event, expected)

@@ -61,6 +61,15 @@ class Sorted:
     is_settled: bool = True
 
 
+def size_gate(conditions: Conditions, size: int) -> Gate | None:
+    """Return what holds an entry back for its size in bytes; None if nothing does."""
+    if size < conditions.min_size:
+        return Gate.TOO_SMALL
+    if conditions.max_size is not None and size > conditions.max_size:
+        return Gate.TOO_LARGE
+    return None
+
+
 class Gates:
     """The conditions of one watch, and what they hold back. For one thread.
 
@@ -202,7 +211,7 @@ class Gates:
             elif self._is_exempt(rows.get(path), entry, attributes_only):
                 found[path] = None
             else:
-                found[path] = self._size_gate(entry.size)
+                found[path] = size_gate(self._conditions, entry.size)
                 if found[path] is None and self._markers is not None:
                     waiting.append(path)
         if self._markers is not None and waiting:
@@ -220,12 +229,6 @@ class Gates:
         return kind in {Difference.NONE, Difference.SILENT} or (
             kind is Difference.CTIME and entry.path in attributes_only
         )
-
-    def _size_gate(self, size: int) -> Gate | None:
-        if size < self._conditions.min_size:
-            return Gate.TOO_SMALL
-        max_size = self._conditions.max_size
-        return Gate.TOO_LARGE if max_size is not None and size > max_size else None
 
     def _await_markers(
         self,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from watcher.clock import NS_PER_S
+from watcher.changes.gates import size_gate
 from watcher.filters.markers import MarkerPattern
-from watcher.model import HeldBack
+from watcher.model import Gate, HeldBack
+from watcher.watch.detection import age_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,10 +39,8 @@ class ConditionSurvey:
         self.markers = self.too_old = 0
         self._conditions = conditions
         self._pattern = None if conditions.marker is None else MarkerPattern(conditions.marker)
-        self._oldest_ns = None
-        if conditions.max_age_s is not None:
-            self._oldest_ns = clock.wall_ns() - int(conditions.max_age_s * NS_PER_S)
-        self._too_small = self._too_large = 0
+        self._is_too_old = age_check(conditions.max_age_s, clock)
+        self._wrong_sizes: Counter[Gate] = Counter()
         self._there: set[int] = set()
         self._awaiting: Counter[tuple[int, ...]] = Counter()
 
@@ -61,15 +60,11 @@ class ConditionSurvey:
             Hashes of the markers of which one must be there, for ``is_open``; None if its size
             holds it back.
         """
-        low, high = self._conditions.min_size, self._conditions.max_size
-        if self._oldest_ns is not None and entry.mtime_ns < self._oldest_ns:
+        if self._is_too_old is not None and self._is_too_old(entry):
             self.too_old += 1
             return ()
-        if entry.size < low:
-            self._too_small += 1
-            return None
-        if high is not None and entry.size > high:
-            self._too_large += 1
+        if (gate := size_gate(self._conditions, entry.size)) is not None:
+            self._wrong_sizes[gate] += 1
             return None
         if self._pattern is None:
             return ()
@@ -86,4 +81,6 @@ class ConditionSurvey:
         waiting = sum(
             entries for markers, entries in self._awaiting.items() if not self.is_open(markers)
         )
-        return HeldBack(waiting, self._too_small, self._too_large)
+        return HeldBack(
+            waiting, self._wrong_sizes[Gate.TOO_SMALL], self._wrong_sizes[Gate.TOO_LARGE]
+        )

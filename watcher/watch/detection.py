@@ -23,7 +23,7 @@ def make_detector(spec: Spec, source: Source, index: Index, clock: Clock) -> Cha
     """Return the detector of a watch."""
     compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
     rule = Rule(compare, source.has_stable_inodes)
-    is_too_old = _age_check(spec.conditions.max_age_s, clock)
+    is_too_old = age_check(spec.conditions.max_age_s, clock)
     return ChangeDetector(_types(spec), index.new_row, rule, is_too_old)
 
 
@@ -37,8 +37,13 @@ def _types(spec: Spec) -> frozenset[ChangeType]:
     return ENTRY_TYPES if ChangeType.MOVED in spec.events else ENTRY_TYPES - {ChangeType.MOVED}
 
 
-def _age_check(max_age_s: float | None, clock: Clock) -> Callable[[Entry], bool] | None:
-    """Return the function that decides whether an entry is too old; None if none is."""
+def age_check(max_age_s: float | None, clock: Clock) -> Callable[[Entry], bool] | None:
+    """Return the function that decides whether an entry is too old; None if none is.
+
+    Args:
+        max_age_s: Greatest age in seconds; None for no limit.
+        clock: The time, from which ages are counted.
+    """
     if max_age_s is None:
         return None
     return lambda entry: entry.mtime_ns < clock.wall_ns() - max_age_s * NS_PER_S

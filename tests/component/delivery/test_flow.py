@@ -1,29 +1,18 @@
 """Flow control over a real state file: rates, and bounds of what is unacknowledged."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from support.clock import FakeClock
 from support.publishing import ACK_TIMEOUT_S, WINDOW_S, Bench, write
-from support.state import open_store
 from watcher.delivery.position import BLOCKED_S
 from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Subscriber
 from watcher.delivery.subscription import Subscription, Wait
 from watcher.spec import Batch, Confirm, Format
 
 LIMIT = 3
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    clock = FakeClock()
-    with closing(open_store(tmp_path / "state.db", clock)) as store:
-        yield partial(Bench, store, clock)
 
 
 @pytest.fixture

@@ -1,28 +1,16 @@
 """Publisher and subscriptions over a real state file: what streams read, what is confirmed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from support.clock import FakeClock
 from support.publishing import ACK_TIMEOUT_S, KEEP_S, WINDOW_S, Bench, write
-from support.state import open_store
 from watcher.delivery.position import BLOCKED_S
 from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Subscriber
 from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
 from watcher.delivery.subscription import READ_BYTES
 from watcher.model import Delta, Payload
 from watcher.spec import Confirm
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    clock = FakeClock()
-    with closing(open_store(tmp_path / "state.db", clock)) as store:
-        yield partial(Bench, store, clock)
 
 
 @pytest.fixture
