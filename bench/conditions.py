@@ -106,7 +106,7 @@ def main() -> None:
         "a marker for each": (Conditions(marker="{name}.done"), (".done",)),
     }
     print(f"{count:,} files; microseconds of CPU by file: first scan, scan without a change")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+    with tempfile.TemporaryDirectory() as name:
         for number, (title, (conditions, suffixes)) in enumerate(cases.items()):
             root = Path(name, str(number))
             make_files(root, count, *suffixes)
