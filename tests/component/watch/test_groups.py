@@ -2,94 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from support.clock import FakeClock
-from support.memory_watch import JOURNAL_CAP, Place, Scene
+from support.memory_watch import JOURNAL_CAP, Place
+from support.watched_groups import COMPLETED, HOUR_S, QUIET_S, SCAN_S, Start
 from watcher.delivery.timestamps import rfc3339
 from watcher.errors import UnavailableError
-from watcher.model import ChangeType, Entry, WaitingGroup, WaitingGroups
-from watcher.spec import Batch, BucketSpec, Existing, Filter, Group
+from watcher.model import ChangeType, WaitingGroup, WaitingGroups
+from watcher.spec import Batch, BucketSpec, Existing, Group
 from watcher.telemetry.status import State
-
-COMPLETED = frozenset({ChangeType.COMPLETED})
-QUIET_S = 60.0
-SCAN_S = 2 * Place.scan_interval_s
-"""After this time a scan is due, whatever its jitter."""
-HOUR_S = 3600.0
-
-Start = Callable[..., "Watched"]
-
-
-class Watched(Scene):
-    """A scene whose place has the group ``old`` from the beginning."""
-
-    def __init__(
-        self,
-        directory: Path,
-        place: Place | None = None,
-        *,
-        group: Group | None,
-        **spec: Any,  # noqa: ANN401 - any field
-    ) -> None:
-        if place is None:
-            place = Place(0)
-            place.add(b"old/a", b"old/b", b"old/c")
-        events = {"events": COMPLETED} if group else {}
-        super().__init__(directory, place, **({"group": group} | events | spec))
-        self._seen = self.store.journal.next_seq - 1
-        self.runner.open()
-        self.turn()
-
-    def put(self, *paths: bytes, size: int = 1) -> None:
-        """Make files or change those that are there, as a notification shows them."""
-        for path in paths:
-            self.place.files[path] = Entry(path, size, self.clock.now_ns, 1, 1)
-        self.place.hints += paths
-        self.turn()
-
-    def remove(self, *paths: bytes) -> None:
-        for path in paths:
-            del self.place.files[path]
-        self.place.hints += paths
-        self.turn()
-
-    def news(self) -> list[dict[str, Any]]:
-        """Return the events that are new."""
-        found = self.store.journal.read(self._seen, limit=1000, max_bytes=1 << 24)
-        self._seen = self.store.journal.next_seq - 1
-        payloads = [json.loads(payload.data) for payload in found]
-        return [event for each in payloads for event in each.get("events", [each])]
-
-    def completed(self, after_s: float = 0.0) -> dict[str, list[int]]:
-        """Let time pass, and return the counts of the groups that are completed since."""
-        self.turn(after_s)
-        found = self.news()
-        assert all(event["type"] == "completed" for event in found)
-        counts = {event["path"]: list(event["group"].values()) for event in found}
-        assert len(counts) == len(found)
-        return counts
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return a function that opens a watch of groups, after what may be a crash of the last one."""
-    opened: list[Watched] = []
-
-    def start(place: Place | None = None, **spec: Any) -> Watched:  # noqa: ANN401 - any field
-        if opened:
-            opened[-1].store.close()
-        spec = {"group": Group(1, QUIET_S)} | spec
-        opened.append(Watched(tmp_path, place, **spec))
-        return opened[-1]
-
-    yield start
-    opened[-1].store.close()
 
 
 def test_a_group_is_completed_once_it_has_rested(start: Start) -> None:
@@ -268,80 +189,6 @@ def test_the_status_has_the_groups_that_wait(start: Start) -> None:
     assert scene.status.groups == WaitingGroups(0, [])
 
 
-@pytest.mark.parametrize("down_s", [10.0, HOUR_S])
-def test_a_restart_goes_on_with_the_quiet_time(start: Start, down_s: float) -> None:
-    """It is over when it would have been, once a scan has read everything."""
-    scene = start()
-    scene.put(b"run/a")
-    place, clock = scene.place, scene.clock
-    clock.advance(down_s)
-    scene = start(place, clock=clock)
-    assert scene.completed() == ({} if down_s < QUIET_S else {"run": [1, 1, 0, 0]})
-    assert scene.completed(HOUR_S) == ({"run": [1, 1, 0, 0]} if down_s < QUIET_S else {})
-
-
-def test_what_changed_while_down_begins_quiet_anew(start: Start) -> None:
-    scene = start()
-    scene.put(b"run/a")
-    place, clock = scene.place, scene.clock
-    clock.advance(HOUR_S)
-    place.add(b"run/b")
-    scene = start(place, clock=clock)
-    assert scene.completed(QUIET_S - 1) == {}
-    assert scene.completed(1) == {"run": [2, 2, 0, 0]}
-
-
-@pytest.mark.parametrize("leap_s", [-1e8, 1e8])
-def test_a_wall_clock_that_jumps_delays_and_hurries_nothing(start: Start, leap_s: float) -> None:
-    """Within a run; between two, which may be far apart, no group waits longer than quiet."""
-    scene = start()
-    scene.put(b"run/a")
-    scene.clock.now_ns += round(leap_s * 1e9)
-    assert scene.completed(QUIET_S - 1) == {}
-    assert scene.completed(1) == {"run": [1, 1, 0, 0]}
-    scene.put(b"run/b")
-    scene.clock.now_ns += round(leap_s * 1e9)
-    scene = start(scene.place, clock=scene.clock)
-    assert scene.completed(QUIET_S) == {"run": [2, 1, 0, 0]}
-
-
-def test_another_quiet_or_minimum_applies_to_what_has_changed(start: Start) -> None:
-    scene = start(group=Group(1, HOUR_S, min_entries=2))
-    scene.put(b"run/a")
-    scene = start(scene.place, group=Group(1, QUIET_S, min_entries=1), clock=scene.clock)
-    assert scene.completed(QUIET_S - 1) == {}
-    assert scene.completed(1) == {"run": [1, 1, 0, 0]}
-
-
-def test_another_depth_makes_other_groups_of_what_has_changed(start: Start) -> None:
-    """Entries that lie above it now count no more, also when groups are deeper again."""
-    scene = start(group=Group(0, QUIET_S))
-    scene.put(b"top", b"run/a", b"run/sub/b", b"old/a")
-    scene = start(scene.place, group=Group(2, QUIET_S), clock=scene.clock)
-    assert scene.completed(QUIET_S - 1) == {}
-    assert scene.completed(1) == {"run/sub": [1, 1, 0, 0]}
-    scene = start(scene.place, group=Group(0, QUIET_S), clock=scene.clock)
-    assert scene.completed(HOUR_S) == {}
-
-
-def test_without_groups_their_changes_are_forgotten(start: Start) -> None:
-    scene = start()
-    scene.put(b"run/a")
-    scene = start(scene.place, group=None)
-    assert scene.store.groups.changed(limit=9) == (0, [])
-    assert list(scene.store.groups.changed_paths()) == []
-    scene = start(scene.place)
-    assert scene.completed(HOUR_S) == {}
-
-
-def test_what_a_new_filter_excludes_counts_no_more(start: Start) -> None:
-    scene = start()
-    scene.put(b"run/a.csv", b"run/a.tmp", b"two/a.tmp")
-    scene.place.files = {b"run/a.csv": scene.place.files[b"run/a.csv"]}
-    scene = start(scene.place, filter=Filter(("*.csv",)), clock=scene.clock)
-    assert scene.completed(QUIET_S) == {"run": [1, 1, 0, 0]}
-
-
 def test_nothing_rests_while_a_place_cannot_be_read(start: Start) -> None:
     """It is completed once a scan has read everything again."""
     scene = start()
@@ -398,35 +245,6 @@ def test_many_groups_rest_at_once(start: Start, monkeypatch: pytest.MonkeyPatch)
     assert sorted(event["path"] for event in scene.news()) == [f"run{each}" for each in range(9)]
 
 
-def test_a_crash_before_the_commit_repeats_nothing_and_loses_nothing(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event and the clearing of its changes are there together, or neither is."""
-
-    class Crash(Exception):  # noqa: N818 - no error of the program
-        pass
-
-    scene = start()
-    scene.put(b"run/a")
-    with monkeypatch.context() as patch:
-        patch.setattr(type(scene.store.journal), "append", crash_by(Crash))
-        with pytest.raises(Crash):
-            scene.turn(QUIET_S)
-    scene = start(scene.place, clock=scene.clock)
-    assert scene.completed() == {"run": [1, 1, 0, 0]}
-    scene = start(scene.place, clock=scene.clock)
-    assert scene.completed(HOUR_S) == {}
-
-
-def crash_by(error: type[Exception]) -> Callable[..., None]:
-    """Return a function that raises an error, whatever its arguments are."""
-
-    def crash(*_: object) -> None:
-        raise error
-
-    return crash
-
-
 def test_a_watch_without_groups_never_asks_for_any(start: Start) -> None:
     """Its commits write nothing about them, and neither its turns nor its scans read any."""
     statements: list[str] = []
@@ -438,13 +256,3 @@ def test_a_watch_without_groups_never_asks_for_any(start: Start) -> None:
     assert len(scene.news()) == 4
     assert any("entry" in each for each in statements)
     assert not any("group" in each.replace("GROUP BY", "") for each in statements)
-
-
-def test_a_new_clock_is_as_good(start: Start) -> None:
-    """The monotonic clock of another process begins elsewhere."""
-    scene = start()
-    scene.put(b"run/a")
-    clock = FakeClock(now_s=5.0, now_ns=scene.clock.now_ns)
-    scene = start(scene.place, clock=clock)
-    assert scene.completed(QUIET_S - 1) == {}
-    assert scene.completed(1) == {"run": [1, 1, 0, 0]}
