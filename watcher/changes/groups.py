@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.model import Change, ChangeSet
     from watcher.spec import DirectorySpec, Group
-    from watcher.state.port import Groups
+    from watcher.state.group_port import Groups
 
 _CREATED, _MODIFIED, _DELETED = ChangeType.CREATED, ChangeType.MODIFIED, ChangeType.DELETED
 

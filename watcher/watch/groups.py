@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from watcher.delivery.outbox import Outbox
     from watcher.sources.protocol import Source
     from watcher.spec import Group, Spec
-    from watcher.state.port import ChangedGroup, WatchStore
+    from watcher.state.group_port import ChangedGroup
+    from watcher.state.port import WatchStore
 
 CHECK_GROUPS = 100
 """Groups that are completed in one commit."""

@@ -18,7 +18,8 @@ from watcher.model import (
     GroupDelta,
     Payload,
 )
-from watcher.state.port import ChangedGroup, WatchStore
+from watcher.state.group_port import ChangedGroup
+from watcher.state.port import WatchStore
 
 CREATED, MODIFIED, DELETED = ChangeType.CREATED, ChangeType.MODIFIED, ChangeType.DELETED
 KINDS = {"c": CREATED, "m": MODIFIED, "d": DELETED}

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeType, GroupCounts, group_prefix
-from watcher.state.port import ChangedGroup, GroupTotals
+from watcher.state.group_port import ChangedGroup, GroupTotals
 from watcher.state.sqlite.index import PAGE_ROWS, range_end
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _MAX_SIZE = (1 << 63) - 1
 
 
 class SqliteGroups:
-    """The groups of one state file; implements ``port.Groups``.
+    """The groups of one state file; implements ``group_port.Groups``.
 
     Args:
         db: The file.
@@ -61,7 +61,7 @@ class SqliteGroups:
         self._db = db
 
     def due(self, until_s: float, after: ChangedGroup | None, *, limit: int) -> list[ChangedGroup]:
-        """Return groups that are due, by time and path; see ``port.Groups``."""
+        """Return groups that are due, by time and path; see ``group_port.Groups``."""
         path, due_s = (b"", -1.0) if after is None else after
         with self._db.guarded():
             rows = self._db.execute(_DUE, (until_s, due_s, path, limit)).fetchall()
