@@ -9,6 +9,7 @@ import pytest
 
 from support.s3.fixtures import aws_environment, open_source
 from support.s3.listing import make_source
+from support.s3.recipes import amazon, trial
 from support.s3.simulated import REGION, Store, run_store
 from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
 from support.state import open_store
@@ -19,7 +20,7 @@ from watcher.sources.s3 import client as s3_client
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
 
-__all__ = ["aws_environment", "open_source"]
+__all__ = ["amazon", "aws_environment", "open_source", "trial"]
 
 
 @pytest.fixture

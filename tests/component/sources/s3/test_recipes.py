@@ -4,163 +4,39 @@ The names of their URLs lead to the stubs, with TLS; whatever else a client asks
 """
 
 import json
-from collections.abc import Callable, Iterator
-from configparser import ConfigParser
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from botocore.credentials import SSOProvider
 from botocore.loaders import JSONFileLoader
 from botocore.tokens import SSOTokenProvider
 
-from support.documents import fenced, section
-from support.s3.cloud import Cloud, run_cloud
 from support.s3.faults import Answer
-from support.s3.identity import AccessKey, Agent, KeyRing, Machine, Portal, Sts
-from support.s3.listing import make_source, paths, read
-from support.s3.vendors import (
-    ALIBABA,
-    AMAZON,
-    CEPH,
-    CLOUDFLARE,
-    GARAGE,
-    GOOGLE,
-    MINIO,
-    TENCENT,
-    Policy,
-    Shop,
-    Vendor,
+from support.s3.identity import Agent, Machine, Portal, Sts
+from support.s3.listing import paths, read
+from support.s3.recipes import (
+    EXTERNAL_ID,
+    IRSA,
+    PATHS,
+    POD_IDENTITY,
+    PORTAL,
+    PROGRAM,
+    SOON,
+    SSO,
+    STS,
+    Trial,
+    profiles_of,
+    values_of,
 )
-from watcher.config.schema import parse_spec
-from watcher.errors import DeniedError, UnavailableError, WatcherError
-from watcher.security.allow_list import AllowList
-from watcher.security.endpoint_authorities import EndpointAuthorities
-from watcher.settings import ServerSettings
-from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Spec
-
-PAGE = "stores.md"
-VALUES = "# values of the chart\n"
-KEYS = ["in/a", "in/b c~ä"]
-PATHS = [key.encode() for key in KEYS]
-SOON = timedelta(minutes=5)
-"""Lifetime of credentials that are renewed with each request."""
-POD_IDENTITY = "EKS Pod Identity"
-IRSA = "IAM roles for service accounts (IRSA)"
-SSO = "IAM Identity Center (SSO)"
-PROGRAM = "A program (credential_process)"
-EXTERNAL_ID = "A role of another account, with an external id"
-PROFILES = "A profile for each store"
-AUTHORITY = "A store with a certificate of your own authority"
-PUBLIC = "A public bucket"
-STS = "sts.eu-west-1.amazonaws.com"
-PORTAL = "portal.sso.eu-west-1.amazonaws.com"
-
-
-def spec_of(heading: str, left_out: str = "") -> Spec:
-    """Return what a recipe's configuration says, perhaps without one of its lines."""
-    blocks = fenced(section(PAGE, heading), "yaml")
-    (config,) = [block for block in blocks if not block.startswith(VALUES)]
-    lines = [line for line in config.splitlines() if line.partition(":")[0].strip() != left_out]
-    assert (len(lines) < len(config.splitlines())) == bool(left_out)
-    return parse_spec("\n".join(lines).encode())
-
-
-def values_of(heading: str) -> dict[str, Any]:
-    """Return a recipe's values of the chart."""
-    blocks = fenced(section(PAGE, heading), "yaml")
-    (values,) = [yaml.safe_load(block) for block in blocks if block.startswith(VALUES)]
-    assert isinstance(values, dict)
-    return values
-
-
-def profiles_of(heading: str) -> ConfigParser:
-    """Return a recipe's AWS configuration file."""
-    (text,) = fenced(section(PAGE, heading), "ini")
-    profiles = ConfigParser(interpolation=None)
-    profiles.read_string(text)
-    return profiles
-
-
-@dataclass
-class Trial:
-    """A recipe that is tried in a cloud where no credentials are known.
-
-    Attributes:
-        cloud: The hosts there are.
-        keys: The credentials there are.
-        environment: Sets variables of the server.
-        directory: The files of the server; ``config`` is its AWS configuration.
-        sources: What was opened.
-        edit_config: Changes the AWS configuration of a recipe.
-    """
-
-    cloud: Cloud
-    keys: KeyRing
-    environment: pytest.MonkeyPatch
-    directory: Path
-    sources: list[BucketSource] = field(default_factory=list)
-    edit_config: Callable[[str], str] = str
-
-    def open_shop(self, vendor: Vendor = AMAZON, bucket: str = "landing") -> Shop:
-        """Open a store that has the keys of the tests, and one outside of the prefix."""
-        shop = Shop(self.cloud, vendor, bucket, self.keys)
-        shop.store.put_many(*KEYS, "out/a")
-        return shop
-
-    def set_keys(self) -> None:
-        """Give the server valid keys as variables."""
-        self.keys.keys["testkey"] = AccessKey("testkey", "testsecret")
-        self.environment.setenv("AWS_ACCESS_KEY_ID", "testkey")
-        self.environment.setenv("AWS_SECRET_ACCESS_KEY", "testsecret")
-
-    def accept(self, heading: str, profile: str) -> None:
-        """Let the keys of a recipe's profile be valid."""
-        found = profiles_of(heading)[f"profile {profile}"]
-        key = AccessKey(found["aws_access_key_id"], found["aws_secret_access_key"])
-        self.keys.keys[key.id] = key
-
-    def write_config(self, heading: str) -> None:
-        """Write the AWS configuration file of a recipe, if it has one."""
-        for text in fenced(section(PAGE, heading), "ini"):
-            (self.directory / "config").write_text(self.edit_config(text))
-
-    def watch(
-        self, heading: str, left_out: str = "", authorities: EndpointAuthorities | None = None
-    ) -> BucketSource:
-        """Open the bucket of a recipe, with its AWS configuration file if it has one.
-
-        Args:
-            heading: Of the recipe.
-            left_out: A key of its configuration that is missing.
-            authorities: Those of the server's flags.
-        """
-        self.write_config(heading)
-        where = spec_of(heading, left_out).where
-        assert isinstance(where, BucketSpec)
-        self.sources.append(make_source(where, authorities=authorities))
-        self.sources[-1].open(lambda: None)
-        return self.sources[-1]
-
-
-@pytest.fixture
-def trial(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Trial]:
-    with run_cloud(aws_environment, tmp_path) as cloud:
-        trial = Trial(cloud, KeyRing(), aws_environment, tmp_path)
-        yield trial
-        for source in trial.sources:
-            source.close()
-
-
-@pytest.fixture
-def amazon(trial: Trial) -> Shop:
-    return trial.open_shop()
+from support.s3.vendors import (
+    Shop,
+)
+from watcher.errors import DeniedError, UnavailableError
 
 
 @pytest.mark.parametrize("host", ["169.254.170.23", "fd00:ec2::23"])
@@ -393,161 +269,3 @@ def test_a_service_that_is_not_there(trial: Trial) -> None:
     with pytest.raises(UnavailableError, match=rf"credentials cannot be fetched: https://{STS}/: "):
         trial.watch(EXTERNAL_ID)
     assert set(trial.cloud.refused) == {STS}
-
-
-def test_a_profile_for_each_store(trial: Trial) -> None:
-    """A profile has the keys of one store; those of the environment are not sent to it."""
-    trial.accept(PROFILES, "minio")
-    minio = trial.open_shop(MINIO)
-    trial.environment.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    trial.environment.setenv("AWS_SECRET_ACCESS_KEY", "of another store")
-    trial.environment.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/watcher")
-    trial.environment.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent")
-    assert paths(read(trial.watch(PROFILES))) == PATHS
-    assert set(minio.signers) == {"reader"}
-    assert trial.cloud.refused == []
-
-
-def test_keys_that_are_replaced(trial: Trial) -> None:
-    """Keys that the store no longer knows are read anew when the bucket is opened again."""
-    trial.accept(PROFILES, "minio")
-    minio = trial.open_shop(MINIO)
-    source = trial.watch(PROFILES)
-    trial.keys.keys["writer"] = replace(trial.keys.keys.pop("reader"), id="writer")
-    with pytest.raises(DeniedError, match="SignatureDoesNotMatch"):
-        read(source)
-    trial.edit_config = lambda text: text.replace("reader", "writer")
-    trial.write_config(PROFILES)
-    source.open(lambda: None)
-    assert paths(read(source)) == PATHS
-    assert set(minio.signers) == {"reader", "writer"}
-
-
-STORES = {
-    "Google Cloud Storage": (GOOGLE, "landing"),
-    "Cloudflare R2": (CLOUDFLARE, "landing"),
-    "Alibaba Cloud OSS": (ALIBABA, "landing"),
-    "Tencent Cloud COS": (TENCENT, "landing-1250000000"),
-    "Ceph": (CEPH, "landing"),
-    "Garage": (GARAGE, "landing"),
-    "MinIO": (MINIO, "landing"),
-}
-
-
-@pytest.mark.parametrize("heading", STORES)
-def test_stores(trial: Trial, heading: str) -> None:
-    """Each store is listed and asked by HEAD at its own address, whatever region is set beside."""
-    vendor, bucket = STORES[heading]
-    trial.set_keys()
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        trial.environment.setenv(name, "eu-west-3")
-    shop = trial.open_shop(vendor, bucket)
-    source = trial.watch(heading)
-    assert paths(read(source)) == PATHS
-    found = source._api.head(PATHS[1])
-    assert found is not None
-    assert found.path == PATHS[1]
-    assert source._api.head(b"in/none") is None
-    host = f"{bucket}.{vendor.host}" if not vendor.by_path else vendor.host
-    assert {visit.host for visit in trial.cloud.visits} == {host}
-    assert len(shop.signers) == len(trial.cloud.visits)
-
-
-@pytest.mark.parametrize(
-    ("heading", "left_out", "text"),
-    [
-        ("Cloudflare R2", "region", r"InvalidRegionName.*auto\); set the region"),
-        ("Alibaba Cloud OSS", "addressing_style", "SecondLevelDomainF.*addressing_style: virtual"),
-        ("Tencent Cloud COS", "addressing_style", "PathStyleDomainF.*addressing_style: virtual"),
-    ],
-)
-def test_what_a_recipe_says_is_needed(trial: Trial, heading: str, left_out: str, text: str) -> None:
-    """Without a key of its recipe a store refuses the requests, and the error has its reason."""
-    trial.set_keys()
-    trial.environment.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    trial.open_shop(*STORES[heading])
-    with pytest.raises(WatcherError, match=text):
-        trial.watch(heading, left_out)
-
-
-def test_garage_names_its_region(trial: Trial) -> None:
-    """Another region costs one request more each time the bucket is opened, and no page."""
-    trial.set_keys()
-    trial.environment.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    shop = trial.open_shop(*STORES["Garage"])
-    assert paths(read(trial.watch("Garage", "region"))) == PATHS
-    assert len(trial.cloud.visits) == len(shop.signers) + 1
-
-
-def test_a_private_authority(trial: Trial) -> None:
-    """The store is trusted by the flag of the recipe alone, whose file is the secret's."""
-    shop = trial.open_shop(replace(MINIO, host="minio.example.com"))
-    trial.set_keys()
-    trial.environment.delenv("AWS_CA_BUNDLE")
-    with pytest.raises(UnavailableError, match=r"TLS failed.*--endpoint-ca https://minio.exam"):
-        trial.watch(AUTHORITY)
-    (argument,) = values_of(AUTHORITY)["args"]
-    name, url, _ = argument.split("=")
-    assert name == "--endpoint-ca"
-    authorities = EndpointAuthorities([f"{url}={trial.cloud.authority}"])
-    assert paths(read(trial.watch(AUTHORITY, authorities=authorities))) == PATHS
-    assert set(shop.signers) == {"testkey"}
-
-
-def test_a_public_bucket(trial: Trial, amazon: Shop) -> None:
-    """No signature is sent, though the server has credentials."""
-    trial.set_keys()
-    with pytest.raises(DeniedError, match="Anonymous access"):
-        trial.watch(PUBLIC)
-    amazon.is_public = True
-    source = trial.watch(PUBLIC)
-    assert paths(read(source)) == PATHS
-    assert source._api.head(b"in/none") is None
-    assert amazon.signers == []
-
-
-def allowed_by(policy: dict[str, Any]) -> Policy:
-    """Return what a policy of IAM allows, as far as the document goes."""
-
-    def allows(action: str, bucket: str, path: str) -> bool:
-        resource = f"arn:aws:s3:::{bucket}" + ("" if action == "s3:ListBucket" else f"/{path}")
-        for statement in policy["Statement"]:
-            condition = statement.get("Condition", {}).get("StringLike", {})
-            if (
-                statement["Effect"] == "Allow"
-                and statement["Action"] == action
-                and fnmatchcase(resource, statement["Resource"])
-                and fnmatchcase(path, condition.get("s3:prefix", "*"))
-            ):
-                return True
-        return False
-
-    return allows
-
-
-def test_rights(trial: Trial, amazon: Shop) -> None:
-    """The rights of the page are enough to list, and to ask for a key that a listing lacks."""
-    (policy,) = fenced(section(PAGE, "Rights"), "json")
-    amazon.policy = allowed_by(json.loads(policy))
-    trial.set_keys()
-    source = trial.watch(IRSA)
-    assert paths(read(source)) == PATHS
-    assert source._api.head(b"in/none") is None
-    with pytest.raises(DeniedError):
-        source._api.head(b"out/a")
-
-
-@pytest.mark.parametrize("heading", [POD_IDENTITY, IRSA, PROFILES, AUTHORITY])
-def test_values_allow_what_is_configured(heading: str) -> None:
-    """The flags that the values of a recipe make admit the configuration beside them."""
-    values = values_of(heading)
-    given: dict[str, list[str]] = {}
-    for argument in values.get("args", ()):
-        name, _, value = argument.partition("=")
-        given.setdefault(name, []).append(value)
-    settings = ServerSettings(
-        allow_buckets=tuple(values["allow"]["buckets"]),
-        allow_endpoints=tuple(values["allow"].get("endpoints", ())),
-        allow_profiles=tuple(given.get("--allow-profile", ())),
-    )
-    assert AllowList(settings).authorize(spec_of(heading), "").spec == spec_of(heading)
