@@ -88,6 +88,37 @@ class WaitingGroups:
     first: Sequence[WaitingGroup] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HintStatus:
+    """What arrives of the hints about a place, for people and metrics.
+
+    Attributes:
+        kind: A ``spec.HintKind``.
+        problem: Why no hints arrive now; empty while they do.
+        messages: Messages received since the start.
+        keys: Keys in them that belong to the place.
+        rejected: Messages that cannot be read, or are about another bucket.
+        waiting: Keys that wait to be inspected.
+        errors: Requests for hints that failed.
+        requests: Requests that are billed: of a queue, failed ones included.
+        heads: HEAD requests for keys that were hinted.
+        backlog: Messages that wait in the queue; None where there is no queue, or it is not known.
+        oldest_age_s: Age in seconds of the oldest hint that was not inspected yet; 0 for none.
+    """
+
+    kind: str
+    problem: str = ""
+    messages: int = 0
+    keys: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    errors: int = 0
+    requests: int = 0
+    heads: int = 0
+    backlog: int | None = None
+    oldest_age_s: float = 0.0
+
+
 class Entry(NamedTuple):
     """One file or object as it was observed: the unit of a scan and the content of an index row.
 
@@ -301,6 +332,24 @@ class GroupCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectDetails:
+    """What a store says of one object when it is asked for it, beside what a listing says.
+
+    Attributes:
+        version_id: Version of the object; None where the bucket has no versions.
+        content_type: None unless it was asked for, or where the object has none.
+        metadata: The user's metadata by name, without their prefix; None unless they were asked
+            for.
+        tags: Tags by name; None unless they were asked for.
+    """
+
+    version_id: str | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One difference between a place and its index, or a group that has come to rest.
 
@@ -313,6 +362,9 @@ class Change:
         existing: Whether the entry was there before the watch began.
         group: What the group holds if it is ``completed``, else None.
         replaces: Whether a ``moved`` entry has taken the place of another one.
+        version_id: Version of an object where versions are reported, else None.
+        details: What was asked of the store about an object; None if nothing was, or if nothing is
+            known.
     """
 
     type: ChangeType
@@ -321,6 +373,8 @@ class Change:
     existing: bool = False
     group: GroupCounts | None = None
     replaces: bool = False
+    version_id: str | None = None
+    details: ObjectDetails | None = None
 
 
 @dataclass(slots=True)

@@ -58,6 +58,25 @@ class Format(StrEnum):
     S3 = "s3"
 
 
+class HintKind(StrEnum):
+    """How hints about a bucket arrive."""
+
+    QUEUE = "queue"
+    """As messages of a queue of Amazon SQS."""
+    WEBHOOK = "webhook"
+    """As requests to ``POST /hint``."""
+    STREAM = "stream"
+    """As the answer to a listen request (MinIO, RustFS)."""
+
+
+class Detail(StrEnum):
+    """What may be asked of a store about an object that is reported, beside what a listing says."""
+
+    CONTENT_TYPE = "content_type"
+    METADATA = "metadata"
+    TAGS = "tags"
+
+
 class Confirm(StrEnum):
     """What confirms an event."""
 
@@ -138,6 +157,19 @@ class DirectorySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Notifications:
+    """How a bucket gives hints.
+
+    Attributes:
+        kind: How they arrive.
+        queue_url: URL of the queue, in normal form; None unless they arrive in one.
+    """
+
+    kind: HintKind
+    queue_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BucketSpec:
     """A bucket, or the part of it under a prefix, to watch.
 
@@ -152,12 +184,18 @@ class BucketSpec:
         role_arn: Role to assume; None for none.
         anonymous: Requests are not signed, and no credentials are looked up.
         request_payer: The requester pays.
-        poll_interval_s: Seconds between two listings; with a budget, the minimum.
+        poll_interval_s: Seconds between two listings while no hints arrive; with a budget, the
+            minimum.
         request_budget: LIST requests in 30 days that the interval keeps to (``sources/cost``); None
             for a fixed interval.
         list_workers: Maximum number of pages fetched at once; None lets the server choose.
         quiet_s: Seconds between two listings that must agree on an object before it is reported.
         list_version: Version of ListObjects that is requested; None finds out which the store has.
+        notifications: How the bucket gives hints; None for none.
+        backstop_interval_s: Seconds between two listings while hints arrive; None for as many as
+            without.
+        versions: Every version of an object is an event.
+        details: What is asked of the store about each object that is reported.
     """
 
     bucket: str
@@ -174,6 +212,10 @@ class BucketSpec:
     list_workers: int | None = None
     quiet_s: float = 0.0
     list_version: int | None = None
+    notifications: Notifications | None = None
+    backstop_interval_s: float | None = None
+    versions: bool = False
+    details: frozenset[Detail] = frozenset()
 
     @property
     def kind(self) -> SourceKind:

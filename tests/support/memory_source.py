@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.errors import NotFoundError
 from watcher.model import Entry, PartStatus
-from watcher.sources.protocol import Inspection, WithoutVolumes
+from watcher.sources.protocol import Inspection, WithoutHints, WithoutVolumes
 
 
-class MemoryFiles(WithoutVolumes):
+class MemoryFiles(WithoutHints, WithoutVolumes):
     """Files by path; see ``protocol.Source``.
 
     Attributes:

@@ -9,6 +9,7 @@ from watcher.config.places import BUCKET as BUCKET_NAME
 from watcher.config.places import (
     ENDPOINT,
     PREFIX,
+    QUEUE,
     REGION,
     ROLE,
     TENANT_ALONE,
@@ -17,7 +18,7 @@ from watcher.config.places import (
 )
 from watcher.config.sections import Key, Section
 from watcher.config.stores import problem_of_endpoint
-from watcher.spec import AddressingStyle, BucketSpec
+from watcher.spec import AddressingStyle, BucketSpec, HintKind, Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -26,6 +27,10 @@ _AUTO_POLL_MIN_S = 10.0
 _REQUEST_BUDGET = 300_000
 """LIST requests in 30 days that ``poll_interval: auto`` keeps to by default: $1.50, and a small
 bucket every 10 seconds."""
+
+_BACKSTOP_INTERVAL_S = 6 * 3600.0
+"""Seconds between two listings while hints arrive, unless ``poll_interval`` is given: four listings
+of a million keys a day cost 60 cents a month."""
 
 
 def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -62,8 +67,44 @@ def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
     if values.get("poll_interval_s", 0.0) is None:
         values["poll_interval_s"] = _AUTO_POLL_MIN_S
         values.setdefault("request_budget", _REQUEST_BUDGET)
+    if values.get("notifications") and "poll_interval_s" not in values:
+        values["backstop_interval_s"] = _BACKSTOP_INTERVAL_S
     return BucketSpec(**values)
 
+
+def _check_notifications(
+    values: Mapping[str, Any], given: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    chosen = [name for name in given if values.get(name, True) is not False]
+    if len(chosen) > 1:
+        yield chosen[1], f"names a second way, choose it or {chosen[0]}"
+    elif not chosen and len(values) == len(given):
+        yield "", "must be {queue: URL}, {webhook: true} or {stream: true}"
+
+
+def _make_notifications(
+    *, queue: str | None = None, webhook: bool = False, stream: bool = False
+) -> Notifications:
+    if queue is not None:
+        return Notifications(HintKind.QUEUE, queue)
+    return Notifications(HintKind.WEBHOOK if webhook or not stream else HintKind.STREAM)
+
+
+NOTIFICATIONS = Section(
+    (),
+    (
+        Key(
+            "queue",
+            QUEUE,
+            "URL of a queue of Amazon SQS that the bucket's event notifications are sent to.",
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/landing",
+        ),
+        Key("webhook", flag(), "They are sent to `POST /hint` of the server.", "true"),
+        Key("stream", flag(), "The store streams them (MinIO, RustFS).", "true"),
+    ),
+    _make_notifications,
+    _check_notifications,
+)
 
 BUCKET = Section(
     (BucketSpec,),
@@ -119,6 +160,13 @@ BUCKET = Section(
             or_auto(whole(1, 2)),
             "Version of ListObjects: `auto` asks for 2, and for 1 where the store has no other.",
             "1",
+        ),
+        Key(
+            "notifications",
+            NOTIFICATIONS,
+            "How the bucket gives hints, so that changes are found at once; a mapping with one of "
+            "the keys below. See Hints.",
+            "{webhook: true}",
         ),
     ),
     _make_bucket,

@@ -114,6 +114,17 @@ def _endpoint(value: str) -> str:
     )
 
 
+def _queue(value: str) -> str:
+    url = _parse_endpoint(value)
+    path = (url["path"] or "").strip("/") if url else ""
+    if url is None or not path:
+        raise MismatchError(
+            "must be the URL of a queue, such as "
+            '"https://sqs.eu-west-1.amazonaws.com/123456789012/landing"'
+        )
+    return f"{url['origin'].lower()}/{path}"
+
+
 def _parse_endpoint(value: str) -> re.Match[str] | None:
     """Return the parts of an endpoint; None if it is not valid."""
     url = _ENDPOINT.fullmatch(value)
@@ -130,5 +141,6 @@ BUCKET = text(_bucket)
 PREFIX = text(_prefix)
 URI = text(_bucket_of_uri)
 ENDPOINT = text(_endpoint)
+QUEUE = text(_queue)
 REGION = matching(_REGION, 'a region, such as "eu-west-1"')
 ROLE = matching(_ROLE, 'the ARN of a role, such as "arn:aws:iam::123456789012:role/reader"')

@@ -14,11 +14,11 @@ from urllib.parse import quote_from_bytes, quote_plus
 import msgspec
 
 from watcher.delivery.timestamps import rfc3339, rfc3339_ms
-from watcher.model import ChangeType, SourceKind
+from watcher.model import ChangeType, ObjectDetails, SourceKind
 from watcher.spec import ENTRY_TYPES, BucketSpec, DirectorySpec, Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from watcher.model import Change, GroupCounts
     from watcher.spec import Spec
@@ -44,6 +44,8 @@ _S3_EVENT_NAMES = {
 # A listing names neither the writer of an object nor an address. Consumers parse the address.
 _UNKNOWN_PRINCIPAL = msgspec.Raw(b'{"principalId":"unknown"}')
 _UNKNOWN_ADDRESS = msgspec.Raw(b'{"sourceIPAddress":"0.0.0.0"}')
+
+_NO_DETAILS = ObjectDetails()
 
 _ENCODER = msgspec.json.Encoder()
 _SORTING_ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=dict)
@@ -75,6 +77,11 @@ class FlatEvent(msgspec.Struct, frozen=True, gc=False):
     mtime: str
     etag: str | None
     digest: str | None
+    storage_class: str | None
+    version_id: str | None
+    content_type: str | None
+    object_metadata: Mapping[str, str] | None
+    tags: Mapping[str, str] | None
     path_b64: str | None
     existing: bool
     group: GroupCounts | None
@@ -97,7 +104,7 @@ class FlatFormat:
 
     def event(self, change: Change, seq: int, detected_at_ns: int) -> FlatEvent:
         """Return the flat object of a change."""
-        entry = change.entry
+        entry, details = change.entry, change.details or _NO_DETAILS
         path, path_b64 = _text(entry.path)
         return FlatEvent(
             id=f"{self._uid}-{seq}",
@@ -115,6 +122,11 @@ class FlatFormat:
             # contents gets it.
             etag=entry.etag if entry.etag and self._bucket else None,
             digest=f"sha256:{entry.etag}" if entry.etag and self._has_digests else None,
+            storage_class=entry.storage_class or None if self._bucket else None,
+            version_id=change.version_id or details.version_id,
+            content_type=details.content_type,
+            object_metadata=details.metadata,
+            tags=details.tags,
             path_b64=path_b64,
             existing=change.existing,
             group=change.group,

@@ -1,8 +1,8 @@
 """The port of a source: full scans, and observations of the paths that may have changed.
 
 A source reads; it never compares with the index and never decides what is a change. It runs in the
-thread of its watch: no method needs to be thread-safe except the ``wake`` that ``open`` is given.
-A place that cannot be read now is an ``UnavailableError``, never an empty scan.
+thread of its watch: no method needs to be thread-safe except ``hint``, and the ``wake`` that
+``open`` is given. A place that cannot be read now is an ``UnavailableError``, never an empty scan.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from watcher.model import Entry, PartStatus, Rescan
+    from watcher.model import Entry, HintStatus, PartStatus, Rescan
     from watcher.sources.cost import Cost
 
 BATCH_ENTRIES = 1000
@@ -289,6 +289,16 @@ class Source(Protocol):
         Paths, and prefixes that end in ``/`` (empty: the whole place); one may come twice.
         """
 
+    @property
+    def hint_status(self) -> HintStatus | None:
+        """What arrives of the hints from outside, read from any thread; None where none do."""
+
+    def hint(self, paths: Sequence[bytes]) -> None:
+        """Have ``observe`` inspect paths of which somebody outside says that they have changed.
+
+        Called from any thread, before ``open`` too. Paths that are not in the place do nothing.
+        """
+
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` has something without a ``wake``; None for never."""
 
@@ -356,3 +366,12 @@ class WithoutVolumes:
     def hidden_by(self, point: bytes) -> Collection[bytes]:  # noqa: ARG002 - nothing is mounted
         """Return nothing."""
         return ()
+
+
+class WithoutHints:
+    """The part of a ``Source`` that deals with hints from outside, for a place that takes none."""
+
+    hint_status: HintStatus | None = None
+
+    def hint(self, paths: Sequence[bytes]) -> None:
+        """Do nothing."""

@@ -57,6 +57,6 @@ def test_without_a_place_every_place_is_suggested() -> None:
     assert 'belongs under "directory" or "s3", as in directory' in problems("poll_interval: 3s")
 
 
-@pytest.mark.parametrize("name", ["zone", "suffix", "team", "😀", "x" * 1000])
+@pytest.mark.parametrize("name", ["zone", "suffix", "owner", "😀", "x" * 1000])
 def test_a_key_like_no_other_suggests_nothing(name: str) -> None:
     assert problems(f"s3: s3://abc\n{name}: 1").endswith(": unknown key")

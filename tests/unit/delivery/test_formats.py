@@ -45,21 +45,26 @@ CREATED_FILE = """
 {"id": "cafe-7", "seq": 7, "type": "created", "source": "directory",
  "uri": "file:///data/in/a%20b.csv", "path": "a b.csv", "old_path": null, "name": "a b.csv",
  "bucket": null, "size": 12, "mtime": "2026-01-01T12:00:00.12Z", "etag": null, "digest": null,
- "path_b64": null,
+ "storage_class": null, "version_id": null, "content_type": null, "object_metadata": null,
+ "tags": null, "path_b64": null,
  "existing": false, "group": null, "detected_at": "2026-01-01T12:00:00Z",
  "metadata": {"level": 3, "team": "data"}}
 """
 DELETED_OBJECT = """
 {"id": "cafe-7", "seq": 7, "type": "deleted", "source": "s3", "uri": "s3://landing/in/a%20b.csv",
  "path": "in/a b.csv", "old_path": null, "name": "a b.csv", "bucket": "landing", "size": 12,
- "mtime": "2026-01-01T12:00:00Z", "etag": "0123abcd", "digest": null, "path_b64": null,
+ "mtime": "2026-01-01T12:00:00Z", "etag": "0123abcd", "digest": null,
+ "storage_class": "STANDARD", "version_id": null, "content_type": null, "object_metadata": null,
+ "tags": null, "path_b64": null,
  "existing": false, "group": null,
  "detected_at": "2026-01-01T12:00:00Z", "metadata": {"level": 3, "team": "data"}}
 """
 COMPLETED_GROUP = """
 {"id": "cafe-7", "seq": 7, "type": "completed", "source": "s3", "uri": "s3://landing/in/run%201",
  "path": "in/run 1", "old_path": null, "name": "run 1", "bucket": "landing", "size": 4096,
- "mtime": "2026-01-01T12:00:00Z", "etag": null, "digest": null, "path_b64": null,
+ "mtime": "2026-01-01T12:00:00Z", "etag": null, "digest": null,
+ "storage_class": null, "version_id": null, "content_type": null, "object_metadata": null,
+ "tags": null, "path_b64": null,
  "existing": false, "group": {"entries": 12, "created": 10, "modified": 2, "deleted": 0},
  "detected_at": "2026-01-01T12:00:00Z", "metadata": {"level": 3, "team": "data"}}
 """

@@ -108,7 +108,9 @@ def with_key(key: str, value: str | None) -> Spec:
     config = dict(SMALLEST.get(key) or SMALLEST.get(place) or SMALLEST["directory"])
     if value is not None:
         read = yaml.safe_load(value)
-        config[place] = {**config.get(place, {}), inner: read} if inner else read
+        for name in reversed(inner.split(".") if inner else ()):
+            read = {name: read}
+        config[place] = {**config.get(place, {}), **read} if inner else read
     return parse_spec(json.dumps(config).encode())
 
 

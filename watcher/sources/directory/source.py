@@ -30,6 +30,7 @@ from watcher.sources.protocol import (
     EntryBatch,
     Inspection,
     Observation,
+    WithoutHints,
     unread_test,
 )
 from watcher.spec import Mode
@@ -84,7 +85,7 @@ class DirectoryScan:
         """Return None: the missing paths are inspected one by one."""
 
 
-class DirectorySource:
+class DirectorySource(WithoutHints):
     """Reads a directory; see ``protocol.Source``.
 
     Args:

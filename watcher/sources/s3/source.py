@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
-from watcher.sources.protocol import Inspection, WithoutVolumes
+from watcher.sources.protocol import Inspection, WithoutHints, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.errors import is_refusal, unavailable_instead
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
 
-class BucketSource(WithoutVolumes):
+class BucketSource(WithoutHints, WithoutVolumes):
     """A bucket, or the keys in it that begin with a prefix, as a ``Source``.
 
     A bucket gives no hints: everything is found by scans.
