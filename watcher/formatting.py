@@ -28,6 +28,8 @@ def printable(text: str, *, kept: str = "") -> str:
         text: From any source.
         kept: Characters that are not escaped.
     """
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii")
         for c in text

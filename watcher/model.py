@@ -228,6 +228,8 @@ class HeldBack:
     @classmethod
     def of(cls, gates: Mapping[int, int]) -> HeldBack:
         """Return the numbers of rows by gate as those of entries by condition."""
+        if not gates:
+            return NOTHING_HELD_BACK
         numbers = dict.fromkeys(Gate, 0)
         for gate, rows in gates.items():
             numbers[Gate(gate & GATE_MASK)] += rows
@@ -237,6 +239,10 @@ class HeldBack:
     def total(self) -> int:
         """All of them."""
         return self.marker + self.min_size + self.max_size
+
+
+NOTHING_HELD_BACK = HeldBack()
+"""What a watch without conditions holds back."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,31 @@ def test_a_token_shows_its_own(
     for open_path in ("/healthz", "/readyz", "/metrics", "/page.css", "/page.js"):
         assert strict.ask(open_path).status == 200
     assert strict.ask("/none").status == 404
+
+
+def test_answers_at_the_same_time(
+    strict: ServerProcess, connect: Connect, root: Path, name: str
+) -> None:
+    """However many ask at once, each gets an answer to what it asked, about its own watches."""
+    client = connect(strict)
+    for token in ("first", "second"):
+        (root / token).mkdir()
+        client.watch(f"{name} of {token}", config(root / token), token=token)
+
+    def ask(token: str, path: str) -> str:
+        return strict.ask(path, headers=basic(token)).text
+
+    asked = [
+        (token, path)
+        for path in ("/status.json", "/", f"/?q={name}", "/?q=none-such")
+        for token in ("first", "second")
+    ] * 5
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(ask, *zip(*asked, strict=True)))
+    for (token, path), answer in zip(asked, answers, strict=True):
+        shown = {each for each in ("first", "second") if f"{root}/{each}" in answer}
+        assert shown == (set() if "none-such" in path else {token})
+        assert answer.startswith("{" if "json" in path else "<!doctype html>")
 
 
 def test_the_last_hour(serve: Serve, root: Path, name: str) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import os
 import secrets
 from base64 import b64decode
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 import structlog
@@ -28,6 +30,8 @@ from watcher.telemetry.recent_changes import newest_changes
 from watcher.watch.report import report_idle, report_watch
 from watcher.web.host_guard import reject_foreign_host
 from watcher.web.html import ASSETS, Overview, asset, render_page
+from watcher.web.release_request import parse_release
+from watcher.web.shared_rendering import SharedRenderings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
     from watcher.watch.watch import Watch
+    from watcher.web.release_request import ReleaseRequest
 
     _Entries = Mapping[Identity, Sequence[HeldBackEntry]]
 
@@ -54,20 +59,8 @@ MAX_ANSWERS = 16
 SEND_TIMEOUT_S = 10.0
 """Seconds that a client may take to receive an answer."""
 
-MAX_FORM_FIELDS = 10
-"""Maximum number of fields in a form; the page sends five."""
-
-
 RELEASE_TIMEOUT_S = 10.0
 """Seconds to wait until a watch has released a mount; it does so when its running scan is over."""
-
-
-class _Release(msgspec.Struct):
-    name: str
-    place: str = ""
-    prefix: str = ""
-    csrf_token: str = ""
-    q: str = ""
 
 
 class StatusPage:
@@ -96,6 +89,7 @@ class StatusPage:
         self._clock = clock
         self._secret = secrets.token_bytes()
         self._sending = asyncio.Semaphore(MAX_ANSWERS)
+        self._renderings = SharedRenderings()
         self._log = structlog.get_logger("watcher")
 
     def routes(self) -> list[web.RouteDef]:
@@ -112,13 +106,10 @@ class StatusPage:
         ]
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        principal = self._principal(request)
-        entries = await self._list_held_back(principal)
-        return await self._send(
-            request, lambda: self._render(principal, request.query.get("q", ""), entries)
-        )
+        query = request.query.get("q", "")
+        return await self._send(request, "text/html", query, partial(self._render, query))
 
-    def _render(self, principal: str, query: str, entries: _Entries) -> web.Response:
+    def _render(self, query: str, principal: str, entries: _Entries) -> bytes:
         running = self._running(principal)
         overview = Overview(
             reports=[*self._reports(running, entries), *self._idle(principal)],
@@ -129,30 +120,23 @@ class StatusPage:
             generated_at=self._clock.wall(),
         )
         # A name may hold a lone surrogate, which UTF-8 cannot encode.
-        return web.Response(
-            body=render_page(overview).encode("utf-8", "replace"),
-            content_type="text/html",
-            charset="utf-8",
-        )
+        return render_page(overview).encode("utf-8", "replace")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        principal = self._principal(request)
-        entries = await self._list_held_back(principal)
-        return await self._send(request, lambda: self._document(principal, entries))
+        return await self._send(request, "application/json", "", self._document)
 
-    def _document(self, principal: str, entries: _Entries) -> web.Response:
+    def _document(self, principal: str, entries: _Entries) -> bytes:
         running = self._running(principal)
-        # to_builtins takes a twentieth of the time of dataclasses.asdict. The JSON is written by
-        # the json module, because msgspec rejects lone surrogates, which a name may hold.
-        document = {
-            "version": __version__,
-            "problem": self._readiness.problem,
-            "streams": self._streams.of(principal),
-            "watches": msgspec.to_builtins(self._reports(running, entries)),
-            "idle": msgspec.to_builtins(self._idle(principal)),
-            "recent": msgspec.to_builtins(_recent(running)),
-        }
-        return web.json_response(document)
+        return encode_document(
+            {
+                "version": __version__,
+                "problem": self._readiness.problem,
+                "streams": self._streams.of(principal),
+                "watches": self._reports(running, entries),
+                "idle": self._idle(principal),
+                "recent": _recent(running),
+            }
+        )
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/")
@@ -162,7 +146,7 @@ class StatusPage:
         """Release held deletions, or a mount that is gone; answer a form by a redirect."""
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
-        release = _parse_release(await request.read(), request.content_type)
+        release = parse_release(await request.read(), request.content_type)
         if is_form and not hmac.compare_digest(
             release.csrf_token.encode(), self._csrf_token(principal).encode()
         ):
@@ -179,7 +163,7 @@ class StatusPage:
             raise web.HTTPSeeOther(f"./?{urlencode({'q': release.q})}" if release.q else "./")
         return web.json_response(answer, status=status)
 
-    def _find(self, principal: str, release: _Release) -> tuple[Identity, Watch]:
+    def _find(self, principal: str, release: ReleaseRequest) -> tuple[Identity, Watch]:
         """Return the only running watch that a request names.
 
         Raises:
@@ -229,11 +213,32 @@ class StatusPage:
         ]
 
     async def _send(
-        self, request: web.Request, make: Callable[[], web.Response]
+        self,
+        request: web.Request,
+        content_type: str,
+        query: str,
+        render: Callable[[str, _Entries], bytes],
     ) -> web.StreamResponse:
-        """Make and send a large answer; abort the connection of a client that does not read it."""
+        """Send a large answer; abort the connection of a client that does not read it.
+
+        Args:
+            request: The request.
+            content_type: That of the answer.
+            query: What the answer depends on besides path and principal.
+            render: Takes the principal, and what its watches hold back.
+
+        Raises:
+            UnauthenticatedError: The request has no token that is known.
+        """
+        principal = self._principal(request)
+
+        async def read_and_render() -> bytes:
+            entries = await self._list_held_back(principal)
+            return await self._renderings.paced(lambda: render(principal, entries))
+
         async with self._sending:
-            response = make()
+            body = await self._renderings.get((request.path, principal, query), read_and_render)
+            response = web.Response(body=body, content_type=content_type, charset="utf-8")
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await response.prepare(request)
@@ -275,6 +280,14 @@ async def _release_mount(
     return {"released": 0, "prefix": prefix, "pending": False}, 200
 
 
+def encode_document(document: Mapping[str, object]) -> bytes:
+    """Return a document as JSON; a lone surrogate, which a name may hold, is escaped."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(document)).encode()
+
+
 def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
     return newest_changes(
         [(identity.name, watch.outbox.recent) for identity, watch in running], SHOWN_CHANGES
@@ -290,29 +303,3 @@ def _authorization(header: str | None) -> str | None:
         return f"Bearer {b64decode(value, validate=True).decode().partition(':')[2]}"
     except ValueError:
         return header
-
-
-def _parse_release(body: bytes, content_type: str) -> _Release:
-    """Return the release request in a body.
-
-    Raises:
-        ConfigError: The body is neither JSON nor a form, or has no name.
-    """
-    try:
-        if content_type == "application/json":
-            return msgspec.json.decode(body, type=_Release)
-        if content_type == "application/x-www-form-urlencoded":
-            # UTF-8 whatever charset the request names: decoding with some of them takes minutes.
-            return msgspec.convert(
-                dict(parse_qsl(body.decode(), max_num_fields=MAX_FORM_FIELDS)), _Release
-            )
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"not a release request: {error}",
-            hint='send {"name": "…"}, with "place" if the name has several watches, '
-            'and "prefix" to release a mount that is gone',
-        ) from error
-    raise ConfigError(
-        f"the content type {content_type} is not supported",
-        hint='send {"name": "…"} as application/json',
-    )
