@@ -7,8 +7,8 @@ exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes
     ├── ConfigError            the configuration of an event source is not valid
     ├── UnauthenticatedError   no token, or one that is not known
     ├── DeniedError            not allowed by the server's policy, or by the store
-    ├── NotFoundError          no such directory or bucket
-    ├── ConflictError          the identity is in use with another configuration
+    ├── NotFoundError          no such directory, bucket or queue
+    ├── ConflictError          the identity is in use with another configuration, or the queue
     ├── LimitError             a limit of the server is reached
     ├── UnavailableError       cannot be reached or read now; worth another try
     └── StateError             the state directory or a state file cannot be used
@@ -79,13 +79,13 @@ class DeniedError(WatcherError):
 
 
 class NotFoundError(WatcherError):
-    """There is no such directory or bucket."""
+    """There is no such directory, bucket or queue."""
 
     cause = "not_found"
 
 
 class ConflictError(WatcherError):
-    """The identity is in use with another configuration."""
+    """The identity is in use with another configuration, or the queue by another watch."""
 
     cause = "conflict"
 

@@ -15,12 +15,13 @@ class ServerSettings:
         state_directory: Directory of the state files.
         http_listen: ``host:port`` of metrics, probes and status; None for no HTTP port.
         allow_directories: Directories that may be watched, with everything below;
-            ``name=directory`` is for the token of that name only. If all five lists are empty,
+            ``name=directory`` is for the token of that name only. If all six lists are empty,
             everything may be watched.
         allow_buckets: Globs of bucket names, or ``name=glob``.
         allow_endpoints: Endpoint URLs, or ``name=URL``.
         allow_roles: Globs of ARNs of roles that may be assumed, or ``name=glob``.
         allow_profiles: Globs of AWS profiles that may be used, or ``name=glob``.
+        allow_queues: Globs of URLs of queues that may be read, or ``name=glob``.
         endpoint_authorities: ``URL=FILE`` each: authorities that are trusted for an S3 endpoint.
         token_file: File with lines of ``name:token``; None if clients need no token.
         tls_cert: PEM file of the server's certificate chain.
@@ -46,6 +47,7 @@ class ServerSettings:
     allow_endpoints: tuple[str, ...] = ()
     allow_roles: tuple[str, ...] = ()
     allow_profiles: tuple[str, ...] = ()
+    allow_queues: tuple[str, ...] = ()
     endpoint_authorities: tuple[str, ...] = ()
     token_file: Path | None = None
     tls_cert: Path | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote_from_bytes
 
 from watcher.model import ChangeType, SourceKind
+from watcher.queue_address import QueueAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,6 +222,12 @@ class BucketSpec:
     def kind(self) -> SourceKind:
         """The adapter that reads it."""
         return SourceKind.S3
+
+    @property
+    def queue(self) -> QueueAddress | None:
+        """The queue that hints arrive in; None where they arrive in none."""
+        url = self.notifications.queue_url if self.notifications else None
+        return None if url is None else QueueAddress.parse(url)
 
     @property
     def has_tenant(self) -> bool:

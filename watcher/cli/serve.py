@@ -111,6 +111,15 @@ def serve(  # noqa: PLR0913 - each is a flag
             help="Glob of AWS profiles that may be used; repeatable.",
         ),
     ] = None,
+    allow_queue: Annotated[
+        list[str] | None,
+        flag(
+            "--allow-queue",
+            metavar="[NAME=]GLOB",
+            callback=split_by_commas,
+            help="Glob of URLs of queues that may be read; repeatable.",
+        ),
+    ] = None,
     endpoint_ca: EndpointCa = None,
     token_file: Annotated[
         Path | None,
@@ -260,6 +269,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         allow_endpoints=tuple(allow_endpoint or ()),
         allow_roles=tuple(allow_role or ()),
         allow_profiles=tuple(allow_profile or ()),
+        allow_queues=tuple(allow_queue or ()),
         endpoint_authorities=tuple(endpoint_ca or ()),
         token_file=token_file,
         tls_cert=tls_cert,

@@ -61,6 +61,9 @@ def _check_anonymous(
             yield name, "names credentials, which anonymous: true does not send"
     if values.get("request_payer"):
         yield "request_payer", "needs credentials, which anonymous: true does not send"
+    asked = values.get("notifications")
+    if asked is not None and asked.kind is HintKind.QUEUE:
+        yield "notifications", "a queue needs credentials, which anonymous: true does not look up"
 
 
 def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from watcher.addresses import literal_address, normal_endpoint
 from watcher.config.fields import MismatchError, matching, text
+from watcher.queue_address import QueueAddress
 from watcher.spec import BucketSpec, DirectorySpec
 
 _MAX_PATH_BYTES = 4095
@@ -115,14 +116,10 @@ def _endpoint(value: str) -> str:
 
 
 def _queue(value: str) -> str:
-    url = _parse_endpoint(value)
-    path = (url["path"] or "").strip("/") if url else ""
-    if url is None or not path:
-        raise MismatchError(
-            "must be the URL of a queue, such as "
-            '"https://sqs.eu-west-1.amazonaws.com/123456789012/landing"'
-        )
-    return f"{url['origin'].lower()}/{path}"
+    try:
+        return str(QueueAddress.parse(value))
+    except ValueError as error:
+        raise MismatchError(str(error)) from error
 
 
 def _parse_endpoint(value: str) -> re.Match[str] | None:

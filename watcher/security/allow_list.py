@@ -20,6 +20,7 @@ from watcher.spec import AuthorizedSpec, DirectorySpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from watcher.queue_address import QueueAddress
     from watcher.settings import ServerSettings
     from watcher.spec import BucketSpec, Spec
 
@@ -59,6 +60,7 @@ class AllowList:
         self._endpoints = _read("--allow-endpoint", settings.allow_endpoints, normal_endpoint)
         self._roles = _read("--allow-role", settings.allow_roles, str)
         self._profiles = _read("--allow-profile", settings.allow_profiles, str)
+        self._queues = _read("--allow-queue", settings.allow_queues, str)
 
     @property
     def is_empty(self) -> bool:
@@ -87,8 +89,8 @@ class AllowList:
         Its source compares what it has opened with ``within``.
 
         Raises:
-            DeniedError: A bucket, endpoint, role or profile is on no list of the principal, or no
-                directory at all is.
+            DeniedError: A bucket, endpoint, role, profile or queue is on no list of the principal,
+                or no directory at all is.
         """
         if isinstance(spec.where, DirectorySpec):
             return AuthorizedSpec(spec, self._within(spec.where, principal))
@@ -107,6 +109,8 @@ class AllowList:
     def _check_bucket(self, where: BucketSpec, principal: str) -> None:
         if where.endpoint_url is not None:
             self._check_endpoint(where.endpoint_url, where.place, principal)
+        if where.queue is not None:
+            self._check_queue(where.queue, where.place, principal)
         if self.is_empty:
             return
         buckets = _globs_for(where, _values(self._buckets, principal))
@@ -125,12 +129,25 @@ class AllowList:
         if not self.is_empty or is_metadata_address(urlsplit(url).hostname or ""):
             raise _denied("endpoint", place)
 
+    def _check_queue(self, queue: QueueAddress, place: str, principal: str) -> None:
+        """Check a queue; without lists any is allowed but at link-local and metadata addresses.
+
+        Such an address must be listed as it is, without a star.
+        """
+        globs, is_metadata = _values(self._queues, principal), is_metadata_address(queue.host)
+        if is_metadata:
+            globs = tuple(glob for glob in globs if glob.startswith(f"{queue.endpoint}/"))
+        is_open = self.is_empty and not is_metadata
+        if not is_open and not any(_matches_url(str(queue), glob) for glob in globs):
+            raise _denied("queue", place)
+
     def _rules(self) -> Iterator[_Rule]:
         yield from self._directories
         yield from self._buckets
         yield from self._endpoints
         yield from self._roles
         yield from self._profiles
+        yield from self._queues
 
 
 def _read(flag: str, entries: Sequence[str], normal: Callable[[str], str]) -> tuple[_Rule, ...]:
@@ -164,6 +181,15 @@ def _globs_for(where: BucketSpec, globs: Sequence[str]) -> Sequence[str]:
     if where.bucket.startswith(_ARN):
         return [glob for glob in globs if glob.startswith(_ARN)]
     return [glob for glob in globs if ":" in glob or glob == "*"] if where.has_tenant else globs
+
+
+def _matches_url(url: str, glob: str) -> bool:
+    """Return whether a glob is a URL, or matches it part by part, or is the one for any URL.
+
+    No star reaches over a slash: one in the host would else allow a foreign host by its path.
+    """
+    parts, globs = url.split("/"), glob.split("/")
+    return glob in {"*", url} or (len(parts) == len(globs) and all(map(fnmatchcase, parts, globs)))
 
 
 def _values(rules: Sequence[_Rule], principal: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import structlog
 from watcher.errors import ConflictError, LimitError, UnavailableError
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
+from watcher.watch.queue_claims import QueueClaims
 from watcher.watch.start_failures import StartFailures
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class WatchRegistry:
         self._clock = clock
         self._factory = WatchFactory(settings, state, sources, fair_queue, clock)
         self._start_failures = StartFailures(clock)
+        self._queue_claims = QueueClaims(settings.idle_timeout_s)
         self._running: dict[Identity, Watch] = {}
         # A lock lives as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
@@ -120,7 +122,8 @@ class WatchRegistry:
             subscriber: How the stream is reached.
 
         Raises:
-            ConflictError: The watch has streams, and another configuration.
+            ConflictError: The watch has streams, and another configuration; or another watch reads
+                the same queue.
             ConfigError: The place holds the server's own state.
             NotFoundError: There is no such place.
             DeniedError: The place may not be read.
@@ -211,11 +214,16 @@ class WatchRegistry:
                 place=identity.place,
                 hint="use fewer event sources, or start it with a higher --max-watches",
             )
+        self._queue_claims.claim(identity, authorized.spec)
         self._making += 1
         try:
             watch, is_new = await self._factory.make(identity, authorized)
+        except BaseException:
+            self._queue_claims.release(identity)
+            raise
         finally:
             self._making -= 1
+        self._queue_claims.keep_until(watch.ended, identity)
         self._running[identity] = watch
         watch.start()
         opened = asyncio.wrap_future(watch.opened)

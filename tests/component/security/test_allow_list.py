@@ -9,7 +9,14 @@ from support.wiring import find
 from watcher.errors import DeniedError, StateError
 from watcher.security.allow_list import AllowList
 from watcher.settings import ServerSettings
-from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, Spec
+from watcher.spec import (
+    AuthorizedSpec,
+    BucketSpec,
+    DirectorySpec,
+    HintKind,
+    Notifications,
+    Spec,
+)
 
 ALLOWED = ("/data/in", "/srv/shared", "orders=/srv/orders", "ns/billing=/srv/billing")
 LISTS = ServerSettings(allow_directories=ALLOWED)
@@ -46,16 +53,28 @@ def test_a_listed_directory_is_allowed_with_all_below_it(path: str, principals: 
 
 @pytest.mark.parametrize(
     "field",
-    ["allow_directories", "allow_buckets", "allow_endpoints", "allow_roles", "allow_profiles"],
+    [
+        "allow_directories",
+        "allow_buckets",
+        "allow_endpoints",
+        "allow_roles",
+        "allow_profiles",
+        "allow_queues",
+    ],
 )
 def test_one_entry_closes_all_lists(field: str) -> None:
     """An entry for one principal is enough: what is on no list is denied to everyone."""
     entry = {field: ("name=http://x",)}
-    settings = replace(ServerSettings(), **entry)  # type: ignore[arg-type]  # all five have this type
+    settings = replace(ServerSettings(), **entry)  # type: ignore[arg-type]  # all six have this type
     assert AllowList(ServerSettings()).is_empty
     assert not AllowList(settings).is_empty
     bucket = BucketSpec("bucket")
-    named = (replace(bucket, profile="p"), replace(bucket, endpoint_url="http://e"))
+    queue = Notifications(HintKind.QUEUE, "http://e/q")
+    named = (
+        replace(bucket, profile="p"),
+        replace(bucket, endpoint_url="http://e"),
+        replace(bucket, notifications=queue),
+    )
     for where in (DirectorySpec("/"), bucket, *named):
         assert allows(ServerSettings(), where)
         assert not allows(settings, where)

@@ -4,9 +4,10 @@ import pytest
 
 from support.problems import problems
 from watcher.config.schema import parse_spec
-from watcher.spec import BucketSpec, DirectorySpec
+from watcher.spec import BucketSpec, DirectorySpec, HintKind, Notifications
 
 ARN = "arn:aws:s3:eu-west-1:123456789012:accesspoint/landing"
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/landing"
 NO_BUCKET = (
     "must name a bucket (3 to 63 letters, digits, dots and hyphens, no slash) "
     "or be the ARN of an access point"
@@ -99,6 +100,50 @@ def test_a_key_of_a_bucket_that_is_not_valid(key: str, value: str, expected: str
     found = problems(f"s3: {{bucket: abc, {key}: {value}}}")
     assert found.startswith(f"line 1, s3.{key}: {expected}")
     assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (QUEUE, QUEUE),
+        ("https://eu-west-1.queue.amazonaws.com/123456789012/landing", QUEUE),
+        (
+            "http://LocalHost:4566/000000000000/landing/",
+            "http://localhost:4566/000000000000/landing",
+        ),
+    ],
+)
+def test_a_queue(url: str, expected: str) -> None:
+    """The spec has the normal form, so that streams that write it otherwise share a watch."""
+    where = parse_spec(f"s3: {{bucket: abc, notifications: {{queue: '{url}'}}}}".encode()).where
+    assert isinstance(where, BucketSpec)
+    assert where.notifications == Notifications(HintKind.QUEUE, expected)
+    assert str(where.queue) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("landing", f'must be the URL of a queue, such as "{QUEUE}" (got "landing")'),
+        (f"{QUEUE}.fifo", "is a FIFO queue, to which S3 does not send"),
+        (QUEUE.replace("https", "http"), "must begin with https:// and have no port"),
+        ("https://me:secret@queues/landing", "must be the URL of a queue"),
+    ],
+)
+def test_a_queue_that_is_not_valid(url: str, expected: str) -> None:
+    found = problems(f"s3: {{bucket: abc, notifications: {{queue: '{url}'}}}}")
+    assert found.startswith(f"line 1, s3.notifications.queue: {expected}")
+    assert "secret" not in found
+
+
+def test_a_queue_needs_credentials() -> None:
+    """Only a bucket can be public; hints of another kind need none."""
+    text = f"s3: {{bucket: abc, anonymous: true, notifications: {{queue: '{QUEUE}'}}}}"
+    assert problems(text) == (
+        "line 1, s3.notifications: a queue needs credentials, which anonymous: true does not look "
+        "up"
+    )
+    parse_spec(b"s3: {bucket: abc, anonymous: true, notifications: {webhook: true}}")
 
 
 @pytest.mark.parametrize(

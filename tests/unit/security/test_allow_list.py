@@ -3,9 +3,10 @@
 import pytest
 
 from watcher.errors import DeniedError, StateError
+from watcher.queue_address import QueueAddress
 from watcher.security.allow_list import AllowList
 from watcher.settings import ServerSettings
-from watcher.spec import AuthorizedSpec, BucketSpec, Spec
+from watcher.spec import AuthorizedSpec, BucketSpec, HintKind, Notifications, Spec
 
 ROLE = "arn:aws:iam::123456789012:role/team/reader"
 ACCESS_POINT = "arn:aws:s3:eu-west-9:123456789012:accesspoint/orders-in"
@@ -16,6 +17,13 @@ NAMED = ServerSettings(
     allow_roles=(f"orders={ROLE}",),
     allow_profiles=("orders=audit-?",),
 )
+
+
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/landing"
+
+
+def with_queue(url: str) -> BucketSpec:
+    return BucketSpec("landing", notifications=Notifications(HintKind.QUEUE, url))
 
 
 def allows(settings: ServerSettings, where: BucketSpec, principal: str = "") -> bool:
@@ -109,6 +117,64 @@ def test_a_glob_without_a_colon_allows_no_tenant(glob: str, bucket: str, *, expe
     endpoint = "http://rgw:7480"
     lists = ServerSettings(allow_buckets=(glob,), allow_endpoints=(endpoint,))
     assert allows(lists, BucketSpec(bucket, endpoint_url=endpoint)) is expected
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        (QUEUE, True),
+        ("*", True),
+        ("https://sqs.*.amazonaws.com/123456789012/*", True),
+        ("https://sqs.eu-west-1.amazonaws.com/*/land*", True),
+        ("https://*/*/*", True),
+        ("https://sqs.eu-west-1.amazonaws.com/210987654321/*", False),
+        ("https://sqs.eu-west-1.amazonaws.com/*", False),
+        ("https://*", False),
+        ("http://*/*/*", False),
+        (f"{QUEUE}s", False),
+        ("landing", False),
+        ("", False),
+    ],
+)
+def test_a_glob_of_queues_is_compared_part_by_part(glob: str, *, expected: bool) -> None:
+    lists = ServerSettings(allow_buckets=("*",), allow_queues=(glob,) if glob else ())
+    assert allows(lists, with_queue(QUEUE)) is expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sqs.evil.example/x.amazonaws.com/123456789012/landing",
+        "https://sqs.evil.example:443/.amazonaws.com/123456789012/landing",
+    ],
+)
+def test_a_star_in_the_host_allows_no_foreign_host(url: str) -> None:
+    """Requests to a queue are signed with the credentials of the server."""
+    glob = "https://sqs.*.amazonaws.com/123456789012/*"
+    assert not allows(ServerSettings(allow_buckets=("*",), allow_queues=(glob,)), with_queue(url))
+
+
+def test_a_queue_is_allowed_by_a_list_of_its_own() -> None:
+    """Neither the bucket nor the endpoint that is allowed allows it, and an entry may be named."""
+    closed = ServerSettings(allow_buckets=("*",), allow_endpoints=("http://queues",))
+    with pytest.raises(
+        DeniedError, match="does not allow the queue; ask for it with --allow-queue"
+    ):
+        AllowList(closed).authorize(Spec(with_queue("http://queues/landing")), "")
+    named = ServerSettings(allow_buckets=("*",), allow_queues=(f"orders={QUEUE}",))
+    assert [allows(named, with_queue(QUEUE), name) for name in ("orders", "")] == [True, False]
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "0xa9fea9fe"])
+def test_a_queue_at_a_metadata_address_must_be_listed(host: str) -> None:
+    """A server without lists denies it too, and so does a star in place of the address."""
+    where = with_queue(str(QueueAddress.parse(f"http://{host}/queue/landing")))
+    assert not allows(ServerSettings(), where)
+    assert allows(ServerSettings(), with_queue("http://127.0.0.1/queue/landing"))
+    for glob in ("*", "http://*/queue/*", "http://[0-9f]*/queue/*"):
+        assert not allows(ServerSettings(allow_buckets=("*",), allow_queues=(glob,)), where)
+    listed = ServerSettings(allow_buckets=("*",), allow_queues=(str(where.queue),))
+    assert allows(listed, where)
 
 
 @pytest.mark.parametrize(
