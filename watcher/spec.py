@@ -170,6 +170,10 @@ class Notifications:
     queue_url: str | None = None
 
 
+LOOKBACK_S = 48 * 3600.0
+"""Seconds for which a date in a prefix belongs to the place by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
     """A bucket, or the part of it under a prefix, to watch.
@@ -177,7 +181,8 @@ class BucketSpec:
     Attributes:
         bucket: Its name, access point ARN or alias; ``tenant:bucket`` at an endpoint that has
             tenants.
-        prefix: Keys begin with this text, which need not end at a slash; may be empty.
+        prefix: Keys begin with this text, which need not end at a slash; may be empty, and may have
+            dates (``filters/dated_prefix``).
         region: AWS region; None takes that of the environment.
         endpoint_url: URL of the store, without a trailing slash; None for AWS.
         addressing_style: Where the bucket name goes.
@@ -195,6 +200,7 @@ class BucketSpec:
         notifications: How the bucket gives hints; None for none.
         backstop_interval_s: Seconds between two listings while hints arrive; None for as many as
             without.
+        lookback_s: Seconds for which a date in the prefix belongs to the place.
         versions: Every version of an object is an event.
         details: What is asked of the store about each object that is reported.
     """
@@ -215,6 +221,7 @@ class BucketSpec:
     list_version: int | None = None
     notifications: Notifications | None = None
     backstop_interval_s: float | None = None
+    lookback_s: float = LOOKBACK_S
     versions: bool = False
     details: frozenset[Detail] = frozenset()
 
