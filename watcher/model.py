@@ -37,6 +37,8 @@ class Rescan(StrEnum):
     JOURNAL_FULL = "journal_full"
     RELEASED = "released"
     MANY_GONE = "many_gone"
+    HINTS_MISSED = "hints_missed"
+    HEAD_REFUSED = "head_refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from watcher.clock import Clock
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType
 from watcher.sources.protocol import Source
-from watcher.spec import Spec
+from watcher.spec import Conditions, Spec
 from watcher.state.port import WatchStore
 
 
@@ -24,6 +24,7 @@ class Reconciling(Reconciler):
         spec: What the payloads are about.
         clock: The clock; None for one that stands still.
         make_outbox: Makes the outbox.
+        conditions: What an entry must satisfy to be reported.
 
     Attributes:
         outbox: The outbox.
@@ -36,11 +37,20 @@ class Reconciling(Reconciler):
         spec: Spec,
         clock: Clock | None = None,
         make_outbox: Callable[..., Outbox] = Outbox,
+        conditions: Conditions | None = None,
     ) -> None:
         clock = clock or FakeClock()
         detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
         self.outbox = make_outbox(spec, store, clock=clock, publish=lambda *_: None)
-        super().__init__(source, store.index, detector, self.outbox, lambda _count: None, clock)
+        super().__init__(
+            source,
+            store.index,
+            detector,
+            self.outbox,
+            lambda _count: None,
+            clock,
+            conditions=conditions,
+        )
 
     def record_existing(self, appearance: Appearance = Appearance.IGNORED_EXISTING) -> None:
         """Record what is there, silently by default."""

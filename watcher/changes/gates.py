@@ -6,8 +6,8 @@ reported keeps what it was reported with, and differs until its newer version ma
 entry that was reported and is unchanged is never held back, whatever becomes of its marker.
 
 Whether a marker is there is what the present reading shows of it, and not what an earlier one did:
-a scan that has met it, or else a look at its path. A bucket is not asked for single keys: there an
-entry waits for the end of the scan, which evaluates it again.
+a scan that has met it, or else a look at its path. A scan of a bucket does not ask for single keys:
+there an entry waits for its end, which evaluates it again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Gates:
         self,
         entries: Iterable[Entry],
         rows: Mapping[bytes, Row],
-        met: Ids = (),
+        met: Ids | None = None,
         attributes_only: Collection[bytes] = (),
         *,
         is_last: bool = False,
@@ -140,7 +140,7 @@ class Gates:
         Args:
             entries: Entries that differ from the index, or were inspected.
             rows: Their rows, as far as there are any.
-            met: Ids of rows that the present scan has met.
+            met: Ids of rows that the present scan has met; None for entries that were inspected.
             attributes_only: As in ``Inspection``.
             is_last: The scan is over: a marker that it has not met is not there.
         """
@@ -195,7 +195,7 @@ class Gates:
         self,
         entries: Mapping[bytes, Entry],
         rows: Mapping[bytes, Row],
-        met: Ids,
+        met: Ids | None,
         attributes_only: Collection[bytes] = (),
         *,
         is_last: bool = False,
@@ -235,7 +235,7 @@ class Gates:
         markers: MarkerPattern,
         paths: Sequence[bytes],
         read: AbstractSet[bytes],
-        met: Ids,
+        met: Ids | None,
         *,
         is_last: bool,
     ) -> dict[bytes, Gate | None]:
@@ -255,9 +255,9 @@ class Gates:
             for row in self._index.rows(list(names)).values()
             if row.gate == Gate.MARKER and not (row.is_hidden and self._source.volumes)
         ]
-        there = {row.entry.path for row in rows if row.id in met}
-        unmet = [row.entry.path for row in rows if row.id not in met]
-        if unmet and self._source.has_cheap_inspection:
+        there = {row.entry.path for row in rows if met is not None and row.id in met}
+        unmet = [row.entry.path for row in rows if row.entry.path not in there]
+        if unmet and (met is None or self._source.has_cheap_inspection):
             there |= {entry.path for entry in self._source.inspect(unmet).entries}
             unmet = []
         there |= read

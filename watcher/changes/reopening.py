@@ -24,7 +24,7 @@ class Reopening:
     """The entries of one place that were held back. For one thread.
 
     Args:
-        source: Inspects the entries where that is cheap.
+        source: Inspects the entries where that is cheap, or no scan shows them.
         gates: Decides what is held back.
         deferral: Lets entries wait that are not complete.
         detector: Decides what is reported.
@@ -51,11 +51,11 @@ class Reopening:
         self._checkpoint = checkpoint
         self._clock = clock
 
-    def evaluate(self, met: Ids = (), *, is_scanned: bool = False) -> None:
+    def evaluate(self, met: Ids | None = None, *, is_scanned: bool = False) -> None:
         """Evaluate what may no longer be held back, and commit what is not.
 
         Args:
-            met: Ids of the rows that the scan has met that ends now; empty where none does.
+            met: Ids of the rows that the scan has met that ends now; None where none does.
             is_scanned: It has read the whole place.
 
         Raises:
@@ -73,10 +73,10 @@ class Reopening:
             if not is_done:
                 self._gates.is_outdated = True
 
-    def _evaluate_rows(self, page: Sequence[Row], met: Ids) -> None:
+    def _evaluate_rows(self, page: Sequence[Row], met: Ids | None) -> None:
         rows = {row.entry.path: row for row in page}
         read_ns = self._clock.wall_ns()
-        if self._source.has_cheap_inspection:
+        if met is None or self._source.has_cheap_inspection:
             entries = self._source.inspect(list(rows)).entries
             unmet = len(page) - len(entries)
         else:

@@ -56,6 +56,20 @@ def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
     )
 
 
+def scan_interval_s(spec: BucketSpec, requests_per_poll: int, *, is_backstop: bool) -> float:
+    """Return the seconds between two listings, which are rarer while hints find changes.
+
+    Args:
+        spec: See ``poll_interval_s``.
+        requests_per_poll: See ``poll_interval_s``.
+        is_backstop: Hints arrive, and listings find what they have missed.
+    """
+    interval_s = poll_interval_s(spec, requests_per_poll)
+    if not is_backstop or spec.backstop_interval_s is None:
+        return interval_s
+    return max(interval_s, spec.backstop_interval_s)
+
+
 def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
     """Return whether listings of this many requests fit the spec's budget; without one they do."""
     return (

@@ -152,12 +152,14 @@ class Source(Protocol):
     """An adapter that reads one place.
 
     Attributes:
-        mode: How most changes are noticed: ``notify`` or ``poll``.
         has_cheap_inspection: ``inspect`` sends no requests that are billed.
     """
 
-    mode: str
     has_cheap_inspection: bool
+
+    @property
+    def mode(self) -> str:
+        """How most changes are noticed now: ``notify`` or ``poll``."""
 
     @property
     def requests(self) -> int:
@@ -318,6 +320,8 @@ class Source(Protocol):
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """Inspect single paths now; a path that cannot be inspected is left out of the result.
+
+        Without ``has_cheap_inspection``, only what was observed asks for it, and no scan.
 
         Raises:
             UnavailableError: The place cannot be read now.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,6 +48,9 @@ class _Record(msgspec.Struct):
         pause_s: Seconds from then during which no further one is made.
         has_spare: One may be made before.
         requests_per_scan: LIST requests of the last complete listing; 0 for none yet.
+        listed_for_s: Seconds from then during which none is needed, since it was complete and hints
+            show what changes; 0 if one is.
+        config: Digest of the whole configuration.
     """
 
     spec: str
@@ -54,6 +58,8 @@ class _Record(msgspec.Struct):
     pause_s: float
     has_spare: bool
     requests_per_scan: int
+    listed_for_s: float = 0.0
+    config: str = ""
 
 
 class Pace:
@@ -71,6 +77,7 @@ class Pace:
     def __init__(self, spec: Spec, store: WatchStore, clock: Clock) -> None:
         self._bucket = spec.where if isinstance(spec.where, BucketSpec) else None
         self._digest = place_digest(spec)
+        self._config = digest(spec)
         self._store = store
         self._clock = clock
         self._allowed_s = 0.0
@@ -84,6 +91,15 @@ class Pace:
         self._failed = 0
         self._requests_per_scan = 0
         self._recorded: _Record | None = None
+        self._listed_until_s = 0.0
+
+    @property
+    def listed_until_s(self) -> float:
+        """When a scan is needed after one that an earlier run has completed.
+
+        On the monotonic clock; 0 if one is needed at once.
+        """
+        return self._listed_until_s
 
     @property
     def next_s(self) -> float:
@@ -121,6 +137,8 @@ class Pace:
         self._allowed_s = self._clock.monotonic() + max(0.0, record.pause_s - age_s)
         self._has_spare = record.has_spare
         self._requests_per_scan = record.requests_per_scan
+        if record.config == self._config and age_s < record.listed_for_s:
+            self._listed_until_s = self._clock.monotonic() + record.listed_for_s - age_s
 
     def allow(self) -> None:
         """Let the next scan begin at once, since a person has asked for it."""
@@ -162,10 +180,26 @@ class Pace:
             self._record(pause_s)
         return pause_s
 
-    def wait_until(self, due_s: float) -> None:
-        """Set when the scan after a complete one is in turn, on the monotonic clock."""
-        if self._bucket is not None:
-            self._allowed_s = due_s
+    def wait_until(self, due_s: float, interval_s: float) -> None:
+        """Set when the scan after a complete one is in turn.
+
+        While hints show what changes it is in turn as soon as it would be without them, and the
+        next run of the watch need not scan before it is due.
+
+        Args:
+            due_s: When it is due, on the monotonic clock.
+            interval_s: Seconds between the two scans.
+
+        Raises:
+            StateError: The record cannot be written.
+        """
+        if self._bucket is None:
+            return
+        self._allowed_s = due_s
+        if self._bucket.notifications and interval_s >= (self._bucket.backstop_interval_s or 0.0):
+            now_s, pause_s = self._clock.monotonic(), self._pause_s(self._unpaid)
+            self._allowed_s = min(due_s, now_s + pause_s)
+            self._record(pause_s, listed_for_s=due_s - now_s)
 
     def fail(self, requests: int) -> tuple[int, float]:
         """Record that the place could not be read.
@@ -221,16 +255,39 @@ class Pace:
         is_limited = self._bucket.request_budget is not None
         return AUTO_POLL_MAX_S if is_limited else self._bucket.poll_interval_s
 
-    def _record(self, pause_s: float) -> None:
+    def _record(self, pause_s: float, *, listed_for_s: float = 0.0) -> None:
         if self._bucket is None or self._bucket.poll_interval_s < RECORDED_INTERVAL_S:
             return
         self._recorded = _Record(
-            self._digest, self._clock.wall(), pause_s, self._has_spare, self._requests_per_scan
+            self._digest,
+            self._clock.wall(),
+            pause_s,
+            self._has_spare,
+            self._requests_per_scan,
+            listed_for_s,
+            self._config,
         )
         self._store.set_meta(**{_META: msgspec.json.encode(self._recorded).decode()})
 
 
 def place_digest(spec: Spec) -> str:
     """Return a digest of what a configuration says of its place, equal in every run."""
-    text = repr((spec.where, spec.filter))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return digest((spec.where, spec.filter))
+
+
+def digest(value: object) -> str:
+    """Return a digest of a value made of dataclasses and containers, equal in every run."""
+    return hashlib.sha256(_text(value).encode(errors="surrogatepass")).hexdigest()
+
+
+def _text(value: object) -> str:
+    """Return a text that differs for different values; sets have no order of their own."""
+    if is_dataclass(value):
+        inner = [f"{each.name}={_text(getattr(value, each.name))}" for each in fields(value)]
+    elif isinstance(value, frozenset):
+        inner = sorted(map(_text, value))
+    elif isinstance(value, tuple):
+        inner = list(map(_text, value))
+    else:
+        return repr(value)
+    return f"{type(value).__name__}({', '.join(inner)})"

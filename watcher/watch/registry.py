@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from watcher.errors import ConflictError, LimitError, UnavailableError
+from watcher.spec import BucketSpec, HintKind
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
 from watcher.watch.queue_claims import QueueClaims
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
+    from watcher.sources.s3.hints.records import Hint
     from watcher.spec import AuthorizedSpec, Spec
     from watcher.state.port import StateEngine
     from watcher.watch.watch import Watch
@@ -156,6 +158,27 @@ class WatchRegistry:
                 return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
             return await self._factory.rewind(identity, seq=seq, time_s=time_s)
 
+    def hint(self, principal: str, hints: Sequence[Hint]) -> int:
+        """Have watches look at keys of which somebody says that they have changed.
+
+        Args:
+            principal: Whose watches these are.
+            hints: The keys, by bucket.
+
+        Returns:
+            The number of running watches that take hints about one of the buckets from a webhook.
+        """
+        keys: dict[str, list[bytes]] = {}
+        for hint in hints:
+            keys.setdefault(hint.bucket, []).extend(hint.keys)
+        hinted = 0
+        for identity, watch in self._running.items():
+            bucket = _hinted_bucket(watch.spec)
+            if identity.principal == principal and bucket in keys and watch.is_running:
+                watch.hint(keys[bucket])
+                hinted += 1
+        return hinted
+
     # For the server
 
     async def end_idle(self) -> None:
@@ -267,6 +290,19 @@ class WatchRegistry:
                         await self._stop(identity, watch)
         finally:
             del self._ending[identity]
+
+
+def _hinted_bucket(spec: Spec) -> str | None:
+    """Return the bucket that a webhook names for a watch; None if the watch has no webhook.
+
+    Stores name the bucket of a tenant without the tenant.
+    """
+    where = spec.where
+    if not isinstance(where, BucketSpec) or where.notifications is None:
+        return None
+    if where.notifications.kind is not HintKind.WEBHOOK:
+        return None
+    return where.bucket.partition(":")[2] if where.has_tenant else where.bucket
 
 
 async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:

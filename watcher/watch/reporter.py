@@ -192,6 +192,10 @@ class StatusReporter:
             self._logged_degradation = reason
             self._log.warning("watch.degraded", reason=reason)
 
+    def set_mode(self, mode: str) -> None:
+        """Record how most changes are noticed now."""
+        self.status.mode = mode
+
     def set_groups(self, groups: WaitingGroups) -> None:
         """Record which groups have changed and are not completed."""
         self.status.groups = groups

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.model import Rescan
+from watcher.model import HeldBack, Rescan
 from watcher.sources.protocol import Inspection
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
@@ -124,6 +124,7 @@ class WatchRunner:
         )
         self._volumes = Volumes(spec.where.place, source, self._baseline, self._reconciler)
         self._degradation = ""
+        self._interval_s = 0.0
         self._committed_at_s = 0.0
         self._scanned_from_seq = 0
 
@@ -174,12 +175,23 @@ class WatchRunner:
                 self._groups.resume()
             self._baseline.resume(self._reconciler.drop)
             self._pace.resume()
-            self._schedule.request(due_s=self._pace.next_s)
+            self._schedule.request(due_s=self._first_due_s())
         self._lifecycle.apply(Opened(self._source.mode, self._store.index.entries))
         self._reporter.set_parts(self._source.part_status)
         if self._source.degraded:
             # That nothing is amiss any more, only a scan can show.
             self._check_degradation()
+
+    def _first_due_s(self) -> float:
+        """Return when the first scan of this run is due, on the monotonic clock.
+
+        None is needed before if an earlier run has completed one not long ago, and all that has
+        changed since is hinted: the source asks for a scan where it is not.
+        """
+        if not self._pace.listed_until_s or HeldBack.of(self._store.index.gates).total:
+            return self._pace.next_s
+        self._reconciler.is_reopened = False
+        return self._pace.listed_until_s
 
     def turn(self) -> float:
         """Do what is due, and return how many seconds there is nothing to do unless woken.
@@ -338,13 +350,13 @@ class WatchRunner:
         self._check_degradation()
         if self._groups is not None:
             self._groups.expedite()
-        interval_s = self._source.scan_interval_s
+        interval_s = self._interval_s = self._source.scan_interval_s
         pause_s = self._pace.complete(self._source.requests)
-        if result.held and not pause_s:
+        if result.held:
             interval_s = min(interval_s, self._spec.where.poll_interval_s)
         interval_s = max(interval_s, pause_s)
         self._schedule.succeed(interval_s)
-        self._pace.wait_until(self._schedule.due_s)
+        self._pace.wait_until(self._schedule.due_s, interval_s)
         self._lifecycle.apply(
             ScanCompleted(
                 result=result,
@@ -384,9 +396,13 @@ class WatchRunner:
         self._reporter.set_parts(self._source.part_status)
         former, self._degradation = self._degradation, self._source.degraded
         self._reporter.degrade(self._degradation)
-        if self._degradation not in {"", former}:
+        self._reporter.set_mode(self._source.mode)
+        former_s, self._interval_s = self._interval_s, self._source.scan_interval_s
+        if self._degradation not in {"", former} or self._interval_s < former_s:
             # What is no longer notified, the scans have to find.
-            self._schedule.expedite(self._source.scan_interval_s)
+            self._schedule.expedite(self._interval_s)
+        elif self._interval_s > former_s and self._source.hint_status is not None:
+            self._schedule.relax()
 
     def _pause(self) -> None:
         self._lifecycle.apply(JournalFull(self._store.journal.depth, self._publisher.blockage))

@@ -27,15 +27,20 @@ class Schedule:
         clock: The time.
 
     Attributes:
-        due_s: When the scan or the try is due, on the monotonic clock.
         backoff_s: Longest wait after the next failure, in seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.due_s = 0.0
         self.backoff_s = BACKOFF_MIN_S
+        self._planned_s = 0.0
+        self._expedited_s = float("inf")
         self._clock = clock
         self._reason = ""
+
+    @property
+    def due_s(self) -> float:
+        """When the scan or the try is due, on the monotonic clock."""
+        return min(self._planned_s, self._expedited_s)
 
     @property
     def is_out_of_turn(self) -> bool:
@@ -58,17 +63,22 @@ class Schedule:
             reason: Why it is out of turn; empty keeps the reason of an earlier request.
             due_s: When it may begin, on the monotonic clock.
         """
-        self.due_s, self._reason = due_s, reason or self._reason
+        self._plan(due_s)
+        self._reason = reason or self._reason
 
     def expedite(self, interval_s: float) -> None:
         """Make the next scan due after an interval from now at the latest."""
-        self.due_s = min(self.due_s, self._clock.monotonic() + interval_s)
+        self._expedited_s = min(self._expedited_s, self._clock.monotonic() + interval_s)
+
+    def relax(self) -> None:
+        """Make the next scan due when it was before it was expedited."""
+        self._expedited_s = float("inf")
 
     def succeed(self, interval_s: float) -> None:
         """Record a completed scan: the next one is due after the interval, with jitter."""
         self.backoff_s = BACKOFF_MIN_S
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - only spreads load
-        self.due_s = self._clock.monotonic() + interval_s * jitter
+        self._plan(self._clock.monotonic() + interval_s * jitter)
 
     def fail(self, pause_s: float = 0.0) -> float:
         """Record a failed scan: the next try is due after the backoff, which doubles.
@@ -81,6 +91,9 @@ class Schedule:
         """
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
         wait_s = max(self.backoff_s * jitter, pause_s)
-        self.due_s = self._clock.monotonic() + wait_s
+        self._plan(self._clock.monotonic() + wait_s)
         self.backoff_s = min(self.backoff_s * 2, BACKOFF_MAX_S)
         return wait_s
+
+    def _plan(self, due_s: float) -> None:
+        self._planned_s, self._expedited_s = due_s, float("inf")

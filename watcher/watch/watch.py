@@ -23,11 +23,11 @@ from watcher.watch.reporter import StatusReporter
 from watcher.watch.runner import WatchRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from watcher.clock import Clock
     from watcher.limits.quotas import QuotaShare
-    from watcher.model import Identity
+    from watcher.model import HintStatus, Identity
     from watcher.settings import WatchLimits
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
@@ -134,6 +134,10 @@ class Watch:
         self._wake.set()
         return done
 
+    def hint(self, keys: Sequence[bytes]) -> None:
+        """Have keys looked at of which somebody says that they have changed."""
+        self._source.hint(keys)
+
     def renew_ids(self) -> None:
         """Give the next changes new ids, since an acknowledgement shows that theirs were used."""
         self._runner.renew_ids()
@@ -187,6 +191,11 @@ class Watch:
             StateError: The state cannot be read, for example since the watch has ended.
         """
         return list_held_back(self.spec.conditions, self._store.index)
+
+    @property
+    def hint_status(self) -> HintStatus | None:
+        """What arrives of the hints about the place; None where none do."""
+        return self._source.hint_status
 
     @property
     def requests(self) -> int:

@@ -1,6 +1,7 @@
 """A bucket on the simulated store whose pages are small, watched listing by listing."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ from support.s3.faults import Request
 from support.s3.simulated import Store
 from watcher.changes.detector import Appearance
 from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec, Spec
+from watcher.spec import BucketSpec, Conditions, Spec
 from watcher.state.port import WatchStore
 
 Begin: TypeAlias = "Callable[..., Watched]"
@@ -19,8 +20,11 @@ KEYS = [f"in/{number:04}" for number in range(12 * PAGE_KEYS)]
 """Enough pages for a parallel listing."""
 AT_ONCE = 4
 """Requests that a scan begins with, however busy the machine is."""
+BACKSTOP_S = 6 * 3600.0
+"""Seconds between two listings of a bucket that gives hints."""
 CHECKED_KEYS_MAX = 10
 """What ``deletions`` has, scaled down."""
+DEADLINE_S = 30.0
 SOME = KEYS[-40:-5]
 """More keys than are checked one by one, and fewer than half of all."""
 
@@ -34,12 +38,15 @@ class Watched:
         source: BucketSource,
         state: WatchStore,
         existing: Appearance = Appearance.IGNORED_EXISTING,
+        conditions: Conditions | None = None,
     ) -> None:
         self._store = store
+        self._woken = threading.Event()
         self.source = source
         self._state = state
         spec = Spec(BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url))
-        self._reconciler = Reconciling(source, state, spec)
+        self._reconciler = Reconciling(source, state, spec, conditions=conditions)
+        source.open(self.wake)
         self._since = 0
         self._reconciler.record_existing(existing)
 
@@ -47,6 +54,32 @@ class Watched:
         """List the bucket once and compare it with the index."""
         self._begin()
         self._reconciler.scan(is_baseline=False)
+
+    def wake(self) -> None:
+        """Note that there is something to observe; from any thread."""
+        self._woken.set()
+
+    def hint(self, *keys: str | bytes) -> None:
+        """Hint keys, and compare what is there with the index."""
+        self.source.hint([key.encode() if isinstance(key, str) else key for key in keys])
+        self.observe()
+
+    def observe(self) -> None:
+        """Compare what hints lead to, until no request is under way and nothing more is due."""
+        keys = self.source._hints.keys
+        while True:
+            self._woken.clear()
+            for observation in self.source.observe():
+                self._reconciler.apply(observation)
+            if not keys._busy and not self._woken.is_set():
+                return
+            assert self._woken.wait(DEADLINE_S)
+
+    @property
+    def rescan_reason(self) -> str | None:
+        """Why the bucket is to be listed out of turn, since the last call."""
+        reason, self._reconciler.rescan_reason = self._reconciler.rescan_reason, None
+        return reason
 
     def list_keys(self) -> list[str]:
         """List the bucket once and return all keys, sorted, each as often as it is met."""

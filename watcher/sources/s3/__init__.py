@@ -5,7 +5,8 @@ Decides how a bucket is listed (page by page, in parallel key ranges, by common 
 an answer can be believed, and whether a key that a listing lacks is gone. Never decides what is a
 change, never takes a failure for a deletion, and never relies on last-modified, nor on the order of
 a listing until the store has shown it. Calls go down only: ``source`` > ``scan`` > ``deletions`` >
-``api`` > ``client``; what is known of a store between listings is in ``strategy``, how a listing is
+``api`` > ``client``, and for hints (``hints/``) ``source`` > ``hint_intake`` > ``hinted_keys`` >
+``inspector`` > ``api``; what is known of a store between listings is in ``strategy``, how a listing is
 split in ``key_ranges``, what an answer says in ``pages`` and ``objects`` (how keys are written in
 ``key_encoding``, how a listing goes on in ``continuation``, what cannot be read in
 ``odd_objects``), which objects are passed on together in ``batches``, what a failure means in

@@ -86,6 +86,16 @@ class DeletionCheck:
             return f"listings lack keys that are there, such as {min(unlisted)!r}: they are kept"
         return ""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether another listing has to decide about keys that the last one lacks."""
+        return bool(self._waiting or self._unproven)
+
+    @property
+    def is_missing_refused(self) -> bool:
+        """Whether the store is known to refuse HEAD for missing keys, and for no others."""
+        return bool(self._is_missing_refused)
+
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys of which it is not known whether they are gone; an empty one for many."""
         if len(self._unproven) > REMEMBERED_KEYS_MAX:
@@ -133,10 +143,16 @@ class DeletionCheck:
             if found[path] is Presence.ABSENT
             or (found[path] is Presence.UNPROVEN and path in before)
         ]
-        self._remember(path for path in gone if found[path] is Presence.ABSENT)
+        self.note_gone(path for path in gone if found[path] is Presence.ABSENT)
         if len(self._unproven) <= REMEMBERED_KEYS_MAX:
             self._unproven |= set(paths) - present - set(gone)
         return gone
+
+    def note_gone(self, paths: Iterable[bytes]) -> None:
+        """Note keys at which HEAD finds nothing: a listing that shows them is not believed."""
+        self._deleted.update(dict.fromkeys(paths))
+        for path in list(self._deleted)[:-REMEMBERED_KEYS_MAX]:
+            del self._deleted[path]
 
     def without_ghosts(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the entries that may be reported, of those that a listing shows and no row has.
@@ -286,11 +302,6 @@ class DeletionCheck:
             return True if self._api.has_object(listed) else None
         except WatcherError as error:
             return False if is_refusal(error) else None
-
-    def _remember(self, deleted: Iterable[bytes]) -> None:
-        self._deleted.update(dict.fromkeys(deleted))
-        for path in list(self._deleted)[:-REMEMBERED_KEYS_MAX]:
-            del self._deleted[path]
 
     def _log_once(self, event: str, **values: str) -> None:
         if event not in self._logged:

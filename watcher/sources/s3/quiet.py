@@ -33,7 +33,7 @@ class Sight(NamedTuple):
     """An object as it was listed.
 
     Attributes:
-        state: Its etag, size and last-modified, see ``_state_of``.
+        state: Its etag, size and last-modified, see ``state_of``.
         since_s: When it was first seen in this state, on the monotonic clock.
     """
 
@@ -66,6 +66,11 @@ class QuietCheck:
         """Return the number of objects that rest."""
         return len(self._former) + len(self._met)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a listing has to decide about objects that rest."""
+        return self._has_more or bool(self._met)
+
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that rest; an empty one if there was no room for others."""
         if self._has_more:
@@ -96,7 +101,7 @@ class QuietCheck:
         now_s = self._clock.monotonic()
         rested: list[Entry] = []
         for entry in entries:
-            state = _state_of(entry)
+            state = state_of(entry)
             sight = self._take(entry.path)
             if sight is None or sight.state != state:
                 sight = Sight(state, now_s)
@@ -109,12 +114,17 @@ class QuietCheck:
         self._all_buckets.admit(self._share, len(self))
         return rested
 
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Forget objects that were compared otherwise than by a listing."""
+        for path in paths:
+            self._take(path)
+
     def _take(self, path: bytes) -> Sight | None:
         """Remove and return what is known of an object; None if nothing is."""
         return self._met.pop(path, None) or self._former.pop(path, None)
 
 
-def _state_of(entry: Entry) -> tuple[str, int, int]:
+def state_of(entry: Entry) -> tuple[str, int, int]:
     """Return etag, size and last-modified, with an etag in whole seconds.
 
     Some stores write the same moment with more digits in one answer than in another.

@@ -70,6 +70,8 @@ class BucketScan:
         self.prefix = b""
         self.keys = 0
         self.is_complete = False
+        self._is_being_read = False
+        self._verification: BucketScan | None = None
         self._set_aside: SetAside = former._set_aside if former else SetAside()  # noqa: SLF001 - same class
         self._api = api
         self._filter = path_filter
@@ -79,6 +81,12 @@ class BucketScan:
         self._mode = Mode.SEQUENTIAL
         # A listing that confirms another one is part of its cost.
         self._requests_before: int = former._requests_before if former else api.requests  # noqa: SLF001 - same class
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is being read, or the listing that confirms it is."""
+        is_verified = self._verification is not None and self._verification.is_running
+        return self._is_being_read or is_verified
 
     @property
     def unread(self) -> list[bytes]:
@@ -105,12 +113,11 @@ class BucketScan:
         """
         if self._former is None:
             self._mode = self._strategy.choose_mode()
-        if self._mode is Mode.BY_PREFIX:
-            yield from self._read_by_prefix()
-        elif self._mode is Mode.PARALLEL:
-            yield from self._read_parallel()
-        else:
-            yield from self._read_sequential()
+        self._is_being_read = True
+        try:
+            yield from self._read_all()
+        finally:
+            self._is_being_read = False
         self.is_complete = True
         if self._former is not None and self.keys > self._former.keys:
             self._strategy.note_failed()
@@ -126,7 +133,18 @@ class BucketScan:
         self._deletions.begin()
         if self._mode is Mode.SEQUENTIAL or is_few:
             return None
-        return BucketScan(self._api, self._filter, self._strategy, self._deletions, former=self)
+        self._verification = BucketScan(
+            self._api, self._filter, self._strategy, self._deletions, former=self
+        )
+        return self._verification
+
+    def _read_all(self) -> Iterator[Batch]:
+        if self._mode is Mode.BY_PREFIX:
+            yield from self._read_by_prefix()
+        elif self._mode is Mode.PARALLEL:
+            yield from self._read_parallel()
+        else:
+            yield from self._read_sequential()
 
     def _read_sequential(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
         """Read page by page, beginning with pages that were fetched before."""

@@ -6,11 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
-from watcher.sources.cost import cost_of, is_within_budget, poll_interval_s
-from watcher.sources.protocol import Inspection, WithoutHints, WithoutVolumes
+from watcher.sources.cost import cost_of, is_within_budget, scan_interval_s
+from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.errors import is_refusal, unavailable_instead
+from watcher.sources.s3.hint_intake import HintIntake
+from watcher.sources.s3.inspector import KeyInspector
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.quiet import QuietCheck
 from watcher.sources.s3.scan import BucketScan
@@ -24,20 +26,17 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Entry, PartStatus
+    from watcher.model import Entry, HintStatus, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
     from watcher.spec import BucketSpec
 
 
-class BucketSource(WithoutHints, WithoutVolumes):
+class BucketSource(WithoutVolumes):
     """A bucket, or the keys in it that begin with a prefix, as a ``Source``.
 
-    A bucket gives no hints: everything is found by scans.
-
     Attributes:
-        mode: Always ``poll``.
         part_status: Always empty: nothing is mounted in a bucket.
     """
 
@@ -63,20 +62,25 @@ class BucketSource(WithoutHints, WithoutVolumes):
             clock: The clock of the server.
             authorities: Trusted for endpoints beside the public ones.
         """
-        self.mode = Mode.POLL.value
         self._spec = spec
         self._filter = path_filter
         self._strategy = ListingStrategy(spec.list_workers, clock)
         limit = ConcurrencyLimit(self._strategy.workers, clock)
-        self._api = BucketApi(
-            spec, limit, should_stop=should_stop, clock=clock, trust=Trust(authorities)
-        )
+        trust = Trust(authorities)
+        self._api = BucketApi(spec, limit, should_stop=should_stop, clock=clock, trust=trust)
+        self._inspector = KeyInspector(self._api)
+        self._hints = HintIntake(self._api, self._inspector, path_filter, trust=trust, clock=clock)
         self._deletions = DeletionCheck(self._api, self._strategy)
         self._quiet = QuietCheck(spec.quiet_s, clock)
         self._scan: BucketScan | None = None
         self._clock = clock
         self._begun_s = 0.0
         self._was_open = False
+
+    @property
+    def mode(self) -> str:
+        """``notify`` while hints arrive, else ``poll``."""
+        return (Mode.NOTIFY if self._hints.is_arriving else Mode.POLL).value
 
     @property
     def requests(self) -> int:
@@ -91,15 +95,33 @@ class BucketSource(WithoutHints, WithoutVolumes):
 
     @property
     def scan_interval_s(self) -> float:
-        """Seconds between two full scans, without jitter."""
+        """Seconds between two full scans, without jitter; fewer while only scans find changes."""
         last = self._strategy.last
-        return poll_interval_s(self._spec, 0 if last is None else last.requests)
+        needs_listing = self._quiet.is_waiting or self._deletions.is_waiting
+        is_backstop = self._hints.is_arriving and not needs_listing
+        return scan_interval_s(
+            self._spec, 0 if last is None else last.requests, is_backstop=is_backstop
+        )
 
     @property
     def degraded(self) -> str:
-        """Why less is noticed than configured: objects set aside, deletions that wait, or costs."""
-        reasons = [self._strategy.set_aside, self._deletions.degraded, self._over_budget]
+        """Why less is noticed than configured: hints, objects set aside, deletions, or costs."""
+        reasons = [
+            *self._hints.problems,
+            self._refusal,
+            self._strategy.set_aside,
+            self._deletions.degraded,
+            self._over_budget,
+        ]
         return "; ".join(filter(None, reasons))
+
+    @property
+    def _refusal(self) -> str:
+        """Message that hints only cause listings; empty where HEAD is refused for no object."""
+        refusal = self._hints.keys.refusal
+        if not refusal or self._deletions.is_missing_refused:
+            return ""
+        return f"the store refuses HEAD for keys that are hinted, so they are listed: {refusal}"
 
     @property
     def _over_budget(self) -> str:
@@ -125,8 +147,11 @@ class BucketSource(WithoutHints, WithoutVolumes):
         """See ``protocol.Source.has_stable_inodes``."""
         return True
 
-    def open(self, wake: Callable[[], None]) -> None:  # noqa: ARG002 - there are no hints
+    def open(self, wake: Callable[[], None]) -> None:
         """Make a client and list one key, with one request where the bucket was open before.
+
+        Args:
+            wake: See ``protocol.Source.open``.
 
         Raises:
             NotFoundError: There is no such bucket.
@@ -147,9 +172,11 @@ class BucketSource(WithoutHints, WithoutVolumes):
                 hint="end it in '/': some stores (S3 Express) list no other prefixes",
             ) from error
         self._was_open = True
+        self._hints.open(wake)
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
+        self._hints.close()
         self._api.close()
 
     def scan(self, prefix: bytes = b"") -> BucketScan:
@@ -165,20 +192,23 @@ class BucketSource(WithoutHints, WithoutVolumes):
             raise ValueError(f"a bucket is scanned as a whole, not under {prefix!r}")
         is_former_complete = self._scan is not None and self._scan.is_complete
         self._quiet.begin_listing(is_former_complete=is_former_complete)
+        self._hints.begin_listing()
         self._begun_s = self._clock.monotonic()
         self._scan = BucketScan(self._api, self._filter, self._strategy, self._deletions)
         return self._scan
 
-    def complete(
-        self,
-        entries: Sequence[Entry],
-        read_ns: int | None = None,  # noqa: ARG002 - listings are compared with each other
-    ) -> list[Entry]:
+    def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""
+        keys = [entry.path for entry in entries]
+        self._hints.keys.outdate(keys)
+        if read_ns is not None and self._hints.is_expected:
+            return self._hints.keys.rested(entries)
+        unlike = self._hints.keys.unlike_listed(keys)
+        entries = [entry for entry in entries if entry.path not in unlike]
         return self._quiet.sort_out(self._deletions.without_ghosts(entries))
 
     def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
-        """Return False: objects are found by scans alone."""
+        """Return False: no hint is certain to come."""
         return False
 
     def digest(
@@ -202,56 +232,66 @@ class BucketSource(WithoutHints, WithoutVolumes):
     ) -> None:
         """Do nothing: the next scan reads every object."""
 
-    def observe(self) -> Sequence[Observation]:
-        """Return nothing: there are no hints."""
-        return ()
+    def hint(self, paths: Sequence[bytes]) -> None:
+        """See ``protocol.Source.hint``."""
+        self._hints.put(paths)
+
+    @property
+    def hint_status(self) -> HintStatus | None:
+        """See ``protocol.Source.hint_status``."""
+        return self._hints.status
+
+    def observe(self) -> Iterator[Observation]:
+        """Yield what is at keys that were hinted."""
+        for observation in self._hints.observe(self._scan):
+            if isinstance(observation, Inspection):
+                self._deletions.note_gone(observation.gone)
+                self._quiet.forget(
+                    (*observation.gone, *(entry.path for entry in observation.entries))
+                )
+            yield observation
 
     def known_until_s(self, prefix: bytes) -> float:  # noqa: ARG002 - a bucket is read as a whole
-        """Return when the last listing began, if it was completed."""
+        """Return when the last listing began, if it was completed, or up to when hints arrived."""
         is_complete = self._scan is not None and self._scan.is_complete
-        return self._begun_s if is_complete else float("-inf")
+        listed_until_s = self._begun_s if is_complete else float("-inf")
+        return max(listed_until_s, self._hints.known_until_s())
 
     def unsettled(self) -> Iterator[bytes]:
-        """Yield the keys that rest, that are set aside, or whose deletion is not confirmed yet."""
+        """Yield the keys that are hinted, rest or are set aside, or may have been deleted."""
+        yield from self._hints.keys.unsettled()
         yield from self._quiet.unsettled()
         yield from self._deletions.unsettled()
         if self._scan is not None:
             yield from self._scan.unsettled()
 
     def due_in_s(self) -> float | None:
-        """Return None: there will be no hints."""
-        return None
+        """See ``protocol.Source.due_in_s``."""
+        return self._hints.keys.due_in_s()
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """Look at single keys by HEAD; entries have a last-modified of whole seconds.
 
-        An object whose headers cannot be read is left out.
+        An object whose headers cannot be read is left out. Where hints are expected, so are keys
+        that cannot be looked at now: they are observed later.
 
         Raises:
             UnavailableError: A key cannot be looked at now, for whatever reason.
         """
+        if self._hints.is_expected:
+            return self._hints.keys.inspect(paths)
         inspection = Inspection()
         with unavailable_instead():
-            gone = self._inspect(paths, inspection)
-            if gone:
-                # HEAD has the same response for a missing key and a missing bucket.
-                self._api.probe()
-                inspection.gone += self._inspect(gone, inspection)
+            for path, result in self._inspector.look_at(paths):
+                try:
+                    entry = result.result()
+                except OddObjectError:
+                    continue
+                if entry is None:
+                    inspection.gone.append(path)
+                else:
+                    inspection.entries.append(entry)
         return inspection
-
-    def _inspect(self, paths: Sequence[bytes], inspection: Inspection) -> list[bytes]:
-        """Add the entries at keys to an inspection, and return the keys without one."""
-        gone = []
-        for path in paths:
-            try:
-                entry = self._api.head(path)
-            except OddObjectError:
-                continue
-            if entry is None:
-                gone.append(path)
-            else:
-                inspection.entries.append(entry)
-        return gone
 
     def release(self, prefix: bytes) -> None:
         """Raise NotFoundError: nothing is mounted in a bucket."""
@@ -267,4 +307,5 @@ class BucketSource(WithoutHints, WithoutVolumes):
         Raises:
             UnavailableError: The listing is empty and lacks keys that are there.
         """
+        self._hints.keys.outdate(paths)
         return self._deletions.confirm(paths, missed_before)

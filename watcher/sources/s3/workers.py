@@ -29,15 +29,22 @@ class Workers(Generic[Job, Result]):
     Args:
         run: Called in a worker for each job.
         should_stop: Checked while a result is waited for.
+        notify: Called in a worker when a result can be taken.
 
     Attributes:
         busy: Number of jobs whose result has not been taken.
     """
 
-    def __init__(self, run: Callable[[Job], Result], should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Job], Result],
+        should_stop: Callable[[], bool],
+        notify: Callable[[], None] = lambda: None,
+    ) -> None:
         self.busy = 0
         self._run = run
         self._should_stop = should_stop
+        self._notify = notify
         self._threads = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._results: SimpleQueue[tuple[Job, Future[Result]]] = SimpleQueue()
@@ -83,5 +90,6 @@ class Workers(Generic[Job, Result]):
             except BaseException as error:  # noqa: BLE001 - raised again where the result is taken
                 future.set_exception(error)
             self._results.put((job, future))
+            self._notify()
             # A result may be large, and the next job may be long in coming.
             del job, future

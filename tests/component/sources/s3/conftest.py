@@ -11,14 +11,14 @@ from support.s3.fixtures import aws_environment, open_source
 from support.s3.listing import make_source
 from support.s3.recipes import amazon, trial
 from support.s3.simulated import REGION, Store, run_store
-from support.s3.watched import CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
+from support.s3.watched import BACKSTOP_S, CHECKED_KEYS_MAX, KEYS, PAGE_KEYS, Begin, Watched
 from support.state import open_store
 from watcher.changes.detector import Appearance
 from watcher.clock import Clock
 from watcher.sources.s3 import batches, deletions
 from watcher.sources.s3 import client as s3_client
 from watcher.sources.s3.source import BucketSource
-from watcher.spec import BucketSpec
+from watcher.spec import BucketSpec, Conditions, Notifications
 
 __all__ = ["amazon", "aws_environment", "open_source", "trial"]
 
@@ -66,6 +66,8 @@ def begin_on(
         quiet_s: float = 0.0,
         clock: Clock | None = None,
         existing: Appearance = Appearance.IGNORED_EXISTING,
+        notifications: Notifications | None = None,
+        conditions: Conditions | None = None,
     ) -> Watched:
         spec = BucketSpec(
             store.bucket,
@@ -74,10 +76,11 @@ def begin_on(
             list_workers=workers,
             quiet_s=quiet_s,
             list_version=list_version,
+            notifications=notifications,
+            backstop_interval_s=BACKSTOP_S if notifications else None,
         )
-        sources.append(make_source(spec, clock=clock))
-        sources[-1].open(lambda: None)
-        return Watched(store, sources[-1], state, existing)
+        sources.append(make_source(spec, clock=clock, conditions=conditions))
+        return Watched(store, sources[-1], state, existing, conditions)
 
     state._db.execute("PRAGMA synchronous = OFF")
     with closing(state):

@@ -6,6 +6,6 @@ which inspects their keys by HEAD; a hint is done once the comparison of its key
 only then does its message leave the queue. Listings find what hints have missed.
 
 ``records`` reads messages in the shapes of all vendors (pure), ``inbox`` keeps the keys that wait,
-``feed`` is the protocol of the feeds. Feeds run in threads of their own and never touch the source,
-the index or the state.
+``feed`` is the protocol of the feeds, and ``factory`` makes that of a bucket: ``webhook``. Feeds run
+in threads of their own and never touch the source, the index or the state.
 """

@@ -12,19 +12,31 @@ if TYPE_CHECKING:
 
 
 class HintFeed(Protocol):
-    """Brings hints about one bucket into an inbox. No method raises or waits."""
+    """Brings hints about one bucket into an inbox. No method raises or waits.
+
+    It is started whenever the source is opened and stopped whenever it is closed, which happens
+    again and again while the place cannot be read.
+    """
 
     @property
     def status(self) -> HintStatus:
-        """What has arrived; read from any thread. ``waiting`` and ``heads`` are the source's."""
+        """What has arrived; read from any thread.
+
+        ``keys``, ``waiting`` and ``heads`` are filled in by the source, which also adds what it
+        knows to ``errors`` and ``oldest_age_s``.
+        """
 
     @property
     def problem(self) -> str:
-        """Why no hints arrive now, with what to do; empty while they do. Read from any thread."""
+        """Why no hints arrive now, with what to do; empty while they do. Read from any thread.
+
+        While there is one, the place is listed as often as without hints, and ``degraded`` says so:
+        a request that fails once is none.
+        """
 
     @property
     def misses_hints(self) -> bool:
-        """Whether hints were, or may have been, missed since ``start`` or the last ``take_missed``.
+        """Whether hints were, or may have been, missed since the last ``take_missed``.
 
         The place must then be listed.
         """
@@ -42,9 +54,15 @@ class HintFeed(Protocol):
         """Begin to bring hints; may be called again after ``stop``.
 
         Args:
-            inbox: Where they go.
+            inbox: Where they go. ``put`` with a ticket returns False while it has no room: the
+                feed then reads no further until it has. ``put_or_list`` is for hints that cannot
+                wait elsewhere.
             wake: Called from any thread when ``problem`` or ``misses_hints`` has changed.
         """
 
     def stop(self) -> None:
-        """End soon, and return at once; may be called twice and without ``start``."""
+        """End soon, and return at once; may be called twice and without ``start``.
+
+        Keys in the inbox stay there, and their tickets may be settled later, also after the next
+        ``start``.
+        """

@@ -1,0 +1,365 @@
+"""The keys of one bucket that were hinted, from the inbox to the comparison with the index.
+
+One request at a time looks at a key, and what it finds is compared before the next one. Messages
+are done when the comparison of their keys is committed, and not before.
+
+A key that cannot be inspected is inspected again later, ever more rarely, and its messages are left
+to their queue. Where the store refuses, only a listing shows what is there: one is asked for, and
+the messages are done once it is compared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.errors import WatcherError
+from watcher.model import Rescan
+from watcher.sources.protocol import BATCH_ENTRIES, Inspection, Subtree
+from watcher.sources.s3.hints.inbox import HintedKey
+from watcher.sources.s3.inspector import RefusedKeyError
+from watcher.sources.s3.odd_objects import OddObjectError
+from watcher.sources.s3.postponed_keys import PostponedKeys
+from watcher.sources.s3.quiet import Sight, state_of
+from watcher.sources.s3.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from watcher.clock import Clock
+    from watcher.filters.path_filter import PathFilter
+    from watcher.model import Entry
+    from watcher.sources.s3.api import BucketApi
+    from watcher.sources.s3.hints.inbox import HintInbox
+    from watcher.sources.s3.inspector import KeyInspector
+
+LISTED_KEYS_MAX = 10_000
+"""Maximum number of keys that are compared while a listing runs; others wait for its end."""
+
+PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
+"""Seconds until a key is inspected again after its first failure, and after many."""
+
+
+class HintedKeys:
+    """Inspects the keys of an inbox. For the thread of the watch, but for what is said otherwise.
+
+    Args:
+        inbox: Where hints arrive.
+        inspector: Looks at keys.
+        api: Knows how many requests may run at once, and whether the watch is to stop.
+        path_filter: Which keys count.
+        quiet_s: Seconds for which an object must be the same before it is compared.
+        wake: Called from any thread when ``observe`` has something new.
+        clock: The time.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a key passes on its way
+        self,
+        inbox: HintInbox,
+        inspector: KeyInspector,
+        api: BucketApi,
+        path_filter: PathFilter,
+        quiet_s: float,
+        wake: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._inbox = inbox
+        self._inspector = inspector
+        self._api = api
+        self._filter = path_filter
+        self._quiet_s = quiet_s
+        self._wake = wake
+        self._clock = clock
+        self._workers: Workers[bytes, Entry | None] | None = None
+        self._busy: dict[bytes, HintedKey] = {}
+        self._compared: list[HintedKey] = []
+        self._postponed = PostponedKeys(clock)
+        self._pause_s = 0.0
+        self._resume_s = 0.0
+        self._problem = ""
+        self._refusal = ""
+        self._refused: list[HintedKey] = []
+        self._being_listed: list[HintedKey] = []
+        self._must_list = False
+        self._is_listing = False
+        self._met: set[bytes] = set()
+        self.errors = 0
+
+    # From any thread
+
+    @property
+    def waiting(self) -> int:
+        """Number of keys that were not compared yet."""
+        unlisted = len(self._refused) + len(self._being_listed)
+        return len(self._inbox) + len(self._busy) + len(self._postponed) + unlisted
+
+    @property
+    def oldest_age_s(self) -> float:
+        """Seconds since the oldest hint that was not inspected yet; 0 for none."""
+        times = [hinted.since_s for hinted in list(self._busy.values())]
+        if (since_s := self._inbox.oldest_since_s) is not None:
+            times.append(since_s)
+        return max(0.0, self._clock.monotonic() - min(times)) if times else 0.0
+
+    # For the source
+
+    @property
+    def problem(self) -> str:
+        """Why hinted keys cannot be inspected now; empty if they can be."""
+        return self._problem and f"hinted keys cannot be inspected: {self._problem}"
+
+    @property
+    def refusal(self) -> str:
+        """Why only listings find what hints name; empty if HEAD does."""
+        return self._refusal
+
+    def close(self) -> None:
+        """Stop to look at keys: those under way are looked at again; may be called twice."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+        self._end_listing(is_complete=False)
+        for hinted in self._busy.values():
+            hinted.is_outdated = False
+            self._postponed.put(hinted)
+        self._busy.clear()
+        self._compared.clear()
+
+    def begin_listing(self) -> None:
+        """Note that a listing begins, which will show what single requests do not."""
+        self._end_listing(is_complete=False)
+        self._being_listed, self._refused = self._refused, []
+        self._must_list, self._is_listing = False, True
+
+    def end_listing(self, *, is_complete: bool) -> None:
+        """Note that the last listing has ended, and is compared if it was complete."""
+        if self._is_listing:
+            self._end_listing(is_complete=is_complete)
+
+    def observe(self) -> Iterator[Inspection | Subtree]:
+        """Yield what was found out, and send further requests; never waits for one."""
+        self._return_uncompared()
+        if self._api.should_stop():
+            return
+        self._send()
+        while self._workers is not None and self._workers.has_result:
+            inspection = self._take_results(self._workers)
+            if self._compared:
+                yield inspection
+                self._settle_compared()
+            self._send()
+        if self._must_list:
+            self._must_list = False
+            yield Subtree(b"", Rescan.HEAD_REFUSED)
+
+    def due_in_s(self) -> float | None:
+        """Return the seconds until a postponed key is due; None for never."""
+        now_s = self._clock.monotonic()
+        if self._resume_s > now_s and (len(self._inbox) or len(self._postponed)):
+            return self._resume_s - now_s
+        due_s = self._postponed.due_s()
+        return None if due_s == float("inf") else max(0.0, due_s - now_s)
+
+    def unsettled(self) -> Iterator[bytes]:
+        """Yield the keys that were not compared yet."""
+        yield from self._inbox.waiting()
+        yield from self._busy
+        yield from self._postponed
+        for hinted in (*self._refused, *self._being_listed):
+            yield hinted.key
+
+    def outdate(self, keys: Iterable[bytes]) -> None:
+        """Note that something newer is known than what requests under way may find."""
+        for key in self._busy.keys() & set(keys):
+            self._busy[key].is_outdated = True
+
+    def unlike_listed(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Return the keys of which the listing that runs may be older than the index.
+
+        They are inspected again, as are those that rest until then.
+        """
+        known = {key for key in keys if key in self._met or self._postponed.rests(key)}
+        if met := known & self._met:
+            self._inbox.put_or_list(list(met))
+        return known
+
+    def inspect(self, keys: Sequence[bytes]) -> Inspection:
+        """Look at keys now; those that cannot be inspected are left out, and observed later.
+
+        Raises:
+            UnavailableError: The watch is to stop.
+        """
+        inspection = Inspection()
+        self.outdate(keys)
+        for key, result in self._inspector.look_at(keys):
+            self._read(HintedKey(key, self._clock.monotonic()), result, inspection)
+        return inspection
+
+    def rested(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the objects that need not rest; the others are observed once they have."""
+        if not self._quiet_s:
+            return list(entries)
+        for entry in entries:
+            hinted = HintedKey(entry.path, self._clock.monotonic())
+            self._has_rested(hinted, entry)
+            self._postpone(hinted, self._quiet_s)
+        return []
+
+    # Requests
+
+    def _send(self) -> None:
+        """Send as many requests as may run at once."""
+        if self._clock.monotonic() < self._resume_s:
+            return
+        if self._is_listing and len(self._met) >= LISTED_KEYS_MAX:
+            return
+        for _ in range(BATCH_ENTRIES):
+            if len(self._busy) >= self._api.limit.limit:
+                return
+            hinted = self._next()
+            if hinted is None:
+                break
+            if self._filter.admits(hinted.key):
+                self._busy[hinted.key] = hinted
+                self._put(hinted.key)
+            else:
+                hinted.settle()
+        else:
+            self._wake()
+        if self._workers is not None and not self._busy:
+            self._workers.close()
+            self._workers = None
+
+    def _next(self) -> HintedKey | None:
+        """Remove and return the key that is to be inspected next; None if none is."""
+        if (hinted := self._postponed.pop_due()) is not None:
+            return hinted
+        for hinted in self._inbox.take(1, self._busy):
+            if (former := self._postponed.pop(hinted.key)) is not None:
+                hinted.merge(former)
+            return hinted
+        return None
+
+    def _put(self, key: bytes) -> None:
+        if self._workers is None:
+            # They are kept only while there is something to do.
+            self._workers = Workers(self._inspector.look, self._api.should_stop, self._wake)
+        self._workers.put(key)
+
+    # Responses
+
+    def _take_results(self, workers: Workers[bytes, Entry | None]) -> Inspection:
+        """Return what was found out; its keys are in ``_compared``."""
+        inspection = Inspection()
+        while workers.has_result and len(self._compared) < BATCH_ENTRIES:
+            key, result = workers.take()
+            self._api.limit.on_response(was_waiting=len(self._inbox) > 0)
+            hinted = self._busy[key]
+            if hinted.is_outdated:
+                del self._busy[key]
+                hinted.is_outdated = False
+                self._postpone(hinted, 0.0)
+            elif self._read(hinted, result, inspection, must_rest=True):
+                self._compared.append(hinted)
+            else:
+                del self._busy[key]
+        return inspection
+
+    def _read(
+        self,
+        hinted: HintedKey,
+        result: Future[Entry | None],
+        inspection: Inspection,
+        *,
+        must_rest: bool = False,
+    ) -> bool:
+        """Add what is at a key to an inspection; return False if it is not to be compared now."""
+        try:
+            entry = result.result()
+        except OddObjectError:
+            # Listings set it aside, and say so.
+            hinted.settle()
+            return False
+        except RefusedKeyError as error:
+            self._refuse(hinted, error)
+            return False
+        except WatcherError as error:
+            self._retry(hinted, error)
+            return False
+        self._pause_s, self._resume_s, self._problem = 0.0, 0.0, ""
+        if entry is None:
+            inspection.gone.append(hinted.key)
+            return True
+        self._refusal = ""
+        if must_rest and not self._has_rested(hinted, entry):
+            self._postpone(hinted, self._quiet_s)
+            return False
+        inspection.entries.append(entry)
+        return True
+
+    def _has_rested(self, hinted: HintedKey, entry: Entry) -> bool:
+        """Return whether an object was the same for long enough, and note how it is."""
+        if not self._quiet_s:
+            return True
+        state, now_s = state_of(entry), self._clock.monotonic()
+        if hinted.sight is None or hinted.sight.state != state:
+            hinted.sight = Sight(state, now_s)
+        return now_s - hinted.sight.since_s >= self._quiet_s
+
+    def _refuse(self, hinted: HintedKey, error: RefusedKeyError) -> None:
+        self._refusal = error.message
+        self._must_list = True
+        if len(self._refused) < LISTED_KEYS_MAX:
+            self._refused.append(hinted)
+        else:
+            hinted.fail()
+
+    def _retry(self, hinted: HintedKey, error: WatcherError) -> None:
+        """Have a key inspected again later, and no other for a while if all have failed since."""
+        now_s = self._clock.monotonic()
+        self.errors += 1
+        self._problem = error.message
+        if now_s >= self._resume_s:
+            self._pause_s = min(2 * self._pause_s or PAUSE_MIN_S, PAUSE_MAX_S)
+            self._resume_s = now_s + self._pause_s
+        hinted.fail()
+        delay_s = min(PAUSE_MIN_S * 2**hinted.failures, PAUSE_MAX_S)
+        hinted.failures += 1
+        self._postpone(hinted, delay_s)
+
+    def _postpone(self, hinted: HintedKey, delay_s: float) -> None:
+        if (former := self._postponed.pop(hinted.key)) is not None:
+            hinted.merge(former)
+        if self._postponed.is_full:
+            hinted.fail()
+            self._inbox.overflow()
+        else:
+            self._postponed.put(hinted, delay_s)
+
+    # Commits
+
+    def _settle_compared(self) -> None:
+        """Note that the last inspection is committed."""
+        compared, self._compared = self._compared, []
+        for hinted in compared:
+            del self._busy[hinted.key]
+            hinted.settle()
+            if self._is_listing:
+                self._met.add(hinted.key)
+
+    def _return_uncompared(self) -> None:
+        """Have keys inspected again whose comparison was not committed."""
+        compared, self._compared = self._compared, []
+        for hinted in compared:
+            del self._busy[hinted.key]
+            self._postpone(hinted, 0.0)
+
+    def _end_listing(self, *, is_complete: bool) -> None:
+        listed, self._being_listed = self._being_listed, []
+        self._is_listing = False
+        self._met.clear()
+        if is_complete:
+            for hinted in listed:
+                hinted.settle()
+        else:
+            self._refused = listed + self._refused

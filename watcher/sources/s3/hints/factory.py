@@ -1,0 +1,38 @@
+"""Makes the feed of a bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.errors import DeniedError
+from watcher.sources.s3.hints.webhook import WebhookFeed
+from watcher.spec import HintKind
+
+if TYPE_CHECKING:
+    from watcher.clock import Clock
+    from watcher.sources.s3.hints.feed import HintFeed
+    from watcher.sources.s3.trust import Trust
+    from watcher.spec import BucketSpec
+
+
+def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None:  # noqa: ARG001 - of feeds that connect
+    """Return the feed of a bucket, not yet started; None where it gives no hints.
+
+    Args:
+        spec: The bucket.
+        clock: The clock of the server.
+        trust: The authorities for certificates.
+
+    Raises:
+        DeniedError: There is no such feed yet.
+    """
+    if spec.notifications is None:
+        return None
+    kind = spec.notifications.kind
+    if kind is HintKind.WEBHOOK:
+        return WebhookFeed()
+    raise DeniedError(
+        f"notifications by {kind} cannot be read yet",
+        place=spec.place,
+        hint="leave out notifications, or use {webhook: true}",
+    )

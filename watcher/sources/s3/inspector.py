@@ -1,0 +1,125 @@
+"""Finds out what is at single keys, outside of a listing. Used from several threads.
+
+HEAD has the same response for a missing key and a missing bucket. So a key is gone if HEAD finds
+nothing, a LIST of the configured prefix that begins later succeeds, and HEAD then still finds
+nothing. Keys that are looked at together share that LIST.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from watcher.errors import UnavailableError, WatcherError
+from watcher.sources.s3.errors import is_refusal
+from watcher.sources.s3.odd_objects import OddObjectError
+from watcher.sources.s3.pages import PageRequest
+from watcher.sources.s3.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from watcher.model import Entry
+    from watcher.sources.s3.api import BucketApi
+
+_NO_NAMES = {b"", b".", b".."}
+"""Between slashes, these are no names: servers and proxies leave them out of the path of a URL."""
+
+
+class RefusedKeyError(UnavailableError):
+    """Only a listing shows what is at a key: the store does not answer for single ones."""
+
+
+class KeyInspector:
+    """Looks at single keys of one bucket. Thread-safe.
+
+    Args:
+        api: Sends the requests.
+
+    Attributes:
+        heads: HEAD requests sent.
+    """
+
+    def __init__(self, api: BucketApi) -> None:
+        self.heads = 0
+        self._api = api
+        self._lock = threading.Lock()
+        self._proving = threading.Lock()
+        self._begun_proofs = 0
+        self._last_proof = 0
+
+    def look(self, key: bytes) -> Entry | None:
+        """Return the object at a key; None if there certainly is none.
+
+        Raises:
+            OddObjectError: There is an object, and a header of it cannot be read.
+            RefusedKeyError: The store refuses, or its response proves nothing.
+            WatcherError: It cannot be found out now.
+        """
+        try:
+            entry = self._head(key)
+            if entry is None:
+                self._prove_bucket()
+                entry = self._head(key)
+            return self._find_listed(key) if entry and is_misleading(key) else entry
+        except WatcherError as error:
+            if is_refusal(error):
+                raise RefusedKeyError(error.message, place=error.place, hint=error.hint) from error
+            raise
+
+    def look_at(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Future[Entry | None]]]:
+        """Look at several keys at once, and yield each with the result of ``look``, in any order.
+
+        Raises:
+            UnavailableError: The watch is to stop.
+        """
+        api, waiting = self._api, list(reversed(keys))
+        with closing(Workers(self.look, api.should_stop)) as workers:
+            while waiting or workers.busy:
+                while waiting and workers.busy < api.limit.limit:
+                    workers.put(waiting.pop())
+                api.limit.on_response(was_waiting=not workers.has_result)
+                yield workers.take()
+
+    def _head(self, key: bytes) -> Entry | None:
+        with self._lock:
+            self.heads += 1
+        return self._api.head(key)
+
+    def _prove_bucket(self) -> None:
+        """List one key of the prefix, or wait for another thread that does so from now on."""
+        with self._lock:
+            begun = self._begun_proofs
+        with self._proving:
+            if self._last_proof > begun:
+                return
+            with self._lock:
+                self._begun_proofs += 1
+            self._api.probe()
+            self._last_proof = self._begun_proofs
+
+    def _find_listed(self, key: bytes) -> Entry | None:
+        """Return the object that a listing has at a key for which HEAD finds something."""
+        place = self._api.spec.place
+        page = self._api.list_page(PageRequest(key.decode()))
+        entries, odd = page.reader.read(page.objects)
+        if found := next((entry for entry in entries if entry.path == key), None):
+            return found
+        # An object whose key cannot be read, which is empty then, may be the one.
+        if unread := next((each for each in odd if each.key in {key, b""}), None):
+            raise OddObjectError(unread.problem, place=place)
+        # In order, the key would come first of all; an empty listing proves nothing.
+        if page.next_token is not None or not (entries or odd):
+            raise RefusedKeyError(f"no listing shows whether {key!r} is there", place=place)
+        return None
+
+
+def is_misleading(key: bytes) -> bool:
+    """Return whether HEAD may find another object under a key than a listing has.
+
+    Stores that keep a tree answer for folders. Servers and proxies take what is no name out of a
+    path, and answer for the object of another key, or even of another bucket.
+    """
+    return not _NO_NAMES.isdisjoint(key.split(b"/"))
