@@ -5,7 +5,7 @@ reordered, delayed and forged hints do no harm. A *feed* brings hints into the i
 which inspects their keys by HEAD; a hint is done once the comparison of its keys is committed, and
 only then does its message leave the queue. Listings find what hints have missed.
 
-``records`` reads messages in the shapes of all vendors (pure), ``inbox`` keeps the keys that wait,
-``feed`` is the protocol of the feeds, and ``factory`` makes that of a bucket: ``webhook``. Feeds run
-in threads of their own and never touch the source, the index or the state.
+``records`` and ``shapes`` read messages in the shapes of all vendors (pure), ``inbox`` keeps the
+keys that wait, ``feed`` is the protocol of the feeds, and ``factory`` makes that of a bucket:
+``webhook``. Feeds run in threads of their own and never touch the source, the index or the state.
 """

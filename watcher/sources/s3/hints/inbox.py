@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+from watcher.sources.s3.hints.shapes import KEY_MAX_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
 WAITING_KEYS_MAX = 10_000
 """Maximum number of keys that wait in one inbox; ten megabytes of the longest keys."""
-
-KEY_MAX_BYTES = 1024
-"""Longest key of an object (S3 User Guide, "Naming Amazon S3 objects"), and the shortest is 1."""
 
 
 class Ticket(Protocol):
@@ -198,7 +197,7 @@ class HintInbox:
 
     def _is_possible(self, key: bytes) -> bool:
         """Return whether there may be an object of the place at a key."""
-        if not key.startswith(self._prefix) or not 0 < len(key) <= KEY_MAX_BYTES:
+        if not key.startswith(self._prefix) or not 0 < len(key) <= KEY_MAX_BYTES or b"\0" in key:
             return False
         try:
             key.decode()
