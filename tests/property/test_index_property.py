@@ -108,6 +108,8 @@ class Place(MemoryFiles):
 class Reading:
     """One disturbed reading in any order; see ``Scan``."""
 
+    window: None = None
+
     def __init__(self, place: Place, prefix: bytes, disturbance: Disturbance) -> None:
         self.prefix = prefix
         self.unread: list[bytes] = []

@@ -41,6 +41,8 @@ class MemoryBatch:
 class MemoryScan:
     """A reading of a place in memory in batches of three; see ``protocol.Scan``."""
 
+    window: None = None
+
     def __init__(self, place: MemoryPlace, prefix: bytes) -> None:
         self.prefix = prefix
         self.unread: list[bytes] = []

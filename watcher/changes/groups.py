@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.filters.dated_prefix import DatedPrefix
 from watcher.model import ChangeType, GroupDelta
 from watcher.spec import BucketSpec
 
@@ -58,9 +59,13 @@ def _add(net: dict[bytes, ChangeType | None], path: bytes, kind: ChangeType) -> 
 
 
 def base_of(where: DirectorySpec | BucketSpec) -> bytes:
-    """Return the prefix of all paths of a place that does not count as depth of a group."""
+    """Return the prefix of all paths of a place that does not count as depth of a group.
+
+    Of a prefix with dates it is what comes before them, so that each date may be a group.
+    """
     if isinstance(where, BucketSpec):
-        return where.prefix[: where.prefix.rfind("/") + 1].encode()
+        literal = DatedPrefix.parse(where.prefix).literal
+        return literal[: literal.rfind("/") + 1].encode()
     return b""
 
 

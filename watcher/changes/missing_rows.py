@@ -84,7 +84,8 @@ class MissingRows:
         former, self._former = self._former, None
         completed = CompletedScan(met, self._index.id_limit)
         count = self._index.entries - len(met)
-        if count > HOLD_ENTRIES and (scan.unread or self._source.volumes):
+        may_be_unread = scan.unread or self._source.volumes or scan.window is not None
+        if count > HOLD_ENTRIES and may_be_unread:
             count = self._count(b"", met, is_unread)
         is_suspicious = self._is_suspicious(count)
         if is_suspicious and not self._is_held:

@@ -15,11 +15,12 @@ from watcher.changes.deferral import Deferral
 from watcher.changes.detector import Difference
 from watcher.changes.gates import Gates
 from watcher.changes.known_batches import as_ranges
+from watcher.changes.leaving_rows import LeavingRows
 from watcher.changes.missing_rows import MissingRows
 from watcher.changes.renamed_files import RenamedFiles
 from watcher.changes.reopening import Reopening
 from watcher.changes.running_scans import RunningScans
-from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Gate, GroupDelta, Rescan
+from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Rescan
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
     Inspection,
@@ -111,6 +112,7 @@ class Reconciler:
         self._renamed = RenamedFiles(
             source, index, detector, self._gates, self._commit, self._compare_inspection
         )
+        self._leaving = LeavingRows(source, index, self._commit, has_groups=groups is not None)
         self._missing = MissingRows(source, index, self._seen, self._delete)
         self._new_inodes = 0
         self._renumbered: set[bytes] = set()
@@ -171,15 +173,7 @@ class Reconciler:
         Raises:
             StateError: The state cannot be written.
         """
-        for page in self._index.rows_under(b""):
-            # Markers are met anew, perhaps as what they are no longer.
-            unwanted = [
-                row for row in page if row.gate == Gate.MARKER or not admits(row.entry.path)
-            ]
-            delta = Delta(deletes=unwanted)
-            if self._groups is not None and unwanted:
-                delta.groups = GroupDelta(forgotten=[row.entry.path for row in unwanted])
-            self._commit(ChangeSet(delta))
+        self._leaving.drop(admits)
 
     def learn_digests(self) -> bool:
         """Have the next contents read whose digests are not known, when no others are read.
@@ -283,6 +277,7 @@ class Reconciler:
         self._gates.begin_scan()
         with self._scans.begin(self._index.id_limit) as running:
             count = self._compare_scan(scan, running, with_hints=with_hints)
+            self._leaving.follow(scan)
             missing = self._index.entries - len(running.met)
             if (verification := scan.verification_scan(missing)) is not None:
                 self._compare_scan(verification, running, with_hints=with_hints)
@@ -299,6 +294,7 @@ class Reconciler:
         """Compare the batches of a scan, and return the number of their entries."""
         count = 0
         for batch in scan:
+            self._leaving.follow(scan)
             count += self._compare_batch(batch, running)
             self._checkpoint(count)
             if with_hints:

@@ -104,6 +104,10 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     rows = [
         ("place", printable(survey.place)),
         ("mode", f"{survey.mode} ({survey.reason})"),
+        *(
+            ("" if number else "prefixes", printable(prefix))
+            for number, prefix in enumerate(survey.prefixes)
+        ),
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
         *_trigger_rows(survey),
         ("left out", f"{survey.left_out:,} by include and exclude"),

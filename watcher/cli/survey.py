@@ -67,6 +67,7 @@ class Survey:
         size: Size of the matching entries in bytes.
         first: First matching paths, in order.
         unread: Number of files and directories, or of objects, that could not be read.
+        prefixes: The prefixes that are listed now, where that of a bucket has dates; else empty.
         cost: Cost of listing a bucket; None for a directory.
         parts: The mounts below a directory, each with how it would be watched.
         held_back: Number of matching entries that would be held back, by the condition.
@@ -89,6 +90,7 @@ class Survey:
     size: int
     first: list[str]
     unread: int
+    prefixes: list[str]
     cost: Cost | None
     parts: Sequence[PartStatus]
     held_back: HeldBack
@@ -126,6 +128,7 @@ def survey_place(
         for batch in scan:
             tally.add(batch.entries)
             progress(tally.met)
+        window, cost = scan.window, source.cost
         parts = [part for part in source.part_status[1:] if _is_admitted(part, spec.filter)]
     return Survey(
         place=spec.where.place,
@@ -140,7 +143,9 @@ def survey_place(
         size=tally.size,
         first=[path.decode(errors="replace") for path in tally.first],
         unread=len(scan.unread),
-        cost=_cost(spec.where, tally.met) if isinstance(spec.where, BucketSpec) else None,
+        prefixes=[os.fsdecode(prefix) for prefix in window.prefixes] if window else [],
+        # Each of several prefixes takes a request, however few keys it has.
+        cost=cost if window else _cost(spec.where, tally.met),
         parts=[_as_watched(part, spec.where) for part in parts],
         held_back=(held_back := conditions.held_back()),
         waiting=describe_held_back(held_back, spec.conditions),
@@ -272,5 +277,7 @@ def _as_watched(part: PartStatus, where: DirectorySpec | BucketSpec) -> PartStat
     return replace(part, reason=f"{reason} every {where.poll_interval_s:g} s")
 
 
-def _cost(where: BucketSpec, keys: int) -> Cost:
+def _cost(where: DirectorySpec | BucketSpec, keys: int) -> Cost | None:
+    if isinstance(where, DirectorySpec):
+        return None
     return cost_of(where, max(1, math.ceil(keys / KEYS_PER_REQUEST)))

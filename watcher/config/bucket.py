@@ -15,10 +15,12 @@ from watcher.config.places import (
     TENANT_ALONE,
     URI,
     is_address,
+    problem_of_dates,
 )
 from watcher.config.sections import Key, Section
 from watcher.config.stores import problem_of_endpoint
-from watcher.spec import AddressingStyle, BucketSpec, HintKind, Notifications
+from watcher.filters.dated_prefix import DatedPrefix
+from watcher.spec import LOOKBACK_S, AddressingStyle, BucketSpec, HintKind, Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -51,6 +53,7 @@ def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator
         yield "endpoint_url", problem
     if values.get("anonymous"):
         yield from _check_anonymous(values, given)
+    yield from _check_dates(values, given)
 
 
 def _check_anonymous(
@@ -64,6 +67,17 @@ def _check_anonymous(
     asked = values.get("notifications")
     if asked is not None and asked.kind is HintKind.QUEUE:
         yield "notifications", "a queue needs credentials, which anonymous: true does not look up"
+
+
+def _check_dates(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    if "prefix" in given and "prefix" not in values:
+        return
+    prefix = values.get("prefix", "")
+    if not DatedPrefix.parse(prefix).is_dated:
+        if "lookback" in given:
+            yield "lookback", "has no effect without a date in prefix, such as {%Y-%m-%d}"
+    elif problem := problem_of_dates(prefix, values.get("lookback", LOOKBACK_S)):
+        yield "lookback" if "lookback" in given else "prefix", problem
 
 
 def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
@@ -113,7 +127,18 @@ BUCKET = Section(
     (BucketSpec,),
     (
         Key("bucket", BUCKET_NAME, "Name, alias or access point ARN.", "landing", is_required=True),
-        Key("prefix", PREFIX, "Only keys that begin with this text.", "in/"),
+        Key(
+            "prefix",
+            PREFIX,
+            "Only keys that begin with this text, which may have dates: see Prefixes with dates.",
+            "in/",
+        ),
+        Key(
+            "lookback",
+            duration("0s", "87600h"),
+            "How far back from now the dates in `prefix` are read.",
+            "24h",
+        ),
         Key("region", REGION, "AWS region; without it, that of the environment.", "eu-west-1"),
         Key("endpoint_url", ENDPOINT, "The store, if it is not Amazon S3.", "http://minio:9000"),
         Key(

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 from watcher.addresses import literal_address, normal_endpoint
 from watcher.config.fields import MismatchError, matching, text
+from watcher.filters.dated_prefix import PREFIXES_MAX, DatedPrefix, PrefixError
+from watcher.filters.key_window import AHEAD_S
 from watcher.queue_address import QueueAddress
 from watcher.spec import BucketSpec, DirectorySpec
 
@@ -81,6 +83,14 @@ def _bucket(value: str) -> str:
 def _prefix(value: str) -> str:
     if (size := len(value.encode())) > _MAX_PREFIX_BYTES:
         raise MismatchError(f"has {size} bytes, at most {_MAX_PREFIX_BYTES} are allowed")
+    try:
+        prefix = DatedPrefix.parse(value)
+    except PrefixError as error:
+        raise MismatchError(str(error)) from error
+    if (size := len(prefix.render(0.0).encode())) > _MAX_PREFIX_BYTES:
+        raise MismatchError(
+            f"has {size} bytes with its dates, at most {_MAX_PREFIX_BYTES} are allowed"
+        )
     return value
 
 
@@ -101,7 +111,25 @@ def _bucket_of_uri(value: str) -> BucketSpec:
     spec = BucketSpec(*split_uri(value))
     if spec.has_tenant:
         raise MismatchError(f"{TENANT_ALONE}, in a mapping with bucket and prefix")
+    if problem := problem_of_dates(spec.prefix, spec.lookback_s):
+        raise MismatchError(f"{problem}: write a mapping with prefix and lookback")
     return spec
+
+
+def problem_of_dates(prefix: str, lookback_s: float) -> str:
+    """Return why a valid prefix cannot be read for so long; empty if it can.
+
+    Args:
+        prefix: The prefix, with or without dates.
+        lookback_s: Seconds for which a date belongs to the place.
+    """
+    try:
+        count = DatedPrefix.parse(prefix).count_at_most(lookback_s + AHEAD_S)
+    except PrefixError as error:
+        return str(error)
+    if count <= PREFIXES_MAX:
+        return ""
+    return f"gives {count} prefixes, at most {PREFIXES_MAX} are allowed"
 
 
 def _endpoint(value: str) -> str:

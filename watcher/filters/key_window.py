@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from watcher.filters.dated_prefix import DatedPrefix
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from watcher.clock import Clock
 
 AHEAD_S = 3600.0
@@ -91,16 +93,16 @@ class KeyWindow:
             self._last = self._make(since_s, until_s)
         return self._last
 
-    def since(self, since_s: float) -> Window:
-        """Return the part of the present window that begins at a moment; empty for a later one.
+    def older_test(self, since_s: float) -> Callable[[bytes], bool]:
+        """Return a function that returns whether a key belongs to the place of old.
 
         Args:
-            since_s: Seconds since the epoch.
+            since_s: Seconds since the epoch: what belonged to the place before is of old.
         """
         window = self.now()
-        if not self.is_moving:
-            return window
-        return self._make(max(since_s, window.since_s), window.until_s)
+        newer = self._make(max(since_s, window.since_s), window.until_s).prefixes
+        older = tuple(prefix for prefix in window.prefixes if prefix not in newer)
+        return lambda key: key.startswith(older) and not key.startswith(newer)
 
     def admits(self, key: bytes) -> bool:
         """Return whether a key belongs to the place now."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from watcher.filters.key_window import KeyWindow, Window
     from watcher.model import Entry, HintStatus, PartStatus, Rescan
     from watcher.sources.cost import Cost
 
@@ -52,6 +53,10 @@ class Scan(Protocol):
     """
 
     prefix: bytes
+
+    @property
+    def window(self) -> Window | None:
+        """The paths that are read, where the place moves with time; None where all are."""
 
     @property
     def unread(self) -> list[bytes]:
@@ -160,6 +165,13 @@ class Source(Protocol):
     @property
     def mode(self) -> str:
         """How most changes are noticed now: ``notify`` or ``poll``."""
+
+    @property
+    def window(self) -> KeyWindow | None:
+        """Which paths belong to the place now, where that moves with time; None where all do.
+
+        Entries of others leave the index without a report. Read from any thread.
+        """
 
     @property
     def requests(self) -> int:
@@ -379,3 +391,9 @@ class WithoutHints:
 
     def hint(self, paths: Sequence[bytes]) -> None:
         """Do nothing."""
+
+
+class WithoutDates:
+    """The part of a ``Source`` that deals with dates in prefixes, for a place that has none."""
+
+    window: None = None

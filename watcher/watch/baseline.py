@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from watcher.clock import Clock
+    from watcher.filters.key_window import KeyWindow
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
 
@@ -38,16 +39,20 @@ class Baseline:
         spec: What is watched.
         store: Keeps the record.
         clock: The time.
+        window: Which paths belong to the place, where that moves with time; None where all do.
 
     Attributes:
         is_complete: The baseline scan is over: changes are reported. Any thread may read it.
     """
 
-    def __init__(self, spec: Spec, store: WatchStore, clock: Clock) -> None:
+    def __init__(
+        self, spec: Spec, store: WatchStore, clock: Clock, window: KeyWindow | None = None
+    ) -> None:
         self.is_complete = False
         self._spec = spec
         self._store = store
         self._clock = clock
+        self._window = window
         self._filter = _filter_text(spec)
 
     def check(self, volume_id: str) -> None:
@@ -108,6 +113,8 @@ class Baseline:
         # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
         if self._store.index.entries and self._store.meta("filter") != self._filter:
             drop(_admits(self._filter))
+        if (known := self._known_window()) is not None and self._window is not None:
+            self._window.resume(known.until_s)
 
     def appearance(self) -> Callable[[bytes], Appearance]:
         """Return how a scan takes an entry without a row, by its path.
@@ -122,11 +129,18 @@ class Baseline:
         )
         if not self.is_complete:
             return lambda _path: existing
-        former = self._store.meta("filter")
-        if former is None or former == self._filter:
-            return lambda _path: Appearance.NEW
-        was_admitted = _admits(former)
-        return lambda path: Appearance.NEW if was_admitted(path) else existing
+        former, known = self._store.meta("filter"), self._known_window()
+        tests_of_old: list[Callable[[bytes], bool]] = []
+        if former is not None and former != self._filter:
+            was_admitted = _admits(former)
+            tests_of_old.append(lambda path: not was_admitted(path))
+        if self._window is not None and known is not None:
+            tests_of_old.append(self._window.older_test(known.since_s))
+        return lambda path: existing if any(test(path) for test in tests_of_old) else Appearance.NEW
+
+    def _known_window(self) -> _KnownWindow | None:
+        text = self._store.meta("window")
+        return None if text is None else msgspec.json.decode(text, type=_KnownWindow)
 
     def record(self, volume_id: str, *, in_use: bool) -> None:
         """Write down what the index is about after a scan, where that has changed.
@@ -139,12 +153,29 @@ class Baseline:
             StateError: The record cannot be read or written.
         """
         facts = {"baselined": "1", "filter": self._filter, "identity": volume_id}
+        if self._window is not None:
+            window = self._window.now()
+            facts["window"] = msgspec.json.encode(
+                _KnownWindow(window.since_s, window.until_s)
+            ).decode()
         now_s = self._clock.wall()
         if in_use and now_s - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
             facts["used_at"] = str(int(now_s))
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
         if news:
             self._store.set_meta(**news)
+
+
+class _KnownWindow(msgspec.Struct):
+    """Which part of a place that moves with time the index is about.
+
+    Attributes:
+        since_s: First moment that belongs to it, seconds since the epoch.
+        until_s: See ``filters.key_window.Window``.
+    """
+
+    since_s: float
+    until_s: float
 
 
 def _filter_text(spec: Spec) -> str:

@@ -109,7 +109,7 @@ class WatchRunner:
         self._lifecycle = Lifecycle(reporter.on_transition)
         self._schedule = Schedule(clock)
         self._pace = Pace(spec, store, clock)
-        self._baseline = Baseline(spec, store, clock)
+        self._baseline = Baseline(spec, store, clock, source.window)
         self._groups = make_groups(spec, store, source, outbox, clock)
         self._detector = make_detector(spec, source, store.index, clock)
         self._reconciler = Reconciler(

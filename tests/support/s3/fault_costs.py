@@ -10,7 +10,7 @@ import argparse
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +68,8 @@ class BucketScene(Scene):
         directory: Keeps the state, also for a further scene.
         store: The store.
         clock: Its time; also that of further scenes.
+        prefix: The prefix that is watched.
+        watch: Fields of the watch's spec.
         spec: Fields of the bucket's spec.
     """
 
@@ -76,14 +78,19 @@ class BucketScene(Scene):
         directory: Path,
         store: Store,
         clock: FakeClock,
+        *,
+        prefix: str = "in/",
+        watch: Mapping[str, Any] | None = None,
         **spec: Any,  # noqa: ANN401 - any field
     ) -> None:
-        where = BucketSpec(store.bucket, "in/", endpoint_url=store.endpoint_url, **spec)
+        where = BucketSpec(store.bucket, prefix, endpoint_url=store.endpoint_url, **spec)
         self.source = make_source(where, clock=clock)
         # A client takes ten times the processor's time of a request.
         api = cast("Any", self.source)._api
         api._make_client = cache(api._make_client)
-        super().__init__(directory, cast("Place", self.source), clock=clock, where=where)
+        super().__init__(
+            directory, cast("Place", self.source), clock=clock, where=where, **(watch or {})
+        )
         self.bucket = store
 
     def run(self, seconds: float) -> None:

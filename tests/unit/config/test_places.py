@@ -230,3 +230,71 @@ def test_an_address_has_no_virtual_hosts(url: str) -> None:
     found = problems(f"s3: {{bucket: abc, endpoint_url: '{url}', addressing_style: virtual}}")
     expected = "virtual needs an endpoint_url with a host name, not an IP address"
     assert found == f"line 1, s3.addressing_style: {expected}"
+
+
+def test_a_prefix_with_dates() -> None:
+    """The spec keeps it as it is written, and so does the place, every day."""
+    where = parse_spec(b'{s3: {bucket: abc, prefix: "dt={%Y-%m-%d}/", lookback: 24h}}').where
+    assert where == BucketSpec("abc", "dt={%Y-%m-%d}/", lookback_s=86_400.0)
+    assert where.place == "s3://abc/dt%3D%7B%25Y-%25m-%25d%7D/"
+    where = parse_spec(b'{s3: "s3://abc/{%Y}/"}').where
+    assert where == BucketSpec("abc", "{%Y}/", lookback_s=48 * 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            'prefix: "{%b}"',
+            "s3.prefix: has %b at character 2, which depends on a language; write numbers (got",
+        ),
+        (
+            'prefix: "{%Y"',
+            "s3.prefix: begins a date at character 1 that no } ends; a literal {% is written {{%%}",
+        ),
+        (
+            "prefix: 'in/{day}', lookback: 24h",
+            "s3.lookback: has no effect without a date in prefix, such as {%Y-%m-%d}",
+        ),
+        (
+            "lookback: 24h",
+            "s3.lookback: has no effect without a date in prefix, such as {%Y-%m-%d}",
+        ),
+        (
+            'prefix: "{%Y%m%d%H}/", lookback: 199h',
+            "s3.lookback: gives 201 prefixes, at most 200 are allowed",
+        ),
+        (
+            'prefix: "{%Y%m%d%H%M}/"',
+            "s3.prefix: gives 2941 prefixes, at most 200 are allowed",
+        ),
+        (
+            'prefix: "{%H%M}/", lookback: 87600h',
+            "s3.lookback: is longer than 4000 units of the prefix",
+        ),
+        ('prefix: "{%Y}/", lookback: 2d', "s3.lookback: must have hours as its largest unit"),
+    ],
+)
+def test_dates_in_a_prefix_that_are_not_valid(keys: str, expected: str) -> None:
+    found = problems("s3: {bucket: abc, " + keys + "}")
+    assert found.startswith(f"line 1, {expected}")
+    assert found.count("line ") == 1
+
+
+def test_a_prefix_that_its_dates_make_too_long() -> None:
+    prefix = "x" * 1000 + "{%Y" + "%Y" * 6 + "}"
+    expected = 's3.prefix: has 1028 bytes with its dates, at most 1024 are allowed (got "xxx'
+    assert problems(f's3: {{bucket: abc, prefix: "{prefix}"}}').startswith(f"line 1, {expected}")
+
+
+def test_a_uri_whose_dates_are_too_many() -> None:
+    expected = (
+        "s3: gives 2941 prefixes, at most 200 are allowed: write a mapping with prefix and lookback"
+    )
+    found = problems('s3: "s3://abc/{%Y%m%d%H%M}/"')
+    assert found == f'line 1, {expected} (got "s3://abc/{{%Y%m%d%H%M}}/")'
+
+
+def test_the_longest_lookback_by_the_hour() -> None:
+    where = parse_spec(b'{s3: {bucket: abc, prefix: "{%Y%m%d%H}/", lookback: 198h}}').where
+    assert where == BucketSpec("abc", "{%Y%m%d%H}/", lookback_s=198 * 3600.0)

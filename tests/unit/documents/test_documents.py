@@ -31,6 +31,7 @@ VALUES = "# values of the chart\n"
 """First line of a block that is given to Helm."""
 CHART = json.loads((PROJECT / "deploy/helm/watcher/values.schema.json").read_bytes())
 SMALLEST: dict[str, dict[str, Any]] = {
+    "s3.lookback": {"s3": {"bucket": "landing", "prefix": "{%Y-%m-%d}/"}},
     "s3.request_budget": {"s3": {"bucket": "landing", "poll_interval": "auto"}},
     "directory": {"directory": {"path": "/data/in"}},
     "s3": {"s3": {"bucket": "landing"}},

@@ -27,7 +27,7 @@ def test_a_prefix_without_dates_never_moves() -> None:
     assert not window.is_moving
     assert window.now().prefixes == (b"in/{x}",)
     clock.advance(1e6)
-    assert window.now().prefixes == window.since(clock.wall()).prefixes == (b"in/{x}",)
+    assert window.now().prefixes == (b"in/{x}",)
     assert (window.admits(b"in/{x}y"), window.admits(b"in/")) == (True, False)
     assert KeyWindow("", 0.0, clock).admits(b"any")
 
@@ -80,16 +80,31 @@ def test_a_window_goes_on_where_an_earlier_run_has_left_it() -> None:
     assert days(window)[-1] == "2026-02-01"
 
 
-def test_the_part_of_a_window_since_a_moment() -> None:
-    """Of an earlier one it is the whole window, of one that is still to come it is empty."""
+def test_what_a_longer_lookback_adds_is_of_old() -> None:
+    """And all there is, after a clock that was set far back; what is still to come is not."""
     clock = clock_at("2026-01-31T12:00")
     window = KeyWindow(DAILY, 96 * HOUR_S, clock)
     since_s = KeyWindow(DAILY, 24 * HOUR_S, clock).now().since_s
-    part = window.since(since_s)
-    assert part.prefixes == (b"logs/dt=2026-01-30/", b"logs/dt=2026-01-31/")
-    assert window.since(0.0) == window.now()
-    assert window.since(clock.wall() + 48 * HOUR_S).prefixes == ()
-    assert not window.since(clock.wall() + 48 * HOUR_S).admits(b"logs/dt=2026-01-31/a")
+    is_older = window.older_test(since_s)
+    found = [is_older(b"logs/dt=2026-01-%d/a" % day) for day in range(26, 32)]
+    assert found == [False, True, True, True, False, False]
+    assert not is_older(b"logs/dt=2026-02-01/a")
+    assert not window.older_test(0.0)(b"logs/dt=2026-01-28/a")
+    assert window.older_test(clock.wall() + 48 * HOUR_S)(b"logs/dt=2026-01-31/a")
+    assert not window.older_test(clock.wall() + 48 * HOUR_S)(b"logs/dt=2026-02-01/a")
+
+
+def test_a_newer_prefix_that_an_older_one_covers_is_not_of_old() -> None:
+    window = KeyWindow("m={%-m}", 330 * 24 * HOUR_S, clock_at("2026-12-15T00:00"))
+    assert window.now().prefixes[0] == b"m=1"
+    is_older = window.older_test(clock_at("2026-11-01T00:00").wall())
+    assert [is_older(b"m=%d" % month) for month in (1, 2, 10, 11, 12)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_prefix_of_now_that_a_shorter_one_covers() -> None:

@@ -30,6 +30,7 @@ from watcher.sources.protocol import (
     EntryBatch,
     Inspection,
     Observation,
+    WithoutDates,
     WithoutHints,
     unread_test,
 )
@@ -54,6 +55,8 @@ ROOT_CHECK_S = 5.0
 
 class DirectoryScan:
     """One reading of the tree or of a subtree; see ``protocol.Scan``."""
+
+    window: None = None
 
     def __init__(self, source: DirectorySource, prefix: bytes) -> None:
         self.prefix = prefix
@@ -85,7 +88,7 @@ class DirectoryScan:
         """Return None: the missing paths are inspected one by one."""
 
 
-class DirectorySource(WithoutHints):
+class DirectorySource(WithoutDates, WithoutHints):
     """Reads a directory; see ``protocol.Source``.
 
     Args:

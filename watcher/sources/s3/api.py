@@ -13,6 +13,7 @@ import structlog
 from botocore.exceptions import ClientError
 
 from watcher.errors import UnavailableError, WatcherError
+from watcher.filters.key_window import KeyWindow
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
@@ -58,6 +59,7 @@ class BucketApi:
 
     Attributes:
         spec: The bucket.
+        keys: Which keys belong to the place now.
         limit: Number of requests that may run at once; lowered when the store throttles.
         should_stop: Checked before each request; True ends it with ``UnavailableError``.
         requests: LIST requests sent, retries included: what the store bills.
@@ -82,6 +84,7 @@ class BucketApi:
             trust: The authorities for the certificate of the store.
         """
         self.spec = spec
+        self.keys = KeyWindow(spec.prefix, spec.lookback_s, clock)
         self.limit = limit
         self.should_stop = should_stop
         self.requests = 0
@@ -119,14 +122,14 @@ class BucketApi:
         return self._list(request, KEYS_PER_REQUEST)
 
     def probe(self, *, may_retry: bool = True) -> None:
-        """List one key of the prefix, to check that the bucket can be listed.
+        """List one key of the present prefix, to check that the bucket can be listed.
 
         Args:
             may_retry: The request is sent again where it fails; not from several threads.
         """
         self._may_retry = may_retry
         try:
-            page = self._list(PageRequest(self.spec.prefix), 1)
+            page = self._list(PageRequest(self.keys.present_prefix), 1)
         finally:
             self._may_retry = True
         page.reader.read(page.objects)

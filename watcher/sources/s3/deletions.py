@@ -288,7 +288,7 @@ class DeletionCheck:
         Args:
             listed: A key of the last listing.
         """
-        missing = f"{self._api.spec.prefix}{secrets.token_hex(8)}".encode()
+        missing = f"{self._api.keys.present_prefix}{secrets.token_hex(8)}".encode()
         try:
             self._api.has_object(missing)
         except WatcherError as error:

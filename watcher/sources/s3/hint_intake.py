@@ -51,7 +51,7 @@ class HintIntake:
         self._inspector = inspector
         self._feed = make_feed(spec, clock, trust)
         self._wake_watch: Callable[[], None] = lambda: None
-        self._inbox = HintInbox(spec.prefix.encode(), self._wake, clock)
+        self._inbox = HintInbox(api.keys, self._wake, clock)
         self.keys = HintedKeys(
             self._inbox, inspector, api, path_filter, spec.quiet_s, self._wake, clock
         )

@@ -219,7 +219,8 @@ class HintedKeys:
             hinted = self._next()
             if hinted is None:
                 break
-            if self._filter.admits(hinted.key):
+            # The dates of the place may have moved on while it waited.
+            if self._filter.admits(hinted.key) and self._api.keys.admits(hinted.key):
                 self._busy[hinted.key] = hinted
                 self._put(hinted.key)
             else:

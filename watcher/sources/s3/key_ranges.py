@@ -317,9 +317,14 @@ class RangeListing:
         return None
 
     def _span(self, key_range: KeyRange) -> tuple[int, int]:
-        """Return the indexes between which split keys are ahead in a range."""
-        keys = self._split_keys
-        return bisect_right(keys, key_range.last), bisect_left(keys, key_range.until)
+        """Return the indexes between which split keys are ahead in a range.
+
+        Those of other prefixes are not.
+        """
+        keys, prefix = self._split_keys, key_range.prefix.encode()
+        low = bisect_right(keys, max(key_range.last, prefix))
+        # Greater than all keys with the prefix.
+        return low, max(low, bisect_left(keys, min(key_range.until, prefix + MAX_KEY)))
 
     def _cut(self, left: KeyRange, key: bytes) -> KeyRange:
         builder = BatchBuilder(self._filter, key)

@@ -26,6 +26,7 @@ from watcher.sources.s3.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from watcher.filters.key_window import Window
     from watcher.filters.path_filter import PathFilter
     from watcher.sources.protocol import Batch
     from watcher.sources.s3.api import BucketApi
@@ -53,6 +54,7 @@ class BucketScan:
         former: The listing that this one is to confirm, which is then read sequentially.
 
     Attributes:
+        window: The keys that are read, where the prefix has dates; None where it has none.
         prefix: Empty: the whole place is read.
         keys: Number of keys that were met, once the listing is complete.
         is_complete: The listing was read to its end.
@@ -68,6 +70,8 @@ class BucketScan:
         former: BucketScan | None = None,
     ) -> None:
         self.prefix = b""
+        self._window: Window = former._window if former else api.keys.now()  # noqa: SLF001 - same class
+        self.window = self._window if api.keys.is_moving else None
         self.keys = 0
         self.is_complete = False
         self._is_being_read = False
@@ -94,8 +98,14 @@ class BucketScan:
         return self._set_aside.texts
 
     def unread_test(self) -> Callable[[bytes], bool]:
-        """Return a function that returns whether a row may be that of an object set aside."""
-        return self._set_aside.row_test(is_ordered=not self._strategy.disorder)
+        """Return a function that returns whether a row may be that of an object set aside.
+
+        Or of one that is not read now, since its prefix has become part of the place meanwhile.
+        """
+        may_be_odd = self._set_aside.row_test(is_ordered=not self._strategy.disorder)
+        if (window := self.window) is None:
+            return may_be_odd
+        return lambda key: may_be_odd(key) or not window.admits(key)
 
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that are set aside, or prefixes of those that are not even known."""
@@ -146,16 +156,21 @@ class BucketScan:
         else:
             yield from self._read_sequential()
 
+    @property
+    def _prefixes(self) -> list[str]:
+        """The prefixes that are listed."""
+        return [prefix.decode() for prefix in self._window.prefixes]
+
     def _read_sequential(self, pages: Sequence[Page] = ()) -> Iterator[Batch]:
-        """Read page by page, beginning with pages that were fetched before."""
+        """Read each prefix page by page, beginning with pages that were fetched before."""
         self._mode = Mode.SEQUENTIAL
-        yield from self._read(self._make_listing([self._api.spec.prefix]), pages)
+        yield from self._read(self._make_listing(self._prefixes), pages)
 
     def _read_parallel(self) -> Iterator[Batch]:
         """Read in key ranges; where that cannot be done, read all of it again sequentially."""
-        spec, split_keys = self._api.spec, self._strategy.split_keys
+        split_keys = self._strategy.split_keys
         try:
-            yield from self._read(self._make_listing([spec.prefix], split_keys=split_keys))
+            yield from self._read(self._make_listing(self._prefixes, split_keys=split_keys))
         except UnorderedListingError as error:
             failure = error
         else:
@@ -164,7 +179,13 @@ class BucketScan:
         self._note_failed(Mode.PARALLEL, failure)
 
     def _read_by_prefix(self) -> Iterator[Batch]:
-        """Read each common prefix by itself where they are large; else go on sequentially."""
+        """Read each common prefix by itself where they are large; else go on sequentially.
+
+        Several prefixes with dates are read side by side already.
+        """
+        if len(self._prefixes) > 1:
+            yield from self._read_sequential()
+            return
         pages = self._read_ahead()
         if pages[-1].next_token is None:
             yield from self._read_sequential(pages)
@@ -200,7 +221,7 @@ class BucketScan:
 
     def _read_ahead(self) -> list[Page]:
         """Return the first pages of the listing, as many as a large prefix has."""
-        prefix = self._api.spec.prefix
+        (prefix,) = self._prefixes
         pages = [self._api.list_page(PageRequest(prefix))]
         while len(pages) < MIN_PAGES_TO_SPLIT and (token := pages[-1].next_token) is not None:
             pages.append(self._api.list_page(PageRequest(prefix, token=token)))
@@ -226,7 +247,7 @@ class BucketScan:
             if key
         ]
         pages, passed = [], []
-        prefix = self._api.spec.prefix
+        (prefix,) = self._prefixes
         for _ in range(PREFIX_LEVELS_MAX):
             page = self._list_level(prefix)
             large = {

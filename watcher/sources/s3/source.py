@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.clock import Clock
+    from watcher.filters.key_window import KeyWindow
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry, HintStatus, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
@@ -81,6 +82,11 @@ class BucketSource(WithoutVolumes):
     def mode(self) -> str:
         """``notify`` while hints arrive, else ``poll``."""
         return (Mode.NOTIFY if self._hints.is_arriving else Mode.POLL).value
+
+    @property
+    def window(self) -> KeyWindow | None:
+        """The days, or other dates, of the prefix that are read now; None where it has none."""
+        return self._api.keys if self._api.keys.is_moving else None
 
     @property
     def requests(self) -> int:
@@ -163,7 +169,7 @@ class BucketSource(WithoutVolumes):
         try:
             self._api.probe(may_retry=not self._was_open)
         except UnavailableError as error:
-            prefix = self._spec.prefix
+            prefix = self._api.keys.present_prefix
             if prefix.endswith("/") or not prefix or not is_refusal(error):
                 raise
             raise DeniedError(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from watcher.clock import Clock
+    from watcher.filters.key_window import KeyWindow
     from watcher.sources.s3.quiet import Sight
 
 WAITING_KEYS_MAX = 10_000
@@ -105,13 +106,13 @@ class HintInbox:
     Keys that cannot be in the place never wait: they are settled at once.
 
     Args:
-        prefix: The keys of the place begin with it.
+        place: The keys that belong to the place.
         wake: Called from the thread that puts keys in.
         clock: The time.
     """
 
-    def __init__(self, prefix: bytes, wake: Callable[[], None], clock: Clock) -> None:
-        self._prefix = prefix
+    def __init__(self, place: KeyWindow, wake: Callable[[], None], clock: Clock) -> None:
+        self._place = place
         self._wake = wake
         self._clock = clock
         self._lock = threading.Lock()
@@ -197,7 +198,7 @@ class HintInbox:
 
     def _is_possible(self, key: bytes) -> bool:
         """Return whether there may be an object of the place at a key."""
-        if not key.startswith(self._prefix) or not 0 < len(key) <= KEY_MAX_BYTES or b"\0" in key:
+        if not self._place.admits(key) or not 0 < len(key) <= KEY_MAX_BYTES or b"\0" in key:
             return False
         try:
             key.decode()
