@@ -22,12 +22,14 @@ from watcher.sources.s3.hints.shapes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["SHAPES_READ", "Hint", "Message", "MessageKind", "parse_message"]
 
 OBJECTS_MAX = 1000
 """Maximum number of objects that one message may name; S3 names one, Backblaze B2 up to 50."""
+PARTS_MAX = 5000
+"""Maximum number of lists, envelopes and records of one message."""
 DEPTH_MAX = 10
 """Maximum number of lists and envelopes around a record.
 
@@ -120,6 +122,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self._hints: dict[Hint, None] = {}
+        self._named = 0
+        self._parts = 0
         self._problem = ""
         self._is_test = False
         self._has_records = False
@@ -158,8 +162,11 @@ class _Reader:
         Raises:
             _OversizedError: The message is too large.
         """
+        self._parts += 1
         if depth > DEPTH_MAX:
             raise _OversizedError(f"the message is more than {DEPTH_MAX} envelopes deep")
+        if self._parts > PARTS_MAX:
+            raise _OversizedError(f"the message has more than {PARTS_MAX:,} records")
         if isinstance(value, list):
             self._has_records = self._has_records or not value
             for part in value:
@@ -196,13 +203,13 @@ class _Reader:
         """
         content = next((record[name] for name in _ENVELOPES if record.get(name)), None)
         try:
-            hints = read_objects(record)
+            is_record = self._add(read_objects(record))
         except UnreadableRecordError as error:
             self._note(str(error))
             return
-        if hints is not None:
-            self._add(hints)
-        elif isinstance(content, str):
+        if is_record:
+            return
+        if isinstance(content, str):
             self._read_text(content, depth + 1)
         elif content is not None:
             self._read(content, depth + 1)
@@ -227,16 +234,22 @@ class _Reader:
         except UnreadableRecordError as error:
             self._note(str(error))
 
-    def _add(self, hints: list[Hint]) -> None:
-        """Add the objects of a record.
+    def _add(self, hints: Iterable[Hint] | None) -> bool:
+        """Add the objects of a record; return False for None.
 
         Raises:
+            UnreadableRecordError: One of them has no name; those before it are added.
             _OversizedError: There are too many.
         """
+        if hints is None:
+            return False
         self._has_records = True
-        self._hints.update(dict.fromkeys(hints))
-        if len(self._hints) > OBJECTS_MAX:
-            raise _OversizedError(f"the message names more than {OBJECTS_MAX:,} objects")
+        for hint in hints:
+            self._named += 1
+            if self._named > OBJECTS_MAX:
+                raise _OversizedError(f"the message names more than {OBJECTS_MAX:,} objects")
+            self._hints[hint] = None
+        return True
 
     def _note(self, problem: str) -> None:
         """Keep the first problem."""

@@ -44,16 +44,13 @@ class Hint:
     keys: tuple[bytes, ...]
 
 
-def read_objects(record: Mapping[str, object]) -> list[Hint] | None:
+def read_objects(record: Mapping[str, object]) -> Iterable[Hint] | None:
     """Return the objects that a record names; None for a mapping that is no record.
 
     Raises:
-        UnreadableRecordError: The record names no bucket or no key.
+        UnreadableRecordError: The record names no bucket or no key; raised by the iteration, too.
     """
-    for read in _SHAPES:
-        if (hints := read(record)) is not None:
-            return list(hints)
-    return None
+    return next((hints for read in _SHAPES if (hints := read(record)) is not None), None)
 
 
 def mapping_of(value: object) -> Mapping[str, object]:
@@ -170,7 +167,7 @@ def _uploader_list(record: Mapping[str, object]) -> Iterable[Hint] | None:
     listed = keys if isinstance(keys, list) else [keys]
     if "key" in record:
         listed = [record["key"], *listed]
-    return [_hint(text_of(record["bucket"]), [text_of(key).encode()]) for key in listed]
+    return (_hint(text_of(record["bucket"]), [text_of(key).encode()]) for key in listed)
 
 
 def _cloud_storage_object(record: Mapping[str, object]) -> Iterable[Hint] | None:

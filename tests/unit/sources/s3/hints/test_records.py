@@ -14,6 +14,7 @@ from watcher.model import Change, ChangeType, Entry, GroupCounts
 from watcher.sources.s3.hints.records import (
     DEPTH_MAX,
     OBJECTS_MAX,
+    PARTS_MAX,
     Hint,
     Message,
     MessageKind,
@@ -294,6 +295,14 @@ def test_the_number_of_objects_is_bounded(wrap: Callable[[sent.Json], sent.Json]
     read = parse(wrap({"bucket": "b", "keys": keys}))
     assert (read.kind, read.hints) == (MessageKind.UNREADABLE, ())
     assert "more than 1,000 objects" in read.problem
+    # Equal ones count as well, since each takes its time.
+    assert "more than 1,000" in parse(wrap({"bucket": "b", "keys": ["k"] * 1001})).problem
+
+
+@pytest.mark.parametrize("part", [{}, [], {"data": "{}"}, {"s3": 1}, 7])
+def test_the_number_of_parts_is_bounded(part: object) -> None:
+    """A message of very many parts is refused, whatever they are."""
+    assert "more than 5,000 records" in parse([part] * (PARTS_MAX + 1)).problem
 
 
 def test_a_rename_in_seaweedfs_names_both_paths() -> None:
