@@ -121,7 +121,13 @@ class Server:
         if settings.http_listen:
             # Opened first and so closed last: probes are answered while streams end.
             http = self._make_http(
-                settings.http_listen, streams, policy, readiness, acknowledgements, files
+                settings.http_listen,
+                streams,
+                policy,
+                readiness,
+                acknowledgements,
+                fair_queue,
+                files,
             )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
@@ -154,21 +160,29 @@ class Server:
         policy: Policy,
         readiness: Readiness,
         acknowledgements: Acknowledgements,
+        fair_queue: FairQueue,
         files: Sequence[ReloadingFiles[Any]],
     ) -> HttpEndpoint:
         # aiohttp takes 0.2 s to import, which `watcher dev`, without an HTTP port, need not wait.
         from watcher.web.acknowledge import ack_routes  # noqa: PLC0415 - aiohttp
         from watcher.web.endpoint import HttpEndpoint  # noqa: PLC0415 - aiohttp
+        from watcher.web.hint import HintReceiver  # noqa: PLC0415 - aiohttp
         from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - aiohttp
         from watcher.web.probes import probe_routes  # noqa: PLC0415 - aiohttp
         from watcher.web.status_page import StatusPage  # noqa: PLC0415 - aiohttp
+        from watcher.web.subscriptions import Subscriptions  # noqa: PLC0415 - aiohttp
 
         page = StatusPage(self.watches, streams, policy, readiness, self._clock)
-        collector = WatchCollector(self.watches, streams, readiness, files, self._clock)
+        subscriptions = Subscriptions(
+            self._clock, may_confirm=self._settings.confirms_subscriptions
+        )
+        receiver = HintReceiver(self.watches, policy, fair_queue, subscriptions)
+        collector = WatchCollector(self.watches, streams, readiness, receiver, files, self._clock)
         routes = [
             *page.routes(),
             *probe_routes(collector, readiness),
             *ack_routes(acknowledgements, policy),
+            *receiver.routes(),
         ]
         return HttpEndpoint(address, routes)
 

@@ -23,6 +23,7 @@ class ServerSettings:
         allow_profiles: Globs of AWS profiles that may be used, or ``name=glob``.
         allow_queues: Globs of URLs of queues that may be read, or ``name=glob``.
         endpoint_authorities: ``URL=FILE`` each: authorities that are trusted for an S3 endpoint.
+        confirms_subscriptions: Subscriptions of topics of SNS to ``/hint`` are confirmed.
         token_file: File with lines of ``name:token``; None if clients need no token.
         tls_cert: PEM file of the server's certificate chain.
         tls_key: PEM file of its key.
@@ -49,6 +50,7 @@ class ServerSettings:
     allow_profiles: tuple[str, ...] = ()
     allow_queues: tuple[str, ...] = ()
     endpoint_authorities: tuple[str, ...] = ()
+    confirms_subscriptions: bool = False
     token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

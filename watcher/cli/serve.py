@@ -121,6 +121,13 @@ def serve(  # noqa: PLR0913 - each is a flag
         ),
     ] = None,
     endpoint_ca: EndpointCa = None,
+    confirm_subscriptions: Annotated[
+        bool,
+        flag(
+            "--confirm-subscriptions",
+            help="Confirm subscriptions of topics of Amazon SNS to /hint.",
+        ),
+    ] = False,
     token_file: Annotated[
         Path | None,
         flag(
@@ -271,6 +278,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         allow_profiles=tuple(allow_profile or ()),
         allow_queues=tuple(allow_queue or ()),
         endpoint_authorities=tuple(endpoint_ca or ()),
+        confirms_subscriptions=confirm_subscriptions,
         token_file=token_file,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from watcher.telemetry.status import Histogram, Totals
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
+    from watcher.web.hint import HintReceiver
 
 
 class WatchCollector(Collector):
@@ -46,21 +47,24 @@ class WatchCollector(Collector):
         watches: Running and idle watches, and the totals since the start of the server.
         streams: Counts streams and their errors.
         readiness: Whether the server can do its work.
+        hint_requests: Counts requests to ``/hint``.
         files: Token and certificate files that are reloaded when they change.
         clock: Time of the ages.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that metrics show
         self,
         watches: WatchRegistry,
         streams: Streams,
         readiness: Readiness,
+        hint_requests: HintReceiver,
         files: Sequence[ReloadingFiles[Any]],
         clock: Clock,
     ) -> None:
         self._watches = watches
         self._streams = streams
         self._readiness = readiness
+        self._hint_requests = hint_requests
         self._files = files
         self._clock = clock
 
@@ -78,6 +82,12 @@ class WatchCollector(Collector):
             "watcher_stream_errors",
             "Streams that the server has refused or ended, by cause.",
             dict.fromkeys(causes(), 0) | self._streams.errors,
+        )
+        yield _by(
+            "outcome",
+            "watcher_hint_requests",
+            "Requests to /hint, by what became of them.",
+            self._hint_requests.outcomes,
         )
 
     def _server(self) -> Iterator[Metric]:

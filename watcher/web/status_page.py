@@ -13,7 +13,6 @@ import hmac
 import json
 import os
 import secrets
-from base64 import b64decode
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError
 from watcher.limits.fair_queue import run_in_thread
 from watcher.telemetry.recent_changes import newest_changes
 from watcher.watch.report import report_idle, report_watch
+from watcher.web.credentials import bearer_of
 from watcher.web.host_guard import reject_foreign_host
 from watcher.web.html import ASSETS, Overview, asset, render_page
 from watcher.web.release_request import parse_release
@@ -187,7 +187,7 @@ class StatusPage:
         Raises:
             UnauthenticatedError: A token is required, and the request has none or an unknown one.
         """
-        return self._policy.principal(_authorization(request.headers.get("Authorization")))
+        return self._policy.principal(bearer_of(request.headers.get("Authorization")))
 
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
         return [each for each in self._watches.running() if each[0].principal == principal]
@@ -292,14 +292,3 @@ def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
     return newest_changes(
         [(identity.name, watch.outbox.recent) for identity, watch in running], SHOWN_CHANGES
     )
-
-
-def _authorization(header: str | None) -> str | None:
-    """Return an Authorization header with HTTP Basic turned into a bearer token of its password."""
-    scheme, _, value = (header or "").partition(" ")
-    if scheme.lower() != "basic":
-        return header
-    try:
-        return f"Bearer {b64decode(value, validate=True).decode().partition(':')[2]}"
-    except ValueError:
-        return header

@@ -22,6 +22,7 @@ KINDS = {
     "runs": DIRECTORY | S3,
     "throttled": DIRECTORY,
     "bucket": S3,
+    "webhook": S3,
     "local": DIRECTORY,
 }
 

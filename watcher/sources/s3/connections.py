@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
     from botocore.client import BaseClient
+    from botocore.httpsession import URLLib3Session
 
     from watcher.clock import Clock
     from watcher.sources.s3.trust import Trust
@@ -82,8 +83,12 @@ def guard_connections(client: BaseClient, clock: Clock, trust: Trust) -> None:
         clock: The clock of the server.
         trust: Chooses the authorities for each new connection.
     """
-    session = cast("Any", client)._endpoint.http_session  # noqa: SLF001 - see ``client``
-    session._pool_classes_by_scheme.update(  # noqa: SLF001 - see ``client``
+    guard_session(cast("Any", client)._endpoint.http_session, clock, trust)  # noqa: SLF001 - see ``client``
+
+
+def guard_session(session: URLLib3Session, clock: Clock, trust: Trust) -> None:
+    """Do the same for the connections of an HTTP session of the SDK."""
+    cast("Any", session)._pool_classes_by_scheme.update(  # noqa: SLF001 - its classes are not public
         http=partial(_Pool, clock), https=partial(_SecurePool, clock, trust)
     )
 
