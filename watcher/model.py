@@ -127,14 +127,16 @@ class Entry(NamedTuple):
     A named tuple because a scan makes one for each of millions of files, faster than a dataclass.
 
     Attributes:
-        path: Raw bytes, never empty: relative to the watched directory, or the object key in UTF-8.
+        path: Raw bytes, never empty: relative to the watched directory, or the object key in UTF-8;
+            for a version see ``versioned``.
         size: Bytes.
         mtime_ns: Last modification, nanoseconds since the epoch.
         ctime_ns: Last change of the inode, nanoseconds since the epoch; 0 for an object.
         inode: Inode number; 0 for an object.
         etag: Entity tag of an object without quotes; a digest for a file whose content was read,
             empty for any other file.
-        storage_class: As the store names it; empty for a file, ``HIDDEN`` in a hidden one's row.
+        storage_class: As the store names it; empty for a file, ``HIDDEN`` in a hidden one's row,
+            ``DELETE_MARKER`` for a delete marker.
         is_link: Whether ``path`` is a symbolic link; the other values are those of its target.
     """
 
@@ -155,6 +157,10 @@ class Entry(NamedTuple):
 
 HIDDEN = "hidden"
 """Storage class in the row of a file that a volume hides, which was mounted over its directory."""
+
+DELETE_MARKER = "delete-marker"
+"""Storage class in the row of a delete marker, which has neither size nor etag. Those of stores are
+written in capitals."""
 
 
 class Gate(IntEnum):

@@ -21,7 +21,8 @@ from support.state import open_store
 from watcher.errors import UnavailableError
 from watcher.model import Entry
 from watcher.sources.s3 import client
-from watcher.sources.s3.pages import is_failure, read_head, read_page
+from watcher.sources.s3.envelopes import is_failure
+from watcher.sources.s3.pages import read_head, read_page
 from watcher.spec import BucketSpec
 
 __all__ = ["aws_environment"]

@@ -29,6 +29,7 @@ class MemoryFiles(WithoutDates, WithoutHints, WithoutVolumes):
     degraded = ""
     scan_interval_s = 1.0
     has_cheap_inspection = True
+    remark = ""
     part_status: Sequence[PartStatus] = ()
     cost = None
     requests = 0

@@ -11,8 +11,9 @@ from watcher.clock import Clock
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType
 from watcher.sources.protocol import Source
-from watcher.spec import Conditions, Spec
+from watcher.spec import BucketSpec, Conditions, Spec
 from watcher.state.port import WatchStore
+from watcher.watch.detection import make_detector
 
 
 class Reconciling(Reconciler):
@@ -41,6 +42,8 @@ class Reconciling(Reconciler):
     ) -> None:
         clock = clock or FakeClock()
         detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
+        if isinstance(spec.where, BucketSpec) and spec.where.versions:
+            detector = make_detector(spec, source, store.index, clock)
         self.outbox = make_outbox(spec, store, clock=clock, publish=lambda *_: None)
         super().__init__(
             source,
@@ -49,7 +52,7 @@ class Reconciling(Reconciler):
             self.outbox,
             lambda _count: None,
             clock,
-            conditions=conditions,
+            conditions=conditions or spec.conditions,
         )
 
     def record_existing(self, appearance: Appearance = Appearance.IGNORED_EXISTING) -> None:

@@ -9,6 +9,7 @@ The time of an object may lose or gain digits, see ``object_times``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,7 @@ class ChangeDetector:
 
     Attributes:
         rule: Which attributes are compared.
+        reports_missing: An entry that is gone is a change.
         appearance: The meaning of a path without a row; replaced while the first scan runs.
     """
 
@@ -156,6 +158,7 @@ class ChangeDetector:
         self._events = frozenset(events)
         self._new_row = new_row
         self.rule = rule or Rule()
+        self.reports_missing = True
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
         self._existing: set[bytes] = set()
 
@@ -266,15 +269,29 @@ class ChangeDetector:
             appearance = Appearance.EXISTING
         self._put(row, entry, found)
         if appearance is not Appearance.IGNORED_EXISTING:
+            change = self._first_change(entry, row)
             existing = appearance is Appearance.EXISTING
-            self._report(found, Change(ChangeType.CREATED, entry, existing=existing))
+            self._report(found, replace(change, existing=True) if existing else change)
 
     def _differ(self, row: Row, entry: Entry, found: ChangeSet, *, silent: bool) -> None:
         kind = self.difference(row, entry)
         if (kept := with_more_digits(row.entry, entry)) != row.entry or row.gate:
             self._put(row, kept, found)
         if kind in _MODIFIED or (kind is Difference.CTIME and not silent):
-            self._report(found, Change(ChangeType.MODIFIED, entry))
+            self._report(found, self._next_change(row, entry))
+
+    def _first_change(self, entry: Entry, row: Row | None) -> Change:  # noqa: ARG002 - of versions
+        """Return the change of an entry that was not reported before.
+
+        Args:
+            entry: The entry.
+            row: Its row if it was held back until now.
+        """
+        return Change(ChangeType.CREATED, entry)
+
+    def _next_change(self, row: Row, entry: Entry) -> Change:  # noqa: ARG002 - of versions
+        """Return the change of an entry that differs from what was reported."""
+        return Change(ChangeType.MODIFIED, entry)
 
     def _report_move(self, row: Row, entry: Entry, found: ChangeSet, replaced: Row | None) -> None:
         if ChangeType.MOVED in self._events:

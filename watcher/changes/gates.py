@@ -19,6 +19,7 @@ from watcher.changes.detector import Appearance, Difference
 from watcher.filters.markers import MarkerPattern
 from watcher.model import GATE_EXISTING, GATE_REPORTED, ChangeSet, Gate, Row
 from watcher.sources.protocol import BATCH_ENTRIES
+from watcher.versioned import is_delete_marker
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -61,11 +62,16 @@ class Sorted:
     is_settled: bool = True
 
 
-def size_gate(conditions: Conditions, size: int) -> Gate | None:
-    """Return what holds an entry back for its size in bytes; None if nothing does."""
-    if size < conditions.min_size:
+def size_gate(conditions: Conditions, entry: Entry) -> Gate | None:
+    """Return what holds an entry back for its size; None if nothing does.
+
+    A delete marker has no size, and is never held back.
+    """
+    if is_delete_marker(entry):
+        return None
+    if entry.size < conditions.min_size:
         return Gate.TOO_SMALL
-    if conditions.max_size is not None and size > conditions.max_size:
+    if conditions.max_size is not None and entry.size > conditions.max_size:
         return Gate.TOO_LARGE
     return None
 
@@ -211,7 +217,7 @@ class Gates:
             elif self._is_exempt(rows.get(path), entry, attributes_only):
                 found[path] = None
             else:
-                found[path] = size_gate(self._conditions, entry.size)
+                found[path] = size_gate(self._conditions, entry)
                 if found[path] is None and self._markers is not None:
                     waiting.append(path)
         if self._markers is not None and waiting:

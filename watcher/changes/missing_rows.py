@@ -34,6 +34,7 @@ class MissingRows:
         index: The entries last reported.
         seen: Returns those of some rows that no volume hides.
         delete: Deletes the rows at paths at which there is nothing.
+        may_hold: Deletions are reported, so that many at once wait for a second scan.
     """
 
     def __init__(
@@ -42,11 +43,14 @@ class MissingRows:
         index: Index,
         seen: Callable[[Iterable[Row]], Sequence[Row]],
         delete: Callable[[Sequence[bytes]], None],
+        *,
+        may_hold: bool = True,
     ) -> None:
         self._source = source
         self._index = index
         self._seen = seen
         self._delete_paths = delete
+        self._may_hold = may_hold
         self._is_held = False
         self._former: CompletedScan | None = None
 
@@ -116,7 +120,8 @@ class MissingRows:
 
     def _is_suspicious(self, missing: int) -> bool:
         """Return whether a number of missing entries must be confirmed by a second scan."""
-        return missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
+        is_most = missing > HOLD_ENTRIES and missing > self._index.entries * HOLD_SHARE
+        return self._may_hold and is_most
 
     def _count(self, prefix: bytes, met: Bitmap, is_unread: Callable[[bytes], bool]) -> int:
         return sum(map(len, self._pages(prefix, met, is_unread)))

@@ -113,7 +113,9 @@ class Reconciler:
             source, index, detector, self._gates, self._commit, self._compare_inspection
         )
         self._leaving = LeavingRows(source, index, self._commit, has_groups=groups is not None)
-        self._missing = MissingRows(source, index, self._seen, self._delete)
+        self._missing = MissingRows(
+            source, index, self._seen, self._delete, may_hold=detector.reports_missing
+        )
         self._new_inodes = 0
         self._renumbered: set[bytes] = set()
         self._undigested: Iterator[list[Row]] | None = None

@@ -109,6 +109,7 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
             for number, prefix in enumerate(survey.prefixes)
         ),
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
+        *_version_rows(survey),
         *_trigger_rows(survey),
         ("left out", f"{survey.left_out:,} by include and exclude"),
     ]
@@ -142,6 +143,14 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
             ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
         ]
     return rows
+
+
+def _version_rows(survey: Survey) -> Iterator[tuple[str, str]]:
+    if survey.versions is not None:
+        keys, markers = survey.versions.keys, survey.versions.delete_markers
+        yield "versions", f"those of {keys:,} keys; {markers:,} of them are delete markers"
+    if survey.remark:
+        yield "", survey.remark
 
 
 def _trigger_rows(survey: Survey) -> Iterator[tuple[str, str]]:

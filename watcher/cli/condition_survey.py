@@ -63,7 +63,7 @@ class ConditionSurvey:
         if self._is_too_old is not None and self._is_too_old(entry):
             self.too_old += 1
             return ()
-        if (gate := size_gate(self._conditions, entry.size)) is not None:
+        if (gate := size_gate(self._conditions, entry)) is not None:
             self._wrong_sizes[gate] += 1
             return None
         if self._pattern is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from watcher.cli.condition_survey import ConditionSurvey
 from watcher.cli.group_survey import GroupNumbers, GroupSurvey, describe_groups
+from watcher.cli.version_survey import VersionNumbers, VersionSurvey
 from watcher.filesystem.mounts import NOTIFYING, mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.filters.temporary import is_temporary
@@ -76,6 +77,8 @@ class Survey:
         too_old: Number of matching entries that would not be reported for their age.
         groups: The groups; None where the spec has none.
         resting: The same in one line; empty where the spec has none.
+        versions: The entries of a bucket whose versions are read; None for any other place.
+        remark: What a person should know of the place; empty for nothing.
     """
 
     place: str
@@ -99,6 +102,8 @@ class Survey:
     too_old: int
     groups: GroupNumbers | None
     resting: str
+    versions: VersionNumbers | None
+    remark: str
 
 
 def survey_place(
@@ -153,6 +158,8 @@ def survey_place(
         too_old=conditions.too_old,
         groups=(groups := tally.group_numbers()),
         resting=describe_groups(groups, spec.group) if groups and spec.group else "",
+        versions=tally.versions.numbers if tally.versions else None,
+        remark=source.remark,
     )
 
 
@@ -172,11 +179,14 @@ class _Tally:
         other_case: Number of the other entries that a pattern matches only without case.
         size: Bytes of the matching entries.
         first: First matching paths, in order.
+        versions: Tells versions apart; None where entries are none.
     """
 
     def __init__(self, spec: Spec, conditions: ConditionSurvey) -> None:
         self._conditions = conditions
         self._groups = None if spec.group is None else GroupSurvey(spec, spec.group)
+        is_versioned = isinstance(spec.where, BucketSpec) and spec.where.versions
+        self.versions = VersionSurvey() if is_versioned else None
         self.met = self.matching = self.temporary = self.size = self.other_case = 0
         self.unmatched: Counter[_Form] = Counter()
         self.first: list[bytes] = []
@@ -189,6 +199,8 @@ class _Tally:
 
     def add(self, entries: list[Entry]) -> None:
         """Count entries."""
+        if self.versions is not None:
+            entries = self.versions.take(entries)
         matched: list[bytes] = []
         for entry in self._conditions.take_markers(entries):
             is_admitted = self._admits(entry.path)
@@ -203,7 +215,7 @@ class _Tally:
                 self.size += entry.size
         self.met += len(entries)
         self.matching += len(matched)
-        self.first = nsmallest(MAX_FIRST, [*self.first, *matched])
+        self.first = nsmallest(MAX_FIRST, {*self.first, *matched})
 
     def group_numbers(self) -> GroupNumbers | None:
         """Return the numbers of groups, once all entries were added; None if there are none."""

@@ -54,6 +54,15 @@ def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator
     if values.get("anonymous"):
         yield from _check_anonymous(values, given)
     yield from _check_dates(values, given)
+    if values.get("versions"):
+        yield from _check_versions(values, given)
+
+
+def _check_versions(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    if "list_version" in given:
+        yield "list_version", "has no effect with versions: true, whose listing has one version"
+    if values.get("quiet"):
+        yield "quiet", "has no effect with versions: true, since a version does not change"
 
 
 def _check_anonymous(
@@ -188,6 +197,12 @@ BUCKET = Section(
             or_auto(whole(1, 2)),
             "Version of ListObjects: `auto` asks for 2, and for 1 where the store has no other.",
             "1",
+        ),
+        Key(
+            "versions",
+            flag(),
+            "Every version of an object and every delete marker is an event, see Buckets.",
+            "true",
         ),
         Key(
             "notifications",

@@ -26,7 +26,7 @@ from watcher.config.rates import rate
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
 from watcher.model import ChangeType
-from watcher.spec import Batch, Conditions, Confirm, Existing, Filter, Format, Spec
+from watcher.spec import Batch, BucketSpec, Conditions, Confirm, Existing, Filter, Format, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -95,6 +95,16 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
             yield name, "has no effect without confirm: ack"
     yield from check_conditions(values)
     yield from check_groups(values, given)
+    yield from _check_versions(values, given)
+
+
+def _check_versions(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    where = values.get("s3")
+    if isinstance(where, BucketSpec) and where.versions:
+        if "marker" in given:
+            yield "marker", "waits for objects to be complete, a version always is: leave it out"
+        if "group" in given:
+            yield "group", "counts objects, not versions: leave out versions: true"
 
 
 def _make_spec(**values: Any) -> Spec:  # noqa: ANN401

@@ -190,6 +190,7 @@ class _Object(msgspec.Struct, frozen=True, gc=False):
     sequencer: str
     size: int | msgspec.UnsetType = msgspec.UNSET
     eTag: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - Amazon's name
+    versionId: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - Amazon's name
 
 
 class _S3(
@@ -241,7 +242,7 @@ class S3Format:
             event_source="aws:s3",
             aws_region=self._region,
             event_time=rfc3339_ms(detected_at_ns),
-            event_name=_S3_EVENT_NAMES[change.type],
+            event_name=_s3_event_name(change),
             user_identity=_UNKNOWN_PRINCIPAL,
             request_parameters=_UNKNOWN_ADDRESS,
             response_elements={"x-amz-request-id": f"{self._uid}-{seq}", "x-amz-id-2": self._uid},
@@ -254,6 +255,7 @@ class S3Format:
                     sequencer=f"{seq:016X}",
                     size=msgspec.UNSET if removed else entry.size,
                     eTag=msgspec.UNSET if removed else entry.etag,
+                    versionId=change.version_id or msgspec.UNSET,
                 ),
             ),
             metadata=self._metadata,
@@ -262,6 +264,12 @@ class S3Format:
     def envelope(self, first_seq: int, last_seq: int, count: int) -> tuple[bytes, bytes]:  # noqa: ARG002 - a notification has no id
         """Return the object with ``Records`` around the events."""
         return b'{"Records":[', b"]}"
+
+
+def _s3_event_name(change: Change) -> str:
+    if change.type is ChangeType.DELETED and change.version_id is not None:
+        return "ObjectRemoved:DeleteMarkerCreated"
+    return _S3_EVENT_NAMES[change.type]
 
 
 _FORMATS: dict[Format, Callable[[Spec, str], EventFormat]] = {

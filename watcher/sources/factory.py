@@ -66,8 +66,10 @@ class Sources:
                 digest_readers=self._digest_readers,
             )
         from watcher.sources.s3.source import BucketSource  # noqa: PLC0415 - boto3 takes 0.3 s
+        from watcher.sources.s3.version_source import VersionSource  # noqa: PLC0415 - likewise
 
-        return BucketSource(
+        kind = VersionSource if spec.where.versions else BucketSource
+        return kind(
             spec.where,
             path_filter,
             should_stop=should_stop,

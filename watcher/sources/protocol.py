@@ -158,9 +158,11 @@ class Source(Protocol):
 
     Attributes:
         has_cheap_inspection: ``inspect`` sends no requests that are billed.
+        remark: What a person should know of the place, once it was read; empty for nothing.
     """
 
     has_cheap_inspection: bool
+    remark: str
 
     @property
     def mode(self) -> str:

@@ -1,7 +1,8 @@
 """What the index of a watch is about: which volume, through which filter, and since which scan.
 
 Kept in the state file, so that a watch continues where an earlier run ended, and takes neither the
-files of another volume nor those of a wider filter for changes.
+files of another volume nor those of a wider filter for changes. An index of objects cannot become
+one of versions: it begins anew, silently.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from watcher.filters.expressions import is_expression, literal_glob
 from watcher.filters.markers import MarkerPattern
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import DirectorySpec, Existing, Filter, Temporary
+from watcher.versioned import is_version, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,9 +112,12 @@ class Baseline:
             StateError: The record cannot be read.
         """
         self.is_complete = self._store.meta("baselined") is not None
+        former = self._store.meta("filter")
         # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
-        if self._store.index.entries and self._store.meta("filter") != self._filter:
-            drop(_admits(self._filter))
+        if self._store.index.entries and former != self._filter:
+            drop(_keeps(former, self._filter))
+        if self._is_other_kind(former):
+            self.is_complete = False
         if (known := self._known_window()) is not None and self._window is not None:
             self._window.resume(known.until_s)
 
@@ -127,9 +132,13 @@ class Baseline:
             if self._spec.existing is Existing.REPORT
             else Appearance.IGNORED_EXISTING
         )
+        former = self._store.meta("filter")
+        if self._is_other_kind(former):
+            # What is there was reported before, as objects or as versions.
+            return lambda _path: Appearance.IGNORED_EXISTING
         if not self.is_complete:
             return lambda _path: existing
-        former, known = self._store.meta("filter"), self._known_window()
+        known = self._known_window()
         tests_of_old: list[Callable[[bytes], bool]] = []
         if former is not None and former != self._filter:
             was_admitted = _admits(former)
@@ -165,6 +174,10 @@ class Baseline:
         if news:
             self._store.set_meta(**news)
 
+    def _is_other_kind(self, former: str | None) -> bool:
+        """Return whether the index was of objects and is to be of versions, or the reverse."""
+        return former is not None and _has_versions(former) is not _has_versions(self._filter)
+
 
 class _KnownWindow(msgspec.Struct):
     """Which part of a place that moves with time the index is about.
@@ -192,6 +205,8 @@ def _filter_text(spec: Spec) -> str:
     if isinstance(spec.where, DirectorySpec):
         recursive, temporary = spec.where.recursive, spec.where.temporary
         facts |= {"recursive": recursive, "dots": True, "temporary": temporary}
+    elif spec.where.versions:
+        facts["versions"] = True
     if spec.conditions.marker is not None:
         facts["marker"] = spec.conditions.marker
     return msgspec.json.encode(facts).decode()
@@ -200,9 +215,9 @@ def _filter_text(spec: Spec) -> str:
 def _admits(text: str) -> Callable[[bytes], bool]:
     """Return the function that ``_filter_text`` describes: whether a path is one of an entry.
 
-    Without ``dots`` the text is of a version that did not read names beginning with ``..``, without
-    ``temporary`` of one that did not leave out temporary names, and without ``expressions`` every
-    pattern is a glob.
+    With ``versions`` the paths are those of versions, whose keys decide. Without ``dots`` the text
+    is of a version that did not read names beginning with ``..``, without ``temporary`` of one that
+    did not leave out temporary names, and without ``expressions`` every pattern is a glob.
     """
     values = msgspec.json.decode(text)
     include, exclude = (
@@ -215,9 +230,31 @@ def _admits(text: str) -> Callable[[bytes], bool]:
     ).admits
     is_recursive, has_dots = values["recursive"], "dots" in values
     is_marker = MarkerPattern(values["marker"]).is_marker if "marker" in values else None
-    return lambda path: (
-        (is_recursive or b"/" not in path)
-        and (has_dots or not (path.startswith(b"..") or b"/.." in path))
-        and admits(path)
-        and not (is_marker is not None and is_marker(path))
-    )
+
+    def admits_path(path: bytes) -> bool:
+        return (
+            (is_recursive or b"/" not in path)
+            and (has_dots or not (path.startswith(b"..") or b"/.." in path))
+            and admits(path)
+            and not (is_marker is not None and is_marker(path))
+        )
+
+    return (lambda path: admits_path(key_of(path))) if "versions" in values else admits_path
+
+
+def _keeps(former: str | None, text: str) -> Callable[[bytes], bool]:
+    """Return the function that returns whether a row stays when the filter of an index changes.
+
+    Args:
+        former: The filter of the index, as ``_filter_text`` has it; None if it is not known.
+        text: The filter from now on.
+    """
+    has_versions, admits = _has_versions(text), _admits(text)
+    if former is not None and _has_versions(former) is not has_versions:
+        return lambda _path: False
+    return lambda path: (former is not None or is_version(path) is has_versions) and admits(path)
+
+
+def _has_versions(text: str) -> bool:
+    """Return whether the rows that a filter is about are versions."""
+    return "versions" in msgspec.json.decode(text)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from watcher.filters.markers import MarkerPattern
 from watcher.formatting import exact_size
 from watcher.model import GATE_REPORTED, Gate
+from watcher.spec import BucketSpec
+from watcher.versioned import split_version
 
 if TYPE_CHECKING:
     from watcher.model import Row
-    from watcher.spec import Conditions
+    from watcher.spec import Conditions, Spec
     from watcher.state.port import Index
 
 MAX_LISTED = 20
@@ -34,8 +36,12 @@ class HeldBackEntry:
     reason: str
 
 
-def list_held_back(conditions: Conditions, index: Index) -> list[HeldBackEntry]:
+def list_held_back(spec: Spec, index: Index) -> list[HeldBackEntry]:
     """Return the first entries, by path, that are held back; reads the disk if there are any.
+
+    Args:
+        spec: The conditions that hold them back, and whether rows are versions.
+        index: The rows.
 
     Raises:
         StateError: The state cannot be read, for example since the watch has ended.
@@ -43,7 +49,17 @@ def list_held_back(conditions: Conditions, index: Index) -> list[HeldBackEntry]:
     # Gates may be those of markers alone, of which a place may have a million.
     if not index.gates:
         return []
-    return [_held_back(conditions, row) for row in index.held_back(MAX_LISTED)]
+    conditions, where = spec.conditions, spec.where
+    rows = index.held_back(MAX_LISTED)
+    if isinstance(where, BucketSpec) and where.versions:
+        return [_held_back_version(conditions, row) for row in rows]
+    return [_held_back(conditions, row) for row in rows]
+
+
+def _held_back_version(conditions: Conditions, row: Row) -> HeldBackEntry:
+    key, version_id = split_version(row.entry.path)
+    found = _held_back(conditions, row._replace(entry=row.entry._replace(path=key)))
+    return replace(found, reason=f"version {version_id} {found.reason}")
 
 
 def _held_back(conditions: Conditions, row: Row) -> HeldBackEntry:

@@ -190,7 +190,7 @@ class Watch:
         Raises:
             StateError: The state cannot be read, for example since the watch has ended.
         """
-        return list_held_back(self.spec.conditions, self._store.index)
+        return list_held_back(self.spec, self._store.index)
 
     @property
     def hint_status(self) -> HintStatus | None:

@@ -8,6 +8,7 @@ from watcher.filters.markers import filter_of
 from watcher.model import Entry
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3.source import BucketSource
+from watcher.sources.s3.version_source import VersionSource
 from watcher.spec import BucketSpec, Conditions, Filter, Spec
 
 OpenSource: TypeAlias = Callable[..., BucketSource]
@@ -36,7 +37,8 @@ def make_source(
     path_filter = filter_of(
         Spec(spec, filter=Filter(exclude=exclude), conditions=conditions or Conditions())
     )
-    return BucketSource(
+    kind = VersionSource if spec.versions else BucketSource
+    return kind(
         spec,
         path_filter,
         should_stop=should_stop,

@@ -126,6 +126,7 @@ class DirectorySource(WithoutDates, WithoutHints):
         self.cost = None
         self.requests = 0
         self.has_cheap_inspection = True
+        self.remark = ""
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter, within=within)
         self.clock = clock

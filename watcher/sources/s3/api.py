@@ -6,6 +6,7 @@ The only importer of ``client``. Everything above it sees pages, entries and err
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,7 +27,7 @@ from watcher.sources.s3.pages import PageRequest, read_head, read_page
 from watcher.sources.s3.workers import STOP_POLL_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from watcher.sources.s3.pages import Page
     from watcher.sources.s3.throttle import ConcurrencyLimit
     from watcher.sources.s3.trust import Trust
+    from watcher.sources.s3.version_pages import VersionPage
     from watcher.spec import BucketSpec
 
     Response = TypeVar("Response")
+    PageOfKeys = TypeVar("PageOfKeys", Page, VersionPage)
 
 ENCODING_TRIALS = 3
 """Maximum number of pages for which HEAD is asked how keys are encoded, in the life of a watch."""
@@ -127,12 +130,18 @@ class BucketApi:
         Args:
             may_retry: The request is sent again where it fails; not from several threads.
         """
+        with self.retrying(may_retry=may_retry):
+            page = self._list(PageRequest(self.keys.present_prefix), 1)
+        page.reader.read(page.objects)
+
+    @contextmanager
+    def retrying(self, *, may_retry: bool) -> Iterator[None]:
+        """Send the requests of a block again where they fail, or not; not from several threads."""
         self._may_retry = may_retry
         try:
-            page = self._list(PageRequest(self.keys.present_prefix), 1)
+            yield
         finally:
             self._may_retry = True
-        page.reader.read(page.objects)
 
     def head(self, path: bytes) -> Entry | None:
         """Return the object at a key; None where HEAD returns 404: no object, or a delete marker.
@@ -162,7 +171,7 @@ class BucketApi:
                     return None
                 raise
 
-        return self._send(send)
+        return self.send(send)
 
     def _list(self, request: PageRequest, max_keys: int) -> Page:
         if self._version.version == VERSION_2:
@@ -194,7 +203,7 @@ class BucketApi:
                     raise
                 return None
 
-        response = self._send(send)
+        response = self.send(send)
         return None if response is None else cast("Any", response)["Body"]
 
     def _list_version_1(self, request: PageRequest, max_keys: int) -> bytes:
@@ -202,7 +211,7 @@ class BucketApi:
         parameters = cast("ListObjectsRequestTypeDef", self._parameters(request, max_keys))
         if marker := request.after or request.token:
             parameters["Marker"] = marker
-        response = self._send(lambda client: client.list_objects(**parameters))
+        response = self.send(lambda client: client.list_objects(**parameters))
         body: bytes = cast("Any", response)["Body"]  # added by ``hooks``
         return body
 
@@ -226,20 +235,27 @@ class BucketApi:
                 "scan.list_version_1", place=self.spec.place, reason=reason
             )
 
-    def _read(self, body: bytes, request: PageRequest, max_keys: int) -> Page:
-        """Return the page in a response; the first one that leaves it open shows the encoding."""
+    def read_keys(self, read: Callable[[KeyEncoding | None], PageOfKeys]) -> PageOfKeys:
+        """Return the page in a response; the first one that leaves it open shows the encoding.
 
-        def read() -> Page:
-            return read_page(body, self.spec, request, max_keys=max_keys, encoding=self._encoding)
-
-        page = read()
+        Args:
+            read: Reads the response with an encoding; None where only the page can show it.
+        """
+        page = read(self._encoding)
         if not page.doubtful:
             return page
         with self._encoding_lock:
             if self._encoding is None and self._encoding_trials < ENCODING_TRIALS:
                 self._encoding_trials += 1
                 self._encoding = self._find_encoding(page.doubtful)
-        return page if self._encoding is None else read()
+        return page if self._encoding is None else read(self._encoding)
+
+    def _read(self, body: bytes, request: PageRequest, max_keys: int) -> Page:
+        return self.read_keys(
+            lambda encoding: read_page(
+                body, self.spec, request, max_keys=max_keys, encoding=encoding
+            )
+        )
 
     def _find_encoding(self, texts: Sequence[str]) -> KeyEncoding | None:
         """Ask for keys in both readings, until one has an object and the other none.
@@ -262,7 +278,12 @@ class BucketApi:
                 return KeyEncoding.PLAIN if is_plain else KeyEncoding.URL
         return None
 
-    def _send(self, send: Callable[[S3Client], Response]) -> Response:
+    def send(self, send: Callable[[S3Client], Response]) -> Response:
+        """Send a request of any kind, once more where credentials have expired.
+
+        Args:
+            send: Sends it with a client; called from the same thread.
+        """
         if self.should_stop():
             raise UnavailableError("stopping", place=self.spec.place)
         client = self._client

@@ -69,7 +69,7 @@ def find_next(  # noqa: PLR0913 - the page, taken apart, and its request
     Raises:
         UnavailableError: The page is not the last one, and nothing leads on from it.
     """
-    is_truncated = _IS_TRUNCATED.get(fields.get("IsTruncated", "").strip().lower())
+    is_truncated = read_truncation(fields)
     if is_truncated is False:
         return None
     token, marker = fields.get("NextContinuationToken"), fields.get("NextMarker")
@@ -80,14 +80,19 @@ def find_next(  # noqa: PLR0913 - the page, taken apart, and its request
         return token
     last = max([reader.last_key(objects), *(prefix.encode() for prefix in prefixes[-1:])])
     if marker:
-        return _check_marker(_read_marker(marker, reader, last), after, reader.place)
-    if is_truncated is None and len(objects) + len(prefixes) < _page_keys(fields, max_keys):
+        return _check_marker(read_marker(marker, reader, last), after, reader.place)
+    if is_truncated is None and len(objects) + len(prefixes) < page_keys(fields, max_keys):
         return None
     if not last:
         raise distrust(
             "a page that is not the last one has no token for the next, and no key", reader.place
         )
     return _check_last_key(LastKey(last.decode()), reader.first_key(objects), after, reader.place)
+
+
+def read_truncation(fields: Mapping[str, str]) -> bool | None:
+    """Return whether a page says that it is not the last one; None where it says nothing."""
+    return _IS_TRUNCATED.get(fields.get("IsTruncated", "").strip().lower())
 
 
 def _check_marker(marker: Marker, after: str, place: str) -> Marker:
@@ -112,7 +117,7 @@ def _check_last_key(last: LastKey, first: bytes, after: str, place: str) -> Last
     return last
 
 
-def _read_marker(text: str, reader: ObjectReader, last: bytes) -> Marker:
+def read_marker(text: str, reader: ObjectReader, last: bytes) -> Marker:
     """Return the key of a marker, which may be encoded as keys are or not."""
     readings = [decode_url(text), text.encode()]
     if not reader.is_url:
@@ -124,7 +129,7 @@ def _read_marker(text: str, reader: ObjectReader, last: bytes) -> Marker:
         raise distrust(f"a marker that is not a key: {text!r}", reader.place) from error
 
 
-def _page_keys(fields: Mapping[str, str], max_keys: int) -> int:
+def page_keys(fields: Mapping[str, str], max_keys: int) -> int:
     """Return the number of keys with which a page is full."""
     text = fields.get("MaxKeys", "")
     is_given = text.isascii() and text.isdigit() and int(text[:9]) > 0

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as sdk
 
 from watcher.errors import DeniedError
-from watcher.sources.s3.errors import translate, unwrap
+from watcher.sources.s3.errors import is_access_refused, translate, unwrap
 from watcher.spec import AddressingStyle
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _WRONG_ADDRESS = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_F
 """Statuses of stores that take the bucket in an address for something else."""
 _NO_HOST = "no host"
 _NO_LISTING = ("NoSuchKey", "404", _NO_HOST)
-_LISTS = ("ListObjects", "ListObjectsV2")
+_LISTS = ("ListObjects", "ListObjectsV2", "ListObjectVersions")
+_LIST_VERSIONS = "ListObjectVersions"
 
 
 class Diagnosis:
@@ -105,6 +106,8 @@ class Diagnosis:
             return hint
         if self._spec.anonymous and isinstance(translated, DeniedError):
             return "the bucket is not public: leave out anonymous, and give the server credentials"
+        if error.operation_name == _LIST_VERSIONS and is_access_refused(error):
+            return "allow s3:ListBucketVersions; s3:ListBucket does not include it"
         https = f"https://{urlsplit(self._spec.endpoint_url or '').hostname}"
         location = metadata.get("HTTPHeaders", {}).get("location", "")
         if self._is_plain_http and location.startswith(https):

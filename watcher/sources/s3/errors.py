@@ -23,6 +23,7 @@ from watcher.sources.s3.meanings import (
     PASSING,
     PROGRAM,
     REDIRECT,
+    REFUSED,
     REFUSERS,
     REGION,
     UNKNOWN,
@@ -76,6 +77,11 @@ def is_unknown_operation(error: sdk.ClientError) -> bool:
     return status in {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED} or (
         status == HTTPStatus.BAD_REQUEST and meaning in _WITHOUT_REASON
     )
+
+
+def is_access_refused(error: sdk.ClientError) -> bool:
+    """Return whether rights are missing, or seem to."""
+    return _find_answer_meaning(error) is REFUSED
 
 
 def unwrap(error: Exception | None) -> WatcherError | None:

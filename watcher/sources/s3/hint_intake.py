@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from watcher.sources.s3.inspector import KeyInspector
     from watcher.sources.s3.scan import BucketScan
     from watcher.sources.s3.trust import Trust
+    from watcher.sources.s3.version_scan import VersionScan
 
 
 class HintIntake:
@@ -126,7 +127,7 @@ class HintIntake:
             self._feed.take_missed()
         self.keys.begin_listing()
 
-    def observe(self, listing: BucketScan | None) -> Iterator[Inspection | Subtree]:
+    def observe(self, listing: BucketScan | VersionScan | None) -> Iterator[Inspection | Subtree]:
         """Yield what is known of hinted keys, and why the bucket must be listed.
 
         Args:

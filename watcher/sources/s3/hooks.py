@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore import handlers
 
 from watcher.errors import UnavailableError
+from watcher.sources.s3.envelopes import is_failure, is_plain
 from watcher.sources.s3.errors import unwrap
-from watcher.sources.s3.pages import is_failure, is_plain
 from watcher.sources.s3.throttle import RETRY_AFTER_MAX_S
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
     from mypy_boto3_s3 import S3Client
 
-LIST_OPERATIONS = ("ListObjectsV2", "ListObjects")
+LIST_OPERATIONS = ("ListObjectsV2", "ListObjects", "ListObjectVersions")
 """The operations that list a bucket: each request is billed as LIST."""
 SDK_MAX_BYTES = 64 * 1024
 """Maximum length in bytes of a body that the SDK parses, which is above all that of an error."""

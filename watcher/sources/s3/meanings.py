@@ -44,7 +44,7 @@ _NO_KEY = Meaning(
 _BAD_NAME = Meaning(
     NotFoundError, "this cannot be the name of a bucket: {detail}", "correct the bucket"
 )
-_REFUSED = Meaning(
+REFUSED = Meaning(
     DeniedError,
     "the store refuses access ({detail})",
     "allow s3:ListBucket, s3:GetObject and, for role_arn, sts:AssumeRole; "
@@ -154,7 +154,7 @@ BY_TEXT: tuple[tuple[re.Pattern[str], Meaning], ...] = tuple(
         # OSS says it with the code AccessDenied.
         (r"must be addressed using the specified endpoint", REDIRECT),
         # Names of users and roles follow, in which any of the words below may stand.
-        (r"not authorized to perform: (?!kms:)", _REFUSED),
+        (r"not authorized to perform: (?!kms:)", REFUSED),
         # Backblaze B2 answers 403 AccessDenied; the text alone has the reason.
         (r"(?<![a-z])(cap|quota)[ _](has been |is )?exceeded|(Cap|Quota)Exceeded", _CAP),
         (r"exceeded (your|the) .*(cap|quota)\b", _CAP),
@@ -174,9 +174,9 @@ BY_CODE: Mapping[str, Meaning] = {
     "NoSuchAccessPoint": _NO_BUCKET,
     "NoSuchKey": _NO_KEY,
     "InvalidBucketName": _BAD_NAME,
-    "AccessDenied": _REFUSED,
-    "403": _REFUSED,
-    "401": _REFUSED,
+    "AccessDenied": REFUSED,
+    "403": REFUSED,
+    "401": REFUSED,
     "AllAccessDisabled": _ACCOUNT,
     "AccountProblem": _ACCOUNT,
     "AccountSuspended": _ACCOUNT,

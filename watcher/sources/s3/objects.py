@@ -164,7 +164,7 @@ class ObjectReader(NamedTuple):
         """
         if max(map(len, objects)) > OBJECT_MAX_BYTES:
             raise ValueError(f"it has more than {OBJECT_MAX_BYTES} bytes")
-        document = b"<page>%b</Contents></page>" % b"</Contents>".join(objects)
+        document = self._join(objects)
         check_markup(document, self.place)
         root = ET.fromstring(document)  # noqa: S314 - without entities it takes no more than its size allows
         entries = [self._read_object(child) for child in root]
@@ -178,6 +178,10 @@ class ObjectReader(NamedTuple):
         if (b"\r" in document or REPLACED in document) and _LOSSY_KEY.search(document):
             raise ValueError("a key with characters that XML cannot carry")
         return entries
+
+    def _join(self, objects: Sequence[bytes]) -> bytes:
+        """Return a document with some objects."""
+        return b"<page>%b</Contents></page>" % b"</Contents>".join(objects)
 
     def _read_object(self, element: ET.Element) -> Entry:
         fields = {child.tag: child.text or "" for child in element}

@@ -6,32 +6,27 @@ kind of document. Fields that stores leave out are derived from others; ``contin
 a listing goes on. Keys are requested URL-encoded, since XML cannot carry all of them, and are
 decoded to bytes here, as ``key_encoding`` decides.
 
-A page is cut in two: its envelope is parsed at once; its objects, which are nearly all of it, stay
-as they came until ``objects`` is asked for them. ElementTree parses both at a third of the cost of
-the SDK; documents that declare entities are not parsed at all.
+A page is cut in two (``envelopes``): its envelope is parsed at once; its objects, which are nearly
+all of it, stay as they came until ``objects`` is asked for them.
 """
 
 from __future__ import annotations
 
-import re
-import xml.etree.ElementTree as ET
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from watcher.errors import UnavailableError
 from watcher.model import Entry
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.continuation import Marker, find_next, is_version_1
+from watcher.sources.s3.envelopes import OBJECTS_ROOT, PageForm, take_apart
 from watcher.sources.s3.key_encoding import KeyEncoding, find_evidence
 from watcher.sources.s3.objects import (
     DEFAULT_STORAGE_CLASS,
     ObjectReader,
-    clean,
     count_ns,
     decode_url,
     distrust,
-    parse,
     parse_size,
 )
 from watcher.sources.s3.odd_objects import OddObjectError
@@ -45,14 +40,9 @@ if TYPE_CHECKING:
 # An access point and its alias may answer with the name of the bucket behind them.
 _ALIAS_MARKS = (":", "-s3alias", "--ol-s3")
 
-_ROOT = "ListBucketResult"
-_OBJECT = "Contents"
 _OBJECT_START, _OBJECT_END = b"<Contents>", b"</Contents>"
-_HEAD_BYTES = 512
 # One of these, or a key, shows that an XML document is a listing.
 _OF_ANY_PAGE = {"Name", "Prefix", "IsTruncated", "KeyCount"}
-_ENCODING = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*['\"]([^'\"]*)")
-_ENCODINGS = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
 
 
 class PageRequest(NamedTuple):
@@ -119,7 +109,7 @@ def read_page(
         UnavailableError: The response does not answer the request, or is not complete.
     """
     asked = request or PageRequest(spec.prefix)
-    root, objects, raw = _take_apart(body, spec.place)
+    root, objects, raw = take_apart(body, spec.place, _FORM)
     fields = {child.tag: child.text or "" for child in root}
     is_named = fields.get("EncodingType", "").strip().lower() == "url"
     doubtful: Sequence[str] = ()
@@ -131,13 +121,7 @@ def read_page(
         encoding is not KeyEncoding.PLAIN,
         encoding is not KeyEncoding.UNCERTAIN,
     )
-    problem = _find_problem(fields, spec, asked)
-    if not problem and not _OF_ANY_PAGE & {name for name, text in fields.items() if text}:
-        # An uncertain key says as well as any other that this is a listing.
-        is_listing = bool(reader._replace(is_certain=True).first_key(objects))
-        problem = "" if is_listing else "a page that names neither bucket nor prefix"
-    if problem:
-        raise distrust(problem, spec.place)
+    check_page(fields, spec, reader, objects)
     prefixes = [
         _decode_prefix(element.text or "", reader)
         for element in root.iterfind("CommonPrefixes/Prefix")
@@ -181,55 +165,27 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
         ) from error
 
 
-def is_failure(body: bytes) -> bool:
-    """Return whether a body with status 200 is a torn listing or an error, by its two ends."""
-    head, tail = body[:_HEAD_BYTES], body[-_HEAD_BYTES:].rstrip()
-    return b"<Error" in head or (
-        b"<ListBucketResult" in head and not tail.endswith(b"ListBucketResult>")
-    )
+def check_page(
+    fields: Mapping[str, str], spec: BucketSpec, reader: ObjectReader, elements: Sequence[bytes]
+) -> None:
+    """Check that a page is one of the bucket and the prefix that were asked for.
 
+    Args:
+        fields: The texts of its fields, by name.
+        spec: The bucket that was listed.
+        reader: Reads its elements; has the prefix.
+        elements: What is listed.
 
-def is_plain(document: bytes) -> bool:
-    """Return whether a document declares no entities, which expat would expand a hundredfold.
-
-    A NUL byte means UTF-16, which could hide a declaration.
+    Raises:
+        UnavailableError: It is not, or nothing shows what it is.
     """
-    return b"<!DOCTYPE" not in document and b"\0" not in document
-
-
-def _take_apart(body: bytes, place: str) -> tuple[ET.Element, list[bytes], bytes]:
-    """Return the envelope of a page, its tags without namespaces, and the objects it held.
-
-    The objects come one by one, and once more as they are in the page.
-    """
-    first, end = body.find(_OBJECT_START), body.rfind(_OBJECT_END) + len(_OBJECT_END)
-    objects = body[first:end] if 0 <= first < end else b""
-    envelope = body[:first] + body[end:] if objects else body
-    if not is_plain(envelope):
-        raise distrust("a page that is not XML in UTF-8, or has a DOCTYPE", place)
-    declared = _ENCODING.match(envelope.removeprefix(b"\xef\xbb\xbf"))
-    if declared and declared[1].lower() not in _ENCODINGS:
-        raise distrust("a page that is not XML in UTF-8, as it declares", place)
-    root = _parse_envelope(envelope, place)
-    kind = root.tag.rpartition("}")[2]
-    if kind != _ROOT:
-        raise distrust(f"a document of the kind {kind!r}", place)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    elements = _split(objects) if objects else _rewrite(root, place)
-    return root, elements, objects or b"".join(elements)
-
-
-def _parse_envelope(envelope: bytes, place: str) -> ET.Element:
-    """Return the root of a page, which has its objects where they carry attributes."""
-    try:
-        return parse(envelope, place)
-    except UnavailableError:
-        cleaned = clean(envelope)
-        if cleaned == envelope:
-            raise
-        # A character that XML cannot carry makes one object or a token unreadable, not the page.
-        return parse(cleaned, place)
+    problem = _find_problem(fields, spec, reader.prefix)
+    if not problem and not _OF_ANY_PAGE & {name for name, text in fields.items() if text}:
+        # An uncertain key says as well as any other that this is a listing.
+        is_listing = bool(reader._replace(is_certain=True).first_key(elements))
+        problem = "" if is_listing else "a page that names neither bucket nor prefix"
+    if problem:
+        raise distrust(problem, spec.place)
 
 
 def _split(objects: bytes) -> list[bytes]:
@@ -240,16 +196,7 @@ def _split(objects: bytes) -> list[bytes]:
     return elements
 
 
-def _rewrite(root: ET.Element, place: str) -> list[bytes]:
-    """Return objects that carry namespaces or attributes as if they were written plainly."""
-    try:
-        return [
-            ET.tostring(child, "utf-8").strip().removesuffix(_OBJECT_END)
-            for child in root
-            if child.tag == _OBJECT
-        ]
-    except RecursionError as error:
-        raise distrust("an object that is nested without end", place) from error
+_FORM = PageForm(OBJECTS_ROOT, ["Contents"], _split, _OBJECT_END)
 
 
 def _decode_prefix(text: str, reader: ObjectReader) -> str:
@@ -262,8 +209,13 @@ def _decode_prefix(text: str, reader: ObjectReader) -> str:
     raise distrust(f"a prefix that was not asked for: {prefix!r}", reader.place)
 
 
-def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: PageRequest) -> str:
+def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: bytes) -> str:
     """Return why the page does not answer the request; empty where it does.
+
+    Args:
+        fields: The texts of its fields, by name.
+        spec: The bucket that was listed.
+        asked: The prefix that was requested.
 
     A field that is missing or empty proves nothing, while there are others that do.
     """
@@ -272,6 +224,6 @@ def _find_problem(fields: Mapping[str, str], spec: BucketSpec, asked: PageReques
         return f"a page of bucket {name!r}"
     # Some stores (SeaweedFS) encode the keys and leave the prefix as it is.
     readings = {prefix.encode(), unquote_to_bytes(prefix), decode_url(prefix)}
-    if prefix and asked.prefix.encode() not in readings:
+    if prefix and asked not in readings:
         return f"a page of prefix {prefix!r}"
     return ""

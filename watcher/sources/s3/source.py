@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
+    from watcher.sources.s3.version_scan import VersionScan
     from watcher.spec import BucketSpec
 
 
@@ -39,9 +40,11 @@ class BucketSource(WithoutVolumes):
 
     Attributes:
         part_status: Always empty: nothing is mounted in a bucket.
+        remark: Always empty.
     """
 
     part_status: Sequence[PartStatus] = ()
+    remark: str = ""
     has_cheap_inspection = False
 
     def __init__(
@@ -73,7 +76,7 @@ class BucketSource(WithoutVolumes):
         self._hints = HintIntake(self._api, self._inspector, path_filter, trust=trust, clock=clock)
         self._deletions = DeletionCheck(self._api, self._strategy)
         self._quiet = QuietCheck(spec.quiet_s, clock)
-        self._scan: BucketScan | None = None
+        self._scan: BucketScan | VersionScan | None = None
         self._clock = clock
         self._begun_s = 0.0
         self._was_open = False
@@ -167,7 +170,7 @@ class BucketSource(WithoutVolumes):
         """
         self._api.open()
         try:
-            self._api.probe(may_retry=not self._was_open)
+            self._probe(may_retry=not self._was_open)
         except UnavailableError as error:
             prefix = self._api.keys.present_prefix
             if prefix.endswith("/") or not prefix or not is_refusal(error):
@@ -180,12 +183,16 @@ class BucketSource(WithoutVolumes):
         self._was_open = True
         self._hints.open(wake)
 
+    def _probe(self, *, may_retry: bool) -> None:
+        """See ``BucketApi.probe``."""
+        self._api.probe(may_retry=may_retry)
+
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
         self._hints.close()
         self._api.close()
 
-    def scan(self, prefix: bytes = b"") -> BucketScan:
+    def scan(self, prefix: bytes = b"") -> BucketScan | VersionScan:
         """Return one full listing, to be iterated.
 
         Args:
@@ -200,8 +207,11 @@ class BucketSource(WithoutVolumes):
         self._quiet.begin_listing(is_former_complete=is_former_complete)
         self._hints.begin_listing()
         self._begun_s = self._clock.monotonic()
-        self._scan = BucketScan(self._api, self._filter, self._strategy, self._deletions)
+        self._scan = self._make_scan()
         return self._scan
+
+    def _make_scan(self) -> BucketScan | VersionScan:
+        return BucketScan(self._api, self._filter, self._strategy, self._deletions)
 
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""

@@ -8,12 +8,12 @@ from support.s3.contents import NOON_NS, contents
 from watcher.errors import UnavailableError
 from watcher.model import Entry
 from watcher.sources.s3.continuation import TOKEN_MAX_CHARS, LastKey
+from watcher.sources.s3.envelopes import is_failure
 from watcher.sources.s3.objects import MARKUP_MAX, PARSED_OBJECTS
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.pages import (
     Page,
     PageRequest,
-    is_failure,
     read_head,
     read_page,
 )

@@ -1,0 +1,112 @@
+"""The detector of a bucket whose versions are reported: each version is one change of its key.
+
+The first version of a key is ``created``, and so is the first after a delete marker; a further one
+is ``modified``, and a delete marker is ``deleted``. What a version means depends on what was there
+before it: the next older version in the listing, the version that it replaced (``null``), or where
+the listing has neither, the newest older one in the index. A version that is deleted for good is no
+change: its row just leaves the index. Pure.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from watcher.changes.detector import ChangeDetector, Difference
+from watcher.model import Change, ChangeSet, ChangeType
+from watcher.versioned import (
+    is_delete_marker,
+    key_of,
+    key_prefix,
+    older_versions,
+    split_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from watcher.model import Entry, Row
+
+
+class VersionDetector(ChangeDetector):
+    """Compares versions with the index for one watch.
+
+    Args:
+        events: The change types to report.
+        new_row: Makes a row for a version that has none (``Index.new_row``).
+        rows_under: Reads the rows of a key (``Index.rows_under``).
+        is_too_old: Returns whether a version is too old to be reported when it is first met; None
+            if none is.
+    """
+
+    def __init__(
+        self,
+        events: Collection[ChangeType],
+        new_row: Callable[[Entry], Row],
+        rows_under: Callable[[bytes], Iterable[Collection[Row]]],
+        is_too_old: Callable[[Entry], bool] | None = None,
+    ) -> None:
+        super().__init__(events, new_row, is_too_old=is_too_old)
+        self.reports_missing = False
+        self._rows_under = rows_under
+
+    def difference(self, row: Row, entry: Entry) -> Difference:
+        """Return how a version differs from its row; only a ``null`` version can be another one."""
+        if is_delete_marker(row.entry) is not is_delete_marker(entry):
+            return Difference.CONTENT
+        return super().difference(row, entry)
+
+    def delete(self, rows: Iterable[Row]) -> ChangeSet:
+        """Return the deletion of rows whose versions are gone for good, which nobody is told."""
+        found = ChangeSet()
+        found.delta.deletes += rows
+        return found
+
+    def _first_change(self, entry: Entry, row: Row | None) -> Change:
+        return self._change(entry, row)
+
+    def _next_change(self, row: Row, entry: Entry) -> Change:
+        return self._change(entry, row)
+
+    def _change(self, entry: Entry, row: Row | None) -> Change:
+        """Return the change that a version is.
+
+        Args:
+            entry: The version.
+            row: Its row, if it was held back or has replaced another ``null`` version.
+        """
+        key, version_id = split_version(entry.path)
+        former = self._former_versions(entry, row)
+        if not is_delete_marker(entry):
+            before = next(former, None)
+            is_first = before is None or is_delete_marker(before)
+            kind = ChangeType.CREATED if is_first else ChangeType.MODIFIED
+            return Change(kind, entry._replace(path=key), version_id=version_id)
+        last = next((each for each in former if not is_delete_marker(each)), None)
+        shown = entry._replace(storage_class="") if last is None else last
+        return Change(ChangeType.DELETED, shown._replace(path=key), version_id=version_id)
+
+    def _former_versions(self, entry: Entry, row: Row | None) -> Iterator[Entry]:
+        """Yield what was at the key of a version before it, the newest first."""
+        listed = older_versions(entry)
+        older = next(listed, None)
+        replaced = row.entry if row is not None and row.entry != entry else None
+        if replaced is not None and (older is None or older.mtime_ns <= replaced.mtime_ns):
+            yield replaced
+        if older is not None:
+            yield from chain((older,), listed)
+        elif replaced is None:
+            yield from self._indexed(entry)
+
+    def _indexed(self, entry: Entry) -> list[Entry]:
+        """Return what the index knows of versions before one, the newest first."""
+        key = key_of(entry.path)
+        found = [
+            row.entry
+            for page in self._rows_under(key_prefix(key))
+            for row in page
+            if key_of(row.entry.path) == key
+            and row.entry.path != entry.path
+            and row.entry.mtime_ns <= entry.mtime_ns
+        ]
+        return sorted(found, key=lambda each: each.mtime_ns, reverse=True)
