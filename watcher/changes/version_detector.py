@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import ChangeDetector, Difference
 from watcher.model import Change, ChangeSet, ChangeType
 from watcher.versioned import (
+    NULL_VERSION,
     is_delete_marker,
+    join_version,
     key_of,
     key_prefix,
     older_versions,
@@ -23,7 +25,7 @@ from watcher.versioned import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from watcher.model import Entry, Row
 
@@ -49,6 +51,18 @@ class VersionDetector(ChangeDetector):
         super().__init__(events, new_row, is_too_old=is_too_old)
         self.reports_missing = False
         self._rows_under = rows_under
+        self._rows: Mapping[bytes, Row] = {}
+
+    def compare(
+        self,
+        rows: Mapping[bytes, Row],
+        entries: Iterable[Entry],
+        *,
+        attributes_only: Collection[bytes] = (),
+    ) -> ChangeSet:
+        """Return how versions differ from their rows; see ``ChangeDetector.compare``."""
+        self._rows = rows
+        return super().compare(rows, entries, attributes_only=attributes_only)
 
     def difference(self, row: Row, entry: Entry) -> Difference:
         """Return how a version differs from its row; only a ``null`` version can be another one."""
@@ -57,26 +71,21 @@ class VersionDetector(ChangeDetector):
         return super().difference(row, entry)
 
     def delete(self, rows: Iterable[Row]) -> ChangeSet:
-        """Return the deletion of rows whose versions are gone for good, which nobody is told."""
+        """Return the deletion of rows whose versions are gone for good, which is no change."""
         found = ChangeSet()
         found.delta.deletes += rows
         return found
 
-    def _first_change(self, entry: Entry, row: Row | None) -> Change:
-        return self._change(entry, row)
+    def _first_change(self, entry: Entry, row: Row | None) -> Change:  # noqa: ARG002 - of any entry
+        return self._change(entry)
 
-    def _next_change(self, row: Row, entry: Entry) -> Change:
-        return self._change(entry, row)
+    def _next_change(self, row: Row, entry: Entry) -> Change:  # noqa: ARG002 - of any entry
+        return self._change(entry)
 
-    def _change(self, entry: Entry, row: Row | None) -> Change:
-        """Return the change that a version is.
-
-        Args:
-            entry: The version.
-            row: Its row, if it was held back or has replaced another ``null`` version.
-        """
+    def _change(self, entry: Entry) -> Change:
+        """Return the change that a version is."""
         key, version_id = split_version(entry.path)
-        former = self._former_versions(entry, row)
+        former = self._former_versions(entry, key)
         if not is_delete_marker(entry):
             before = next(former, None)
             is_first = before is None or is_delete_marker(before)
@@ -86,21 +95,27 @@ class VersionDetector(ChangeDetector):
         shown = entry._replace(storage_class="") if last is None else last
         return Change(ChangeType.DELETED, shown._replace(path=key), version_id=version_id)
 
-    def _former_versions(self, entry: Entry, row: Row | None) -> Iterator[Entry]:
+    def _former_versions(self, entry: Entry, key: bytes) -> Iterator[Entry]:
         """Yield what was at the key of a version before it, the newest first."""
         listed = older_versions(entry)
         older = next(listed, None)
-        replaced = row.entry if row is not None and row.entry != entry else None
+        replaced = self._replaced(entry, key)
         if replaced is not None and (older is None or older.mtime_ns <= replaced.mtime_ns):
             yield replaced
         if older is not None:
             yield from chain((older,), listed)
         elif replaced is None:
-            yield from self._indexed(entry)
+            yield from self._indexed(entry, key)
 
-    def _indexed(self, entry: Entry) -> list[Entry]:
+    def _replaced(self, entry: Entry, key: bytes) -> Entry | None:
+        """Return the ``null`` version before a version that the listing no longer has."""
+        row = self._rows.get(join_version(key, NULL_VERSION))
+        if row is None or row.entry == entry or row.entry.mtime_ns > entry.mtime_ns:
+            return None
+        return row.entry
+
+    def _indexed(self, entry: Entry, key: bytes) -> list[Entry]:
         """Return what the index knows of versions before one, the newest first."""
-        key = key_of(entry.path)
         found = [
             row.entry
             for page in self._rows_under(key_prefix(key))

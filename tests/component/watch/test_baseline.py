@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import Volume
 from watcher.model import Delta, Entry
-from watcher.spec import DirectorySpec, Existing, Filter, Spec, Temporary
+from watcher.spec import BucketSpec, DirectorySpec, Existing, Filter, Spec, Temporary
 from watcher.state.sqlite.store import SqliteStore
 from watcher.watch.baseline import USED_INTERVAL_S, Baseline
 
@@ -160,6 +160,69 @@ def test_a_state_whose_temporary_names_are_still_reported(store: SqliteStore) ->
 def test_rows_of_an_interrupted_baseline_are_checked_against_the_filter(store: SqliteStore) -> None:
     store.commit(Delta(upserts=[store.index.new_row(Entry(b"b.txt", 1, 1))], created=1))
     assert resumed(store, CSV)[1] == [b"b.txt"]
+
+
+KEYS = Spec(BucketSpec("landing"), filter=Filter(include=("*.csv",)), existing=Existing.REPORT)
+VERSIONS = replace(KEYS, where=BucketSpec("landing", versions=True))
+KEY_ROWS = (b"a.csv", b"a\0b.csv")
+VERSION_ROWS = (b"a.csv\0v1", b"a\0b.csv\0v2")
+OTHER_KINDS = [
+    pytest.param(KEYS, KEY_ROWS, VERSIONS, VERSION_ROWS, id="to versions"),
+    pytest.param(VERSIONS, VERSION_ROWS, KEYS, KEY_ROWS, id="to objects"),
+]
+
+
+@pytest.mark.parametrize(("former", "former_rows", "spec", "rows"), OTHER_KINDS)
+def test_objects_cannot_become_versions(
+    store: SqliteStore,
+    former: Spec,
+    former_rows: tuple[bytes, ...],
+    spec: Spec,
+    rows: tuple[bytes, ...],
+) -> None:
+    """The index begins anew, silently, until a scan is complete; hints wait for that."""
+    baseline, _ = resumed(store, former)
+    baseline.record("", in_use=False)
+    row = store.index.new_row(Entry(former_rows[0], 1, 1))
+    store.commit(Delta(upserts=[row], created=1))
+    for _ in range(2):
+        # A scan that is interrupted has to be made again.
+        baseline, dropped = resumed(store, spec, *former_rows, *rows)
+        assert dropped == [*former_rows, *rows]
+        assert not baseline.is_complete
+        assert baseline.appearance()(rows[0]) is Appearance.IGNORED_EXISTING
+    baseline.record("", in_use=False)
+    baseline, dropped = resumed(store, spec, *rows)
+    assert (baseline.is_complete, dropped) == (True, [])
+    assert baseline.appearance()(rows[0]) is Appearance.NEW
+
+
+@pytest.mark.parametrize(("former", "former_rows", "spec", "rows"), OTHER_KINDS)
+def test_interrupted_baseline_of_the_other_kind(
+    store: SqliteStore,
+    former: Spec,
+    former_rows: tuple[bytes, ...],
+    spec: Spec,
+    rows: tuple[bytes, ...],
+) -> None:
+    """Its rows go; what is there exists, as in any baseline."""
+    assert former != spec
+    store.commit(Delta(upserts=[store.index.new_row(Entry(former_rows[0], 1, 1))], created=1))
+    baseline, dropped = resumed(store, spec, former_rows[0], rows[0])
+    assert dropped == [former_rows[0]]
+    assert baseline.appearance()(rows[0]) is Appearance.EXISTING
+
+
+def test_filter_of_versions_is_asked_for_keys(store: SqliteStore) -> None:
+    """A key that was not admitted before exists, as versions do that are met then."""
+    baseline, _ = resumed(store, VERSIONS)
+    baseline.record("", in_use=False)
+    store.commit(Delta(upserts=[store.index.new_row(Entry(b"a.csv\0v1", 1, 1))], created=1))
+    spec = replace(VERSIONS, filter=Filter(include=("*.txt", "b.csv")))
+    baseline, dropped = resumed(store, spec, b"a.csv\0v1", b"b.csv\0v1", b"a.txt\0v1.csv")
+    assert dropped == [b"a.csv\0v1"]
+    assert baseline.appearance()(b"b.csv\0v2") is Appearance.NEW
+    assert baseline.appearance()(b"a.txt\0v1.csv") is Appearance.EXISTING
 
 
 def test_another_volume_is_unavailable(store: SqliteStore, clock: FakeClock) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from support.memory_watch import Place, Scene
 from watcher.model import Entry
-from watcher.spec import Conditions
+from watcher.spec import BucketSpec, Conditions
+from watcher.versioned import join_version
 from watcher.watch.held_back import MAX_LISTED, HeldBackEntry
 
 
@@ -41,6 +42,18 @@ def test_each_entry_has_its_reason(tmp_path: Path) -> None:
     put(scene, b"d.csv", 1)
     changed = "has changed since it was reported, and is smaller than 1 KiB"
     assert listed(scene)["d.csv"] == ("min_size", changed)
+
+
+def test_a_version_is_listed_by_its_key(tmp_path: Path) -> None:
+    """The id is among the reasons."""
+    place, where = Place(0), BucketSpec("landing", versions=True)
+    scene = Scene(tmp_path, place, where=where, conditions=Conditions(min_size=10))
+    scene.runner.open()
+    path = join_version(b"in/a\0b", "v1")
+    place.files[path] = Entry(path, 1, 1, storage_class="STANDARD")
+    scene.turn()
+    reason = "version v1 is smaller than 10 B"
+    assert listed(scene) == {"in/a\0b": ("min_size", reason)}
 
 
 def test_a_shared_marker_may_be_above(tmp_path: Path) -> None:

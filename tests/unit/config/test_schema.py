@@ -89,6 +89,10 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("s3", "list_version: 1", {"list_version": 1}),
         ("s3", "list_version: 2", {"list_version": 2}),
         ("s3", "list_version: auto", {"list_version": None}),
+        ("s3", "versions: true", {"versions": True}),
+        ("s3", "versions: true, list_workers: 4", {"versions": True, "list_workers": 4}),
+        ("s3", "versions: true, quiet: 0s", {"versions": True}),
+        ("s3", "versions: false, list_version: 2", {"list_version": 2}),
     ],
 )
 def test_a_key_of_a_place(place: str, option: str, fields: dict[str, Any]) -> None:
@@ -151,6 +155,22 @@ def test_a_bucket_may_have_what_a_directory_has_not() -> None:
 )
 def test_groups_and_the_rest_of_a_configuration_must_agree(option: str, expected: str) -> None:
     assert expected in problems(f"s3: s3://landing\n{option}")
+
+
+@pytest.mark.parametrize(
+    ("where", "option", "expected"),
+    [
+        (", list_version: auto", "", "s3.list_version: has no effect with versions: true"),
+        (", quiet: 1m", "", "s3.quiet: has no effect with versions: true"),
+        ("", "marker: _SUCCESS", "marker: waits for objects to be complete, a version always is"),
+        ("", "group: {}", "group: counts objects, not versions"),
+    ],
+)
+def test_versions_and_the_rest_of_a_configuration_must_agree(
+    where: str, option: str, expected: str
+) -> None:
+    config = f"s3: {{bucket: landing, versions: true{where}}}\n{option}"
+    assert expected in problems(config)
 
 
 def test_groups_of_a_directory_without_subdirectories_are_one() -> None:

@@ -110,7 +110,10 @@ def object_changes(draw: st.DrawFn) -> Change:
     kind = draw(st.sampled_from([ChangeType.CREATED, ChangeType.MODIFIED, ChangeType.DELETED]))
     etag = draw(st.text(st.characters(codec="ascii"), max_size=40))
     entry = Entry(draw(keys), draw(sizes), draw(times_ns), etag=etag)
-    return Change(kind, entry, existing=kind is ChangeType.CREATED and draw(st.booleans()))
+    version_id = draw(st.none() | st.sampled_from(["null", "3HL4kqtJvjVBH40Nrjfkd"]))
+    is_existing = kind is ChangeType.CREATED or version_id is not None
+    existing = is_existing and draw(st.booleans())
+    return Change(kind, entry, existing=existing, version_id=version_id)
 
 
 def encoded(spec: Spec, change: Change, seq: int = 7, detected_at_ns: int = NOON_NS) -> bytes:
@@ -368,6 +371,23 @@ def test_a_removal_has_neither_size_nor_tag() -> None:
     record = rendered(spec, Change(ChangeType.DELETED, OBJECT))
     assert (record["eventName"], record["awsRegion"]) == ("ObjectRemoved:Delete", "us-east-1")
     assert record["s3"]["object"] == {"key": "in/a+b.csv", "sequencer": "0000000000000007"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (ChangeType.CREATED, "ObjectCreated:Put"),
+        (ChangeType.MODIFIED, "ObjectCreated:Put"),
+        (ChangeType.DELETED, "ObjectRemoved:DeleteMarkerCreated"),
+    ],
+)
+def test_a_version_has_its_id(kind: ChangeType, name: str) -> None:
+    """As Amazon S3 names the events of a bucket with versions."""
+    change = Change(kind, OBJECT, version_id="v1")
+    assert rendered(Spec(BUCKET), change)["version_id"] == "v1"
+    record = rendered(Spec(BUCKET, format=Format.S3), change)
+    assert record["eventName"] == name
+    assert record["s3"]["object"]["versionId"] == "v1"
 
 
 @given(change=object_changes(), pair=st.tuples(seqs, seqs).map(sorted))

@@ -10,7 +10,8 @@ a listing until the store has shown it. Calls go down only: ``source`` > ``scan`
 is split in ``key_ranges``, what an answer says in ``pages`` and ``objects`` (how keys are written
 in ``key_encoding``, how a listing goes on in ``continuation``, what cannot be read in
 ``odd_objects``), which objects are passed on together in ``batches``, what a failure means in
-``errors`` and for one bucket in ``diagnosis``, which authorities are trusted in ``trust``. A source
+``errors`` and for one bucket in ``diagnosis``, which authorities are trusted in ``trust``. Where
+all versions are read, the modules ``version_…`` stand in place of those of the same names. A source
 runs in the thread of its watch. Worker threads only send requests through ``api``, which locks the
 count of requests and the renewal of the client; ``throttle`` and ``list_version`` have locks of
 their own, because responses arrive in all of these threads.

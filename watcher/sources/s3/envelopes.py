@@ -84,9 +84,18 @@ def take_apart(body: bytes, place: str, form: PageForm) -> tuple[ET.Element, lis
     first, end = min(starts, default=-1), max(body.rfind(each) + len(each) for each in ends)
     elements = body[first:end] if 0 <= first < end else b""
     found = form.split(elements) if elements else None
-    if found is None:
-        elements = b""
-    envelope = body[:first] + body[end:] if elements else body
+    if found is not None:
+        root = _read_envelope(body[:first] + body[end:], place, form)
+        if not any(child.tag in form.names for child in root):
+            return root, found, elements
+    # Some elements, or all, carry namespaces or attributes.
+    root = _read_envelope(body, place, form)
+    found = _rewrite(root, place, form)
+    return root, found, b"".join(found)
+
+
+def _read_envelope(envelope: bytes, place: str, form: PageForm) -> ET.Element:
+    """Return the root of a page, its tags without namespaces."""
     if not is_plain(envelope):
         raise distrust("a page that is not XML in UTF-8, or has a DOCTYPE", place)
     declared = _ENCODING.match(envelope.removeprefix(b"\xef\xbb\xbf"))
@@ -98,9 +107,7 @@ def take_apart(body: bytes, place: str, form: PageForm) -> tuple[ET.Element, lis
         raise WrongPageError(kind, place)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-    if found is None:
-        found = _rewrite(root, place, form)
-    return root, found, elements or b"".join(found)
+    return root
 
 
 def _parse_envelope(envelope: bytes, place: str) -> ET.Element:

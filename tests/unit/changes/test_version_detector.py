@@ -1,0 +1,145 @@
+"""The types of versions, over all small histories of a key and all ways to poll them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
+
+import pytest
+
+from watcher.changes.version_detector import VersionDetector
+from watcher.model import DELETE_MARKER, Change, ChangeSet, ChangeType, Entry, Row
+from watcher.versioned import NULL_VERSION, Version, join_version
+
+KEY = b"in/a"
+PUT, DELETE, PUT_NULL, DELETE_NULL = "put", "delete", "put null", "delete null"
+
+
+class Watched:
+    """A key, its listing, and an index that the detector keeps.
+
+    Attributes:
+        rows: The index.
+        versions: What is listed, the newest first.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Row] = {}
+        self.versions: list[Version] = []
+        self._number = 0
+        self._detector = VersionDetector(
+            frozenset(ChangeType), lambda entry: Row(len(self.rows), entry), self._rows_under
+        )
+
+    def do(self, operation: str) -> str:
+        """Put or delete, with or without a version id, and return the id."""
+        self._number += 1
+        version_id = NULL_VERSION if operation.endswith("null") else str(self._number)
+        path, is_marker = join_version(KEY, version_id), operation.startswith("delete")
+        version = Version(
+            path,
+            0 if is_marker else self._number,
+            self._number,
+            etag="" if is_marker else f"etag{self._number}",
+            storage_class=DELETE_MARKER if is_marker else "STANDARD",
+        )
+        self.versions = [version, *(each for each in self.versions if each.path != path)]
+        return version_id
+
+    def poll(self) -> list[Change]:
+        """Compare the listing with the index, and return the changes."""
+        listed = [Version(*version) for version in self.versions]
+        for version, older in pairwise(listed):
+            version.older = older
+        listed.reverse()
+        found = self._detector.compare(self.rows, listed)
+        self._commit(found)
+        return found.changes
+
+    def _commit(self, found: ChangeSet) -> None:
+        for row in found.delta.upserts:
+            self.rows[row.entry.path] = row._replace(entry=Entry(*row.entry))
+
+    def _rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
+        yield [row for path, row in self.rows.items() if path.startswith(prefix)]
+
+
+def histories(operations: Sequence[str], length: int) -> Iterator[list[tuple[str, bool]]]:
+    """Yield all histories, each operation with whether a poll follows; one follows the last."""
+    for history in product(operations, repeat=length):
+        for polls in product([False, True], repeat=length - 1):
+            yield list(zip(history, (*polls, True), strict=True))
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+def test_types_do_not_depend_on_polls(length: int) -> None:
+    """Each version and marker is one event, in order, with the type that its history gives it."""
+    for history in histories([PUT, DELETE], length):
+        watched, wanted, found, exists = Watched(), [], [], False
+        for operation, is_polled in history:
+            version_id = watched.do(operation)
+            kind = "deleted" if operation == DELETE else "modified" if exists else "created"
+            exists = operation == PUT
+            wanted.append((kind, KEY, version_id))
+            if is_polled:
+                found += [
+                    (str(each.type), each.entry.path, each.version_id) for each in watched.poll()
+                ]
+        assert found == wanted, history
+
+
+@pytest.mark.parametrize("length", range(1, 5))
+def test_replay_makes_sense_with_null_versions(length: int) -> None:
+    """Whatever replaces whatever: what is created was not there, what is modified was."""
+    for history in histories([PUT, DELETE, PUT_NULL, DELETE_NULL], length):
+        watched, exists = Watched(), False
+        for operation, is_polled in history:
+            watched.do(operation)
+            for change in watched.poll() if is_polled else ():
+                is_created = change.type is ChangeType.CREATED
+                assert change.type is ChangeType.DELETED or is_created is not exists, history
+                exists = change.type is not ChangeType.DELETED
+            if is_polled:
+                assert exists is operation.startswith(PUT), history
+                assert watched.poll() == []
+
+
+def test_marker_has_what_the_index_knows_where_the_listing_has_nothing() -> None:
+    """The version before it is gone for good already."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.poll()
+    watched.do(DELETE)
+    del watched.versions[1]
+    (change,) = watched.poll()
+    assert change.type is ChangeType.DELETED
+    assert change.entry == Entry(KEY, 1, 1, etag="etag1", storage_class="STANDARD")
+
+
+def test_marker_of_nothing_shows_nothing() -> None:
+    """Its storage class is the index's own."""
+    watched = Watched()
+    watched.do(DELETE)
+    (change,) = watched.poll()
+    assert change.entry == Entry(KEY, 0, 1)
+    assert change.version_id == "1"
+
+
+def test_rows_of_other_keys_are_not_asked() -> None:
+    """A key that goes on with a NUL has the same prefix."""
+    watched = Watched()
+    other = Version(join_version(KEY + b"\0b", "x"), 1, 0, storage_class="STANDARD")
+    watched.rows[other.path] = Row(99, other)
+    watched.do(PUT)
+    (change,) = watched.poll()
+    assert change.type is ChangeType.CREATED
+
+
+def test_row_that_is_gone_for_good_is_no_change() -> None:
+    """It is deleted, and nothing is reported."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.poll()
+    rows = list(watched.rows.values())
+    found = watched._detector.delete(rows)
+    assert (found.delta.deletes, found.changes) == (rows, [])
