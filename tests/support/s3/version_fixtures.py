@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -33,9 +33,10 @@ def begin(store: VersionedStore, tmp_path: Path) -> Iterator[Begin]:
         def begin_it(
             conditions: Conditions | None = None,
             existing: Appearance = Appearance.IGNORED_EXISTING,
+            **options: Any,  # noqa: ANN401 - of a watch
         ) -> WatchedVersions:
             path = tmp_path / "state.db"
-            watched = WatchedVersions(store, store.bucket, path, conditions=conditions)
+            watched = WatchedVersions(store, store.bucket, path, conditions=conditions, **options)
             stack.callback(watched.close)
             watched.existing = watched.begin(existing)
             return watched

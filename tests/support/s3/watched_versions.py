@@ -11,6 +11,7 @@ from support.reconciling import Reconciling
 from support.s3.listing import Server, make_source
 from support.state import open_store
 from watcher.changes.detector import Appearance
+from watcher.clock import Clock
 from watcher.delivery.outbox import Outbox
 from watcher.spec import BucketSpec, Conditions, Spec
 
@@ -28,6 +29,7 @@ class WatchedVersions:
         prefix: Prefix of the keys.
         conditions: What a version must satisfy to be reported.
         make_outbox: Makes the outbox.
+        clock: The clock of the source; None for that of this machine.
 
     Attributes:
         existing: What a test has kept of the baseline.
@@ -42,6 +44,7 @@ class WatchedVersions:
         prefix: str = "in/",
         conditions: Conditions | None = None,
         make_outbox: Callable[..., Outbox] = Outbox,
+        clock: Clock | None = None,
     ) -> None:
         where = BucketSpec(bucket, prefix, endpoint_url=server.endpoint_url, versions=True)
         self._spec = Spec(where, conditions=conditions or Conditions())
@@ -49,7 +52,7 @@ class WatchedVersions:
         self._make_outbox = make_outbox
         self._seq = 0
         self.existing: list[Reported] = []
-        self.source = make_source(where, conditions=self._spec.conditions)
+        self.source = make_source(where, conditions=self._spec.conditions, clock=clock)
         self.source.open(lambda: None)
         self.start()
 

@@ -107,13 +107,13 @@ class VersionApi:
             raise
 
     def probe(self, *, may_retry: bool = True) -> None:
-        """List one version of the prefix, to check that versions can be listed.
+        """List one version of the present prefix, to check that versions can be listed.
 
         Args:
             may_retry: The request is sent again where it fails; not from several threads.
         """
         with self.api.retrying(may_retry=may_retry):
-            page = self.list_page(VersionRequest(self.api.spec.prefix), 1)
+            page = self.list_page(VersionRequest(self.api.keys.present_prefix), 1)
         page.reader.read(page.elements)
 
     def has_version(self, path: bytes) -> bool:

@@ -39,6 +39,7 @@ class VersionScan:
             a listing of nothing.
 
     Attributes:
+        window: The keys that are read, where the prefix has dates; None where it has none.
         prefix: Empty: the whole place is read.
         is_complete: The listing was read to its end.
         is_running: It is being read.
@@ -53,6 +54,8 @@ class VersionScan:
         note_ids: Callable[[bool], None],
     ) -> None:
         self.prefix = b""
+        self._window = api.api.keys.now()
+        self.window = self._window if api.api.keys.is_moving else None
         self.is_complete = self.is_running = False
         self._api = api
         self._filter = path_filter
@@ -72,10 +75,11 @@ class VersionScan:
     def unread_test(self) -> Callable[[bytes], bool]:
         """Return a function that returns whether a row may be that of a version set aside.
 
-        Where not even its key can be read, it may be any: rows that leave the index can wait.
+        Where not even its key can be read, it may be any: rows that leave the index can wait. Or
+        its prefix has become part of the place meanwhile.
         """
-        may_be = self._set_aside.row_test(is_ordered=False)
-        return lambda path: may_be(key_of(path))
+        may_be, window = self._set_aside.row_test(is_ordered=False), self._window
+        return lambda path: may_be(key_of(path)) or not window.admits(key_of(path))
 
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that are set aside, or prefixes of those that are not even known."""
@@ -111,15 +115,16 @@ class VersionScan:
 
     def _batches(self) -> Iterator[Batch]:
         builder = VersionBatchBuilder(self._filter)
-        for page in self._pages():
-            self._versions += len(page.elements)
-            self._has_ids = self._has_ids or not all(map(is_null, page.elements))
-            yield from self._yield(builder.add(page))
+        for prefix in self._window.prefixes:
+            for page in self._pages(prefix.decode()):
+                self._versions += len(page.elements)
+                self._has_ids = self._has_ids or not all(map(is_null, page.elements))
+                yield from self._yield(builder.add(page))
         yield from self._yield(builder.flush())
 
-    def _pages(self) -> Iterator[VersionPage]:
-        spec, limit = self._api.api.spec, self._api.api.limit
-        request = VersionRequest(spec.prefix)
+    def _pages(self, prefix: str) -> Iterator[VersionPage]:
+        place, limit = self._api.api.spec.place, self._api.api.limit
+        request = VersionRequest(prefix)
         seen: set[int] = set()
         while True:
             page = self._api.list_page(request)
@@ -128,9 +133,9 @@ class VersionScan:
             if page.next is None:
                 return
             if hash(page.next) in seen or len(seen) == REMEMBERED_PAGES_MAX:
-                raise distrust("it runs in a circle, or without end", spec.place)
+                raise distrust("it runs in a circle, or without end", place)
             seen.add(hash(page.next))
-            request = VersionRequest(spec.prefix, page.next)
+            request = VersionRequest(prefix, page.next)
 
     def _yield(self, batches: Iterable[VersionBatch]) -> Iterator[Batch]:
         for batch in batches:

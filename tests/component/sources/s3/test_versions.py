@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from support.clock import FakeClock
 from support.s3.faults import REFUSALS, Failing, Fault
 from support.s3.version_fixtures import Begin, as_event, begin, store
 from support.s3.versioned import NULL, VersionedStore, Versioning
@@ -139,6 +140,21 @@ def test_another_storage_class_is_no_event(store: VersionedStore, begin: Begin) 
     assert watched.poll() == []
     (row,) = (row for page in watched.state.index.rows_under(b"") for row in page)
     assert row.entry.storage_class == "GLACIER"
+
+
+def test_dates_in_the_prefix_move_on(store: VersionedStore, begin: Begin) -> None:
+    """Versions of days that are over leave the index silently, those of new days are events."""
+    clock = FakeClock()
+    days = ["2023-11-12", "2023-11-13", "2023-11-14", "2023-11-15", "2023-11-16"]
+    versions = [store.put(f"in/{day}/a") for day in days]
+    watched = begin(prefix="in/{%Y-%m-%d}/", clock=clock)
+    rows = [join_version(each.key.encode(), each.version_id) for each in versions]
+    assert watched.rows == set(rows[:3])
+    clock.advance(24 * 3600)
+    assert watched.poll() == [as_event("created", versions[3])]
+    assert watched.rows == set(rows[1:4])
+    later = [store.put("in/2023-11-15/a"), store.put("in/2023-11-12/a")]
+    assert watched.poll() == [as_event("modified", later[0])]
 
 
 class TestNullVersions:
