@@ -215,10 +215,13 @@ def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[byt
 
 
 @contextmanager
-def run_versitygw(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+def run_versitygw(
+    directory: Path, *flags: str
+) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
     """Run VersityGW, which serves files also while they are written, and encodes no keys.
 
-    The directory holds its log, the files, and former versions of them.
+    Flags are further ones of the gateway. The directory holds its log, the files, and former
+    versions of them.
     """
     (port,) = free_ports(1)
     buckets, versions = directory / "buckets", directory / "versions"
@@ -231,6 +234,7 @@ def run_versitygw(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[
         f"--secret={server.secret_key}",
         f"--region={REGION}",
         f"--port=127.0.0.1:{port}",
+        *flags,
         "posix",
         f"--versioning-dir={versions}",
         str(buckets),

@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote_plus
 
+from support import hint_messages
 from support.client import wait_until
 from support.fixtures import StartServer
 from support.s3.real_servers import S3Server
@@ -145,3 +147,34 @@ def logged(sensor: Sensor) -> list[tuple[str, str]]:
         if line.get("triggerType") == "Log" and "eventContext" in line
     ]
     return [(body["type"], body["path"]) for body in bodies]
+
+
+def test_webhook(
+    example: Callable[[str], Example],
+    start_server: StartServer,
+    rclone_server: S3Server,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    """What MinIO sends with the token of the EventSource brings each invoice to the service."""
+    invoices = run(Recorder())
+    server = start_server(tokens=TOKENS, directory=tmp_path)
+    bucket = rclone_server.make_bucket()
+    webhook = example("webhook")
+    webhook.sense(1, {"http://invoices.default.svc:8080": invoices.url})
+    here = {
+        SERVER: server.address,
+        "http://minio.minio.svc:9000": rclone_server.endpoint_url,
+        "bucket: landing": f"bucket: {bucket}",
+    }
+    webhook.source(here, secret(tmp_path, TOKEN))
+    server.wait_watch("invoices", state="watching")
+    rclone_server.put_many(bucket, ["invoices/a b.pdf", "invoices/note.txt"])
+    for name in ("a b.pdf", "note.txt"):
+        written = quote_plus(f"invoices/{name}")
+        message = hint_messages.minio(bucket, f"invoices/{name}", written)
+        assert server.post("/hint", message, token=TOKEN) == (202, {"watches": 1})
+    [(_, invoice)] = invoices.wait_count(1)
+    assert invoice["id"]
+    del invoice["id"]
+    assert invoice == {"type": "created", "bucket": bucket, "key": "invoices/a b.pdf"}
