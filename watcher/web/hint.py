@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from watcher.watch.registry import WatchRegistry
     from watcher.web.subscriptions import Subscriptions
 
-LARGE_BYTES = 8 * 1024
-"""Size of a body in bytes from which on it is read in a thread; the largest take 30 ms of CPU."""
+LARGE_BYTES = 4 * 1024
+"""Size of a body in bytes from which on it is read in a thread; the costliest take 30 ms of CPU."""
 
 
 class Outcome(StrEnum):

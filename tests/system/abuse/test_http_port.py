@@ -22,6 +22,14 @@ SLOW = {
     "nothing": b"",
 }
 FORM_BYTES = 120_000
+RECORD = b'{"s3":{"bucket":{"name":"b"},"object":{"key":"%2B+%2B"}}},'
+HINTS = {
+    "records": b'{"Records":[' + RECORD * 999 + b"{}]}",
+    "nothing": b"[" + b"{}," * 40_000 + b"{}]",
+    "no end": b"[" * 120_000,
+}
+"""Messages that take long to read; all are accepted by the port."""
+SENDERS, SENT_EACH = 100, 2
 WATCHES, READERS, ASKED_EACH = 200, 30, 40
 """With these the answers are more than the kernel buffers for a client that does not read."""
 
@@ -68,6 +76,19 @@ Content-Length: {len(body)}
             send(member, head.encode() + body)
         for member in members:
             assert member.recv(1 << 16).startswith(b"HTTP/1.1 403 ")
+
+
+# A hundred bodies of 120 KB wait for their turn.
+@pytest.mark.parametrize("message", HINTS.values(), ids=HINTS)
+def test_hints_that_take_long_to_read(server: ServerProcess, abuse: Abuse, message: bytes) -> None:
+    """Two hundred of them, from a hundred connections at once, delay nobody else."""
+    head = b"POST /hint HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(message)
+    with abuse(50), crowd(server.http, SENDERS) as members:
+        for _ in range(SENT_EACH):
+            for member in members:
+                send(member, head + message)
+            for member in members:
+                assert member.recv(1 << 16).startswith((b"HTTP/1.1 202 ", b"HTTP/1.1 400 "))
 
 
 # Megabytes of it would be held if any of it were.

@@ -28,7 +28,7 @@ __all__ = ["SHAPES_READ", "Hint", "Message", "MessageKind", "parse_message"]
 
 OBJECTS_MAX = 1000
 """Maximum number of objects that one message may name; S3 names one, Backblaze B2 up to 50."""
-PARTS_MAX = 5000
+PARTS_MAX = 3000
 """Maximum number of lists, envelopes and records of one message."""
 DEPTH_MAX = 10
 """Maximum number of lists and envelopes around a record.

@@ -302,7 +302,7 @@ def test_the_number_of_objects_is_bounded(wrap: Callable[[sent.Json], sent.Json]
 @pytest.mark.parametrize("part", [{}, [], {"data": "{}"}, {"s3": 1}, 7])
 def test_the_number_of_parts_is_bounded(part: object) -> None:
     """A message of very many parts is refused, whatever they are."""
-    assert "more than 5,000 records" in parse([part] * (PARTS_MAX + 1)).problem
+    assert "more than 3,000 records" in parse([part] * (PARTS_MAX + 1)).problem
 
 
 def test_a_rename_in_seaweedfs_names_both_paths() -> None:
