@@ -9,8 +9,11 @@ from support import hint_messages as sent
 from support.client import Event
 from support.config import config
 from support.fixtures import Connect, StartServer
-from support.s3.simulated import BUCKET, Store, run_store
+from support.s3.simulated import BUCKET, CREDENTIALS, Store, run_store
 
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:landing"
+CONFIRM = "https://sns.eu-west-1.amazonaws.com/"
+CONFIRM += f"?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37"
 REQUESTS = "watcher_hint_requests_total"
 
 
@@ -35,7 +38,13 @@ def test_messages_bring_events(
     start_server: StartServer, connect: Connect, tmp_path: Path, store: Store, name: str
 ) -> None:
     """Each change that a message names is an event, for the watches of the token's name alone."""
-    server = start_server(directory=tmp_path, tokens="alice:one bob:two")
+    environment = CREDENTIALS | {"HTTPS_PROXY": "http://127.0.0.1:1"}
+    server = start_server(
+        "--confirm-subscriptions",
+        directory=tmp_path,
+        tokens="alice:one bob:two",
+        environment=environment,
+    )
     stream = connect(server, token="one").watch(name, hinted(store))
     server.wait_watch(name, state="watching")
     listings = listings_of(store)
@@ -60,12 +69,16 @@ def test_messages_bring_events(
     assert server.post("/hint", message, token="three")[0] == 401
     assert server.post("/hint", sent.s3_test_event(), token="one") == (202, {"watches": 0})
     assert server.post("/hint", b"{}", token="one")[0] == 400
+    # SNS would be asked to confirm, by way of a proxy that is not there.
+    status, answer = server.post("/hint", sent.sns_handshake(CONFIRM), token="one")
+    assert status == 503
+    assert "SNS cannot be reached" in answer["error"]
     assert server.post("/hint", message, token="one") == (202, {"watches": 1})
     events = stream.wait_path("in/last.csv")
     assert [event["type"] for event in events] == ["created", "modified", "deleted", "created"]
     assert listings_of(store) == listings
     for outcome, count in {
         "accepted": 8, "unwatched": 1, "test": 1, "unreadable": 1, "unauthenticated": 1,
-        "handshake": 0, "refused": 0,
+        "handshake": 0, "refused": 1,
     }.items():  # fmt: skip
         assert server.metric(REQUESTS, outcome=outcome) == count
