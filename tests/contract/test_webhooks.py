@@ -1,6 +1,6 @@
 """Real stores report their objects to ``/hint``, long before the bucket is listed again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from support.config import config
 from support.fixtures import Connect, StartServer
@@ -20,6 +21,10 @@ KEYS = ["in/a.csv", "in/a b+c%20d.csv", "in/\N{LATIN SMALL LETTER E WITH ACUTE}t
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
 
 
+def _forward_https(request: AWSRequest, **_: object) -> None:
+    request.headers["X-Forwarded-Proto"] = "https"
+
+
 def notify_by_topic(store: S3Server, bucket: str, url: str) -> None:
     """Send the events of a bucket to a URL by way of a topic, as S3 with SNS and as Ceph do."""
     client: Any = boto3.client(
@@ -29,6 +34,8 @@ def notify_by_topic(store: S3Server, bucket: str, url: str) -> None:
         aws_access_key_id=store.access_key,
         aws_secret_access_key=store.secret_key,
     )
+    # Ceph takes a password in a URL by TLS alone, which a proxy in front of it may have ended.
+    client.meta.events.register("before-sign", _forward_https)
     with closing(client):
         attributes = {"push-endpoint": url} if store.name == "ceph" else {}
         topic = client.create_topic(Name="watcher", Attributes=attributes)["TopicArn"]
@@ -74,6 +81,18 @@ def already_running(
     yield request.getfixturevalue("ceph")
 
 
+def delete_at_once(store: S3Server, bucket: str, keys: Sequence[str]) -> None:
+    """Delete objects by one request, where the store survives that."""
+    with closing(store.client()) as client:
+        if store.name == "ceph":
+            # Ceph 16.2 crashes when it notifies of DeleteObjects.
+            for key in keys:
+                client.delete_object(Bucket=bucket, Key=key)
+        else:
+            objects: Any = [{"Key": key} for key in keys]
+            client.delete_objects(Bucket=bucket, Delete={"Objects": objects})
+
+
 STORES: Mapping[str, Callable[[Path, str], AbstractContextManager[S3Server]]] = MappingProxyType(
     {
         "moto_server": reporting_moto,
@@ -109,8 +128,7 @@ def test_a_store_reports_its_objects(
         stream.wait_path(KEYS[1], "modified")
         client.delete_object(Bucket=bucket, Key=KEYS[0])
         stream.wait_path(KEYS[0], "deleted")
-        many: Any = [{"Key": key} for key in KEYS[1:]]
-        client.delete_objects(Bucket=bucket, Delete={"Objects": many})
+        delete_at_once(store, bucket, KEYS[1:])
         for key in KEYS[1:]:
             stream.wait_path(key, "deleted")
         assert len(stream.events) == 2 * len(KEYS) + 1

@@ -44,6 +44,7 @@ mon allow pool size one = true
 mon max pg per osd = 1000
 mon data avail warn = 1
 mon data avail crit = 1
+rgw trust forwarded https = true
 """
 CAPABILITIES = {
     "mon.": {"mon": "allow *"},
