@@ -2,8 +2,8 @@
 
 Keys are form-encoded in records of Amazon S3 (``+`` is a space), verbatim in events of EventBridge,
 and either in records of stores that imitate S3: MinIO encodes them in webhooks but not in its
-stream, VersityGW encodes the path of a request but no key of DeleteObjects, Ceph encodes some. Such
-a record does not say which it is, so that all readings of its key count.
+stream, VersityGW 1.8 (which names Amazon as its source) and Ceph 16.2 encode none. A record does
+not say which it is, so that all readings of its key count.
 """
 
 from __future__ import annotations
