@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
 from rich.markup import escape
 
@@ -26,8 +25,6 @@ from watcher.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-
-    from structlog.typing import EventDict, WrappedLogger
 
     from watcher.server import Server
 
@@ -278,7 +275,9 @@ async def _watch(
     """
     from watcher.server import Server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
 
-    _configure_logs(is_verbose=is_verbose)
+    # When the server ends a stream, the client reports the same error.
+    dropped = () if is_verbose else ("stream.ended",)
+    configure_logs("auto", quiet=not is_verbose, dropped=dropped)
     clock = Clock()
     async with Server(settings, clock) as server, AsyncExitStack() as exits:
         async with _progress(server, output):
@@ -291,19 +290,6 @@ async def _watch(
             following = _in_background(follow_waiting(watch, output, clock))
             await exits.enter_async_context(following)
         await show_changes(payloads, output, command)
-
-
-def _configure_logs(*, is_verbose: bool) -> None:
-    configure_logs("auto", quiet=not is_verbose)
-    if not is_verbose:
-        structlog.configure(processors=[_drop_refusals, *structlog.get_config()["processors"]])
-
-
-def _drop_refusals(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drop the log events of a stream that the server ends: the client reports the same error."""
-    if event["event"] == "stream.ended":
-        raise structlog.DropEvent
-    return event
 
 
 def _header(server: Server) -> str:

@@ -7,7 +7,6 @@ import os
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated, Literal
 
-import structlog
 import typer  # noqa: TC002 - typer reads annotations
 
 from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
@@ -260,9 +259,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     """
     from watcher.server import serve as run_server  # noqa: PLC0415 - the server's libraries take 0.3 s; --help needs none
 
-    configure_logs(log_format, verbose=verbose)
+    log = configure_logs(log_format, verbose=verbose)
     if max_config_bytes is not None:
-        structlog.get_logger("watcher").warning(
+        log.warning(
             "server.deprecated",
             flag="--max-config-bytes",
             hint="remove it: a configuration has at most 16 KiB",

@@ -6,14 +6,18 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
-
 from watcher.formatting import printable
+from watcher.imports import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from structlog.typing import EventDict, Processor
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+# Its tracebacks with rich, which take 0.1 s to import, show the values of variables, tokens among
+# them.
+with hidden("rich"):
+    import structlog
 
 FORMATS = ("auto", "json", "console")
 """Values of ``--log-format``."""
@@ -22,20 +26,23 @@ MAX_VALUE_CHARS = 8192
 """Maximum length of one value in a log line, in characters; a traceback is one value."""
 
 
-def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = False) -> None:
-    """Set up logging for the process.
+def configure_logs(
+    log_format: str, *, verbose: bool = False, quiet: bool = False, dropped: Collection[str] = ()
+) -> FilteringBoundLogger:
+    """Set up logging for the process, and return the logger of the server.
 
     Args:
         log_format: ``json``, ``console``, or ``auto``: console on a terminal.
         verbose: Log debug messages too.
         quiet: Log warnings and errors only.
+        dropped: Events of the server that are not logged.
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     before = _processors(is_console=is_console)
     renderer = _console() if is_console else structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *before, renderer],
+        processors=[_drop(dropped), structlog.contextvars.merge_contextvars, *before, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -57,6 +64,8 @@ def configure_logs(log_format: str, *, verbose: bool = False, quiet: bool = Fals
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     # Logs each retry; only their outcome matters, and the watch logs it.
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
+    log: FilteringBoundLogger = structlog.get_logger("watcher")
+    return log
 
 
 def _processors(*, is_console: bool) -> Sequence[Processor]:
@@ -78,6 +87,17 @@ def _console() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(
         pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
     )
+
+
+def _drop(dropped: Collection[str]) -> Processor:
+    """Return a processor that drops some events."""
+
+    def drop(_logger: object, _method: str, event: EventDict) -> EventDict:
+        if event["event"] in dropped:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 def _shorten(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """Help and version, and the modules that they load."""
 
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from support.program import Run
 from watcher.cli.app import VERBS
 
 SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}
-HEAVY = SERVER | {"structlog", "yaml", "pydantic", "rich", "watcher.spec", "watcher.cli.dev"}
+NEVER = {"pydantic", "rich.console", "pygments"}
+HEAVY = SERVER | NEVER | {"structlog", "yaml", "watcher.spec", "watcher.cli.dev"}
 TRACED = (sys.executable, "-X", "importtime", "-m", "watcher")
 """Lists on standard error what is imported."""
 
@@ -41,3 +43,25 @@ def test_loaded_modules(run: Run, config: Path) -> None:
     """A health check, which probes run all the time, and a check load nothing of the server."""
     assert_not_loaded(run("healthcheck", command=TRACED).stderr, HEAVY)
     assert_not_loaded(run("check", "--offline", config, command=TRACED).stderr, SERVER)
+
+
+def test_loaded_modules_of_a_server(run: Run, tmp_path: Path) -> None:
+    """A server loads no library before it is needed, and none that is never needed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = f"127.0.0.1:{taken.getsockname()[1]}"
+        flags = ("--listen", "127.0.0.1:0", "--state", tmp_path / "state", "--log-format", "json")
+        done = run("serve", "--http", http, *flags, command=TRACED)
+    assert "cannot listen there" in done.stderr
+    assert_not_loaded(done.stderr, NEVER | {"boto3", "botocore", "opentelemetry"})
+
+
+def test_libraries_without_others(run: Run) -> None:
+    """The HTTP port does without TLS, logs without rich; all else that comes later has them."""
+    program = """
+import sys, watcher.web, watcher.telemetry.logs, http.client, urllib.request, rich, structlog, ssl
+from aiohttp import connector
+print(connector.ssl, structlog.dev.rich, ssl.__name__, rich.__name__)
+print(http.client.HTTPSConnection.__name__, urllib.request.HTTPSHandler.__name__)
+"""
+    done = run("-W", "error", "-c", program, command=(sys.executable,))
+    assert done.stdout.split() == ["None", "None", "ssl", "rich", "HTTPSConnection", "HTTPSHandler"]
