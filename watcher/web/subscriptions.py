@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.limits.fair_queue import run_in_thread
-from watcher.sources.s3.hints.confirmation import (
-    confirm_subscription,
-    confirmation_url,
-    is_topic,
-)
+from watcher.sources.s3.hints.confirmation import confirmation_url, is_topic
 
 if TYPE_CHECKING:
     from watcher.clock import Clock
@@ -68,7 +63,12 @@ class Subscriptions:
         if self._confirming.locked():
             raise UnavailableError("another subscription is being confirmed", place=topic)
         async with self._confirming:
-            await run_in_thread(partial(confirm_subscription, url, self._clock))
+            await run_in_thread(lambda: self._request(url))
+
+    def _request(self, url: str) -> None:
+        from watcher.sources.s3.hints.confirmation_request import confirm_subscription  # noqa: PLC0415 - botocore takes 0.2 s
+
+        confirm_subscription(url, self._clock)
 
     def _log_failure(self, topic: str, error: WatcherError) -> None:
         """Log that a topic is not subscribed, unless that was logged before."""

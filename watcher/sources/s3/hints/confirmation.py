@@ -1,32 +1,15 @@
-"""Confirms subscriptions of SNS, by the request that its message asks for.
+"""Finds the address that confirms a subscription of SNS, in the message that asks for it.
 
 The message may be forged. So nothing of its address counts but the region and the token: the
-request goes to SNS of that region, can confirm a subscription of that topic and nothing else, and
-follows no redirect.
+request goes to SNS of that region, and can confirm a subscription of that topic and nothing else.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
-from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
-
-from watcher.errors import ConfigError, UnavailableError
-from watcher.security.endpoint_authorities import EndpointAuthorities
-from watcher.sources.s3.connections import guard_session
-from watcher.sources.s3.trust import Trust
-
-if TYPE_CHECKING:
-    from watcher.clock import Clock
-
-TIMEOUT_S = 5
-"""Seconds to connect, and to wait for the answer; SNS waits 15 for ours."""
+from watcher.errors import ConfigError
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]{1,40}):[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _HOST = re.compile(r"sns\.([a-z0-9-]{1,40})\.amazonaws\.com(?:\.cn)?")
@@ -70,40 +53,6 @@ def confirmation_url(topic: str, url: str) -> str:
         raise _foreign_address()
     confirming = urlencode({"Action": _ACTION, "TopicArn": topic, "Token": token[0]})
     return f"https://{host[0]}/?{confirming}"
-
-
-def confirm_subscription(url: str, clock: Clock) -> None:
-    """Send the request that confirms a subscription, and wait for its answer.
-
-    Args:
-        url: As ``confirmation_url`` returns it.
-        clock: The clock of the server.
-
-    Raises:
-        UnavailableError: SNS cannot be reached, or does not confirm it.
-    """
-    session = URLLib3Session(
-        # The SDK takes a file here, too.
-        verify=cast("bool", os.environ.get("AWS_CA_BUNDLE") or True),
-        proxies=get_environ_proxies(url),
-        timeout=TIMEOUT_S,
-        max_pool_connections=1,
-    )
-    guard_session(session, clock, Trust(EndpointAuthorities(())))
-    try:
-        response = session.send(AWSRequest("GET", url).prepare())
-    except BotoCoreError as error:
-        # The address has the token.
-        reason = str(error).replace(url, url.partition("?")[0])
-        hint = "does the network let the server reach SNS?"
-        raise UnavailableError(f"SNS cannot be reached: {reason}", hint=hint) from error
-    finally:
-        session.close()
-    if response.status_code != 200:  # noqa: PLR2004 - OK
-        raise UnavailableError(
-            f"SNS does not confirm the subscription: it answers {response.status_code}",
-            hint="subscribe again: a token is valid for two days",
-        )
 
 
 def _foreign_address() -> ConfigError:
