@@ -309,6 +309,16 @@ class Source(Protocol):
     def hint_status(self) -> HintStatus | None:
         """What arrives of the hints from outside, read from any thread; None where none do."""
 
+    def verify_hints(self) -> None:
+        """Check, before a new watch opens the place, that the hints which it is to take can arrive.
+
+        Later, hints that do not arrive degrade the watch.
+
+        Raises:
+            NotFoundError: What brings them does not exist.
+            DeniedError: It may not be used.
+        """
+
     def hint(self, paths: Sequence[bytes]) -> None:
         """Have ``observe`` inspect paths of which somebody outside says that they have changed.
 
@@ -390,6 +400,9 @@ class WithoutHints:
     """The part of a ``Source`` that deals with hints from outside, for a place that takes none."""
 
     hint_status: HintStatus | None = None
+
+    def verify_hints(self) -> None:
+        """Do nothing."""
 
     def hint(self, paths: Sequence[bytes]) -> None:
         """Do nothing."""

@@ -154,13 +154,16 @@ class WatchRunner:
         """Open the place and make sure that the index is about it.
 
         Raises:
-            NotFoundError: There is no such place.
-            DeniedError: The place may not be read.
+            NotFoundError: There is no such place, or of a new watch, no such queue.
+            DeniedError: The place may not be read, or of a new watch, the queue.
             UnavailableError: The place cannot be reached now, or is another volume.
             ConfigError: The server's own state is in there.
             StateError: The state cannot be used.
         """
         self._source.expect_volumes(self._baseline.volumes())
+        if self._lifecycle.is_starting and not self._baseline.is_complete:
+            # A mistake is reported to whoever starts the watch; a watch that has worked goes on.
+            self._source.verify_hints()
         self._source.open(self._wake)
         self._reconciler.is_reopened = True
         try:

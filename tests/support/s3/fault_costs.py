@@ -24,7 +24,7 @@ from support.s3.faults import Fault, Hook, Request, always
 from support.s3.listing import make_source
 from support.s3.simulated import CREDENTIALS, Store, run_store
 from watcher.sources.cost import MONTH_S
-from watcher.sources.s3.client import ATTEMPTS
+from watcher.sources.s3.sdk import ATTEMPTS
 from watcher.spec import BucketSpec
 from watcher.telemetry.status import State
 

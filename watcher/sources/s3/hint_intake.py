@@ -98,11 +98,25 @@ class HintIntake:
         if self._feed is None:
             return []
         problem = self._feed.problem
-        return [problem and f"no hints arrive: {problem}", self.keys.problem]
+        return [
+            problem and f"no hints arrive: {problem}",
+            self._feed.complaint,
+            self.keys.problem,
+        ]
 
     def known_until_s(self) -> float:
         """Return the monotonic time up to which all hints have arrived."""
         return self._feed.known_until_s() if self._feed and self.is_arriving else float("-inf")
+
+    def verify(self) -> None:
+        """Check that hints can arrive.
+
+        Raises:
+            NotFoundError: What brings them does not exist.
+            DeniedError: It may not be used.
+        """
+        if self._feed is not None:
+            self._feed.verify()
 
     def open(self, wake: Callable[[], None]) -> None:
         """Begin to take hints.

@@ -248,6 +248,10 @@ class BucketSource(WithoutVolumes):
     ) -> None:
         """Do nothing: the next scan reads every object."""
 
+    def verify_hints(self) -> None:
+        """See ``protocol.Source.verify_hints``."""
+        self._hints.verify()
+
     def hint(self, paths: Sequence[bytes]) -> None:
         """See ``protocol.Source.hint``."""
         self._hints.put(paths)

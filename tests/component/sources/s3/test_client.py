@@ -10,7 +10,7 @@ from support.s3.faults import XML_HEAD, Answer, always
 from support.s3.listing import OpenSource, make_source
 from support.s3.simulated import BUCKET, REGION, Store, run_store
 from watcher.errors import DeniedError, UnavailableError
-from watcher.sources.s3.client import ATTEMPTS
+from watcher.sources.s3.sdk import ATTEMPTS
 from watcher.spec import BucketSpec
 
 SPEC = BucketSpec(BUCKET, region=REGION)

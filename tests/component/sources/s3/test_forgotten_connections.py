@@ -22,7 +22,7 @@ from support.s3.listing import make_source, paths, read
 from support.s3.simulated import BUCKET, CREDENTIALS, Store, run_store
 from support.s3.watched import AT_ONCE, KEYS, PAGE_KEYS
 from watcher.errors import UnavailableError
-from watcher.sources.s3 import batches, client, connections
+from watcher.sources.s3 import batches, connections, sdk
 from watcher.sources.s3.connections import IDLE_MAX_S
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec
@@ -86,7 +86,7 @@ def open_way(aws_environment: pytest.MonkeyPatch, authority: Authority) -> Itera
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have connections die in one second or two; the read timeout is no help."""
-    monkeypatch.setattr(client, "READ_TIMEOUT_S", DEADLINE_S)
+    monkeypatch.setattr(sdk, "READ_TIMEOUT_S", DEADLINE_S)
     monkeypatch.setattr(connections, "KEEPALIVE_IDLE_S", 1)
     monkeypatch.setattr(connections, "KEEPALIVE_INTERVAL_S", 1)
     monkeypatch.setattr(connections, "KEEPALIVE_PROBES", 1)

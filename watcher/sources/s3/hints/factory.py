@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError
+from watcher.sources.s3.hints.queue import QueueFeed
 from watcher.sources.s3.hints.webhook import WebhookFeed
 from watcher.spec import HintKind
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from watcher.spec import BucketSpec
 
 
-def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None:  # noqa: ARG001 - of feeds that connect
+def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None:
     """Return the feed of a bucket, not yet started; None where it gives no hints.
 
     Args:
@@ -31,6 +32,8 @@ def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None: 
     kind = spec.notifications.kind
     if kind is HintKind.WEBHOOK:
         return WebhookFeed()
+    if kind is HintKind.QUEUE:
+        return QueueFeed(spec, clock=clock, trust=trust)
     raise DeniedError(
         f"notifications by {kind} cannot be read yet",
         place=spec.place,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HintFeed(Protocol):
-    """Brings hints about one bucket into an inbox. No method raises or waits.
+    """Brings hints about one bucket into an inbox. No method but ``verify`` raises or waits.
 
     It is started whenever the source is opened and stopped whenever it is closed, which happens
     again and again while the place cannot be read.
@@ -35,6 +35,10 @@ class HintFeed(Protocol):
         """
 
     @property
+    def complaint(self) -> str:
+        """What is wrong with single hints, while others arrive; empty for nothing."""
+
+    @property
     def misses_hints(self) -> bool:
         """Whether hints were, or may have been, missed since the last ``take_missed``.
 
@@ -48,6 +52,14 @@ class HintFeed(Protocol):
         """Return the monotonic time up to which all hints have arrived, as far as can be known.
 
         Infinity where they arrive as changes are made; minus infinity while there is a problem.
+        """
+
+    def verify(self) -> None:
+        """Check that hints can arrive, as far as that is not due to pass; may wait for the network.
+
+        Raises:
+            NotFoundError: What brings them does not exist.
+            DeniedError: It may not be used.
         """
 
     def start(self, inbox: HintInbox, wake: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ class WebhookFeed:
     """
 
     problem = ""
+    complaint = ""
     status = HintStatus(HintKind.WEBHOOK)
 
     def __init__(self) -> None:
@@ -34,6 +35,9 @@ class WebhookFeed:
     def known_until_s(self) -> float:
         """Return infinity: hints arrive as changes are made."""
         return float("inf")
+
+    def verify(self) -> None:
+        """Do nothing: whether somebody will send hints cannot be known."""
 
     def start(self, inbox: HintInbox, wake: Callable[[], None]) -> None:  # noqa: ARG002 - others fill it
         """Note that hints were missed until now."""
