@@ -183,7 +183,7 @@ def upload_in_parts(bucket: RealBucket, key: str) -> None:
 def test_every_kind_of_change_of_every_key_is_found(
     queued: QueuedBucket, begin: Callable[[], QueueWatch]
 ) -> None:
-    """Nothing is listed; messages about other keys are deleted too, and in the end there is none."""
+    """Nothing is listed; messages about other keys are deleted too, until there is none."""
     bucket = queued.bucket
     bucket.put("in/old")
     watch = begin()
