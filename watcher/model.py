@@ -135,8 +135,8 @@ class Entry(NamedTuple):
         inode: Inode number; 0 for an object.
         etag: Entity tag of an object without quotes; a digest for a file whose content was read,
             empty for any other file.
-        storage_class: As the store names it; empty for a file, ``HIDDEN`` in a hidden one's row,
-            ``DELETE_MARKER`` for a delete marker.
+        storage_class: As the store names it; empty where it names none and for a file, ``HIDDEN``
+            in the row of a hidden one, ``DELETE_MARKER`` for a delete marker.
         is_link: Whether ``path`` is a symbolic link; the other values are those of its target.
     """
 
@@ -152,7 +152,7 @@ class Entry(NamedTuple):
     @property
     def is_object(self) -> bool:
         """Whether it is an object of a bucket, and no file."""
-        return self.storage_class not in {"", HIDDEN}
+        return not (self.inode or self.ctime_ns)
 
 
 HIDDEN = "hidden"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.errors import NotFoundError
 from watcher.model import Entry, PartStatus
-from watcher.sources.protocol import Inspection, WithoutDates, WithoutHints, WithoutVolumes
+from watcher.sources.protocol import Inspection, WithoutHints, WithoutObjects, WithoutVolumes
 
 
-class MemoryFiles(WithoutDates, WithoutHints, WithoutVolumes):
+class MemoryFiles(WithoutObjects, WithoutHints, WithoutVolumes):
     """Files by path; see ``protocol.Source``.
 
     Attributes:

@@ -183,6 +183,12 @@ class ChangeDetector:
             if len(self._existing) < EXISTING_MAX and self.appearance(path) is Appearance.EXISTING:
                 self._existing.add(path)
 
+    def restore_existing(self, changes: Iterable[Change]) -> None:
+        """Remember again what existed of changes that could not be committed."""
+        for change in changes:
+            if change.existing and len(self._existing) < EXISTING_MAX:
+                self._existing.add(change.entry.path)
+
     def forget_existing(self, paths: Iterable[bytes]) -> None:
         """Forget that something existed at paths at which nothing is any more."""
         if self._existing:

@@ -20,6 +20,7 @@ from watcher.changes.missing_rows import MissingRows
 from watcher.changes.renamed_files import RenamedFiles
 from watcher.changes.reopening import Reopening
 from watcher.changes.running_scans import RunningScans
+from watcher.errors import WatcherError
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Rescan
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
@@ -391,5 +392,18 @@ class Reconciler:
     def _write(self, found: ChangeSet) -> None:
         if self._groups is not None:
             self._groups.note(found)
+        self._describe(found)
         self._outbox.commit(found)
         self._scans.record(found.delta)
+
+    def _describe(self, found: ChangeSet) -> None:
+        """Add what the source says of the entries that are reported; nothing is committed yet.
+
+        Raises:
+            WatcherError: The place cannot be read now: the difference is found again.
+        """
+        try:
+            found.changes = list(self._source.describe(found.changes))
+        except WatcherError:
+            self._detector.restore_existing(found.changes)
+            raise

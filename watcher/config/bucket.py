@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from watcher.config.fields import choice, duration, flag, label, or_auto, whole
+from watcher.config.fields import choice, duration, flag, label, or_auto, set_of, whole
 from watcher.config.places import BUCKET as BUCKET_NAME
 from watcher.config.places import (
     ENDPOINT,
@@ -20,7 +20,7 @@ from watcher.config.places import (
 from watcher.config.sections import Key, Section
 from watcher.config.stores import problem_of_endpoint
 from watcher.filters.dated_prefix import DatedPrefix
-from watcher.spec import LOOKBACK_S, AddressingStyle, BucketSpec, HintKind, Notifications
+from watcher.spec import LOOKBACK_S, AddressingStyle, BucketSpec, Detail, HintKind, Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -203,6 +203,13 @@ BUCKET = Section(
             flag(),
             "Every version of an object and every delete marker is an event, see Buckets.",
             "true",
+        ),
+        Key(
+            "details",
+            set_of(Detail, may_be_empty=True),
+            "What is asked of the store about each object that is reported: `content_type` and "
+            "`metadata` take a HEAD, `tags` a GET. See Details.",
+            "[content_type, metadata]",
         ),
         Key(
             "notifications",

@@ -271,18 +271,19 @@ def list_of(item: Kind, max_items: int) -> Kind:
     return Kind(read, lambda values: f"[{', '.join(map(item.write, values))}]")
 
 
-def set_of(enum: type[StrEnum], item: Kind | None = None) -> Kind:
-    """Return the kind of lists of values of an enum: one at least, and none twice.
+def set_of(enum: type[StrEnum], item: Kind | None = None, *, may_be_empty: bool = False) -> Kind:
+    """Return the kind of lists of values of an enum, none of them twice.
 
     Args:
         enum: The values.
         item: Reads one of them; None reads it as ``choice`` does.
+        may_be_empty: A list of none is valid; else there must be one at least.
     """
     values = list_of(item or choice(enum), 2 * len(enum))
 
     def read(node: yaml.Node, at: Location) -> frozenset[object]:
         found: Any = values.read(node, at)
-        if not found:
+        if not found and not may_be_empty:
             message = f"must name at least one of {', '.join(enum)}"
             raise MismatchError(message, shows_value=False)
         for value in enum:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.filters.key_window import KeyWindow, Window
-    from watcher.model import Entry, HintStatus, PartStatus, Rescan
+    from watcher.model import Change, Entry, HintStatus, PartStatus, Rescan
     from watcher.sources.cost import Cost
 
 BATCH_ENTRIES = 1000
@@ -328,6 +328,15 @@ class Source(Protocol):
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` has something without a ``wake``; None for never."""
 
+    def describe(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Return changes, about to be reported, with their ``details`` if the spec asks for any.
+
+        They are the same otherwise, and in the same order.
+
+        Raises:
+            UnavailableError, NotFoundError, DeniedError: The place cannot be read now.
+        """
+
     def notifies(self, path: bytes) -> bool:
         """Return whether changes at a path are notified, and not found by scans alone."""
 
@@ -408,7 +417,11 @@ class WithoutHints:
         """Do nothing."""
 
 
-class WithoutDates:
-    """The part of a ``Source`` that deals with dates in prefixes, for a place that has none."""
+class WithoutObjects:
+    """The part of a ``Source`` that deals with prefixes and details of objects, for files."""
 
     window: None = None
+
+    def describe(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Return the changes: no file has details."""
+        return changes

@@ -71,6 +71,8 @@ class Kind(StrEnum):
     LIST = "list"
     HEAD = "head"
     """HEAD of an object."""
+    TAGS = "tags"
+    """GetObjectTagging."""
     OTHER = "other"
 
 

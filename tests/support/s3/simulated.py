@@ -16,15 +16,16 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from support.certificates import Pair
 from support.s3.dialects import Dialect
 from support.s3.endpoint import serve
-from support.s3.faults import ERRORS, Answer, Fault, Hook, Kind, Request, error
+from support.s3.faults import ERRORS, XML_HEAD, Answer, Fault, Hook, Kind, Request, error
 from support.s3.keys import Keyspace, ObjectTable, Order, StoredObject
 from support.s3.pages import MAX_KEYS, Question, RefusedError, StartAfter, list_page, render
 from support.s3.synthetic import SyntheticKeys
@@ -41,6 +42,24 @@ TRICKLE_BYTES_PER_S = 1000
 LOGGED_REQUESTS = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a store knows of an object beside its state."""
+
+    content_type: str = "binary/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    version_id: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a response to HEAD."""
+        metadata = {f"x-amz-meta-{name}": value for name, value in self.metadata.items()}
+        return {"Content-Type": self.content_type} | metadata | self.version_header()
+
+    def version_header(self) -> dict[str, str]:
+        return {"x-amz-version-id": self.version_id} if self.version_id else {}
+
+
 class Store:
     """A bucket and how it is served (``run_store``). Thread-safe; may be changed at any time.
 
@@ -52,6 +71,8 @@ class Store:
         on_request: Called before each request is answered, whatever its bucket.
         on_list: Called before each LIST is answered, if ``on_request`` had no effect.
         on_head: Called before each HEAD of an object is answered, if ``on_request`` had no effect.
+        on_tags: The same for the tags of an object.
+        details: What HEAD and GetObjectTagging return of objects beside their state, by key.
         page_keys: Maximum number of keys in a page, whatever the client asks for.
         latency_s: Seconds before each answer to LIST.
         dialect: How its answers to LIST differ from those of Amazon S3.
@@ -66,6 +87,8 @@ class Store:
         self.on_request: Hook | None = None
         self.on_list: Hook | None = None
         self.on_head: Hook | None = None
+        self.on_tags: Hook | None = None
+        self.details: dict[str, Details] = {}
         self.page_keys = MAX_KEYS
         self.latency_s = 0.0
         self.dialect = Dialect()
@@ -139,12 +162,15 @@ class Store:
         names = {parameter.partition("=")[0] for parameter in query.split("&")}
         is_list = method == "GET" and not key and bool(names & {"list-type", "max-keys"})
         kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
+        if method == "GET" and key and "tagging" in names:
+            kind = Kind.TAGS
         with self._lock:
             self.requests[kind] += 1
             request = Request(kind, self.requests[kind], method, target, headers)
             self.log.append(request)
         effect = self.on_request(request) if self.on_request else None
-        hook = {Kind.LIST: self.on_list, Kind.HEAD: self.on_head}.get(kind)
+        hooks = {Kind.LIST: self.on_list, Kind.HEAD: self.on_head, Kind.TAGS: self.on_tags}
+        hook = hooks.get(kind)
         if effect is None and hook:
             effect = hook(request)
         if isinstance(effect, Answer):
@@ -162,6 +188,8 @@ class Store:
             return self._list(request.target.partition("?")[2], fault)
         if request.kind is Kind.HEAD:
             return self._head(key, fault)
+        if request.kind is Kind.TAGS:
+            return self._tags(key, fault)
         if request.method == "HEAD":
             return Answer(headers={"x-amz-bucket-region": REGION})
         return error(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", "this store is for listing")
@@ -220,7 +248,20 @@ class Store:
         }
         if found.storage_class != "STANDARD":
             headers["x-amz-storage-class"] = found.storage_class
-        return Answer(headers=headers, fault=fault)
+        return Answer(headers=headers | self.details.get(key, Details()).headers(), fault=fault)
+
+    def _tags(self, key: str, fault: Fault | None) -> Answer:
+        with self._lock:
+            found = self._keyspace.get(key)
+        if found is None:
+            return error(HTTPStatus.NOT_FOUND, "NoSuchKey", "The specified key does not exist.")
+        details = self.details.get(key, Details())
+        tags = "".join(
+            f"<Tag><Key>{escape(name)}</Key><Value>{escape(value)}</Value></Tag>"
+            for name, value in details.tags.items()
+        )
+        body = f"{XML_HEAD}<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
+        return Answer(body, headers=details.version_header(), fault=fault)
 
 
 @contextmanager

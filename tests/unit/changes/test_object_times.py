@@ -60,7 +60,7 @@ def test_the_storage_class_changes_beside_the_digits() -> None:
         (at(123_000_000, OBJECT._replace(etag="")), at(456_000_000)._replace(etag="")),
         (at(123_000_000), at(0)._replace(etag="")),
         (at(123_000_000)._replace(etag=""), at(0)),
-        (at(123_000_000)._replace(storage_class=""), at(0)._replace(storage_class="")),
+        (at(123_000_000)._replace(inode=7, etag=""), at(0)._replace(inode=7, etag="")),
     ],
     ids=[
         *("other digits", "last digit", "in the middle", "rounded up", "a second"),

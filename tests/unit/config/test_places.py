@@ -4,7 +4,7 @@ import pytest
 
 from support.problems import problems
 from watcher.config.schema import parse_spec
-from watcher.spec import BucketSpec, DirectorySpec, HintKind, Notifications
+from watcher.spec import BucketSpec, Detail, DirectorySpec, HintKind, Notifications
 
 ARN = "arn:aws:s3:eu-west-1:123456789012:accesspoint/landing"
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/landing"
@@ -298,3 +298,17 @@ def test_a_uri_whose_dates_are_too_many() -> None:
 def test_the_longest_lookback_by_the_hour() -> None:
     where = parse_spec(b'{s3: {bucket: abc, prefix: "{%Y%m%d%H}/", lookback: 198h}}').where
     assert where == BucketSpec("abc", "{%Y%m%d%H}/", lookback_s=198 * 3600.0)
+
+
+def test_details_of_objects() -> None:
+    where = parse_spec(b"s3: {bucket: abc, details: [tags, content_type]}").where
+    assert where == BucketSpec("abc", details=frozenset({Detail.TAGS, Detail.CONTENT_TYPE}))
+    assert parse_spec(b"s3: {bucket: abc, details: []}").where == BucketSpec("abc")
+    assert parse_spec(b"s3: {bucket: abc, details: tags}").where == BucketSpec(
+        "abc", details=frozenset({Detail.TAGS})
+    )
+    found = problems("s3: {bucket: abc, details: [tag, tags, tags]}")
+    assert found.startswith(
+        "line 1, s3.details[0]: must be one of content_type, metadata, tags "
+        '(got "tag"), did you mean "tags"?'
+    )

@@ -30,8 +30,8 @@ from watcher.sources.protocol import (
     EntryBatch,
     Inspection,
     Observation,
-    WithoutDates,
     WithoutHints,
+    WithoutObjects,
     unread_test,
 )
 from watcher.spec import Mode
@@ -88,7 +88,7 @@ class DirectoryScan:
         """Return None: the missing paths are inspected one by one."""
 
 
-class DirectorySource(WithoutDates, WithoutHints):
+class DirectorySource(WithoutObjects, WithoutHints):
     """Reads a directory; see ``protocol.Source``.
 
     Args:

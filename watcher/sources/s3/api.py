@@ -27,10 +27,11 @@ from watcher.sources.s3.pages import PageRequest, read_head, read_page
 from watcher.sources.s3.workers import STOP_POLL_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
+        GetObjectTaggingRequestTypeDef,
         HeadObjectOutputTypeDef,
         HeadObjectRequestTypeDef,
         ListObjectsRequestTypeDef,
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     Response = TypeVar("Response")
     PageOfKeys = TypeVar("PageOfKeys", Page, VersionPage)
 
+_STANDARD = "STANDARD"
+"""The storage class of most objects, in stores that have storage classes."""
+_NO_TAGS = {"NoSuchTagSet", "NoSuchTagSetError"}
+"""What stores answer where Amazon S3 returns no tags."""
+_NO_OBJECT = {"NoSuchKey", "NoSuchVersion"}
 ENCODING_TRIALS = 3
 """Maximum number of pages for which HEAD is asked how keys are encoded, in the life of a watch."""
 
@@ -92,6 +98,7 @@ class BucketApi:
         self.should_stop = should_stop
         self.requests = 0
         self._version = ListVersion(spec.list_version)
+        self._names_classes = False
         self._encoding: KeyEncoding | None = None
         self._encoding_trials = 0
         self._encoding_lock = threading.Lock()
@@ -152,16 +159,48 @@ class BucketApi:
             OddObjectError: There is an object, and a header of it cannot be read.
         """
         response = self._head(path)
-        return None if response is None else read_head(path, response, self.spec)
+        if response is None:
+            return None
+        # HEAD names every storage class but this one (S3 API reference, HeadObject).
+        unnamed_class = _STANDARD if self._names_classes else ""
+        return read_head(path, response, self.spec, unnamed_class)
 
     def has_object(self, path: bytes) -> bool:
         """Return whether HEAD finds an object at a key, readable or not; see ``head``."""
         return self._head(path) is not None
 
-    def _head(self, path: bytes) -> HeadObjectOutputTypeDef | None:
-        request: HeadObjectRequestTypeDef = {"Bucket": self.spec.bucket, "Key": path.decode()}
+    def get_head(self, path: bytes, version_id: str | None) -> Mapping[str, Any] | None:
+        """Return the response to HEAD for an object, or for a version of it; None for 404."""
+        return self._head(path, version_id)
+
+    def get_tags(self, path: bytes, version_id: str | None) -> Mapping[str, Any] | None:
+        """Return the response to GetObjectTagging; None where there is no object at the key."""
+        request = cast("GetObjectTaggingRequestTypeDef", self._object(path, version_id))
+
+        def send(client: S3Client) -> Mapping[str, Any] | None:
+            try:
+                return cast("Mapping[str, Any]", client.get_object_tagging(**request))
+            except ClientError as error:
+                code = error.response["Error"].get("Code")
+                if code in _NO_TAGS:
+                    return {"TagSet": ()}
+                if code in _NO_OBJECT:
+                    return None
+                raise
+
+        return self.send(send)
+
+    def _object(self, path: bytes, version_id: str | None = None) -> dict[str, str]:
+        """Return the parameters that name an object, or a version of it."""
+        parameters = {"Bucket": self.spec.bucket, "Key": path.decode()}
+        if version_id is not None:
+            parameters["VersionId"] = version_id
         if self.spec.request_payer:
-            request["RequestPayer"] = "requester"
+            parameters["RequestPayer"] = "requester"
+        return parameters
+
+    def _head(self, path: bytes, version_id: str | None = None) -> HeadObjectOutputTypeDef | None:
+        request = cast("HeadObjectRequestTypeDef", self._object(path, version_id))
 
         def send(client: S3Client) -> HeadObjectOutputTypeDef | None:
             try:
@@ -251,6 +290,7 @@ class BucketApi:
         return page if self._encoding is None else read(self._encoding)
 
     def _read(self, body: bytes, request: PageRequest, max_keys: int) -> Page:
+        self._names_classes = self._names_classes or b"<StorageClass>" in body
         return self.read_keys(
             lambda encoding: read_page(
                 body, self.spec, request, max_keys=max_keys, encoding=encoding

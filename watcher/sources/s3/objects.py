@@ -44,8 +44,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NS_MIN, _NS_MAX = -(1 << 63), (1 << 63) - 1
 _SIZE_DIGITS = 19
-DEFAULT_STORAGE_CLASS = "STANDARD"
-"""Storage class where none is named: HEAD omits the default, and so do some listings."""
 
 
 class ReadObjects(NamedTuple):
@@ -185,10 +183,7 @@ class ObjectReader(NamedTuple):
 
     def _read_object(self, element: ET.Element) -> Entry:
         fields = {child.tag: child.text or "" for child in element}
-        etag, storage_class = (
-            fields.get("ETag", "").strip('"'),
-            fields.get("StorageClass") or DEFAULT_STORAGE_CLASS,
-        )
+        etag, storage_class = fields.get("ETag", "").strip('"'), fields.get("StorageClass", "")
         key, size, mtime_ns = (
             self.decode(fields["Key"]),
             parse_size(fields["Size"]),

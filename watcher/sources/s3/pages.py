@@ -22,7 +22,6 @@ from watcher.sources.s3.continuation import Marker, find_next, is_version_1
 from watcher.sources.s3.envelopes import OBJECTS_ROOT, PageForm, take_apart
 from watcher.sources.s3.key_encoding import KeyEncoding, find_evidence
 from watcher.sources.s3.objects import (
-    DEFAULT_STORAGE_CLASS,
     ObjectReader,
     count_ns,
     decode_url,
@@ -137,13 +136,16 @@ def read_page(
     return Page(objects, reader, next_token, prefixes, is_version_1(fields), doubtful)
 
 
-def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry:
+def read_head(
+    path: bytes, answer: Mapping[str, Any], spec: BucketSpec, unnamed_class: str = ""
+) -> Entry:
     """Return the entry that a response to HeadObject describes.
 
     Args:
         path: The key of the request.
         answer: The response as botocore parses it, with timestamps left as text.
         spec: The bucket of the key.
+        unnamed_class: The storage class of an object for which the response names none.
 
     Raises:
         OddObjectError: A header is missing or cannot be read.
@@ -154,7 +156,7 @@ def read_head(path: bytes, answer: Mapping[str, Any], spec: BucketSpec) -> Entry
             size=parse_size(str(answer["ContentLength"])),
             mtime_ns=count_ns(parsedate_to_datetime(answer["LastModified"])),
             etag=answer.get("ETag", "").strip('"'),
-            storage_class=answer.get("StorageClass") or DEFAULT_STORAGE_CLASS,
+            storage_class=answer.get("StorageClass") or unnamed_class,
         )
     except (KeyError, ValueError, OverflowError) as error:
         # OverflowError: a year or an offset with too many digits.

@@ -10,6 +10,7 @@ from watcher.sources.cost import cost_of, is_within_budget, scan_interval_s
 from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
+from watcher.sources.s3.details import DetailsReader
 from watcher.sources.s3.errors import is_refusal, unavailable_instead
 from watcher.sources.s3.hint_intake import HintIntake
 from watcher.sources.s3.inspector import KeyInspector
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.filters.key_window import KeyWindow
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Entry, HintStatus, PartStatus
+    from watcher.model import Change, Entry, HintStatus, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
@@ -75,6 +76,7 @@ class BucketSource(WithoutVolumes):
         self._inspector = KeyInspector(self._api)
         self._hints = HintIntake(self._api, self._inspector, path_filter, trust=trust, clock=clock)
         self._deletions = DeletionCheck(self._api, self._strategy)
+        self._details = DetailsReader(self._api, clock)
         self._quiet = QuietCheck(spec.quiet_s, clock)
         self._scan: BucketScan | VersionScan | None = None
         self._clock = clock
@@ -120,6 +122,7 @@ class BucketSource(WithoutVolumes):
             self._refusal,
             self._strategy.set_aside,
             self._deletions.degraded,
+            self._details.degraded,
             self._over_budget,
         ]
         return "; ".join(filter(None, reasons))
@@ -222,6 +225,10 @@ class BucketSource(WithoutVolumes):
         unlike = self._hints.keys.unlike_listed(keys)
         entries = [entry for entry in entries if entry.path not in unlike]
         return self._quiet.sort_out(self._deletions.without_ghosts(entries))
+
+    def describe(self, changes: Sequence[Change]) -> list[Change]:
+        """Return changes with what the spec asks of the store, see ``DetailsReader``."""
+        return self._details.describe(changes)
 
     def notifies(self, path: bytes) -> bool:  # noqa: ARG002 - no key is notified
         """Return False: no hint is certain to come."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from watcher.model import DELETE_MARKER, Entry
 from watcher.sources.s3.objects import (
-    DEFAULT_STORAGE_CLASS,
     ObjectReader,
     parse_size,
     parse_timestamp_ns,
@@ -68,7 +67,7 @@ class VersionReader(ObjectReader):
         if element.tag == MARKER:
             return Version(path, 0, mtime_ns, storage_class=DELETE_MARKER)
         size, etag = parse_size(fields["Size"]), fields.get("ETag", "").strip('"')
-        storage_class = fields.get("StorageClass") or DEFAULT_STORAGE_CLASS
+        storage_class = fields.get("StorageClass", "")
         # Version(...) without the cost of its keyword arguments.
         return tuple.__new__(Version, (path, size, mtime_ns, 0, 0, etag, storage_class, False))
 

@@ -3,19 +3,16 @@
 The store counts requests, and time is a clock that the tests move: 2023-11-14, 22:13 at first.
 """
 
-import json
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
 from support.clock import FakeClock
-from support.s3.fault_costs import HOUR_S, BucketScene, simulated_time
+from support.s3.fault_costs import HOUR_S
 from support.s3.faults import (
     Failing,
     Fault,
@@ -27,7 +24,8 @@ from support.s3.faults import (
     other_prefix,
 )
 from support.s3.keys import Order
-from support.s3.simulated import CREDENTIALS, Store, run_store
+from support.s3.scanned import ScannedBucket, StartScanned, bucket, clock, start_scanned
+from support.s3.simulated import Store, run_store
 from watcher.cli.check import _rows
 from watcher.cli.survey import survey_place
 from watcher.clock import NS_PER_S
@@ -43,99 +41,31 @@ from watcher.spec import (
     Spec,
 )
 
+__all__ = ["bucket", "clock", "start_scanned"]
+
 PREFIX = "in/dt={%Y-%m-%d}/"
 DAY_S = 24 * HOUR_S
-DEADLINE_S = 60.0
 MANY = 150
 """Keys that are held if they are missing."""
 
 
-class DatedScene(BucketScene):
+class DatedScene(ScannedBucket):
     """A watch of the days of a bucket."""
-
-    seen = 0
-
-    def scan(self, after_s: float = 2 * HOUR_S) -> list[tuple[str, str]]:
-        """Let time pass, list what is due then, and return the changes: type and key."""
-        scans = self.status.scans.count
-        self.bucket.log.clear()
-        self.turn(after_s)
-        assert self.status.scans.count == scans + 1
-        return self.news()
-
-    def news(self) -> list[tuple[str, str]]:
-        """Return the changes since the last call: type and key."""
-        found = self.events()
-        return [(event["type"], event["path"]) for event in found]
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return the events since the last call."""
-        payloads = self.store.journal.read(self.seen, limit=10_000, max_bytes=1 << 30)
-        self.seen = self.store.journal.next_seq - 1
-        return [json.loads(payload.data) for payload in payloads]
-
-    def settle_hints(self) -> None:
-        """Take turns until all hinted keys are compared."""
-        deadline_s = time.monotonic() + DEADLINE_S
-        while list(self.source.unsettled()):
-            assert time.monotonic() < deadline_s
-            self.turn()
 
     @property
     def listed(self) -> list[str]:
         """The days that the last scan has listed, sorted, each as often as pages were asked for."""
         return sorted(request.prefix[-3:-1] for request in self.bucket.lists)
 
-    @property
-    def rows(self) -> int:
-        return self.store.index.entries
-
-    def end(self) -> None:
-        """End the watch as a kill does."""
-        self.source.close()
-        self.store.close()
-
 
 Start = Callable[..., DatedScene]
 
 
 @pytest.fixture
-def clock() -> Iterator[FakeClock]:
-    with simulated_time() as clock:
-        yield clock
-
-
-@pytest.fixture
-def bucket(aws_environment: pytest.MonkeyPatch) -> Iterator[Store]:
-    for name, value in CREDENTIALS.items():
-        aws_environment.setenv(name, value)
-    with run_store() as store:
-        store.put_many("in/dt=2023-11-09/a", "in/dt=2023-11-12/a", "in/dt=2023-11-14/a", "in/x")
-        yield store
-
-
-@pytest.fixture
-def start(bucket: Store, clock: FakeClock, tmp_path: Path) -> Iterator[Start]:
-    """Return what opens a watch, also where another one has ended, and takes its first turn."""
-    with ExitStack() as stack:
-
-        def start_it(
-            store: Store = bucket,
-            *,
-            prefix: str = PREFIX,
-            **spec: Any,  # noqa: ANN401 - any field
-        ) -> DatedScene:
-            scene = DatedScene(
-                tmp_path, store, clock, prefix=prefix, poll_interval_s=1000.0, **spec
-            )
-            stack.callback(scene.end)
-            scene.seen = scene.store.journal.next_seq - 1
-            store.log.clear()
-            scene.runner.open()
-            scene.turn()
-            return scene
-
-        yield start_it
+def start(bucket: Store, start_scanned: StartScanned) -> Start:
+    """Return what watches the days of a bucket that has some objects; see ``start_scanned``."""
+    bucket.put_many("in/dt=2023-11-09/a", "in/dt=2023-11-12/a", "in/dt=2023-11-14/a", "in/x")
+    return cast("Start", partial(start_scanned, kind=DatedScene, prefix=PREFIX))
 
 
 def set_clock(clock: FakeClock, text: str) -> None:
@@ -431,6 +361,7 @@ def test_the_cost_counts_each_prefix(start: Start) -> None:
 
 def test_a_check_shows_what_is_listed_now(bucket: Store, clock: FakeClock) -> None:
     """Each prefix takes a request at least, also an empty one."""
+    bucket.put_many("in/dt=2023-11-09/a", "in/dt=2023-11-12/a", "in/dt=2023-11-14/a", "in/x")
     where = BucketSpec(bucket.bucket, PREFIX, endpoint_url=bucket.endpoint_url)
     survey = survey_place(Spec(where), clock, lambda _: None)
     assert survey.prefixes == [f"in/dt=2023-11-{day}/" for day in (12, 13, 14)]

@@ -6,6 +6,7 @@ from support.s3.faults import Hook, always, edited
 from support.s3.simulated import Store
 from support.s3.watched import KEYS, Begin, Watched
 from watcher.sources.s3.objects import ObjectReader
+from watcher.spec import HintKind, Notifications
 from watcher.state.sqlite.store import SqliteStore
 
 WHOLE = ".000Z</LastModified>"
@@ -82,3 +83,52 @@ def test_a_storage_class_is_no_change(store: Store, begin: Begin) -> None:
         row = watched._state.index.rows([KEYS[0].encode()])[KEYS[0].encode()]
         assert row.entry.storage_class == storage_class
     assert watched.reported == []
+
+
+NO_CLASS = always(edited("<StorageClass>STANDARD</StorageClass>", ""))
+
+
+def test_a_store_without_storage_classes(store: Store, begin: Begin) -> None:
+    """What no listing says is null, also where only HEAD has found the object."""
+    store.on_list = NO_CLASS
+    watched = begin(notifications=Notifications(HintKind.WEBHOOK))
+    store.put_many("in/0000-new", KEYS[3])
+    store.delete(KEYS[4])
+    watched.scan()
+    store.put("in/0000-hinted")
+    watched.hint("in/0000-hinted")
+    store.delete("in/0000-hinted")
+    watched.hint("in/0000-hinted")
+    assert [event["storage_class"] for event in watched.events] == [None] * 5
+    written = rows_written(watched)
+    watched.hint(*KEYS[:3])
+    watched.scan()
+    assert rows_written(watched) == written
+
+
+def test_a_store_with_storage_classes(store: Store, begin: Begin) -> None:
+    """HEAD leaves out the usual one, and agrees with the listing; a deletion has the last known."""
+    watched = begin(notifications=Notifications(HintKind.WEBHOOK))
+    store.put("in/0000-cold", storage_class="GLACIER")
+    store.put("in/0000-new")
+    watched.hint("in/0000-cold", "in/0000-new")
+    written = rows_written(watched)
+    watched.scan()
+    assert rows_written(watched) == written
+    store.delete("in/0000-cold", "in/0000-new")
+    watched.scan()
+    found = sorted((event["path"], event["storage_class"]) for event in watched.events)
+    assert found == [*[("in/0000-cold", "GLACIER")] * 2, *[("in/0000-new", "STANDARD")] * 2]
+
+
+def test_a_state_that_has_a_class_where_the_store_names_none(store: Store, begin: Begin) -> None:
+    """As versions before wrote it: no object is modified, and the index forgets it."""
+    watched = begin()
+    store.on_list = NO_CLASS
+    watched.scan()
+    store.delete(KEYS[5])
+    watched.scan()
+    assert [(each["type"], each["storage_class"]) for each in watched.events] == [("deleted", None)]
+    written = rows_written(watched)
+    watched.scan()
+    assert rows_written(watched) == written

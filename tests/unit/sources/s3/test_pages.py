@@ -62,7 +62,7 @@ def test_page_becomes_entries() -> None:
     assert page.next_token is None
     assert entries(page) == [
         Entry("in/a b+é".encode(), 5, NOON_NS, etag="abc-2", storage_class="GLACIER"),
-        Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class="STANDARD"),
+        Entry(b"in/c", 5, NOON_NS, etag="raw", storage_class=""),
     ]
 
 
@@ -226,10 +226,13 @@ def test_an_odd_object_beside_namespaces() -> None:
 
 
 def test_head_says_the_same_as_a_listing() -> None:
-    """HEAD, which leaves the default storage class out, gives the entry of a listing."""
+    """HEAD, which leaves out one storage class where a store has any, gives a listing's entry."""
     head = {"ContentLength": 5, "LastModified": LAST_MODIFIED, "ETag": '"abc-2"'}
     (listed,) = entries(read_page(answer(found(StorageClass="STANDARD")), SPEC))
-    assert read_head(b"in/a", head, SPEC) == listed
+    assert read_head(b"in/a", head, SPEC, "STANDARD") == listed
+    assert read_head(b"in/a", head, SPEC) == listed._replace(storage_class="")
+    cold = {**head, "StorageClass": "GLACIER"}
+    assert read_head(b"in/a", cold, SPEC, "STANDARD").storage_class == "GLACIER"
 
 
 @pytest.mark.parametrize(

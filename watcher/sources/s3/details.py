@@ -1,0 +1,210 @@
+"""Asks the store for what a listing does not say of objects that are reported.
+
+What is asked for costs a request for each object, so only changes that are about to be committed
+are looked up, several at once. An object that is gone meanwhile, or another one, has no details:
+its next change has them. What the store refuses is null, and so is what fails again and again while
+the store answers otherwise. While it does not answer at all, nothing is reported: the differences
+are found again.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from watcher.errors import WatcherError
+from watcher.model import ChangeType, ObjectDetails
+from watcher.sources.s3.errors import is_refusal
+from watcher.sources.s3.object_details import (
+    UnreadableDetailsError,
+    read_head_details,
+    read_tags,
+    read_version,
+)
+from watcher.sources.s3.workers import STOP_POLL_S, Workers
+from watcher.spec import Detail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from watcher.clock import Clock
+    from watcher.model import Change
+    from watcher.sources.s3.api import BucketApi
+
+PAUSES_S = (1.0, 4.0)
+"""Seconds before an object is asked for again, and once more; the SDK tries three times each."""
+FAILURES_MAX = 8
+"""Failed requests after which no further ones are sent before the pause."""
+
+_DESCRIBED = frozenset({ChangeType.CREATED, ChangeType.MODIFIED})
+_OF_HEAD = frozenset({Detail.CONTENT_TYPE, Detail.METADATA})
+
+
+class DetailsReader:
+    """Looks up details of the objects of one bucket. For one thread.
+
+    Args:
+        api: Sends the requests.
+        clock: The time, for pauses.
+    """
+
+    def __init__(self, api: BucketApi, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._asked = api.spec.details
+        self._of_head = self._asked & _OF_HEAD
+        self._problems: dict[Detail, str] = {}
+        self._has_no_tags = False
+        self._is_failing = False
+
+    @property
+    def degraded(self) -> str:
+        """Why details are null; empty if all that were asked for are there."""
+        return "; ".join(self._problems[part] for part in sorted(self._problems))
+
+    def describe(self, changes: Sequence[Change]) -> list[Change]:
+        """Return changes with details where objects are reported, in their order.
+
+        Raises:
+            UnavailableError: The store does not answer now, or the watch is to stop.
+            NotFoundError: The bucket is gone.
+            DeniedError: The store refuses to list the bucket too.
+        """
+        described = list(changes)
+        if not self._asked:
+            return described
+        waiting = [number for number, change in enumerate(changes) if change.type in _DESCRIBED]
+        for number, details in self._look_up(changes, waiting).items():
+            described[number] = replace(changes[number], details=details)
+        return described
+
+    def _look_up(
+        self, changes: Sequence[Change], waiting: Sequence[int]
+    ) -> dict[int, ObjectDetails | None]:
+        """Return details by the number of their change; without those that cannot be read."""
+        found: dict[int, ObjectDetails | None] = {}
+        # Once tries have been in vain, one more is enough until one succeeds.
+        pauses = (None,) if self._is_failing else (None, *PAUSES_S)
+        failures: dict[int, WatcherError] = {}
+        for pause_s in pauses:
+            if pause_s is not None:
+                self._pause(pause_s)
+            failures = self._ask(changes, waiting, found)
+            waiting = [number for number in waiting if number not in found]
+            if not waiting:
+                break
+            # If the store does not answer this either, nothing is reported now.
+            self._api.probe()
+        self._is_failing = bool(waiting) and not found
+        if waiting:
+            number, error = next(iter(failures.items()))
+            for part in self._asked:
+                self._note(part, changes[number], error.message)
+        return found
+
+    def _ask(
+        self,
+        changes: Sequence[Change],
+        waiting: Sequence[int],
+        found: dict[int, ObjectDetails | None],
+    ) -> dict[int, WatcherError]:
+        """Send requests for changes, several at once, and add what they show to ``found``.
+
+        Returns:
+            The failures, by the number of the change; after some of them no more is asked for.
+        """
+        api, unsent = self._api, list(reversed(waiting))
+        failures: dict[int, WatcherError] = {}
+        workers = Workers[int, "ObjectDetails | None"](
+            lambda number: self._read(changes[number]), api.should_stop
+        )
+        with closing(workers):
+            while (unsent and len(failures) < FAILURES_MAX) or workers.busy:
+                while unsent and len(failures) < FAILURES_MAX and workers.busy < api.limit.limit:
+                    workers.put(unsent.pop())
+                api.limit.on_response(was_waiting=not workers.has_result)
+                number, response = workers.take()
+                try:
+                    found[number] = response.result()
+                except WatcherError as error:
+                    failures[number] = error
+        return failures
+
+    def _read(self, change: Change) -> ObjectDetails | None:
+        """Return the details of an object; None if it is gone, or another one. From any thread.
+
+        Tags are asked for first: if HEAD then finds the object that was reported, they are its.
+        """
+        details: ObjectDetails | None = ObjectDetails()
+        if Detail.TAGS in self._asked and not self._has_no_tags:
+            details = self._read_tags(change)
+        if details is not None and self._of_head:
+            return self._read_head(change, details)
+        return details
+
+    def _read_tags(self, change: Change) -> ObjectDetails | None:
+        try:
+            answer = self._api.get_tags(change.entry.path, change.version_id)
+            if answer is None:
+                return None
+            details = ObjectDetails(version_id=read_version(answer), tags=read_tags(answer))
+        except UnreadableDetailsError as error:
+            self._note(Detail.TAGS, change, str(error))
+            return ObjectDetails()
+        except WatcherError as error:
+            if not is_refusal(error):
+                raise
+            self._has_no_tags = _is_unknown(error)
+            self._note(Detail.TAGS, change, error.message, "allow s3:GetObjectTagging")
+            return ObjectDetails()
+        self._problems.pop(Detail.TAGS, None)
+        return details
+
+    def _read_head(self, change: Change, details: ObjectDetails) -> ObjectDetails | None:
+        entry = change.entry
+        try:
+            answer = self._api.get_head(entry.path, change.version_id)
+            if answer is None or not _is_same(change, answer):
+                return None
+            found = read_head_details(answer, self._of_head)
+        except UnreadableDetailsError as error:
+            self._note(Detail.METADATA, change, str(error))
+            return details
+        except WatcherError as error:
+            if not is_refusal(error):
+                raise
+            for part in self._of_head:
+                self._note(part, change, error.message, "allow s3:GetObject")
+            return details
+        for part in self._of_head:
+            self._problems.pop(part, None)
+        return replace(found, tags=details.tags)
+
+    def _note(self, part: Detail, change: Change, reason: str, hint: str = "") -> None:
+        """Note why a part is null, the first time of several; from any thread."""
+        key = change.entry.path.decode(errors="replace")
+        problem = f"{part} is null for objects such as {key!r}: {reason}"
+        self._problems.setdefault(part, f"{problem}, {hint}" if hint else problem)
+
+    def _pause(self, seconds: float) -> None:
+        until_s = self._clock.monotonic() + seconds
+        while (left_s := until_s - self._clock.monotonic()) > 0 and not self._api.should_stop():
+            self._clock.sleep(min(left_s, STOP_POLL_S))
+
+
+def _is_same(change: Change, answer: Mapping[str, Any]) -> bool:
+    """Return whether a response to HEAD is about the object of a change, by etag and size."""
+    entry = change.entry
+    etag = str(answer.get("ETag", "")).strip('"')
+    size = answer.get("ContentLength")
+    return (not (etag and entry.etag) or etag == entry.etag) and size in {None, entry.size}
+
+
+def _is_unknown(error: WatcherError) -> bool:
+    """Return whether a store does not know a request at all, and will not for the next object."""
+    response = getattr(error.__cause__, "response", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return bool(status == HTTPStatus.NOT_IMPLEMENTED)
