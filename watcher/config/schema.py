@@ -89,6 +89,8 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
         yield "events", "a bucket has no moved events"
     if values.get("format") is Format.S3 and "directory" in given:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
+    if values.get("format") is Format.S3 and getattr(values.get("s3"), "details", None):
+        yield "format", "s3 has no place for details, leave out s3.details"
     yield from check_patterns(values, given)
     for name in ("ack_timeout", "max_unacknowledged"):
         if name in given and values.get("confirm") is not Confirm.ACK:

@@ -307,6 +307,8 @@ def test_details_of_objects() -> None:
     assert parse_spec(b"s3: {bucket: abc, details: tags}").where == BucketSpec(
         "abc", details=frozenset({Detail.TAGS})
     )
+    found = problems("{s3: {bucket: abc, details: [tags]}, format: s3}")
+    assert found == "line 1, format: s3 has no place for details, leave out s3.details"
     found = problems("s3: {bucket: abc, details: [tag, tags, tags]}")
     assert found.startswith(
         "line 1, s3.details[0]: must be one of content_type, metadata, tags "

@@ -41,6 +41,7 @@ FAILURES_MAX = 8
 
 _DESCRIBED = frozenset({ChangeType.CREATED, ChangeType.MODIFIED})
 _OF_HEAD = frozenset({Detail.CONTENT_TYPE, Detail.METADATA})
+_TAGS = frozenset({Detail.TAGS})
 
 
 class DetailsReader:
@@ -56,14 +57,14 @@ class DetailsReader:
         self._clock = clock
         self._asked = api.spec.details
         self._of_head = self._asked & _OF_HEAD
-        self._problems: dict[Detail, str] = {}
+        self._problems: dict[frozenset[Detail], str] = {}
         self._has_no_tags = False
         self._is_failing = False
 
     @property
     def degraded(self) -> str:
         """Why details are null; empty if all that were asked for are there."""
-        return "; ".join(self._problems[part] for part in sorted(self._problems))
+        return "; ".join(sorted(self._problems.values()))
 
     def describe(self, changes: Sequence[Change]) -> list[Change]:
         """Return changes with details where objects are reported, in their order.
@@ -101,8 +102,7 @@ class DetailsReader:
         self._is_failing = bool(waiting) and not found
         if waiting:
             number, error = next(iter(failures.items()))
-            for part in self._asked:
-                self._note(part, changes[number], error.message)
+            self._note(self._asked, changes[number], error.message)
         return found
 
     def _ask(
@@ -152,15 +152,15 @@ class DetailsReader:
                 return None
             details = ObjectDetails(version_id=read_version(answer), tags=read_tags(answer))
         except UnreadableDetailsError as error:
-            self._note(Detail.TAGS, change, str(error))
+            self._note(_TAGS, change, str(error))
             return ObjectDetails()
         except WatcherError as error:
             if not is_refusal(error):
                 raise
             self._has_no_tags = _is_unknown(error)
-            self._note(Detail.TAGS, change, error.message, "allow s3:GetObjectTagging")
+            self._note(_TAGS, change, error.message, "allow s3:GetObjectTagging")
             return ObjectDetails()
-        self._problems.pop(Detail.TAGS, None)
+        self._forget(_TAGS)
         return details
 
     def _read_head(self, change: Change, details: ObjectDetails) -> ObjectDetails | None:
@@ -169,25 +169,34 @@ class DetailsReader:
             answer = self._api.get_head(entry.path, change.version_id)
             if answer is None or not _is_same(change, answer):
                 return None
-            found = read_head_details(answer, self._of_head)
-        except UnreadableDetailsError as error:
-            self._note(Detail.METADATA, change, str(error))
-            return details
+            found = self._read_answer(change, answer)
         except WatcherError as error:
             if not is_refusal(error):
                 raise
-            for part in self._of_head:
-                self._note(part, change, error.message, "allow s3:GetObject")
+            self._note(self._of_head, change, error.message, "allow s3:GetObject")
             return details
-        for part in self._of_head:
-            self._problems.pop(part, None)
         return replace(found, tags=details.tags)
 
-    def _note(self, part: Detail, change: Change, reason: str, hint: str = "") -> None:
-        """Note why a part is null, the first time of several; from any thread."""
+    def _read_answer(self, change: Change, answer: Mapping[str, Any]) -> ObjectDetails:
+        try:
+            found = read_head_details(answer, self._of_head)
+        except UnreadableDetailsError as error:
+            self._note(frozenset({Detail.METADATA}), change, str(error))
+            return read_head_details(answer, self._of_head - {Detail.METADATA})
+        self._forget(self._of_head)
+        return found
+
+    def _note(self, parts: frozenset[Detail], change: Change, reason: str, hint: str = "") -> None:
+        """Note why details are null, the first time of several; from any thread."""
         key = change.entry.path.decode(errors="replace")
-        problem = f"{part} is null for objects such as {key!r}: {reason}"
-        self._problems.setdefault(part, f"{problem}, {hint}" if hint else problem)
+        lacking = " and ".join(sorted(parts))
+        problem = f"objects such as {key!r} are reported without {lacking}: {reason}"
+        self._problems.setdefault(parts, f"{problem}, {hint}" if hint else problem)
+
+    def _forget(self, parts: frozenset[Detail]) -> None:
+        """Note that details were there; from any thread."""
+        for noted in [each for each in list(self._problems) if each & parts]:
+            self._problems.pop(noted, None)
 
     def _pause(self, seconds: float) -> None:
         until_s = self._clock.monotonic() + seconds
