@@ -36,12 +36,6 @@ def s3_record(bucket: str, key: str, event: str = "ObjectCreated:Put") -> Json:
     }
 
 
-def imitated(bucket: str, *keys: str) -> Json:
-    """Return a message of a store that may encode its keys or not, such as VersityGW."""
-    other = {"userIdentity": {"PrincipalId": "alice"}}
-    return {"Records": [s3_record(bucket, key) | other for key in keys]}
-
-
 def s3_message(bucket: str, *keys: str) -> Json:
     """Return a message of Amazon S3 to SNS, SQS or Lambda."""
     return {"Records": [s3_record(bucket, key) for key in keys]}
@@ -108,7 +102,7 @@ def s3_test_event() -> Json:
 
 def minio(bucket: str, key: str, written_key: str) -> Json:
     """Return what MinIO sends to a webhook: the key, and records with the key as it is written."""
-    record = s3_record(bucket, written_key) | {"eventSource": "minio:s3", "awsRegion": ""}
+    record = s3_record(bucket, written_key) | {"eventSource": "minio:s3"}
     return {"EventName": "s3:ObjectCreated:Put", "Key": f"{bucket}/{key}", "Records": [record]}
 
 

@@ -17,12 +17,13 @@ from watcher.cli.messages import complain
 from watcher.clock import Clock
 from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError
-from watcher.formatting import human_size, printable
+from watcher.formatting import human_age, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from watcher.cli.survey import Survey
+    from watcher.sources.s3.hints.queue_setup import QueueSetup
     from watcher.spec import Spec
 
 EXAMPLES = ("watcher check config.yaml", "watcher check --offline - < config.yaml")
@@ -133,6 +134,8 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     rows += [
         ("" if number else "first", printable(path)) for number, path in enumerate(survey.first)
     ]
+    if survey.queue is not None:
+        rows += _queue_rows(survey.queue)
     if survey.cost is not None:
         cost = survey.cost
         listing = f"{cost.requests_per_poll:,} for one listing, every {cost.poll_interval_s:g} s"
@@ -151,6 +154,16 @@ def _version_rows(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "versions", f"those of {keys:,} keys; {markers:,} of them are delete markers"
     if survey.remark:
         yield "", survey.remark
+
+
+def _queue_rows(queue: QueueSetup) -> Iterator[tuple[str, str]]:
+    yield "queue", printable(queue.url)
+    yield "", f"{queue.backlog:,} messages wait, {queue.in_flight:,} are in flight"
+    times = f"visible again after {human_age(queue.visibility_s)}"
+    times += f", kept for {human_age(queue.retention_s)}"
+    yield "", times + (f", dead letters {queue.dead_letters}" if queue.dead_letters else "")
+    for warning in queue.warnings:
+        yield "", f"warning: {printable(warning)}"
 
 
 def _trigger_rows(survey: Survey) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from watcher.model import Entry, HeldBack, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
+    from watcher.sources.s3.hints.queue_setup import QueueSetup
     from watcher.spec import Spec
 
     _Admits: TypeAlias = Callable[[bytes], bool]
@@ -79,6 +80,7 @@ class Survey:
         resting: The same in one line; empty where the spec has none.
         versions: The entries of a bucket whose versions are read; None for any other place.
         remark: What a person should know of the place; empty for nothing.
+        queue: The queue that hints arrive in; None where they arrive in none.
     """
 
     place: str
@@ -104,6 +106,7 @@ class Survey:
     resting: str
     versions: VersionNumbers | None
     remark: str
+    queue: QueueSetup | None
 
 
 def survey_place(
@@ -121,9 +124,9 @@ def survey_place(
         authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
 
     Raises:
-        NotFoundError: The place does not exist.
-        DeniedError: The place may not be read.
-        UnavailableError: The place cannot be read now.
+        NotFoundError: The place, or its queue, does not exist.
+        DeniedError: The place, or its queue, may not be read.
+        UnavailableError: The place, or its queue, cannot be read now.
     """
     conditions = ConditionSurvey(spec.conditions, clock)
     tally = _Tally(spec, conditions)
@@ -160,6 +163,7 @@ def survey_place(
         resting=describe_groups(groups, spec.group) if groups and spec.group else "",
         versions=tally.versions.numbers if tally.versions else None,
         remark=source.remark,
+        queue=_queue(spec.where, clock, authorities),
     )
 
 
@@ -242,12 +246,32 @@ def _in(form: _Form, path: bytes) -> bytes:
     return os.fsencode(unicodedata.normalize(form, os.fsdecode(path)))
 
 
+def _queue(
+    where: DirectorySpec | BucketSpec, clock: Clock, authorities: EndpointAuthorities | None
+) -> QueueSetup | None:
+    """Return the queue of a bucket; None where there is none.
+
+    Raises:
+        WatcherError: As ``read_queue_setup``.
+    """
+    if isinstance(where, DirectorySpec) or where.queue is None:
+        return None
+    from watcher.security.endpoint_authorities import EndpointAuthorities  # noqa: PLC0415 - as below
+    from watcher.sources.s3.hints.queue_setup import read_queue_setup  # noqa: PLC0415 - boto3 takes 0.3 s
+    from watcher.sources.s3.trust import Trust  # noqa: PLC0415 - as above
+
+    return read_queue_setup(where, clock, Trust(authorities or EndpointAuthorities()))
+
+
 @contextmanager
 def _opened(spec: Spec, sources: Sources) -> Iterator[Source]:
     """Yield the source of a spec without its filter and without notifications."""
     where = spec.where
     if isinstance(where, DirectorySpec):
         where = replace(where, mode=Mode.POLL, temporary=Temporary.REPORT)
+    else:
+        # Nothing may take messages of a queue away from the server that reads it.
+        where = replace(where, notifications=None)
     unfiltered = replace(spec, where=where, filter=Filter(), conditions=Conditions())
     source = sources.make(AuthorizedSpec(unfiltered, within=None), should_stop=lambda: False)
     try:

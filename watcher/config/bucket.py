@@ -122,7 +122,8 @@ NOTIFICATIONS = Section(
         Key(
             "queue",
             QUEUE,
-            "URL of a queue of Amazon SQS that the bucket's event notifications are sent to.",
+            "URL of a queue of Amazon SQS that the bucket's event notifications are sent to, see "
+            "Queues.",
             "https://sqs.eu-west-1.amazonaws.com/123456789012/landing",
         ),
         Key("webhook", flag(), "They are sent to `POST /hint` of the server.", "true"),

@@ -75,6 +75,7 @@ class StubQueue:
         url: Its URL.
         visibility_s: Seconds for which a received message is invisible.
         retention_s: Seconds for which it says that it keeps messages.
+        attributes: Further attributes that it has.
         calls: All requests, in order.
         deleted: Bodies of the messages that were deleted, in order.
         extensions: What visibility was changed to, in seconds, in order.
@@ -85,6 +86,7 @@ class StubQueue:
         self.url = ""
         self.visibility_s = 30.0
         self.retention_s = 345_600
+        self.attributes: dict[str, str] = {}
         self.calls: list[Call] = []
         self.deleted: list[str] = []
         self.extensions: list[int] = []
@@ -195,7 +197,8 @@ class StubQueue:
             "VisibilityTimeout": int(self.visibility_s),
             "MessageRetentionPeriod": self.retention_s,
         }
-        return {"Attributes": {name: str(value) for name, value in attributes.items()}}
+        texts = {name: str(value) for name, value in attributes.items()}
+        return {"Attributes": texts | self.attributes}
 
     def _each(
         self, parameters: Mapping[str, Any], act: Callable[[_Message, Mapping[str, Any]], None]

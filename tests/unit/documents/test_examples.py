@@ -12,7 +12,9 @@ from support.project import PROJECT
 from watcher.config.schema import parse_spec
 from watcher.delivery.renderer import Renderer
 from watcher.model import Change, ChangeType, Entry, GroupCounts, Payload, SourceKind
-from watcher.spec import Spec
+from watcher.sources.s3.hints.queue_errors import ACTIONS
+from watcher.sources.s3.hints.queue_setup import _check_notifications
+from watcher.spec import BucketSpec, Spec
 
 DIRECTORY, S3 = frozenset({SourceKind.DIRECTORY}), frozenset({SourceKind.S3})
 KINDS = {
@@ -23,6 +25,7 @@ KINDS = {
     "throttled": DIRECTORY,
     "bucket": S3,
     "webhook": S3,
+    "queue": S3,
     "local": DIRECTORY,
 }
 
@@ -148,6 +151,40 @@ def check_trigger(template: dict[str, Any], events: dict[str, Any]) -> None:
         found(events[parameter["src"]["dependencyName"]], parameter["src"]["dataKey"])
     for parameter in resource.get("parameters", ()):
         assert isinstance(found(resource["source"]["resource"], parameter["dest"]), str)
+
+
+def test_the_policies_of_the_queue_are_those_of_its_event_source() -> None:
+    """Bucket, prefix, region and queue are the same in all files, and all rights are there."""
+    directory = PROJECT / "examples/queue"
+    (spec,) = specs_of(load(directory / "eventsource.yaml")).values()
+    where = spec.where
+    assert isinstance(where, BucketSpec)
+    assert where.queue is not None
+    assert where.queue.region == where.region
+    queue, bucket = f"arn:aws{where.queue.arn}", f"arn:aws:s3:::{where.bucket}"
+    (sender,) = policy(directory / "queue-policy.json")
+    assert (sender["Action"], sender["Resource"]) == ("sqs:SendMessage", queue)
+    assert sender["Condition"]["ArnLike"]["aws:SourceArn"] == bucket
+    lists, reads, receives = policy(directory / "watcher-policy.json")
+    assert (lists["Action"], lists["Resource"]) == ("s3:ListBucket", bucket)
+    assert lists["Condition"]["StringLike"]["s3:prefix"] == f"{where.prefix}*"
+    assert (reads["Action"], reads["Resource"]) == (
+        "s3:GetObject",
+        f"{bucket}/{where.prefix}*",
+    )
+    assert receives["Resource"] == queue
+    assert receives["Action"] == [f"sqs:{action}" for action in ACTIONS]
+    found = json.loads((directory / "notification.json").read_text())
+    assert list(_check_notifications(where, found)) == []
+
+
+def policy(path: Path) -> list[dict[str, Any]]:
+    """Return the statements of a policy."""
+    document = json.loads(path.read_text())
+    assert document["Version"] == "2012-10-17"
+    statements: list[dict[str, Any]] = document["Statement"]
+    assert all(statement["Effect"] == "Allow" for statement in statements)
+    return statements
 
 
 def test_the_local_configuration_is_that_of_its_event_source() -> None:

@@ -24,8 +24,8 @@ EXTENSION_MAX_S = 600.0
 HELD_MAX_S = 43_200.0
 """Seconds from its receipt for which a message can be kept invisible (SQS Developer Guide, "Amazon
 SQS visibility timeout")."""
-_LAST_EXTENSION_S = 1.0
-"""Shortest extension that is worth a request; the messages have whole seconds."""
+_EXTENSION_MIN_S = 1.0
+"""Shortest extension; requests name whole seconds."""
 
 
 class Receipt(NamedTuple):
@@ -175,12 +175,13 @@ class MessagesInFlight:
                 if message.is_done:
                     continue
                 if self._due_s(message) <= now_s:
-                    period_s = self._extension_s(message, now_s)
-                    if period_s < _LAST_EXTENSION_S:
+                    period_s = int(self._extension_s(message, now_s))
+                    if period_s <= self._margin_s:
+                        # It can be kept no longer: it comes again, and is counted anew.
                         self._forget(message.receipt)
                         continue
-                    extended.append((message.receipt, int(period_s)))
-                    message.visible_s = now_s + int(period_s)
+                    extended.append((message.receipt, period_s))
+                    message.visible_s = now_s + period_s
                 self._extend_s = min(self._extend_s, self._due_s(message))
         return extended
 
@@ -198,7 +199,11 @@ class MessagesInFlight:
 
     def _due_s(self, message: _Message) -> float:
         """Return when a message is to be extended: half of the time is for the request."""
-        return message.visible_s - min(max(self.visibility_s, 1.0), EXTENSION_MAX_S) / 2
+        return message.visible_s - self._margin_s
+
+    @property
+    def _margin_s(self) -> float:
+        return min(max(self.visibility_s, _EXTENSION_MIN_S), EXTENSION_MAX_S) / 2
 
     def _extension_s(self, message: _Message, now_s: float) -> float:
         """Return the seconds for which a message is invisible from now on.
@@ -207,4 +212,4 @@ class MessagesInFlight:
         """
         age_s = now_s - message.received_s
         wanted_s = min(max(self.visibility_s, age_s), max(EXTENSION_MAX_S, self.visibility_s))
-        return min(max(wanted_s, _LAST_EXTENSION_S), HELD_MAX_S - age_s)
+        return min(max(wanted_s, _EXTENSION_MIN_S), HELD_MAX_S - age_s)

@@ -2,9 +2,8 @@
 
 Keys are form-encoded in records of Amazon S3 (``+`` is a space), verbatim in events of EventBridge,
 and either in records of stores that imitate S3: MinIO encodes them in webhooks but not in its
-stream, VersityGW 1.8 (which names Amazon as its source) and Ceph 16.2 encode none. Where a record
-does not show which it is, all readings of its key count. Each costs a HEAD, and one that is not
-there a LIST and a HEAD more, so that records of Amazon, whose requests cost money, have one.
+stream, VersityGW 1.8 (which names Amazon as its source) and Ceph 16.2 encode none. A record does
+not say which it is, so that all readings of its key count.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ KEY_MAX_BYTES = 1024
 BUCKET_MAX_CHARS = 255
 """Maximum length of a bucket's name; 63 for a new one of Amazon S3, 255 for an old one."""
 
-_PLAIN = re.compile("[^!-~]|%(?![0-9A-Fa-f]{2})")
-"""What no encoder leaves: a space, a character outside of ASCII, a percent sign without digits."""
 _BLOB = re.compile("/blobServices/[^/]+/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 _SEAWEEDFS_BUCKETS = "/buckets/"
 _SEAWEEDFS_UPLOADS = ".uploads/"
@@ -71,8 +68,7 @@ def _s3_record(record: Mapping[str, object]) -> Iterable[Hint] | None:
     for name in ("s3", "oss", "obs"):
         if parts := mapping_of(record.get(name)):
             bucket, key = _bucket_and_key(parts)
-            readings = [_decode_form(key)] if _is_amazon(record) else _readings(key)
-            return [_hint(bucket, readings)]
+            return [_hint(bucket, _readings(key))]
     return None
 
 
@@ -212,28 +208,11 @@ def _bucket_and_key(parts: Mapping[str, object]) -> tuple[str, str]:
     return bucket, text_of(mapping_of(parts.get("object")).get("key"))
 
 
-def _is_amazon(record: Mapping[str, object]) -> bool:
-    """Return whether a record of S3 is Amazon's, or in each detail like one.
-
-    VersityGW differs in the name ``PrincipalId``.
-    """
-    is_theirs = record.get("eventSource") == "aws:s3" and record.get("awsRegion")
-    return bool(is_theirs) and "principalId" in mapping_of(record.get("userIdentity"))
-
-
 def _readings(key: str) -> Iterable[bytes]:
-    """Return a key decoded as a form field, decoded as a path, and as it is, where these differ.
-
-    A key with what no encoder leaves is as it is.
-    """
-    if not _PLAIN.search(key):
-        yield _decode_form(key)
-        yield unquote_to_bytes(key)
+    """Return a key decoded as a form field, decoded as a path, and as it is."""
+    yield unquote_to_bytes(key.replace("+", " "))
+    yield unquote_to_bytes(key)
     yield key.encode()
-
-
-def _decode_form(key: str) -> bytes:
-    return unquote_to_bytes(key.replace("+", " "))
 
 
 def _hint(bucket: str, readings: Iterable[bytes]) -> Hint:
