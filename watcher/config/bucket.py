@@ -31,8 +31,8 @@ _REQUEST_BUDGET = 300_000
 bucket every 10 seconds."""
 
 _BACKSTOP_INTERVAL_S = 6 * 3600.0
-"""Seconds between two listings while hints arrive, unless ``poll_interval`` is given: four listings
-of a million keys a day cost 60 cents a month."""
+"""Seconds between two listings while hints arrive, unless ``poll_interval`` is given other than as
+``auto``: four listings of a million keys a day cost 60 cents a month."""
 
 
 def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -90,11 +90,11 @@ def _check_dates(values: Mapping[str, Any], given: Collection[str]) -> Iterator[
 
 
 def _make_bucket(**values: Any) -> BucketSpec:  # noqa: ANN401
+    if values.get("notifications") and values.get("poll_interval_s") is None:
+        values["backstop_interval_s"] = _BACKSTOP_INTERVAL_S
     if values.get("poll_interval_s", 0.0) is None:
         values["poll_interval_s"] = _AUTO_POLL_MIN_S
         values.setdefault("request_budget", _REQUEST_BUDGET)
-    if values.get("notifications") and "poll_interval_s" not in values:
-        values["backstop_interval_s"] = _BACKSTOP_INTERVAL_S
     return BucketSpec(**values)
 
 

@@ -18,6 +18,8 @@ DOLLARS_PER_REQUEST = 0.005 / 1000
 """List price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
 AUTO_POLL_MAX_S = 900.0
 """Longest interval of ``poll_interval: auto``; the spec's ``poll_interval_s`` is the shortest."""
+BACKSTOP_MAX_S = 86_400.0
+"""Longest interval that a budget leads to while hints arrive."""
 PAUSE_MAX_S = 3600.0
 """Longest pause in seconds after scans that failed: a store must be noticed when it is back."""
 
@@ -64,17 +66,28 @@ def scan_interval_s(spec: BucketSpec, requests_per_poll: int, *, is_backstop: bo
         requests_per_poll: See ``poll_interval_s``.
         is_backstop: Hints arrive, and listings find what they have missed.
     """
-    interval_s = poll_interval_s(spec, requests_per_poll)
     if not is_backstop or spec.backstop_interval_s is None:
-        return interval_s
-    return max(interval_s, spec.backstop_interval_s)
+        return poll_interval_s(spec, requests_per_poll)
+    if spec.request_budget is None:
+        return spec.backstop_interval_s
+    paid_s = requests_per_poll * MONTH_S / spec.request_budget
+    return min(max(paid_s, spec.backstop_interval_s), BACKSTOP_MAX_S)
 
 
-def is_within_budget(spec: BucketSpec, requests_per_poll: int) -> bool:
-    """Return whether listings of this many requests fit the spec's budget; without one they do."""
+def is_within_budget(
+    spec: BucketSpec, requests_per_poll: int, *, is_backstop: bool = False
+) -> bool:
+    """Return whether listings of this many requests fit the spec's budget; without one they do.
+
+    Args:
+        spec: See ``poll_interval_s``.
+        requests_per_poll: See ``poll_interval_s``.
+        is_backstop: See ``scan_interval_s``.
+    """
+    longest_s = BACKSTOP_MAX_S if is_backstop and spec.backstop_interval_s else AUTO_POLL_MAX_S
     return (
         spec.request_budget is None
-        or requests_per_poll * MONTH_S <= spec.request_budget * AUTO_POLL_MAX_S
+        or requests_per_poll * MONTH_S <= spec.request_budget * longest_s
     )
 
 

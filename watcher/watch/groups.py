@@ -41,6 +41,9 @@ CHECK_GROUPS = 100
 CHECK_PAUSE_S = 0.1
 """Seconds between two checks at least: each asks the source for all that waits there."""
 
+HINTS_PAUSE_S = 0.5
+"""Seconds between two checks whether hints have arrived up to the time at which a group is due."""
+
 REPORT_PAUSE_S = 1.0
 """Seconds between two readings of the groups that people are shown."""
 
@@ -156,12 +159,18 @@ class GroupCompletion:
         now_s = recorder.now_s()
         if now_s < recorder.next_due_s:
             return
+        unread = 0
         for page in self._due_pages(now_s):
-            if read := [group.path for group in page if self._is_read(group)]:
+            read = [group.path for group in page if self._is_read(group)]
+            unread += len(page) - len(read)
+            if read:
                 # For each page again, since what has been notified meanwhile begins to wait.
                 self._complete(read, Unsettled(recorder.rule, self._source.unsettled()), now_s)
                 checkpoint(0)
         next_s = self._store.groups.next_due_s(now_s)
+        if unread and self._source.hint_status is not None:
+            # No scan may be due for long, and that hints have arrived wakes nobody.
+            next_s = min(next_s or float("inf"), now_s + HINTS_PAUSE_S)
         earliest_s = now_s + min(CHECK_PAUSE_S, self._group.quiet_s)
         recorder.next_due_s = float("inf") if next_s is None else max(next_s, earliest_s)
 

@@ -107,6 +107,11 @@ class Pace:
         return 0.0 if self._has_spare or self._is_continued else self._allowed_s
 
     @property
+    def in_turn_s(self) -> float:
+        """Earliest time of the next scan that is not the one more after another."""
+        return 0.0 if self._is_continued else self._allowed_s
+
+    @property
     def shortfall(self) -> str:
         """Message that scans fail and still take more than the budget allows; else empty."""
         if (

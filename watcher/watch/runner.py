@@ -56,6 +56,10 @@ GROUP_COMMIT_S = 0.005
 A commit costs as much as a hundred changes. A single change is never delayed.
 """
 
+_HINTED = frozenset({Rescan.HINTS_MISSED, Rescan.HEAD_REFUSED, Rescan.MANY_HINTS})
+"""Reasons that senders of hints can give at any time: scans for them are no more frequent than
+without hints."""
+
 
 class WatchRunner:
     """Reads one place, keeps its index and writes its journal, one turn at a time.
@@ -392,7 +396,8 @@ class WatchRunner:
         self._publisher.confirm_if_due()
 
     def _request_scan(self, reason: Rescan) -> None:
-        self._schedule.request(reason, self._pace.next_s)
+        due_s = self._pace.in_turn_s if reason in _HINTED else self._pace.next_s
+        self._schedule.request(reason, due_s)
         self._reporter.request_rescan(reason)
 
     def _check_degradation(self) -> None:

@@ -9,6 +9,7 @@ from support.reconciling import Reconciling
 from support.s3.faults import Request
 from support.s3.simulated import Store
 from watcher.changes.detector import Appearance
+from watcher.sources.s3.hints.inbox import Ticket
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Conditions, Spec
 from watcher.state.port import WatchStore
@@ -59,10 +60,18 @@ class Watched:
         """Note that there is something to observe; from any thread."""
         self._woken.set()
 
-    def hint(self, *keys: str | bytes) -> None:
+    def hint(self, *keys: str | bytes, ticket: Ticket | None = None) -> None:
         """Hint keys, and compare what is there with the index."""
-        self.source.hint([key.encode() if isinstance(key, str) else key for key in keys])
+        self.send_hint(*keys, ticket=ticket)
         self.observe()
+
+    def send_hint(self, *keys: str | bytes, ticket: Ticket | None = None) -> None:
+        """Hint keys."""
+        found = [key.encode() if isinstance(key, str) else key for key in keys]
+        if ticket is None:
+            self.source.hint(found)
+        else:
+            assert self.source._hints._inbox.put(found, ticket)
 
     def observe(self) -> None:
         """Compare what hints lead to, until no request is under way and nothing more is due."""

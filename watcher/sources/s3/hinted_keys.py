@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 LISTED_KEYS_MAX = 10_000
 """Maximum number of keys that are compared while a listing runs; others wait for its end."""
 
-PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
+RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
 """Seconds until a key is inspected again after its first failure, and after many."""
+
+PAUSE_MAX_S = 10.0
+"""Longest pause in seconds in which no key is inspected, after several in a row have failed."""
 
 
 class HintedKeys:
@@ -74,6 +77,8 @@ class HintedKeys:
         self._busy: dict[bytes, HintedKey] = {}
         self._compared: list[HintedKey] = []
         self._postponed = PostponedKeys(clock)
+        self._is_inbox_next = True
+        self._failed_key = b""
         self._pause_s = 0.0
         self._resume_s = 0.0
         self._problem = ""
@@ -153,12 +158,17 @@ class HintedKeys:
             yield Subtree(b"", Rescan.HEAD_REFUSED)
 
     def due_in_s(self) -> float | None:
-        """Return the seconds until a postponed key is due; None for never."""
+        """Return the seconds until ``observe`` has something to do without a wake; None for never.
+
+        While requests are under way, each response wakes the watch.
+        """
+        if self._being_listed:
+            return 0.0
         now_s = self._clock.monotonic()
-        if self._resume_s > now_s and (len(self._inbox) or len(self._postponed)):
-            return self._resume_s - now_s
         due_s = self._postponed.due_s()
-        return None if due_s == float("inf") else max(0.0, due_s - now_s)
+        if len(self._inbox) and not self._busy:
+            due_s = now_s
+        return None if due_s == float("inf") else max(0.0, due_s - now_s, self._resume_s - now_s)
 
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that were not compared yet."""
@@ -214,7 +224,7 @@ class HintedKeys:
         if self._is_listing and len(self._met) >= LISTED_KEYS_MAX:
             return
         for _ in range(BATCH_ENTRIES):
-            if len(self._busy) >= self._api.limit.limit:
+            if len(self._busy) >= self._api.limit.allowed:
                 return
             hinted = self._next()
             if hinted is None:
@@ -232,9 +242,21 @@ class HintedKeys:
             self._workers = None
 
     def _next(self) -> HintedKey | None:
-        """Remove and return the key that is to be inspected next; None if none is."""
-        if (hinted := self._postponed.pop_due()) is not None:
-            return hinted
+        """Remove and return the key that is to be inspected next; None if none is.
+
+        Those in the inbox and postponed ones take turns, so that neither delay the others.
+        """
+        self._is_inbox_next = not self._is_inbox_next
+        take = (self._take_postponed, self._take_hinted)
+        for each in take if self._is_inbox_next else reversed(take):
+            if (hinted := each()) is not None:
+                return hinted
+        return None
+
+    def _take_postponed(self) -> HintedKey | None:
+        return self._postponed.pop_due()
+
+    def _take_hinted(self) -> HintedKey | None:
         for hinted in self._inbox.take(1, self._busy):
             if (former := self._postponed.pop(hinted.key)) is not None:
                 hinted.merge(former)
@@ -287,7 +309,8 @@ class HintedKeys:
         except WatcherError as error:
             self._retry(hinted, error)
             return False
-        self._pause_s, self._resume_s, self._problem = 0.0, 0.0, ""
+        self._pause_s, self._resume_s, self._failed_key, self._problem = 0.0, 0.0, b"", ""
+        hinted.failures = 0
         if entry is None:
             inspection.gone.append(hinted.key)
             return True
@@ -316,15 +339,16 @@ class HintedKeys:
             hinted.fail()
 
     def _retry(self, hinted: HintedKey, error: WatcherError) -> None:
-        """Have a key inspected again later, and no other for a while if all have failed since."""
+        """Have a key inspected again later, and no other for a while if others fail too."""
         now_s = self._clock.monotonic()
         self.errors += 1
         self._problem = error.message
-        if now_s >= self._resume_s:
-            self._pause_s = min(2 * self._pause_s or PAUSE_MIN_S, PAUSE_MAX_S)
+        if self._failed_key not in {b"", hinted.key} and now_s >= self._resume_s:
+            self._pause_s = min(2 * self._pause_s or RETRY_MIN_S, PAUSE_MAX_S)
             self._resume_s = now_s + self._pause_s
+        self._failed_key = hinted.key
         hinted.fail()
-        delay_s = min(PAUSE_MIN_S * 2**hinted.failures, PAUSE_MAX_S)
+        delay_s = min(RETRY_MIN_S * 2**hinted.failures, RETRY_MAX_S)
         hinted.failures += 1
         self._postpone(hinted, delay_s)
 

@@ -48,7 +48,8 @@ class PostponedKeys:
 
     def rests(self, key: bytes) -> bool:
         """Return whether a key is postponed until its object has rested."""
-        return key in self._keys and self._keys[key][1].sight is not None
+        hinted = self._keys[key][1] if key in self._keys else None
+        return hinted is not None and hinted.sight is not None and not hinted.failures
 
     def pop(self, key: bytes) -> HintedKey | None:
         """Remove and return a key; None if it is not postponed."""

@@ -109,9 +109,10 @@ class BucketSource(WithoutVolumes):
         """Seconds between two full scans, without jitter; fewer while only scans find changes."""
         last = self._strategy.last
         needs_listing = self._quiet.is_waiting or self._deletions.is_waiting
-        is_backstop = self._hints.is_arriving and not needs_listing
         return scan_interval_s(
-            self._spec, 0 if last is None else last.requests, is_backstop=is_backstop
+            self._spec,
+            0 if last is None else last.requests,
+            is_backstop=self._hints.is_arriving and not needs_listing,
         )
 
     @property
@@ -138,8 +139,10 @@ class BucketSource(WithoutVolumes):
     @property
     def _over_budget(self) -> str:
         """Message that polling takes more requests than the budget allows; else empty."""
-        cost = self.cost
-        if cost is None or is_within_budget(self._spec, cost.requests_per_poll):
+        cost, is_backstop = self.cost, self._hints.is_arriving
+        if cost is None or is_within_budget(
+            self._spec, cost.requests_per_poll, is_backstop=is_backstop
+        ):
             return ""
         return (
             f"listing the bucket every {cost.poll_interval_s:g} s takes "

@@ -45,6 +45,11 @@ class ConcurrencyLimit:
         return min(self._useful, self._allowed)
 
     @property
+    def allowed(self) -> int:
+        """Number of requests that may run now as far as the store goes; at least 1."""
+        return self._allowed
+
+    @property
     def wait_s(self) -> float:
         """Seconds until the next request may be sent; 0 when it may be sent now."""
         return max(0.0, self._resume_s - self._clock.monotonic())
