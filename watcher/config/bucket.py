@@ -169,7 +169,8 @@ BUCKET = Section(
         Key(
             "poll_interval",
             or_auto(duration("1s", "24h")),
-            "Time between two listings; `auto`: from 10 s to 15 min, as the budget allows.",
+            "Time between two listings; `auto`: from 10 s to 15 min, as the budget allows. With "
+            "`notifications`, 6 h while hints arrive, unless it is given.",
             "5m",
         ),
         Key(

@@ -28,6 +28,7 @@ from watcher.sources.s3.sdk import ATTEMPTS
 from watcher.spec import BucketSpec
 from watcher.telemetry.status import State
 
+DEADLINE_S = 30.0
 PAGES = 2
 PAGE_KEYS = 5
 HOUR_S = 3600.0
@@ -84,7 +85,8 @@ class BucketScene(Scene):
         **spec: Any,  # noqa: ANN401 - any field
     ) -> None:
         where = BucketSpec(store.bucket, prefix, endpoint_url=store.endpoint_url, **spec)
-        self.source = make_source(where, clock=clock)
+        conditions = (watch or {}).get("conditions")
+        self.source = make_source(where, clock=clock, conditions=conditions)
         # A client takes ten times the processor's time of a request.
         api = cast("Any", self.source)._api
         api._make_client = cache(api._make_client)
@@ -99,6 +101,17 @@ class BucketScene(Scene):
         while (wait_s := self.turn()) + self.clock.monotonic() <= end_s:
             self.clock.advance(wait_s + MOMENT_S)
         self.clock.now_s = max(self.clock.now_s, end_s)
+
+    def hint(self, *keys: str) -> None:
+        """Hint keys, and take turns until they were looked at."""
+        self.watch.hint([key.encode() for key in keys])
+        wake, busy = self.watch._wake, self.source._hints.keys._busy
+        while True:
+            wake.clear()
+            self.turn()
+            if not busy and not wake.is_set():
+                return
+            assert wake.wait(DEADLINE_S)
 
     def run_until_watching(self, within_s: float) -> float:
         """Take turns until a scan is complete, and return the seconds that this took."""

@@ -21,7 +21,9 @@ from watcher.spec import (
     Filter,
     Format,
     Group,
+    HintKind,
     Mode,
+    Notifications,
     Spec,
 )
 
@@ -34,6 +36,10 @@ PLACES: dict[str, tuple[str, DirectorySpec | BucketSpec]] = {
 SIZE_AND_MTIME = Compare(frozenset({Attribute.SIZE, Attribute.MTIME}), is_auto=False)
 MTIME = Compare(frozenset({Attribute.MTIME}), is_auto=False)
 AUTO: dict[str, Any] = {"poll_interval_s": 10.0}
+AUTO_BUDGET: dict[str, Any] = AUTO | {"request_budget": 300_000}
+WEBHOOK: dict[str, Any] = {"notifications": Notifications(HintKind.WEBHOOK)}
+STREAM = Notifications(HintKind.STREAM)
+HINTED: dict[str, Any] = WEBHOOK | {"backstop_interval_s": 6 * 3600.0}
 ACK: dict[str, Any] = {"confirm": Confirm.ACK}
 ROLE = "arn:aws:iam::123456789012:role/team/reader"
 
@@ -82,8 +88,16 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("s3", "request_payer: true", {"request_payer": True}),
         ("s3", "anonymous: true", {"anonymous": True}),
         ("s3", "poll_interval: 1s", {"poll_interval_s": 1.0}),
-        ("s3", "poll_interval: auto", AUTO | {"request_budget": 300_000}),
+        ("s3", "poll_interval: auto", AUTO_BUDGET),
         ("s3", "poll_interval: auto, request_budget: 1000", AUTO | {"request_budget": 1000}),
+        ("s3", "notifications: {webhook: true}", HINTED),
+        ("s3", "notifications: {stream: true}", HINTED | {"notifications": STREAM}),
+        ("s3", "notifications: {webhook: true}, poll_interval: auto", HINTED | AUTO_BUDGET),
+        (
+            "s3",
+            "notifications: {webhook: true}, poll_interval: 9m",
+            WEBHOOK | {"poll_interval_s": 540.0},
+        ),
         ("s3", "list_workers: 64", {"list_workers": 64}),
         ("s3", "list_workers: auto", {"list_workers": None}),
         ("s3", "list_version: 1", {"list_version": 1}),

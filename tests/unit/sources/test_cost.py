@@ -1,9 +1,12 @@
 """What polling a bucket costs, and how often a budget allows it."""
 
+from dataclasses import replace
+
 import pytest
 
 from watcher.sources.cost import (
     AUTO_POLL_MAX_S,
+    BACKSTOP_MAX_S,
     MONTH_S,
     PAUSE_MAX_S,
     Cost,
@@ -13,11 +16,16 @@ from watcher.sources.cost import (
     pause_s,
     poll_interval_s,
     probe_pause_s,
+    scan_interval_s,
 )
-from watcher.spec import BucketSpec
+from watcher.spec import BucketSpec, HintKind, Notifications
 
 FIXED = BucketSpec("landing")
 AUTO = BucketSpec("landing", poll_interval_s=10.0, request_budget=300_000)
+HOUR_S = 3600.0
+WEBHOOK = Notifications(HintKind.WEBHOOK)
+HINTED = replace(FIXED, notifications=WEBHOOK, backstop_interval_s=6 * HOUR_S)
+HINTED_AUTO = replace(AUTO, notifications=WEBHOOK, backstop_interval_s=6 * HOUR_S)
 
 
 def test_cost() -> None:
@@ -54,6 +62,38 @@ def test_the_budget_is_kept_while_it_can_be(requests: int, *, expected: bool) ->
     assert is_within_budget(AUTO, requests) is expected
     assert (MONTH_S / poll_interval_s(AUTO, requests) * requests <= 300_000 * 1.000001) is expected
     assert is_within_budget(FIXED, requests)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "is_backstop", "interval_s"),
+    [
+        (HINTED, 1000, True, 6 * HOUR_S),
+        (HINTED, 1000, False, 30.0),
+        (HINTED_AUTO, 1, True, 6 * HOUR_S),
+        (HINTED_AUTO, 1, False, 10.0),
+        (HINTED_AUTO, 1000, False, AUTO_POLL_MAX_S),
+        (HINTED_AUTO, 5000, True, 12 * HOUR_S),
+        (HINTED_AUTO, 100_000, True, BACKSTOP_MAX_S),
+        (replace(FIXED, notifications=WEBHOOK, poll_interval_s=540.0), 10, True, 540.0),
+        (FIXED, 10, True, 30.0),
+        (AUTO, 10, True, 86.4),
+    ],
+)
+def test_the_interval_while_hints_arrive(
+    spec: BucketSpec, requests: int, interval_s: float, *, is_backstop: bool
+) -> None:
+    """It is the backstop's, which a budget stretches up to a day."""
+    assert scan_interval_s(spec, requests, is_backstop=is_backstop) == interval_s
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "expected"),
+    [(HINTED_AUTO, 10_000, True), (HINTED_AUTO, 10_001, False), (AUTO, 105, False)],
+)
+def test_the_budget_is_kept_by_the_backstop(
+    spec: BucketSpec, requests: int, *, expected: bool
+) -> None:
+    assert is_within_budget(spec, requests, is_backstop=True) is expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from support.clock import FakeClock
 from support.s3.tickets import NotedTicket
+from watcher.filters.key_window import KeyWindow
 from watcher.sources.s3.hints import inbox as inbox_module
 from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.sources.s3.hints.shapes import KEY_MAX_BYTES
@@ -17,7 +18,7 @@ class Waking(HintInbox):
     def __init__(self) -> None:
         self.wakes = 0
         self.clock = FakeClock()
-        super().__init__(b"in/", self._count, self.clock)
+        super().__init__(KeyWindow("in/", 0.0, self.clock), self._count, self.clock)
 
     def take_keys(self, limit: int = 100) -> list[bytes]:
         return [hinted.key for hinted in self.take(limit)]
