@@ -1,14 +1,11 @@
-"""Help and version, and the modules that they load."""
+"""The version, and the modules that each verb and its help load."""
 
 import re
 import socket
 import sys
 from pathlib import Path
 
-import pytest
-
 from support.program import Run
-from watcher.cli.app import VERBS
 
 SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}
 NEVER = {"pydantic", "rich.console", "pygments"}
@@ -23,16 +20,13 @@ def assert_not_loaded(trace: str, unwanted: set[str]) -> None:
     assert not loaded & unwanted
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help(run: Run, verb: str) -> None:
-    """Fits 80 columns and cuts no line; a verb has an example, the program the exit codes."""
-    done = run(*filter(None, [verb]), "--help", command=TRACED)
-    assert done.returncode == 0
-    examples = done.stdout.partition("Examples:")[2]
-    assert f"  watcher {verb}" in examples if verb else "Exit codes:" in done.stdout
-    assert all(len(line) <= 80 for line in done.stdout.splitlines())
-    assert not re.search(r"\.\.\.$", done.stdout.partition("\n")[2], re.MULTILINE)
-    assert_not_loaded(done.stderr, SERVER if verb else HEAVY | {"asyncio", "grpc"})
+def test_help(run: Run) -> None:
+    """That of the program, and those of all verbs, load nothing of the server."""
+    assert_not_loaded(run("--help", command=TRACED).stderr, HEAVY | {"asyncio", "grpc"})
+    program = "from watcher.cli.app import VERBS, load\nfor verb in VERBS: load(verb)"
+    verbs = run("-X", "importtime", "-c", program, command=(sys.executable,))
+    assert verbs.returncode == 0
+    assert_not_loaded(verbs.stderr, SERVER)
 
 
 def test_version(run: Run) -> None:

@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from typer.testing import CliRunner
 
 from support.flags import Flag, all_flags
-from watcher.cli.app import VERBS, load
+from watcher.cli.app import VERBS, app, load
 
 FLAGS = list(all_flags())
 VAGUE = re.compile(
@@ -21,6 +22,18 @@ def test_help_of_a_verb_begins_with_its_line_in_the_list(verb: str) -> None:
     assert text is not None
     assert text.splitlines()[0] == VERBS[verb]
     assert not VAGUE.search(text)
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help(verb: str) -> None:
+    """Fits 80 columns and cuts no line; a verb has an example, the program the exit codes."""
+    asked, wide = [*filter(None, [verb]), "--help"], {"COLUMNS": "200"}
+    done = CliRunner(env=wide).invoke(app, asked, prog_name="watcher")
+    assert done.exit_code == 0
+    examples = done.stdout.partition("Examples:")[2]
+    assert f"  watcher {verb}" in examples if verb else "Exit codes:" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert not re.search(r"\.\.\.$", done.stdout.partition("\n")[2], re.MULTILINE)
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: f"{flag.verb} {flag.names}")
