@@ -18,7 +18,7 @@ from watcher.config.places import (
     problem_of_dates,
 )
 from watcher.config.sections import Key, Section
-from watcher.config.stores import problem_of_endpoint
+from watcher.config.stores import is_public_store, problem_of_endpoint
 from watcher.filters.dated_prefix import DatedPrefix
 from watcher.spec import LOOKBACK_S, AddressingStyle, BucketSpec, Detail, HintKind, Notifications
 
@@ -33,6 +33,11 @@ bucket every 10 seconds."""
 _BACKSTOP_INTERVAL_S = 6 * 3600.0
 """Seconds between two listings while hints arrive, unless ``poll_interval`` is given other than as
 ``auto``: four listings of a million keys a day cost 60 cents a month."""
+
+_NO_STREAM = (
+    "only MinIO and RustFS stream notifications, and need an endpoint_url: use {queue: URL} or "
+    "{webhook: true}"
+)
 
 
 def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -56,6 +61,10 @@ def _check_bucket(values: Mapping[str, Any], given: Collection[str]) -> Iterator
     yield from _check_dates(values, given)
     if values.get("versions"):
         yield from _check_versions(values, given)
+    asked = values.get("notifications")
+    is_stream = asked is not None and asked.kind is HintKind.STREAM
+    if is_stream and ("endpoint_url" not in given or is_public_store(endpoint)):
+        yield "notifications", _NO_STREAM
 
 
 def _check_versions(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:

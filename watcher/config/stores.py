@@ -41,8 +41,17 @@ def problem_of_endpoint(endpoint_url: str, bucket: str) -> str:
     host = url.hostname or ""
     if _WEBSITE.fullmatch(host):
         return "is a website, which lists no keys: leave it out, and set the region"
-    is_public = any(host == store or host.endswith(f".{store}") for store in _STORES)
     right = url.netloc.removeprefix(f"{bucket}.")
-    if not is_public or _PRIVATE_LINK in host or (right == url.netloc and not url.path):
+    if (
+        not is_public_store(endpoint_url)
+        or _PRIVATE_LINK in host
+        or (right == url.netloc and not url.path)
+    ):
         return ""
     return f'must have neither the bucket nor a path in it, write "{url.scheme}://{right}"'
+
+
+def is_public_store(endpoint_url: str) -> bool:
+    """Return whether an endpoint belongs to a public store that is known."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return any(host == store or host.endswith(f".{store}") for store in _STORES)

@@ -71,6 +71,10 @@ class _Connection(BaseHTTPRequestHandler):
         target = self.path if self.path.startswith("/") else "/" + self.path.split("/", 3)[3]
         answer = self.server.respond(self.command, target, headers, body)
         self.server.closing.wait(answer.delay_s)
+        if answer.stream is not None:
+            self.close_connection = True
+            answer.stream(self.wfile.write, self.server.closing)
+            return
         if answer.fault is Fault.RESET:
             # Without lingering, and before a shutdown, a close is a reset and no regular end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

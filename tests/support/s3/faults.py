@@ -53,9 +53,17 @@ class Fault(StrEnum):
     """A well-formed listing of nothing."""
 
 
+Send: TypeAlias = Callable[[bytes], object]
+Stream: TypeAlias = Callable[[Send, threading.Event], None]
+"""Sends a response of its own, headers included, at most until the server closes (the event)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP response; RESET, CUT_BODY and TRICKLE break it while it is sent, after the delay."""
+    """One HTTP response; RESET, CUT_BODY and TRICKLE break it while it is sent, after the delay.
+
+    With a ``stream`` only the delay counts beside it.
+    """
 
     body: bytes = b""
     status: int = HTTPStatus.OK
@@ -63,6 +71,7 @@ class Answer:
     fault: Fault | None = None
     delay_s: float = 0.0
     trickle_bytes_per_s: int = 1000
+    stream: Stream | None = None
 
 
 class Kind(StrEnum):
@@ -73,6 +82,8 @@ class Kind(StrEnum):
     """HEAD of an object."""
     TAGS = "tags"
     """GetObjectTagging."""
+    LISTEN = "listen"
+    """For a stream of notifications."""
     OTHER = "other"
 
 

@@ -73,6 +73,7 @@ class Store:
         on_head: Called before each HEAD of an object is answered, if ``on_request`` had no effect.
         on_tags: The same for the tags of an object.
         details: What HEAD and GetObjectTagging return of objects beside their state, by key.
+        on_listen: Answers listen requests; without it they are refused.
         page_keys: Maximum number of keys in a page, whatever the client asks for.
         latency_s: Seconds before each answer to LIST.
         dialect: How its answers to LIST differ from those of Amazon S3.
@@ -89,6 +90,7 @@ class Store:
         self.on_head: Hook | None = None
         self.on_tags: Hook | None = None
         self.details: dict[str, Details] = {}
+        self.on_listen: Hook | None = None
         self.page_keys = MAX_KEYS
         self.latency_s = 0.0
         self.dialect = Dialect()
@@ -159,17 +161,18 @@ class Store:
         bucket, _, key = unquote(path)[1:].partition("/")
         if not bucket and query in {"counts", "arrive"}:
             return self._obey(query)
-        names = {parameter.partition("=")[0] for parameter in query.split("&")}
-        is_list = method == "GET" and not key and bool(names & {"list-type", "max-keys"})
-        kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
-        if method == "GET" and key and "tagging" in names:
-            kind = Kind.TAGS
+        kind = _find_kind(method, key, query)
         with self._lock:
             self.requests[kind] += 1
             request = Request(kind, self.requests[kind], method, target, headers)
             self.log.append(request)
         effect = self.on_request(request) if self.on_request else None
-        hooks = {Kind.LIST: self.on_list, Kind.HEAD: self.on_head, Kind.TAGS: self.on_tags}
+        hooks = {
+            Kind.LIST: self.on_list,
+            Kind.HEAD: self.on_head,
+            Kind.TAGS: self.on_tags,
+            Kind.LISTEN: self.on_listen,
+        }
         hook = hooks.get(kind)
         if effect is None and hook:
             effect = hook(request)
@@ -262,6 +265,17 @@ class Store:
         )
         body = f"{XML_HEAD}<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
         return Answer(body, headers=details.version_header(), fault=fault)
+
+
+def _find_kind(method: str, key: str, query: str) -> Kind:
+    names = {parameter.partition("=")[0] for parameter in query.split("&")}
+    if method == "GET" and not key and names & {"list-type", "max-keys"}:
+        return Kind.LIST
+    if method == "GET" and not key and "events" in names:
+        return Kind.LISTEN
+    if method == "GET" and key and "tagging" in names:
+        return Kind.TAGS
+    return Kind.HEAD if method == "HEAD" and key else Kind.OTHER
 
 
 @contextmanager

@@ -167,6 +167,22 @@ def test_a_queue_needs_credentials() -> None:
 
 
 @pytest.mark.parametrize(
+    "endpoint", ["", "https://s3.eu-west-1.amazonaws.com", "https://storage.googleapis.com"]
+)
+def test_public_stores_stream_nothing(endpoint: str) -> None:
+    """What Amazon S3 would answer with a listing is an error of the configuration already."""
+    named = f"endpoint_url: '{endpoint}', " if endpoint else ""
+    assert problems(f"s3: {{bucket: abc, {named}notifications: {{stream: true}}}}") == (
+        "line 1, s3.notifications: only MinIO and RustFS stream notifications, and need an "
+        "endpoint_url: use {queue: URL} or {webhook: true}"
+    )
+    text = b"s3: {bucket: abc, endpoint_url: 'http://minio:9000', notifications: {stream: true}}"
+    where = parse_spec(text).where
+    assert isinstance(where, BucketSpec)
+    assert where.notifications == Notifications(HintKind.STREAM)
+
+
+@pytest.mark.parametrize(
     ("bucket", "expected"),
     [
         ("s3://landing/in/", "must be the name alone, write the rest of the URI as prefix"),

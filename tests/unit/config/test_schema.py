@@ -91,7 +91,11 @@ def test_equal_configurations_become_equal_specs(config: str) -> None:
         ("s3", "poll_interval: auto", AUTO_BUDGET),
         ("s3", "poll_interval: auto, request_budget: 1000", AUTO | {"request_budget": 1000}),
         ("s3", "notifications: {webhook: true}", HINTED),
-        ("s3", "notifications: {stream: true}", HINTED | {"notifications": STREAM}),
+        (
+            "s3",
+            "endpoint_url: http://minio:9000, notifications: {stream: true}",
+            HINTED | {"notifications": STREAM, "endpoint_url": "http://minio:9000"},
+        ),
         ("s3", "notifications: {webhook: true}, poll_interval: auto", HINTED | AUTO_BUDGET),
         (
             "s3",

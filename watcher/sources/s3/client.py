@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,7 @@ from watcher.sources.s3.sdk import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket
 
     from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_s3 import S3Client
@@ -31,6 +33,23 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.sources.s3.trust import Trust
     from watcher.spec import BucketSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """What a client is used for.
+
+    Attributes:
+        connections: Number of threads that use it at once.
+        attempts: How often it sends a request before that has failed.
+        slow_down: See ``make_client``.
+        on_stream: See ``guard_connections``.
+    """
+
+    connections: int
+    attempts: int
+    slow_down: Callable[[float], None]
+    on_stream: Callable[[socket], None] | None = None
 
 
 def make_client(
@@ -58,6 +77,27 @@ def make_client(
         BotoCoreError: The region cannot be used.
         ValueError: The endpoint is not a URL.
     """
+    return _make_client(spec, _Usage(connections, ATTEMPTS, slow_down), clock, trust)
+
+
+def make_listen_client(
+    spec: BucketSpec, on_stream: Callable[[socket], None], *, clock: Clock, trust: Trust
+) -> S3Client:
+    """Return a client for one listen request, which it sends once; see ``service_models.LISTEN``.
+
+    Args:
+        spec: See ``make_client``.
+        on_stream: Called with the connection, which any thread may shut down.
+        clock: See ``make_client``.
+        trust: See ``make_client``.
+
+    Raises:
+        Exception: See ``make_client``.
+    """
+    return _make_client(spec, _Usage(1, 1, lambda _: None, on_stream), clock, trust)
+
+
+def _make_client(spec: BucketSpec, usage: _Usage, clock: Clock, trust: Trust) -> S3Client:
     session = make_session(spec)
     # Parsing timestamps is half the cost of a listing in the SDK. Credentials come from another
     # session, because temporary ones need theirs parsed.
@@ -65,7 +105,7 @@ def make_client(
     parsers.set_parser_defaults(timestamp_parser=str)
     session.register_component("response_parser_factory", parsers)
     store = Config(
-        max_pool_connections=connections,
+        max_pool_connections=usage.connections,
         s3={"addressing_style": spec.addressing_style.value},
         signature_version=UNSIGNED if spec.anonymous else None,
     )
@@ -73,17 +113,17 @@ def make_client(
         "s3",
         region_name=spec.region,
         endpoint_url=spec.endpoint_url,
-        config=make_config(ATTEMPTS).merge(store),
+        config=make_config(usage.attempts).merge(store),
     )
     if spec.has_tenant:
         # The SDK knows no tenants (botocore#3092). Only an endpoint has them, by path.
         client.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
     check_client_bundle(client, spec.place)
-    guard_connections(client, clock, trust)
+    guard_connections(client, clock, trust, usage.on_stream)
     endpoint = _find_endpoint(client)
     if endpoint is not None:
         client.meta.events.register("before-send.s3", partial(_keep_to, endpoint, spec.place))
-    register_hooks(client, ATTEMPTS, slow_down, is_aws=endpoint is None)
+    register_hooks(client, usage.attempts, usage.slow_down, is_aws=endpoint is None)
     return client
 
 

@@ -16,9 +16,10 @@ import io
 import socket
 from contextlib import suppress
 from functools import partial, partialmethod
+from http import HTTPStatus
 from http.client import HTTPResponse
 from queue import LifoQueue
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from botocore.awsrequest import (
     AWSHTTPConnection,
@@ -69,7 +70,12 @@ A store that is slow to answer still acknowledges; the read timeout is for such 
 """
 
 
-def guard_connections(client: BaseClient, clock: Clock, trust: Trust) -> None:
+def guard_connections(
+    client: BaseClient,
+    clock: Clock,
+    trust: Trust,
+    on_stream: Callable[[socket.socket], None] | None = None,
+) -> None:
     """Bound a client's responses and keep it off metadata addresses; call before the first request.
 
     A connection that was idle for more than ``IDLE_MAX_S`` is closed instead of used, and one whose
@@ -82,15 +88,37 @@ def guard_connections(client: BaseClient, clock: Clock, trust: Trust) -> None:
         client: Its HTTP session is not public; it holds the proxies and authorities.
         clock: The clock of the server.
         trust: Chooses the authorities for each new connection.
+        on_stream: Given for a client whose successful responses have no end: only their headers are
+            bounded, and the bodies of all other responses. Called with each new connection, which
+            any thread may shut down to end what waits for it.
     """
-    guard_session(cast("Any", client)._endpoint.http_session, clock, trust)  # noqa: SLF001 - see ``client``
+    guard_session(cast("Any", client)._endpoint.http_session, clock, trust, on_stream)  # noqa: SLF001 - see ``client``
 
 
-def guard_session(session: URLLib3Session, clock: Clock, trust: Trust) -> None:
+def guard_session(
+    session: URLLib3Session,
+    clock: Clock,
+    trust: Trust,
+    on_stream: Callable[[socket.socket], None] | None = None,
+) -> None:
     """Do the same for the connections of an HTTP session of the SDK."""
+    guard = _Guard(clock, trust, on_stream)
     cast("Any", session)._pool_classes_by_scheme.update(  # noqa: SLF001 - its classes are not public
-        http=partial(_Pool, clock), https=partial(_SecurePool, clock, trust)
+        http=partial(_Pool, guard), https=partial(_SecurePool, guard)
     )
+
+
+class _Guard(NamedTuple):
+    """What the connections of one client have in common; see ``guard_connections``."""
+
+    clock: Clock
+    trust: Trust
+    on_stream: Callable[[socket.socket], None] | None
+
+    @property
+    def response_class(self) -> Any:  # noqa: ANN401 - what the SDK takes for a class
+        """What makes a response from a socket."""
+        return partial(_Response if self.on_stream is None else _Stream, self.clock)
 
 
 class _BoundedReader(io.RawIOBase):
@@ -108,7 +136,11 @@ class _BoundedReader(io.RawIOBase):
         self._raw = raw
         self._socket = socket
         self._deadline_s = clock.monotonic() + ANSWER_TIMEOUT_S
-        self._left_bytes = ANSWER_MAX_BYTES
+        self._left_bytes: float = ANSWER_MAX_BYTES
+
+    def lift(self) -> None:
+        """Read on without bounds but the time of one read."""
+        self._deadline_s = self._left_bytes = float("inf")
 
     def readable(self) -> bool:
         """Return True."""
@@ -147,29 +179,49 @@ class _Response(HTTPResponse):
         self.fp = io.BufferedReader(_BoundedReader(clock, self.fp.detach(), sock))
 
 
+class _Stream(_Response):
+    """A response whose body is a stream without end, if it is a success."""
+
+    def begin(self) -> None:
+        """Read the headers, within the bounds."""
+        super().begin()
+        if self.status == HTTPStatus.OK and self.fp is not None:
+            cast("_BoundedReader", self.fp.raw).lift()
+
+
 class _Connection(AWSHTTPConnection):
-    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+    def __init__(self, guard: _Guard, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         # The SDK's constructor keeps the class, and restores it after requests with Expect.
-        self.response_class = partial(_Response, clock)  # type: ignore[assignment]
+        self.response_class = guard.response_class
+        self._on_stream = guard.on_stream
         super().__init__(*args, **kwargs)
+
+    def connect(self) -> None:
+        """Connect, and pass the connection on where it is for a stream."""
+        super().connect()
+        if self._on_stream is not None:
+            self._on_stream(self.sock)
 
     def _new_conn(self) -> socket.socket:
         return _prepare(self.host, super()._new_conn())
 
 
 class _SecureConnection(AWSHTTPSConnection):
-    def __init__(self, clock: Clock, trust: Trust, origin: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+    def __init__(self, guard: _Guard, origin: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         # As for ``_Connection``.
-        self.response_class = partial(_Response, clock)  # type: ignore[assignment]
-        self._trust = trust
+        self.response_class = guard.response_class
+        self._on_stream = guard.on_stream
+        self._trust = guard.trust
         self._origin = origin
         super().__init__(*args, **kwargs)
 
     def connect(self) -> None:
-        """Connect, trusting the authorities of this moment."""
+        """Connect, trusting the authorities of this moment; see ``_Connection.connect``."""
         if (context := self._trust.context_for(self._origin)) is not None:
             self.ssl_context = context
         self._trust.loaded.connect(self, super().connect)
+        if self._on_stream is not None:
+            self._on_stream(self.sock)
 
     def _new_conn(self) -> socket.socket:
         return _prepare(self.host, super()._new_conn())
@@ -201,22 +253,22 @@ class _RecentConnections(LifoQueue[Any]):
 class _Pool(AWSHTTPConnectionPool):
     urlopen = partialmethod(AWSHTTPConnectionPool.urlopen, redirect=False)
 
-    def __init__(self, clock: Clock, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
-        self.QueueCls = partial(_RecentConnections, clock)  # type: ignore[assignment]
+    def __init__(self, guard: _Guard, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        self.QueueCls = partial(_RecentConnections, guard.clock)  # type: ignore[assignment]
         super().__init__(*args, **kwargs)
-        self.ConnectionCls = partial(_Connection, clock)  # type: ignore[assignment]
+        self.ConnectionCls = partial(_Connection, guard)  # type: ignore[assignment]
 
 
 class _SecurePool(AWSHTTPSConnectionPool):
     urlopen = partialmethod(AWSHTTPSConnectionPool.urlopen, redirect=False)
 
-    def __init__(self, clock: Clock, trust: Trust, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
-        self.QueueCls = partial(_RecentConnections, clock)  # type: ignore[assignment]
+    def __init__(self, guard: _Guard, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        self.QueueCls = partial(_RecentConnections, guard.clock)  # type: ignore[assignment]
         super().__init__(*args, **kwargs)
         host = f"[{self.host}]" if ":" in self.host else self.host
         # Behind a proxy, a connection knows the proxy's host only.
         origin = f"https://{host}:{self.port or 443}"
-        self.ConnectionCls = partial(_SecureConnection, clock, trust, origin)  # type: ignore[assignment]
+        self.ConnectionCls = partial(_SecureConnection, guard, origin)  # type: ignore[assignment]
 
 
 def _prepare(host: str, connected: socket.socket) -> socket.socket:

@@ -38,6 +38,8 @@ _REFUSALS = frozenset(
     - {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
 """HTTP statuses of a store or a policy that does not answer such a request at all."""
+_REDIRECTS = 3
+"""First digit of the HTTP statuses of a redirect."""
 _WITHOUT_REASON = frozenset({UNKNOWN, BY_CODE.get("NotImplemented"), BY_CODE.get("400")})
 """Meanings of a response with status 400 that name no reason but the request itself."""
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
@@ -64,6 +66,19 @@ def is_refusal(error: WatcherError) -> bool:
     return status == HTTPStatus.NOT_IMPLEMENTED or (
         status in _REFUSALS and _find_answer_meaning(cause) not in OF_ANY_REQUEST
     )
+
+
+def leads_nowhere(error: WatcherError) -> bool:
+    """Return whether the store redirects a request, or has nothing where it leads.
+
+    Args:
+        error: As ``diagnosis`` raises it.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, sdk.ClientError):
+        return False
+    status = cause.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} or status // 100 == _REDIRECTS
 
 
 def is_unknown_operation(error: sdk.ClientError) -> bool:

@@ -10,10 +10,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore import handlers
+from botocore.response import StreamingBody
 
 from watcher.errors import UnavailableError
 from watcher.sources.s3.envelopes import is_failure, is_plain
 from watcher.sources.s3.errors import unwrap
+from watcher.sources.s3.service_models import LISTEN
 from watcher.sources.s3.throttle import RETRY_AFTER_MAX_S
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def register_hooks(
     """Register the handlers of this module with a client.
 
     Args:
-        client: From now on it returns responses to ``LIST_OPERATIONS`` unparsed, as ``Body``.
+        client: From now on it returns responses to ``LIST_OPERATIONS`` unparsed, as ``Body``, and
+            those to ``LISTEN`` as a stream whose ``read`` waits for one byte.
         attempts: How often it sends a request before that has failed.
         slow_down: Called when the store throttles, with the seconds for which it wants no request.
         is_aws: Its requests go to Amazon S3, and not to an endpoint.
@@ -63,6 +66,7 @@ def register_hooks(
         events.register(f"before-parse.s3.{operation}", _refuse_web_page)
         events.register(f"before-parse.s3.{operation}", _skip_sdk_parsing)
         events.register(f"after-call.s3.{operation}", _attach_raw_body)
+    events.register(f"after-call.s3.{LISTEN}", _attach_stream)
     # Handlers of all operations run after those of one.
     events.register("before-parse.s3", _drop_unsafe_body)
     events.register_first("needs-retry.s3", partial(_on_slow_down, slow_down, attempts))
@@ -136,9 +140,28 @@ def _skip_sdk_parsing(response_dict: dict[str, Any], **_: object) -> None:
 def _drop_unsafe_body(response_dict: dict[str, Any], **_: object) -> None:
     """Withhold a body that is too expensive to parse; the SDK then goes by the status alone."""
     body = response_dict["body"]
+    if not isinstance(body, bytes):
+        # A stream, which the SDK does not parse.
+        return
     if len(body) > SDK_MAX_BYTES or not is_plain(body):
         response_dict["body"] = b""
 
 
 def _attach_raw_body(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:
     parsed["Body"] = http_response.content
+
+
+class _ArrivingBytes:
+    """A body whose ``read`` returns what is there, in place of waiting until a buffer is full."""
+
+    def __init__(self, response: AWSResponse) -> None:
+        self._raw: Any = response.raw
+        self.close = self._raw.close
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._raw.read1(size)
+        return data
+
+
+def _attach_stream(http_response: AWSResponse, parsed: dict[str, Any], **_: object) -> None:
+    parsed["Body"] = StreamingBody(cast("Any", _ArrivingBytes(http_response)), cast("Any", None))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.errors import DeniedError
 from watcher.sources.s3.hints.queue import QueueFeed
+from watcher.sources.s3.hints.stream import StreamFeed
 from watcher.sources.s3.hints.webhook import WebhookFeed
 from watcher.spec import HintKind
 
@@ -23,9 +23,6 @@ def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None:
         spec: The bucket.
         clock: The clock of the server.
         trust: The authorities for certificates.
-
-    Raises:
-        DeniedError: There is no such feed yet.
     """
     if spec.notifications is None:
         return None
@@ -34,8 +31,4 @@ def make_feed(spec: BucketSpec, clock: Clock, trust: Trust) -> HintFeed | None:
         return WebhookFeed()
     if kind is HintKind.QUEUE:
         return QueueFeed(spec, clock=clock, trust=trust)
-    raise DeniedError(
-        f"notifications by {kind} cannot be read yet",
-        place=spec.place,
-        hint="leave out notifications, or use {webhook: true}",
-    )
+    return StreamFeed(spec, clock=clock, trust=trust)

@@ -23,7 +23,7 @@ class HintFeed(Protocol):
         """What has arrived; read from any thread.
 
         ``keys``, ``waiting`` and ``heads`` are filled in by the source, which also adds what it
-        knows to ``errors`` and ``oldest_age_s``.
+        knows to ``messages`` (those that it was given itself), ``errors`` and ``oldest_age_s``.
         """
 
     @property
