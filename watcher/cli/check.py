@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from watcher.cli.survey import Survey
+    from watcher.sources.cost import Cost
     from watcher.sources.s3.hints.queue_setup import QueueSetup
     from watcher.spec import Spec
 
@@ -137,14 +138,7 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     if survey.queue is not None:
         rows += _queue_rows(survey.queue)
     if survey.cost is not None:
-        cost = survey.cost
-        listing = f"{cost.requests_per_poll:,} for one listing, every {cost.poll_interval_s:g} s"
-        price = f"${cost.dollars_per_month:,.2f} in 30 days"
-        rows += [
-            ("requests", f"{listing}: {cost.polls_per_month:,} in 30 days"),
-            ("cost", f"{price} for {cost.requests_per_month:,} LIST requests"),
-            ("", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"),
-        ]
+        rows += _cost_rows(survey.cost)
     return rows
 
 
@@ -164,6 +158,34 @@ def _queue_rows(queue: QueueSetup) -> Iterator[tuple[str, str]]:
     yield "", times + (f", dead letters {queue.dead_letters}" if queue.dead_letters else "")
     for warning in queue.warnings:
         yield "", f"warning: {printable(warning)}"
+
+
+def _cost_rows(cost: Cost) -> Iterator[tuple[str, str]]:
+    listing = f"{cost.requests_per_poll:,} for one listing, every"
+    price = f"${cost.dollars_per_month:,.2f} in 30 days"
+    if (hints := cost.hints) is None:
+        times = f"{cost.polls_per_month:,} in 30 days"
+        yield "requests", f"{listing} {cost.poll_interval_s:g} s: {times}"
+        yield "cost", f"{price} for {cost.requests_per_month:,} LIST requests"
+        yield "", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"
+        return
+    times = f"{hints.polls_per_month:,} in 30 days"
+    yield "requests", f"{listing} {human_age(hints.poll_interval_s)} while hints arrive: {times}"
+    if asked := hints.queue_requests_per_month:
+        yield "", f"{asked:,} to the queue in 30 days without changes"
+    yield (
+        "cost",
+        (
+            f"${hints.dollars_per_month:,.2f} in 30 days for {hints.requests_per_month:,} LIST "
+            f"requests{' and the queue' if asked else ''}"
+        ),
+    )
+    yield "", f"at most ${hints.dollars_per_1000_changes:g} more for 1,000 changes"
+    if hints.poll_interval_s > cost.poll_interval_s:
+        yield "", f"{price} while no hints arrive, with a listing every {cost.poll_interval_s:g} s"
+    queue = ", $0.40 for 1,000,000 to the queue" if asked else ""
+    yield "", f"at $0.005 for 1,000 LIST and $0.0004 for 1,000 HEAD requests{queue},"
+    yield "", "the list prices of AWS in us-east-1; other stores differ"
 
 
 def _trigger_rows(survey: Survey) -> Iterator[tuple[str, str]]:

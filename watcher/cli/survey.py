@@ -18,6 +18,7 @@ from watcher.cli.version_survey import VersionNumbers, VersionSurvey
 from watcher.filesystem.mounts import NOTIFYING, mount_of
 from watcher.filters.path_filter import PathFilter
 from watcher.filters.temporary import is_temporary
+from watcher.formatting import human_age
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
 from watcher.sources.factory import Sources
 from watcher.spec import (
@@ -153,7 +154,7 @@ def survey_place(
         unread=len(scan.unread),
         prefixes=[os.fsdecode(prefix) for prefix in window.prefixes] if window else [],
         # Each of several prefixes takes a request, however few keys it has.
-        cost=cost if window else _cost(spec.where, tally.met),
+        cost=_cost(spec.where, cost.requests_per_poll if window and cost else _pages(tally.met)),
         parts=[_as_watched(part, spec.where) for part in parts],
         held_back=(held_back := conditions.held_back()),
         waiting=describe_held_back(held_back, spec.conditions),
@@ -285,7 +286,11 @@ def _opened(spec: Spec, sources: Sources) -> Iterator[Source]:
 def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
     """Return how changes would be detected, and why."""
     if isinstance(where, BucketSpec):
-        return Mode.POLL, "buckets are listed at intervals"
+        if where.notifications is None:
+            return Mode.POLL, "buckets are listed at intervals"
+        interval_s = where.backstop_interval_s or where.poll_interval_s
+        by = f"hints by {where.notifications.kind}"
+        return Mode.NOTIFY, f"{by}, and a listing every {human_age(interval_s)}"
     if where.mode is not Mode.AUTO:
         return where.mode, "set by the configuration"
     mount = mount_of(where.path)
@@ -313,7 +318,10 @@ def _as_watched(part: PartStatus, where: DirectorySpec | BucketSpec) -> PartStat
     return replace(part, reason=f"{reason} every {where.poll_interval_s:g} s")
 
 
-def _cost(where: DirectorySpec | BucketSpec, keys: int) -> Cost | None:
-    if isinstance(where, DirectorySpec):
-        return None
-    return cost_of(where, max(1, math.ceil(keys / KEYS_PER_REQUEST)))
+def _cost(where: DirectorySpec | BucketSpec, requests_per_poll: int) -> Cost | None:
+    return None if isinstance(where, DirectorySpec) else cost_of(where, requests_per_poll)
+
+
+def _pages(keys: int) -> int:
+    """Return the number of LIST requests that keys take."""
+    return max(1, math.ceil(keys / KEYS_PER_REQUEST))

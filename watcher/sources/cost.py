@@ -1,12 +1,16 @@
-"""What polling a bucket costs, and how often a budget allows it. Pure.
+"""What a bucket costs, by listings and by hints, and how often a budget allows listings. Pure.
 
-Stores bill requests, and one LIST request returns at most 1,000 keys.
+Stores bill requests, and one LIST request returns at most 1,000 keys. A key that is hinted takes a
+HEAD request, and a message of a queue takes requests of its own. Prices are those of AWS in
+us-east-1.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from watcher.spec import Detail, HintKind
 
 if TYPE_CHECKING:
     from watcher.spec import BucketSpec
@@ -15,7 +19,19 @@ KEYS_PER_REQUEST = 1000
 """Maximum number of keys in one LIST response (S3 API reference, ListObjectsV2)."""
 MONTH_S = 30 * 86_400
 DOLLARS_PER_REQUEST = 0.005 / 1000
-"""List price of AWS in us-east-1 (https://aws.amazon.com/s3/pricing/)."""
+"""List price of a LIST request (https://aws.amazon.com/s3/pricing/)."""
+DOLLARS_PER_HEAD = 0.0004 / 1000
+"""List price of a HEAD request (same page)."""
+DOLLARS_PER_QUEUE_REQUEST = 0.40 / 1_000_000
+"""List price of a request to a standard queue, without those that are free each month
+(https://aws.amazon.com/sqs/pricing/)."""
+IDLE_QUEUE_REQUESTS_PER_MONTH = MONTH_S // 20 + MONTH_S // 600
+"""Requests to a queue in which nothing happens: a ReceiveMessage is answered after 20 seconds, and
+the backlog is asked for every 10 minutes."""
+QUEUE_REQUESTS_PER_CHANGE = 2
+"""A ReceiveMessage and a DeleteMessage; where changes are many, up to ten share them."""
+SEEN_MIN_S = 3600.0
+"""Seconds from which on what was seen says something about a month."""
 AUTO_POLL_MAX_S = 900.0
 """Longest interval of ``poll_interval: auto``; the spec's ``poll_interval_s`` is the shortest."""
 BACKSTOP_MAX_S = 86_400.0
@@ -34,6 +50,7 @@ class Cost:
         polls_per_month: Listings in 30 days.
         requests_per_month: LIST requests in 30 days.
         dollars_per_month: Their price on AWS.
+        hints: What the bucket costs while hints arrive; None where none do.
     """
 
     poll_interval_s: float
@@ -41,6 +58,46 @@ class Cost:
     polls_per_month: int
     requests_per_month: int
     dollars_per_month: float
+    hints: HintCost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HintCost:
+    """Requests and price for 30 days of a bucket whose hints arrive.
+
+    Attributes:
+        poll_interval_s: Seconds between two listings.
+        polls_per_month: Listings in 30 days.
+        requests_per_month: LIST requests in 30 days.
+        heads_per_month: HEAD requests at the rate that was seen; 0 before an hour was.
+        queue_requests_per_month: Requests to the queue at the rate that was seen, and at least
+            those without any change; 0 where there is no queue.
+        dollars_per_month: The price of all of these on AWS.
+        dollars_per_1000_changes: The price of 1,000 changes at the most.
+    """
+
+    poll_interval_s: float
+    polls_per_month: int
+    requests_per_month: int
+    heads_per_month: int
+    queue_requests_per_month: int
+    dollars_per_month: float
+    dollars_per_1000_changes: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRequests:
+    """Requests for hints that were sent within a time.
+
+    Attributes:
+        seconds: The time.
+        heads: HEAD requests.
+        queue_requests: Requests to a queue.
+    """
+
+    seconds: float
+    heads: int
+    queue_requests: int
 
 
 def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
@@ -133,11 +190,60 @@ def can_pause_within_budget(spec: BucketSpec, requests: int) -> bool:
     return spec.request_budget is None or requests * MONTH_S <= spec.request_budget * PAUSE_MAX_S
 
 
-def cost_of(spec: BucketSpec, requests_per_poll: int) -> Cost:
-    """Return the cost of polling when one listing takes this many requests."""
+def cost_of(spec: BucketSpec, requests_per_poll: int, seen: SeenRequests | None = None) -> Cost:
+    """Return what a bucket costs.
+
+    Args:
+        spec: The bucket.
+        requests_per_poll: LIST requests of one listing.
+        seen: Requests for hints so far; None where nothing was seen.
+    """
     interval_s = poll_interval_s(spec, requests_per_poll)
     polls = round(MONTH_S / interval_s)
     requests = requests_per_poll * polls
     return Cost(
-        interval_s, requests_per_poll, polls, requests, round(requests * DOLLARS_PER_REQUEST, 2)
+        interval_s,
+        requests_per_poll,
+        polls,
+        requests,
+        round(requests * DOLLARS_PER_REQUEST, 2),
+        None if spec.notifications is None else _hint_cost(spec, requests_per_poll, seen),
     )
+
+
+def _hint_cost(spec: BucketSpec, requests_per_poll: int, seen: SeenRequests | None) -> HintCost:
+    interval_s = scan_interval_s(spec, requests_per_poll, is_backstop=True)
+    polls = round(MONTH_S / interval_s)
+    requests = requests_per_poll * polls
+    has_queue = spec.notifications is not None and spec.notifications.kind is HintKind.QUEUE
+    heads, asked = 0, IDLE_QUEUE_REQUESTS_PER_MONTH if has_queue else 0
+    if seen is not None and seen.seconds >= SEEN_MIN_S:
+        per_month = MONTH_S / seen.seconds
+        heads = round(seen.heads * per_month)
+        asked = max(asked, round(seen.queue_requests * per_month))
+    return HintCost(
+        interval_s,
+        polls,
+        requests,
+        heads,
+        asked,
+        round(
+            requests * DOLLARS_PER_REQUEST
+            + heads * DOLLARS_PER_HEAD
+            + asked * DOLLARS_PER_QUEUE_REQUEST,
+            2,
+        ),
+        round(1000 * _dollars_per_change(spec, has_queue=has_queue), 5),
+    )
+
+
+def _dollars_per_change(spec: BucketSpec, *, has_queue: bool) -> float:
+    """Return the price of one change at the most.
+
+    An object that must rest is looked at twice; details are asked for by a HEAD, and a GET for tags
+    at the same price.
+    """
+    heads = 2 if spec.quiet_s else 1
+    heads += bool(spec.details - {Detail.TAGS}) + (Detail.TAGS in spec.details)
+    asked = QUEUE_REQUESTS_PER_CHANGE if has_queue else 0
+    return heads * DOLLARS_PER_HEAD + asked * DOLLARS_PER_QUEUE_REQUEST

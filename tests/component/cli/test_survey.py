@@ -1,4 +1,4 @@
-"""The survey of a real directory."""
+"""The survey of a real directory, and of a simulated bucket."""
 
 import json
 import os
@@ -8,10 +8,14 @@ import pytest
 
 from support.clock import FakeClock
 from support.config import config
+from support.s3.faults import Kind
+from support.s3.simulated import CREDENTIALS, run_store
 from watcher.cli.group_survey import GroupNumbers
 from watcher.cli.survey import survey_place
 from watcher.config.schema import parse_spec
 from watcher.model import HeldBack
+from watcher.sources.cost import cost_of
+from watcher.spec import BucketSpec, HintKind, Notifications, Spec
 
 
 def test_survey(tmp_path: Path) -> None:
@@ -147,3 +151,24 @@ def test_what_conditions_would_hold_back(tmp_path: Path, marker: str, waiting: i
         f"{waiting + 2} held back: {waiting} wait for {name}, 1 is smaller than 1 B, "
         "1 is larger than 10 B"
     )
+
+
+@pytest.mark.parametrize("kind", [HintKind.WEBHOOK, HintKind.STREAM])
+def test_a_bucket_with_hints(monkeypatch: pytest.MonkeyPatch, kind: HintKind) -> None:
+    """Both costs are said, and nothing is listened to."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with run_store() as store:
+        store.put_many("a", "b")
+        spec = BucketSpec(
+            store.bucket,
+            endpoint_url=store.endpoint_url,
+            notifications=Notifications(kind),
+            backstop_interval_s=21_600.0,
+        )
+        survey = survey_place(Spec(spec), FakeClock(), lambda _: None)
+        assert store.requests[Kind.LISTEN] == 0
+    assert (survey.mode, survey.matching) == ("notify", 2)
+    assert survey.reason == f"hints by {kind}, and a listing every 6 h"
+    assert survey.cost == cost_of(spec, 1)
+    assert survey.cost.hints is not None

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from support.documents import FENCED, HEADING
+from support.documents import FENCED, HEADING, rows
 from support.project import PROJECT
 from unit.documents.test_examples import specs_of
 from watcher.config.schema import keys, parse_spec
@@ -26,13 +26,13 @@ PAGES = sorted(
     if page.name != "CHANGELOG.md"
 )
 LINK = re.compile(r"\]\(([^)]+)\)")
-LINKED = re.compile(r"\[([^]]+)\]\([^)]+\)")
 VALUES = "# values of the chart\n"
 """First line of a block that is given to Helm."""
 CHART = json.loads((PROJECT / "deploy/helm/watcher/values.schema.json").read_bytes())
 SMALLEST: dict[str, dict[str, Any]] = {
     "s3.lookback": {"s3": {"bucket": "landing", "prefix": "{%Y-%m-%d}/"}},
     "s3.request_budget": {"s3": {"bucket": "landing", "poll_interval": "auto"}},
+    "s3.notifications.stream": {"s3": {"bucket": "landing", "endpoint_url": "http://minio:9000"}},
     "directory": {"directory": {"path": "/data/in"}},
     "s3": {"s3": {"bucket": "landing"}},
     "batch.max_wait": {"directory": "/data/in", "batch": {"max_events": 2}},
@@ -50,16 +50,6 @@ def fenced(language: str, *, pages: Sequence[Path] = PAGES) -> list[str]:
         for page in pages
         for kind, text in FENCED.findall(page.read_text(encoding="utf-8"))
         if kind == language
-    ]
-
-
-def rows(page: str, first_header: str) -> list[list[str]]:
-    """Return the cells of the table of a page that begins with a header, without links and code."""
-    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
-    table = text.partition(f"\n| {first_header} |")[2].partition("\n\n")[0]
-    return [
-        [LINKED.sub(r"\1", cell.strip().replace("`", "")) for cell in line.strip("|").split("|")]
-        for line in table.splitlines()[2:]
     ]
 
 

@@ -1,4 +1,4 @@
-"""What polling a bucket costs, and how often a budget allows it."""
+"""What a bucket costs, by listings and by hints, and how often a budget allows listings."""
 
 from dataclasses import replace
 
@@ -10,6 +10,8 @@ from watcher.sources.cost import (
     MONTH_S,
     PAUSE_MAX_S,
     Cost,
+    HintCost,
+    SeenRequests,
     can_pause_within_budget,
     cost_of,
     is_within_budget,
@@ -18,7 +20,7 @@ from watcher.sources.cost import (
     probe_pause_s,
     scan_interval_s,
 )
-from watcher.spec import BucketSpec, HintKind, Notifications
+from watcher.spec import BucketSpec, Detail, HintKind, Notifications
 
 FIXED = BucketSpec("landing")
 AUTO = BucketSpec("landing", poll_interval_s=10.0, request_budget=300_000)
@@ -32,6 +34,56 @@ def test_cost() -> None:
     """The price is that of the documents; an empty bucket costs a request per listing too."""
     assert cost_of(FIXED, 10) == Cost(30.0, 10, 86_400, 864_000, 4.32)
     assert cost_of(BucketSpec("landing", poll_interval_s=900.0), 1).requests_per_month == 2880
+
+
+def hinted(
+    kind: HintKind,
+    requests: int,
+    seen: SeenRequests | None = None,
+    *,
+    quiet_s: float = 0.0,
+    details: frozenset[Detail] = frozenset(),
+) -> HintCost:
+    """Return what a bucket with hints costs while they arrive."""
+    asked, backstop_s = Notifications(kind), 21_600.0
+    spec = BucketSpec(
+        "landing",
+        notifications=asked,
+        backstop_interval_s=backstop_s,
+        quiet_s=quiet_s,
+        details=details,
+    )
+    hints = cost_of(spec, requests, seen).hints
+    assert hints is not None
+    return hints
+
+
+def test_the_cost_of_hints() -> None:
+    """Listings are rare, and only a queue takes requests without changes."""
+    assert cost_of(FIXED, 10).hints is None
+    for kind in (HintKind.WEBHOOK, HintKind.STREAM):
+        assert hinted(kind, 10) == HintCost(21_600.0, 120, 1200, 0, 0, 0.01, 0.0004)
+    assert hinted(HintKind.QUEUE, 10) == HintCost(21_600.0, 120, 1200, 0, 133_920, 0.06, 0.0012)
+    without = cost_of(BucketSpec("landing", notifications=Notifications(HintKind.QUEUE)), 10)
+    assert without.hints is not None
+    assert without.hints.requests_per_month == without.requests_per_month == 864_000
+    assert hinted(HintKind.STREAM, 10, quiet_s=60.0).dollars_per_1000_changes == 0.0008
+    everything = frozenset(Detail)
+    assert hinted(HintKind.STREAM, 10, details=everything).dollars_per_1000_changes == 0.0012
+    types = frozenset({Detail.CONTENT_TYPE})
+    assert hinted(HintKind.STREAM, 10, details=types).dollars_per_1000_changes == 0.0008
+
+
+def test_the_cost_of_the_changes_that_were_seen() -> None:
+    """After an hour they say something about a month; an idle queue is asked all the same."""
+    day = SeenRequests(86_400.0, heads=100_000, queue_requests=200_000)
+    assert hinted(HintKind.QUEUE, 10, day) == HintCost(
+        21_600.0, 120, 1200, 3_000_000, 6_000_000, 3.61, 0.0012
+    )
+    calm = SeenRequests(7200.0, heads=0, queue_requests=1)
+    assert hinted(HintKind.QUEUE, 10, calm) == hinted(HintKind.QUEUE, 10)
+    short = SeenRequests(3599.0, heads=1000, queue_requests=1000)
+    assert hinted(HintKind.QUEUE, 10, short) == hinted(HintKind.QUEUE, 10)
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,9 @@ class BucketSource(WithoutVolumes):
 
     @property
     def cost(self) -> Cost | None:
-        """Cost of the scans by the last one; None before one is complete."""
+        """Cost of the bucket by its last scan, and by the hints so far; None before a scan."""
         last = self._strategy.last
-        return None if last is None else cost_of(self._spec, last.requests)
+        return None if last is None else cost_of(self._spec, last.requests, self._hints.requests)
 
     @property
     def scan_interval_s(self) -> float:
