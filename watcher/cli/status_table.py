@@ -157,6 +157,7 @@ def _blocks(
                 line,
                 [
                     *(row[title] for title in below if row[title].plain != _NOTHING),
+                    *_hints(watch),
                     *_groups(watch, clock),
                     *_parts(watch),
                 ],
@@ -233,6 +234,13 @@ def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
         )
         for title, value in values.items()
     }
+
+
+def _hints(watch: Mapping[str, Any]) -> list[Text]:
+    """Return a line about how hints arrive, if any are to."""
+    line, hints = watch.get("hints_summary", ""), watch.get("hints") or {}
+    style = "yellow" if hints.get("problem") else "dim"
+    return [Text(printable(line), style=style, no_wrap=True, overflow="ellipsis")] if line else []
 
 
 def _groups(watch: Mapping[str, Any], clock: Clock) -> list[Text]:

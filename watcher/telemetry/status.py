@@ -13,7 +13,7 @@ from watcher.model import WaitingGroups
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from watcher.model import PartStatus
+    from watcher.model import HintStatus, PartStatus
 
 SCAN_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds in seconds of the buckets by which scan durations are counted."""
@@ -130,6 +130,12 @@ class Totals:
         written: Payloads written to streams.
         redelivered: Payloads among them whose changes may have been written before.
         blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
+        hint_messages: Messages with hints received, by how hints arrive (``HintStatus.kind``).
+        hint_keys: Keys in them that belong to the place of their watch, by the same.
+        hint_rejected: Messages that could not be read or were about another bucket, by the same.
+        hint_errors: Failed requests for hints, and for keys that were hinted, by the same.
+        heads: HEAD requests for keys that were hinted.
+        queue_requests: Requests sent to queues.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -143,6 +149,12 @@ class Totals:
     written: int = 0
     redelivered: int = 0
     blocked_s: float = 0.0
+    hint_messages: Counter[str] = field(default_factory=Counter)
+    hint_keys: Counter[str] = field(default_factory=Counter)
+    hint_rejected: Counter[str] = field(default_factory=Counter)
+    hint_errors: Counter[str] = field(default_factory=Counter)
+    heads: int = 0
+    queue_requests: int = 0
 
     def add(self, other: Totals) -> None:
         """Add what other watches have counted."""
@@ -157,3 +169,18 @@ class Totals:
         self.written += other.written
         self.redelivered += other.redelivered
         self.blocked_s += other.blocked_s
+        self.hint_messages.update(other.hint_messages)
+        self.hint_keys.update(other.hint_keys)
+        self.hint_rejected.update(other.hint_rejected)
+        self.hint_errors.update(other.hint_errors)
+        self.heads += other.heads
+        self.queue_requests += other.queue_requests
+
+    def count_hints(self, hints: HintStatus) -> None:
+        """Add what one watch has counted of its hints."""
+        self.hint_messages[hints.kind] += hints.messages
+        self.hint_keys[hints.kind] += hints.keys
+        self.hint_rejected[hints.kind] += hints.rejected
+        self.hint_errors[hints.kind] += hints.errors
+        self.heads += hints.heads
+        self.queue_requests += hints.requests

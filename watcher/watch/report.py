@@ -10,6 +10,7 @@ from watcher.delivery.subscription import Wait
 from watcher.formatting import format_rate, human_age
 from watcher.model import HeldBack, WaitingGroups
 from watcher.telemetry.held_back import describe_held_back
+from watcher.telemetry.hints import describe_hints
 from watcher.telemetry.status import State
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
-    from watcher.model import Identity, PartStatus
+    from watcher.model import HintStatus, Identity, PartStatus
     from watcher.spec import Spec
     from watcher.telemetry.status import Status
     from watcher.watch.held_back import HeldBackEntry
@@ -74,6 +75,8 @@ class WatchReport:
         waiting: What entries and streams wait for by the configuration, in one line; empty if
             nothing waits.
         waiting_streams: How many streams wait so, by what they wait for.
+        hints: What arrives of the hints about a bucket; None where none do.
+        hints_summary: The same in one line; empty where none do.
     """
 
     name: str
@@ -112,6 +115,8 @@ class WatchReport:
     note: str = ""
     waiting: str = ""
     waiting_streams: dict[str, int] = field(default_factory=dict)
+    hints: HintStatus | None = None
+    hints_summary: str = ""
 
 
 def report_watch(
@@ -167,6 +172,8 @@ def report_watch(
         note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
         waiting=_waiting(watch.spec, held_back, waiting),
         waiting_streams={wait.value: streams for wait, streams in waiting.items()},
+        hints=(hints := watch.hint_status),
+        hints_summary=describe_hints(hints),
     )
 
 

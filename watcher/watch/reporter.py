@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
     from watcher.errors import WatcherError
-    from watcher.model import Identity, PartStatus, Rescan, WaitingGroups
+    from watcher.model import HintStatus, Identity, PartStatus, Rescan, WaitingGroups
+    from watcher.sources.cost import Cost
     from watcher.watch.lifecycle import Trigger
 
 PROGRESS_INTERVAL_S = 5.0
 """Seconds between two log lines about the progress of one scan."""
+
+COST_INTERVAL_S = 86_400.0
+"""Seconds after which the cost of a bucket with hints is logged again."""
 
 
 class StatusReporter:
@@ -52,6 +56,8 @@ class StatusReporter:
         self._progress_due_s = 0.0
         self._digest_due_s = 0.0
         self._planned_s = 0.0
+        self._cost_due_s = float("-inf")
+        self._hint_problem = ""
 
     def on_transition(self, former: State, state: State, trigger: Trigger) -> None:
         """Record and log what moved the watch; see ``Lifecycle``."""
@@ -95,8 +101,7 @@ class StatusReporter:
         if result.new_inodes:
             self._log.info("watch.inodes_changed", entries=result.new_inodes)
         self._record_held(result, scan.entries, scan.next_scan_s)
-        if scan.cost is not None and status.scans.count == 1:
-            self._log.info("watch.cost", entries=result.entries, **asdict(scan.cost))
+        self._report_cost(scan.cost, result.entries)
         if scan.is_baseline:
             self._log.info(
                 "watch.baselined",
@@ -104,6 +109,16 @@ class StatusReporter:
                 mode=status.mode,
                 seconds=round(result.duration_s, 3),
             )
+
+    def _report_cost(self, cost: Cost | None, entries: int) -> None:
+        """Log what a bucket costs: once, and where hints arrive again as more of them is seen."""
+        now_s = self._clock.monotonic()
+        if cost is None or now_s < self._cost_due_s:
+            return
+        self._cost_due_s = now_s + COST_INTERVAL_S if cost.hints else float("inf")
+        numbers = asdict(cost)
+        hints = {f"hints_{name}": number for name, number in (numbers.pop("hints") or {}).items()}
+        self._log.info("watch.cost", entries=entries, **numbers, **hints)
 
     def _record_held(self, result: ScanResult, entries: int, next_scan_s: float) -> None:
         status = self.status
@@ -195,6 +210,16 @@ class StatusReporter:
     def set_mode(self, mode: str) -> None:
         """Record how most changes are noticed now."""
         self.status.mode = mode
+
+    def set_hints(self, hints: HintStatus | None) -> None:
+        """Log when hints begin to fail, whatever reasons follow, and when they arrive again."""
+        problem = "" if hints is None else hints.problem
+        if hints is not None and bool(problem) is not bool(self._hint_problem):
+            if problem:
+                self._log.warning("hints.unavailable", kind=hints.kind, reason=problem)
+            else:
+                self._log.info("hints.available", kind=hints.kind)
+        self._hint_problem = problem
 
     def set_groups(self, groups: WaitingGroups) -> None:
         """Record which groups have changed and are not completed."""

@@ -405,6 +405,7 @@ class WatchRunner:
         former, self._degradation = self._degradation, self._source.degraded
         self._reporter.degrade(self._degradation)
         self._reporter.set_mode(self._source.mode)
+        self._reporter.set_hints(self._source.hint_status)
         former_s, self._interval_s = self._interval_s, self._source.scan_interval_s
         if self._degradation not in {"", former} or self._interval_s < former_s:
             # What is no longer notified, the scans have to find.

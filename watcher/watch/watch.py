@@ -206,7 +206,7 @@ class Watch:
     def totals(self) -> Totals:
         """What the watch has counted since its start."""
         status, delivered = self.status, self.publisher.counts()
-        return Totals(
+        totals = Totals(
             events=Counter(self.outbox.by_type),
             rescans=status.rescans.copy(),
             errors=status.errors.copy(),
@@ -219,6 +219,9 @@ class Watch:
             redelivered=delivered.redelivered,
             blocked_s=delivered.blocked_s,
         )
+        if (hints := self.hint_status) is not None:
+            totals.count_hints(hints)
+        return totals
 
     # The thread
 

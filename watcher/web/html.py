@@ -169,7 +169,8 @@ def _rows(report: WatchReport, overview: Overview) -> str:
     waiting = "".join(_below("calm", text) for text in calm)
     # The directory alone is described by the mode of its watch.
     parts = "".join(_part(report, part, overview) for part in report.parts[1:])
-    return f"<tbody><tr>{cells}</tr>{note}{waiting}{parts}</tbody>"
+    hints = _below("calm", _text(report.hints_summary)) if report.hints_summary else ""
+    return f"<tbody><tr>{cells}</tr>{note}{hints}{waiting}{parts}</tbody>"
 
 
 def _below(kind: str, content: str) -> str:

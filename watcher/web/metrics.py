@@ -24,6 +24,7 @@ from watcher.model import ChangeType, HeldBack, Rescan
 from watcher.spec import Mode
 from watcher.telemetry.status import SCAN_BOUNDS_S, State
 from watcher.watch.report import report_watch
+from watcher.web.hint_metrics import count_hints, gauge_hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +77,10 @@ class WatchCollector(Collector):
         ]
         yield from self._server()
         yield from _watches(reports)
-        yield from _counters(self._watches.totals())
+        yield from gauge_hints([report.hints for report in reports if report.hints is not None])
+        totals = self._watches.totals()
+        yield from _counters(totals)
+        yield from count_hints(totals)
         yield _by(
             "cause",
             "watcher_stream_errors",

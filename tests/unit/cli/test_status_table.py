@@ -149,3 +149,14 @@ def test_no_watches(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(snapshot(), CLOCK)
     assert capsys.readouterr().out == "no watches\n"
     assert show(snapshot(recent=[CHANGE]), 80)[1] == "no watches"
+
+
+def test_how_hints_arrive_stands_below_a_watch() -> None:
+    """In full in a pipe; a server that knows of no hints has no line."""
+    out = StringIO()
+    line = "hints by stream: none arrive now; 3 messages with 2 keys"
+    for watch in (CALM, {**CALM, "hints": {"problem": "away"}, "hints_summary": line}):
+        Console(file=out, width=300).print(
+            render_screen(snapshot(watch), Console(width=300), CLOCK)
+        )
+    assert out.getvalue().count(f"\n  {line}\n") == 1

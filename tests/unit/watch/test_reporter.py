@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,8 +12,8 @@ from structlog.typing import EventDict
 from support.clock import FakeClock
 from watcher.changes.reconciler import ScanResult
 from watcher.errors import DeniedError, UnavailableError
-from watcher.model import Identity, Rescan
-from watcher.sources.cost import Cost
+from watcher.model import HintStatus, Identity, Rescan
+from watcher.sources.cost import Cost, HintCost
 from watcher.telemetry.status import State
 from watcher.watch.lifecycle import (
     Ended,
@@ -24,7 +25,7 @@ from watcher.watch.lifecycle import (
     ScanCompleted,
     ScanStarted,
 )
-from watcher.watch.reporter import PROGRESS_INTERVAL_S, StatusReporter
+from watcher.watch.reporter import COST_INTERVAL_S, PROGRESS_INTERVAL_S, StatusReporter
 
 
 @pytest.fixture
@@ -214,3 +215,43 @@ def test_the_next_scan_is_a_time_of_day(reporter: StatusReporter, clock: FakeClo
         clock.advance(10.0)
     reporter.plan(0.0)
     assert reporter.status.next_scan_at == clock.wall()
+
+
+def test_hints_that_fail_are_logged_once(reporter: StatusReporter, log: list[EventDict]) -> None:
+    """However often and for whatever reasons they are tried; a bucket without hints logs none."""
+    reporter.set_hints(None)
+    for problem in ("", "denied", "denied", "away", "", "", "gone"):
+        reporter.set_hints(HintStatus("stream", problem=problem))
+    assert [(line["event"], line.get("reason"), line["log_level"]) for line in log] == [
+        ("hints.unavailable", "denied", "warning"),
+        ("hints.available", None, "info"),
+        ("hints.unavailable", "gone", "warning"),
+    ]
+    assert {line["kind"] for line in log} == {"stream"}
+
+
+def test_the_cost_of_hints_is_logged_once_a_day(
+    lifecycle: Lifecycle, clock: FakeClock, log: list[EventDict]
+) -> None:
+    """It is an estimate that becomes better as changes are seen; that of listings is not."""
+    hints = HintCost(21_600.0, 120, 1200, 0, 133_920, 0.06, 0.0012)
+    for cost in (
+        Cost(30.0, 10, 86_400, 864_000, 4.32, hints),
+        Cost(30.0, 10, 86_400, 864_000, 4.32, replace(hints, heads_per_month=7)),
+    ):
+        for _ in range(2):
+            lifecycle.apply(ScanStarted(""))
+            lifecycle.apply(completed(cost=cost))
+        clock.advance(COST_INTERVAL_S)
+    lines = [line for line in log if line["event"] == "watch.cost"]
+    assert [line["hints_heads_per_month"] for line in lines] == [0, 7]
+    assert (
+        lines[0].items()
+        >= {
+            "dollars_per_month": 4.32,
+            "hints_poll_interval_s": 21_600.0,
+            "hints_dollars_per_month": 0.06,
+            "hints_dollars_per_1000_changes": 0.0012,
+        }.items()
+    )
+    assert "hints" not in lines[0]

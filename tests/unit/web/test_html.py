@@ -64,6 +64,12 @@ def test_a_watch_has_its_state_with_its_age_and_its_streams(
     assert text in read(reports=[replace(ORDERS, **fields)])
 
 
+def test_how_hints_arrive_stands_below_a_watch() -> None:
+    """Escaped, as a problem names what a store says; a watch without hints has no line."""
+    report = replace(ORDERS, degraded="no hints", note="no hints", hints_summary=f"hints: {EVIL}")
+    assert f"none yet 1 no hints hints: {SHOWN} Recent" in read(reports=[report])
+
+
 def test_entries_that_are_held_back_are_listed() -> None:
     """Below the numbers stand some entries with their reasons, escaped, and how many more."""
     entries = [HeldBackEntry(f"{number}{EVIL}", "marker", "waits for x") for number in range(9)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.model import Rescan
+from watcher.sources.cost import SeenRequests
 from watcher.sources.protocol import Subtree
 from watcher.sources.s3.hinted_keys import HintedKeys
 from watcher.sources.s3.hints.factory import make_feed
@@ -52,6 +53,9 @@ class HintIntake:
         self._inspector = inspector
         self._feed = make_feed(spec, clock, trust)
         self._wake_watch: Callable[[], None] = lambda: None
+        self._posted = 0
+        self._clock = clock
+        self._begun_s = clock.monotonic()
         self._inbox = HintInbox(api.keys, self._wake, clock)
         self.keys = HintedKeys(
             self._inbox, inspector, api, path_filter, spec.quiet_s, self._wake, clock
@@ -68,6 +72,7 @@ class HintIntake:
         return replace(
             status,
             problem=self._feed.problem,
+            messages=status.messages + self._posted,
             keys=self._inbox.keys,
             waiting=self.keys.waiting,
             heads=self._inspector.heads,
@@ -75,9 +80,16 @@ class HintIntake:
             oldest_age_s=max(status.oldest_age_s, self.keys.oldest_age_s),
         )
 
+    @property
+    def requests(self) -> SeenRequests:
+        """What was requested for hints since the start."""
+        asked = 0 if self._feed is None else self._feed.status.requests
+        return SeenRequests(self._clock.monotonic() - self._begun_s, self._inspector.heads, asked)
+
     def put(self, keys: Sequence[bytes]) -> None:
-        """Have keys inspected."""
+        """Have keys inspected, which a message from outside names."""
         if self._feed is not None:
+            self._posted += 1
             self._inbox.put_or_list(keys)
 
     # For the source
