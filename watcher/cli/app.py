@@ -7,11 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from watcher import __version__
 from watcher.cli.messages import complain
-from watcher.cli.parameters import quick
 from watcher.errors import WatcherError
 
 if TYPE_CHECKING:
@@ -46,12 +45,30 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+class _Option(TyperOption):
+    """An option that is converted only if it has a value: converting loads pydantic (75 ms)."""
+
+    def process_value(self, ctx: Any, value: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+        """Return a value as the type of its parameter."""
+        if value is not None or self.required or self.multiple:
+            return super().process_value(ctx, value)
+        return self.callback(ctx, self, None) if self.callback else None
+
+
+def _lazy(params: Any) -> Any:  # noqa: ANN401 - typer's own types are private
+    """Return parameters with the options as ``_Option``; typer takes no class for them."""
+    for param in params:
+        if type(param) is TyperOption:
+            param.__class__ = _Option
+    return params
+
+
 class _Verb(TyperCommand):
     """One verb."""
 
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
         """Return the arguments and options, with ``--help``."""
-        return quick(super().get_params(ctx))
+        return _lazy(super().get_params(ctx))
 
 
 class _Verbs(TyperGroup):
@@ -59,7 +76,7 @@ class _Verbs(TyperGroup):
 
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
         """Return the options, with ``--help``."""
-        return quick(super().get_params(ctx))
+        return _lazy(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's own types are private
         """Return the name, the command and its arguments; a wrong name ends with suggestions."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from support.program import Run
 
 SERVER = {"watcher.server", "aiohttp", "boto3", "botocore"}
-NEVER = {"pydantic", "rich.console", "pygments"}
-HEAVY = SERVER | NEVER | {"structlog", "yaml", "watcher.spec", "watcher.cli.dev"}
+NEVER = {"rich.console", "pygments"}
+HEAVY = SERVER | NEVER | {"pydantic", "structlog", "yaml", "watcher.spec", "watcher.cli.dev"}
 TRACED = (sys.executable, "-X", "importtime", "-m", "watcher")
 """Lists on standard error what is imported."""
 
