@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from watcher.changes.detector import ChangeDetector, Difference
+from watcher.clock import NS_PER_S
 from watcher.model import Change, ChangeSet, ChangeType
 from watcher.versioned import (
     NULL_VERSION,
@@ -65,7 +66,12 @@ class VersionDetector(ChangeDetector):
         return super().compare(rows, entries, attributes_only=attributes_only)
 
     def difference(self, row: Row, entry: Entry) -> Difference:
-        """Return how a version differs from its row; only a ``null`` version can be another one."""
+        """Return how a version differs from its row; only a ``null`` version can be another one.
+
+        Stores exist that give a version another time when a newer one replaces it.
+        """
+        if split_version(entry.path)[1] != NULL_VERSION:
+            return Difference.NONE if row.entry == entry else Difference.SILENT
         if is_delete_marker(row.entry) is not is_delete_marker(entry):
             return Difference.CONTENT
         return super().difference(row, entry)
@@ -100,7 +106,7 @@ class VersionDetector(ChangeDetector):
         listed = older_versions(entry)
         older = next(listed, None)
         replaced = self._replaced(entry, key)
-        if replaced is not None and (older is None or older.mtime_ns <= replaced.mtime_ns):
+        if replaced is not None and (older is None or not _is_later(older, replaced)):
             yield replaced
         if older is not None:
             yield from chain((older,), listed)
@@ -110,7 +116,7 @@ class VersionDetector(ChangeDetector):
     def _replaced(self, entry: Entry, key: bytes) -> Entry | None:
         """Return the ``null`` version before a version that the listing no longer has."""
         row = self._rows.get(join_version(key, NULL_VERSION))
-        if row is None or row.entry == entry or row.entry.mtime_ns > entry.mtime_ns:
+        if row is None or row.entry == entry or _is_later(row.entry, entry):
             return None
         return row.entry
 
@@ -125,3 +131,8 @@ class VersionDetector(ChangeDetector):
             and row.entry.mtime_ns <= entry.mtime_ns
         ]
         return sorted(found, key=lambda each: each.mtime_ns, reverse=True)
+
+
+def _is_later(one: Entry, other: Entry) -> bool:
+    """Return whether a version is certainly newer than another: some have whole seconds only."""
+    return one.mtime_ns // NS_PER_S > other.mtime_ns // NS_PER_S

@@ -8,6 +8,7 @@ from itertools import pairwise, product
 import pytest
 
 from watcher.changes.version_detector import VersionDetector
+from watcher.clock import NS_PER_S
 from watcher.model import DELETE_MARKER, Change, ChangeSet, ChangeType, Entry, Row
 from watcher.versioned import NULL_VERSION, Version, join_version
 
@@ -39,7 +40,7 @@ class Watched:
         version = Version(
             path,
             0 if is_marker else self._number,
-            self._number,
+            self._number * NS_PER_S,
             etag="" if is_marker else f"etag{self._number}",
             storage_class=DELETE_MARKER if is_marker else "STANDARD",
         )
@@ -113,7 +114,7 @@ def test_marker_has_what_the_index_knows_where_the_listing_has_nothing() -> None
     del watched.versions[1]
     (change,) = watched.poll()
     assert change.type is ChangeType.DELETED
-    assert change.entry == Entry(KEY, 1, 1, etag="etag1", storage_class="STANDARD")
+    assert change.entry == Entry(KEY, 1, NS_PER_S, etag="etag1", storage_class="STANDARD")
 
 
 def test_marker_of_nothing_shows_nothing() -> None:
@@ -121,8 +122,34 @@ def test_marker_of_nothing_shows_nothing() -> None:
     watched = Watched()
     watched.do(DELETE)
     (change,) = watched.poll()
-    assert change.entry == Entry(KEY, 0, 1)
+    assert change.entry == Entry(KEY, 0, NS_PER_S)
     assert change.version_id == "1"
+
+
+def test_version_whose_time_changes_is_the_same() -> None:
+    """VersityGW gives a version another time when a newer one replaces it."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.poll()
+    (version,) = watched.versions
+    watched.versions = [version._replace(mtime_ns=version.mtime_ns + NS_PER_S)]
+    assert watched.poll() == []
+    assert watched.rows[version.path].entry == watched.versions[0]
+
+
+def test_marker_that_was_replaced_may_have_a_finer_time() -> None:
+    """VersityGW lists markers with nanoseconds, and versions with whole seconds."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.do(DELETE_NULL)
+    marker = watched.versions[0]
+    watched.versions[0] = marker._replace(mtime_ns=marker.mtime_ns + NS_PER_S // 2)
+    watched.poll()
+    watched.do(PUT_NULL)
+    version = watched.versions[0]
+    watched.versions[0] = version._replace(mtime_ns=marker.mtime_ns)
+    (change,) = watched.poll()
+    assert change.type is ChangeType.CREATED
 
 
 def test_rows_of_other_keys_are_not_asked() -> None:

@@ -31,14 +31,14 @@ class PageForm(NamedTuple):
     Attributes:
         root: Name of the document's element.
         names: Names of the elements that are listed.
-        split: Takes these elements as they came, one behind the other, apart; None where they are
-            not written plainly.
+        split: Returns these elements one by one, and the page without them, as far as they are
+            written plainly.
         end: What a single element lacks once it is taken apart.
     """
 
     root: str
     names: Sequence[str]
-    split: Callable[[bytes], list[bytes] | None]
+    split: Callable[[bytes], tuple[list[bytes], bytes]]
     end: bytes = b""
 
 
@@ -71,27 +71,19 @@ def is_plain(document: bytes) -> bool:
     return b"<!DOCTYPE" not in document and b"\0" not in document
 
 
-def take_apart(body: bytes, place: str, form: PageForm) -> tuple[ET.Element, list[bytes], bytes]:
+def take_apart(body: bytes, place: str, form: PageForm) -> tuple[ET.Element, list[bytes]]:
     """Return the envelope of a page, its tags without namespaces, and the elements it held.
-
-    The elements come one by one, and once more as they are in the page.
 
     Raises:
         UnavailableError: The body is no such page.
     """
-    starts = [at for name in form.names if (at := body.find(b"<%b>" % name.encode())) >= 0]
-    ends = (b"</%b>" % name.encode() for name in form.names)
-    first, end = min(starts, default=-1), max(body.rfind(each) + len(each) for each in ends)
-    elements = body[first:end] if 0 <= first < end else b""
-    found = form.split(elements) if elements else None
-    if found is not None:
-        root = _read_envelope(body[:first] + body[end:], place, form)
-        if not any(child.tag in form.names for child in root):
-            return root, found, elements
-    # Some elements, or all, carry namespaces or attributes.
-    root = _read_envelope(body, place, form)
-    found = _rewrite(root, place, form)
-    return root, found, b"".join(found)
+    elements, envelope = form.split(body)
+    root = _read_envelope(envelope, place, form)
+    if any(child.tag in form.names for child in root):
+        # Some elements, or all, carry namespaces or attributes.
+        root = _read_envelope(body, place, form)
+        elements = _rewrite(root, place, form)
+    return root, elements
 
 
 def _read_envelope(envelope: bytes, place: str, form: PageForm) -> ET.Element:

@@ -108,12 +108,14 @@ def read_page(
         UnavailableError: The response does not answer the request, or is not complete.
     """
     asked = request or PageRequest(spec.prefix)
-    root, objects, raw = take_apart(body, spec.place, _FORM)
+    root, objects = take_apart(body, spec.place, _FORM)
     fields = {child.tag: child.text or "" for child in root}
     is_named = fields.get("EncodingType", "").strip().lower() == "url"
     doubtful: Sequence[str] = ()
     if encoding is None:
-        encoding, doubtful = find_evidence(raw, asked.prefix.encode(), is_named=is_named)
+        encoding, doubtful = find_evidence(
+            b"".join(objects), asked.prefix.encode(), is_named=is_named
+        )
     reader = ObjectReader(
         spec.place,
         asked.prefix.encode(),
@@ -190,12 +192,17 @@ def check_page(
         raise distrust(problem, spec.place)
 
 
-def _split(objects: bytes) -> list[bytes]:
+def _split(body: bytes) -> tuple[list[bytes], bytes]:
+    """Return the objects of a page, each without its end tag, and the page without them."""
+    first, end = body.find(_OBJECT_START), body.rfind(_OBJECT_END) + len(_OBJECT_END)
+    if not 0 <= first < end:
+        return [], body
+    objects = body[first:end]
     elements = objects.split(_OBJECT_END)[:-1]
     if objects.count(_OBJECT_END + _OBJECT_START) + 1 != len(elements):
         # Text between two objects belongs to neither.
-        return [element.strip() for element in elements]
-    return elements
+        elements = [element.strip() for element in elements]
+    return elements, body[:first] + body[end:]
 
 
 _FORM = PageForm(OBJECTS_ROOT, ["Contents"], _split, _OBJECT_END)

@@ -99,13 +99,13 @@ def read_version_page(
         UnavailableError: The response does not answer the request, or is not complete.
         WrongPageError: It is a document of another kind.
     """
-    root, elements, raw = take_apart(body, spec.place, _FORM)
+    root, elements = take_apart(body, spec.place, _FORM)
     fields = {child.tag: child.text or "" for child in root}
     prefix = request.prefix.encode()
     doubtful: Sequence[str] = ()
     if encoding is None:
         is_named = fields.get("EncodingType", "").strip().lower() == "url"
-        encoding, doubtful = find_evidence(raw, prefix, is_named=is_named)
+        encoding, doubtful = find_evidence(b"".join(elements), prefix, is_named=is_named)
     reader = VersionReader(
         spec.place,
         prefix,

@@ -72,10 +72,20 @@ class VersionReader(ObjectReader):
         return tuple.__new__(Version, (path, size, mtime_ns, 0, 0, etag, storage_class, False))
 
 
-def split_elements(elements: bytes) -> list[bytes] | None:
-    """Return versions and delete markers one by one; None where some are not written plainly."""
-    found = [each[0] for each in _ELEMENT.finditer(elements)]
-    return found if sum(map(len, found)) == len(elements) else None
+def split_elements(page: bytes) -> tuple[list[bytes], bytes]:
+    """Return the versions and delete markers of a page, and the page without them.
+
+    Those that carry namespaces or attributes stay in the page. Fields may stand between (VersityGW
+    writes all in the order of their names).
+    """
+    found: list[bytes] = []
+    rest: list[bytes] = []
+    end = 0
+    for match in _ELEMENT.finditer(page):
+        found.append(match[0])
+        rest.append(page[end : match.start()])
+        end = match.end()
+    return found, b"".join((*rest, page[end:]))
 
 
 def raw_key(element: bytes) -> bytes:

@@ -99,11 +99,12 @@ def test_key_outside_of_the_prefix_is_refused(key: str) -> None:
 
 
 def test_elements_are_taken_apart() -> None:
-    """As they came, in their order; None where one is not written plainly."""
+    """As they came, in their order; what is not written plainly stays in the page."""
     elements = [version(), marker(), version(Key="in/b")]
-    assert split_elements(b"".join(elements)) == elements
-    assert split_elements(b"\n ".join(elements)) is None
-    assert split_elements(elements[0] + elements[1].replace(b"<Del", b"<x:Del")) is None
+    assert split_elements(b"<P>" + b"".join(elements) + b"</P>") == (elements, b"<P></P>")
+    assert split_elements(b"<A/>".join(elements)) == (elements, b"<A/><A/>")
+    odd = elements[1].replace(b"<Del", b"<x:Del")
+    assert split_elements(elements[0] + odd) == (elements[:1], odd)
 
 
 # Three versions and markers of a key from the newest to the oldest, and others beside it.
