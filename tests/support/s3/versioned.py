@@ -81,6 +81,15 @@ class VersionedStore:
         self._numbers = count(1)
         self._lock = RLock()
 
+    def reset(self) -> None:
+        """Begin anew, with an empty bucket that has versions."""
+        with self._lock:
+            self._versions.clear()
+            self.history.clear()
+            self.log.clear()
+            self.on_list = self.on_request = None
+            self.versioning = Versioning.ENABLED
+
     def put(self, key: str, size: int = 1) -> StoredVersion:
         """Put an object, which becomes the newest version of its key."""
         with self._lock:

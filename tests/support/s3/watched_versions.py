@@ -30,6 +30,7 @@ class WatchedVersions:
         conditions: What a version must satisfy to be reported.
         make_outbox: Makes the outbox.
         clock: The clock of the source; None for that of this machine.
+        exclude: Globs of keys that do not count.
 
     Attributes:
         existing: What a test has kept of the baseline.
@@ -45,6 +46,7 @@ class WatchedVersions:
         conditions: Conditions | None = None,
         make_outbox: Callable[..., Outbox] = Outbox,
         clock: Clock | None = None,
+        exclude: tuple[str, ...] = (),
     ) -> None:
         where = BucketSpec(bucket, prefix, endpoint_url=server.endpoint_url, versions=True)
         self._spec = Spec(where, conditions=conditions or Conditions())
@@ -52,7 +54,9 @@ class WatchedVersions:
         self._make_outbox = make_outbox
         self._seq = 0
         self.existing: list[Reported] = []
-        self.source = make_source(where, conditions=self._spec.conditions, clock=clock)
+        self.source = make_source(
+            where, conditions=self._spec.conditions, clock=clock, exclude=exclude
+        )
         self.source.open(lambda: None)
         self.start()
 
