@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +16,8 @@ from watcher.changes.detector import Appearance
 from watcher.clock import Clock
 from watcher.delivery.outbox import Outbox
 from watcher.spec import BucketSpec, Conditions, Spec
+
+DEADLINE_S = 60.0
 
 Reported: TypeAlias = tuple[str, str, str]
 """Type, key and version of an event."""
@@ -31,6 +35,7 @@ class WatchedVersions:
         make_outbox: Makes the outbox.
         clock: The clock of the source; None for that of this machine.
         exclude: Globs of keys that do not count.
+        fields: Further fields of the spec of the bucket.
 
     Attributes:
         existing: What a test has kept of the baseline.
@@ -47,8 +52,15 @@ class WatchedVersions:
         make_outbox: Callable[..., Outbox] = Outbox,
         clock: Clock | None = None,
         exclude: tuple[str, ...] = (),
+        fields: dict[str, Any] | None = None,
     ) -> None:
-        where = BucketSpec(bucket, prefix, endpoint_url=server.endpoint_url, versions=True)
+        where = BucketSpec(
+            bucket,
+            prefix,
+            endpoint_url=server.endpoint_url,
+            versions=True,
+            **(fields or {}),
+        )
         self._spec = Spec(where, conditions=conditions or Conditions())
         self._path = path
         self._make_outbox = make_outbox
@@ -57,7 +69,8 @@ class WatchedVersions:
         self.source = make_source(
             where, conditions=self._spec.conditions, clock=clock, exclude=exclude
         )
-        self.source.open(lambda: None)
+        self._woken = threading.Event()
+        self.source.open(self._woken.set)
         self.start()
 
     def start(self) -> None:
@@ -91,6 +104,20 @@ class WatchedVersions:
         """List once, compare, and return the events as they are."""
         self.reconciler.scan(is_baseline=False)
         return self.take_events()
+
+    def hint(self, *keys: str) -> list[Reported]:
+        """Hint keys, wait until they are compared, and return what is reported."""
+        self.source.hint([key.encode() for key in keys])
+        hinted = self.source._hints.keys
+        deadline_s = time.monotonic() + DEADLINE_S
+        while list(hinted.unsettled()) and self.reconciler.rescan_reason is None:
+            self._woken.clear()
+            for observation in self.source.observe():
+                self.reconciler.apply(observation)
+            if hinted._busy or hinted.due_in_s() is not None:
+                self._woken.wait(hinted.due_in_s() or DEADLINE_S)
+            assert time.monotonic() < deadline_s
+        return self.reported()
 
     def reported(self) -> list[Reported]:
         """Return the events since the last call."""

@@ -72,8 +72,8 @@ class BucketSource(WithoutVolumes):
         self._strategy = ListingStrategy(spec.list_workers, clock)
         limit = ConcurrencyLimit(self._strategy.workers, clock)
         trust = Trust(authorities)
-        self._api = BucketApi(spec, limit, should_stop=should_stop, clock=clock, trust=trust)
-        self._inspector = KeyInspector(self._api)
+        self._api = self._make_api(spec, limit, should_stop=should_stop, clock=clock, trust=trust)
+        self._inspector = self._make_inspector()
         self._hints = HintIntake(self._api, self._inspector, path_filter, trust=trust, clock=clock)
         self._deletions = DeletionCheck(self._api, self._strategy)
         self._details = DetailsReader(self._api, clock)
@@ -82,6 +82,19 @@ class BucketSource(WithoutVolumes):
         self._clock = clock
         self._begun_s = 0.0
         self._was_open = False
+
+    # What is of another kind where versions are read.
+    _make_api: type[BucketApi] = BucketApi
+
+    def _make_inspector(self) -> KeyInspector:
+        return KeyInspector(self._api)
+
+    def _make_scan(self) -> BucketScan | VersionScan:
+        return BucketScan(self._api, self._filter, self._strategy, self._deletions)
+
+    def _probe(self, *, may_retry: bool) -> None:
+        """See ``BucketApi.probe``."""
+        self._api.probe(may_retry=may_retry)
 
     @property
     def mode(self) -> str:
@@ -189,10 +202,6 @@ class BucketSource(WithoutVolumes):
         self._was_open = True
         self._hints.open(wake)
 
-    def _probe(self, *, may_retry: bool) -> None:
-        """See ``BucketApi.probe``."""
-        self._api.probe(may_retry=may_retry)
-
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
         self._hints.close()
@@ -215,9 +224,6 @@ class BucketSource(WithoutVolumes):
         self._begun_s = self._clock.monotonic()
         self._scan = self._make_scan()
         return self._scan
-
-    def _make_scan(self) -> BucketScan | VersionScan:
-        return BucketScan(self._api, self._filter, self._strategy, self._deletions)
 
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from watcher.errors import DeniedError, WatcherError
 from watcher.sources.cost import KEYS_PER_REQUEST
+from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.envelopes import OBJECTS_ROOT, WrongPageError
 from watcher.sources.s3.errors import is_unknown_operation
 from watcher.sources.s3.version_pages import VersionRequest, read_version_page
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         ListObjectVersionsRequestTypeDef,
     )
 
-    from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.version_pages import VersionPage
 
 _NO_VERSIONS = "leave out versions: true, or watch a store that has versions"
@@ -39,22 +39,12 @@ class Versioning(StrEnum):
     OFF = "off"
 
 
-class VersionApi:
-    """Versions of one bucket. Requests may be sent from several threads.
+class VersionApi(BucketApi):
+    """A ``BucketApi`` for the versions of one bucket, which needs no right to list its objects."""
 
-    Every method that sends one raises what those of ``BucketApi`` raise.
-
-    Args:
-        api: Sends the requests.
-
-    Attributes:
-        api: The same.
-    """
-
-    def __init__(self, api: BucketApi) -> None:
-        self.api = api
-
-    def list_page(self, request: VersionRequest, max_keys: int = KEYS_PER_REQUEST) -> VersionPage:
+    def list_versions(
+        self, request: VersionRequest, max_keys: int = KEYS_PER_REQUEST
+    ) -> VersionPage:
         """Return one page of a listing of versions.
 
         Args:
@@ -64,7 +54,7 @@ class VersionApi:
         Raises:
             DeniedError: The store has no such listing.
         """
-        spec = self.api.spec
+        spec = self.spec
         parameters: ListObjectVersionsRequestTypeDef = {
             "Bucket": spec.bucket,
             "Prefix": request.prefix,
@@ -83,8 +73,8 @@ class VersionApi:
             return body
 
         try:
-            body = self.api.send(send)
-            return self.api.read_keys(
+            body = self.send(send)
+            return self.read_keys(
                 lambda encoding: read_version_page(
                     body, spec, request, max_keys=max_keys, encoding=encoding
                 )
@@ -112,19 +102,19 @@ class VersionApi:
         Args:
             may_retry: The request is sent again where it fails; not from several threads.
         """
-        with self.api.retrying(may_retry=may_retry):
-            page = self.list_page(VersionRequest(self.api.keys.present_prefix), 1)
+        with self.retrying(may_retry=may_retry):
+            page = self.list_versions(VersionRequest(self.keys.present_prefix), 1)
         page.reader.read(page.elements)
 
     def has_version(self, path: bytes) -> bool:
         """Return whether HEAD finds the version, or delete marker, whose row has a path."""
         key, version_id = split_version(path)
         request: HeadObjectRequestTypeDef = {
-            "Bucket": self.api.spec.bucket,
+            "Bucket": self.spec.bucket,
             "Key": key.decode(),
             "VersionId": version_id,
         }
-        if self.api.spec.request_payer:
+        if self.spec.request_payer:
             request["RequestPayer"] = "requester"
 
         def send(client: S3Client) -> bool:
@@ -138,16 +128,16 @@ class VersionApi:
                 raise
             return True
 
-        return self.api.send(send)
+        return self.send(send)
 
     def find_versioning(self) -> Versioning | None:
         """Ask whether the bucket keeps versions; return None where that is not answered."""
         try:
-            response = self.api.send(
-                lambda client: client.get_bucket_versioning(Bucket=self.api.spec.bucket)
+            response = self.send(
+                lambda client: client.get_bucket_versioning(Bucket=self.spec.bucket)
             )
         except WatcherError:
-            if self.api.should_stop():
+            if self.should_stop():
                 raise
             return None
         status = response.get("Status", "").lower()

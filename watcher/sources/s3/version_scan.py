@@ -54,8 +54,8 @@ class VersionScan:
         note_ids: Callable[[bool], None],
     ) -> None:
         self.prefix = b""
-        self._window = api.api.keys.now()
-        self.window = self._window if api.api.keys.is_moving else None
+        self._window = api.keys.now()
+        self.window = self._window if api.keys.is_moving else None
         self.is_complete = self.is_running = False
         self._api = api
         self._filter = path_filter
@@ -65,7 +65,7 @@ class VersionScan:
         self._has_ids = False
         self._versions = 0
         self._set_aside = SetAside()
-        self._requests_before = api.api.requests
+        self._requests_before = api.requests
 
     @property
     def unread(self) -> list[bytes]:
@@ -99,7 +99,7 @@ class VersionScan:
         finally:
             self.is_running = False
         self.is_complete = True
-        requests = self._api.api.requests - self._requests_before
+        requests = self._api.requests - self._requests_before
         self._strategy.last = CompletedListing(self._versions, requests)
         self._strategy.set_aside = str(self._set_aside)
         if self._versions:
@@ -123,11 +123,11 @@ class VersionScan:
         yield from self._yield(builder.flush())
 
     def _pages(self, prefix: str) -> Iterator[VersionPage]:
-        place, limit = self._api.api.spec.place, self._api.api.limit
+        place, limit = self._api.spec.place, self._api.limit
         request = VersionRequest(prefix)
         seen: set[int] = set()
         while True:
-            page = self._api.list_page(request)
+            page = self._api.list_versions(request)
             limit.on_response(was_waiting=True)
             yield page
             if page.next is None:

@@ -5,23 +5,26 @@ See ``watcher.versioned`` for their paths.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from watcher.sources.protocol import Inspection
 from watcher.sources.s3.source import BucketSource
 from watcher.sources.s3.version_absence import VersionAbsence
 from watcher.sources.s3.version_api import VersionApi, Versioning
+from watcher.sources.s3.version_inspector import VersionInspector
 from watcher.sources.s3.version_scan import VersionScan
-from watcher.versioned import key_of
+from watcher.versioned import key_of, older_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.security.endpoint_authorities import EndpointAuthorities
+    from watcher.sources.protocol import Observation
     from watcher.spec import BucketSpec
 
 _REMARKS = {
@@ -59,10 +62,19 @@ class VersionSource(BucketSource):
         super().__init__(
             spec, path_filter, should_stop=should_stop, clock=clock, authorities=authorities
         )
-        self._versions = VersionApi(self._api)
         self._absence = VersionAbsence(self._versions)
         self._versioning: Versioning | None = None
         self._is_told = False
+
+    _make_api = VersionApi
+
+    @property
+    def _versions(self) -> VersionApi:
+        """The API that ``_make_api`` has made."""
+        return cast("VersionApi", self._api)
+
+    def _make_inspector(self) -> VersionInspector:
+        return VersionInspector(self._versions)
 
     @property
     def degraded(self) -> str:
@@ -87,6 +99,19 @@ class VersionSource(BucketSource):
             return list(entries)
         unlike = self._hints.keys.unlike_listed(keys)
         return [entry for entry in entries if key_of(entry.path) not in unlike]
+
+    def observe(self) -> Iterator[Observation]:
+        """Yield all versions of keys that were hinted; what they lack only listings show."""
+        for observation in super().observe():
+            if isinstance(observation, Inspection):
+                newest = observation.entries
+                observation.entries = [
+                    version
+                    for entry in newest
+                    for version in (*reversed([*older_versions(entry)]), entry)
+                ]
+                observation.gone.clear()
+            yield observation
 
     def confirm_deleted(
         self, paths: Sequence[bytes], missed_before: Collection[bytes] = ()
