@@ -18,8 +18,13 @@ from support.reconciling import Reconciling
 from support.s3.fixtures import RealBucket
 from support.s3.simulated import REGION
 from support.state import open_store
-from watcher.sources.s3.hints import queue_receiver
+from watcher.clock import Clock
+from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3.hints.pauses import Pauses
+from watcher.sources.s3.hints.queue import receiver
+from watcher.sources.s3.hints.queue.in_flight import MessagesInFlight
+from watcher.sources.s3.hints.queue.setup import read_queue_setup
+from watcher.sources.s3.trust import Trust
 from watcher.spec import BucketSpec, HintKind, Notifications, Spec
 from watcher.state.port import WatchStore
 
@@ -105,6 +110,7 @@ class QueueWatch:
     """Watches a bucket by its queue; the bucket is listed once, at the start."""
 
     def __init__(self, queued: QueuedBucket, state: WatchStore) -> None:
+        self._queued = queued
         self._state = state
         self._woken = threading.Event()
         self.source = queued.bucket.open(prefix="in/", notifications=queued.notifications)
@@ -130,6 +136,15 @@ class QueueWatch:
         wait_until(have_come, "all changes are reported")
         assert self.reported == sorted(changes)
 
+    def wait_left(self, messages: int) -> None:
+        """Observe until there are so many messages in the queue."""
+
+        def has_them() -> bool:
+            self.observe()
+            return self._queued.left == messages
+
+        wait_until(has_them, f"{messages} messages are left")
+
     @property
     def reported(self) -> list[tuple[str, str]]:
         """Type and key of all changes, sorted."""
@@ -141,8 +156,8 @@ class QueueWatch:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have requests for messages wait for a second at most."""
-    monkeypatch.setattr(queue_receiver, "WAIT_S", 1)
-    monkeypatch.setattr(queue_receiver, "USELESS_PAUSES", Pauses(0.05, 0.05))
+    monkeypatch.setattr(receiver, "WAIT_S", 1)
+    monkeypatch.setattr(receiver, "USELESS_PAUSES", Pauses(0.05, 0.05))
 
 
 @pytest.fixture
@@ -197,7 +212,7 @@ def test_every_kind_of_change_of_every_key_is_found(
     bucket.delete("in/old", KEYS[1], "out/a.csv")
     changes = [("modified", KEYS[2]), ("deleted", "in/old"), ("deleted", KEYS[1])]
     watch.wait_for(*created, *changes)
-    wait_until(lambda: not queued.left, "the queue is empty")
+    watch.wait_left(0)
     status = watch.source.hint_status
     assert status is not None
     assert (status.problem, status.rejected, status.errors) == ("", 0, 0)
@@ -210,7 +225,7 @@ def test_what_comes_between_commit_and_deletion_comes_again(
 ) -> None:
     """A watch that ends there deletes nothing; the next one does, and reports nothing twice."""
     with monkeypatch.context() as patch:
-        patch.setattr("watcher.sources.s3.hints.in_flight.MessagesInFlight.finish", lambda *_: None)
+        patch.setattr(MessagesInFlight, "finish", lambda *_: None)
         first = begin()
         queued.bucket.put("in/a", "in/b")
         first.wait_for(("created", "in/a"), ("created", "in/b"))
@@ -218,13 +233,27 @@ def test_what_comes_between_commit_and_deletion_comes_again(
     # One more is that with which S3 tries the queue.
     assert queued.left == 3
     second = begin()
-
-    def is_empty() -> bool:
-        second.observe()
-        return not queued.left
-
-    wait_until(is_empty, "the queue is empty")
+    second.wait_left(0)
     assert second.reported == [("created", "in/a"), ("created", "in/b")]
+
+
+# What moto answers for EventBridge lacks its configuration.
+@pytest.mark.parametrize("queued", ["direct", "SNS", "SNS, raw"], indirect=True)
+def test_the_setup_of_a_queue_lacks_no_notifications(
+    queued: QueuedBucket, aws_environment: pytest.MonkeyPatch
+) -> None:
+    """Whichever way they go, as far as the bucket says; what is short is the time of the queue."""
+    spec = BucketSpec(
+        queued.bucket.name,
+        "in/",
+        endpoint_url=queued.bucket.server.endpoint_url,
+        notifications=queued.notifications,
+    )
+    for name, value in queued.bucket.server.environment().items():
+        aws_environment.setenv(name, value)
+    found = read_queue_setup(spec, Clock(), Trust(EndpointAuthorities()))
+    assert (found.url, found.visibility_s, found.dead_letters) == (queued.url, 1, "")
+    assert [warning.partition(" ")[0] for warning in found.warnings] == ["its", "it"]
 
 
 @pytest.mark.parametrize("queued", ["direct"], indirect=True)
@@ -243,7 +272,7 @@ def test_a_queue_of_two_buckets_is_read_by_one_watch(
     queued.bucket.client.put_object(Bucket=other, Key="in/a", Body=b"x")
     queued.bucket.put("in/b")
     watch.wait_for(("created", "in/b"))
-    wait_until(lambda: queued.left == 1, "one message is left")
+    watch.wait_left(1)
     status = watch.source.hint_status
     assert status is not None
     assert status.rejected == 1

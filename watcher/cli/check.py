@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from watcher.cli.survey import Survey
     from watcher.sources.cost import Cost
-    from watcher.sources.s3.hints.queue_setup import QueueSetup
+    from watcher.sources.s3.hints.queue.setup import QueueSetup
     from watcher.spec import Spec
 
 EXAMPLES = ("watcher check config.yaml", "watcher check --offline - < config.yaml")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from watcher.model import Entry, HeldBack, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
-    from watcher.sources.s3.hints.queue_setup import QueueSetup
+    from watcher.sources.s3.hints.queue.setup import QueueSetup
     from watcher.spec import Spec
 
     _Admits: TypeAlias = Callable[[bytes], bool]
@@ -258,7 +258,7 @@ def _queue(
     if isinstance(where, DirectorySpec) or where.queue is None:
         return None
     from watcher.security.endpoint_authorities import EndpointAuthorities  # noqa: PLC0415 - as below
-    from watcher.sources.s3.hints.queue_setup import read_queue_setup  # noqa: PLC0415 - boto3 takes 0.3 s
+    from watcher.sources.s3.hints.queue.setup import read_queue_setup  # noqa: PLC0415 - boto3 takes 0.3 s
     from watcher.sources.s3.trust import Trust  # noqa: PLC0415 - as above
 
     return read_queue_setup(where, clock, Trust(authorities or EndpointAuthorities()))

@@ -125,6 +125,12 @@ class StubQueue:
         with self._changed:
             return [each.body for each in self._messages if each.visible_at <= time.monotonic()]
 
+    @property
+    def in_flight(self) -> int:
+        """Number of messages that were received and not deleted."""
+        with self._changed:
+            return sum(each.visible_at > time.monotonic() for each in self._messages)
+
     def count(self, action: str) -> int:
         """Return the number of requests of an action."""
         return self._numbers[action]

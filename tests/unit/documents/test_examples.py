@@ -12,8 +12,8 @@ from support.project import PROJECT
 from watcher.config.schema import parse_spec
 from watcher.delivery.renderer import Renderer
 from watcher.model import Change, ChangeType, Entry, GroupCounts, Payload, SourceKind
-from watcher.sources.s3.hints.queue_errors import ACTIONS
-from watcher.sources.s3.hints.queue_setup import _check_notifications
+from watcher.sources.s3.hints.queue.errors import ACTIONS
+from watcher.sources.s3.hints.queue.setup import _check_notifications
 from watcher.spec import BucketSpec, Spec
 
 DIRECTORY, S3 = frozenset({SourceKind.DIRECTORY}), frozenset({SourceKind.S3})

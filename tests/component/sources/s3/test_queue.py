@@ -28,12 +28,12 @@ from support.s3.queues import (
 from watcher.errors import DeniedError, NotFoundError, WatcherError
 from watcher.filters.key_window import KeyWindow
 from watcher.security.endpoint_authorities import EndpointAuthorities
-from watcher.sources.s3.hints import in_flight, queue_receiver, queue_settler
 from watcher.sources.s3.hints import inbox as inbox_module
 from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.sources.s3.hints.pauses import Pauses
-from watcher.sources.s3.hints.queue import QueueFeed
-from watcher.sources.s3.hints.sqs import QueueApi
+from watcher.sources.s3.hints.queue import in_flight, receiver, settler
+from watcher.sources.s3.hints.queue.feed import QueueFeed
+from watcher.sources.s3.hints.queue.sqs import QueueApi
 from watcher.sources.s3.trust import Trust
 from watcher.spec import BucketSpec, HintKind, Notifications
 
@@ -57,8 +57,8 @@ def wait_until(is_so: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have requests for messages wait for a second at most."""
-    monkeypatch.setattr(queue_receiver, "WAIT_S", 1)
-    monkeypatch.setattr(queue_receiver, "USELESS_PAUSES", PAUSES)
+    monkeypatch.setattr(receiver, "WAIT_S", 1)
+    monkeypatch.setattr(receiver, "USELESS_PAUSES", PAUSES)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_foreign_messages_do_not_make_requests_follow_each_other(
             pauses.append(failures)
             return 0.0
 
-    monkeypatch.setattr(queue_receiver, "USELESS_PAUSES", NotedPauses())
+    monkeypatch.setattr(receiver, "USELESS_PAUSES", NotedPauses())
     queue.send(*[FOREIGN] * 45)
     begin(queue)
     wait_until(lambda: len(pauses) == 5)
@@ -338,10 +338,10 @@ def test_no_more_messages_are_in_flight_than_may_be(
     monkeypatch.setattr(in_flight, "IN_FLIGHT_MAX", 20)
     feed = begin(queue)
     queue.send(*[A] * 100)
-    wait_until(lambda: len(queue.visible) == 80)
-    feed.settle()
-    wait_until(lambda: len(queue.deleted) == 20)
-    wait_until(lambda: len(queue.visible) == 60)
+    wait_until(lambda: queue.in_flight == 20)
+    while queue.bodies:
+        assert queue.in_flight <= 20
+        feed.settle()
 
 
 # Faults
@@ -578,7 +578,7 @@ def test_a_receipt_that_hangs_is_a_failure(
 ) -> None:
     """The messages in its answer come again after their visibility timeout."""
     monkeypatch.setattr("watcher.sources.s3.sdk.READ_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(queue_receiver, "WAIT_S", 0)
+    monkeypatch.setattr(receiver, "WAIT_S", 0)
     slow = Answer(b"{}", delay_s=DEADLINE_S)
     queue.on_call = on("ReceiveMessage", slow, times=2)
     feed = begin(queue)
@@ -634,7 +634,7 @@ def test_a_program_error_does_not_silence_a_feed(
 def test_the_backlog_is_asked_for_more_often_while_messages_come(
     queue: StubQueue, begin: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_settler, "BUSY_S", 0.05)
+    monkeypatch.setattr(settler, "BUSY_S", 0.05)
     queue.on_call = on("ReceiveMessage", Answer(b"{}", delay_s=0.3))
     queue.send(A, B)
     feed = begin(queue)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.sources.s3.hints.queue import QueueFeed
+from watcher.sources.s3.hints.queue.feed import QueueFeed
 from watcher.sources.s3.hints.stream import StreamFeed
 from watcher.sources.s3.hints.webhook import WebhookFeed
 from watcher.spec import HintKind

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from watcher.sources.s3.hints.queue_setup import _check_notifications
+from watcher.sources.s3.hints.queue.setup import _check_notifications
 from watcher.spec import BucketSpec, HintKind, Notifications
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/landing"

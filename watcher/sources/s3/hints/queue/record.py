@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError
-from watcher.sources.s3.hints.queue_messages import MessageReader
-from watcher.sources.s3.hints.sqs import QueueAttributes
+from watcher.sources.s3.hints.queue.messages import MessageReader
+from watcher.sources.s3.hints.queue.sqs import QueueAttributes
 
 if TYPE_CHECKING:
     from watcher.clock import Clock

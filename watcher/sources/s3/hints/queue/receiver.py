@@ -9,16 +9,16 @@ import structlog
 
 from watcher.errors import UnavailableError, WatcherError
 from watcher.sources.s3.hints.pauses import Pauses
-from watcher.sources.s3.hints.sqs import BATCH_MAX
+from watcher.sources.s3.hints.queue.sqs import BATCH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.clock import Clock
-    from watcher.sources.s3.hints.in_flight import MessagesInFlight
     from watcher.sources.s3.hints.inbox import HintInbox
-    from watcher.sources.s3.hints.queue_record import QueueRecord
-    from watcher.sources.s3.hints.sqs import QueueApi, QueueMessage
+    from watcher.sources.s3.hints.queue.in_flight import MessagesInFlight
+    from watcher.sources.s3.hints.queue.record import QueueRecord
+    from watcher.sources.s3.hints.queue.sqs import QueueApi, QueueMessage
 
 WAIT_S = 20
 """Longest wait of a request for messages in seconds, the maximum of SQS: three requests a minute

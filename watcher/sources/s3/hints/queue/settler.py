@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.errors import DeniedError, WatcherError
-from watcher.sources.s3.hints.sqs import BATCH_MAX
+from watcher.sources.s3.hints.queue.sqs import BATCH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from watcher.clock import Clock
-    from watcher.sources.s3.hints.in_flight import MessagesInFlight, Receipt
     from watcher.sources.s3.hints.pauses import Pauses
-    from watcher.sources.s3.hints.queue_record import QueueRecord
-    from watcher.sources.s3.hints.sqs import QueueApi
+    from watcher.sources.s3.hints.queue.in_flight import MessagesInFlight, Receipt
+    from watcher.sources.s3.hints.queue.record import QueueRecord
+    from watcher.sources.s3.hints.queue.sqs import QueueApi
 
 GATHER_S = 0.05
 """Seconds for which messages to delete are gathered, since ten cost as much as one."""

@@ -23,8 +23,8 @@ from watcher.errors import DeniedError, UnavailableError, WatcherError
 from watcher.sources.s3.connections import guard_connections
 from watcher.sources.s3.credentials import make_session
 from watcher.sources.s3.errors import has_expired
-from watcher.sources.s3.hints.in_flight import Receipt
-from watcher.sources.s3.hints.queue_errors import translate_queue
+from watcher.sources.s3.hints.queue.errors import translate_queue
+from watcher.sources.s3.hints.queue.in_flight import Receipt
 from watcher.sources.s3.sdk import check_client_bundle, make_config, make_sdk
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class QueueApi:
     """The requests for one queue; may be sent from several threads.
 
     A request is sent once, and once more with renewed credentials if they have expired. Every
-    method raises the errors of ``queue_errors.translate_queue``, or of finding credentials.
+    method raises the errors of ``errors.translate_queue``, or of finding credentials.
 
     Attributes:
         requests: Requests sent: what SQS bills.
@@ -196,7 +196,7 @@ class QueueApi:
         """Run a block that calls botocore and nothing else, and translate every exception.
 
         Raises:
-            WatcherError: In place of each exception, by ``queue_errors.translate_queue``.
+            WatcherError: In place of each exception, by ``errors.translate_queue``.
         """
         try:
             yield

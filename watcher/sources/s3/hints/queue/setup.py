@@ -11,13 +11,13 @@ from watcher.errors import WatcherError
 from watcher.formatting import human_age
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
-from watcher.sources.s3.hints.sqs import QueueApi
+from watcher.sources.s3.hints.queue.sqs import QueueApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from watcher.clock import Clock
-    from watcher.sources.s3.hints.sqs import QueueAttributes
+    from watcher.sources.s3.hints.queue.sqs import QueueAttributes
     from watcher.sources.s3.trust import Trust
     from watcher.spec import BucketSpec
 

@@ -10,7 +10,7 @@ from watcher.sources.s3.hints.records import MessageKind, parse_message
 
 if TYPE_CHECKING:
     from watcher.clock import Clock
-    from watcher.sources.s3.hints.sqs import QueueMessage
+    from watcher.sources.s3.hints.queue.sqs import QueueMessage
     from watcher.spec import BucketSpec
 
 _REMEMBERED = 1_000

@@ -3,7 +3,7 @@
 import pytest
 
 from support.clock import FakeClock
-from watcher.sources.s3.hints.in_flight import (
+from watcher.sources.s3.hints.queue.in_flight import (
     EXTENSION_MAX_S,
     HELD_MAX_S,
     MessagesInFlight,

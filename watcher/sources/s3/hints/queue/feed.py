@@ -1,13 +1,4 @@
-"""The feed of a queue of Amazon SQS, to which the bucket's notifications are sent.
-
-One thread receives by long polling and puts keys into the inbox (``queue_receiver``); another one
-deletes the messages whose keys were compared, and extends the time of those whose keys wait
-(``queue_settler``). A message is deleted only once its ticket is done, so a crash at any time makes
-it come again; that costs a HEAD, and no second event.
-
-Messages about other buckets, and those that cannot be read, are left for the rules of the queue
-(its dead-letter queue, or its retention), and counted (``queue_messages``).
-"""
+"""Brings the messages of one queue as a feed of hints."""
 
 from __future__ import annotations
 
@@ -15,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, WatcherError
 from watcher.model import HintStatus
-from watcher.sources.s3.hints.in_flight import MessagesInFlight
 from watcher.sources.s3.hints.pauses import Pauses
-from watcher.sources.s3.hints.queue_receiver import QueueReceiver
-from watcher.sources.s3.hints.queue_record import QueueRecord
-from watcher.sources.s3.hints.queue_settler import QueueSettler
-from watcher.sources.s3.hints.sqs import QueueApi
+from watcher.sources.s3.hints.queue.in_flight import MessagesInFlight
+from watcher.sources.s3.hints.queue.receiver import QueueReceiver
+from watcher.sources.s3.hints.queue.record import QueueRecord
+from watcher.sources.s3.hints.queue.settler import QueueSettler
+from watcher.sources.s3.hints.queue.sqs import QueueApi
 from watcher.spec import HintKind
 
 if TYPE_CHECKING:
