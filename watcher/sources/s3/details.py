@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from watcher.errors import WatcherError
 from watcher.model import ChangeType, ObjectDetails
 from watcher.sources.s3.errors import is_refusal
+from watcher.sources.s3.inspector import is_misleading
 from watcher.sources.s3.object_details import (
     UnreadableDetailsError,
     read_head_details,
@@ -136,8 +137,11 @@ class DetailsReader:
     def _read(self, change: Change) -> ObjectDetails | None:
         """Return the details of an object; None if it is gone, or another one. From any thread.
 
-        Tags are asked for first: if HEAD then finds the object that was reported, they are its.
+        Tags are asked for first: if HEAD then finds the object that was reported, they are its. A
+        key for which stores may answer with another object has none without HEAD.
         """
+        if not self._of_head and is_misleading(change.entry.path):
+            return None
         details: ObjectDetails | None = ObjectDetails()
         if Detail.TAGS in self._asked and not self._has_no_tags:
             details = self._read_tags(change)

@@ -398,3 +398,23 @@ def test_what_hints_have_found_has_details(bucket: Store, start_scanned: StartSc
     assert (event["type"], event["version_id"]) == ("modified", "v1")
     scene.settle_hints()
     assert scene.events() == []
+
+
+@pytest.mark.parametrize("key", ["in/../a", "in//a", "in/./a"])
+def test_a_key_for_which_stores_may_answer_with_another_object(
+    key: str, bucket: Store, start_scanned: StartScanned
+) -> None:
+    """Only HEAD shows that the tags are those of the object; without it they are not asked for."""
+    scene = start_scanned(details=frozenset({Detail.TAGS}))
+    bucket.details[key] = REPORT
+    bucket.put(key)
+    scene.turn(3600)
+    (event,) = scene.events()
+    assert details_of(event) == [None, None, None, None]
+    assert asked(bucket, Kind.TAGS) == []
+    scene.end()
+    scene = start_scanned(details=frozenset({Detail.TAGS, Detail.CONTENT_TYPE}))
+    bucket.put(key, size=2)
+    scene.turn(3600)
+    (event,) = scene.events()
+    assert event["tags"] == dict(REPORT.tags)
