@@ -19,7 +19,7 @@ from watcher.clock import Clock
 from watcher.filters.key_window import KeyWindow
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3 import connections, sdk
-from watcher.sources.s3.hints import inbox
+from watcher.sources.s3.hints import inbox, stream_thread
 from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.sources.s3.hints.lines import LINE_MAX_BYTES
 from watcher.sources.s3.hints.pauses import Pauses
@@ -278,6 +278,33 @@ def test_a_silent_stream_is_dead(
     assert listening.feed.problem == ""
     stub.wait(3)
     listening.wait_for_problem("does not answer in time")
+
+
+def test_a_stream_that_trickles_is_dead(
+    stub: ListenStub, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of a line are no life: what has not become a line by the third ping never will."""
+    monkeypatch.setattr(stream_thread, "SILENCE_MAX_S", 0.3)
+    stub.ping = b"{"
+    listening = listen()
+    stub.wait(2)
+    listening.wait_for_problem("cannot be opened: no line is complete after 0.3 s")
+    assert listening.feed.known_until_s() == float("-inf")
+    assert not listening.feed.misses_hints
+
+
+def test_a_server_without_pings_keeps_a_stream_alive_by_blanks(
+    stub: ListenStub, listen: Callable[..., Listening]
+) -> None:
+    """MinIO of before April 2023 sends a blank twice a second, in a line without an end."""
+    stub.ping = b" "
+    listening = listen()
+    listening.wait_for_stream()
+    begun_s = Clock().monotonic()
+    wait_until(lambda: listening.feed.known_until_s() > begun_s, "blanks arrive")
+    stub.wait().announce("a")
+    listening.inbox.wait("a")
+    assert listening.feed.status.messages == 1
 
 
 def test_a_stream_is_not_bounded_like_other_responses(

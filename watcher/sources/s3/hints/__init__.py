@@ -7,7 +7,7 @@ only then does its message leave the queue. Listings find what hints have missed
 
 ``records`` and ``shapes`` read messages in the shapes of all vendors (pure), ``inbox`` keeps the
 keys that wait, ``feed`` is the protocol of the feeds, and ``factory`` makes that of a bucket:
-``queue``, ``stream`` (``listening`` sends its request, ``lines`` cuts what arrives) or ``webhook``.
+``queue``, ``stream`` (``stream_thread`` reads it, ``listening`` sends its request) or ``webhook``.
 Feeds run in threads of their own and never touch the source, the index or the state.
 ``confirmation`` confirms subscriptions of SNS, which the HTTP port asks for.
 """
