@@ -131,10 +131,10 @@ def test_streams_that_end_cause_no_more_listings_than_polling(
         scene.run(HOUR_S / 20)
         stub.wait(number).cut()
         stub.wait(number).is_over.wait()
-    listings = scene.listings
+    listings = scene.status.scans.count
     assert 3 <= listings <= HOUR_S / (INTERVAL_S * (1 - JITTER)) + 1
     stub.wait(21).announce(KEYS[0])
     wait_until(lambda: feed.misses_hints, "a stream has begun")
     scene.run(6 * HOUR_S - INTERVAL_S)
-    assert scene.listings == listings + 1
+    assert scene.status.scans.count == listings + 1
     scene.runner.close()
