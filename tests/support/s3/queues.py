@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+from support.certificates import Pair
 from support.s3.endpoint import serve
 from support.s3.faults import Answer, Edit
 
@@ -273,10 +274,10 @@ def record(bucket: str, *keys: str) -> str:
 
 
 @contextmanager
-def run_queue() -> Iterator[StubQueue]:
-    """Serve an empty queue to the end of the block."""
+def run_queue(tls: Pair | None = None) -> Iterator[StubQueue]:
+    """Serve an empty queue to the end of the block; with a certificate it speaks TLS."""
     queue = StubQueue()
-    with serve(queue.answer) as endpoint:
+    with serve(queue.answer, tls=tls and tls.server_context()) as endpoint:
         queue.url = endpoint + QUEUE_PATH
         try:
             yield queue

@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from support.certificates import Authority
 from support.clock import LeapingClock
 from support.s3.faults import Answer, Fault
 from support.s3.queues import (
@@ -25,7 +28,8 @@ from support.s3.queues import (
     run_queue,
     sqs_error,
 )
-from watcher.errors import DeniedError, NotFoundError, WatcherError
+from watcher.clock import Clock
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.filters.key_window import KeyWindow
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.s3.hints import inbox as inbox_module
@@ -33,7 +37,7 @@ from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.queue import in_flight, receiver, settler
 from watcher.sources.s3.hints.queue.feed import QueueFeed
-from watcher.sources.s3.hints.queue.sqs import QueueApi
+from watcher.sources.s3.hints.queue.sqs import QueueApi, QueueAttributes
 from watcher.sources.s3.trust import Trust
 from watcher.spec import BucketSpec, HintKind, Notifications
 
@@ -712,3 +716,20 @@ def test_no_request_goes_to_a_metadata_address(
         with pytest.raises(DeniedError, match="metadata address"):
             begin(url, starts=False).feed.verify()
         assert queue.calls == []
+
+
+def test_a_queue_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """Its authority is named as that of a store, and the error says how."""
+    authority = Authority(tmp_path)
+    with run_queue(tls=authority.issue("queue")) as queue:
+        spec = BucketSpec(BUCKET, notifications=Notifications(HintKind.QUEUE, queue.url))
+        endpoint = queue.url.removesuffix(QUEUE_PATH)
+
+        def ask(*endpoint_ca: str) -> QueueAttributes:
+            trust = Trust(EndpointAuthorities(endpoint_ca))
+            with closing(QueueApi(spec, clock=Clock(), trust=trust)) as api:
+                return api.attributes()
+
+        assert ask(f"{endpoint}={authority.certificate}") == QueueAttributes()
+        with pytest.raises(UnavailableError, match=f"--endpoint-ca {endpoint}=FILE"):
+            ask()

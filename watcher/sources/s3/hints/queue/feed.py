@@ -75,8 +75,7 @@ class QueueFeed:
 
     def take_missed(self) -> bool:
         """Return ``misses_hints`` and begin anew."""
-        missed, self._record.misses_hints = self._record.misses_hints, False
-        return missed
+        return self._record.take_missed()
 
     def known_until_s(self) -> float:
         """Return when the oldest message of the last answer was sent, or an empty one asked for."""

@@ -12,7 +12,7 @@ from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.queue.sqs import BATCH_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from watcher.clock import Clock
     from watcher.sources.s3.hints.inbox import HintInbox
@@ -115,37 +115,38 @@ class QueueReceiver:
             self._most = min(2 * self._most, BATCH_MAX)
         self._record.messages += len(messages)
         self._record.note_answer(min([begun_s, *map(self._sent_s, messages)]))
-        is_useful = [self._take(message) for message in messages if not self._give_back(message)]
+        is_useful = self._take(messages)
         has_waited = self._clock.monotonic() - begun_s >= WAIT_S / 2
         if self._record.refused_deletion and messages:
             # Each message comes again and again, and is inspected again.
             return self._pauses.most_s
-        if any(is_useful) or (not messages and has_waited):
+        if is_useful or (not messages and has_waited):
             self._useless_answers = 0
             return 0.0
         self._useless_answers += 1
         return USELESS_PAUSES.after_failures(self._useless_answers)
 
-    def _give_back(self, message: QueueMessage) -> bool:
-        """Return whether a message is given back since the feed has been stopped meanwhile."""
-        if self._stopping.is_set():
-            self._api.change_visibility([(message.receipt, 0)])
-        return self._stopping.is_set()
+    def _take(self, messages: Sequence[QueueMessage]) -> bool:
+        """Put the keys of messages in, and return whether there is one that is not to be left.
 
-    def _take(self, message: QueueMessage) -> bool:
-        """Put the keys of a message in; return False for one that is left, or is in already."""
-        keys = self._record.reader.read(message)
-        if keys is None:
-            return False
-        ticket = self._in_flight.add(message.receipt, self._sent_s(message))
-        if ticket is None:
-            return False
-        if not keys:
-            ticket.done()
-        while keys and not self._inbox.put(keys, ticket):
-            if self._stopping.wait(ROOM_POLL_S):
-                break
-        return True
+        All of them are in flight before the first one may have to wait for room. What does not get
+        in before the end is given back with all that waits.
+        """
+        taken = []
+        for message in messages:
+            keys = self._record.reader.read(message)
+            if keys is None:
+                continue
+            ticket = self._in_flight.add(message.receipt, self._sent_s(message))
+            if ticket is not None:
+                taken.append((keys, ticket))
+        for keys, ticket in taken:
+            if not keys:
+                ticket.done()
+            while keys and not self._inbox.put(keys, ticket):
+                if self._stopping.wait(ROOM_POLL_S):
+                    return True
+        return bool(taken)
 
     def _sent_s(self, message: QueueMessage) -> float:
         """Return when a message was sent, on the monotonic clock."""

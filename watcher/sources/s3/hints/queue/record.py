@@ -68,7 +68,7 @@ class QueueRecord:
         """Note what the queue says of itself."""
         if self.attributes is None and attributes.retention_s < self._needs_s:
             # Messages may have expired since the last listing.
-            self.misses_hints = True
+            self._miss_hints()
         self.attributes = attributes
 
     def note_failure(self, error: WatcherError) -> int:
@@ -91,5 +91,16 @@ class QueueRecord:
         self._failures = 0
         if self._was_gone:
             # Nobody has kept the notifications of the time without a queue.
-            self._was_gone, self.misses_hints = False, True
+            self._was_gone = False
+            self._miss_hints()
         self.problem = ""
+
+    def take_missed(self) -> bool:
+        """Return ``misses_hints`` and begin anew."""
+        with self._lock:
+            missed, self.misses_hints = self.misses_hints, False
+        return missed
+
+    def _miss_hints(self) -> None:
+        with self._lock:
+            self.misses_hints = True

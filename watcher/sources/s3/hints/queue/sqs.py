@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, SSLError
 
 from watcher.addresses import is_below
 from watcher.errors import DeniedError, UnavailableError, WatcherError
@@ -42,6 +42,7 @@ BATCH_MAX = 10
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_SQS"
 """Variable of the server that names the endpoint of all queues, as for other programs of AWS."""
 
+_UNKNOWN_AUTHORITY = "CERTIFICATE_VERIFY_FAILED"
 _CONNECTIONS = 4
 """Threads that send requests at once: one receives and one deletes, and those of a feed that was
 stopped a moment ago."""
@@ -201,7 +202,10 @@ class QueueApi:
         try:
             yield
         except Exception as error:
-            raise translate_queue(error, self.queue) from error
+            translated = translate_queue(error, self.queue)
+            if isinstance(error, SSLError) and _UNKNOWN_AUTHORITY in str(error.kwargs["error"]):
+                translated.hint = self._trust.hint_for(self.queue.endpoint)
+            raise translated from error
 
     def _find_client(self, expired: Any = None) -> Any:  # noqa: ANN401 - stubs have S3 only
         """Return the client with present credentials; the first thread that needs one makes it."""
