@@ -42,7 +42,8 @@ Operation: TypeAlias = tuple[str, str, int]
 NO_CONDITIONS = Conditions()
 EXAMPLES = examples(6)
 STEPS = 25
-PAGE_KEYS = 3
+PAGE_KEYS = [3, 100]
+"""Keys of a page: few, or all, which then grow old while the first batches are compared."""
 DEADLINE_S = 30.0
 QUIET_S = 60.0
 PEACE_S = 1000.0
@@ -134,7 +135,6 @@ class Hinting(RuleBasedStateMachine):
         self._bucket, self._feed, self._has_queue = bucket, feed, has_queue
         self._conditions = conditions
         bucket.delete(*bucket.keys)
-        bucket.page_keys = PAGE_KEYS
         bucket.on_list = lambda _: self._interrupt(Kind.LIST)
         bucket.on_head = lambda _: self._interrupt(Kind.HEAD)
         self._directory = tempfile.TemporaryDirectory()
@@ -155,7 +155,7 @@ class Hinting(RuleBasedStateMachine):
         self._versions: dict[str, int] = {}
         self._reported: dict[str, int] = {}
         self._replayed: dict[str, str] = {}
-        self._refuses_head = False
+        self._refuses_head = self._loses_hints = False
         self._must_scan = False
         self._seq = 0
         self.is_up = False
@@ -252,7 +252,6 @@ class Hinting(RuleBasedStateMachine):
         self.source.open(self._woken.set)
 
     def _scan(self) -> None:
-        self._must_scan = True
         self.reconciler.rescan_reason = None
         self.reconciler.scan(is_baseline=False)
         self._must_scan = False
@@ -274,7 +273,7 @@ class Hinting(RuleBasedStateMachine):
             found = self._bucket.get(key)
             assert found is not None
             self._versions[found.etag] = len(self._versions)
-        if fate == "lost":
+        if fate == "lost" and self._loses_hints:
             self._must_scan = True
             return
         readings = [key, unquote_plus(key), quote_plus(key)] if fate == "misread" else [key]
@@ -352,16 +351,26 @@ class Hinting(RuleBasedStateMachine):
 
     @initialize(
         operations=st.lists(operations, max_size=8),
+        page_keys=st.sampled_from(PAGE_KEYS),
+        loses_hints=st.sampled_from([False, False, True]),
         refuses_head=st.sampled_from([False, False, True]),
     )
-    def begin(self, operations: list[Operation], *, refuses_head: bool) -> None:
+    def begin(
+        self,
+        operations: list[Operation],
+        page_keys: int,
+        *,
+        refuses_head: bool,
+        loses_hints: bool,
+    ) -> None:
         """Record what is there, which the client knows by other means.
 
         Where HEAD is refused, an empty listing proves no deletions. So one key lasts.
         """
+        self._bucket.page_keys = page_keys
         for operation in (("put", "in/lasts", 1), *operations):
             self._do(operation)
-        self._refuses_head = refuses_head
+        self._refuses_head, self._loses_hints = refuses_head, loses_hints
         self._start()
         self.detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
         self.reconciler.scan(is_baseline=True)
@@ -391,7 +400,7 @@ class Hinting(RuleBasedStateMachine):
         order=st.none() | st.lists(st.integers(0, 9), max_size=6),
         interruptions=interruptions,
         patience=st.lists(st.booleans(), max_size=3),
-        commits=st.none() | st.none() | st.integers(0, 3),
+        commits=st.none() | st.integers(0, 2),
     )
     def look(
         self,
@@ -408,7 +417,7 @@ class Hinting(RuleBasedStateMachine):
     @rule(
         interruptions=interruptions,
         patience=st.lists(st.booleans(), max_size=6),
-        commits=st.none() | st.none() | st.integers(0, 3),
+        commits=st.none() | st.integers(0, 2),
     )
     def scan(
         self,
