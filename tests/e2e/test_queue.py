@@ -17,8 +17,8 @@ from support.s3.simulated import run_store
 def test_a_server_that_is_killed_before_it_deletes_a_message(serve: Serve, name: str) -> None:
     """The event was committed and has left; the message comes again and is no second event.
 
-    What was deleted while no server ran is found by its message; nothing is listed twice. And when
-    the queue can no longer be read, a watch that has worked goes on by polling.
+    What was deleted while no server ran is found by its message. And when the queue can no longer
+    be read, the watch is degraded.
     """
     with run_store() as store, run_queue() as queue:
         # What is sent to the connection of the dead server comes again after this time.

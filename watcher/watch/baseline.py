@@ -57,6 +57,14 @@ class Baseline:
         self._window = window
         self._filter = _filter_text(spec)
 
+    def was_complete(self) -> bool:
+        """Return whether the baseline scan was over when the state was last used.
+
+        Raises:
+            StateError: The record cannot be read.
+        """
+        return self._store.meta("baselined") is not None
+
     def check(self, volume_id: str) -> None:
         """Make sure that the index is about the volume that is there now.
 
@@ -111,7 +119,7 @@ class Baseline:
         Raises:
             StateError: The record cannot be read.
         """
-        self.is_complete = self._store.meta("baselined") is not None
+        self.is_complete = self.was_complete()
         former = self._store.meta("filter")
         # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
         if self._store.index.entries and former != self._filter:

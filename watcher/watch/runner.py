@@ -165,7 +165,7 @@ class WatchRunner:
             StateError: The state cannot be used.
         """
         self._source.expect_volumes(self._baseline.volumes())
-        if self._lifecycle.is_starting and not self._baseline.is_complete:
+        if self._lifecycle.is_starting and not self._baseline.was_complete():
             # A mistake is reported to whoever starts the watch; a watch that has worked goes on.
             self._source.verify_hints()
         self._source.open(self._wake)

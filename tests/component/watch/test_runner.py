@@ -10,7 +10,7 @@ import pytest
 
 from support.memory_watch import JOURNAL_CAP, Place, Scene
 from watcher.delivery.publisher import Subscriber
-from watcher.errors import NotFoundError, UnavailableError
+from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.model import PartStatus
 from watcher.spec import Confirm
 from watcher.telemetry.status import State
@@ -187,6 +187,31 @@ def test_a_mount_is_not_released_while_the_place_cannot_be_read(
         with pytest.raises(UnavailableError):
             refused.result(0)
     assert scene.status.rescans == {}
+
+
+@pytest.mark.parametrize("error", [NotFoundError("no such queue"), DeniedError("not yours")])
+def test_hints_that_cannot_arrive_are_the_error_of_a_new_watch_alone(
+    start: Callable[..., Scene], error: WatcherError
+) -> None:
+    """A watch that has worked goes on without them, also after a restart."""
+
+    class Unhinted(Place):
+        error_of_hints: WatcherError | None = None
+
+        def verify_hints(self) -> None:
+            if self.error_of_hints is not None:
+                raise self.error_of_hints
+
+    place = Unhinted()
+    place.error_of_hints = error
+    with pytest.raises(type(error), match=error.message):
+        start(place)
+    assert not place.is_open
+    place.error_of_hints = None
+    start(place).runner.close()
+    place.error_of_hints = error
+    place.add(b"meanwhile")
+    assert start(place).counts() == {"created": 1}
 
 
 def test_a_restart_continues_with_the_index(start: Callable[..., Scene]) -> None:
