@@ -119,13 +119,12 @@ class Baseline:
         Raises:
             StateError: The record cannot be read.
         """
-        self.is_complete = self.was_complete()
         former = self._store.meta("filter")
+        is_begun_anew = self._is_other_kind(former)
+        self.is_complete = self.was_complete() and not is_begun_anew
         # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
         if self._store.index.entries and former != self._filter:
             drop(_keeps(former, self._filter))
-        if self._is_other_kind(former):
-            self.is_complete = False
         if (known := self._known_window()) is not None and self._window is not None:
             self._window.resume(known.until_s)
 

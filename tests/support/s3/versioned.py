@@ -148,7 +148,7 @@ class VersionedStore:
         path, _, query = target.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
         asked = dict(parse_qsl(query, keep_blank_values=True))
-        is_list = method == "GET" and not key and "versions" in asked
+        is_list = method == "GET" and not key and not {"versions", "list-type"}.isdisjoint(asked)
         kind = Kind.LIST if is_list else Kind.HEAD if method == "HEAD" and key else Kind.OTHER
         with self._lock:
             request = Request(kind, len(self.log) + 1, method, target, headers)
@@ -168,7 +168,7 @@ class VersionedStore:
 
     def _serve(self, kind: Kind, key: str, asked: Mapping[str, str], fault: Fault | None) -> Answer:
         if kind is Kind.LIST:
-            return self._list(asked, fault)
+            return self._list(asked, fault) if "versions" in asked else self._list_objects(asked)
         if kind is Kind.HEAD:
             return self._head(key, asked.get("versionId", ""))
         if "versioning" in asked:
@@ -227,6 +227,20 @@ class VersionedStore:
         if fault is Fault.TORN_XML:
             body = body[: len(body) * 2 // 3]
         return Answer(body, headers={"Content-Type": "application/xml"}, fault=fault)
+
+    def _list_objects(self, asked: Mapping[str, str]) -> Answer:
+        """Answer ListObjectsV2 with the objects that are there, in one page."""
+        with self._lock:
+            newest = [each[0] for each in self._versions.values() if each]
+        prefix = asked.get("prefix", "")
+        objects = (each for each in newest if not each.is_marker and each.key.startswith(prefix))
+        parts = [
+            _render(each, is_latest=True).replace("Version>", "Contents>")
+            for each in sorted(objects, key=lambda each: each.key.encode())
+        ]
+        fields = f"<Name>{self.bucket}</Name><EncodingType>url</EncodingType>"
+        body = f"{fields}<IsTruncated>false</IsTruncated>{''.join(parts)}"
+        return Answer(f"{XML_HEAD}<ListBucketResult>{body}</ListBucketResult>".encode())
 
     def _is_after(self, version: StoredVersion, asked: Mapping[str, str]) -> bool:
         """Return whether a version is listed behind the markers of a request, with its prefix."""
