@@ -128,6 +128,33 @@ def backblaze(bucket: str, *keys: str, event: str = "b2:ObjectCreated:Upload") -
     }
 
 
+def tigris(bucket: str, key: str) -> Json:
+    """Return what Tigris sends to a webhook."""
+    return {
+        "events": [
+            {
+                "eventVersion": "1",
+                "eventSource": "tigris",
+                "eventName": "OBJECT_CREATED_PUT",
+                "eventTime": "2026-01-31T12:00:00Z",
+                "bucket": bucket,
+                "object": {"key": key, "size": 5, "eTag": "b1946ac9"},
+            }
+        ]
+    }
+
+
+def cloudflare_r2(bucket: str, key: str) -> Json:
+    """Return what Cloudflare R2 sends to a queue of Cloudflare."""
+    return {
+        "account": "3f4b7e3dcab231cbfdaa90a6a28bd548",
+        "action": "PutObject",
+        "bucket": bucket,
+        "object": {"key": key, "size": 5, "eTag": "b1946ac9"},
+        "eventTime": "2026-01-31T12:00:00.000Z",
+    }
+
+
 def cloud_storage(bucket: str, key: str) -> Json:
     """Return an object as the JSON API of Google Cloud Storage represents it."""
     return {

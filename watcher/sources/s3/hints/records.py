@@ -37,14 +37,14 @@ A record of S3 within SNS that is forwarded in a batch of CloudEvents is 5 deep.
 """
 
 SHAPES_READ = (
-    "event records of S3 (also within SNS, EventBridge or CloudEvents), Backblaze B2, Google Cloud "
-    'Storage, Azure Event Grid, and {"bucket": "…", "keys": ["…"]}'
+    "event records of S3 (also within SNS, EventBridge or CloudEvents), Backblaze B2, Tigris, "
+    'Google Cloud Storage, Azure Event Grid, and {"bucket": "…", "keys": ["…"]}'
 )
 """What is read, for the hint of an error."""
 
 _ENVELOPES = (
     "Records",  # S3; Lambda around SNS and SQS
-    "events",  # Backblaze B2, Alibaba OSS, batches of this server
+    "events",  # Backblaze B2, Tigris, Alibaba OSS, batches of this server
     "Sns",  # SNS by way of Lambda
     "Message",  # SNS
     "message",  # Pub/Sub

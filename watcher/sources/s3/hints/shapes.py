@@ -24,6 +24,7 @@ BUCKET_MAX_CHARS = 255
 _BLOB = re.compile("/blobServices/[^/]+/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 _SEAWEEDFS_BUCKETS = "/buckets/"
 _SEAWEEDFS_UPLOADS = ".uploads/"
+_NO_BUCKET = "a record names no bucket"
 
 
 class UnreadableRecordError(ValueError):
@@ -98,6 +99,14 @@ def _backblaze_event(record: Mapping[str, object]) -> Iterable[Hint] | None:
     return [_hint(text_of(record["bucketName"]), [text_of(record.get("objectName")).encode()])]
 
 
+def _tigris_event(record: Mapping[str, object]) -> Iterable[Hint] | None:
+    """Read an event of Tigris or Cloudflare R2; neither documents how keys are encoded."""
+    named = mapping_of(record.get("object"))
+    if "bucket" not in record or "key" not in named:
+        return None
+    return [_hint(text_of(record["bucket"]), _readings(text_of(named["key"])))]
+
+
 def _pubsub_message(record: Mapping[str, object]) -> Iterable[Hint] | None:
     """Read the attributes of a message that Cloud Storage has published."""
     attributes = mapping_of(record.get("attributes"))
@@ -160,14 +169,20 @@ def _watcher_event(record: Mapping[str, object]) -> Iterable[Hint] | None:
 
 
 def _uploader_list(record: Mapping[str, object]) -> Iterable[Hint] | None:
-    """Read the list of a client that says what it has uploaded."""
+    """Read the list of a client that says what it has uploaded; it may be empty.
+
+    Raises:
+        UnreadableRecordError: It names no bucket.
+    """
     if "bucket" not in record or not {"key", "keys"} & record.keys():
         return None
-    keys = record.get("keys", [])
+    bucket, keys = text_of(record["bucket"]), record.get("keys", [])
+    if not bucket:
+        raise UnreadableRecordError(_NO_BUCKET)
     listed = keys if isinstance(keys, list) else [keys]
     if "key" in record:
         listed = [record["key"], *listed]
-    return (_hint(text_of(record["bucket"]), [text_of(key).encode()]) for key in listed)
+    return (_hint(bucket, [text_of(key).encode()]) for key in listed)
 
 
 def _cloud_storage_object(record: Mapping[str, object]) -> Iterable[Hint] | None:
@@ -182,6 +197,8 @@ _SHAPES: tuple[Callable[[Mapping[str, object]], Iterable[Hint] | None], ...] = (
     _eventbridge_detail,
     _tencent_record,
     _backblaze_event,
+    # An event of EventBridge has a mapping as ``bucket``.
+    _tigris_event,
     _pubsub_message,
     _minio_event,
     _seaweedfs_message,
@@ -222,7 +239,7 @@ def _hint(bucket: str, readings: Iterable[bytes]) -> Hint:
         UnreadableRecordError: None can be, or the bucket has no name.
     """
     if not 0 < len(bucket) <= BUCKET_MAX_CHARS:
-        raise UnreadableRecordError("a record names no bucket")
+        raise UnreadableRecordError(_NO_BUCKET)
     keys = tuple(reading for reading in dict.fromkeys(readings) if _is_key(reading))
     if not keys:
         raise UnreadableRecordError("a record names no key of up to 1,024 bytes of UTF-8")

@@ -71,7 +71,7 @@ def test_what_is_of_no_use_to_anybody_is_deleted(body: str, queue: StubQueue, be
         ('{"hello": "world"}', "one that cannot be read ("),
         (
             '{"Type": "SubscriptionConfirmation", "TopicArn": "a", "SubscribeURL": "https://x"}',
-            "a request of SNS to confirm a subscription",
+            "one of SNS that asks to visit its SubscribeURL",
         ),
     ],
 )
@@ -91,7 +91,7 @@ def test_what_is_for_somebody_else_is_left(
     wait_until(lambda: queue.bodies == [body])
     assert feed.feed.status.rejected == 1
     assert feed.feed.problem == ""
-    assert feed.feed.complaint.startswith(f"a message is left in the queue, such as {complaint}")
+    assert feed.feed.complaint.startswith(f"a message is left in the queue, {complaint}")
     feed.clock.ahead_s = 301.0
     assert feed.feed.complaint == ""
 

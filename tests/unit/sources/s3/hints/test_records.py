@@ -59,6 +59,8 @@ S3 = sent.s3_message("landing", "in/a.csv")
         ),
         pytest.param(sent.backblaze("landing", "in/a.csv"), id="Backblaze"),
         pytest.param(sent.backblaze("landing", "in/a.csv")["events"], id="Backblaze's list"),
+        pytest.param(sent.tigris("landing", "in/a.csv"), id="Tigris"),
+        pytest.param(sent.cloudflare_r2("landing", "in/a.csv"), id="Cloudflare R2"),
         pytest.param(sent.cloud_storage("landing", "in/a.csv"), id="Cloud Storage"),
         pytest.param(sent.pubsub("landing", "in/a.csv", has_attributes=True), id="Pub/Sub"),
         pytest.param(sent.pubsub("landing", "in/a.csv", has_attributes=False), id="Pub/Sub's data"),
@@ -114,6 +116,8 @@ def test_messages_name_the_object(message: object, request: pytest.FixtureReques
         {"Records": sent.minio("landing", "in/a b.csv", "in/a+b.csv")["Records"]},
         sent.sns(sent.s3_message("landing", "in/a+b.csv")),
         sent.event_grid("landing", "in/a+b.csv"),
+        sent.tigris("landing", "in/a+b.csv"),
+        sent.cloudflare_r2("landing", "in/a+b.csv"),
     ],
 )
 def test_all_readings_of_a_key_count_where_its_encoding_is_uncertain(message: object) -> None:
@@ -236,6 +240,10 @@ def test_messages_about_nothing(message: object) -> None:
         (sent.s3_message("landing", "\0"), "names no key"),
         ({"Records": [{"s3": {"bucket": {"name": 7}, "object": []}}]}, "names no bucket"),
         ({"bucket": None, "path": "in/a.csv", "source": "directory"}, "names no bucket"),
+        ({"bucket": "", "keys": []}, "names no bucket"),
+        ({"bucket": None, "keys": ["in/a.csv"]}, "names no bucket"),
+        (sent.tigris("", "in/a.csv"), "names no bucket"),
+        (sent.cloudflare_r2("landing", ""), "names no key"),
         ({"bucket": "landing", "keys": [{}]}, "names no key"),
         ({"bucket": "landing", "keys": "a", "key": None}, "names no key"),
         ({"bucket": "landing"}, "no shape that is known"),

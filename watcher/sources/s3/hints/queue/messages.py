@@ -51,7 +51,7 @@ class MessageReader:
         if ours or parsed.kind is MessageKind.TEST:
             return tuple(key for hint in ours for key in hint.keys)
         if parsed.kind is MessageKind.SUBSCRIPTION:
-            self._reject(message, "a request of SNS to confirm a subscription, by its SubscribeURL")
+            self._reject(message, "one of SNS that asks to visit its SubscribeURL")
         elif parsed.hints:
             self._reject(message, f"one about the bucket {parsed.hints[0].bucket!r}")
         elif parsed.kind is MessageKind.RECORDS:
@@ -69,10 +69,12 @@ class MessageReader:
         age_s = self._clock.monotonic() - self._left_at_s
         if age_s > max(2 * visibility_s, _COMPLAINT_MIN_S):
             return ""
-        number = "a message is" if self.rejected == 1 else f"{self.rejected:,} messages were"
+        if self.rejected == 1:
+            left = f"a message is left in the queue, {self._example}"
+        else:
+            left = f"{self.rejected:,} messages were left in the queue, such as {self._example}"
         return (
-            f"{number} left in the queue, such as {self._example}: send only notifications of this "
-            "bucket to it, and give it a dead-letter queue"
+            f"{left}: send only notifications of this bucket to it, and give it a dead-letter queue"
         )
 
     def _reject(self, message: QueueMessage, example: str) -> None:
