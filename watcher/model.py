@@ -21,6 +21,10 @@ class ChangeType(StrEnum):
     COMPLETED = "completed"
 
 
+DESCRIBED = frozenset({ChangeType.CREATED, ChangeType.MODIFIED})
+"""Changes of which a payload may have details of the object."""
+
+
 class SourceKind(StrEnum):
     """Which adapter reads a place; the values are the ``source`` of a payload."""
 

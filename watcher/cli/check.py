@@ -20,12 +20,15 @@ from watcher.errors import ConfigError
 from watcher.formatting import human_age, human_size, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from watcher.cli.survey import Survey
     from watcher.sources.cost import Cost
     from watcher.sources.s3.hints.queue.setup import QueueSetup
     from watcher.spec import Spec
+
+MAX_PREFIXES = 10
+"""Maximum number of prefixes with dates that are shown one by one."""
 
 EXAMPLES = ("watcher check config.yaml", "watcher check --offline - < config.yaml")
 
@@ -82,7 +85,10 @@ def _survey(spec: Spec, endpoint_ca: Sequence[str]) -> Survey:
     """
     from watcher.cli.survey import survey_place  # noqa: PLC0415 - the sources take 0.1 s; --offline needs none
     from watcher.security.endpoint_authorities import EndpointAuthorities  # noqa: PLC0415 - brings ssl; --offline needs none
+    from watcher.telemetry.logs import configure_logs  # noqa: PLC0415 - as above
 
+    # The remark of the survey says that versions are not kept.
+    configure_logs("auto", quiet=True, dropped=["scan.versioning_off"])
     place = escape(printable(spec.where.place))
     with Console(stderr=True, highlight=False).status(f"reading {place}") as line:
         return survey_place(
@@ -106,10 +112,7 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     rows = [
         ("place", printable(survey.place)),
         ("mode", f"{survey.mode} ({survey.reason})"),
-        *(
-            ("" if number else "prefixes", printable(prefix))
-            for number, prefix in enumerate(survey.prefixes)
-        ),
+        *_prefix_rows(survey.prefixes),
         ("matching", f"{survey.matching:,} ({human_size(survey.size)})"),
         *_version_rows(survey),
         *_trigger_rows(survey),
@@ -142,10 +145,19 @@ def _rows(survey: Survey) -> list[tuple[str, str]]:
     return rows
 
 
+def _prefix_rows(prefixes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the prefixes that are listed now; of many the first and the last."""
+    shown: Iterable[str] = map(printable, prefixes)
+    if len(prefixes) > MAX_PREFIXES:
+        shown = [f"{len(prefixes)}, from {printable(prefixes[0])}", f"to {printable(prefixes[-1])}"]
+    for number, text in enumerate(shown):
+        yield ("" if number else "prefixes"), text
+
+
 def _version_rows(survey: Survey) -> Iterator[tuple[str, str]]:
     if survey.versions is not None:
         keys, markers = survey.versions.keys, survey.versions.delete_markers
-        yield "versions", f"those of {keys:,} keys; {markers:,} of them are delete markers"
+        yield "versions", f"those of {keys:,} keys, {markers:,} delete markers among them"
     if survey.remark:
         yield "", survey.remark
 
@@ -167,6 +179,8 @@ def _cost_rows(cost: Cost) -> Iterator[tuple[str, str]]:
         times = f"{cost.polls_per_month:,} in 30 days"
         yield "requests", f"{listing} {cost.poll_interval_s:g} s: {times}"
         yield "cost", f"{price} for {cost.requests_per_month:,} LIST requests"
+        if details := cost.dollars_per_1000_changes:
+            yield "", f"${details:g} more for the details of 1,000 objects that are reported"
         yield "", "at $0.005 for 1,000, the list price of AWS in us-east-1; other stores differ"
         return
     times = f"{hints.polls_per_month:,} in 30 days"
@@ -180,7 +194,7 @@ def _cost_rows(cost: Cost) -> Iterator[tuple[str, str]]:
             f"requests{' and the queue' if asked else ''}"
         ),
     )
-    yield "", f"at most ${hints.dollars_per_1000_changes:g} more for 1,000 changes"
+    yield "", f"at most ${hints.dollars_per_1000_changes:g} more for 1,000 objects that are put"
     if hints.poll_interval_s > cost.poll_interval_s:
         yield "", f"{price} while no hints arrive, with a listing every {cost.poll_interval_s:g} s"
     queue = ", $0.40 for 1,000,000 to the queue" if asked else ""

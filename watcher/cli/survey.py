@@ -31,6 +31,7 @@ from watcher.spec import (
     Temporary,
 )
 from watcher.telemetry.held_back import describe_held_back
+from watcher.versioned import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +80,7 @@ class Survey:
         too_old: Number of matching entries that would not be reported for their age.
         groups: The groups; None where the spec has none.
         resting: The same in one line; empty where the spec has none.
-        versions: The entries of a bucket whose versions are read; None for any other place.
+        versions: The matching entries of a bucket with versions; None for any other place.
         remark: What a person should know of the place; empty for nothing.
         queue: The queue that hints arrive in; None where they arrive in none.
     """
@@ -184,7 +185,7 @@ class _Tally:
         other_case: Number of the other entries that a pattern matches only without case.
         size: Bytes of the matching entries.
         first: First matching paths, in order.
-        versions: Tells versions apart; None where entries are none.
+        versions: Counts the versions that count; None where entries are none.
     """
 
     def __init__(self, spec: Spec, conditions: ConditionSurvey) -> None:
@@ -205,7 +206,7 @@ class _Tally:
     def add(self, entries: list[Entry]) -> None:
         """Count entries."""
         if self.versions is not None:
-            entries = self.versions.take(entries)
+            entries = [entry._replace(path=key_of(entry.path)) for entry in entries]
         matched: list[bytes] = []
         for entry in self._conditions.take_markers(entries):
             is_admitted = self._admits(entry.path)
@@ -218,6 +219,8 @@ class _Tally:
                 if self._groups is not None and markers is not None:
                     self._groups.add(entry.path, markers)
                 self.size += entry.size
+                if self.versions is not None:
+                    self.versions.add(entry)
         self.met += len(entries)
         self.matching += len(matched)
         self.first = nsmallest(MAX_FIRST, {*self.first, *matched})

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.versioned import is_delete_marker, key_of
+from watcher.versioned import is_delete_marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from watcher.model import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class VersionNumbers:
-    """The entries of a bucket whose versions are read.
+    """The matching entries of a bucket whose versions are read.
 
     Attributes:
         keys: Number of keys that have a version or a delete marker.
@@ -27,7 +25,7 @@ class VersionNumbers:
 
 
 class VersionSurvey:
-    """Tells the versions of a listing apart, whose keys come one after the other."""
+    """Counts the versions of a listing, whose keys come one after the other."""
 
     def __init__(self) -> None:
         self._last = b""
@@ -38,13 +36,8 @@ class VersionSurvey:
         """What was counted."""
         return VersionNumbers(self._keys, self._delete_markers)
 
-    def take(self, versions: Iterable[Entry]) -> list[Entry]:
-        """Count versions, and return them with their keys as paths."""
-        entries = []
-        for version in versions:
-            key = key_of(version.path)
-            self._keys += key != self._last
-            self._delete_markers += is_delete_marker(version)
-            self._last = key
-            entries.append(version._replace(path=key))
-        return entries
+    def add(self, version: Entry) -> None:
+        """Count a version, whose path is its key."""
+        self._keys += version.path != self._last
+        self._delete_markers += is_delete_marker(version)
+        self._last = version.path

@@ -25,7 +25,7 @@ from watcher.config.problems import Problems
 from watcher.config.rates import rate
 from watcher.config.sections import Key, Section
 from watcher.config.suggestions import KeyRow, suggestion
-from watcher.model import ChangeType
+from watcher.model import DESCRIBED, ChangeType
 from watcher.spec import Batch, BucketSpec, Conditions, Confirm, Existing, Filter, Format, Spec
 
 if TYPE_CHECKING:
@@ -89,15 +89,25 @@ def _check_top(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tu
         yield "events", "a bucket has no moved events"
     if values.get("format") is Format.S3 and "directory" in given:
         yield "format", "s3 is for buckets, a directory has flat or cloudevents"
-    if values.get("format") is Format.S3 and getattr(values.get("s3"), "details", None):
-        yield "format", "s3 has no place for details, leave out s3.details"
     yield from check_patterns(values, given)
     for name in ("ack_timeout", "max_unacknowledged"):
         if name in given and values.get("confirm") is not Confirm.ACK:
             yield name, "has no effect without confirm: ack"
     yield from check_conditions(values)
     yield from check_groups(values, given)
+    yield from _check_details(values, given)
     yield from _check_versions(values, given)
+
+
+def _check_details(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    if not getattr(values.get("s3"), "details", None):
+        return
+    if values.get("format") is Format.S3:
+        yield "format", "s3 has no place for details, leave out s3.details"
+    if values.get("events", DESCRIBED).isdisjoint(DESCRIBED):
+        yield "events", "has neither created nor modified, leave out s3.details: no others have any"
+    if "group" in given and "events" not in given:
+        yield "group", "reports completed events alone, leave out s3.details: they have none"
 
 
 def _check_versions(values: Mapping[str, Any], given: Collection[str]) -> Iterator[tuple[str, str]]:

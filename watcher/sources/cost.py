@@ -1,8 +1,8 @@
 """What a bucket costs, by listings and by hints, and how often a budget allows listings. Pure.
 
 Stores bill requests, and one LIST request returns at most 1,000 keys. A key that is hinted takes a
-HEAD request, and a message of a queue takes requests of its own. Prices are those of AWS in
-us-east-1.
+HEAD request, or a LIST of its versions, and a message of a queue takes requests of its own. Prices
+are those of AWS in us-east-1.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Cost:
         requests_per_month: LIST requests in 30 days.
         dollars_per_month: Their price on AWS.
         hints: What the bucket costs while hints arrive; None where none do.
+        dollars_per_1000_changes: The price of the details of 1,000 changes; 0 without any.
     """
 
     poll_interval_s: float
@@ -59,6 +60,7 @@ class Cost:
     requests_per_month: int
     dollars_per_month: float
     hints: HintCost | None = None
+    dollars_per_1000_changes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,13 @@ class HintCost:
     Attributes:
         poll_interval_s: Seconds between two listings.
         polls_per_month: Listings in 30 days.
-        requests_per_month: LIST requests in 30 days.
+        requests_per_month: LIST requests in 30 days, those for single keys at the rate that was
+            seen among them.
         heads_per_month: HEAD requests at the rate that was seen; 0 before an hour was.
         queue_requests_per_month: Requests to the queue at the rate that was seen, and at least
             those without any change; 0 where there is no queue.
         dollars_per_month: The price of all of these on AWS.
-        dollars_per_1000_changes: The price of 1,000 changes at the most.
+        dollars_per_1000_changes: The price of 1,000 objects that are put, at the most.
     """
 
     poll_interval_s: float
@@ -93,11 +96,13 @@ class SeenRequests:
         seconds: The time.
         heads: HEAD requests.
         queue_requests: Requests to a queue.
+        lists: LIST requests for single keys.
     """
 
     seconds: float
     heads: int
     queue_requests: int
+    lists: int = 0
 
 
 def poll_interval_s(spec: BucketSpec, requests_per_poll: int) -> float:
@@ -208,6 +213,7 @@ def cost_of(spec: BucketSpec, requests_per_poll: int, seen: SeenRequests | None 
         requests,
         round(requests * DOLLARS_PER_REQUEST, 2),
         None if spec.notifications is None else _hint_cost(spec, requests_per_poll, seen),
+        round(1000 * _dollars_of_details(spec), 5),
     )
 
 
@@ -220,6 +226,7 @@ def _hint_cost(spec: BucketSpec, requests_per_poll: int, seen: SeenRequests | No
     if seen is not None and seen.seconds >= SEEN_MIN_S:
         per_month = MONTH_S / seen.seconds
         heads = round(seen.heads * per_month)
+        requests += round(seen.lists * per_month)
         asked = max(asked, round(seen.queue_requests * per_month))
     return HintCost(
         interval_s,
@@ -238,12 +245,18 @@ def _hint_cost(spec: BucketSpec, requests_per_poll: int, seen: SeenRequests | No
 
 
 def _dollars_per_change(spec: BucketSpec, *, has_queue: bool) -> float:
-    """Return the price of one change at the most.
+    """Return the price of an object that is put, at the most.
 
-    An object that must rest is looked at twice; details are asked for by a HEAD, and a GET for tags
-    at the same price.
+    An object that must rest is looked at twice. Of a bucket with versions, those of the key are
+    listed, a thousand by each request.
     """
-    heads = 2 if spec.quiet_s else 1
-    heads += bool(spec.details - {Detail.TAGS}) + (Detail.TAGS in spec.details)
+    look = DOLLARS_PER_REQUEST if spec.versions else DOLLARS_PER_HEAD
+    looks = 2 if spec.quiet_s else 1
     asked = QUEUE_REQUESTS_PER_CHANGE if has_queue else 0
-    return heads * DOLLARS_PER_HEAD + asked * DOLLARS_PER_QUEUE_REQUEST
+    return looks * look + asked * DOLLARS_PER_QUEUE_REQUEST + _dollars_of_details(spec)
+
+
+def _dollars_of_details(spec: BucketSpec) -> float:
+    """Return the price of the details of one change: a HEAD, and a GET for tags at its price."""
+    requests = bool(spec.details - {Detail.TAGS}) + (Detail.TAGS in spec.details)
+    return requests * DOLLARS_PER_HEAD

@@ -56,6 +56,15 @@ def test_check_bucket(run: Run, moto_server: S3Server) -> None:
     assert "AWS in us-east-1; other stores differ" in done.stdout
 
 
+def test_check_bucket_without_versioning(run: Run, moto_server: S3Server) -> None:
+    """What the source logs, and the survey says, is not in the way of the result."""
+    bucket, url = moto_server.make_bucket(), moto_server.endpoint_url
+    text = f"s3: {{bucket: {bucket}, endpoint_url: '{url}', versions: true}}"
+    done = run("check", "--json", "-", stdin=text, **moto_server.environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["remark"].startswith("versioning is off in the bucket")
+
+
 def test_check_with_a_profile_and_no_home(run: Run, moto_server: S3Server, tmp_path: Path) -> None:
     """As in a container: the AWS configuration is a mounted file, and there is no home."""
     bucket, keys = moto_server.make_bucket(), moto_server.environment()

@@ -345,6 +345,18 @@ def test_details_of_objects() -> None:
     )
     found = problems("{s3: {bucket: abc, details: [tags]}, format: s3}")
     assert found == "line 1, format: s3 has no place for details, leave out s3.details"
+    asked = "s3: {bucket: abc, details: [tags]}"
+    for events in ("deleted", "[deleted, moved]", "[completed]\ngroup: {depth: 1}"):
+        assert problems(f"{asked}\nevents: {events}") == (
+            "line 2, events: has neither created nor modified, leave out s3.details: "
+            "no others have any"
+        )
+    assert problems(f"{asked}\ngroup: {{depth: 1}}") == (
+        "line 2, group: reports completed events alone, leave out s3.details: they have none"
+    )
+    for events in ("modified", "[deleted, created]", "[completed, created]\ngroup: {depth: 1}"):
+        where = parse_spec(f"{asked}\nevents: {events}".encode()).where
+        assert where == BucketSpec("abc", details=frozenset({Detail.TAGS}))
     found = problems("s3: {bucket: abc, details: [tag, tags, tags]}")
     assert found.startswith(
         "line 1, s3.details[0]: must be one of content_type, metadata, tags "

@@ -1,6 +1,7 @@
 """What a bucket costs, by listings and by hints, and how often a budget allows listings."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,9 +41,7 @@ def hinted(
     kind: HintKind,
     requests: int,
     seen: SeenRequests | None = None,
-    *,
-    quiet_s: float = 0.0,
-    details: frozenset[Detail] = frozenset(),
+    **options: Any,  # noqa: ANN401 - of the bucket
 ) -> HintCost:
     """Return what a bucket with hints costs while they arrive."""
     asked, backstop_s = Notifications(kind), 21_600.0
@@ -50,8 +49,7 @@ def hinted(
         "landing",
         notifications=asked,
         backstop_interval_s=backstop_s,
-        quiet_s=quiet_s,
-        details=details,
+        **options,
     )
     hints = cost_of(spec, requests, seen).hints
     assert hints is not None
@@ -72,6 +70,32 @@ def test_the_cost_of_hints() -> None:
     assert hinted(HintKind.STREAM, 10, details=everything).dollars_per_1000_changes == 0.0012
     types = frozenset({Detail.CONTENT_TYPE})
     assert hinted(HintKind.STREAM, 10, details=types).dollars_per_1000_changes == 0.0008
+
+
+def test_the_cost_of_hints_where_versions_are_listed() -> None:
+    """A hinted key takes a LIST, at its price, and those that were seen are listings too."""
+    assert hinted(HintKind.WEBHOOK, 10, versions=True).dollars_per_1000_changes == 0.005
+    tags = frozenset({Detail.TAGS})
+    queue = hinted(HintKind.QUEUE, 10, versions=True, details=tags)
+    assert queue.dollars_per_1000_changes == 0.0062
+    day = SeenRequests(86_400.0, heads=0, queue_requests=0, lists=100_000)
+    seen = hinted(HintKind.WEBHOOK, 10, day, versions=True)
+    assert (seen.requests_per_month, seen.dollars_per_month) == (3_001_200, 15.01)
+
+
+@pytest.mark.parametrize(
+    ("details", "dollars"),
+    [
+        ((), 0.0),
+        ((Detail.TAGS,), 0.0004),
+        ((Detail.METADATA, Detail.CONTENT_TYPE), 0.0004),
+        (tuple(Detail), 0.0008),
+    ],
+)
+def test_the_cost_of_details(details: tuple[Detail, ...], dollars: float) -> None:
+    """One HEAD for content type and metadata, and a GET for tags, at the same price."""
+    found = cost_of(replace(FIXED, details=frozenset(details)), 10)
+    assert found == replace(cost_of(FIXED, 10), dollars_per_1000_changes=dollars)
 
 
 def test_the_cost_of_the_changes_that_were_seen() -> None:

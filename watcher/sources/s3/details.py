@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from watcher.errors import WatcherError
-from watcher.model import ChangeType, ObjectDetails
+from watcher.model import DESCRIBED, ObjectDetails
 from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.inspector import is_misleading
 from watcher.sources.s3.object_details import (
@@ -40,7 +40,6 @@ PAUSES_S = (1.0, 4.0)
 FAILURES_MAX = 8
 """Failed requests after which no further ones are sent before the pause."""
 
-_DESCRIBED = frozenset({ChangeType.CREATED, ChangeType.MODIFIED})
 _OF_HEAD = frozenset({Detail.CONTENT_TYPE, Detail.METADATA})
 _TAGS = frozenset({Detail.TAGS})
 
@@ -78,7 +77,7 @@ class DetailsReader:
         described = list(changes)
         if not self._asked:
             return described
-        waiting = [number for number, change in enumerate(changes) if change.type in _DESCRIBED]
+        waiting = [number for number, change in enumerate(changes) if change.type in DESCRIBED]
         for number, details in self._look_up(changes, waiting).items():
             described[number] = replace(changes[number], details=details)
         return described
@@ -162,7 +161,8 @@ class DetailsReader:
             if not is_refusal(error):
                 raise
             self._has_no_tags = _is_unknown(error)
-            self._note(_TAGS, change, error.message, "allow s3:GetObjectTagging")
+            hint = "leave tags out of details" if self._has_no_tags else "allow s3:GetObjectTagging"
+            self._note(_TAGS, change, error.message, hint)
             return ObjectDetails()
         self._forget(_TAGS)
         return details
@@ -193,7 +193,8 @@ class DetailsReader:
     def _note(self, parts: frozenset[Detail], change: Change, reason: str, hint: str = "") -> None:
         """Note why details are null, the first time of several; from any thread."""
         key = change.entry.path.decode(errors="replace")
-        lacking = " and ".join(sorted(parts))
+        *others, last = sorted(parts)
+        lacking = f"{', '.join(others)} and {last}" if others else last
         problem = f"objects such as {key!r} are reported without {lacking}: {reason}"
         self._problems.setdefault(parts, f"{problem}, {hint}" if hint else problem)
 

@@ -84,7 +84,8 @@ class HintIntake:
     def requests(self) -> SeenRequests:
         """What was requested for hints since the start."""
         asked = 0 if self._feed is None else self._feed.status.requests
-        return SeenRequests(self._clock.monotonic() - self._begun_s, self._inspector.heads, asked)
+        seconds, looked = self._clock.monotonic() - self._begun_s, self._inspector
+        return SeenRequests(seconds, looked.heads, asked, looked.lists)
 
     def put(self, keys: Sequence[bytes]) -> None:
         """Have keys inspected, which a message from outside names."""

@@ -40,10 +40,11 @@ class KeyInspector:
 
     Attributes:
         heads: HEAD requests sent.
+        lists: LIST requests sent.
     """
 
     def __init__(self, api: BucketApi) -> None:
-        self.heads = 0
+        self.heads = self.lists = 0
         self._api = api
         self._lock = threading.Lock()
         self._proving = threading.Lock()
@@ -88,6 +89,10 @@ class KeyInspector:
             self.heads += 1
         return self._api.head(key)
 
+    def _count_list(self) -> None:
+        with self._lock:
+            self.lists += 1
+
     def _prove_bucket(self) -> None:
         """List one key of the prefix, or wait for another thread that does so from now on."""
         with self._lock:
@@ -97,12 +102,14 @@ class KeyInspector:
                 return
             with self._lock:
                 self._begun_proofs += 1
+                self.lists += 1
             self._api.probe()
             self._last_proof = self._begun_proofs
 
     def _find_listed(self, key: bytes) -> Entry | None:
         """Return the object that a listing has at a key for which HEAD finds something."""
         place = self._api.spec.place
+        self._count_list()
         page = self._api.list_page(PageRequest(key.decode()))
         entries, odd = page.reader.read(page.objects)
         if found := next((entry for entry in entries if entry.path == key), None):

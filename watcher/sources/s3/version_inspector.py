@@ -54,6 +54,7 @@ class VersionInspector(KeyInspector):
         place, request = self._versions.spec.place, VersionRequest(key.decode())
         found: list[Entry] = []
         for _ in range(PAGES_MAX):
+            self._count_list()
             page = self._versions.list_versions(request)
             entries, odd = page.reader.read(in_order(page.elements, last=page.last))
             if unread := next((each for each in odd if each.key in {key, b""}), None):

@@ -53,6 +53,9 @@ def test_versions_of_a_hinted_key_span_pages(
         as_event("created", store.put("in/a")),
     ]
     assert watched.hint("in/a") == wanted
+    # Four versions of the key, and perhaps one page more that shows that there are no others.
+    seen = watched.source._hints.requests
+    assert (seen.heads, 0 <= seen.lists - -(-4 // page_keys) <= 1) == (0, True)
 
 
 def test_key_with_more_pages_is_left_to_a_listing(

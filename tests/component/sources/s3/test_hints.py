@@ -61,6 +61,7 @@ def test_many_keys_that_are_gone_share_requests(store: Store, watched: Watched) 
     watched.hint(*KEYS, NEW)
     assert len(watched.reported) == len(KEYS) + 1
     assert len(store.lists) - lists < len(KEYS) / 2
+    assert watched.source._hints.requests.lists == len(store.lists) - lists
 
 
 def test_a_hint_for_no_object_of_the_place_changes_nothing(store: Store, watched: Watched) -> None:
