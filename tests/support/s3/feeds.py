@@ -14,6 +14,7 @@ class ChosenFeed:
 
     Attributes:
         problem: Why no hints arrive.
+        complaint: What is wrong with single ones.
         misses_hints: Whether some were missed.
         known_s: Up to when they have arrived, on the monotonic clock.
         is_started: Whether it runs.
@@ -22,6 +23,7 @@ class ChosenFeed:
 
     def __init__(self) -> None:
         self.problem = ""
+        self.complaint = ""
         self.misses_hints = False
         self.known_s = float("inf")
         self.is_started = False
@@ -39,6 +41,9 @@ class ChosenFeed:
 
     def known_until_s(self) -> float:
         return self.known_s
+
+    def verify(self) -> None:
+        """Do nothing: hints can arrive."""
 
     def start(self, inbox: HintInbox, wake: Callable[[], None]) -> None:
         self.inbox, self._wake, self.is_started = inbox, wake, True
