@@ -16,10 +16,12 @@ from watcher.errors import WatcherError
 from watcher.model import Rescan
 from watcher.sources.protocol import BATCH_ENTRIES, Inspection, Subtree
 from watcher.sources.s3.hints.inbox import HintedKey
+from watcher.sources.s3.inspection_failures import InspectionFailures
 from watcher.sources.s3.inspector import RefusedKeyError
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.postponed_keys import PostponedKeys
 from watcher.sources.s3.quiet import Sight, state_of
+from watcher.sources.s3.refused_keys import RefusedKeys
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
@@ -36,12 +38,6 @@ if TYPE_CHECKING:
 LISTED_KEYS_MAX = 10_000
 """Maximum number of keys that are compared while a listing runs; others wait for its end."""
 
-RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
-"""Seconds until a key is inspected again after its first failure, and after many."""
-
-PAUSE_MAX_S = 10.0
-"""Longest pause in seconds in which no key is inspected, after several in a row have failed."""
-
 
 class HintedKeys:
     """Inspects the keys of an inbox. For the thread of the watch, but for what is said otherwise.
@@ -54,6 +50,9 @@ class HintedKeys:
         quiet_s: Seconds for which an object must be the same before it is compared.
         wake: Called from any thread when ``observe`` has something new.
         clock: The time.
+
+    Attributes:
+        refused: Those that only a listing shows.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a key passes on its way
@@ -77,26 +76,24 @@ class HintedKeys:
         self._busy: dict[bytes, HintedKey] = {}
         self._compared: list[HintedKey] = []
         self._postponed = PostponedKeys(clock)
+        self._failures = InspectionFailures(clock)
         self._is_inbox_next = True
-        self._failed_key = b""
-        self._pause_s = 0.0
-        self._resume_s = 0.0
-        self._problem = ""
-        self._refusal = ""
-        self._refused: list[HintedKey] = []
-        self._being_listed: list[HintedKey] = []
-        self._must_list = False
         self._is_listing = False
         self._met: set[bytes] = set()
-        self.errors = 0
+        self.refused = RefusedKeys()
 
     # From any thread
 
     @property
     def waiting(self) -> int:
         """Number of keys that were not compared yet."""
-        unlisted = len(self._refused) + len(self._being_listed)
+        unlisted = len(self.refused)
         return len(self._inbox) + len(self._busy) + len(self._postponed) + unlisted
+
+    @property
+    def errors(self) -> int:
+        """Number of inspections that failed since the start."""
+        return self._failures.count
 
     @property
     def oldest_age_s(self) -> float:
@@ -111,19 +108,15 @@ class HintedKeys:
     @property
     def problem(self) -> str:
         """Why hinted keys cannot be inspected now; empty if they can be."""
-        return self._problem and f"hinted keys cannot be inspected: {self._problem}"
-
-    @property
-    def refusal(self) -> str:
-        """Why only listings find what hints name; empty if HEAD does."""
-        return self._refusal
+        problem = self._failures.problem
+        return problem and f"hinted keys cannot be inspected: {problem}"
 
     def close(self) -> None:
         """Stop to look at keys: those under way are looked at again; may be called twice."""
         if self._workers is not None:
             self._workers.close()
             self._workers = None
-        self._end_listing(is_complete=False)
+        self.end_listing(is_complete=False)
         for hinted in self._busy.values():
             hinted.is_outdated = False
             self._postponed.put(hinted)
@@ -132,14 +125,15 @@ class HintedKeys:
 
     def begin_listing(self) -> None:
         """Note that a listing begins, which will show what single requests do not."""
-        self._end_listing(is_complete=False)
-        self._being_listed, self._refused = self._refused, []
-        self._must_list, self._is_listing = False, True
+        self.refused.begin_listing()
+        self._is_listing = True
+        self._met.clear()
 
     def end_listing(self, *, is_complete: bool) -> None:
         """Note that the last listing has ended, and is compared if it was complete."""
-        if self._is_listing:
-            self._end_listing(is_complete=is_complete)
+        self.refused.end_listing(is_complete=is_complete)
+        self._is_listing = False
+        self._met.clear()
 
     def observe(self) -> Iterator[Inspection | Subtree]:
         """Yield what was found out, and send further requests; never waits for one."""
@@ -153,8 +147,7 @@ class HintedKeys:
                 yield inspection
                 self._settle_compared()
             self._send()
-        if self._must_list:
-            self._must_list = False
+        if self.refused.take_due():
             yield Subtree(b"", Rescan.HEAD_REFUSED)
 
     def due_in_s(self) -> float | None:
@@ -162,21 +155,20 @@ class HintedKeys:
 
         While requests are under way, each response wakes the watch.
         """
-        if self._being_listed:
+        if self.refused.is_being_listed:
             return 0.0
         now_s = self._clock.monotonic()
-        due_s = self._postponed.due_s()
-        if len(self._inbox) and not self._busy:
-            due_s = now_s
-        return None if due_s == float("inf") else max(0.0, due_s - now_s, self._resume_s - now_s)
+        due_s = now_s if len(self._inbox) and not self._busy else self._postponed.due_s()
+        if due_s == float("inf"):
+            return None
+        return max(0.0, due_s - now_s, self._failures.resume_s - now_s)
 
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that were not compared yet."""
         yield from self._inbox.waiting()
         yield from self._busy
         yield from self._postponed
-        for hinted in (*self._refused, *self._being_listed):
-            yield hinted.key
+        yield from self.refused
 
     def outdate(self, keys: Iterable[bytes]) -> None:
         """Note that something newer is known than what requests under way may find."""
@@ -219,7 +211,7 @@ class HintedKeys:
 
     def _send(self) -> None:
         """Send as many requests as may run at once."""
-        if self._clock.monotonic() < self._resume_s:
+        if self._failures.is_pausing:
             return
         if self._is_listing and len(self._met) >= LISTED_KEYS_MAX:
             return
@@ -304,17 +296,17 @@ class HintedKeys:
             hinted.settle()
             return False
         except RefusedKeyError as error:
-            self._refuse(hinted, error)
+            self.refused.put(hinted, error.message)
             return False
         except WatcherError as error:
-            self._retry(hinted, error)
+            hinted.fail()
+            self._postpone(hinted, self._failures.note_failure(hinted, error.message))
             return False
-        self._pause_s, self._resume_s, self._failed_key, self._problem = 0.0, 0.0, b"", ""
-        hinted.failures = 0
+        self._failures.note_success(hinted)
         if entry is None:
             inspection.gone.append(hinted.key)
             return True
-        self._refusal = ""
+        self.refused.reason = ""
         if must_rest and not self._has_rested(hinted, entry):
             self._postpone(hinted, self._quiet_s)
             return False
@@ -329,28 +321,6 @@ class HintedKeys:
         if hinted.sight is None or hinted.sight.state != state:
             hinted.sight = Sight(state, now_s)
         return now_s - hinted.sight.since_s >= self._quiet_s
-
-    def _refuse(self, hinted: HintedKey, error: RefusedKeyError) -> None:
-        self._refusal = error.message
-        self._must_list = True
-        if len(self._refused) < LISTED_KEYS_MAX:
-            self._refused.append(hinted)
-        else:
-            hinted.fail()
-
-    def _retry(self, hinted: HintedKey, error: WatcherError) -> None:
-        """Have a key inspected again later, and no other for a while if others fail too."""
-        now_s = self._clock.monotonic()
-        self.errors += 1
-        self._problem = error.message
-        if self._failed_key not in {b"", hinted.key} and now_s >= self._resume_s:
-            self._pause_s = min(2 * self._pause_s or RETRY_MIN_S, PAUSE_MAX_S)
-            self._resume_s = now_s + self._pause_s
-        self._failed_key = hinted.key
-        hinted.fail()
-        delay_s = min(RETRY_MIN_S * 2**hinted.failures, RETRY_MAX_S)
-        hinted.failures += 1
-        self._postpone(hinted, delay_s)
 
     def _postpone(self, hinted: HintedKey, delay_s: float) -> None:
         if (former := self._postponed.pop(hinted.key)) is not None:
@@ -378,13 +348,3 @@ class HintedKeys:
         for hinted in compared:
             del self._busy[hinted.key]
             self._postpone(hinted, 0.0)
-
-    def _end_listing(self, *, is_complete: bool) -> None:
-        listed, self._being_listed = self._being_listed, []
-        self._is_listing = False
-        self._met.clear()
-        if is_complete:
-            for hinted in listed:
-                hinted.settle()
-        else:
-            self._refused = listed + self._refused

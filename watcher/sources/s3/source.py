@@ -144,7 +144,7 @@ class BucketSource(WithoutVolumes):
     @property
     def _refusal(self) -> str:
         """Message that hints only cause listings; empty where HEAD is refused for no object."""
-        refusal = self._hints.keys.refusal
+        refusal = self._hints.keys.refused.reason
         if not refusal or self._deletions.is_missing_refused:
             return ""
         return f"the store refuses HEAD for keys that are hinted, so they are listed: {refusal}"

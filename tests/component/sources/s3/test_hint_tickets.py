@@ -15,7 +15,7 @@ from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, DEADLINE_S, KEYS, Begin, Watched
 from watcher.errors import UnavailableError
 from watcher.sources.protocol import Observation
-from watcher.sources.s3.hinted_keys import PAUSE_MAX_S, RETRY_MAX_S, RETRY_MIN_S
+from watcher.sources.s3.inspection_failures import PAUSE_MAX_S, RETRY_MAX_S, RETRY_MIN_S
 from watcher.spec import HintKind, Notifications
 
 pytestmark = pytest.mark.usefixtures("_once")

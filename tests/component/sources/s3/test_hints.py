@@ -9,7 +9,7 @@ from support.s3.faults import Answer, Fault, Request, always
 from support.s3.simulated import Store
 from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, KEYS, Begin, Watched
-from watcher.sources.s3.hinted_keys import RETRY_MAX_S
+from watcher.sources.s3.inspection_failures import RETRY_MAX_S
 from watcher.spec import Conditions, HintKind, Notifications
 
 NEW, OLD = "in/0042-new", KEYS[42]
