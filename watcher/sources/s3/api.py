@@ -18,12 +18,13 @@ from watcher.filters.key_window import KeyWindow
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
-from watcher.sources.s3.errors import has_expired, is_unknown_operation
+from watcher.sources.s3.errors import is_unknown_operation
 from watcher.sources.s3.hooks import LIST_OPERATIONS
 from watcher.sources.s3.key_encoding import KeyEncoding
 from watcher.sources.s3.list_version import VERSION_1, VERSION_2, ListVersion
 from watcher.sources.s3.objects import decode_url
 from watcher.sources.s3.pages import PageRequest, read_head, read_page
+from watcher.sources.s3.renewed_client import RenewedClient
 from watcher.sources.s3.workers import STOP_POLL_S
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class BucketApi:
         self._clock = clock
         self._trust = trust
         self._diagnosis = Diagnosis(spec, trust)
-        self._client: S3Client | None = None
+        self._client = RenewedClient(self._make_open_client)
+        self._is_open = False
         self._lock = threading.Lock()
         self._may_retry = True
 
@@ -118,14 +120,14 @@ class BucketApi:
         """
         self.close()
         self._version.reopen()
+        self._is_open = True
         with self._diagnosis.translated():
-            self._client = self._make_client()
+            self._client.open()
 
     def close(self) -> None:
         """Close the connections; may be called twice and without ``open``."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._is_open = False
+        self._client.close()
 
     def list_page(self, request: PageRequest) -> Page:
         """Return one page of a listing."""
@@ -326,28 +328,18 @@ class BucketApi:
         """
         if self.should_stop():
             raise UnavailableError("stopping", place=self.spec.place)
-        client = self._client
-        if client is None:
+        if not self._is_open:
             raise RuntimeError("the source is not open")
         while (wait_s := self.limit.wait_s) and not self.should_stop():
             self._clock.sleep(min(wait_s, STOP_POLL_S))
         with self._diagnosis.translated():
-            try:
-                return send(client)
-            except (ClientError, WatcherError) as error:
-                if not (has_expired(error) and self._may_retry):
-                    raise
-                return send(self._renew(client))
+            return self._client.send(send, may_renew=self._may_retry)
 
-    def _renew(self, expired: S3Client) -> S3Client:
-        """Return a client with present credentials; the first thread that needs one makes it."""
-        with self._lock:
-            if self._client is None:
-                raise RuntimeError("the source was closed meanwhile")
-            if self._client is expired:
-                expired.close()
-                self._client = self._make_client()
-            return self._client
+    def _make_open_client(self) -> S3Client:
+        """Make a client for a thread that sends, unless the source was closed meanwhile."""
+        if not self._is_open:
+            raise RuntimeError("the source was closed meanwhile")
+        return self._make_client()
 
     def _make_client(self) -> S3Client:
         client = make_client(

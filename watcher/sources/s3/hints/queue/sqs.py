@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from botocore.config import Config
-from botocore.exceptions import ClientError, SSLError
+from botocore.exceptions import SSLError
 
 from watcher.addresses import is_below
-from watcher.errors import DeniedError, UnavailableError, WatcherError
+from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.s3.connections import guard_connections
 from watcher.sources.s3.credentials import make_session
-from watcher.sources.s3.errors import has_expired
 from watcher.sources.s3.hints.queue.errors import translate_queue
 from watcher.sources.s3.hints.queue.in_flight import Receipt
+from watcher.sources.s3.renewed_client import RenewedClient
 from watcher.sources.s3.sdk import check_client_bundle, make_config, make_sdk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from botocore.awsrequest import AWSPreparedRequest
 
@@ -111,7 +111,7 @@ class QueueApi:
         self._spec = spec
         self._clock = clock
         self._trust = trust
-        self._client: Any = None
+        self._client: RenewedClient[Any] = RenewedClient(self._make_client)
         self._lock = threading.Lock()
 
     def receive(self, *, most: int, wait_s: int) -> list[QueueMessage]:
@@ -154,10 +154,7 @@ class QueueApi:
 
     def close(self) -> None:
         """Close the connections that are not in use; the next request makes new ones."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._client.close()
 
     def _send_batch(
         self, operation: str, receipts: Sequence[Receipt], extra: Sequence[Mapping[str, int]]
@@ -181,16 +178,14 @@ class QueueApi:
         }
 
     def _send(self, operation: str, **parameters: object) -> Mapping[str, Any]:
+        def send(client: Any) -> Mapping[str, Any]:  # noqa: ANN401 - stubs have S3 only
+            answer: Mapping[str, Any] = getattr(client, operation)(
+                QueueUrl=str(self.queue), **parameters
+            )
+            return answer
+
         with self._translated():
-            client = self._find_client()
-            send: Callable[..., Mapping[str, Any]] = getattr(client, operation)
-            try:
-                return send(QueueUrl=str(self.queue), **parameters)
-            except (ClientError, WatcherError) as error:
-                if not has_expired(error):
-                    raise
-            send = getattr(self._find_client(expired=client), operation)
-            return send(QueueUrl=str(self.queue), **parameters)
+            return self._client.send(send)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -206,15 +201,6 @@ class QueueApi:
             if isinstance(error, SSLError) and _UNKNOWN_AUTHORITY in str(error.kwargs["error"]):
                 translated.hint = self._trust.hint_for(self.queue.endpoint)
             raise translated from error
-
-    def _find_client(self, expired: Any = None) -> Any:  # noqa: ANN401 - stubs have S3 only
-        """Return the client with present credentials; the first thread that needs one makes it."""
-        with self._lock:
-            if self._client is None or self._client is expired:
-                former, self._client = self._client, self._make_client()
-                if former is not None:
-                    former.close()
-            return self._client
 
     def _make_client(self) -> Any:  # noqa: ANN401 - stubs have S3 only
         spec, queue = self._spec, self.queue
