@@ -1,11 +1,12 @@
-"""Measures how soon a client has the event of an object: python bench/hints.py.
+"""Measures how soon a client has the event of an object: python bench/hints.py [ROW...].
 
 Objects are put one after the other into a bucket of moto, a process of its own, and each event is
 awaited. The time runs from the end of the PUT to the arrival of the event at a client of grpcio: it
 includes the notification, its way through the queue or the request to /hint, the HEAD, the commit
-to the disk and the stream.
+to the disk and the stream. Beside the queue stands a long poll of boto3 that does nothing else.
 
-Then nothing happens for a while, and the requests of the watch are counted in the log of moto.
+Then nothing happens, and once the requests that the last object leads to are over, those of the
+idle watch are counted in the log of moto.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +32,25 @@ from support.s3.real_servers import S3Server, run_moto
 from support.s3.simulated import REGION
 from support.server import ServerProcess
 from watcher._proto import generic_pb2, generic_pb2_grpc
+from watcher.sources.s3.hints.queue.receiver import WAIT_S
+from watcher.sources.s3.hints.queue.settler import BUSY_S
 
 DEADLINE_S = 30.0
 PAUSE_S = 0.05
 """Pause before each PUT, in which the watch goes to sleep."""
+TAIL_S = BUSY_S + WAIT_S
+"""Seconds after the last message in which a queue is asked for its backlog as if more would come,
+and the last request that began before has ended."""
 ACCOUNT = "123456789012"
+QUEUE, LONG_POLL, WEBHOOK, POLLED = "queue", "boto3's poll", "webhook", "polled, 1 s"
 
-Hint = Callable[[ServerProcess, str, str], None]
-
-
-def say_nothing(_server: ServerProcess, _bucket: str, _key: str) -> None:
-    """Leave it to the store to give a hint, or to the next listing."""
+Await = Callable[[str], None]
+"""Waits until the event, or the message, about a key is there; called once it was put."""
 
 
-def call_webhook(server: ServerProcess, bucket: str, key: str) -> None:
-    """Send a hint to the server, as a store or an uploader would."""
-    body = json.dumps({"bucket": bucket, "key": key}).encode()
-    with urllib.request.urlopen(f"{server.http}/hint", body, timeout=DEADLINE_S) as answer:  # noqa: S310 - the server of the benchmark
-        assert json.load(answer) == {"watches": 1}
-
-
-def make_queue(moto: S3Server, bucket: str) -> str:
-    """Have the bucket send its notifications to a new queue, and return the URL of that."""
+@contextmanager
+def make_queue(moto: S3Server, bucket: str) -> Iterator[tuple[Any, str]]:
+    """Have the bucket send its notifications to a new queue; provide a client and the URL."""
     make: Any = boto3.client
     with (
         closing(
@@ -72,7 +70,24 @@ def make_queue(moto: S3Server, bucket: str) -> str:
         s3.put_bucket_notification_configuration(
             Bucket=bucket, NotificationConfiguration={"QueueConfigurations": events}
         )
-    return url
+        yield sqs, url
+
+
+def await_message(sqs: Any, url: str, key: str) -> None:  # noqa: ANN401 - stubs have S3 only
+    """Receive and delete messages up to that about a key."""
+    is_found = False
+    while not is_found:
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=WAIT_S)
+        for message in answer.get("Messages", ()):
+            is_found = is_found or f'"{key}"' in message["Body"]
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def call_webhook(server: ServerProcess, bucket: str, key: str) -> None:
+    """Send a hint to the server, as a store or an uploader would."""
+    body = json.dumps({"bucket": bucket, "key": key}).encode()
+    with urllib.request.urlopen(f"{server.http}/hint", body, timeout=DEADLINE_S) as answer:  # noqa: S310 - the server of the benchmark
+        assert json.load(answer) == {"watches": 1}
 
 
 @contextmanager
@@ -99,56 +114,87 @@ def watch(server: ServerProcess, s3: dict[str, Any]) -> Iterator[queue.SimpleQue
         reader.join()
 
 
-def measure(name: str, moto: S3Server, log: Path, arguments: argparse.Namespace) -> None:
-    """Print how soon events come, and what an idle watch costs."""
-    bucket = moto.make_bucket()
-    s3: dict[str, Any] = {"bucket": bucket, "endpoint_url": moto.endpoint_url, "region": REGION}
-    hint: Hint = say_nothing
-    if name == "queue":
-        s3["notifications"] = {"queue": make_queue(moto, bucket)}
-    elif name == "webhook":
-        s3["notifications"], hint = {"webhook": True}, call_webhook
-    else:
-        s3["poll_interval"] = "1s"
-    environment = moto.environment() | {"AWS_ENDPOINT_URL_SQS": moto.endpoint_url}
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        run_server(Path(directory), environment) as server,
-        watch(server, s3) as arrived,
-        closing(moto.client()) as client,
-    ):
-        took_s: list[float] = []
-        for number in range(arguments.objects):
+def put_objects(moto: S3Server, bucket: str, objects: int, await_key: Await) -> str:
+    """Put objects one after the other, and return how soon they are noticed, as columns."""
+    took_s: list[float] = []
+    with closing(moto.client()) as client:
+        for number in range(objects):
             time.sleep(PAUSE_S)
             key = f"{number:06}"
             client.put_object(Bucket=bucket, Key=key, Body=b"x")
             begun_s = time.perf_counter()
-            hint(server, bucket, key)
-            assert arrived.get(timeout=DEADLINE_S) == key
+            await_key(key)
             took_s.append(time.perf_counter() - begun_s)
-        p50, p95 = statistics.median(took_s), statistics.quantiles(took_s, n=20)[-1]
-        before, before_cpu_s = log.read_text().count('HTTP/1.1" '), cpu_s(server.process.pid)
+    p50, p95 = statistics.median(took_s), statistics.quantiles(took_s, n=20, method="inclusive")[-1]
+    return f"{p50 * 1000:>8.0f}{p95 * 1000:>8.0f}{max(took_s) * 1000:>8.0f} ms"
+
+
+def measure_watch(name: str, moto: S3Server, log: Path, arguments: argparse.Namespace) -> str:
+    """Return how soon events come, and what an idle watch takes, as columns."""
+    bucket = moto.make_bucket()
+    s3: dict[str, Any] = {"bucket": bucket, "endpoint_url": moto.endpoint_url, "region": REGION}
+    environment = moto.environment() | {"AWS_ENDPOINT_URL_SQS": moto.endpoint_url}
+    with ExitStack() as stack:
+        if name == QUEUE:
+            _, url = stack.enter_context(make_queue(moto, bucket))
+            s3["notifications"] = {"queue": url}
+        elif name == WEBHOOK:
+            s3["notifications"] = {"webhook": True}
+        else:
+            s3["poll_interval"] = "1s"
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(run_server(directory, environment))
+        arrived = stack.enter_context(watch(server, s3))
+
+        def await_event(key: str) -> None:
+            if name == WEBHOOK:
+                call_webhook(server, bucket, key)
+            assert arrived.get(timeout=DEADLINE_S) == key
+
+        begun_cpu_s = cpu_s(server.process.pid)
+        columns = put_objects(moto, bucket, arguments.objects, await_event)
+        object_s = (cpu_s(server.process.pid) - begun_cpu_s) / arguments.objects
+        if name == QUEUE:
+            time.sleep(TAIL_S)
+        before, before_cpu_s = count_requests(log), cpu_s(server.process.pid)
         time.sleep(arguments.idle_s)
-        requests = log.read_text().count('HTTP/1.1" ') - before
+        requests = (count_requests(log) - before) * 60 / arguments.idle_s
         cpu_share = (cpu_s(server.process.pid) - before_cpu_s) / arguments.idle_s
-        print(
-            f"{name:<16}{p50 * 1000:>8.0f}{p95 * 1000:>8.0f}{max(took_s) * 1000:>8.0f} ms"
-            f"{requests * 60 / arguments.idle_s:>12.1f}{cpu_share:>10.2%}",
-            flush=True,
-        )
+    return f"{columns}{object_s * 1000:>10.1f} ms{requests:>14.1f}{cpu_share:>10.2%}"
+
+
+def measure_long_poll(moto: S3Server, objects: int) -> str:
+    """Return how soon a long poll of boto3 has the message about an object, as columns."""
+    bucket = moto.make_bucket()
+    with make_queue(moto, bucket) as (sqs, url):
+        return put_objects(moto, bucket, objects, lambda key: await_message(sqs, url, key))
+
+
+def count_requests(log: Path) -> int:
+    """Return the number of requests that moto has answered."""
+    return log.read_text().count('HTTP/1.1" ')
 
 
 def main() -> None:
     """Measure with a queue, with a webhook, and with a listing every second."""
+    rows = QUEUE, LONG_POLL, WEBHOOK, POLLED
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}; all")
     parser.add_argument("--objects", type=int, default=100)
-    parser.add_argument("--idle-s", type=float, default=60.0)
+    parser.add_argument("--idle-s", type=float, default=120.0)
     arguments = parser.parse_args()
-    print(f"{'':<16}{'p50':>8}{'p95':>8}{'most':>8}   {'requests/min':>12}{'CPU':>10}")
+    print(
+        f"{'':<16}{'p50':>8}{'p95':>8}{'most':>8}   {'CPU/object':>13}{'idle: req/min':>14}"
+        f"{'CPU':>10}"
+    )
     with tempfile.TemporaryDirectory() as directory, run_moto(Path(directory)) as (moto, _):
         (log,) = Path(directory).glob("*.log")
-        for name in ("queue", "webhook", "polled, 1 s"):
-            measure(name, moto, log, arguments)
+        for name in arguments.rows or rows:
+            if name == LONG_POLL:
+                columns = measure_long_poll(moto, arguments.objects)
+            else:
+                columns = measure_watch(name, moto, log, arguments)
+            print(f"{name:<16}{columns}", flush=True)
 
 
 if __name__ == "__main__":
