@@ -14,6 +14,7 @@ from support.s3.real_servers import FROM_PYPI, PROVIDED
 from watcher.sources.s3 import api, batches
 from watcher.sources.s3.deletions import CHECKED_KEYS_MAX
 from watcher.sources.s3.strategy import Mode
+from watcher.spec import HintKind, Notifications
 
 SMALL_PAGES = (1, 3)
 """Keys a page: so few that pages end after every key of a bucket."""
@@ -151,7 +152,18 @@ def test_awkward_keys_arrive_exactly(
     assert_listed(expected)
     bucket.delete(*(path.decode() for path in expected))
     assert read(source) == []
-    assert source.inspect(expected).gone == expected
+    assert sorted(source.inspect(expected).gone) == expected
+
+
+def test_no_key_is_found_that_no_listing_has(bucket: RealBucket) -> None:
+    """Keys that servers read as those of other objects are those objects, or left to listings."""
+    bucket.put("in/a", "in/x/y", "b")
+    source = bucket.open(notifications=Notifications(HintKind.WEBHOOK))
+    listed = paths(read(source))
+    asked = ["in//a", "/b", "//b", "in/./a", "in/../b", "in/x/../a", "in/x//y", "in//x/y", "in//"]
+    found = source.inspect([key.encode() for key in [*asked, "in/a"]])
+    assert paths(found.entries) == [b"in/a"]
+    assert not set(found.gone) & set(listed)
 
 
 def test_refused_keys(bucket: RealBucket) -> None:

@@ -64,7 +64,7 @@ class KeyInspector:
             if entry is None:
                 self._prove_bucket()
                 entry = self._head(key)
-            return self._find_listed(key) if entry and is_misleading(key) else entry
+            return self._find_listed(entry) if entry and is_misleading(key) else entry
         except WatcherError as error:
             if is_refusal(error):
                 raise RefusedKeyError(error.message, place=error.place, hint=error.hint) from error
@@ -106,21 +106,47 @@ class KeyInspector:
             self._api.probe()
             self._last_proof = self._begun_proofs
 
-    def _find_listed(self, key: bytes) -> Entry | None:
+    def _find_listed(self, entry: Entry) -> Entry | None:
         """Return the object that a listing has at a key for which HEAD finds something."""
-        place = self._api.spec.place
-        self._count_list()
+        key, place = entry.path, self._api.spec.place
         page = self._api.list_page(PageRequest(key.decode()))
         entries, odd = page.reader.read(page.objects)
-        if found := next((entry for entry in entries if entry.path == key), None):
+        if found := next((each for each in entries if each.path == key), None):
+            self._refuse_alias(entry)
             return found
         # An object whose key cannot be read, which is empty then, may be the one.
         if unread := next((each for each in odd if each.key in {key, b""}), None):
             raise OddObjectError(unread.problem, place=place)
         # In order, the key would come first of all; an empty listing proves nothing.
         if page.next_token is not None or not (entries or odd):
-            raise RefusedKeyError(f"no listing shows whether {key!r} is there", place=place)
+            text = f"no listing shows whether {key.decode()!r} is there"
+            raise RefusedKeyError(text, place=place)
         return None
+
+    def _refuse_alias(self, entry: Entry) -> None:
+        """Refuse a key at which the store may find the object of another one.
+
+        SeaweedFS 4.48 reads prefixes as it reads paths, and begins the keys that it lists with the
+        prefix as it was written. A listing of the place has the plain key alone.
+
+        Raises:
+            RefusedKeyError: The object of the plain key cannot be told from this one.
+        """
+        key, plain = entry.path, plain_key(entry.path)
+        if plain in {key, b""}:
+            return
+        try:
+            other = self._head(plain)
+        except OddObjectError:
+            return
+        except WatcherError as error:
+            if is_refusal(error):
+                # The rights may end with the prefix of the place.
+                return
+            raise
+        if other is not None and other._replace(path=key) == entry:
+            text = f"{key.decode()!r} may be {plain.decode()!r}"
+            raise RefusedKeyError(text, place=self._api.spec.place)
 
 
 def is_misleading(key: bytes) -> bool:
@@ -130,3 +156,14 @@ def is_misleading(key: bytes) -> bool:
     path, and answer for the object of another key, or even of another bucket.
     """
     return not _NO_NAMES.isdisjoint(key.split(b"/"))
+
+
+def plain_key(key: bytes) -> bytes:
+    """Return a key as servers read it that leave out what is no name between slashes."""
+    names: list[bytes] = []
+    for name in key.split(b"/"):
+        if name == b"..":
+            del names[-1:]
+        elif name not in _NO_NAMES:
+            names.append(name)
+    return b"/".join(names) + (b"/" if key.endswith(b"/") else b"")

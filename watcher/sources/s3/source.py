@@ -143,11 +143,11 @@ class BucketSource(WithoutVolumes):
 
     @property
     def _refusal(self) -> str:
-        """Message that hints only cause listings; empty where HEAD is refused for no object."""
+        """Message that only listings show hinted keys; empty where HEAD shows all objects."""
         refusal = self._hints.keys.refused.reason
         if not refusal or self._deletions.is_missing_refused:
             return ""
-        return f"the store refuses HEAD for keys that are hinted, so they are listed: {refusal}"
+        return f"the store shows keys that are hinted by listings alone: {refusal}"
 
     @property
     def _over_budget(self) -> str:

@@ -65,4 +65,6 @@ class VersionInspector(KeyInspector):
             if page.next is None or (is_behind and page.next.key.encode() != key):
                 return found
             request = VersionRequest(request.prefix, page.next)
-        raise RefusedKeyError(f"no {PAGES_MAX} pages have all versions of {key!r}", place=place)
+        raise RefusedKeyError(
+            f"no {PAGES_MAX} pages have all versions of {key.decode()!r}", place=place
+        )

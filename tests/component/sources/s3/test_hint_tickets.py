@@ -165,7 +165,7 @@ def test_where_head_is_refused_a_hint_says_that_a_listing_is_due(
     store.on_head = always(Fault.DENIED)
     watched.hint(NEW, ticket=ticket)
     assert watched.rescan_reason == "head_refused"
-    assert "the store refuses HEAD" in watched.source.degraded
+    assert "shows keys that are hinted by listings alone: the store" in watched.source.degraded
     assert (watched.reported, ticket.outcomes) == ([], [])
     assert list(watched.source.unsettled()) == [NEW.encode()]
     store.on_list = always(Fault.TORN_XML)

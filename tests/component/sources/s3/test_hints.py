@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.clock import FakeClock
-from support.s3.faults import Answer, Fault, Request, always
+from support.s3.faults import Answer, Fault, Hook, Request, always
 from support.s3.simulated import Store
 from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, KEYS, Begin, Watched
@@ -20,6 +20,11 @@ FOUND = Answer(
         "ETag": '"ghost"',
         "Last-Modified": "Wed, 21 Oct 2025 07:28:00 GMT",
     }
+)
+
+LISTED = (
+    "<Contents><Key>{}</Key><LastModified>2025-10-21T07:28:00.000Z</LastModified>"
+    "<ETag>&quot;ghost&quot;</ETag><Size>1</Size></Contents>"
 )
 
 
@@ -113,13 +118,75 @@ def test_an_object_under_another_key_is_not_reported(store: Store, watched: Watc
     assert ticket.outcomes == ["done"]
 
 
+def found_at(*keys: str) -> Hook:
+    """Return what has HEAD find the same object at some keys."""
+    return lambda request: FOUND if request.key in keys else None
+
+
 def test_such_a_key_is_reported_as_listings_have_it(store: Store, watched: Watched) -> None:
     for key in GHOSTS:
         store.put(key, size=5, etag="own")
-    store.on_head = always(FOUND)
+    store.on_head = found_at(*GHOSTS)
     watched.hint(*GHOSTS)
     assert watched.reported == sorted(("created", key) for key in GHOSTS)
     assert {(event["size"], event["etag"]) for event in watched.events} == {(5, "own")}
+
+
+ALIASES = {"in//a": "in/a", "in/./a": "in/a", "in/x/../a": "in/a", "in/b//": "in/b/"}
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_store_that_lists_objects_under_a_prefix_as_it_is_written(
+    alias: str, store: Store, watched: Watched
+) -> None:
+    """SeaweedFS does: only a listing of the place shows which key there is, and it decides."""
+    plain = ALIASES[alias]
+    store.put(plain)
+    store.on_head = found_at(alias, plain)
+
+    def echo(request: Request) -> Answer | None:
+        if request.query["prefix"] != alias:
+            return None
+        body = b"<ListBucketResult><IsTruncated>false</IsTruncated>%s</ListBucketResult>"
+        return Answer(body % LISTED.format(alias).encode())
+
+    store.on_list = echo
+    ticket = NotedTicket()
+    watched.hint(alias, ticket=ticket)
+    assert (watched.reported, ticket.outcomes) == ([], [])
+    assert watched.rescan_reason == "head_refused"
+    assert f"{alias!r} may be {plain!r}" in watched.source.degraded
+    watched.scan()
+    watched.observe()
+    assert watched.reported == [("created", plain)]
+    assert ticket.outcomes == ["done"]
+    watched.scan()
+    assert watched.reported == [("created", plain)]
+
+
+def test_equal_objects_at_both_keys_are_found_by_a_listing(store: Store, watched: Watched) -> None:
+    """A copy at a key that is read as another one cannot be told from it, and is not lost."""
+    for key in ("in/a", "in//a"):
+        store.put(key, size=5, etag="copy")
+    store.on_head = found_at("in/a", "in//a")
+    watched.hint("in//a")
+    assert watched.rescan_reason == "head_refused"
+    watched.scan()
+    assert watched.reported == [("created", "in//a"), ("created", "in/a")]
+
+
+@pytest.mark.parametrize("other", [Fault.DENIED, Answer(headers={"Content-Length": "1"}), None])
+def test_a_plain_key_that_shows_no_equal_object_does_not_count(
+    other: Answer | Fault | None, store: Store, watched: Watched
+) -> None:
+    """It is another object, there is none, or the rights end with the prefix of the place."""
+    store.put("in//a", size=5, etag="own")
+    if other is not None:
+        store.put("in/a")
+    store.on_head = lambda request: other if request.key == "in/a" else None
+    watched.hint("in//a")
+    assert watched.reported == [("created", "in//a")]
+    assert watched.rescan_reason is None
 
 
 def test_an_object_whose_headers_cannot_be_read_is_left_to_listings(
