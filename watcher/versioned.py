@@ -24,13 +24,15 @@ _SEPARATOR = b"\0"
 
 
 class Version(Entry):
-    """An entry of a version that was listed, with the one before it.
+    """An entry of a version that was listed, with those beside it.
 
     Attributes:
         older: The next older version of the same key in the listing; None for the oldest.
+        is_superseded: The listing has a newer version of the same key.
     """
 
     older: Version | None = None
+    is_superseded: bool = False
 
 
 def join_version(key: bytes, version_id: str) -> bytes:
@@ -65,6 +67,11 @@ def key_prefix(key: bytes) -> bytes:
 def is_delete_marker(entry: Entry) -> bool:
     """Return whether an entry is a delete marker, and no version with content."""
     return entry.storage_class == DELETE_MARKER
+
+
+def is_superseded(entry: Entry) -> bool:
+    """Return whether an entry was listed with a newer version of the same key."""
+    return isinstance(entry, Version) and entry.is_superseded
 
 
 def older_versions(entry: Entry) -> Iterator[Entry]:

@@ -1,6 +1,8 @@
 """Watches the versions of buckets on real stores, those that have any."""
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +17,7 @@ _with_versions = pytest.mark.parametrize(
     "s3_server", ["moto_server", "seaweedfs", "versitygw", "ceph"], indirect=True
 )
 PAGE_KEYS = 1000
+DEADLINE_S = 30.0
 MANY = 2500
 
 Begin: TypeAlias = Callable[..., WatchedVersions]
@@ -52,6 +55,12 @@ def set_versioning(bucket: RealBucket, status: str) -> None:
 def put(bucket: RealBucket, key: str, body: bytes = b"x") -> str:
     """Put an object and return the id of its version."""
     return bucket.client.put_object(Bucket=bucket.name, Key=key, Body=body)["VersionId"]
+
+
+def time_of(bucket: RealBucket, key: str) -> datetime:
+    """Return the time of the newest version of a key, that of the epoch where it has none."""
+    found = bucket.client.list_object_versions(Bucket=bucket.name, Prefix=key).get("Versions", [])
+    return max((each["LastModified"] for each in found), default=datetime.fromtimestamp(0, UTC))
 
 
 def delete(bucket: RealBucket, key: str) -> str:
@@ -166,6 +175,27 @@ def test_suspended_versioning(bucket: RealBucket, begin: Begin) -> None:
     assert watched.poll() == [("deleted", "in/a", "null")]
     bucket.put("in/a", body=b"2")
     assert watched.poll() == [("created", "in/a", "null")]
+
+
+@_with_versions
+def test_null_version_that_is_superseded(bucket: RealBucket, begin: Begin) -> None:
+    """Only the newer version is an event, whatever time the store gives the one before it."""
+    set_versioning(bucket, "Suspended")
+    bucket.put("in/a")
+    watched = begin()
+    set_versioning(bucket, "Enabled")
+    deadline_s = time.monotonic() + DEADLINE_S
+    since = time_of(bucket, "in/a")
+    while time_of(bucket, "out/clock") <= since:
+        assert time.monotonic() < deadline_s
+        bucket.put("out/clock")
+    assert watched.poll() == []
+    wanted = [
+        ("modified", "in/a", put(bucket, "in/a", b"2")),
+        ("deleted", "in/a", delete(bucket, "in/a")),
+    ]
+    assert watched.poll() == wanted
+    assert watched.poll() == []
 
 
 @_with_versions

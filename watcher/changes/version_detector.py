@@ -18,6 +18,7 @@ from watcher.model import Change, ChangeSet, ChangeType
 from watcher.versioned import (
     NULL_VERSION,
     is_delete_marker,
+    is_superseded,
     join_version,
     key_of,
     key_prefix,
@@ -74,7 +75,10 @@ class VersionDetector(ChangeDetector):
             return Difference.NONE if row.entry == entry else Difference.SILENT
         if is_delete_marker(row.entry) is not is_delete_marker(entry):
             return Difference.CONTENT
-        return super().difference(row, entry)
+        found = super().difference(row, entry)
+        if found is Difference.CONTENT and self._has_another_time(row, entry):
+            return Difference.SILENT
+        return found
 
     def delete(self, rows: Iterable[Row]) -> ChangeSet:
         """Return the deletion of rows whose versions are gone for good, which is no change."""
@@ -120,15 +124,33 @@ class VersionDetector(ChangeDetector):
             return None
         return row.entry
 
+    def _has_another_time(self, row: Row, entry: Entry) -> bool:
+        """Return whether a ``null`` version that is superseded differs from its row in time alone.
+
+        One that was put again stands above what came after the former one. With nothing between,
+        and the same bytes, the two cannot be told apart.
+        """
+        is_alike = (row.entry.size, row.entry.etag) == (entry.size, entry.etag)
+        if not (is_alike and is_superseded(entry)):
+            return False
+        older = next(older_versions(entry), None)
+        if older is None:
+            return True
+        key = key_of(entry.path)
+        known = next((each for each in self._known(key) if each.entry.path == older.path), None)
+        return known is not None and (known.id < row.id or not _is_later(known.entry, row.entry))
+
+    def _known(self, key: bytes) -> Iterator[Row]:
+        """Yield the rows of a key."""
+        for page in self._rows_under(key_prefix(key)):
+            yield from (row for row in page if key_of(row.entry.path) == key)
+
     def _indexed(self, entry: Entry, key: bytes) -> list[Entry]:
         """Return what the index knows of versions before one, the newest first."""
         found = [
             row.entry
-            for page in self._rows_under(key_prefix(key))
-            for row in page
-            if key_of(row.entry.path) == key
-            and row.entry.path != entry.path
-            and row.entry.mtime_ns <= entry.mtime_ns
+            for row in self._known(key)
+            if row.entry.path != entry.path and row.entry.mtime_ns <= entry.mtime_ns
         ]
         return sorted(found, key=lambda each: each.mtime_ns, reverse=True)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
+from itertools import count, product
 
 import pytest
 
 from watcher.changes.version_detector import VersionDetector
 from watcher.clock import NS_PER_S
 from watcher.model import DELETE_MARKER, Change, ChangeSet, ChangeType, Entry, Row
+from watcher.sources.s3.version_batches import oldest_first
 from watcher.versioned import NULL_VERSION, Version, join_version
 
 KEY = b"in/a"
@@ -28,8 +29,9 @@ class Watched:
         self.rows: dict[bytes, Row] = {}
         self.versions: list[Version] = []
         self._number = 0
+        ids = count(1)
         self._detector = VersionDetector(
-            frozenset(ChangeType), lambda entry: Row(len(self.rows), entry), self._rows_under
+            frozenset(ChangeType), lambda entry: Row(next(ids), entry), self._rows_under
         )
 
     def do(self, operation: str) -> str:
@@ -49,10 +51,7 @@ class Watched:
 
     def poll(self) -> list[Change]:
         """Compare the listing with the index, and return the changes."""
-        listed = [Version(*version) for version in self.versions]
-        for version, older in pairwise(listed):
-            version.older = older
-        listed.reverse()
+        listed = oldest_first([Version(*version) for version in self.versions])
         found = self._detector.compare(self.rows, listed)
         self._commit(found)
         return found.changes
@@ -135,6 +134,83 @@ def test_version_whose_time_changes_is_the_same() -> None:
     watched.versions = [version._replace(mtime_ns=version.mtime_ns + NS_PER_S)]
     assert watched.poll() == []
     assert watched.rows[version.path].entry == watched.versions[0]
+
+
+@pytest.mark.parametrize("operation", [PUT_NULL, DELETE_NULL])
+@pytest.mark.parametrize("later", [PUT, DELETE])
+def test_null_version_whose_time_changes_once_it_is_superseded_is_the_same(
+    operation: str, later: str
+) -> None:
+    """VersityGW does so; only the newer version is a change."""
+    watched = Watched()
+    watched.do(operation)
+    watched.poll()
+    newest = watched.do(later)
+    *_, null = watched.versions
+    watched.versions[-1] = moved = null._replace(mtime_ns=null.mtime_ns + NS_PER_S)
+    assert [change.version_id for change in watched.poll()] == [newest]
+    assert watched.rows[null.path].entry == moved
+    assert watched.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "types"),
+    [
+        (PUT_NULL, PUT_NULL, ["modified"]),
+        (PUT_NULL, DELETE_NULL, ["deleted"]),
+        (DELETE_NULL, PUT_NULL, ["created"]),
+    ],
+)
+def test_null_version_that_is_another_one_is_a_change_though_it_is_superseded(
+    before: str, after: str, types: list[str]
+) -> None:
+    watched = Watched()
+    watched.do(before)
+    watched.poll()
+    watched.do(after)
+    watched.do(PUT)
+    found = watched.poll()
+    assert [change.type for change in found if change.version_id == NULL_VERSION] == types
+    assert [change.version_id for change in found] == [NULL_VERSION, "3"]
+
+
+def test_null_version_with_the_same_bytes_stays_known_over_older_ones() -> None:
+    """Those came before it, or its row is newer than theirs, whatever times the store gives."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.do(DELETE_NULL)
+    marker, older = watched.versions
+    watched.versions[1] = older._replace(mtime_ns=marker.mtime_ns + 9 * NS_PER_S)
+    watched.poll()
+    newest = watched.do(PUT)
+    watched.versions[1] = marker._replace(mtime_ns=marker.mtime_ns + NS_PER_S)
+    assert [change.version_id for change in watched.poll()] == [newest]
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_null_marker_that_was_made_again_above_others_is_a_change(*, is_known: bool) -> None:
+    """Also where they are new themselves."""
+    watched = Watched()
+    watched.do(DELETE_NULL)
+    if not is_known:
+        watched.poll()
+    between = watched.do(PUT)
+    if is_known:
+        watched.poll()
+    watched.do(DELETE_NULL)
+    newest = watched.do(PUT)
+    expected = [NULL_VERSION, newest] if is_known else [between, NULL_VERSION, newest]
+    assert [change.version_id for change in watched.poll()] == expected
+
+
+def test_null_version_with_the_same_bytes_is_a_change_while_it_is_the_newest() -> None:
+    watched = Watched()
+    watched.do(PUT_NULL)
+    watched.poll()
+    (version,) = watched.versions
+    watched.versions = [version._replace(mtime_ns=version.mtime_ns + NS_PER_S)]
+    (change,) = watched.poll()
+    assert change.type is ChangeType.MODIFIED
 
 
 def test_marker_that_was_replaced_may_have_a_finer_time() -> None:

@@ -98,14 +98,14 @@ class VersionBatch:
 
 
 def oldest_first(versions: Sequence[Entry]) -> list[Entry]:
-    """Return versions of one key from oldest to newest, each with the one before it.
+    """Return versions of one key from oldest to newest, each knowing those beside it.
 
     Args:
         versions: From the newest to the oldest.
     """
     for version, older in pairwise(versions):
         if isinstance(version, Version) and isinstance(older, Version):
-            version.older = older
+            version.older, older.is_superseded = older, True
     return list(reversed(versions))
 
 
