@@ -153,6 +153,23 @@ def is_within_budget(
     )
 
 
+def budget_excess(spec: BucketSpec, cost: Cost, *, is_backstop: bool) -> str:
+    """Return the message that listings take more than the spec's budget; empty if they do not.
+
+    Args:
+        spec: See ``poll_interval_s``.
+        cost: What the bucket costs.
+        is_backstop: See ``scan_interval_s``.
+    """
+    if is_within_budget(spec, cost.requests_per_poll, is_backstop=is_backstop):
+        return ""
+    return (
+        f"listing the bucket every {cost.poll_interval_s:g} s takes "
+        f"{cost.requests_per_month:,} LIST requests in 30 days, above the request_budget of "
+        f"{spec.request_budget:,}: raise it, or watch a narrower prefix"
+    )
+
+
 def pause_s(spec: BucketSpec, requests: int, requests_per_poll: int) -> float:
     """Return the seconds until the next listing, after requests that have led to none.
 

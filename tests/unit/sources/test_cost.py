@@ -13,6 +13,7 @@ from watcher.sources.cost import (
     Cost,
     HintCost,
     SeenRequests,
+    budget_excess,
     can_pause_within_budget,
     cost_of,
     is_within_budget,
@@ -170,6 +171,18 @@ def test_the_budget_is_kept_by_the_backstop(
     spec: BucketSpec, requests: int, *, expected: bool
 ) -> None:
     assert is_within_budget(spec, requests, is_backstop=True) is expected
+
+
+def test_a_budget_that_is_exceeded_is_said_with_the_numbers() -> None:
+    """While hints arrive, the longest interval is a day."""
+    spec = replace(HINTED_AUTO, request_budget=1000)
+    cost = cost_of(spec, 1)
+    assert budget_excess(spec, cost, is_backstop=False) == (
+        "listing the bucket every 900 s takes 2,880 LIST requests in 30 days, above the "
+        "request_budget of 1,000: raise it, or watch a narrower prefix"
+    )
+    assert budget_excess(spec, cost, is_backstop=True) == ""
+    assert budget_excess(FIXED, cost_of(FIXED, 1_000_000), is_backstop=False) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from watcher.errors import UnavailableError, WatcherError
+from watcher.sources.protocol import Inspection
 from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.pages import PageRequest
@@ -83,6 +84,24 @@ class KeyInspector:
                     workers.put(waiting.pop())
                 api.limit.on_response(was_waiting=not workers.has_result)
                 yield workers.take()
+
+    def inspect(self, keys: Sequence[bytes]) -> Inspection:
+        """Return what is at several keys, but for an object that cannot be read.
+
+        Raises:
+            WatcherError: A key cannot be looked at now, or the watch is to stop.
+        """
+        inspection = Inspection()
+        for key, result in self.look_at(keys):
+            try:
+                entry = result.result()
+            except OddObjectError:
+                continue
+            if entry is None:
+                inspection.gone.append(key)
+            else:
+                inspection.entries.append(entry)
+        return inspection
 
     def _head(self, key: bytes) -> Entry | None:
         with self._lock:

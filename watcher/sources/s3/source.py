@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
-from watcher.sources.cost import cost_of, is_within_budget, scan_interval_s
+from watcher.sources.cost import budget_excess, cost_of, scan_interval_s
 from watcher.sources.protocol import Inspection, WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
@@ -14,7 +14,6 @@ from watcher.sources.s3.details import DetailsReader
 from watcher.sources.s3.errors import is_refusal, unavailable_instead
 from watcher.sources.s3.hint_intake import HintIntake
 from watcher.sources.s3.inspector import KeyInspector
-from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.quiet import QuietCheck
 from watcher.sources.s3.scan import BucketScan
 from watcher.sources.s3.strategy import ListingStrategy
@@ -137,7 +136,7 @@ class BucketSource(WithoutVolumes):
             self._strategy.set_aside,
             self._deletions.degraded,
             self._details.degraded,
-            self._over_budget,
+            self._budget_excess,
         ]
         return "; ".join(filter(None, reasons))
 
@@ -150,18 +149,9 @@ class BucketSource(WithoutVolumes):
         return f"the store shows keys that are hinted by listings alone: {refusal}"
 
     @property
-    def _over_budget(self) -> str:
-        """Message that polling takes more requests than the budget allows; else empty."""
+    def _budget_excess(self) -> str:
         cost, is_backstop = self.cost, self._hints.is_arriving
-        if cost is None or is_within_budget(
-            self._spec, cost.requests_per_poll, is_backstop=is_backstop
-        ):
-            return ""
-        return (
-            f"listing the bucket every {cost.poll_interval_s:g} s takes "
-            f"{cost.requests_per_month:,} LIST requests in 30 days, above the request_budget of "
-            f"{self._spec.request_budget:,}: raise it, or watch a narrower prefix"
-        )
+        return "" if cost is None else budget_excess(self._spec, cost, is_backstop=is_backstop)
 
     def mount_point(self, path: bytes) -> bytes:  # noqa: ARG002 - a bucket is one volume
         """Return nothing: a bucket has no mounts."""
@@ -316,18 +306,8 @@ class BucketSource(WithoutVolumes):
         """
         if self._hints.is_expected:
             return self._hints.keys.inspect(paths)
-        inspection = Inspection()
         with unavailable_instead():
-            for path, result in self._inspector.look_at(paths):
-                try:
-                    entry = result.result()
-                except OddObjectError:
-                    continue
-                if entry is None:
-                    inspection.gone.append(path)
-                else:
-                    inspection.entries.append(entry)
-        return inspection
+            return self._inspector.inspect(paths)
 
     def release(self, prefix: bytes) -> None:
         """Raise NotFoundError: nothing is mounted in a bucket."""
