@@ -1,5 +1,7 @@
 """Fixtures of the tests of the command line: an environment, a directory, and the program in it."""
 
+import json
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,8 +12,10 @@ import pytest
 from support.client import DEADLINE_S
 from support.program import Program, Run, Serve, Served, Start
 from support.project import PROJECT
-from support.s3.real_servers import free_ports
 from support.server import WATCHER, clean_environment
+
+LISTENING = re.compile(r"^\{.*server\.listening.*\}$", re.MULTILINE)
+"""The line in which the log of a server has its addresses."""
 
 
 @pytest.fixture
@@ -71,12 +75,12 @@ def serve(start: Start, tmp_path: Path) -> Serve:
     """Return a function that starts a server, which keeps its state from one to the next."""
 
     def serve_it(*flags: object, address: str = "") -> Served:
-        port, http_port = free_ports(2)
-        address, http = address or f"127.0.0.1:{port}", f"127.0.0.1:{http_port}"
-        own = ("--listen", address, "--http", http, "--state", tmp_path / "state")
-        program = start("serve", *own, *flags)
-        program.wait_for(lambda program: "server.listening" in program.stderr)
-        return Served(program, address, http)
+        own = ("--listen", address or "127.0.0.1:0", "--http", "127.0.0.1:0")
+        program = start("serve", *own, "--state", tmp_path / "state", *flags)
+        program.wait_for(lambda program: LISTENING.search(program.stderr))
+        (line,) = LISTENING.findall(program.stderr)
+        listening = json.loads(line)
+        return Served(program, listening["address"], listening["http"])
 
     return serve_it
 
