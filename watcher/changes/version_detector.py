@@ -110,19 +110,19 @@ class VersionDetector(ChangeDetector):
         listed = older_versions(entry)
         older = next(listed, None)
         replaced = self._replaced(entry, key)
-        if replaced is not None and (older is None or not _is_later(older, replaced)):
-            yield replaced
+        if replaced is not None and (older is None or self._was_newer(replaced, older)):
+            yield replaced.entry
         if older is not None:
             yield from chain((older,), listed)
         elif replaced is None:
             yield from self._indexed(entry, key)
 
-    def _replaced(self, entry: Entry, key: bytes) -> Entry | None:
-        """Return the ``null`` version before a version that the listing no longer has."""
+    def _replaced(self, entry: Entry, key: bytes) -> Row | None:
+        """Return the row of the ``null`` version before a version, which is listed no more."""
         row = self._rows.get(join_version(key, NULL_VERSION))
         if row is None or row.entry == entry or _is_later(row.entry, entry):
             return None
-        return row.entry
+        return row
 
     def _has_another_time(self, row: Row, entry: Entry) -> bool:
         """Return whether a ``null`` version that is superseded differs from its row in time alone.
@@ -134,9 +134,22 @@ class VersionDetector(ChangeDetector):
         if not (is_alike and is_superseded(entry)):
             return False
         older = next(older_versions(entry), None)
-        if older is None:
-            return True
-        key = key_of(entry.path)
+        return older is None or self._has_been_above(row, older)
+
+    def _was_newer(self, replaced: Row, older: Entry) -> bool:
+        """Return whether a version that was replaced was newer than one that is listed."""
+        if older.path == replaced.entry.path:
+            # It is what has replaced the version.
+            return False
+        return not _is_later(older, replaced.entry) or self._has_been_above(replaced, older)
+
+    def _has_been_above(self, row: Row, older: Entry) -> bool:
+        """Return whether a ``null`` version was listed above a version that was known too.
+
+        Rows of one key are made from the oldest to the newest, and a ``null`` version only moves
+        up. Where its row is the older one, the times decide.
+        """
+        key = key_of(older.path)
         known = next((each for each in self._known(key) if each.entry.path == older.path), None)
         return known is not None and (known.id < row.id or not _is_later(known.entry, row.entry))
 

@@ -228,6 +228,36 @@ def test_marker_that_was_replaced_may_have_a_finer_time() -> None:
     assert change.type is ChangeType.CREATED
 
 
+def test_marker_that_was_replaced_may_have_an_older_time_than_what_it_deleted() -> None:
+    """VersityGW gives it that of the version before it, and that one the time of the deletion."""
+    watched = Watched()
+    watched.do(PUT)
+    watched.poll()
+    watched.do(DELETE_NULL)
+    marker, version = watched.versions
+    watched.versions = [
+        marker._replace(mtime_ns=version.mtime_ns),
+        version._replace(mtime_ns=marker.mtime_ns),
+    ]
+    assert [change.type for change in watched.poll()] == [ChangeType.DELETED]
+    watched.do(PUT_NULL)
+    (change,) = watched.poll()
+    assert change.type is ChangeType.CREATED
+
+
+def test_null_version_that_was_replaced_within_the_same_second_is_not_what_came_before() -> None:
+    """The one that has replaced it came after it, whatever their times."""
+    watched = Watched()
+    watched.do(PUT_NULL)
+    watched.poll()
+    watched.do(DELETE_NULL)
+    marker = watched.versions[0]
+    watched.versions[0] = marker._replace(mtime_ns=marker.mtime_ns - NS_PER_S)
+    watched.do(PUT)
+    found = [change.type for change in watched.poll()]
+    assert found == [ChangeType.DELETED, ChangeType.CREATED]
+
+
 def test_rows_of_other_keys_are_not_asked() -> None:
     """A key that goes on with a NUL has the same prefix."""
     watched = Watched()
