@@ -50,7 +50,7 @@ class Policy:
             return ANONYMOUS
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            hint = "send metadata authorization: Bearer <token> (authSecret in an EventSource)"
+            hint = "send authorization: Bearer <token>, in gRPC as metadata (authSecret)"
             raise UnauthenticatedError("no token", hint=hint)
         owner = self.tokens.owner(token.strip())
         if owner is None:

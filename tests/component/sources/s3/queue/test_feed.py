@@ -251,6 +251,19 @@ def test_the_backlog_is_asked_for_more_often_while_messages_come(
     assert queue.count("GetQueueAttributes") <= asked + 1
 
 
+def test_an_answer_without_messages_shows_that_none_wait(queue: StubQueue, begin: Begin) -> None:
+    """The backlog need not be asked for."""
+    queue.on_call = on("ReceiveMessage", Answer(b"{}", delay_s=0.3))
+    queue.send(A, B)
+    feed = begin(queue)
+    wait_until(lambda: feed.feed.status.backlog == 2)
+    queue.on_call = lambda _: None
+    feed.wait_for("in/a", "in/b")
+    feed.settle()
+    wait_until(lambda: feed.feed.status.backlog == 0)
+    assert queue.count("GetQueueAttributes") == 1
+
+
 def test_the_age_is_that_of_the_oldest_message(queue: StubQueue, begin: Begin) -> None:
     feed = begin(queue)
     queue.send(A, sent_s_ago=3600.0)

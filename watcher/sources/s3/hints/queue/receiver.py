@@ -120,7 +120,10 @@ class QueueReceiver:
         if self._record.refused_deletion and messages:
             # Each message comes again and again, and is inspected again.
             return self._pauses.most_s
-        if is_useful or (not messages and has_waited):
+        is_empty = not messages and has_waited
+        if is_empty:
+            self._record.note_empty()
+        if is_useful or is_empty:
             self._useless_answers = 0
             return 0.0
         self._useless_answers += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError
@@ -69,7 +70,14 @@ class QueueRecord:
         if self.attributes is None and attributes.retention_s < self._needs_s:
             # Messages may have expired since the last listing.
             self._miss_hints()
-        self.attributes = attributes
+        with self._lock:
+            self.attributes = attributes
+
+    def note_empty(self) -> None:
+        """Note that no message waits, as an answer without one says that came after a wait."""
+        with self._lock:
+            if self.attributes is not None:
+                self.attributes = replace(self.attributes, backlog=0)
 
     def note_failure(self, error: WatcherError) -> int:
         """Note that nothing could be received, and return how often in a row that is."""
