@@ -19,9 +19,9 @@ from watcher.sources.s3.hints.inbox import HintedKey
 from watcher.sources.s3.inspection_failures import InspectionFailures
 from watcher.sources.s3.inspector import RefusedKeyError
 from watcher.sources.s3.odd_objects import OddObjectError
-from watcher.sources.s3.postponed_keys import PostponedKeys
 from watcher.sources.s3.quiet import Sight, state_of
 from watcher.sources.s3.refused_keys import RefusedKeys
+from watcher.sources.s3.waiting_keys import WaitingKeys
 from watcher.sources.s3.workers import Workers
 
 if TYPE_CHECKING:
@@ -75,9 +75,8 @@ class HintedKeys:
         self._workers: Workers[bytes, Entry | None] | None = None
         self._busy: dict[bytes, HintedKey] = {}
         self._compared: list[HintedKey] = []
-        self._postponed = PostponedKeys(clock)
+        self._waiting = WaitingKeys(inbox, clock)
         self._failures = InspectionFailures(clock)
-        self._is_inbox_next = True
         self._is_listing = False
         self._met: set[bytes] = set()
         self.refused = RefusedKeys()
@@ -87,8 +86,7 @@ class HintedKeys:
     @property
     def waiting(self) -> int:
         """Number of keys that were not compared yet."""
-        unlisted = len(self.refused)
-        return len(self._inbox) + len(self._busy) + len(self._postponed) + unlisted
+        return len(self._waiting) + len(self._busy) + len(self.refused)
 
     @property
     def errors(self) -> int:
@@ -119,7 +117,7 @@ class HintedKeys:
         self.end_listing(is_complete=False)
         for hinted in self._busy.values():
             hinted.is_outdated = False
-            self._postponed.put(hinted)
+            self._waiting.postpone(hinted)
         self._busy.clear()
         self._compared.clear()
 
@@ -158,16 +156,15 @@ class HintedKeys:
         if self.refused.is_being_listed:
             return 0.0
         now_s = self._clock.monotonic()
-        due_s = now_s if len(self._inbox) and not self._busy else self._postponed.due_s()
+        due_s = self._waiting.due_s(is_idle=not self._busy)
         if due_s == float("inf"):
             return None
         return max(0.0, due_s - now_s, self._failures.resume_s - now_s)
 
     def unsettled(self) -> Iterator[bytes]:
         """Yield the keys that were not compared yet."""
-        yield from self._inbox.waiting()
+        yield from self._waiting
         yield from self._busy
-        yield from self._postponed
         yield from self.refused
 
     def outdate(self, keys: Iterable[bytes]) -> None:
@@ -180,7 +177,7 @@ class HintedKeys:
 
         They are inspected again, as are those that rest until then.
         """
-        known = {key for key in keys if key in self._met or self._postponed.rests(key)}
+        known = {key for key in keys if key in self._met or self._waiting.rests(key)}
         if met := known & self._met:
             self._inbox.put_or_list(list(met))
         return known
@@ -204,7 +201,7 @@ class HintedKeys:
         for entry in entries:
             hinted = HintedKey(entry.path, self._clock.monotonic())
             self._has_rested(hinted, entry)
-            self._postpone(hinted, self._quiet_s)
+            self._waiting.postpone(hinted, self._quiet_s)
         return []
 
     # Requests
@@ -218,7 +215,7 @@ class HintedKeys:
         for _ in range(BATCH_ENTRIES):
             if len(self._busy) >= self._api.limit.allowed:
                 return
-            hinted = self._next()
+            hinted = self._waiting.take(self._busy)
             if hinted is None:
                 break
             # The dates of the place may have moved on while it waited.
@@ -232,28 +229,6 @@ class HintedKeys:
         if self._workers is not None and not self._busy:
             self._workers.close()
             self._workers = None
-
-    def _next(self) -> HintedKey | None:
-        """Remove and return the key that is to be inspected next; None if none is.
-
-        Those in the inbox and postponed ones take turns, so that neither delay the others.
-        """
-        self._is_inbox_next = not self._is_inbox_next
-        take = (self._take_postponed, self._take_hinted)
-        for each in take if self._is_inbox_next else reversed(take):
-            if (hinted := each()) is not None:
-                return hinted
-        return None
-
-    def _take_postponed(self) -> HintedKey | None:
-        return self._postponed.pop_due()
-
-    def _take_hinted(self) -> HintedKey | None:
-        for hinted in self._inbox.take(1, self._busy):
-            if (former := self._postponed.pop(hinted.key)) is not None:
-                hinted.merge(former)
-            return hinted
-        return None
 
     def _put(self, key: bytes) -> None:
         if self._workers is None:
@@ -273,7 +248,7 @@ class HintedKeys:
             if hinted.is_outdated:
                 del self._busy[key]
                 hinted.is_outdated = False
-                self._postpone(hinted, 0.0)
+                self._waiting.postpone(hinted)
             elif self._read(hinted, result, inspection, must_rest=True):
                 self._compared.append(hinted)
             else:
@@ -300,7 +275,7 @@ class HintedKeys:
             return False
         except WatcherError as error:
             hinted.fail()
-            self._postpone(hinted, self._failures.note_failure(hinted, error.message))
+            self._waiting.postpone(hinted, self._failures.note_failure(hinted, error.message))
             return False
         self._failures.note_success(hinted)
         if entry is None:
@@ -308,7 +283,7 @@ class HintedKeys:
             return True
         self.refused.reason = ""
         if must_rest and not self._has_rested(hinted, entry):
-            self._postpone(hinted, self._quiet_s)
+            self._waiting.postpone(hinted, self._quiet_s)
             return False
         inspection.entries.append(entry)
         return True
@@ -321,15 +296,6 @@ class HintedKeys:
         if hinted.sight is None or hinted.sight.state != state:
             hinted.sight = Sight(state, now_s)
         return now_s - hinted.sight.since_s >= self._quiet_s
-
-    def _postpone(self, hinted: HintedKey, delay_s: float) -> None:
-        if (former := self._postponed.pop(hinted.key)) is not None:
-            hinted.merge(former)
-        if self._postponed.is_full:
-            hinted.fail()
-            self._inbox.overflow()
-        else:
-            self._postponed.put(hinted, delay_s)
 
     # Commits
 
@@ -347,4 +313,4 @@ class HintedKeys:
         compared, self._compared = self._compared, []
         for hinted in compared:
             del self._busy[hinted.key]
-            self._postpone(hinted, 0.0)
+            self._waiting.postpone(hinted)

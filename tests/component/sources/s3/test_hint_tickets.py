@@ -222,3 +222,27 @@ def test_what_was_being_looked_at_when_the_source_is_closed_is_looked_at_later(
     watched.observe()
     assert watched.reported == [("created", NEW), ("created", f"{NEW}er")]
     assert ticket.outcomes == ["done"]
+
+
+def test_a_key_that_has_rested_while_a_slow_request_looks_at_it_is_looked_at_once_more(
+    store: Store, begin: Begin, clock: FakeClock, ticket: NotedTicket
+) -> None:
+    """One request at a time looks at a key, and its message is done with the second response."""
+    watched = begin(notifications=WEBHOOK, clock=clock, quiet_s=5.0)
+    watched.observe()
+    store.put(NEW)
+    (entry,) = watched.source.inspect([NEW.encode()]).entries
+    heads, release = store.requests[Kind.HEAD], threading.Event()
+    store.on_head = lambda _: None if release.wait(DEADLINE_S) else Fault.RESET
+    watched.send_hint(NEW, ticket=ticket)
+    assert list(watched.source.observe()) == []
+    # As an entry is whose marker is found.
+    assert watched.source.complete([entry], read_ns=1) == []
+    clock.advance(5)
+    assert list(watched.source.observe()) == []
+    release.set()
+    watched.observe()
+    clock.advance(5)
+    watched.observe()
+    assert (watched.reported, ticket.outcomes) == ([("created", NEW)], ["done"])
+    assert store.requests[Kind.HEAD] == heads + 2
