@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.errors import NotFoundError
-from watcher.model import Entry, PartStatus
+from watcher.model import Entry
 from watcher.sources.protocol import Inspection, WithoutHints, WithoutObjects, WithoutVolumes
+from watcher.status_values import PartStatus
 
 
 class MemoryFiles(WithoutObjects, WithoutHints, WithoutVolumes):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.gates import size_gate
 from watcher.filters.markers import MarkerPattern
-from watcher.model import Gate, HeldBack
+from watcher.model import Gate
+from watcher.status_values import HeldBack
 from watcher.watch.detection import age_check
 
 if TYPE_CHECKING:

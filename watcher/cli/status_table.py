@@ -17,7 +17,7 @@ from rich.text import Text
 from watcher.cli.output import COLOURS
 from watcher.errors import WatcherError
 from watcher.formatting import human_age, human_rate, human_time, printable, waiting_groups
-from watcher.model import PartStatus
+from watcher.status_values import PartStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     from watcher.cli.version_survey import VersionNumbers
     from watcher.clock import Clock
-    from watcher.model import HeldBack, PartStatus
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
     from watcher.sources.s3.hints.queue.setup import QueueSetup
     from watcher.spec import Spec
+    from watcher.status_values import HeldBack, PartStatus
 
 
 @dataclass(frozen=True, slots=True)

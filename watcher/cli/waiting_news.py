@@ -13,7 +13,7 @@ import msgspec
 from watcher.errors import StateError
 from watcher.formatting import human_left
 from watcher.limits.fair_queue import run_in_thread
-from watcher.model import HeldBack, WaitingGroup, WaitingGroups
+from watcher.status_values import HeldBack, WaitingGroup, WaitingGroups
 from watcher.watch.report import describe_streams
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from watcher.errors import LimitError
-from watcher.model import HeldBack
+from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

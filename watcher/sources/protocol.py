@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from watcher.filters.key_window import KeyWindow, Window
-    from watcher.model import Change, Entry, HintStatus, PartStatus, Rescan
+    from watcher.model import Change, Entry, Rescan
     from watcher.sources.cost import Cost
+    from watcher.status_values import HintStatus, PartStatus
 
 BATCH_ENTRIES = 1000
 """Approximate number of entries in a batch of a scan, and of paths in an inspection."""

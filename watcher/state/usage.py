@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.model import HeldBack
+from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from watcher.state.port import WatchStore

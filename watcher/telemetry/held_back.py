@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from watcher.formatting import exact_size
 
 if TYPE_CHECKING:
-    from watcher.model import HeldBack
     from watcher.spec import Conditions
+    from watcher.status_values import HeldBack
 
 
 def describe_held_back(numbers: HeldBack, conditions: Conditions | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from watcher.formatting import human_age
 
 if TYPE_CHECKING:
-    from watcher.model import HintStatus
+    from watcher.status_values import HintStatus
 
 _OLD_S = 1.0
 """Age in seconds from which a hint that waits is worth a word."""

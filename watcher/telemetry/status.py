@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.model import WaitingGroups
+from watcher.status_values import WaitingGroups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from watcher.model import HintStatus, PartStatus
+    from watcher.status_values import HintStatus, PartStatus
 
 SCAN_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds in seconds of the buckets by which scan durations are counted."""

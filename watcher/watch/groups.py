@@ -12,18 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from watcher.changes.groups import GroupRecorder, Unsettled, base_of
-from watcher.model import (
-    Change,
-    ChangeSet,
-    ChangeType,
-    Delta,
-    Entry,
-    GroupDelta,
-    WaitingGroup,
-    WaitingGroups,
-    group_prefix,
-)
+from watcher.model import Change, ChangeSet, ChangeType, Delta, Entry, GroupDelta, group_prefix
 from watcher.spec import Mode
+from watcher.status_values import WaitingGroup, WaitingGroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

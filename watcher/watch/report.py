@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from watcher.delivery.subscription import Wait
 from watcher.formatting import format_rate, human_age
-from watcher.model import HeldBack, WaitingGroups
+from watcher.status_values import HeldBack, WaitingGroups
 from watcher.telemetry.held_back import describe_held_back
 from watcher.telemetry.hints import describe_hints
 from watcher.telemetry.status import State
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.limits.quotas import StoredUsage
-    from watcher.model import HintStatus, Identity, PartStatus
+    from watcher.model import Identity
     from watcher.spec import Spec
+    from watcher.status_values import HintStatus, PartStatus
     from watcher.telemetry.status import Status
     from watcher.watch.held_back import HeldBackEntry
     from watcher.watch.watch import Watch

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from watcher.changes.reconciler import ScanResult
     from watcher.clock import Clock
     from watcher.errors import WatcherError
-    from watcher.model import HintStatus, Identity, PartStatus, Rescan, WaitingGroups
+    from watcher.model import Identity, Rescan
     from watcher.sources.cost import Cost
+    from watcher.status_values import HintStatus, PartStatus, WaitingGroups
     from watcher.watch.lifecycle import Trigger
 
 PROGRESS_INTERVAL_S = 5.0

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.model import HeldBack, Rescan
+from watcher.model import Rescan
 from watcher.sources.protocol import Inspection
+from watcher.status_values import HeldBack
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline
 from watcher.watch.detection import make_detector

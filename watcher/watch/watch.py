@@ -16,7 +16,7 @@ from watcher.changes.reconciler import Interrupted
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.publisher import Publisher
 from watcher.errors import LimitError, UnavailableError, WatcherError
-from watcher.model import HeldBack
+from watcher.status_values import HeldBack
 from watcher.telemetry.status import Totals
 from watcher.watch.held_back import list_held_back
 from watcher.watch.reporter import StatusReporter
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.limits.quotas import QuotaShare
-    from watcher.model import HintStatus, Identity
+    from watcher.model import Identity
     from watcher.settings import WatchLimits
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
     from watcher.state.port import WatchStore
+    from watcher.status_values import HintStatus
     from watcher.watch.held_back import HeldBackEntry
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from watcher.model import HintStatus
+    from watcher.status_values import HintStatus
     from watcher.telemetry.status import Totals
 
 

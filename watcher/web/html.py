@@ -25,7 +25,7 @@ from watcher.web.waiting import waiting_texts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from watcher.model import PartStatus
+    from watcher.status_values import PartStatus
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.report import WatchReport
 

@@ -20,8 +20,9 @@ from prometheus_client.registry import Collector
 from watcher import __version__
 from watcher.delivery.subscription import Wait
 from watcher.errors import causes
-from watcher.model import ChangeType, HeldBack, Rescan
+from watcher.model import ChangeType, Rescan
 from watcher.spec import Mode
+from watcher.status_values import HeldBack
 from watcher.telemetry.status import SCAN_BOUNDS_S, State
 from watcher.watch.report import report_watch
 from watcher.web.hint_metrics import count_hints, gauge_hints

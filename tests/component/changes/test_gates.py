@@ -10,9 +10,10 @@ import pytest
 from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted
-from watcher.model import Gate, HeldBack
+from watcher.model import Gate
 from watcher.sources.protocol import Inspection, Rename, Renames, Subtree
 from watcher.spec import Conditions
+from watcher.status_values import HeldBack
 
 NAMED = Conditions(marker="{name}.done")
 SHARED = Conditions(marker="_SUCCESS")

@@ -13,9 +13,9 @@ from support.s3.simulated import CREDENTIALS, run_store
 from watcher.cli.group_survey import GroupNumbers
 from watcher.cli.survey import survey_place
 from watcher.config.schema import parse_spec
-from watcher.model import HeldBack
 from watcher.sources.cost import cost_of
 from watcher.spec import BucketSpec, HintKind, Notifications, Spec
+from watcher.status_values import HeldBack
 
 
 def test_survey(tmp_path: Path) -> None:

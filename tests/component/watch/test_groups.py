@@ -8,8 +8,9 @@ from support.memory_watch import JOURNAL_CAP, Place
 from support.watched_groups import COMPLETED, HOUR_S, QUIET_S, SCAN_S, Start
 from watcher.delivery.timestamps import rfc3339
 from watcher.errors import UnavailableError
-from watcher.model import ChangeType, WaitingGroup, WaitingGroups
+from watcher.model import ChangeType
 from watcher.spec import Batch, BucketSpec, Existing, Group
+from watcher.status_values import WaitingGroup, WaitingGroups
 from watcher.telemetry.status import State
 
 

@@ -11,8 +11,8 @@ import pytest
 from support.memory_watch import JOURNAL_CAP, Place, Scene
 from watcher.delivery.publisher import Subscriber
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.model import PartStatus
 from watcher.spec import Confirm
+from watcher.status_values import PartStatus
 from watcher.telemetry.status import State
 from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from support.state import add, indexed
-from watcher.model import GATE_REPORTED, Delta, Entry, Gate, HeldBack, Row
+from watcher.model import GATE_REPORTED, Delta, Entry, Gate, Row
 from watcher.state.port import Comparison, WatchStore
+from watcher.status_values import HeldBack
 
 PATHS = sorted(
     b"\x00|a|a\xff|a\xff\xff|a/|a/x|a/\xff|a0|b|\xff|\xff\x00|\xff\xff|\xff\xffz".split(b"|")

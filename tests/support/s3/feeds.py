@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from watcher.model import HintStatus
 from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.spec import HintKind
+from watcher.status_values import HintStatus
 
 
 class ChosenFeed:

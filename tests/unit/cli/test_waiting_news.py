@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watcher.cli.waiting_news import REPEAT_S, Waiting, WaitingNews
-from watcher.model import HeldBack, WaitingGroup, WaitingGroups
+from watcher.status_values import HeldBack, WaitingGroup, WaitingGroups
 from watcher.watch.held_back import HeldBackEntry
 
 A, B = (HeldBackEntry(f"{name}.csv", "marker", f"waits for {name}.csv.done") for name in "ab")

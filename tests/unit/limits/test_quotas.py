@@ -6,8 +6,9 @@ import pytest
 
 from watcher.errors import LimitError
 from watcher.limits.quotas import Quotas, QuotaShare, StoredUsage
-from watcher.model import HeldBack, Identity
+from watcher.model import Identity
 from watcher.settings import ServerSettings
+from watcher.status_values import HeldBack
 
 SETTINGS = ServerSettings(
     max_token_watches=3, max_token_entries=90, max_token_journal_bytes=900, journal_cap=10

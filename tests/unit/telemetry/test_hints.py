@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from watcher.model import HintStatus
+from watcher.status_values import HintStatus
 from watcher.telemetry.hints import describe_hints
 from watcher.telemetry.status import Totals
 

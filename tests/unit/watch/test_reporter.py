@@ -12,8 +12,9 @@ from structlog.typing import EventDict
 from support.clock import FakeClock
 from watcher.changes.reconciler import ScanResult
 from watcher.errors import DeniedError, UnavailableError
-from watcher.model import HintStatus, Identity, Rescan
+from watcher.model import Identity, Rescan
 from watcher.sources.cost import Cost, HintCost
+from watcher.status_values import HintStatus
 from watcher.telemetry.status import State
 from watcher.watch.lifecycle import (
     Ended,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watcher.model import HeldBack, PartStatus, WaitingGroup, WaitingGroups
+from watcher.status_values import HeldBack, PartStatus, WaitingGroup, WaitingGroups
 from watcher.telemetry.recent_changes import Recent
 from watcher.watch.held_back import HeldBackEntry
 from watcher.watch.report import WatchReport

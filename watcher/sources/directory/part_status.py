@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from watcher.model import PartStatus
 from watcher.sources.directory.parts import PartMode
 from watcher.spec import Mode
+from watcher.status_values import PartStatus
 
 if TYPE_CHECKING:
     from watcher.filesystem.mounts import Mount

@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.filesystem.mount_monitor import MountMonitor
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Entry, PartStatus
+    from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
     from watcher.sources.directory.inotify import Inotify
     from watcher.sources.directory.part_finder import Reading
     from watcher.spec import DirectorySpec
+    from watcher.status_values import PartStatus
 
 ROOT_CHECK_S = 5.0
 """Seconds between two checks of the root: nothing notifies that a volume was mounted over it."""

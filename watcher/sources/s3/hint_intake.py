@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import HintStatus
     from watcher.sources.protocol import Inspection
     from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.inspector import KeyInspector
     from watcher.sources.s3.scan import BucketScan
     from watcher.sources.s3.trust import Trust
     from watcher.sources.s3.version_scan import VersionScan
+    from watcher.status_values import HintStatus
 
 
 class HintIntake:

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.filters.key_window import KeyWindow
     from watcher.filters.path_filter import PathFilter
-    from watcher.model import Change, Entry, HintStatus, PartStatus
+    from watcher.model import Change, Entry
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
     from watcher.sources.protocol import Observation
     from watcher.sources.s3.version_scan import VersionScan
     from watcher.spec import BucketSpec
+    from watcher.status_values import HintStatus, PartStatus
 
 
 class BucketSource(WithoutVolumes):

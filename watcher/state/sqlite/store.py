@@ -11,13 +11,13 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
-from watcher.model import HeldBack
 from watcher.state.port import Summary
 from watcher.state.sqlite.database import Database, open_read_only
 from watcher.state.sqlite.groups import SqliteGroups
 from watcher.state.sqlite.index import SqliteIndex, read_gates
 from watcher.state.sqlite.issued import Issued
 from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal, unused_after
+from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

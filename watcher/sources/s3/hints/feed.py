@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watcher.model import HintStatus
     from watcher.sources.s3.hints.inbox import HintInbox
+    from watcher.status_values import HintStatus
 
 
 class HintFeed(Protocol):

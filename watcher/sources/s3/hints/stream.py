@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.model import HintStatus
 from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.stream_thread import STABLE_S, StreamSettings, StreamThread
 from watcher.spec import HintKind
+from watcher.status_values import HintStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

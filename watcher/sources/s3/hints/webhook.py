@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from watcher.model import HintStatus
 from watcher.spec import HintKind
+from watcher.status_values import HintStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

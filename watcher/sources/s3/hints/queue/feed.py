@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, WatcherError
-from watcher.model import HintStatus
 from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.queue.in_flight import MessagesInFlight
 from watcher.sources.s3.hints.queue.receiver import QueueReceiver
@@ -13,6 +12,7 @@ from watcher.sources.s3.hints.queue.record import QueueRecord
 from watcher.sources.s3.hints.queue.settler import QueueSettler
 from watcher.sources.s3.hints.queue.sqs import QueueApi
 from watcher.spec import HintKind
+from watcher.status_values import HintStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
