@@ -23,6 +23,7 @@ from watcher.spec import (
     Conditions,
     DirectorySpec,
     Filter,
+    HintKind,
     Mode,
     Temporary,
 )
@@ -127,6 +128,9 @@ def survey_place(
             progress(tally.met)
         window, cost = scan.window, source.cost
         parts = [part for part in source.part_status[1:] if _is_admitted(part, spec.filter)]
+    mode, reason = _mode(spec.where)
+    if problem := _stream_problem(spec.where, clock, authorities):
+        mode, reason = Mode.POLL, f"no hints arrive: {problem}"
     return Survey(
         place=spec.where.place,
         mode=mode,
@@ -171,6 +175,21 @@ def _queue(
     from watcher.sources.s3.trust import Trust  # noqa: PLC0415 - as above
 
     return read_queue_setup(where, clock, Trust(authorities or EndpointAuthorities()))
+
+
+def _stream_problem(
+    where: DirectorySpec | BucketSpec, clock: Clock, authorities: EndpointAuthorities | None
+) -> str:
+    """Return why the store streams no notifications; empty if it does, or is not to."""
+    if isinstance(where, DirectorySpec) or where.notifications is None:
+        return ""
+    if where.notifications.kind is not HintKind.STREAM:
+        return ""
+    from watcher.security.endpoint_authorities import EndpointAuthorities  # noqa: PLC0415 - as above
+    from watcher.sources.s3.hints.stream import find_stream_problem  # noqa: PLC0415 - as above
+    from watcher.sources.s3.trust import Trust  # noqa: PLC0415 - as above
+
+    return find_stream_problem(where, clock, Trust(authorities or EndpointAuthorities()))
 
 
 @contextmanager

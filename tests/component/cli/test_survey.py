@@ -9,6 +9,7 @@ import pytest
 from support.clock import FakeClock
 from support.config import config
 from support.s3.faults import Kind
+from support.s3.listen import ListenStub
 from support.s3.simulated import CREDENTIALS, run_store
 from watcher.cli.group_survey import GroupNumbers
 from watcher.cli.survey import survey_place
@@ -155,7 +156,7 @@ def test_what_conditions_would_hold_back(tmp_path: Path, marker: str, waiting: i
 
 @pytest.mark.parametrize("kind", [HintKind.WEBHOOK, HintKind.STREAM])
 def test_a_bucket_with_hints(monkeypatch: pytest.MonkeyPatch, kind: HintKind) -> None:
-    """Both costs are said, and nothing is listened to."""
+    """Both costs are said; a store that is to stream is asked whether it does."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     with run_store() as store:
@@ -166,8 +167,9 @@ def test_a_bucket_with_hints(monkeypatch: pytest.MonkeyPatch, kind: HintKind) ->
             notifications=Notifications(kind),
             backstop_interval_s=21_600.0,
         )
+        ListenStub(store.bucket).attach(store)
         survey = survey_place(Spec(spec), FakeClock(), lambda _: None)
-        assert store.requests[Kind.LISTEN] == 0
+        assert store.requests[Kind.LISTEN] == (kind is HintKind.STREAM)
     assert (survey.mode, survey.matching) == ("notify", 2)
     assert survey.reason == f"hints by {kind}, and a listing every 6 h"
     assert survey.cost == cost_of(spec, 1)

@@ -7,10 +7,18 @@ cannot be read is one. ``stream_thread`` opens and reads the streams.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+from watcher.filters.key_window import KeyWindow
+from watcher.sources.s3.hints.inbox import HintInbox
 from watcher.sources.s3.hints.pauses import Pauses
-from watcher.sources.s3.hints.stream_thread import STABLE_S, StreamSettings, StreamThread
+from watcher.sources.s3.hints.stream_thread import (
+    SILENCE_MAX_S,
+    STABLE_S,
+    StreamSettings,
+    StreamThread,
+)
 from watcher.spec import HintKind
 from watcher.status_values import HintStatus
 
@@ -18,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.clock import Clock
-    from watcher.sources.s3.hints.inbox import HintInbox
     from watcher.sources.s3.trust import Trust
     from watcher.spec import BucketSpec
 
@@ -99,3 +106,24 @@ class StreamFeed:
         """End soon, and return at once."""
         if self._thread is not None:
             self._thread.stop()
+
+
+def find_stream_problem(spec: BucketSpec, clock: Clock, trust: Trust) -> str:
+    """Return why a store streams no notifications of a bucket; empty if it does.
+
+    Waits for the first line, which a store sends at the latest as a ping.
+
+    Args:
+        spec: The bucket.
+        clock: The time.
+        trust: The authorities for the certificate of the store.
+    """
+    feed, is_known = StreamFeed(spec, clock=clock, trust=trust), threading.Event()
+    keys = KeyWindow(spec.prefix, spec.lookback_s, clock)
+    feed.start(HintInbox(keys, lambda: None, clock), is_known.set)
+    try:
+        if not is_known.wait(2 * SILENCE_MAX_S):
+            return "the store does not answer"
+        return feed.problem
+    finally:
+        feed.stop()
