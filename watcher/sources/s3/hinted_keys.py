@@ -151,10 +151,13 @@ class HintedKeys:
     def due_in_s(self) -> float | None:
         """Return the seconds until ``observe`` has something to do without a wake; None for never.
 
-        While requests are under way, each response wakes the watch.
+        While requests are under way, each response wakes the watch; where no further one may run,
+        nothing else lets a key be sent.
         """
         if self.refused.is_being_listed:
             return 0.0
+        if self._is_full:
+            return None
         now_s = self._clock.monotonic()
         due_s = self._waiting.due_s(is_idle=not self._busy)
         if due_s == float("inf"):
@@ -206,6 +209,11 @@ class HintedKeys:
 
     # Requests
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether as many requests are under way as may run at once."""
+        return len(self._busy) >= self._api.limit.allowed
+
     def _send(self) -> None:
         """Send as many requests as may run at once."""
         if self._failures.is_pausing:
@@ -213,7 +221,7 @@ class HintedKeys:
         if self._is_listing and len(self._met) >= LISTED_KEYS_MAX:
             return
         for _ in range(BATCH_ENTRIES):
-            if len(self._busy) >= self._api.limit.allowed:
+            if self._is_full:
                 return
             hinted = self._waiting.take(self._busy)
             if hinted is None:

@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 
 from support.clock import FakeClock
-from support.s3.faults import Fault, Kind, always
+from support.s3.faults import Answer, Fault, Kind, always
 from support.s3.simulated import Store
 from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, DEADLINE_S, KEYS, Begin, Watched
@@ -76,6 +76,32 @@ def test_what_was_not_committed_is_looked_at_again(
     watched.observe()
     assert watched.reported == [("created", NEW)]
     assert ticket.outcomes == ["done"]
+
+
+def test_a_watch_does_not_turn_while_more_keys_are_due_than_requests_may_run(
+    store: Store, begin: Begin, clock: FakeClock
+) -> None:
+    """The responses wake it."""
+    watched = begin(notifications=WEBHOOK, clock=clock, quiet_s=60.0, workers=1)
+    keys = [f"in/new{number}" for number in range(3)]
+    answered, release = threading.Event(), threading.Event()
+
+    def hold(answer: Answer) -> Answer:
+        answered.set()
+        assert release.wait(DEADLINE_S)
+        return answer
+
+    store.put_many(*keys)
+    watched.hint(*keys)
+    store.on_head = lambda _: hold
+    clock.advance(60.0)
+    assert watched.source.due_in_s() == 0.0
+    assert list(watched.source.observe()) == []
+    assert answered.wait(DEADLINE_S)
+    assert watched.source.due_in_s() is None
+    release.set()
+    watched.observe()
+    assert watched.reported == [("created", key) for key in keys]
 
 
 def test_a_key_is_looked_at_again_after_a_failure_and_its_message_is_left(
