@@ -2,13 +2,13 @@
 
 What is asked for costs a request for each object, so only changes that are about to be committed
 are looked up, several at once. An object that is gone meanwhile, or another one, has no details:
-its next change has them. What the store refuses is null, and so is what fails again and again while
-the store answers otherwise. While it does not answer at all, nothing is reported: the differences
-are found again.
+its next change has them. What the store refuses is null, and so is what fails three times while
+other objects are answered. While none is, nothing is reported: the differences are found again.
 """
 
 from __future__ import annotations
 
+import random
 from contextlib import closing
 from dataclasses import replace
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import WatcherError
 from watcher.model import DESCRIBED, ObjectDetails
-from watcher.sources.s3.errors import is_refusal
+from watcher.sources.s3.errors import is_refusal, unavailable_instead
 from watcher.sources.s3.inspector import is_misleading
 from watcher.sources.s3.object_details import (
     UnreadableDetailsError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PAUSES_S = (1.0, 4.0)
 """Seconds before an object is asked for again, and once more; the SDK tries three times each."""
 FAILURES_MAX = 8
-"""Failed requests after which no further ones are sent before the pause."""
+"""Failures in succession after which no request is sent before another one is answered."""
 
 _OF_HEAD = frozenset({Detail.CONTENT_TYPE, Detail.METADATA})
 _TAGS = frozenset({Detail.TAGS})
@@ -59,7 +59,6 @@ class DetailsReader:
         self._of_head = self._asked & _OF_HEAD
         self._problems: dict[frozenset[Detail], str] = {}
         self._has_no_tags = False
-        self._is_failing = False
 
     @property
     def degraded(self) -> str:
@@ -83,55 +82,102 @@ class DetailsReader:
         return described
 
     def _look_up(
-        self, changes: Sequence[Change], waiting: Sequence[int]
+        self, changes: Sequence[Change], waiting: list[int]
     ) -> dict[int, ObjectDetails | None]:
         """Return details by the number of their change; without those that cannot be read."""
         found: dict[int, ObjectDetails | None] = {}
-        # Once tries have been in vain, one more is enough until one succeeds.
-        pauses = (None,) if self._is_failing else (None, *PAUSES_S)
         failures: dict[int, WatcherError] = {}
-        for pause_s in pauses:
-            if pause_s is not None:
-                self._pause(pause_s)
-            failures = self._ask(changes, waiting, found)
-            waiting = [number for number in waiting if number not in found]
-            if not waiting:
+        for pause_s in (0.0, *PAUSES_S):
+            self._pause(pause_s)
+            failures = self._ask_once(changes, waiting, found)
+            if not (waiting := list(failures)):
                 break
-            # If the store does not answer this either, nothing is reported now.
-            self._api.probe()
-        self._is_failing = bool(waiting) and not found
-        if waiting:
-            number, error = next(iter(failures.items()))
+        for number, error in failures.items():
             self._note(self._asked, changes[number], error.message)
         return found
 
-    def _ask(
-        self,
-        changes: Sequence[Change],
-        waiting: Sequence[int],
-        found: dict[int, ObjectDetails | None],
+    def _ask_once(
+        self, changes: Sequence[Change], waiting: list[int], found: dict[int, ObjectDetails | None]
     ) -> dict[int, WatcherError]:
-        """Send requests for changes, several at once, and add what they show to ``found``.
+        """Ask for each of some changes once, add what is found, and return the failures.
+
+        Args:
+            changes: All changes.
+            waiting: Numbers of those to be asked for; is emptied.
+            found: Gets what the responses show.
+        """
+        failures: dict[int, WatcherError] = {}
+        # Neighbours may fail together. In no order, they show soon whether all others do.
+        random.shuffle(waiting)
+        while waiting:
+            failed = self._ask(changes, waiting, found)
+            if failed:
+                self._check_others(changes, waiting, found, failed)
+            failures |= failed
+        return failures
+
+    def _ask(
+        self, changes: Sequence[Change], unsent: list[int], found: dict[int, ObjectDetails | None]
+    ) -> dict[int, WatcherError]:
+        """Send requests, several at once, until all are sent or some in succession have failed.
+
+        Args:
+            changes: All changes.
+            unsent: Numbers of those to be asked for; what is sent is removed.
+            found: Gets what the responses show.
 
         Returns:
-            The failures, by the number of the change; after some of them no more is asked for.
+            The failures, by the number of the change.
         """
-        api, unsent = self._api, list(reversed(waiting))
-        failures: dict[int, WatcherError] = {}
+        api, failures, in_succession = self._api, dict[int, WatcherError](), 0
         workers = Workers[int, "ObjectDetails | None"](
             lambda number: self._read(changes[number]), api.should_stop
         )
         with closing(workers):
-            while (unsent and len(failures) < FAILURES_MAX) or workers.busy:
-                while unsent and len(failures) < FAILURES_MAX and workers.busy < api.limit.limit:
+            while workers.busy or (unsent and in_succession < FAILURES_MAX):
+                while unsent and in_succession < FAILURES_MAX and workers.busy < api.limit.limit:
                     workers.put(unsent.pop())
                 api.limit.on_response(was_waiting=not workers.has_result)
                 number, response = workers.take()
                 try:
                     found[number] = response.result()
+                    in_succession = 0
                 except WatcherError as error:
                     failures[number] = error
+                    in_succession += 1
         return failures
+
+    def _check_others(
+        self,
+        changes: Sequence[Change],
+        unsent: Sequence[int],
+        found: Mapping[int, ObjectDetails | None],
+        failures: Mapping[int, WatcherError],
+    ) -> None:
+        """Check that failures are those of their objects: another request is answered.
+
+        It is sent three times, for an object that was found. While none was, any other one will do;
+        a few objects need none.
+
+        Raises:
+            UnavailableError: It fails as well.
+            WatcherError: The bucket cannot be listed either.
+        """
+        others = [number for number, details in found.items() if details is not None][:1]
+        if not others and len(failures) < FAILURES_MAX:
+            self._api.probe()
+            return
+        for pause_s in (0.0, *PAUSES_S):
+            self._pause(pause_s)
+            try:
+                self._read(changes[random.choice(others or unsent or list(failures))])  # noqa: S311
+            except WatcherError:
+                # If the store does not list the bucket either, its reason is the better one.
+                self._api.probe()
+            else:
+                return
+        with unavailable_instead():
+            raise next(iter(failures.values()))
 
     def _read(self, change: Change) -> ObjectDetails | None:
         """Return the details of an object; None if it is gone, or another one. From any thread.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
+from collections import Counter
 from importlib.resources import files
 from typing import Any
 
@@ -24,12 +26,14 @@ from support.s3.scanned import (
 from support.s3.simulated import Details, Store
 from watcher.model import ChangeType
 from watcher.sources.s3.details import FAILURES_MAX, PAUSES_S
+from watcher.sources.s3.sdk import ATTEMPTS
 from watcher.spec import Conditions, Detail, Existing, Format, HintKind, Notifications
 from watcher.telemetry.status import State
 
 __all__ = ["bucket", "clock", "start_scanned"]
 
 ALL = frozenset(Detail)
+METADATA = frozenset({Detail.METADATA})
 SCHEMA = Draft202012Validator(
     json.loads(files("watcher").joinpath("payload.schema.json").read_bytes())
 )
@@ -46,6 +50,16 @@ def details_of(event: dict[str, Any]) -> list[object]:
     """Return what is asked of the store about the object of an event, which the schema allows."""
     SCHEMA.validate(event)
     return [event[key] for key in ("content_type", "object_metadata", "tags", "version_id")]
+
+
+def read_events(scene: ScannedBucket, count: int) -> list[dict[str, Any]]:
+    """Take turns and confirm events, until this many were reported, and return them."""
+    events, deadline_s = scene.events(), time.monotonic() + DEADLINE_S
+    while len(events) < count:
+        assert time.monotonic() < deadline_s
+        scene.clock.advance(scene.turn() + 1)
+        events += scene.events()
+    return events
 
 
 def asked(store: Store, kind: Kind) -> list[str]:
@@ -315,25 +329,86 @@ def test_an_object_that_fails_for_ever(bucket: Store, start_scanned: StartScanne
     assert scene.status.degraded == ""
 
 
-def test_all_objects_fail_while_listings_are_answered(
-    bucket: Store, start_scanned: StartScanned
+@pytest.mark.parametrize(
+    ("count", "bad"),
+    [
+        (1000, range(8)),
+        (1000, range(8, 1000, 90)),
+        (120, range(40)),
+        (60, range(0, 60, 2)),
+        (8, range(1, 8)),
+        (7, range(7)),
+    ],
+    ids=["first 8", "spread", "first third", "every second", "all but one", "all of a few"],
+)
+def test_only_objects_that_fail_three_times_have_no_details(
+    count: int, bad: range, bucket: Store, start_scanned: StartScanned
 ) -> None:
-    """They are reported all the same; the number of requests and of pauses is bounded."""
-    bucket.put_many("in/0")
-    scene = start_scanned(details=frozenset({Detail.METADATA}))
-    bucket.on_head = failing = Failing(BAD)
-    keys = [f"in/{number:03}" for number in range(30)]
+    """However many there are, and wherever; each of the others has its own."""
+    # Objects are asked for in no order; with this one none takes long.
+    random.seed(1)
+    scene = start_scanned(details=METADATA, list_workers=8)
+    keys = [f"in/{number:04}" for number in range(count)]
     bucket.put_many(*keys)
+    bucket.details = {key: Details(metadata={"key": key}) for key in keys}
+    failing_keys = {keys[number] for number in bad}
+    bucket.on_head = failing = Failing(BAD, lambda request: request.key in failing_keys)
     scene.turn(3600)
-    assert [event["path"] for event in scene.events()] == keys
+    assert {event["path"]: event["object_metadata"] for event in read_events(scene, count)} == {
+        key: None if key in failing_keys else {"key": key} for key in keys
+    }
+    firsts = [each for each in failing.hits if "attempt=1" in each.headers["amz-sdk-request"]]
+    tries = Counter(request.key for request in firsts)
+    assert tries == dict.fromkeys(failing_keys, len(PAUSES_S) + 1)
+
+
+@pytest.mark.parametrize("effect", [BAD, Fault.SLOW_DOWN], ids=["broken", "throttled"])
+@pytest.mark.parametrize("answered", [0, 5], ids=["from the start", "after five"])
+def test_a_store_that_answers_listings_alone(
+    effect: Any,  # noqa: ANN401 - any effect of the simulated store
+    answered: int,
+    bucket: Store,
+    start_scanned: StartScanned,
+) -> None:
+    """Nothing is committed and few requests are sent; all is reported once it answers, once."""
+    scene = start_scanned(details=METADATA)
+    keys = [f"in/{number:03}" for number in range(100)]
+    bucket.put_many(*keys)
+    bucket.on_head = failing = Failing(effect, lambda request: request.number >= answered)
+    scene.turn(3600)
+    assert scene.status.state is State.UNAVAILABLE
+    assert (scene.events(), scene.rows) == ([], 0)
     at_once = scene.source._api.limit.maximum
-    assert len(failing.hits) <= 3 * (len(PAUSES_S) + 1) * (FAILURES_MAX + at_once)
-    begun_s = scene.clock.monotonic()
-    bucket.put("in/new")
+    assert len(failing.hits) <= ATTEMPTS * (FAILURES_MAX + at_once + len(PAUSES_S) + 1)
+    bucket.on_head = None
+    assert [(each["path"], each["object_metadata"]) for each in read_events(scene, 100)] == [
+        (key, {}) for key in keys
+    ]
     scene.turn(3600)
-    assert scene.clock.monotonic() - begun_s - 3600 < sum(PAUSES_S)
-    assert scene.news() == [("created", "in/new")]
-    assert "are reported without metadata: the store cannot" in scene.status.degraded
+    assert (scene.events(), scene.status.degraded) == ([], "")
+
+
+@pytest.mark.parametrize("throttled_s", [2, 5, 60])
+@pytest.mark.parametrize("count", [20, 200])
+def test_a_store_that_throttles_for_a_while(
+    throttled_s: float,
+    count: int,
+    bucket: Store,
+    start_scanned: StartScanned,
+    clock: FakeClock,
+) -> None:
+    """It may be asked again at once or later: no object is reported without its details."""
+    scene = start_scanned(details=METADATA)
+    keys = [f"in/{number:03}" for number in range(count)]
+    bucket.put_many(*keys)
+    until_s = clock.monotonic() + 3600 + throttled_s
+    bucket.on_head = Failing(
+        Fault.SLOW_DOWN, lambda request: request.number > 3 and clock.monotonic() < until_s
+    )
+    scene.turn(3600)
+    assert [(each["path"], each["object_metadata"]) for each in read_events(scene, count)] == [
+        (key, {}) for key in keys
+    ]
 
 
 def test_metadata_that_are_too_large(bucket: Store, start_scanned: StartScanned) -> None:
