@@ -49,6 +49,7 @@ class KeyWindow:
 
     Attributes:
         is_moving: The prefix has dates.
+        lookback_s: See above.
         literal: Text with which all its prefixes begin.
 
     Raises:
@@ -59,9 +60,9 @@ class KeyWindow:
         self._prefix = DatedPrefix.parse(prefix)
         self.is_moving = self._prefix.is_dated
         self.literal = self._prefix.literal
-        self._lookback_s = lookback_s
+        self.lookback_s = lookback_s
         self._clock = clock
-        self._reached_s = float("-inf")
+        self._since_reached_s = self._until_reached_s = float("-inf")
         fixed = () if self.is_moving else (self._prefix.render(0.0).encode(),)
         self._last = Window(float("-inf"), float("-inf"), fixed)
 
@@ -72,23 +73,25 @@ class KeyWindow:
         listed = (prefix.decode() for prefix in self.now().prefixes)
         return next((prefix for prefix in listed if present.startswith(prefix)), present)
 
-    def resume(self, until_s: float) -> None:
+    def resume(self, since_s: float, until_s: float) -> None:
         """Continue a window that an earlier run has moved on.
 
         Args:
+            since_s: The ``since_s`` of its last window; minus infinity if it had another lookback.
             until_s: The ``until_s`` of its last window.
         """
-        self._reached_s = max(self._reached_s, until_s)
+        self._since_reached_s = max(self._since_reached_s, since_s)
+        self._until_reached_s = max(self._until_reached_s, until_s)
 
     def now(self) -> Window:
         """Return the window of this moment, which never moves back for a clock that is set back."""
         if not self.is_moving:
             return self._last
         unit_s, now_s = self._prefix.unit_s, self._clock.wall()
-        since_s = (now_s - self._lookback_s) // unit_s * unit_s
+        since_s = (now_s - self.lookback_s) // unit_s * unit_s
         until_s = (now_s + AHEAD_S) // unit_s * unit_s
-        since_s = _unless_set_back(since_s, self._last.since_s)
-        self._reached_s = until_s = _unless_set_back(until_s, self._reached_s)
+        self._since_reached_s = since_s = _unless_set_back(since_s, self._since_reached_s)
+        self._until_reached_s = until_s = _unless_set_back(until_s, self._until_reached_s)
         if (since_s, until_s) != self._last[:2]:
             self._last = self._make(since_s, until_s)
         return self._last

@@ -3,6 +3,10 @@
 Kept in the state file, so that a watch continues where an earlier run ended, and takes neither the
 files of another volume nor those of a wider filter for changes. An index of objects cannot become
 one of versions: it begins anew, silently.
+
+From the first row that leaves until a scan is complete, an index is about less than its former
+filter or window admits, and may have rows of the next. What is begun is written down before, and
+counts as former, too, for a configuration that is taken back or changed again meanwhile.
 """
 
 from __future__ import annotations
@@ -16,14 +20,11 @@ import msgspec
 from watcher.changes.detector import Appearance
 from watcher.errors import UnavailableError
 from watcher.filesystem.volumes import describe_volume, is_same_volume
-from watcher.filters.expressions import is_expression, literal_glob
-from watcher.filters.markers import MarkerPattern
-from watcher.filters.path_filter import PathFilter
-from watcher.spec import DirectorySpec, Existing, Filter, Temporary
-from watcher.versioned import is_version, key_of
+from watcher.spec import Existing
+from watcher.watch.known_filter import describe_filter, has_versions, keeps, leaves_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from watcher.clock import Clock
     from watcher.filters.key_window import KeyWindow
@@ -55,7 +56,7 @@ class Baseline:
         self._store = store
         self._clock = clock
         self._window = window
-        self._filter = _filter_text(spec)
+        self._filter = describe_filter(spec)
 
     def was_complete(self) -> bool:
         """Return whether the baseline scan was over when the state was last used.
@@ -117,16 +118,43 @@ class Baseline:
                 without reporting them, the paths that it does not admit.
 
         Raises:
+            StateError: The record cannot be read or written.
+        """
+        filters = self._known_filters()
+        self.is_complete = self.was_complete() and not self._is_any_other_kind(filters)
+        if filters and self._filter not in filters:
+            # The first is that of the last complete scan.
+            self._store.set_meta(filters_begun=json.dumps([*filters[1:], self._filter]))
+        # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
+        if self._store.index.entries and set(filters) != {self._filter}:
+            drop(keeps(filters, self._filter))
+        if (known := self._known_window()) is not None and self._window is not None:
+            is_same = known.lookback_s == self._window.lookback_s
+            self._window.resume(known.since_s if is_same else float("-inf"), known.until_s)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether a scan with the filter of the spec is complete, and none with another is begun.
+
+        Raises:
             StateError: The record cannot be read.
         """
-        former = self._store.meta("filter")
-        is_begun_anew = self._is_other_kind(former)
-        self.is_complete = self.was_complete() and not is_begun_anew
-        # Rows of an interrupted baseline scan have no recorded filter, so they are checked too.
-        if self._store.index.entries and former != self._filter:
-            drop(_keeps(former, self._filter))
-        if (known := self._known_window()) is not None and self._window is not None:
-            self._window.resume(known.until_s)
+        return self.is_complete and set(self._known_filters()) == {self._filter}
+
+    def begin(self) -> None:
+        """Write down what a scan makes of the index, before it does.
+
+        Raises:
+            StateError: The record cannot be read or written.
+        """
+        if self._window is None:
+            return
+        begun, known = self._present_window(self._window), self._known_window()
+        if known is not None:
+            if known.since_s > begun.since_s:
+                begun.since_s, begun.lookback_s = known.since_s, known.lookback_s
+            begun.until_s = max(begun.until_s, known.until_s)
+        self._write(window=msgspec.json.encode(begun).decode())
 
     def appearance(self) -> Callable[[bytes], Appearance]:
         """Return how a scan takes an entry without a row, by its path.
@@ -139,24 +167,17 @@ class Baseline:
             if self._spec.existing is Existing.REPORT
             else Appearance.IGNORED_EXISTING
         )
-        former = self._store.meta("filter")
-        if self._is_other_kind(former):
+        filters = self._known_filters()
+        if self._is_any_other_kind(filters):
             # What is there was reported before, as objects or as versions.
             return lambda _path: Appearance.IGNORED_EXISTING
         if not self.is_complete:
             return lambda _path: existing
         known = self._known_window()
-        tests_of_old: list[Callable[[bytes], bool]] = []
-        if former is not None and former != self._filter:
-            was_admitted = _admits(former)
-            tests_of_old.append(lambda path: not was_admitted(path))
+        tests_of_old = [leaves_out(each) for each in filters if each != self._filter]
         if self._window is not None and known is not None:
             tests_of_old.append(self._window.older_test(known.since_s))
         return lambda path: existing if any(test(path) for test in tests_of_old) else Appearance.NEW
-
-    def _known_window(self) -> _KnownWindow | None:
-        text = self._store.meta("window")
-        return None if text is None else msgspec.json.decode(text, type=_KnownWindow)
 
     def record(self, volume_id: str, *, in_use: bool) -> None:
         """Write down what the index is about after a scan, where that has changed.
@@ -168,100 +189,63 @@ class Baseline:
         Raises:
             StateError: The record cannot be read or written.
         """
-        facts = {"baselined": "1", "filter": self._filter, "identity": volume_id}
+        facts = {
+            "baselined": "1",
+            "filter": self._filter,
+            "filters_begun": None,
+            "identity": volume_id,
+        }
         if self._window is not None:
-            window = self._window.now()
-            facts["window"] = msgspec.json.encode(
-                _KnownWindow(window.since_s, window.until_s)
-            ).decode()
+            facts["window"] = msgspec.json.encode(self._present_window(self._window)).decode()
         now_s = self._clock.wall()
         if in_use and now_s - float(self._store.meta("used_at") or 0) > USED_INTERVAL_S:
             facts["used_at"] = str(int(now_s))
+        self._write(**facts)
+
+    def _write(self, **facts: str | None) -> None:
+        """Write down facts, where they have changed; in one transaction."""
         news = {key: value for key, value in facts.items() if self._store.meta(key) != value}
         if news:
             self._store.set_meta(**news)
 
-    def _is_other_kind(self, former: str | None) -> bool:
-        """Return whether the index was of objects and is to be of versions, or the reverse."""
-        return former is not None and _has_versions(former) is not _has_versions(self._filter)
+    def _known_filters(self) -> list[str]:
+        """Return the filters that the index may be about, as ``describe_filter`` has them.
+
+        The first is that of the last complete scan, the others were begun since; empty before the
+        first complete scan.
+        """
+        former = self._store.meta("filter")
+        return (
+            []
+            if former is None
+            else [former, *json.loads(self._store.meta("filters_begun") or "[]")]
+        )
+
+    def _known_window(self) -> _KnownWindow | None:
+        text = self._store.meta("window")
+        return None if text is None else msgspec.json.decode(text, type=_KnownWindow)
+
+    @staticmethod
+    def _present_window(place: KeyWindow) -> _KnownWindow:
+        window = place.now()
+        return _KnownWindow(window.since_s, window.until_s, place.lookback_s)
+
+    def _is_any_other_kind(self, filters: Iterable[str]) -> bool:
+        """Return whether the index has been of objects and is to be of versions, or the reverse."""
+        return any(has_versions(each) is not has_versions(self._filter) for each in filters)
 
 
 class _KnownWindow(msgspec.Struct):
     """Which part of a place that moves with time the index is about.
 
     Attributes:
-        since_s: First moment that belongs to it, seconds since the epoch.
+        since_s: First moment that belongs to it, seconds since the epoch; the latest one of the
+            windows that were begun since the last complete scan.
         until_s: See ``filters.key_window.Window``.
+        lookback_s: Seconds that the window with this ``since_s`` reached back; None in the state of
+            a version that did not write it.
     """
 
     since_s: float
     until_s: float
-
-
-def _filter_text(spec: Spec) -> str:
-    """Return what decides about paths in a spec, as JSON: equal texts admit the same paths.
-
-    What a spec does not use is left out, so that its text is that of an earlier version.
-    """
-    patterns = [*spec.filter.include, *spec.filter.exclude]
-    facts = {"include": spec.filter.include, "exclude": spec.filter.exclude, "recursive": True}
-    if any(map(is_expression, patterns)):
-        facts["expressions"] = True
-    if patterns and not spec.filter.match_case:
-        facts["match_case"] = False
-    if isinstance(spec.where, DirectorySpec):
-        recursive, temporary = spec.where.recursive, spec.where.temporary
-        facts |= {"recursive": recursive, "dots": True, "temporary": temporary}
-    elif spec.where.versions:
-        facts["versions"] = True
-    if spec.conditions.marker is not None:
-        facts["marker"] = spec.conditions.marker
-    return msgspec.json.encode(facts).decode()
-
-
-def _admits(text: str) -> Callable[[bytes], bool]:
-    """Return the function that ``_filter_text`` describes: whether a path is one of an entry.
-
-    With ``versions`` the paths are those of versions, whose keys decide. Without ``dots`` the text
-    is of a version that did not read names beginning with ``..``, without ``temporary`` of one that
-    did not leave out temporary names, and without ``expressions`` every pattern is a glob.
-    """
-    values = msgspec.json.decode(text)
-    include, exclude = (
-        tuple(values[name] if "expressions" in values else map(literal_glob, values[name]))
-        for name in ("include", "exclude")
-    )
-    admits = PathFilter(
-        Filter(include, exclude, match_case=values.get("match_case", True)),
-        skips_temporary=values.get("temporary") == Temporary.SKIP,
-    ).admits
-    is_recursive, has_dots = values["recursive"], "dots" in values
-    is_marker = MarkerPattern(values["marker"]).is_marker if "marker" in values else None
-
-    def admits_path(path: bytes) -> bool:
-        return (
-            (is_recursive or b"/" not in path)
-            and (has_dots or not (path.startswith(b"..") or b"/.." in path))
-            and admits(path)
-            and not (is_marker is not None and is_marker(path))
-        )
-
-    return (lambda path: admits_path(key_of(path))) if "versions" in values else admits_path
-
-
-def _keeps(former: str | None, text: str) -> Callable[[bytes], bool]:
-    """Return the function that returns whether a row stays when the filter of an index changes.
-
-    Args:
-        former: The filter of the index, as ``_filter_text`` has it; None if it is not known.
-        text: The filter from now on.
-    """
-    has_versions, admits = _has_versions(text), _admits(text)
-    if former is not None and _has_versions(former) is not has_versions:
-        return lambda _path: False
-    return lambda path: (former is not None or is_version(path) is has_versions) and admits(path)
-
-
-def _has_versions(text: str) -> bool:
-    """Return whether the rows that a filter is about are versions."""
-    return "versions" in msgspec.json.decode(text)
+    lookback_s: float | None = None

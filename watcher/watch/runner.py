@@ -196,7 +196,8 @@ class WatchRunner:
         None is needed before if an earlier run has completed one not long ago, and all that has
         changed since is hinted: the source asks for a scan where it is not.
         """
-        if not self._pace.listed_until_s or HeldBack.of(self._store.index.gates).total:
+        is_known = self._baseline.is_current and not HeldBack.of(self._store.index.gates).total
+        if not (is_known and self._pace.listed_until_s):
             return self._pace.next_s
         self._reconciler.is_reopened = False
         return self._pace.listed_until_s
@@ -347,6 +348,7 @@ class WatchRunner:
     def _scan(self) -> None:
         # Before the index says anything of them; otherwise a crash could make them unknown.
         self._baseline.record_volumes(self._source.volumes)
+        self._baseline.begin()
         reason, is_baseline = self._schedule.begin(), not self.is_baselined
         self._pace.begin(self._source.requests)
         self._scanned_from_seq = self._store.journal.next_seq

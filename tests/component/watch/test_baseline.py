@@ -73,6 +73,26 @@ def test_a_changed_filter(store: SqliteStore) -> None:
     assert resumed(store, FLAT)[1] == [b"d/c.csv"]
 
 
+def test_filter_that_is_begun(store: SqliteStore) -> None:
+    """It counts as a former one, too, until a scan is complete; whatever else is begun then."""
+    row = store.index.new_row(Entry(b"a.csv", 1, 1))
+    store.commit(Delta(upserts=[row], created=1))
+    Baseline(CSV_AND_TXT, store, FakeClock()).record("", in_use=False)
+    assert resumed(store, CSV_AND_TXT)[0].is_current
+    assert not resumed(store, CSV)[0].is_current
+    assert not resumed(store, FLAT)[0].is_current
+    for _ in range(2):
+        back, dropped = resumed(store, CSV_AND_TXT, b"a.csv", b"b.txt", b"d/c.csv", b"x")
+        assert (back.is_complete, back.is_current, dropped) == (True, False, [b"x"])
+        appearance = back.appearance()
+        assert appearance(b"a.csv") is Appearance.NEW
+        assert appearance(b"b.txt") is appearance(b"d/a.csv") is Appearance.IGNORED_EXISTING
+    back.record("", in_use=False)
+    assert back.is_current
+    assert store.meta("filters_begun") is None
+    assert back.appearance()(b"b.txt") is Appearance.NEW
+
+
 @pytest.mark.parametrize("include", ["*.csv", r"re:\.csv$"])
 def test_a_filter_that_takes_no_account_of_case(store: SqliteStore, include: str) -> None:
     """As for any filter that has changed, in both directions; expressions as globs."""

@@ -76,7 +76,7 @@ def test_a_window_goes_on_where_an_earlier_run_has_left_it() -> None:
     until_s = KeyWindow(DAILY, 48 * HOUR_S, clock).now().until_s
     clock.advance(-600)
     window = KeyWindow(DAILY, 48 * HOUR_S, clock)
-    window.resume(until_s)
+    window.resume(float("-inf"), until_s)
     assert days(window)[-1] == "2026-02-01"
 
 

@@ -245,6 +245,31 @@ def test_a_clock_that_is_set_back_a_little(
     assert scene.rows >= 2
 
 
+@pytest.mark.parametrize("back_to", ["2023-11-14T23:59", "2023-11-14T01:00"])
+def test_a_clock_that_is_set_back_before_a_restart(
+    back_to: str, start: Start, clock: FakeClock
+) -> None:
+    """A day that has left does not come back, as it does not while the watch goes on."""
+    reported = {"watch": {"existing": Existing.REPORT}}
+    set_clock(clock, "2023-11-14T22:00")
+    scene = start(**reported)
+    assert sorted(scene.news()) == [
+        ("created", "in/dt=2023-11-12/a"),
+        ("created", "in/dt=2023-11-14/a"),
+    ]
+    set_clock(clock, "2023-11-15T00:00")
+    assert (scene.scan(), scene.rows) == ([], 1)
+    scene.end()
+    set_clock(clock, back_to)
+    clock.now_s += 2 * HOUR_S
+    scene = start(**reported)
+    assert (scene.news(), scene.rows) == ([], 1)
+    scene.end()
+    set_clock(clock, back_to)
+    scene = start(**reported, lookback_s=72 * HOUR_S)
+    assert [event["existing"] for event in scene.events()] == [True]
+
+
 def test_a_clock_that_is_set_back_far(start: Start, bucket: Store, clock: FakeClock) -> None:
     """The days before are read again; what they have held all the time was not created now."""
     set_clock(clock, "2024-02-01T12:00")

@@ -185,6 +185,25 @@ def test_while_entries_are_held_back_a_restart_lists(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("feed")
+def test_another_filter_that_is_taken_back_before_it_lists(
+    start: Start, bucket: Store, clock: FakeClock, tmp_path: Path
+) -> None:
+    """A listing finds what the other one has left out, before hints take it for new."""
+    end(start())
+    marked = {"conditions": Conditions(marker="000{name}")}
+    other = BucketScene(tmp_path, bucket, clock, watch=marked, **HINTED)
+    other.runner.open()
+    end(other)
+    scene = start()
+    assert scene.listings == 2
+    bucket.put(OLD)
+    scene.hint(OLD)
+    assert dict(scene.counts()) == {"modified": 1}
+    end(scene)
+    assert start().listings == 2
+
+
+@pytest.mark.usefixtures("feed")
 def test_a_listing_that_a_crash_has_ended_is_made_by_the_next_run(
     start: Start, bucket: Store, clock: FakeClock
 ) -> None:
