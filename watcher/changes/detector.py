@@ -187,7 +187,7 @@ class ChangeDetector:
         """Remember again what existed of changes that could not be committed."""
         for change in changes:
             if change.existing and len(self._existing) < EXISTING_MAX:
-                self._existing.add(change.entry.path)
+                self._existing.add(self._path_of(change))
 
     def forget_existing(self, paths: Iterable[bytes]) -> None:
         """Forget that something existed at paths at which nothing is any more."""
@@ -216,6 +216,14 @@ class ChangeDetector:
             elif row.gate or row.entry != entry:
                 self._differ(row, entry, found, silent=entry.path in attributes_only)
         return found
+
+    def whole(self, pages: Iterable[list[Row]]) -> Iterable[list[Row]]:
+        """Yield the rows of pages, so that those that are reported in an order are in one page."""
+        return pages
+
+    def in_order(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:  # noqa: ARG002 - of versions
+        """Return the entries of rows in the order in which they are to be reported."""
+        return entries
 
     def difference(self, row: Row, entry: Entry) -> Difference:
         """Return how an entry differs from its row in what is compared."""
@@ -285,6 +293,10 @@ class ChangeDetector:
             self._put(row, kept, found)
         if kind in _MODIFIED or (kind is Difference.CTIME and not silent):
             self._report(found, self._next_change(row, entry))
+
+    def _path_of(self, change: Change) -> bytes:
+        """Return the path of the row of a change."""
+        return change.entry.path
 
     def _first_change(self, entry: Entry, row: Row | None) -> Change:  # noqa: ARG002 - of versions
         """Return the change of an entry that was not reported before.

@@ -65,7 +65,7 @@ class Reopening:
         """
         is_done = False
         try:
-            for page in self._gates.candidates(is_scanned=is_scanned):
+            for page in self._detector.whole(self._gates.candidates(is_scanned=is_scanned)):
                 self._evaluate_rows(page, met)
                 self._checkpoint(0)
             is_done = True
@@ -83,6 +83,7 @@ class Reopening:
             # Of what the listing lacks, only another one can show that it is there.
             listed = [row for row in page if row.id in met]
             entries, unmet = self._gates.newest(listed), len(page) - len(listed)
+        entries = self._detector.in_order(entries, rows)
         result = self._gates.sort(entries, rows, met, is_last=True)
         ready = self._deferral.defer_incomplete(result.open, rows, read_ns)
         ready = self._deferral.defer_undigested(ready, rows)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from watcher.model import Entry, Row
 
+KEY_MAX_ROWS = 10_000
+"""Number of rows of one key from which they are not kept together, about 5 MB."""
+
 
 class VersionDetector(ChangeDetector):
     """Compares versions with the index for one watch.
@@ -53,7 +56,7 @@ class VersionDetector(ChangeDetector):
         super().__init__(events, new_row, is_too_old=is_too_old)
         self.reports_missing = False
         self._rows_under = rows_under
-        self._rows: Mapping[bytes, Row] = {}
+        self._replaced_rows: Mapping[bytes, Row] = {}
 
     def compare(
         self,
@@ -63,8 +66,36 @@ class VersionDetector(ChangeDetector):
         attributes_only: Collection[bytes] = (),
     ) -> ChangeSet:
         """Return how versions differ from their rows; see ``ChangeDetector.compare``."""
-        self._rows = rows
-        return super().compare(rows, entries, attributes_only=attributes_only)
+        found = {entry.path: entry for entry in entries}
+        self._replaced_rows = {
+            path: row for path, row in rows.items() if _is_replaced(row, found.get(path))
+        }
+        return super().compare(rows, found.values(), attributes_only=attributes_only)
+
+    def whole(self, pages: Iterable[list[Row]]) -> Iterator[list[Row]]:
+        """Yield the rows of pages in path order so that no page cuts a key over.
+
+        A key with ``KEY_MAX_ROWS`` is passed on in portions of about as many.
+        """
+        carried: list[Row] = []
+        for page in pages:
+            rows = carried + page
+            last = key_of(rows[-1].entry.path)
+            begin = next(at for at, row in enumerate(rows) if key_of(row.entry.path) == last)
+            if len(rows) - begin >= KEY_MAX_ROWS:
+                begin = len(rows)
+            if begin:
+                yield rows[:begin]
+            carried = rows[begin:]
+        if carried:
+            yield carried
+
+    def in_order(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
+        """Return the versions of rows key by key, the oldest first."""
+        return sorted(
+            entries,
+            key=lambda each: (key_of(each.path), each.mtime_ns, rows[each.path].id),
+        )
 
     def difference(self, row: Row, entry: Entry) -> Difference:
         """Return how a version differs from its row; only a ``null`` version can be another one.
@@ -85,6 +116,9 @@ class VersionDetector(ChangeDetector):
         found = ChangeSet()
         found.delta.deletes += rows
         return found
+
+    def _path_of(self, change: Change) -> bytes:
+        return join_version(change.entry.path, change.version_id or NULL_VERSION)
 
     def _first_change(self, entry: Entry, row: Row | None) -> Change:  # noqa: ARG002 - of any entry
         return self._change(entry)
@@ -119,10 +153,8 @@ class VersionDetector(ChangeDetector):
 
     def _replaced(self, entry: Entry, key: bytes) -> Row | None:
         """Return the row of the ``null`` version before a version, which is listed no more."""
-        row = self._rows.get(join_version(key, NULL_VERSION))
-        if row is None or row.entry == entry or _is_later(row.entry, entry):
-            return None
-        return row
+        row = self._replaced_rows.get(join_version(key, NULL_VERSION))
+        return None if row is None or _is_later(row.entry, entry) else row
 
     def _has_another_time(self, row: Row, entry: Entry) -> bool:
         """Return whether a ``null`` version that is superseded differs from its row in time alone.
@@ -160,12 +192,24 @@ class VersionDetector(ChangeDetector):
 
     def _indexed(self, entry: Entry, key: bytes) -> list[Entry]:
         """Return what the index knows of versions before one, the newest first."""
-        found = [
+        known = sorted(self._known(key), key=lambda row: (row.entry.mtime_ns, row.id), reverse=True)
+        # Of versions with one time, those whose rows are newer came after it.
+        own = next((row.id for row in known if row.entry == entry), None)
+        return [
             row.entry
-            for row in self._known(key)
-            if row.entry.path != entry.path and row.entry.mtime_ns <= entry.mtime_ns
+            for row in known
+            if row.entry.path != entry.path
+            and row.entry.mtime_ns <= entry.mtime_ns
+            and (own is None or row.entry.mtime_ns < entry.mtime_ns or row.id < own)
         ]
-        return sorted(found, key=lambda each: each.mtime_ns, reverse=True)
+
+
+def _is_replaced(row: Row, entry: Entry | None) -> bool:
+    """Return whether the version of a row is there no more, given the one at its path.
+
+    Without one, what was reported is gone or was replaced by one that is held back.
+    """
+    return not row.is_unreported if entry is None else row.entry != entry
 
 
 def _is_later(one: Entry, other: Entry) -> bool:

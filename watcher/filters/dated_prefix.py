@@ -26,9 +26,10 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_S = 253_402_300_799
 """The end of the year 9999 in seconds since the epoch, the last moment that has a date."""
-_FULLEST_S = 1_704_067_200
-"""2024-01-01T00:00:00Z: a span that ends here ends in a new year, ISO week and day, so that it
-touches as many units as any of its length."""
+_FULLEST_S = (1_546_300_800, 1_677_628_800, 1_704_067_200)
+"""Moments at which a span ends that touches as many units as any of its length: begins of a year on
+a Tuesday, which a week of a day precedes; of March, after the shortest month; and of a year, an ISO
+week and a day at once: 2019-01-01, 2023-03-01 and 2024-01-01."""
 
 _DATE = re.compile(r"\{(?=%)([^{}]*)(\}?)")
 _DIRECTIVE = re.compile(r"%(-?)(.?)", re.DOTALL)
@@ -160,15 +161,16 @@ class DatedPrefix:
         Returns:
             The prefixes, ascending.
         """
-        distinct = sorted({self.render(time_s) for time_s in self._moments(since_s, until_s)})
         shortest: list[str] = []
-        for prefix in distinct:
+        for prefix in sorted(self._distinct(since_s, until_s)):
             if not shortest or not prefix.startswith(shortest[-1]):
                 shortest.append(prefix)
         return tuple(shortest)
 
     def count_at_most(self, span_s: float) -> int:
         """Return the number of prefixes that any span of this length gives at most.
+
+        Weeks that the ends of years or months cut may give a few more.
 
         Args:
             span_s: Length of the span in seconds.
@@ -178,7 +180,12 @@ class DatedPrefix:
         """
         if span_s / self.unit_s > STEPS_MAX:
             raise PrefixError(f"is longer than {STEPS_MAX} units of the prefix")
-        return len(self.expand(_FULLEST_S - span_s, _FULLEST_S))
+        # One that begins with another counts too: at another time of the year the other is missing.
+        return max(len(self._distinct(until_s - span_s, until_s)) for until_s in _FULLEST_S)
+
+    def _distinct(self, since_s: float, until_s: float) -> set[str]:
+        """Return the prefixes of the moments of a span."""
+        return {self.render(time_s) for time_s in self._moments(since_s, until_s)}
 
     def _moments(self, since_s: float, until_s: float) -> Iterator[float]:
         """Yield one moment of each unit that a span touches."""

@@ -7,9 +7,10 @@ from itertools import count, product
 
 import pytest
 
+from watcher.changes.detector import Appearance
 from watcher.changes.version_detector import VersionDetector
 from watcher.clock import NS_PER_S
-from watcher.model import DELETE_MARKER, Change, ChangeSet, ChangeType, Entry, Row
+from watcher.model import DELETE_MARKER, Change, ChangeSet, ChangeType, Entry, Gate, Row
 from watcher.sources.s3.version_batches import oldest_first
 from watcher.versioned import NULL_VERSION, Version, join_version
 
@@ -276,3 +277,50 @@ def test_row_that_is_gone_for_good_is_no_change() -> None:
     rows = list(watched.rows.values())
     found = watched._detector.delete(rows)
     assert (found.delta.deletes, found.changes) == (rows, [])
+
+
+@pytest.mark.parametrize("is_reported", [False, True])
+def test_null_version_that_is_listed_unchanged_was_not_replaced(*, is_reported: bool) -> None:
+    """Its row is there where a hinted key is compared, or what was held back is reopened."""
+    watched = Watched()
+    watched.do(DELETE)
+    (marker,) = watched.versions
+    watched.do(PUT_NULL)
+    null = watched.versions[0]
+    gate = 0 if is_reported else int(Gate.TOO_SMALL)
+    rows = {null.path: Row(1, Entry(*null), gate), marker.path: Row(0, Entry(*marker))}
+    watched.rows |= rows
+    # A version with the time of the null version, and a marker between them.
+    watched.do(PUT)
+    version = watched.versions[0]._replace(mtime_ns=null.mtime_ns)
+    watched.versions = [null, version, marker]
+    found = watched._detector.compare(rows, oldest_first([Version(*v) for v in watched.versions]))
+    types = {change.version_id: change.type for change in found.changes}
+    assert types["3"] is ChangeType.CREATED
+
+
+def test_what_could_not_be_committed_exists_until_it_is() -> None:
+    """It is remembered as the version that it is, and forgotten once it is reported."""
+    watched = Watched()
+    detector = watched._detector
+    watched.do(PUT)
+    detector.appearance = lambda _path: Appearance.EXISTING
+    listed = oldest_first([Version(*version) for version in watched.versions])
+    detector.restore_existing(detector.compare({}, listed).changes)
+    detector.appearance = lambda _path: Appearance.NEW
+    for is_existing in (True, False):
+        (change,) = detector.compare({}, listed).changes
+        assert change.existing is is_existing
+
+
+def test_versions_of_one_second_that_were_held_back_have_the_types_of_their_order() -> None:
+    """Which one is older shows in the ids of their rows, since no listing is there to say it."""
+    watched = Watched()
+    detector = watched._detector
+    for number, version_id in enumerate("cab"):
+        entry = Entry(join_version(KEY, version_id), 1, 0, storage_class="STANDARD")
+        watched.rows[entry.path] = Row(number, entry, int(Gate.TOO_SMALL))
+    entries = sorted(row.entry for row in watched.rows.values())
+    found = detector.compare(watched.rows, detector.in_order(entries, watched.rows))
+    types = [(change.version_id, str(change.type)) for change in found.changes]
+    assert types == [("c", "created"), ("a", "modified"), ("b", "modified")]

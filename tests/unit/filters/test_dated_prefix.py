@@ -142,6 +142,8 @@ def test_moments_outside_of_the_calendar() -> None:
         ("{%Y-%m}/", 49 * HOUR_S, 2),
         ("{%G-%V}/", 49 * HOUR_S, 2),
         ("{%u}/", 90 * DAY_S, 7),
+        ("d={%-d}", 9 * DAY_S, 10),
+        ("d={%-j}", 250 * DAY_S, 251),
     ],
 )
 def test_the_number_of_prefixes(prefix: str, span_s: float, expected: int) -> None:
@@ -150,6 +152,16 @@ def test_the_number_of_prefixes(prefix: str, span_s: float, expected: int) -> No
     assert found.count_at_most(span_s) == expected
     begins = range(int(at("2026-12-30")), int(at("2027-01-02")), 5400)
     assert max(len(found.expand(begin, begin + span_s)) for begin in begins) <= expected
+
+
+@pytest.mark.parametrize("prefix", ["d={%-j}", "{%-m}", "{%-d}", "h={%-H}", "{%-m}{%-d}"])
+@pytest.mark.parametrize("days", [2, 30, 120])
+def test_the_number_of_prefixes_at_any_time_of_the_year(prefix: str, days: int) -> None:
+    """Near the new year, ``d=1`` covers a hundred days; in summer it covers none."""
+    found, span_s = DatedPrefix.parse(prefix), days * DAY_S
+    begins = range(int(at("2024-01-01")), int(at("2025-01-01")), 7 * DAY_S)
+    most = max(len(found.expand(begin, begin + span_s)) for begin in begins)
+    assert most <= found.count_at_most(span_s)
 
 
 def test_a_span_with_too_many_units() -> None:

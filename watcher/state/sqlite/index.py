@@ -51,7 +51,7 @@ _HELD_BACK = f"""
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 _RENUMBER = """
     UPDATE entry SET id = numbered.id
-    FROM (SELECT path, row_number() OVER (ORDER BY path) - 1 AS id FROM entry) AS numbered
+    FROM (SELECT path, row_number() OVER (ORDER BY id) - 1 AS id FROM entry) AS numbered
     WHERE entry.path = numbered.path
 """
 
@@ -240,7 +240,7 @@ class SqliteIndex:
             after = page[-1][path] + b"\0"
 
     def _renumber(self) -> None:
-        """Number the rows from 0.
+        """Number the rows from 0, in the order of their ids: it shows which of two is older.
 
         Ids are not reused, and the bitmap of a scan is as long as the highest of them.
         """

@@ -13,6 +13,7 @@ from support.s3.watched_versions import Reported
 from watcher.changes.detector import Appearance
 from watcher.sources.s3 import version_batches
 from watcher.spec import Conditions
+from watcher.state.sqlite import index
 from watcher.versioned import join_version
 
 __all__ = ["begin", "store"]
@@ -313,18 +314,26 @@ class TestConditions:
         marker = store.delete("in/a")
         assert watched.poll() == [as_event("deleted", marker)]
 
-    def test_what_was_too_small_is_reported_once_it_may_be(
-        self, store: VersionedStore, begin: Begin
+    @pytest.mark.parametrize("page_rows", [1, 2, 3, 1000])
+    def test_what_was_too_small_is_reported_in_order_once_it_may_be(
+        self, store: VersionedStore, begin: Begin, monkeypatch: pytest.MonkeyPatch, page_rows: int
     ) -> None:
-        """With another configuration, and with the type that it had."""
+        """With another configuration, and with the type that it had, whatever its id."""
+        monkeypatch.setattr(index, "PAGE_ROWS", page_rows)
         watched = begin(Conditions(min_size=10))
-        versions = [store.put("in/a", size=5), store.put("in/a", size=6)]
+        wanted = []
+        for key in ("in/a", "in/a b", "in/c"):
+            store.versioning = Versioning.ENABLED
+            wanted += [as_event("created", store.put(key, size=1))]
+            wanted += [as_event("modified", store.put(key, size=1)) for _ in range(4)]
+            store.versioning = Versioning.SUSPENDED
+            wanted += [as_event("modified", store.put(key, size=1))]
+            store.versioning = Versioning.ENABLED
+            wanted += [as_event("modified", store.put(key, size=1)) for _ in range(2)]
         assert watched.poll() == []
         watched.close()
         watched = begin(Conditions(min_size=1), existing=Appearance.NEW)
-        types = ["created", "modified"]
-        wanted = [as_event(*each) for each in zip(types, versions, strict=True)]
-        assert sorted(watched.existing) == sorted(wanted)
+        assert watched.existing == wanted
 
 
 def test_unchanged_batches_are_not_read(

@@ -30,6 +30,18 @@ def test_a_rollback_journal_is_as_good(path: Path) -> None:
         assert indexed(store) == [b"a", b"b"]
 
 
+def test_numbering_afresh_keeps_the_order_of_ids(path: Path) -> None:
+    """It shows which row is older, as of versions with one time."""
+    with closing(open_store(path)) as store:
+        add(store, b"c", b"a", b"d", b"b")
+        store.commit(Delta(deletes=list(store.index.rows([b"a"]).values())))
+        store._db.execute("UPDATE counters SET next_id = 1000000")
+    with closing(open_store(path)) as store:
+        ids = {path: row.id for path, row in store.index.rows([b"b", b"c", b"d"]).items()}
+        assert ids == {b"c": 0, b"d": 1, b"b": 2}
+        assert store.index.id_limit == 3
+
+
 def test_a_newer_file_is_refused(path: Path) -> None:
     """A file of a later schema is left alone; the error names the remedy and no damage."""
     open_store(path).close()
