@@ -85,6 +85,9 @@ class MemoryFiles(WithoutObjects, WithoutHints, WithoutVolumes):
         del expected_ctime_ns
         self.rechecked |= set(paths)
 
+    def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
+        return list(entries)
+
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         del read_ns
         return [entry for entry in entries if entry.path not in self.incomplete]

@@ -64,6 +64,18 @@ class Deferral:
         self._source.recheck(deferred, deferred)
         return [entry for entry in entries if entry.path not in deferred]
 
+    def drop_outdated(self, entries: list[Entry], rows: Mapping[bytes, Row]) -> list[Entry]:
+        """Return the entries of a scan but those of which the index knows more than the scan.
+
+        Args:
+            entries: What the scan has met.
+            rows: The rows of the entries.
+        """
+        telling = [entry for entry in entries if self._says_more(rows.get(entry.path), entry)]
+        if not telling:
+            return entries
+        return self._without(telling, self._source.without_outdated(telling), entries, rows)
+
     def defer_incomplete(
         self, entries: list[Entry], rows: Mapping[bytes, Row], read_ns: int | None = None
     ) -> list[Entry]:
@@ -79,12 +91,7 @@ class Deferral:
         reported = [entry for entry in entries if self._is_reported(rows.get(entry.path), entry)]
         if not reported:
             return entries
-        complete = self._source.complete(reported, read_ns)
-        if len(complete) == len(reported):
-            return entries
-        deferred = {entry.path for entry in reported} - {entry.path for entry in complete}
-        self._detector.keep_existing(deferred - rows.keys())
-        return [entry for entry in entries if entry.path not in deferred]
+        return self._without(reported, self._source.complete(reported, read_ns), entries, rows)
 
     def defer_undigested(
         self,
@@ -124,6 +131,26 @@ class Deferral:
             kind in {Difference.NONE, Difference.SILENT}
             or (kind is Difference.CTIME and entry.path in attributes_only)
         )
+
+    def _without(
+        self,
+        asked: list[Entry],
+        kept: list[Entry],
+        entries: list[Entry],
+        rows: Mapping[bytes, Row],
+    ) -> list[Entry]:
+        """Return entries without those of them that were asked about and are not kept."""
+        if len(kept) == len(asked):
+            return entries
+        deferred = {entry.path for entry in asked} - {entry.path for entry in kept}
+        self._detector.keep_existing(deferred - rows.keys())
+        return [entry for entry in entries if entry.path not in deferred]
+
+    def _says_more(self, row: Row | None, entry: Entry) -> bool:
+        """Return whether an entry would be more than a silent update of its row."""
+        if row is None or row.gate:
+            return True
+        return self._detector.difference(row, entry) is not Difference.SILENT
 
     def _is_reported(self, row: Row | None, entry: Entry) -> bool:
         """Return whether an entry is more than recorded, given its row if it has one."""

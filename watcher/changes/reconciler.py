@@ -325,10 +325,11 @@ class Reconciler:
         if found.delta.upserts:
             adopted = {row.entry.path for row in found.delta.upserts}
             differing = [entry for entry in differing if entry.path not in adopted]
-        is_settled = True
+        newer = self._deferral.drop_outdated(differing, rows)
+        is_settled, differing = len(newer) == len(differing), newer
         if self._gates.is_active:
             result = self._gates.sort(differing, rows, met)
-            differing, is_settled = result.open, result.is_settled
+            differing, is_settled = result.open, is_settled and result.is_settled
             found.add(result.found)
         ready = self._deferral.defer_ctime_only(differing, rows, dict.fromkeys(rows))
         ready = self._deferral.defer_incomplete(ready, rows)

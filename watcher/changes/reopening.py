@@ -75,14 +75,17 @@ class Reopening:
 
     def _evaluate_rows(self, page: Sequence[Row], met: Ids | None) -> None:
         rows = {row.entry.path: row for row in page}
-        read_ns = self._clock.wall_ns()
+        read_ns = None
         if met is None or self._source.has_cheap_inspection:
+            read_ns = self._clock.wall_ns()
             entries = self._source.inspect(list(rows)).entries
             unmet = len(page) - len(entries)
         else:
             # Of what the listing lacks, only another one can show that it is there.
             listed = [row for row in page if row.id in met]
-            entries, unmet = self._gates.newest(listed), len(page) - len(listed)
+            newest = self._gates.newest(listed)
+            entries = self._deferral.drop_outdated(newest, rows)
+            unmet = len(page) - len(listed) + len(newest) - len(entries)
         entries = self._detector.in_order(entries, rows)
         result = self._gates.sort(entries, rows, met, is_last=True)
         ready = self._deferral.defer_incomplete(result.open, rows, read_ns)

@@ -253,6 +253,20 @@ class Source(Protocol):
             prefix: Empty, or a directory's path with a trailing ``/``.
         """
 
+    def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those entries of a scan that may be newer than the index.
+
+        The others were inspected after the scan has read them, or are known to be gone. They keep
+        their rows, or their lack of one; ``observe`` inspects those that may have changed since.
+
+        Args:
+            entries: Entries that differ from the index, of the batch that a scan yielded last or of
+                the scan that ends now.
+
+        Returns:
+            Some of the entries, in their order; may be empty.
+        """
+
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return those of differing entries that may be reported now.
 
@@ -261,8 +275,8 @@ class Source(Protocol):
 
         Args:
             entries: Entries that differ from the index.
-            read_ns: Wall time in nanoseconds when their inspection began; None if they are of the
-                batch that a scan yielded last.
+            read_ns: Wall time in nanoseconds when their inspection began; None if they are of a
+                scan.
 
         Returns:
             Some of the entries, in their order; may be empty.

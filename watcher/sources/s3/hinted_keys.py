@@ -194,7 +194,9 @@ class HintedKeys:
         inspection = Inspection()
         self.outdate(keys)
         for key, result in self._inspector.look_at(keys):
-            self._read(HintedKey(key, self._clock.monotonic()), result, inspection)
+            is_read = self._read(HintedKey(key, self._clock.monotonic()), result, inspection)
+            if is_read and self._is_listing:
+                self._met.add(key)
         return inspection
 
     def rested(self, entries: Sequence[Entry]) -> list[Entry]:

@@ -216,15 +216,19 @@ class BucketSource(WithoutVolumes):
         self._scan = self._make_scan()
         return self._scan
 
+    def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the objects that were not looked at since, and are not known to be gone."""
+        unlike = self._hints.keys.unlike_listed(entry.path for entry in entries)
+        return self._deletions.without_ghosts(
+            [entry for entry in entries if entry.path not in unlike]
+        )
+
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """Return the objects that are as they were ``quiet`` ago; later scans meet the others."""
-        keys = [entry.path for entry in entries]
-        self._hints.keys.outdate(keys)
+        self._hints.keys.outdate(entry.path for entry in entries)
         if read_ns is not None and self._hints.is_expected:
             return self._hints.keys.rested(entries)
-        unlike = self._hints.keys.unlike_listed(keys)
-        entries = [entry for entry in entries if entry.path not in unlike]
-        return self._quiet.sort_out(self._deletions.without_ghosts(entries))
+        return self._quiet.sort_out(entries)
 
     def describe(self, changes: Sequence[Change]) -> list[Change]:
         """Return changes with what the spec asks of the store, see ``DetailsReader``."""

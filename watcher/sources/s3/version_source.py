@@ -91,14 +91,19 @@ class VersionSource(BucketSource):
             self._versions, self._filter, self._strategy, self._absence, self._note_ids
         )
 
-    def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
-        """Return all versions, but those of keys of which more is known than the listing has."""
-        keys = {key_of(entry.path) for entry in entries}
-        self._hints.keys.outdate(keys)
-        if read_ns is not None:
-            return list(entries)
-        unlike = self._hints.keys.unlike_listed(keys)
+    def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the versions of keys that were not looked at since."""
+        unlike = self._hints.keys.unlike_listed({key_of(entry.path) for entry in entries})
         return [entry for entry in entries if key_of(entry.path) not in unlike]
+
+    def complete(
+        self,
+        entries: Sequence[Entry],
+        read_ns: int | None = None,  # noqa: ARG002 - no version is written to
+    ) -> list[Entry]:
+        """Return all versions."""
+        self._hints.keys.outdate({key_of(entry.path) for entry in entries})
+        return list(entries)
 
     def observe(self) -> Iterator[Observation]:
         """Yield all versions of keys that were hinted; what they lack only listings show."""

@@ -17,9 +17,10 @@ from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, DEADLINE_S, KEYS, Begin, Watched
 from watcher.sources.s3 import hint_intake
 from watcher.sources.s3.hints import inbox
-from watcher.spec import HintKind, Notifications
+from watcher.spec import Conditions, HintKind, Notifications
 
-NEW, OLD, LAST = "in/0042-new", KEYS[42], KEYS[-2]
+NEW, OLD, LATER = "in/0042-new", KEYS[42], KEYS[60]
+MARKER = "in/_SUCCESS"
 FORMER_S = 30.0
 QUIET_S = 60.0
 WEBHOOK = Notifications(HintKind.WEBHOOK)
@@ -64,9 +65,9 @@ class Step:
 
 
 STEPS = {
-    "overwritten": Step(lambda store: store.put(LAST, size=9), LAST, ["modified"]),
-    "deleted": Step(lambda store: store.delete(LAST), LAST, ["deleted"]),
-    "new": Step(lambda store: store.put(f"{LAST}-new"), f"{LAST}-new", ["created"]),
+    "overwritten": Step(lambda store: store.put(LATER, size=9), LATER, ["modified"]),
+    "deleted": Step(lambda store: store.delete(LATER), LATER, ["deleted"]),
+    "new": Step(lambda store: store.put(f"{LATER}-new"), f"{LATER}-new", ["created"]),
 }
 
 
@@ -82,6 +83,81 @@ def test_a_page_that_is_older_than_a_hint_takes_nothing_back(
     assert [kind for kind, key in watched.reported if key == step.key] == step.expected
     watched.scan()
     assert watched.reported == [(kind, step.key) for kind in step.expected]
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_a_page_that_is_older_than_a_hint_takes_nothing_back_once_the_marker_is_met(
+    step: Step, store: Store, begin: Begin, feed: ChosenFeed
+) -> None:
+    """The marker is in a later batch: the end of the listing evaluates the key."""
+    assert not feed.is_started
+    store.put(MARKER)
+    watched = begin(notifications=WEBHOOK, workers=1, conditions=Conditions(marker="_SUCCESS"))
+
+    def act() -> None:
+        step.act(store)
+        watched.hint(step.key)
+
+    act_within_a_listing(store, watched, act)
+    watched.scan()
+    watched.observe()
+    assert watched.reported == [(kind, step.key) for kind in step.expected]
+
+
+def test_a_page_that_is_older_than_a_look_at_a_key_takes_nothing_back(
+    store: Store, begin: Begin, feed: ChosenFeed
+) -> None:
+    """The key was looked at since its marker was hinted."""
+    assert not feed.is_started
+    watched = begin(notifications=WEBHOOK, workers=1, conditions=Conditions(marker="{name}.done"))
+    store.put(f"{LATER}-new", size=1)
+    watched.hint(f"{LATER}-new")
+
+    def act() -> None:
+        store.put(f"{LATER}-new", size=2)
+        store.put(f"{LATER}-new.done")
+        watched.hint(f"{LATER}-new.done")
+
+    act_within_a_listing(store, watched, act)
+    assert [(event["type"], event["size"]) for event in watched.events] == [("created", 2)]
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_a_page_that_is_older_than_a_hint_takes_nothing_back_of_old_objects(
+    step: Step, store: Store, watched: Watched
+) -> None:
+    """They are recorded, and not reported, when they are first met."""
+    watched._reconciler._detector._is_too_old = lambda _: True
+
+    def act() -> None:
+        step.act(store)
+        watched.hint(step.key)
+
+    act_within_a_listing(store, watched, act)
+    watched.scan()
+    expected = [] if step.expected == ["created"] else step.expected
+    assert watched.reported == [(kind, step.key) for kind in expected]
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_key_that_a_listing_shows_although_it_is_gone_is_not_met_again(
+    store: Store, begin: Begin, feed: ChosenFeed, *, is_marked: bool, is_old: bool
+) -> None:
+    """Neither is it created, nor deleted twice."""
+    assert not feed.is_started
+    store.put(MARKER)
+    conditions = Conditions(marker="_SUCCESS") if is_marked else None
+    watched = begin(notifications=WEBHOOK, workers=1, conditions=conditions)
+    watched._reconciler._detector._is_too_old = lambda _: is_old
+    deleted = store.delete(LATER)
+    watched.hint(LATER)
+    store.restore(deleted)
+    store.on_head = lambda request: Fault.NO_BUCKET if request.key == LATER else None
+    watched.scan()
+    store.delete(LATER)
+    watched.scan()
+    assert watched.reported == [("deleted", LATER)]
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
