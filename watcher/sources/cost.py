@@ -7,6 +7,7 @@ are those of AWS in us-east-1.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ AUTO_POLL_MAX_S = 900.0
 """Longest interval of ``poll_interval: auto``; the spec's ``poll_interval_s`` is the shortest."""
 BACKSTOP_MAX_S = 86_400.0
 """Longest interval that a budget leads to while hints arrive."""
+JITTER = 0.1
+"""Fraction by which scan intervals vary, so that watches that start together drift apart."""
 PAUSE_MAX_S = 3600.0
 """Longest pause in seconds after scans that failed: a store must be noticed when it is back."""
 
@@ -134,6 +137,15 @@ def scan_interval_s(spec: BucketSpec, requests_per_poll: int, *, is_backstop: bo
         return spec.backstop_interval_s
     paid_s = requests_per_poll * MONTH_S / spec.request_budget
     return min(max(paid_s, spec.backstop_interval_s), BACKSTOP_MAX_S)
+
+
+def longest_interval_s(spec: BucketSpec) -> float:
+    """Return the longest time between two listings while hints arrive, in seconds with jitter.
+
+    Args:
+        spec: See ``poll_interval_s``.
+    """
+    return scan_interval_s(spec, sys.maxsize, is_backstop=True) * (1 + JITTER)
 
 
 def is_within_budget(

@@ -13,16 +13,17 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import structs
 
 from watcher.sources.cost import (
     AUTO_POLL_MAX_S,
+    JITTER,
     PAUSE_MAX_S,
     can_pause_within_budget,
     pause_s,
     probe_pause_s,
 )
 from watcher.spec import BucketSpec
-from watcher.watch.schedule import JITTER
 
 if TYPE_CHECKING:
     from watcher.clock import Clock
@@ -138,6 +139,7 @@ class Pace:
         record = msgspec.json.decode(text, type=_Record)
         if record.spec != self._digest:
             return
+        self._recorded = record
         age_s = max(0.0, self._clock.wall() - record.at)
         self._allowed_s = self._clock.monotonic() + max(0.0, record.pause_s - age_s)
         self._has_spare = record.has_spare
@@ -148,6 +150,17 @@ class Pace:
     def allow(self) -> None:
         """Let the next scan begin at once, since a person has asked for it."""
         self._allowed_s = 0.0
+
+    def note_request(self) -> None:
+        """Record that a scan was requested, for the next run if this one does not come to it.
+
+        That is made in its turn, however often the watch is restarted.
+
+        Raises:
+            StateError: The record cannot be written.
+        """
+        if self._recorded is not None and self._recorded.listed_for_s:
+            self._write(structs.replace(self._recorded, listed_for_s=0.0, has_spare=False))
 
     def begin(self, requests: int) -> None:
         """Record that a scan begins.
@@ -263,15 +276,20 @@ class Pace:
     def _record(self, pause_s: float, *, listed_for_s: float = 0.0) -> None:
         if self._bucket is None or self._bucket.poll_interval_s < RECORDED_INTERVAL_S:
             return
-        self._recorded = _Record(
-            self._digest,
-            self._clock.wall(),
-            pause_s,
-            self._has_spare,
-            self._requests_per_scan,
-            listed_for_s,
-            self._config,
+        self._write(
+            _Record(
+                self._digest,
+                self._clock.wall(),
+                pause_s,
+                self._has_spare,
+                self._requests_per_scan,
+                listed_for_s,
+                self._config,
+            )
         )
+
+    def _write(self, record: _Record) -> None:
+        self._recorded = record
         self._store.set_meta(**{_META: msgspec.json.encode(self._recorded).decode()})
 
 

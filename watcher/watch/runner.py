@@ -401,6 +401,7 @@ class WatchRunner:
     def _request_scan(self, reason: Rescan) -> None:
         due_s = self._pace.in_turn_s if reason in _HINTED else self._pace.next_s
         self._schedule.request(reason, due_s)
+        self._pace.note_request()
         self._reporter.request_rescan(reason)
 
     def _check_degradation(self) -> None:
@@ -412,7 +413,8 @@ class WatchRunner:
         former_s, self._interval_s = self._interval_s, self._source.scan_interval_s
         if self._degradation not in {"", former} or self._interval_s < former_s:
             # What is no longer notified, the scans have to find.
-            self._schedule.expedite(self._interval_s)
+            in_turn_s = self._pace.in_turn_s
+            self._schedule.expedite(max(self._clock.monotonic() + self._interval_s, in_turn_s))
         elif self._interval_s > former_s and self._source.hint_status is not None:
             self._schedule.relax()
 

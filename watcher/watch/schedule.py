@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from watcher.sources.cost import JITTER
+
 if TYPE_CHECKING:
     from watcher.clock import Clock
 
@@ -13,9 +15,6 @@ BACKOFF_MIN_S = 1.0
 
 BACKOFF_MAX_S = 60.0
 """Longest wait after many failures; each failure doubles the wait up to this."""
-
-JITTER = 0.1
-"""Fraction by which scan intervals vary, so that watches that start together drift apart."""
 
 
 class Schedule:
@@ -66,9 +65,9 @@ class Schedule:
         self._plan(due_s)
         self._reason = reason or self._reason
 
-    def expedite(self, interval_s: float) -> None:
-        """Make the next scan due after an interval from now at the latest."""
-        self._expedited_s = min(self._expedited_s, self._clock.monotonic() + interval_s)
+    def expedite(self, due_s: float) -> None:
+        """Make the next scan due at a time on the monotonic clock, at the latest."""
+        self._expedited_s = min(self._expedited_s, due_s)
 
     def relax(self) -> None:
         """Make the next scan due when it was before it was expedited."""

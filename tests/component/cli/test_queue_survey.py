@@ -56,7 +56,7 @@ def test_the_survey_of_a_queue(store: Store, queue: StubQueue) -> None:
         ),
         (
             "warning: it keeps messages for 1 h only, so the bucket is listed at each start: raise "
-            "MessageRetentionPeriod to a day"
+            "MessageRetentionPeriod to four days"
         ),
         "warning: it has no dead-letter queue: a message that cannot be read comes again and again",
     ]

@@ -100,7 +100,7 @@ class BucketScene(Scene):
         end_s = self.clock.monotonic() + seconds
         while (wait_s := self.turn()) + self.clock.monotonic() <= end_s:
             self.clock.advance(wait_s + MOMENT_S)
-        self.clock.now_s = max(self.clock.now_s, end_s)
+        self.clock.advance(max(0.0, end_s - self.clock.monotonic()))
 
     def hint(self, *keys: str) -> None:
         """Hint keys, and take turns until they were looked at."""

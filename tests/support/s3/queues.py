@@ -107,6 +107,11 @@ class StubQueue:
                 self._messages.append(_Message(f"message-{self._sent}", body, sent_ms))
             self._changed.notify_all()
 
+    def purge(self) -> None:
+        """Drop all messages, as when they are moved elsewhere or have expired."""
+        with self._changed:
+            self._messages.clear()
+
     def expire(self) -> None:
         """Make all messages visible, as once the visibility timeout is over."""
         with self._changed:

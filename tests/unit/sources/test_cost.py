@@ -17,6 +17,7 @@ from watcher.sources.cost import (
     can_pause_within_budget,
     cost_of,
     is_within_budget,
+    longest_interval_s,
     pause_s,
     poll_interval_s,
     probe_pause_s,
@@ -30,6 +31,18 @@ HOUR_S = 3600.0
 WEBHOOK = Notifications(HintKind.WEBHOOK)
 HINTED = replace(FIXED, notifications=WEBHOOK, backstop_interval_s=6 * HOUR_S)
 HINTED_AUTO = replace(AUTO, notifications=WEBHOOK, backstop_interval_s=6 * HOUR_S)
+
+
+@pytest.mark.parametrize(
+    ("spec", "hours"),
+    [
+        (HINTED, 6.6),
+        (HINTED_AUTO, 26.4),
+        (replace(FIXED, notifications=WEBHOOK, poll_interval_s=HOUR_S), 1.1),
+    ],
+)
+def test_the_longest_interval_while_hints_arrive(spec: BucketSpec, hours: float) -> None:
+    assert longest_interval_s(spec) == pytest.approx(hours * HOUR_S)
 
 
 def test_cost() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from support.clock import FakeClock
-from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S, JITTER, Schedule
+from watcher.sources.cost import JITTER
+from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S, Schedule
 
 INTERVAL_S = 30.0
 TRIES = 50
@@ -56,9 +57,11 @@ def test_a_requested_scan_is_not_due_before_it_may_begin(
 
 
 def test_a_scan_is_expedited_and_never_put_off(schedule: Schedule, clock: FakeClock) -> None:
-    schedule.expedite(1.0)
-    schedule.expedite(2.0)
-    assert schedule.due_s == clock.monotonic() + 1.0
+    schedule.succeed(INTERVAL_S)
+    due_s = clock.monotonic() + 1.0
+    schedule.expedite(due_s)
+    schedule.expedite(due_s + 1.0)
+    assert schedule.due_s == due_s
 
 
 def test_retries_back_off_with_jitter_until_a_success(schedule: Schedule, clock: FakeClock) -> None:

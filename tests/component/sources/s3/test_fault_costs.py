@@ -22,7 +22,8 @@ from support.s3.fault_costs import (
 )
 from support.s3.faults import Fault, always
 from support.s3.simulated import CREDENTIALS
-from watcher.watch.schedule import BACKOFF_MAX_S, JITTER
+from watcher.sources.cost import JITTER
+from watcher.watch.schedule import BACKOFF_MAX_S
 
 FIXED_HOURS, AUTO_HOURS = 1, 1
 OUTAGE_HOURS = 0.1

@@ -10,13 +10,21 @@ from typing import Any
 import pytest
 
 from support.clock import FakeClock
-from support.s3.fault_costs import HOUR_S, PAGE_KEYS, PAGES, BucketScene, simulated_time
+from support.s3.fault_costs import (
+    HOUR_S,
+    INTERVAL_S,
+    PAGE_KEYS,
+    PAGES,
+    BucketScene,
+    LastPage,
+    simulated_time,
+)
 from support.s3.faults import Fault, always
 from support.s3.feeds import ChosenFeed
 from support.s3.simulated import CREDENTIALS, Store, run_store
+from watcher.sources.cost import JITTER, MONTH_S
 from watcher.sources.s3 import hint_intake
 from watcher.spec import Conditions, Group, HintKind, Notifications
-from watcher.watch.schedule import JITTER
 
 FORMER_S = 30.0
 LATEST_S = FORMER_S * (1 + JITTER) + 1.0
@@ -27,6 +35,11 @@ HINTED: dict[str, Any] = {
     "backstop_interval_s": BACKSTOP_S,
     "notifications": Notifications(HintKind.WEBHOOK),
 }
+AUTO: dict[str, Any] = {
+    "poll_interval_s": 10.0,
+    "request_budget": round(PAGES * MONTH_S / INTERVAL_S),
+}
+"""A budget that allows a listing each quarter of an hour."""
 NEW, OLD = "in/new", "in/0003"
 
 Start = Callable[..., BucketScene]
@@ -239,6 +252,49 @@ def test_a_crash_loop_lists_no_more_often_than_without_hints(
         clock.advance(FORMER_S / 6)
         scene = start()
     assert 2 <= scene.listings <= (clock.monotonic() - begun_s) / FORMER_S + 1
+
+
+@pytest.mark.parametrize("is_failing", [False, True], ids=["listed", "scans fail"])
+def test_with_a_broken_queue_a_crash_loop_keeps_to_the_budget(
+    start: Start, bucket: Store, clock: FakeClock, feed: ChosenFeed, *, is_failing: bool
+) -> None:
+    """A run that has listed nothing yet does not know how large the bucket is."""
+    scene = start(**AUTO)
+    scene.run(2 * INTERVAL_S)
+    feed.fail("the queue is gone")
+    bucket.on_list = LastPage(Fault.TORN_XML) if is_failing else None
+    scene.run(INTERVAL_S)
+    began, begun_s = scene.listings, clock.monotonic()
+    for _ in range(30):
+        end(scene)
+        clock.advance(5.0)
+        scene = start(**AUTO)
+        scene.run(115.0)
+    took_s = clock.monotonic() - begun_s
+    assert 2 <= scene.listings - began <= took_s / INTERVAL_S + 2
+
+
+@pytest.mark.parametrize("cause", ["missed", "overflow", "refused"])
+def test_a_listing_that_hints_have_asked_for_is_made_by_the_next_run(
+    cause: str, start: Start, bucket: Store, clock: FakeClock, feed: ChosenFeed
+) -> None:
+    """In its turn, as without a restart; after that, a restart lists nothing."""
+    scene = start(**AUTO)
+    if cause == "refused":
+        bucket.on_head = always(Fault.DENIED)
+    feed.misses_hints = cause == "missed"
+    if cause == "overflow":
+        feed.inbox.overflow()
+    scene.hint(OLD)
+    for _ in range(3):
+        end(scene)
+        clock.advance(1.0)
+        scene = start(**AUTO)
+        assert scene.listings == 1
+    assert listings_after(scene, 2 * INTERVAL_S) == 1
+    end(scene)
+    scene = start(**AUTO)
+    assert listings_after(scene, 2 * INTERVAL_S) == 0
 
 
 @pytest.mark.parametrize("cause", ["missed", "overflow", "refused"])

@@ -23,9 +23,10 @@ from support.s3.fault_costs import (
 )
 from support.s3.faults import Effect, Failing, Fault, Request
 from support.s3.simulated import CREDENTIALS, Store, run_store
+from watcher.sources.cost import JITTER
 from watcher.telemetry.status import State
 from watcher.watch.report import report_watch
-from watcher.watch.schedule import BACKOFF_MIN_S, JITTER
+from watcher.watch.schedule import BACKOFF_MIN_S
 
 LATEST_S = INTERVAL_S * (1 + JITTER) + 1.0
 """By then a scan that is in turn has begun."""

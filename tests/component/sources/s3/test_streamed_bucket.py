@@ -15,11 +15,11 @@ from support.s3.listen import REMOVED, ListenStub
 from support.s3.simulated import Store
 from support.s3.watched import BACKSTOP_S, KEYS, Begin, Watched
 from watcher.model import Rescan
+from watcher.sources.cost import JITTER
 from watcher.sources.s3.hints import factory
 from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.stream import StreamFeed
 from watcher.spec import HintKind, Notifications
-from watcher.watch.schedule import JITTER
 
 NEW, OLD = "in/0042-new", KEYS[42]
 STREAM = Notifications(HintKind.STREAM)

@@ -192,6 +192,48 @@ def test_messages_that_may_not_be_deleted_are_a_problem(queue: StubQueue, begin:
     wait_until(lambda: not feed.feed.problem)
 
 
+def test_deletions_are_no_problem_once_no_message_is_left(queue: StubQueue, begin: Begin) -> None:
+    """Whether they are refused still, the next message shows at once."""
+    feed = begin(queue)
+    queue.on_call = on("DeleteMessageBatch", sqs_error("AccessDenied", "no", 403))
+    queue.send(A)
+    feed.wait_for("in/a")
+    feed.settle()
+    wait_until(lambda: feed.feed.problem)
+    asked = queue.count("ReceiveMessage")
+    wait_until(lambda: queue.count("ReceiveMessage") > asked + 2)
+    assert feed.feed.problem.startswith("messages cannot be deleted: ")
+    feed.woken.clear()
+    queue.purge()
+    feed.clock.ahead_s = queue.visibility_s
+    wait_until(lambda: not feed.feed.problem)
+    assert feed.woken.wait(DEADLINE_S)
+    queue.send(B)
+    feed.wait_for("in/b")
+    feed.settle()
+    wait_until(lambda: feed.feed.problem)
+
+
+def test_deletions_are_a_problem_while_messages_are_hidden_in_the_queue(
+    queue: StubQueue, begin: Begin
+) -> None:
+    """As those are that this run has given up, or another receiver has."""
+    queue.attributes["ApproximateNumberOfMessagesNotVisible"] = "1"
+    feed = begin(queue, starts=False)
+    feed.feed.verify()
+    feed.start()
+    queue.on_call = on("DeleteMessageBatch", sqs_error("AccessDenied", "no", 403))
+    queue.send(A)
+    feed.wait_for("in/a")
+    feed.settle()
+    wait_until(lambda: feed.feed.problem)
+    queue.purge()
+    feed.clock.ahead_s = queue.visibility_s
+    asked = queue.count("ReceiveMessage")
+    wait_until(lambda: queue.count("ReceiveMessage") > asked + 2)
+    assert feed.feed.problem
+
+
 @pytest.mark.parametrize("answer", [PASSING["500"], LASTING["denied"][0]], ids=["500", "denied"])
 def test_an_extension_that_fails_has_the_message_come_again(
     answer: Answer, queue: StubQueue, begin: Begin

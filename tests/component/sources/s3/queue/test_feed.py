@@ -18,6 +18,7 @@ from watcher.sources.s3.hints import inbox as inbox_module
 from watcher.sources.s3.hints.pauses import Pauses
 from watcher.sources.s3.hints.queue import in_flight, receiver, settler
 
+HOUR_S = 3600.0
 FOREIGN = record("other", "in/a")
 
 
@@ -276,11 +277,21 @@ def test_the_age_is_that_of_the_oldest_message(queue: StubQueue, begin: Begin) -
     wait_until(lambda: feed.clock.monotonic() - feed.feed.known_until_s() < DEADLINE_S)
 
 
-@pytest.mark.parametrize(("retention_s", "is_missed"), [(60, True), (21_600, False)])
+@pytest.mark.parametrize(
+    ("spec", "needs_s"),
+    [
+        ({"backstop_interval_s": 6 * HOUR_S}, 6.6 * HOUR_S),
+        ({"backstop_interval_s": 6 * HOUR_S, "request_budget": 300_000}, 26.4 * HOUR_S),
+        ({"poll_interval_s": HOUR_S}, 1.1 * HOUR_S),
+    ],
+    ids=["backstop", "budget", "poll_interval"],
+)
 def test_a_queue_that_keeps_messages_for_a_short_time_may_have_lost_some(
-    retention_s: int, *, is_missed: bool, queue: StubQueue, begin: Begin
+    spec: dict[str, float], needs_s: float, queue: StubQueue, begin: Begin
 ) -> None:
-    queue.retention_s = retention_s
-    feed = begin(queue, backstop_interval_s=6 * 3600.0)
-    wait_until(lambda: feed.feed.status.backlog is not None)
-    assert feed.feed.take_missed() is is_missed
+    """Those that come right after a listing, and wait until just before the next one."""
+    for retention_s, is_missed in ((round(needs_s) - 1, True), (round(needs_s) + 1, False)):
+        queue.retention_s = retention_s
+        feed = begin(queue, starts=False, **spec)
+        feed.feed.verify()
+        assert feed.feed.take_missed() is is_missed

@@ -95,6 +95,11 @@ class MessagesInFlight:
         return len(self._messages) >= IN_FLIGHT_MAX
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no message waits for its keys, or for its deletion."""
+        return not self._messages
+
+    @property
     def done_count(self) -> int:
         """Number of messages that are to be deleted."""
         return len(self._done)

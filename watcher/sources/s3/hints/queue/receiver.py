@@ -41,7 +41,7 @@ class QueueReceiver:
         record: What is known of the queue.
         in_flight: Where messages wait.
         inbox: Where their keys go.
-        wake: Called when ``record`` has a new problem, or none any more, or missed hints.
+        wake: Called when the ``troubles`` of ``record`` have changed.
         pauses: Between requests that fail.
         clock: The time.
     """
@@ -81,7 +81,7 @@ class QueueReceiver:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            former = self._record.problem, self._record.misses_hints
+            former = self._record.troubles
             try:
                 pause_s = self._receive()
             except WatcherError as error:
@@ -91,7 +91,7 @@ class QueueReceiver:
                 log = structlog.get_logger("watcher")
                 log.exception("hints.failed", queue=str(self._api.queue))
                 pause_s = self._fail(UnavailableError("an error of the program, see the log"))
-            if (self._record.problem, self._record.misses_hints) != former:
+            if self._record.troubles != former:
                 self._wake()
             self._stopping.wait(pause_s)
 
@@ -122,7 +122,7 @@ class QueueReceiver:
             return self._pauses.most_s
         is_empty = not messages and has_waited
         if is_empty:
-            self._record.note_empty()
+            self._record.note_empty(is_settled=self._in_flight.is_empty)
         if is_useful or is_empty:
             self._useless_answers = 0
             return 0.0

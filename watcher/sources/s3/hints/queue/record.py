@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError
+from watcher.sources.cost import longest_interval_s
 from watcher.sources.s3.hints.queue.messages import MessageReader
 from watcher.sources.s3.hints.queue.sqs import QueueAttributes
 
@@ -33,7 +34,7 @@ class QueueRecord:
         misses_hints: The queue was gone, or keeps messages for less time than until a listing.
         known_until_s: When the last message that arrived was sent, on the monotonic clock.
         attributes: What the queue says of itself; None until it has.
-        refused_deletion: Why messages are not deleted; empty while they are.
+        refused_deletion: Why messages are not deleted; empty while they are, or there are none.
     """
 
     def __init__(self, spec: BucketSpec, clock: Clock) -> None:
@@ -44,7 +45,7 @@ class QueueRecord:
         self.known_until_s = float("-inf")
         self.attributes: QueueAttributes | None = None
         self.refused_deletion = ""
-        self._needs_s = spec.backstop_interval_s or 0.0
+        self._needs_s = longest_interval_s(spec)
         self._errors = 0
         self._failures = 0
         self._was_gone = False
@@ -73,11 +74,24 @@ class QueueRecord:
         with self._lock:
             self.attributes = attributes
 
-    def note_empty(self) -> None:
-        """Note that no message waits, as an answer without one says that came after a wait."""
+    def note_empty(self, *, is_settled: bool) -> None:
+        """Note that no message waits, as an answer without one says that came after a wait.
+
+        Args:
+            is_settled: None is in flight here either: if none is elsewhere, nothing is left to be
+                deleted, and whether that is refused still, the next message shows at once.
+        """
         with self._lock:
             if self.attributes is not None:
                 self.attributes = replace(self.attributes, backlog=0)
+                is_settled = is_settled and not self.attributes.in_flight
+        if is_settled:
+            self.refused_deletion = ""
+
+    @property
+    def troubles(self) -> tuple[str, str, bool]:
+        """All of which the watch must know at once when it changes."""
+        return self.problem, self.refused_deletion, self.misses_hints
 
     def note_failure(self, error: WatcherError) -> int:
         """Note that nothing could be received, and return how often in a row that is."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.errors import WatcherError
 from watcher.formatting import human_age
+from watcher.sources.cost import longest_interval_s
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
 from watcher.sources.s3.hints.queue.sqs import QueueApi
@@ -103,10 +104,10 @@ def _check_times(spec: BucketSpec, attributes: QueueAttributes) -> Iterator[str]
             f"its visibility timeout is {human_age(attributes.visibility_s)}, so messages come "
             "again while they are looked at: raise it to a minute"
         )
-    if attributes.retention_s < (spec.backstop_interval_s or 0.0):
+    if attributes.retention_s < longest_interval_s(spec):
         yield (
             f"it keeps messages for {human_age(attributes.retention_s)} only, so the bucket is "
-            "listed at each start: raise MessageRetentionPeriod to a day"
+            "listed at each start: raise MessageRetentionPeriod to four days"
         )
 
 
