@@ -55,11 +55,15 @@ class LeavingRows:
         # Markers are met anew, perhaps as what they are no longer.
         self._remove(lambda row: row.gate == Gate.MARKER or not admits(row.entry.path))
 
-    def follow(self, scan: Scan) -> None:
+    def follow(self, scan: Scan, record: Callable[[], None]) -> None:
         """Remove what the place has left behind, as a scan of all of it sees the place.
 
         Called once the scan has read something: a store that has answered a signed request agrees
         with the clock about the time. What came into the place since the scan began stays.
+
+        Args:
+            scan: The scan.
+            record: Makes durable how far the place has come, before a row leaves.
 
         Raises:
             StateError: The state cannot be written.
@@ -67,6 +71,7 @@ class LeavingRows:
         window, place = scan.window, self._source.window
         if window is None or place is None or window == self._followed:
             return
+        record()
         read = window.admits
         self._remove(lambda row: not read(row.entry.path) and not place.admits(row.entry.path))
         self._followed = window

@@ -84,6 +84,8 @@ class Reconciler:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
         learnt: Entries with unknown contents in the last pass of ``learn_digests``.
         is_reopened: The place was opened since the last completed scan of all of it.
+        record_window: Called before rows leave that the window of the place has left behind; makes
+            durable how far it has come.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects, clock and conditions
@@ -123,6 +125,7 @@ class Reconciler:
         self.rescan_reason: Rescan | None = None
         self.is_reopened = False
         self.learnt = 0
+        self.record_window: Callable[[], None] = lambda: None
 
     def apply(self, observation: Observation) -> None:
         """Compare an observation with the index and commit the difference.
@@ -280,7 +283,7 @@ class Reconciler:
         self._gates.begin_scan()
         with self._scans.begin(self._index.id_limit) as running:
             count = self._compare_scan(scan, running, with_hints=with_hints)
-            self._leaving.follow(scan)
+            self._leaving.follow(scan, self.record_window)
             missing = self._index.entries - len(running.met)
             if (verification := scan.verification_scan(missing)) is not None:
                 self._compare_scan(verification, running, with_hints=with_hints)
@@ -297,7 +300,7 @@ class Reconciler:
         """Compare the batches of a scan, and return the number of their entries."""
         count = 0
         for batch in scan:
-            self._leaving.follow(scan)
+            self._leaving.follow(scan, self.record_window)
             count += self._compare_batch(batch, running)
             self._checkpoint(count)
             if with_hints:

@@ -142,7 +142,9 @@ class Baseline:
         return self.is_complete and set(self._known_filters()) == {self._filter}
 
     def begin(self) -> None:
-        """Write down what a scan makes of the index, before it does.
+        """Write down the window that the index is about from now on, before a row leaves for it.
+
+        Not before the place has been read: the clock may be wrong until then.
 
         Raises:
             StateError: The record cannot be read or written.

@@ -127,6 +127,7 @@ class WatchRunner:
             None if self._groups is None else self._groups.recorder,
             spec.conditions,
         )
+        self._reconciler.record_window = self._baseline.begin
         self._volumes = Volumes(spec.where.place, source, self._baseline, self._reconciler)
         self._degradation = ""
         self._interval_s = 0.0
@@ -348,7 +349,6 @@ class WatchRunner:
     def _scan(self) -> None:
         # Before the index says anything of them; otherwise a crash could make them unknown.
         self._baseline.record_volumes(self._source.volumes)
-        self._baseline.begin()
         reason, is_baseline = self._schedule.begin(), not self.is_baselined
         self._pace.begin(self._source.requests)
         self._scanned_from_seq = self._store.journal.next_seq

@@ -29,7 +29,7 @@ from support.s3.simulated import Store, run_store
 from watcher.cli.check import _rows
 from watcher.cli.survey import survey_place
 from watcher.clock import NS_PER_S
-from watcher.errors import NotFoundError
+from watcher.errors import NotFoundError, WatcherError
 from watcher.model import ChangeType
 from watcher.spec import (
     BucketSpec,
@@ -268,6 +268,31 @@ def test_a_clock_that_is_set_back_before_a_restart(
     set_clock(clock, back_to)
     scene = start(**reported, lookback_s=72 * HOUR_S)
     assert [event["existing"] for event in scene.events()] == [True]
+
+
+@pytest.mark.parametrize("wrong", ["2023-11-15T12:00", "2036-02-01T12:00"])
+def test_a_clock_that_is_right_only_after_a_restart(
+    wrong: str, start: Start, bucket: Store, clock: FakeClock
+) -> None:
+    """While the store refuses what is asked, nothing is known of the time, and nothing is lost."""
+    set_clock(clock, "2023-11-14T12:00")
+    scene = start()
+    scene.end()
+    bucket.put("in/dt=2023-11-13/missed")
+    set_clock(clock, wrong)
+    bucket.on_list = always(error(403, "RequestTimeTooSkewed"))
+    with pytest.raises(WatcherError):
+        start()
+    bucket.on_list = Failing(
+        error(403, "RequestTimeTooSkewed"), lambda request: request.query["max-keys"] != "1"
+    )
+    scene = start()
+    assert (scene.news(), scene.rows) == ([], 2)
+    scene.end()
+    bucket.on_list = None
+    set_clock(clock, "2023-11-14T12:30")
+    scene = start()
+    assert (scene.news(), scene.rows) == ([("created", "in/dt=2023-11-13/missed")], 3)
 
 
 def test_a_clock_that_is_set_back_far(start: Start, bucket: Store, clock: FakeClock) -> None:
