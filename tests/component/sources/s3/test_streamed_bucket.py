@@ -1,6 +1,7 @@
 """A bucket whose store streams its notifications: what is found, and when the bucket is listed."""
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -123,18 +124,19 @@ def test_streams_that_end_cause_no_more_listings_than_polling(
         poll_interval_s=INTERVAL_S,
         backstop_interval_s=24 * INTERVAL_S,
     )
-    feed = cast("StreamFeed", scene.source._hints._feed)
-    scene.runner.open()
-    for number in range(1, 21):
-        stub.wait(number).announce(KEYS[number])
+    with closing(scene.runner):
+        feed = cast("StreamFeed", scene.source._hints._feed)
+        scene.runner.open()
+        for number in range(1, 21):
+            stub.wait(number).announce(KEYS[number])
+            wait_until(lambda: feed.misses_hints, "a stream has begun")
+            scene.run(HOUR_S / 20)
+            stub.wait(number).cut()
+            stub.wait(number).is_over.wait()
+        listings = scene.status.scans.count
+        assert 3 <= listings <= HOUR_S / (INTERVAL_S * (1 - JITTER)) + 1
+        stub.wait(21).announce(KEYS[0])
         wait_until(lambda: feed.misses_hints, "a stream has begun")
-        scene.run(HOUR_S / 20)
-        stub.wait(number).cut()
-        stub.wait(number).is_over.wait()
-    listings = scene.status.scans.count
-    assert 3 <= listings <= HOUR_S / (INTERVAL_S * (1 - JITTER)) + 1
-    stub.wait(21).announce(KEYS[0])
-    wait_until(lambda: feed.misses_hints, "a stream has begun")
-    scene.run(6 * HOUR_S - INTERVAL_S)
-    assert scene.status.scans.count == listings + 1
-    scene.runner.close()
+        scene.run(6 * HOUR_S - INTERVAL_S)
+        # The thread of the stream may see late that it has lasted; polling would list 23 times.
+        assert 1 <= scene.status.scans.count - listings <= 3
