@@ -127,7 +127,7 @@ class QueueWatch:
             self._reconciler.apply(observation)
 
     def wait_for(self, *changes: tuple[str, str]) -> None:
-        """Observe until there are so many changes, which must be these."""
+        """Observe until all of these changes have come, and check that no others have."""
 
         def have_come() -> bool:
             self.observe()
@@ -137,7 +137,7 @@ class QueueWatch:
         assert self.reported == sorted(changes)
 
     def wait_left(self, messages: int) -> None:
-        """Observe until there are so many messages in the queue."""
+        """Observe until the queue holds this number of messages."""
 
         def has_them() -> bool:
             self.observe()

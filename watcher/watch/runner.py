@@ -168,7 +168,7 @@ class WatchRunner:
         """
         self._source.expect_volumes(self._baseline.volumes())
         if self._lifecycle.is_starting and not self._baseline.was_complete():
-            # A mistake is reported to whoever starts the watch; a watch that has worked goes on.
+            # A wrong queue fails the start of a new watch; a watch that has worked goes on.
             self._source.verify_hints()
         self._source.open(self._wake)
         self._reconciler.is_reopened = True

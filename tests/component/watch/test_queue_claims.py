@@ -1,4 +1,4 @@
-"""A queue belongs to one watch at a time, whoever asks and whenever."""
+"""A queue belongs to one watch at a time, for all principals and under races."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ An event has both, six times as large where each character must be escaped, and 
 payload with a path of the longest kind.
 """
 _TEXT_MAX_CHARS = 1024
-"""Maximum length of a content type and of a version, which S3 bounds to so many bytes."""
+"""Maximum length of a content type and of a version, the bound of S3, in bytes."""
 _ENCODED_WORDS = re.compile(r"(?:=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=\s*)+")
 
 

@@ -45,7 +45,7 @@ class _FixedCredentials(CredentialProvider):
 
 
 def make_config(attempts: int) -> Config:
-    """Return settings of a client that sends a request so often before it has failed."""
+    """Return settings of a client that gives a request this number of attempts."""
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,

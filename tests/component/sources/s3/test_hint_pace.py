@@ -301,7 +301,7 @@ def test_a_listing_that_hints_have_asked_for_is_made_by_the_next_run(
 def test_hints_cause_no_more_listings_than_there_are_without_hints(
     cause: str, start: Start, bucket: Store, clock: FakeClock, feed: ChosenFeed
 ) -> None:
-    """Whoever sends them, however often."""
+    """Neither their cause nor their number makes listings more frequent."""
     scene = start()
     scene.run(HOUR_S)
     if cause == "refused":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 IN_FLIGHT_MAX = 10_000
 """Maximum number of messages in flight of one watch; SQS allows 120,000 in a queue."""
 EXTENSION_MAX_S = 600.0
-"""Longest extension: after a crash, a message is gone for so long."""
+"""Longest extension in seconds; after a crash, a message stays invisible for this time."""
 HELD_MAX_S = 43_200.0
 """Seconds from its receipt for which a message can be kept invisible (SQS Developer Guide, "Amazon
 SQS visibility timeout")."""
