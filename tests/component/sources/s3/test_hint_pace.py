@@ -13,18 +13,19 @@ from support.clock import FakeClock
 from support.s3.fault_costs import (
     HOUR_S,
     INTERVAL_S,
-    PAGE_KEYS,
     PAGES,
     BucketScene,
     LastPage,
-    simulated_time,
 )
 from support.s3.faults import Fault, always
 from support.s3.feeds import ChosenFeed
-from support.s3.simulated import CREDENTIALS, Store, run_store
+from support.s3.paged import bucket, clock
+from support.s3.simulated import Store
 from watcher.sources.cost import JITTER, MONTH_S
 from watcher.sources.s3 import hint_intake
 from watcher.spec import Conditions, Group, HintKind, Notifications
+
+__all__ = ["bucket", "clock"]
 
 FORMER_S = 30.0
 LATEST_S = FORMER_S * (1 + JITTER) + 1.0
@@ -43,23 +44,6 @@ AUTO: dict[str, Any] = {
 NEW, OLD = "in/new", "in/0003"
 
 Start = Callable[..., BucketScene]
-
-
-@pytest.fixture
-def clock() -> Iterator[FakeClock]:
-    with simulated_time() as clock:
-        yield clock
-
-
-@pytest.fixture
-def bucket(aws_environment: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Run a store whose listing has two pages."""
-    for name, value in CREDENTIALS.items():
-        aws_environment.setenv(name, value)
-    with run_store() as store:
-        store.put_many(*(f"in/{number:04}" for number in range(PAGES * PAGE_KEYS)))
-        store.page_keys = PAGE_KEYS
-        yield store
 
 
 @pytest.fixture

@@ -19,14 +19,16 @@ from support.s3.fault_costs import (
     BucketScene,
     LastPage,
     promised,
-    simulated_time,
 )
 from support.s3.faults import Effect, Failing, Fault, Request
-from support.s3.simulated import CREDENTIALS, Store, run_store
+from support.s3.paged import bucket, clock
+from support.s3.simulated import Store
 from watcher.sources.cost import JITTER
 from watcher.telemetry.status import State
 from watcher.watch.report import report_watch
 from watcher.watch.schedule import BACKOFF_MIN_S
+
+__all__ = ["bucket", "clock"]
 
 LATEST_S = INTERVAL_S * (1 + JITTER) + 1.0
 """By then a scan that is in turn has begun."""
@@ -35,23 +37,6 @@ MANY = 150
 """Keys of which most are gone: their deletions are held."""
 
 Start = Callable[..., BucketScene]
-
-
-@pytest.fixture
-def clock() -> Iterator[FakeClock]:
-    with simulated_time() as clock:
-        yield clock
-
-
-@pytest.fixture
-def bucket(aws_environment: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Run a store whose listing has two pages."""
-    for name, value in CREDENTIALS.items():
-        aws_environment.setenv(name, value)
-    with run_store() as store:
-        store.put_many(*(f"in/{number:04}" for number in range(PAGES * PAGE_KEYS)))
-        store.page_keys = PAGE_KEYS
-        yield store
 
 
 @pytest.fixture
