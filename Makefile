@@ -70,6 +70,10 @@ stores: $(READY) ## run the tests that need real S3 servers (installs Go)
 ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debian packages)
 	@.ci/ceph $(BIN)/python $(ARGS)
 
+.PHONY: replicas
+replicas: $(READY) ## run the tests of state in PostgreSQL (installs Debian packages)
+	@.ci/replicas $(BIN)/python $(ARGS)
+
 .PHONY: cluster
 cluster: $(READY) ## test deploy/ and examples/ (API_SERVER=1: also by an API server, compiled first)
 	@API_SERVER=$(API_SERVER) .ci/cluster $(BIN)/python $(ARGS)
@@ -109,9 +113,10 @@ proto: $(READY) ## generate watcher/_proto from proto/
 
 .PHONY: lock
 lock: $(BIN)/uv ## resolve the locked dependencies (UPGRADE=1: new versions)
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.lock \
+		--extra postgresql pyproject.toml
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements-dev.lock \
-		--constraint requirements.lock --group dev pyproject.toml
+		--constraint requirements.lock --extra postgresql --group dev pyproject.toml
 
 .PHONY: image
 image: ## build the container image with docker, podman or buildah (IMAGE=watcher)

@@ -9,6 +9,7 @@ pytest_plugins = [
     "support.neighbours",
     "support.s3.real_servers",
     "support.s3.ceph",
+    "support.postgres",
     "support.wiring",
 ]
 

@@ -11,7 +11,8 @@ exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes
     ├── ConflictError          the identity is in use with another configuration, or the queue
     ├── LimitError             a limit of the server is reached
     ├── UnavailableError       cannot be reached or read now; worth another try
-    └── StateError             the state directory or a state file cannot be used
+    └── StateError             the state directory, a state file or the database cannot be used
+        └── FencedError        the state of a watch was opened elsewhere since
 """
 
 from __future__ import annotations
@@ -103,9 +104,13 @@ class UnavailableError(WatcherError):
 
 
 class StateError(WatcherError):
-    """The state directory or a state file cannot be used."""
+    """The state directory, a state file or the database cannot be used."""
 
     cause = "state"
+
+
+class FencedError(StateError):
+    """The state of a watch was opened elsewhere since, and nothing was written."""
 
 
 def status_bytes(text: str) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -23,7 +24,7 @@ from watcher.rpc.streams import Streams
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
 from watcher.sources.factory import Sources
-from watcher.state.sqlite.directory import StateDirectory
+from watcher.state.choice import choose_engine
 from watcher.telemetry.readiness import Readiness
 from watcher.telemetry.tracing import configure_traces
 from watcher.watch.acknowledgements import Acknowledgements
@@ -77,8 +78,8 @@ class Server:
         """Start everything.
 
         Raises:
-            StateError: The state directory, the token file or a certificate cannot be used, or an
-                address is in use or not allowed.
+            StateError: The state, the token file or a certificate cannot be used, or an address is
+                in use or not allowed.
         """
         async with self._exits:
             await self._start()
@@ -98,11 +99,13 @@ class Server:
         settings = self._settings
         policy = await self._make_policy()
         _refuse_open_ports(settings, policy)
-        state = self._exits.enter_context(StateDirectory(settings.state_directory, self._clock))
+        engine = choose_engine(settings.state, self._clock)
+        state = self._exits.enter_context(engine)
         authorities = await run_in_thread(
             partial(EndpointAuthorities, settings.endpoint_authorities)
         )
-        sources = Sources(self._clock, settings.state_directory, authorities)
+        directory = settings.state if isinstance(settings.state, Path) else None
+        sources = Sources(self._clock, directory, authorities)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
@@ -137,7 +140,7 @@ class Server:
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
         self._repeat(readiness.check, READINESS_INTERVAL_S)
         self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
-        self._log_start(is_open=policy.is_open)
+        self._log_start(state.place, is_open=policy.is_open)
 
     async def _make_policy(self) -> Policy:
         """Read the allow lists and the token file.
@@ -190,12 +193,12 @@ class Server:
         task = asyncio.create_task(_repeat(act, interval_s))
         self._exits.callback(task.cancel)
 
-    def _log_start(self, *, is_open: bool) -> None:
+    def _log_start(self, state: str, *, is_open: bool) -> None:
         self._log.info(
             "server.listening",
             address=self.address,
             http=self.http_address,
-            state=str(self._settings.state_directory),
+            state=state,
         )
         if is_open:
             flags = "--allow-directory, --allow-bucket, --allow-endpoint"

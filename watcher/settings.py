@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+DATABASE_SCHEMES = ("postgresql://", "postgres://")
+"""How the URL of a database begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """The URL of a database that keeps the state. It may have a password, so it is never printed.
+
+    Attributes:
+        text: The URL.
+    """
+
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return no more than its kind."""
+        return "the database of --state"
+
+
+def parse_state(text: str) -> Path | DatabaseUrl:
+    """Return the directory, or the URL of a database, that keeps the state."""
+    return DatabaseUrl(text) if text.startswith(DATABASE_SCHEMES) else Path(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +35,7 @@ class ServerSettings:
 
     Attributes:
         listen: ``host:port`` or ``unix:/path``; port 0 takes a free one.
-        state_directory: Directory of the state files.
+        state: Directory of the state files, or the URL of a database.
         http_listen: ``host:port`` of metrics, probes and status; None for no HTTP port.
         allow_directories: Directories that may be watched, with everything below;
             ``name=directory`` is for the token of that name only. If all six lists are empty,
@@ -41,7 +64,7 @@ class ServerSettings:
     """
 
     listen: str = "127.0.0.1:8080"
-    state_directory: Path = Path("state")
+    state: Path | DatabaseUrl = Path("state")
     http_listen: str | None = "127.0.0.1:8081"
     allow_directories: tuple[str, ...] = ()
     allow_buckets: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Groups through any history: each is completed once it rests, with what changed, and never twice.
 
-The place is in memory and the state file is real, so that thousands of turns and crashes are cheap;
+The place is in memory and the state is real, so that thousands of turns and crashes are cheap;
 real files and objects have groups in the histories of ``test_directory_property`` and
 ``test_bucket_property``.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -31,7 +31,7 @@ from support import memory_watch
 from support.clock import FakeClock
 from support.examples import examples
 from support.memory_watch import Place, Scene
-from support.state import without_sync
+from support.state import ENGINES, without_sync
 from support.wiring import PowerFailure
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
@@ -83,14 +83,18 @@ class Grouping(RuleBasedStateMachine):
 
     Args:
         where: What is watched; a bucket is polled.
+        engine: Name of the engine of state.
     """
 
-    def __init__(self, where: DirectorySpec | BucketSpec) -> None:
+    def __init__(self, where: DirectorySpec | BucketSpec, engine: str) -> None:
         super().__init__()
         self._where = where
         self._base = "in/" if isinstance(where, BucketSpec) else ""
-        self._directory = tempfile.TemporaryDirectory()
+        self._closing = ExitStack()
+        directory = self._closing.enter_context(tempfile.TemporaryDirectory())
         self._clock = FakeClock()
+        opening = ENGINES[engine](Path(directory), self._clock)
+        self._engine = self._closing.enter_context(opening)
         self._place = PolledOrNotified(self._clock, is_polled=bool(self._base))
         self._versions = count(1)
         self._seq = 0
@@ -102,7 +106,7 @@ class Grouping(RuleBasedStateMachine):
             self.rest()
         finally:
             self._scene.store.close()
-            self._directory.cleanup()
+            self._closing.close()
 
     @initialize(
         depth=st.sampled_from([0, 1, 1, 2]),
@@ -121,19 +125,21 @@ class Grouping(RuleBasedStateMachine):
         self._start()
 
     def _start(self) -> None:
-        """Start on the state file, as a new process does."""
+        """Start on the kept state, as a new process does."""
         self._place.hints.clear()
         self._place.renames.clear()
+        store = self._engine.open(memory_watch.IDENTITY)
+        without_sync(store)
         self._scene = Scene(
-            Path(self._directory.name),
+            Path(),
             self._place,
             self._clock,
+            store=store,
             where=self._where,
             group=self._group,
             batch=self._batch,
             events=frozenset(ChangeType),
         )
-        without_sync(self._scene.store)
         self._scene.runner.open()
         self._turn()
 
@@ -263,13 +269,14 @@ class Grouping(RuleBasedStateMachine):
         assert known == set(unfinished)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "where",
     [DirectorySpec("/data"), BucketSpec("landing", "in/")],
     ids=["directory", "bucket"],
 )
 def test_each_group_is_completed_once_it_rests(
-    where: DirectorySpec | BucketSpec, monkeypatch: pytest.MonkeyPatch
+    where: DirectorySpec | BucketSpec, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through crashes at every commit, outages and jumps of the wall clock."""
     monkeypatch.setattr(memory_watch, "JOURNAL_CAP", 6)
@@ -277,9 +284,9 @@ def test_each_group_is_completed_once_it_rests(
     monkeypatch.setattr("watcher.watch.runner.GROUP_COMMIT_S", 0.0)
     run_state_machine_as_test(
         # Whatever makes a machine will do, although the annotation asks for a class.
-        partial(Grouping, where),  # type: ignore[arg-type]
+        partial(Grouping, where, engine),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES if engine == "sqlite" else -(-EXAMPLES // 3),
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
             print_blob=True,

@@ -312,8 +312,14 @@ class WatchingOnSqlite(Watching):
     engine_name = "sqlite"
 
 
+class WatchingOnPostgres(Watching):
+    engine_name = "postgres"
+
+
 TestWatchingOnSqlite = pytest.mark.filterwarnings("error")(WatchingOnSqlite.TestCase)
 TestWatchingOnSqlite.settings = settings(max_examples=80, stateful_step_count=30)
+TestWatchingOnPostgres = pytest.mark.filterwarnings("error")(WatchingOnPostgres.TestCase)
+TestWatchingOnPostgres.settings = settings(max_examples=30, stateful_step_count=30)
 
 
 def test_every_engine_is_watched() -> None:

@@ -14,6 +14,7 @@ from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
 from watcher.sources.protocol import Batch, EntryBatch, Observation, unread_test
 from watcher.spec import BucketSpec, DirectorySpec, Spec
+from watcher.state.port import WatchStore
 from watcher.state.sqlite.store import SqliteStore
 from watcher.state.usage import LiveUsage
 from watcher.watch.runner import WatchRunner
@@ -100,11 +101,12 @@ class Scene:
         clock: FakeClock | None = None,
         *,
         where: DirectorySpec | BucketSpec | None = None,
+        store: WatchStore | None = None,
         **spec: Any,  # noqa: ANN401 - any field
     ) -> None:
         self.clock = clock or FakeClock()
         self.place = place
-        self.store = SqliteStore(directory / "state.db", self.clock)
+        self.store = store or SqliteStore(directory / "state.db", self.clock)
         self.watch = Watch(
             spec=Spec(where or DirectorySpec("/data"), **spec),
             make_source=lambda _should_stop: place,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from support.postgres import SHARED
 from watcher.clock import Clock
 from watcher.model import Delta, Entry, Row
 from watcher.state.port import StateEngine, WatchStore
+from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.sqlite.store import SqliteStore
 
 EngineFactory = Callable[[Path, Clock], AbstractContextManager[StateEngine]]
 
-ENGINES: dict[str, EngineFactory] = {"sqlite": StateDirectory}
+
+def open_postgres(directory: Path, clock: Clock) -> PostgresEngine:
+    """Return the engine on a schema of the shared cluster that belongs to a directory."""
+    return PostgresEngine(SHARED.url(str(directory)), clock)
+
+
+ENGINES: dict[str, EngineFactory] = {"sqlite": StateDirectory, "postgres": open_postgres}
 """Every engine of state by name, as ``factory(directory, clock)``; a directory keeps its state."""
 
 
@@ -23,6 +32,15 @@ def open_store(
 ) -> SqliteStore:
     """Open a state file, with the clock of this machine if none is given."""
     return SqliteStore(path, clock or Clock(), shared_memory=shared_memory)
+
+
+def open_pooled(directory: Path, clock: Clock) -> PostgresEngine:
+    """Return the engine on such a schema, through PgBouncer."""
+    return PostgresEngine(SHARED.pooler_url(str(directory)), clock)
+
+
+POOLED: dict[str, EngineFactory] = {"pgbouncer": open_pooled} if "PGBOUNCER" in os.environ else {}
+"""What is no engine of its own, but must keep the same promises where it can be tested."""
 
 
 def without_sync(store: WatchStore) -> None:

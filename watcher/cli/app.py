@@ -22,9 +22,10 @@ VERBS = {
     "check": "Validate a configuration and try it without a server.",
     "tail": "Connect to a server as Argo Events does and print its events.",
     "replay": "Have delivered events sent again, with the same ids.",
-    "status": "Show the watches of a running server or a state directory.",
+    "status": "Show the watches of a running server or of its state.",
     "release": "Release held deletions, or a mount that is gone for good.",
-    "renew": "Give new ids to the events of a restored state directory.",
+    "renew": "Give new ids to the events of restored state.",
+    "migrate": "Prepare a database for state, or move state between places.",
     "healthcheck": "Exit with 0 if a server is serving, else with 1.",
 }
 """The verbs and the first lines of their help; each is a function in the module of its name."""

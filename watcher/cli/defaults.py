@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from watcher.settings import DatabaseUrl, parse_state
+
 DEFAULT_SERVER = "127.0.0.1:8080"
 DEFAULT_HTTP = "127.0.0.1:8081"
 
@@ -29,11 +31,11 @@ def default_http_server() -> str:
     return f"http://{reachable(os.environ.get('WATCHER_HTTP') or DEFAULT_HTTP)}"
 
 
-def default_state_directory() -> Path:
-    """Return the state directory of a server of this user and environment."""
+def default_state() -> Path | DatabaseUrl:
+    """Return where a server of this user and environment keeps its state."""
     given = os.environ.get("WATCHER_STATE")
     if given:
-        return Path(given)
+        return parse_state(given)
     home = Path(os.environ.get("XDG_STATE_HOME", ""))
     # Relative paths are invalid and ignored (XDG Base Directory Specification).
     return (home if home.is_absolute() else Path("~/.local/state").expanduser()) / "watcher"

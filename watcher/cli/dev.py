@@ -13,7 +13,16 @@ from rich.markup import escape
 
 from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.config_source import is_bucket, read_configuration, write_configuration
-from watcher.cli.flags import EndpointCa, Exec, Json, Verbose, duration_text, flag, split_by_commas
+from watcher.cli.flags import (
+    EndpointCa,
+    Exec,
+    Json,
+    Verbose,
+    duration_text,
+    flag,
+    split_by_commas,
+    state_directory,
+)
 from watcher.cli.output import Output
 from watcher.cli.session import run_until_stopped, show_changes
 from watcher.cli.waiting_news import follow_waiting
@@ -156,6 +165,7 @@ def dev(  # noqa: PLR0913 - each is a flag
         flag(
             "--state",
             metavar="DIR",
+            parser=state_directory,
             env=False,
             unset="a temporary one",
             help="Directory that keeps the state for the next start.",
@@ -189,7 +199,7 @@ def dev(  # noqa: PLR0913 - each is a flag
         settings = ServerSettings(
             listen="127.0.0.1:0",
             http_listen=None,
-            state_directory=directory,
+            state=directory,
             endpoint_authorities=tuple(endpoint_ca or ()),
         )
         asyncio.run(

@@ -10,6 +10,7 @@ import typer
 
 from watcher.cli.defaults import DEFAULT_SERVER
 from watcher.config.durations import parse_duration
+from watcher.settings import parse_state
 
 
 def flag(*names: str, env: bool = True, unset: str = "", **more: Any) -> Any:  # noqa: ANN401 - the types of typer.Option
@@ -82,6 +83,18 @@ def host_port(text: str) -> str:
     if text and (text.startswith("unix") or not _is_host_port(text)):
         raise typer.BadParameter(f"{text!r} must be host:port")
     return text
+
+
+def state_directory(text: str) -> Path:
+    """Return a directory.
+
+    Raises:
+        BadParameter: The text is the URL of a database.
+    """
+    state = parse_state(text)
+    if not isinstance(state, Path):
+        raise typer.BadParameter("must be a directory")
+    return state
 
 
 def http_url(text: str) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from watcher.cli.defaults import default_state_directory
+from watcher.cli.defaults import default_state
 from watcher.cli.flags import flag
 from watcher.cli.messages import complain
 from watcher.clock import Clock
 from watcher.errors import NotFoundError, StateError
 from watcher.formatting import printable
-from watcher.state.sqlite.directory import StateDirectory, state_files
+from watcher.settings import parse_state
+from watcher.state.choice import choose_engine
+from watcher.state.sqlite.directory import state_files
 from watcher.telemetry.logs import configure_logs
 
 EXAMPLES = (
@@ -33,39 +35,40 @@ def renew(
     ] = None,
     *,
     state: Annotated[
-        Path | None,
+        str | None,
         flag(
             "--state",
-            metavar="DIR",
+            metavar="DIR|URL",
             env=False,
             unset="that of the server of this user",
-            help="State directory; no server may use it.",
+            help="State directory or database; no server may use it.",
         ),
     ] = None,
 ) -> None:
-    """Give new ids to the events of a restored state directory.
+    """Give new ids to the events of restored state.
 
-    Run it after a volume was restored or cloned, before the server starts: the state would use ids
-    again that consumers know. Unconfirmed events keep their ids. Nothing is lost and nothing is
-    sent twice by it, so it may be run at any time, and again.
+    Run it after a volume or a database was restored or cloned, before the server starts: the state
+    would use ids again that consumers know. Unconfirmed events keep their ids. Nothing is lost and
+    nothing is sent twice by it, so it may be run at any time, and again.
     """
     configure_logs("auto", quiet=True)
-    directory = state or default_state_directory()
-    if not directory.is_dir():
+    kept = parse_state(state) if state else default_state()
+    if isinstance(kept, Path) and not kept.is_dir():
         raise StateError(
-            "there is no such state directory", place=str(directory), hint="name it with --state"
+            "there is no such state directory", place=str(kept), hint="name it with --state"
         )
-    with StateDirectory(directory, Clock()) as states:
+    with choose_engine(kept, Clock()) as states:
         known = [*states.summaries()]
         wanted = [each for each in known if not names or each.name in names]
         if missing := {*(names or ())} - {each.name for each in wanted}:
             raise NotFoundError(
                 f"there is no watch {min(missing)!r}",
-                place=str(directory),
+                place=states.place,
                 hint="`watcher status` lists those that there are",
             )
         for identity in wanted:
             states.renew_ids(identity)
-        if unread := len(state_files(directory)) - len(known):
+        if isinstance(kept, Path) and (unread := len(state_files(kept)) - len(known)):
             complain(f"{unread:,} state files cannot be read and keep their ids")
-    typer.echo(f"{printable(str(directory))}: {len(wanted):,} watches have new ids")
+        place = printable(states.place)
+    typer.echo(f"{place}: {len(wanted):,} watches have new ids")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer  # noqa: TC002 - typer reads annotations
 
-from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state_directory
+from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state
 from watcher.cli.flags import (
     EndpointCa,
     Verbose,
@@ -20,7 +20,7 @@ from watcher.cli.flags import (
     host_port,
     split_by_commas,
 )
-from watcher.settings import ServerSettings
+from watcher.settings import ServerSettings, parse_state
 from watcher.telemetry.logs import configure_logs
 
 EXAMPLES = ("watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data")
@@ -55,14 +55,12 @@ def serve(  # noqa: PLR0913 - each is a flag
         ),
     ] = DEFAULT_HTTP,
     state: Annotated[
-        Path | None,
-        # Permissions are checked when the server opens it.
+        str | None,
         flag(
             "--state",
-            metavar="DIR",
-            readable=False,
+            metavar="DIR|URL",
             unset="$XDG_STATE_HOME/watcher",
-            help="Directory of the state files.",
+            help="Directory of the state files, or postgresql:// URL of a database.",
         ),
     ] = None,
     allow_directory: Annotated[
@@ -268,7 +266,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         )
     settings = ServerSettings(
         listen=listen,
-        state_directory=state or default_state_directory(),
+        state=parse_state(state) if state else default_state(),
         http_listen=http or None,
         allow_directories=tuple(allow_directory or ()),
         allow_buckets=tuple(allow_bucket or ()),

@@ -1,4 +1,4 @@
-"""The watches of a server at one moment, read from its HTTP port or from its state files."""
+"""The watches of a server at one moment, read from its HTTP port or from its state."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from watcher.cli.defaults import default_http_server, default_state_directory
+from watcher.cli.defaults import default_http_server, default_state
 from watcher.cli.messages import RefusedError, complain
-from watcher.errors import DeniedError, StateError, UnauthenticatedError, UnavailableError
-from watcher.state.sqlite.directory import state_files
-from watcher.state.sqlite.store import read_summary
+from watcher.errors import DeniedError, UnauthenticatedError, UnavailableError
+from watcher.state.choice import read_summaries
 from watcher.telemetry.held_back import describe_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from watcher.settings import DatabaseUrl
     from watcher.state.port import Summary
 
 TIMEOUT_S = 5.0
@@ -40,7 +40,7 @@ class StatusSnapshot:
     """The watches at one moment.
 
     Attributes:
-        document: ``/status.json`` of a server; of state files ``watches`` alone.
+        document: ``/status.json`` of a server; of kept state ``watches`` alone.
         watches: The fields of ``WatchReport`` that are known of each watch; running ones first.
     """
 
@@ -60,7 +60,7 @@ class StatusSnapshot:
 
 
 def choose_reader(token: str) -> Callable[[], StatusSnapshot]:
-    """Return a reader of this machine's server if it answers, else of the default state directory.
+    """Return a reader of this machine's server if it answers, else of its state.
 
     Standard error names the choice.
 
@@ -68,12 +68,12 @@ def choose_reader(token: str) -> Callable[[], StatusSnapshot]:
         UnauthenticatedError: The server requires another token.
         DeniedError: The server does not answer under this host name.
     """
-    url, path = default_http_server(), default_state_directory()
+    url, state = default_http_server(), default_state()
     try:
         from_server(url, token)
     except UnavailableError:
-        complain(f"no server answers at {url}; reading the state directory {path}")
-        return partial(from_files, path)
+        complain(f"no server answers at {url}; reading {_describe(state)}")
+        return partial(from_state, state)
     complain(f"reading from the server at {url}")
     return partial(from_server, url, token)
 
@@ -167,26 +167,22 @@ def _ask(
     return status, msgspec.json.decode(text, type=dict[str, Any])
 
 
-def from_files(directory: Path) -> StatusSnapshot:
-    """Return the snapshot of a state directory, whether or not a server uses it; writes nothing.
+def from_state(state: Path | DatabaseUrl) -> StatusSnapshot:
+    """Return the snapshot of kept state, whether or not a server uses it; writes nothing.
 
     Raises:
-        StateError: The directory or a file cannot be read.
+        StateError: The directory, a file or the database cannot be read.
     """
-    try:
-        files = sorted(state_files(directory))
-    except OSError as error:
-        raise StateError(
-            f"the state directory cannot be read: {error.strerror}",
-            place=str(directory),
-            hint="name it with --state",
-        ) from error
-    watches = [_report(read_summary(file)) for file in files]
+    watches = [_report(summary) for summary in read_summaries(state)]
     return StatusSnapshot({"watches": watches}, watches)
 
 
+def _describe(state: Path | DatabaseUrl) -> str:
+    return f"the state directory {state}" if isinstance(state, Path) else str(state)
+
+
 def _report(summary: Summary) -> Mapping[str, Any]:
-    """Return the summary of a state file in the shape of a ``WatchReport``."""
+    """Return the summary of a watch in the shape of a ``WatchReport``."""
     return {
         **asdict(summary),
         "oldest_at": summary.oldest_at or 0.0,

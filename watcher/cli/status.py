@@ -1,10 +1,9 @@
-"""``watcher status``: shows the watches of a running server or of a state directory."""
+"""``watcher status``: shows the watches of a running server or of its state."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated
 
 import msgspec
@@ -12,9 +11,10 @@ import typer
 
 from watcher.cli.defaults import DEFAULT_HTTP
 from watcher.cli.flags import Json, Token, flag, http_url
-from watcher.cli.snapshot import choose_reader, from_files, from_server
+from watcher.cli.snapshot import choose_reader, from_server, from_state
 from watcher.cli.status_table import follow_table, print_table
 from watcher.clock import Clock
+from watcher.settings import parse_state
 
 EXAMPLES = (
     "watcher status",
@@ -46,12 +46,12 @@ def status(  # noqa: PLR0913 - each is a flag
         ),
     ] = None,
     state: Annotated[
-        Path | None,
+        str | None,
         flag(
             "--state",
-            metavar="DIR",
+            metavar="DIR|URL",
             env=False,
-            help="State directory to read, with or without a running server.",
+            help="State directory or database to read, with or without a running server.",
         ),
     ] = None,
     watch: Annotated[
@@ -65,10 +65,10 @@ def status(  # noqa: PLR0913 - each is a flag
     token: Token = "",
     json: Json = False,
 ) -> None:
-    """Show the watches of a running server or a state directory.
+    """Show the watches of a running server or of its state.
 
     Without URL and --state it reads from the server of this machine, or, if none answers, from
-    the default state directory.
+    its state.
     """
     address = url or server_http
     if address and state:
@@ -79,7 +79,7 @@ def status(  # noqa: PLR0913 - each is a flag
     if watch and not sys.stdout.isatty():
         raise typer.BadParameter("needs a terminal", param_hint="'--watch'")
     read = (
-        partial(from_files, state)
+        partial(from_state, parse_state(state))
         if state
         else partial(from_server, address, token)
         if address

@@ -10,6 +10,7 @@ from watcher.errors import (
     ConfigError,
     ConflictError,
     DeniedError,
+    FencedError,
     LimitError,
     NotFoundError,
     StateError,
@@ -33,6 +34,7 @@ STATUS = {
     LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     StateError: grpc.StatusCode.UNAVAILABLE,
+    FencedError: grpc.StatusCode.UNAVAILABLE,
 }
 
 

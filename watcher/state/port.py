@@ -327,6 +327,10 @@ class WatchStore(Protocol):
 class StateEngine(Protocol):
     """The state of all watches of a server, by identity."""
 
+    @property
+    def place(self) -> str:
+        """Where it is kept, for people: a directory, or a URL without user and password."""
+
     def open(self, identity: Identity) -> WatchStore:
         """Open the state of a watch for it alone, making it if there is none.
 

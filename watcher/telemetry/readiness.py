@@ -80,12 +80,12 @@ class Readiness:
         self._probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe))
         await asyncio.wait({self._probing}, timeout=self._timeout_s)
         if not self._probing.done():
-            return f"the state directory has not answered for {self._timeout_s:g} s"
+            return f"the state has not answered for {self._timeout_s:g} s"
         probing, self._probing = self._probing, None
         try:
             probing.result()
         except StateError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - after any error the state may be unusable
-            return f"the state directory cannot be probed: {error!r}"
+            return f"the state cannot be probed: {error!r}"
         return ""

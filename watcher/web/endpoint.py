@@ -12,6 +12,7 @@ from watcher.addresses import is_loopback
 from watcher.errors import (
     ConfigError,
     DeniedError,
+    FencedError,
     NotFoundError,
     StateError,
     UnauthenticatedError,
@@ -46,6 +47,7 @@ _STATUS = {
     DeniedError: 403,
     NotFoundError: 404,
     StateError: 503,
+    FencedError: 503,
     UnavailableError: 503,
 }
 

@@ -10,6 +10,7 @@ from watcher.delivery.timestamps import rfc3339
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType
 from watcher.spec import Batch, BucketSpec, Existing, Group
+from watcher.state.sqlite.store import SqliteStore
 from watcher.status_values import WaitingGroup, WaitingGroups
 from watcher.telemetry.status import State
 
@@ -250,6 +251,7 @@ def test_a_watch_without_groups_never_asks_for_any(start: Start) -> None:
     """Its commits write nothing about them, and neither its turns nor its scans read any."""
     statements: list[str] = []
     scene = start(group=None)
+    assert isinstance(scene.store, SqliteStore)
     scene.store._db.connection.set_trace_callback(statements.append)
     scene.put(b"run/a", b"run/b")
     scene.remove(b"run/b", b"old/a")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.clock import FakeClock
-from support.state import ENGINES
+from support.state import ENGINES, POOLED
 from watcher.model import Identity
 from watcher.state.port import StateEngine, WatchStore
 
@@ -21,11 +21,11 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=ENGINES | POOLED)
 def engine(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> Iterator[StateEngine]:
-    with ENGINES[request.param](tmp_path, clock) as engine:
+    with (ENGINES | POOLED)[request.param](tmp_path, clock) as engine:
         yield engine
 
 

@@ -8,13 +8,34 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from support.state import add, indexed
-from watcher.model import GATE_REPORTED, Delta, Entry, Gate, Row
+from watcher.model import (
+    GATE_REPORTED,
+    ChangeType,
+    Delta,
+    Entry,
+    Gate,
+    GroupCounts,
+    GroupDelta,
+    Row,
+)
+from watcher.state.group_port import ChangedGroup
 from watcher.state.port import Comparison, WatchStore
 from watcher.status_values import HeldBack
 
 PATHS = sorted(
     b"\x00|a|a\xff|a\xff\xff|a/|a/x|a/\xff|a0|b|\xff|\xff\x00|\xff\xff|\xff\xffz".split(b"|")
 )
+
+
+def test_a_row_may_be_written_twice_in_one_step(store: WatchStore) -> None:
+    """As by a store that lists a key twice: the last entry counts, with the id of the first."""
+    for size, is_there in ((1, False), (3, True)):
+        first = store.index.new_row(Entry(b"a", size, 1))
+        second = store.index.new_row(Entry(b"a", size + 1, 1))
+        store.commit(Delta([first, second], created=0 if is_there else 1))
+        (row,) = store.index.rows([b"a"]).values()
+        assert (row.entry, store.index.entries) == (second.entry, 1)
+        assert row.id == first.id or is_there
 
 
 def test_an_upsert_keeps_its_row(store: WatchStore) -> None:
@@ -173,3 +194,49 @@ def test_gates_are_counted_and_read_alone(
         comparison = opened.index.compare([row.entry for row in rows.values()])
         assert [entry.path for entry in comparison.differing] == [b"b/0"]
         assert opened.index.entries == 5
+
+
+def test_paths_may_be_longer_than_any_key(
+    store: WatchStore, openings: Iterator[WatchStore]
+) -> None:
+    """Also those that differ at their ends only, and no compression makes short."""
+    seeded = random.Random(1)  # noqa: S311 - only so that it is the same each time
+    long = b"d/" + seeded.randbytes(3000).replace(b"/", b".")
+    paths = [b"d/0", long, long + b"/a", long + b"/b", long + seeded.randbytes(1000), b"e"]
+    add(store, *paths)
+    put(store, Gate.MARKER, long + b"/b")
+    store.commit(
+        Delta(
+            groups=GroupDelta(
+                changes=dict.fromkeys(paths[1:5], ChangeType.CREATED),
+                due={long: 1.0, b"d": 2.0},
+            )
+        )
+    )
+    for opened in openings:
+        assert {*opened.index.rows(paths)} == {*paths}
+        entries = [row.entry for row in opened.index.rows(paths).values()]
+        assert opened.index.compare(entries).differing == []
+        assert {*indexed(opened)} == {*paths}
+        assert {*indexed(opened, b"d/")} == {*paths[:5]}
+        assert {*indexed(opened, long + b"/")} == {*paths[2:4]}
+        assert [[row.entry.path for row in page] for page in opened.index.gated_under(long)] == [
+            [long + b"/b"]
+        ]
+        assert {path for page in opened.groups.changed_paths() for path in page} == {*paths[1:5]}
+        assert opened.groups.due(2.0, None, limit=9) == [
+            ChangedGroup(long, 1.0),
+            ChangedGroup(b"d", 2.0),
+        ]
+        assert opened.groups.known([long, b"e"]) == {long}
+        # The marker counts for no group.
+        assert opened.groups.totals(long).counts == GroupCounts(1, 2, 0, 0)
+    rows = opened.index.rows(paths)
+    opened.commit(
+        Delta(
+            deletes=[*rows.values()],
+            groups=GroupDelta(completed=[long], forgotten=[paths[4]]),
+        )
+    )
+    assert indexed(opened) == []
+    assert [path for page in opened.groups.changed_paths() for path in page] == [long]

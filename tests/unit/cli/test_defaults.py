@@ -1,4 +1,4 @@
-"""Default addresses and directories."""
+"""Default addresses, and where state is by default."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pytest
 from watcher.cli.defaults import (
     default_http_server,
     default_server,
-    default_state_directory,
+    default_state,
     reachable,
 )
+from watcher.settings import DatabaseUrl
 
 STATE_OF_U = "/home/u/.local/state/watcher"
 
@@ -36,7 +37,9 @@ def test_environment_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHER_HTTP", "0.0.0.0:2")
     monkeypatch.setenv("WATCHER_STATE", "/var/lib/watcher")
     assert (default_server(), default_http_server()) == ("127.0.0.1:1", "http://127.0.0.1:2")
-    assert default_state_directory() == Path("/var/lib/watcher")
+    assert default_state() == Path("/var/lib/watcher")
+    monkeypatch.setenv("WATCHER_STATE", "postgresql://u:s3cret@db/state")
+    assert default_state() == DatabaseUrl("postgresql://u:s3cret@db/state")
     monkeypatch.setenv("WATCHER_SERVER", "other:3")
     assert default_server() == "other:3"
 
@@ -49,4 +52,4 @@ def test_state_directory(monkeypatch: pytest.MonkeyPatch, given: str, expected: 
     monkeypatch.delenv("WATCHER_STATE", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", given)
     monkeypatch.setenv("HOME", "/home/u")
-    assert default_state_directory() == Path(expected)
+    assert default_state() == Path(expected)

@@ -1,9 +1,11 @@
 """How the values of flags are read."""
 
+from pathlib import Path
+
 import pytest
 import typer
 
-from watcher.cli.flags import address, duration, host_port, http_url
+from watcher.cli.flags import address, duration, host_port, http_url, state_directory
 
 
 @pytest.mark.parametrize("read", [address, host_port, http_url])
@@ -44,3 +46,9 @@ def test_duration() -> None:
     assert duration("1m30s") == 90.0
     with pytest.raises(typer.BadParameter, match="'90' must be a duration"):
         duration("90")
+
+
+def test_a_verb_without_a_server_keeps_its_state_in_a_directory() -> None:
+    assert state_directory("state") == Path("state")
+    with pytest.raises(typer.BadParameter, match="must be a directory"):
+        state_directory("postgresql://db/state")

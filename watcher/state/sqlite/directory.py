@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 import threading
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -15,16 +15,19 @@ import structlog
 from watcher.clock import NS_PER_S
 from watcher.errors import StateError
 from watcher.filesystem.mounts import mount_of
-from watcher.state.sqlite.database import is_damaged, remove, set_aside
+from watcher.state.sqlite.database import Database, is_damaged, remove, set_aside
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
+from watcher.state.sqlite.transfer import read_watch, write_watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from watcher.clock import Clock
     from watcher.model import Identity
     from watcher.state.port import Summary
+    from watcher.state.transfer import WatchCopy
 
 KEEP_S = 30 * 86_400.0
 """Seconds after which the state of an unused watch is removed, measured up to the last time when a
@@ -80,6 +83,11 @@ class StateDirectory:
         if self._issued is not None:
             self._issued.close()
         os.close(self._lock_fd)
+
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return str(self.path)
 
     def probe(self) -> None:
         """Write and remove ``PROBE_BYTES``.
@@ -194,6 +202,30 @@ class StateDirectory:
         path = self._file(identity)
         self._opened.pop(path, None)
         self._remove(path)
+
+    @contextmanager
+    def export_watch(self, identity: Identity) -> Iterator[WatchCopy]:
+        """Read a watch that does not run; see ``transfer.MovableState``.
+
+        Raises:
+            StateError: The file cannot be read.
+        """
+        with closing(Database(self._file(identity), shared_memory=self._shared_memory)) as db:
+            yield read_watch(db)
+
+    def import_watch(self, copy: WatchCopy) -> None:
+        """Write a watch that is not there; see ``transfer.MovableState``.
+
+        Raises:
+            StateError: The file cannot be written, and is not there.
+        """
+        path = self._file(copy.identity)
+        try:
+            with closing(Database(path, shared_memory=self._shared_memory)) as db:
+                write_watch(db, copy)
+        except BaseException:
+            remove(path)
+            raise
 
     def _file(self, identity: Identity) -> Path:
         return self.path / (identity.digest + _SUFFIX)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeType, GroupCounts, group_prefix
 from watcher.state.group_port import ChangedGroup, GroupTotals
-from watcher.state.sqlite.index import PAGE_ROWS, range_end
+from watcher.state.rows import PAGE_ROWS, range_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

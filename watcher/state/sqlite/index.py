@@ -5,47 +5,46 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from watcher.model import GATE_MASK, GATE_REPORTED, Entry, Gate, Row
-from watcher.state.port import Comparison
+from watcher.model import GATE_MASK, Gate, Row
+from watcher.state.rows import (
+    COLUMNS,
+    MIN_RUN_PATHS,
+    PAGE_ROWS,
+    SCATTERED_BATCHES,
+    SPARSE_IDS,
+    by_path,
+    compare,
+    make_row,
+    max_range_rows,
+    range_end,
+    runs_by_directory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from watcher.model import Delta
+    from watcher.model import Delta, Entry
+    from watcher.state.port import Comparison
     from watcher.state.sqlite.database import Database
-
-PAGE_ROWS = 1000
-"""Rows that a paged reading fetches at once."""
 
 FIND_ROWS = 1024
 """Paths looked up in one statement; SQLite's own limit is 32,766 unless it was built with more."""
 
-MIN_RUN_PATHS = 8
-"""Paths of one directory from which its range is read; fewer are looked up."""
-
-SCATTERED_BATCHES = 8
-"""Batches looked up path by path after one without ranges, such as that of a huge directory."""
-
-SPARSE_IDS = 8
-"""Ids per row from which a file is numbered afresh when it is opened."""
-
-_COLUMNS = "id, gate, path, size, mtime_ns, ctime_ns, inode, etag, storage_class, is_link"
-_ETAG = _COLUMNS.split(", ").index("etag")
 _UPSERT = f"""
-    INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET
         size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
         inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class,
         is_link = excluded.is_link, gate = excluded.gate
 """  # noqa: S608 - only constants
-_BETWEEN = f"SELECT {_COLUMNS} FROM entry WHERE path BETWEEN ? AND ? LIMIT ?"  # noqa: S608 - only constants
+_BETWEEN = f"SELECT {COLUMNS} FROM entry WHERE path BETWEEN ? AND ? LIMIT ?"  # noqa: S608 - only constants
 _GATES = "SELECT gate, count(*) FROM entry WHERE gate != 0 GROUP BY gate"
 _ALL = "entry WHERE true"
 _GATED = "entry INDEXED BY entry_gate WHERE gate != 0"
 """What a paged reading reads; the second names its index, which SQLite would not choose."""
 
 _HELD_BACK = f"""
-    SELECT {_COLUMNS} FROM {_GATED} AND gate & {GATE_MASK} != {Gate.MARKER.value}
+    SELECT {COLUMNS} FROM {_GATED} AND gate & {GATE_MASK} != {Gate.MARKER.value}
     ORDER BY path LIMIT ?
 """  # noqa: S608 - only constants
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
@@ -96,35 +95,17 @@ class SqliteIndex:
 
     def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
         """Return the rows of those of the paths that are in the index, by path."""
-        return {path: _row(values) for path, values in self._find(paths).items()}
+        return {path: make_row(values) for path, values in self._find(paths).items()}
 
     def compare(self, entries: Sequence[Entry]) -> Comparison:
-        """Compare the entries of one batch with their rows.
-
-        No ``Row`` is made for an entry that equals its row: in most batches all do.
-        """
-        paths = [entry.path for entry in entries]
-        known = self._find_batch(paths)
-        found = [known.get(path) for path in paths]
-        # An entry whose newer version is held back may equal its row again; few watches have one.
-        reported = GATE_REPORTED if self.gates else 0
-        differing = [
-            (entry, values)
-            for entry, values in zip(entries, found, strict=True)
-            if values is None
-            or (values[2:] != entry and not _equals_but_digest(values, entry))
-            or (reported and values[1] & reported)
-        ]
-        return Comparison(
-            [values[0] for values in found if values is not None],
-            {entry.path: _row(values) for entry, values in differing if values is not None},
-            [entry for entry, _ in differing],
-        )
+        """Compare the entries of one batch with their rows; see ``port.Index``."""
+        known = self._find_batch([entry.path for entry in entries])
+        return compare(entries, known, has_gates=bool(self.gates))
 
     def rows_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows whose path begins with ``prefix`` (empty: all), in pages and in order."""
-        for page in self._pages(_COLUMNS, prefix):
-            yield [_row(values) for values in page]
+        for page in self._pages(COLUMNS, prefix):
+            yield [make_row(values) for values in page]
 
     def paths_under(self, prefix: bytes) -> Iterator[list[tuple[int, bytes]]]:
         """Yield id and path of the rows of ``rows_under``; several times cheaper."""
@@ -132,14 +113,16 @@ class SqliteIndex:
 
     def gated_under(self, prefix: bytes) -> Iterator[list[Row]]:
         """Yield the rows with a gate whose path begins with ``prefix``, in pages and in order."""
-        for page in self._pages(_COLUMNS, prefix, _GATED):
-            yield [_row(values) for values in page]
+        for page in self._pages(COLUMNS, prefix, _GATED):
+            yield [make_row(values) for values in page]
 
     def held_back(self, limit: int) -> list[Row]:
         """Return the first rows, by path, that have a gate and are no markers."""
         # The index has the gates, so that of a million markers no row is read.
         with self._db.guarded():
-            return [_row(values) for values in self._db.execute(_HELD_BACK, (limit,)).fetchall()]
+            return [
+                make_row(values) for values in self._db.execute(_HELD_BACK, (limit,)).fetchall()
+            ]
 
     def links(self) -> list[bytes]:
         """Return the paths of the entries that are symbolic links."""
@@ -188,24 +171,21 @@ class SqliteIndex:
             return self._find(paths)
         first, last = min(paths), max(paths)
         with self._db.guarded():
-            most = _max_range_rows(len(paths))
+            most = max_range_rows(len(paths))
             if self._db.execute(_HAS_MORE, (first, last, most)).fetchone() is not None:
                 return self._find_by_directory(paths)
-            return _by_path(self._db.execute(_BETWEEN, (first, last, most)).fetchall())
+            return by_path(self._db.execute(_BETWEEN, (first, last, most)).fetchall())
 
     def _find_by_directory(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
         """Return the rows of paths that are no dense range, and perhaps of others beside them."""
-        runs: dict[bytes, list[bytes]] = {}
-        for path in paths:
-            runs.setdefault(path[: path.rfind(b"/") + 1], []).append(path)
         found: dict[bytes, tuple[Any, ...]] = {}
         rest: list[bytes] = []
-        for run in runs.values():
+        for run in runs_by_directory(paths):
             if MIN_RUN_PATHS <= len(run) < len(paths):
-                most = _max_range_rows(len(run))
+                most = max_range_rows(len(run))
                 rows = self._db.execute(_BETWEEN, (min(run), max(run), most + 1)).fetchall()
                 if len(rows) <= most:
-                    found.update(_by_path(rows))
+                    found.update(by_path(rows))
                     continue
             rest += run
         if len(rest) > len(paths) // 2:
@@ -222,8 +202,8 @@ class SqliteIndex:
                 # of two keeps the number of texts small.
                 part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
                 marks = ",".join("?" * len(part))
-                query = f"SELECT {_COLUMNS} FROM entry WHERE path IN ({marks})"  # noqa: S608 - only marks
-                found.update(_by_path(self._db.execute(query, part).fetchall()))
+                query = f"SELECT {COLUMNS} FROM entry WHERE path IN ({marks})"  # noqa: S608 - only marks
+                found.update(by_path(self._db.execute(query, part).fetchall()))
         return found
 
     def _pages(self, columns: str, prefix: bytes, source: str = _ALL) -> Iterator[list[Any]]:
@@ -258,27 +238,3 @@ def read_gates(execute: Callable[[str], Any]) -> dict[int, int]:
     """
     columns = execute("SELECT name FROM pragma_table_info('entry')").fetchall()
     return dict(execute(_GATES).fetchall()) if ("gate",) in columns else {}
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    return Row(values[0], Entry._make(values[2:]), values[1])
-
-
-def _equals_but_digest(values: tuple[Any, ...], entry: Entry) -> bool:
-    """Return whether a row has a digest and an entry none, and all else is equal."""
-    return not entry.etag and (*values[2:_ETAG], "", *values[_ETAG + 1 :]) == entry
-
-
-def _by_path(rows: list[tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
-    return {values[2]: values for values in rows}
-
-
-def _max_range_rows(paths: int) -> int:
-    """Return the number of rows above which a range is slower than looking up the paths in it."""
-    return paths + paths // 2
-
-
-def range_end(prefix: bytes) -> bytes | None:
-    """Return the least byte string above all that begin with ``prefix``; None if there is none."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None

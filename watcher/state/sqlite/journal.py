@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.model import Payload, fitting
+from watcher.state.ids import unused_after
 from watcher.state.port import Unconfirmed
 
 if TYPE_CHECKING:
@@ -44,11 +45,6 @@ class Appended(NamedTuple):
     next_seq: int
     size_bytes: int
     at: float
-
-
-def unused_after(unused: Iterable[range], seq: int) -> int:
-    """Return how many numbers of some ranges are above a sequence number."""
-    return sum(len(range(max(each.start, seq + 1), each.stop)) for each in unused)
 
 
 class SqliteJournal:

@@ -6,47 +6,32 @@ there, or neither is and the next scan finds the difference again.
 
 from __future__ import annotations
 
-import json
-import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from watcher.errors import StateError
+from watcher.state.ids import (
+    end_seqs,
+    format_former,
+    new_uid,
+    parse_former,
+    renew,
+    unused_after,
+    unused_ranges,
+)
 from watcher.state.port import Summary
 from watcher.state.sqlite.database import Database, open_read_only
 from watcher.state.sqlite.groups import SqliteGroups
 from watcher.state.sqlite.index import SqliteIndex, read_gates
 from watcher.state.sqlite.issued import Issued
-from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal, unused_after
+from watcher.state.sqlite.journal import BYTES_BETWEEN, OLDEST, SqliteJournal
 from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from watcher.clock import Clock
     from watcher.model import Delta, Payload
-
-
-SEQ_LEAP = 1_000_000_000
-"""Sequence numbers that a renewal of the ids passes over: more than a watch uses between a backup
-and the day on which it is restored."""
-
-MAX_FORMER_IDS = 32
-"""Renewals of the ids that a file remembers; older events are no longer in its journal."""
-
-
-class FormerIds(NamedTuple):
-    """The ids of a watch up to a renewal.
-
-    Attributes:
-        uid: Their first part.
-        end_seq: The sequence number after their last.
-        next_seq: The first sequence number after the renewal.
-    """
-
-    uid: str
-    end_seq: int
-    next_seq: int
 
 
 class SqliteStore:
@@ -86,10 +71,10 @@ class SqliteStore:
         self._note_issued = note_issued
         self._db = Database(path, shared_memory=shared_memory)
         try:
-            self._former = _former_ids(self.meta("former_ids"))
-            self.former_uids = _ends(self._former)
+            self._former = parse_former(self.meta("former_ids"))
+            self.former_uids = end_seqs(self._former)
             self.ids_renewed_at = float(self.meta("ids_renewed_at") or 0)
-            self.journal = SqliteJournal(self._db, clock, _unused(self._former))
+            self.journal = SqliteJournal(self._db, clock, unused_ranges(self._former))
             self.index = SqliteIndex(self._db)
             self.groups = SqliteGroups(self._db)
             uid = self.meta("uid")
@@ -167,22 +152,21 @@ class SqliteStore:
             StateError: Nothing was written.
         """
         with self._db.guarded():
-            end_seq = self.journal.next_seq
-            next_seq = max(end_seq, above_seq) + SEQ_LEAP
-            former = [*self._former, FormerIds(self.uid, end_seq, next_seq)][-MAX_FORMER_IDS:]
-            uid, now_s = _new_uid(), self._clock.wall()
+            former = renew(self._former, self.uid, self.journal.next_seq, above_seq)
+            next_seq = former[-1].next_seq
+            uid, now_s = new_uid(), self._clock.wall()
             with self._db.transaction():
                 self._write_meta(
                     {
                         "uid": uid,
-                        "former_ids": json.dumps(former),
+                        "former_ids": format_former(former),
                         "ids_renewed_at": str(now_s),
                     }
                 )
                 self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
             self.uid, self.ids_renewed_at = uid, now_s
-            self._former, self.former_uids = former, _ends(former)
-            self.journal.leap(_unused(former))
+            self._former, self.former_uids = former, end_seqs(former)
+            self.journal.leap(unused_ranges(former))
         self._note_issued(self.issued)
 
     def _write_meta(self, values: Mapping[str, str | None]) -> None:
@@ -193,28 +177,9 @@ class SqliteStore:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def _make_uid(self) -> str:
-        uid = _new_uid()
+        uid = new_uid()
         self.set_meta(uid=uid)
         return uid
-
-
-def _new_uid() -> str:
-    return uuid.uuid4().hex[:16]
-
-
-def _former_ids(text: str | None) -> list[FormerIds]:
-    """Return the former ids that ``renew_ids`` has kept in the meta data, in order."""
-    return [FormerIds(*values) for values in json.loads(text or "[]")]
-
-
-def _ends(former: Sequence[FormerIds]) -> dict[str, int]:
-    """Return the first parts of former ids, each with the sequence number after its last."""
-    return {each.uid: each.end_seq for each in former}
-
-
-def _unused(former: Sequence[FormerIds]) -> list[range]:
-    """Return the sequence numbers that renewals have passed over."""
-    return [range(each.end_seq, each.next_seq) for each in former]
 
 
 def read_summary(path: Path) -> Summary:
@@ -241,7 +206,7 @@ def read_summary(path: Path) -> Summary:
         journal_bytes=journal_bytes,
         oldest_at=None if oldest is None else oldest[0],
         used_at=int(meta.get("used_at", 0)),
-        skipped=unused_after(_unused(_former_ids(meta.get("former_ids"))), cursor),
+        skipped=unused_after(unused_ranges(parse_former(meta.get("former_ids"))), cursor),
         ids_renewed_at=float(meta.get("ids_renewed_at", 0)),
         held_back=HeldBack.of(gates),
     )

@@ -1,0 +1,250 @@
+"""The state of one server in a database: prepared, leased, and opened watch by watch."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import uuid
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from watcher.clock import NS_PER_S
+from watcher.errors import StateError
+from watcher.state.postgres import schema
+from watcher.state.postgres.connection import parse_url
+from watcher.state.postgres.database import Database
+from watcher.state.postgres.lease import LEASE_S, Lease
+from watcher.state.postgres.openings import (
+    open_watch,
+    read_summaries,
+    read_summary,
+    remove_watch,
+    unused_watches,
+)
+from watcher.state.postgres.store import PostgresStore
+from watcher.state.postgres.transfer import read_watch, write_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from watcher.clock import Clock
+    from watcher.model import Identity
+    from watcher.state.port import Summary
+    from watcher.state.transfer import WatchCopy
+
+START_S = 9.0
+"""Longest time in seconds to connect to the database and to prepare it."""
+
+KEEP_S = 30 * 86_400.0
+"""Seconds after which the state of an unused watch is removed, measured up to the last time when a
+stream opened any state of the database. So a wrong clock or a long downtime removes nothing."""
+
+
+class PostgresEngine:
+    """The state of one server; a context manager that implements ``port.StateEngine``.
+
+    Args:
+        url: Of the database; may have a password.
+        clock: Dates what is written.
+        name: Of the server, for people; that of this machine if not given.
+
+    Raises:
+        StateError: The URL cannot be understood.
+    """
+
+    def __init__(self, url: str, clock: Clock, name: str = "") -> None:
+        self._clock = clock
+        self._server = uuid.uuid4()
+        target, session = parse_url(url), f"watcher {str(self._server)[:8]}"
+        self._database = Database(target, session)
+        # The lease must not wait for a connection while all are in use.
+        self._lease_database = Database(target, session)
+        self._lease = Lease(self._lease_database, self._server, name or platform.node())
+        self._log = structlog.get_logger("watcher").bind(state=self.place)
+
+    def __enter__(self) -> Self:
+        """Prepare the database, take its lease, and remove state that is no longer used.
+
+        Raises:
+            StateError: The database cannot be used, or another server uses it.
+        """
+        try:
+            _within(START_S, self._start, self.place)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the lease back and close the connections."""
+        with suppress(StateError):
+            self._lease.release()
+        self._close()
+
+    def _close(self) -> None:
+        self._lease.stop()
+        self._database.close()
+        self._lease_database.close()
+
+    def _start(self) -> None:
+        schema.check_server(self._database)
+        schema.prepare(self._database)
+        self._lease.acquire(wait_s=LEASE_S + 1)
+        if self._database.is_pooled:
+            self._log.info("state.pooler", hint="statements are not prepared; commits take longer")
+        self._collect()
+
+    @property
+    def place(self) -> str:
+        """The URL without user, password and parameters."""
+        return str(self._database.target)
+
+    def probe(self) -> None:
+        """Renew the lease, which writes.
+
+        Raises:
+            StateError: It cannot be written, or another server has it.
+        """
+        self._lease.check()
+
+    def open(self, identity: Identity) -> PostgresStore:
+        """Open the state of an identity with the next epoch.
+
+        Raises:
+            StateError: The database cannot be used.
+        """
+        return self._open(identity, is_used=True)
+
+    def summaries(self) -> Mapping[Identity, Summary]:
+        """Return the summaries of all watches.
+
+        Raises:
+            StateError: The database cannot be read.
+        """
+        return read_summaries(self._database)
+
+    def summary(self, identity: Identity) -> Summary:
+        """Return the summary of one watch.
+
+        Raises:
+            StateError: The database cannot be read.
+        """
+        return read_summary(self._database, identity)
+
+    def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
+        """Revoke confirmations of a watch that does not run, as ``port.Journal.rewind`` does.
+
+        Returns:
+            The sequence numbers that are no longer confirmed.
+
+        Raises:
+            StateError: The database cannot be used.
+        """
+        with closing(self._open(identity)) as store:
+            before = store.journal.cursor
+            return range(store.journal.rewind(seq=seq, time_s=time_s) + 1, before + 1)
+
+    def renew_ids(self, identity: Identity) -> None:
+        """Renew the ids of a watch that does not run; see ``port.WatchStore.renew_ids``.
+
+        Raises:
+            StateError: The database cannot be used.
+        """
+        with closing(self._open(identity)) as store:
+            store.renew_ids()
+
+    def remove(self, identity: Identity) -> None:
+        """Remove the state of a watch that does not run.
+
+        Raises:
+            StateError: The database cannot be written.
+        """
+        remove_watch(self._database, identity.digest)
+
+    @contextmanager
+    def export_watch(self, identity: Identity) -> Iterator[WatchCopy]:
+        """Read a watch that does not run; see ``transfer.MovableState``.
+
+        Raises:
+            StateError: The database cannot be read.
+        """
+        yield read_watch(self._database, identity)
+
+    def import_watch(self, copy: WatchCopy) -> None:
+        """Write a watch that is not there; see ``transfer.MovableState``.
+
+        Raises:
+            StateError: The database cannot be written, and nothing was.
+        """
+        write_watch(self._database, copy)
+
+    def _open(self, identity: Identity, *, is_used: bool = False) -> PostgresStore:
+        now_s = self._clock.wall_ns() // NS_PER_S
+        opening = open_watch(self._database, identity, self._server, now_s, is_used=is_used)
+        return PostgresStore(self._database, opening, self._clock)
+
+    def _collect(self) -> None:
+        for digest, place in unused_watches(self._database, self._clock.wall(), KEEP_S):
+            remove_watch(self._database, digest)
+            self._log.info("state.removed", place=place)
+
+
+def prepare(url: str) -> str:
+    """Make or migrate the tables in a database, and say what was done.
+
+    Raises:
+        StateError: The database cannot be used, or its tables are those of a newer program.
+    """
+    database = Database(parse_url(url), "watcher migrate")
+    with closing(database):
+        schema.check_server(database)
+        former = schema.prepare(database)
+    if former == schema.version():
+        return f"{database.target}: the tables are there, with version {former}"
+    return f"{database.target}: the tables have version {schema.version()} now"
+
+
+def summaries_of(url: str) -> Mapping[Identity, Summary]:
+    """Return the summaries of all watches in a database, whether or not a server uses it.
+
+    Raises:
+        StateError: The database cannot be read, or has no state.
+    """
+    database = Database(parse_url(url), "watcher status")
+    with closing(database):
+        if not schema.find_version(database):
+            raise StateError(
+                "there is no state in the database",
+                place=str(database.target),
+                hint="is it the right one, and the right schema?",
+            )
+        return read_summaries(database)
+
+
+def _within(timeout_s: float, start: Callable[[], None], place: str) -> None:
+    """Call a function that may wait for the network, for some time at most.
+
+    Raises:
+        StateError: It has taken longer.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            start()
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="state-start", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
+        raise StateError(
+            f"the database has not answered for {timeout_s:g} s",
+            place=place,
+            hint="check host, port and network",
+        )
+    if failures:
+        raise failures[0]

@@ -1,0 +1,157 @@
+"""The state of one watch in the database: meta data, index, journal, and what joins them.
+
+What a scan found and the events about it become durable together. After a crash either both are
+there, or neither is and the next scan finds the difference again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from watcher.state.ids import end_seqs, format_former, new_uid, parse_former, renew, unused_ranges
+from watcher.state.postgres.arrays import text_array
+from watcher.state.postgres.groups import PostgresGroups
+from watcher.state.postgres.index import PostgresIndex
+from watcher.state.postgres.journal import PostgresJournal
+from watcher.state.postgres.session import Session
+from watcher.state.postgres.steps import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from watcher.clock import Clock
+    from watcher.model import Delta, Payload
+    from watcher.state.postgres.database import Database
+    from watcher.state.postgres.journal import Appending
+    from watcher.state.postgres.openings import Opening
+
+_META = "SELECT value FROM watcher.meta WHERE watch = $1 AND key = ?"
+_SET_META = """
+    INSERT INTO watcher.meta SELECT $1, new.* FROM unnest(?::text[], ?::text[]) AS new
+    ON CONFLICT (watch, key) DO UPDATE SET value = excluded.value
+"""
+_REMOVE_META = "DELETE FROM watcher.meta WHERE watch = $1 AND key = ANY(?::text[])"
+_RENEW = """
+    UPDATE watcher.watch SET uid = ?, former_ids = ?, ids_renewed_at = ? WHERE id = $1
+"""
+
+
+class PostgresStore:
+    """The state of one watch; implements ``port.WatchStore``.
+
+    Args:
+        database: The database.
+        opening: What the opening of the watch has found; nobody has written it since.
+        clock: Dates what is written.
+
+    Attributes:
+        uid: Random; the first part of the id of every event from now on.
+        former_uids: The first parts of ids before the last renewals, each with the number after its
+            last.
+        ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
+        is_new: Whether this opening has made the state.
+        index: What the place held when it was last read.
+        groups: The groups that have changed.
+        journal: What was found and is not yet confirmed.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+
+    is_untidy = False
+    """Whether ``tidy`` has work to do: the database vacuums its tables by itself."""
+
+    def __init__(self, database: Database, opening: Opening, clock: Clock) -> None:
+        self._clock = clock
+        self._session = Session(database, opening.permission)
+        self._former = parse_former(opening.former_ids)
+        self.former_uids = end_seqs(self._former)
+        self.uid = opening.uid
+        self.ids_renewed_at = opening.ids_renewed_at
+        self.is_new = opening.is_new
+        self.journal = PostgresJournal(
+            self._session,
+            clock,
+            next_seq=opening.next_seq,
+            cursor=opening.cursor,
+            unused=unused_ranges(self._former),
+        )
+        self.index = PostgresIndex(self._session, entries=opening.entries, next_id=opening.next_id)
+        self.groups = PostgresGroups(self._session)
+
+    def tidy(self) -> None:
+        """Do nothing: the database vacuums its tables by itself."""
+
+    def close(self) -> None:
+        """Close the state; may be called twice."""
+        self._session.close()
+
+    def meta(self, key: str) -> str | None:
+        """Return the value that ``set_meta`` has kept, or None."""
+        rows = self._session.read(_META, key)
+        return str(rows[0][0]) if rows else None
+
+    def set_meta(self, **values: str | None) -> None:
+        """Keep values by key, in one step; None removes a key."""
+        kept = {key: value for key, value in values.items() if value is not None}
+        parts = []
+        if kept:
+            parts.append(Part(_SET_META, (text_array(kept), text_array(kept.values()))))
+        if len(kept) < len(values):
+            parts.append(Part(_REMOVE_META, (text_array(values.keys() - kept.keys()),)))
+        self._session.write({}, parts)
+
+    def commit(
+        self,
+        delta: Delta,
+        payloads: Iterable[Payload] = (),
+        pending: Iterable[Payload] = (),
+        *,
+        changes: int = 0,
+    ) -> None:
+        """Make one step durable; see ``port.WatchStore``.
+
+        Raises:
+            FencedError: The watch was opened elsewhere since, and nothing was written.
+            StateError: The step has failed, and no sequence number is used; or what became of it is
+                not known, and the store is of no further use.
+        """
+        with self._session.guarded():
+            counters = self.index.counters(delta)
+            counters["next_seq"] = self.journal.next_seq + changes
+            appending = self.journal.append(payloads, pending)
+            if delta.groups is None and not appending.has_more:
+                parts = [*self.index.parts(delta), *appending.first, *appending.end()]
+                self._session.write(counters, parts)
+            else:
+                self._session.write_in_order(counters, self._in_order(delta, appending))
+            self.index.accept(delta, counters["entries"])
+            self.journal.accept(appending, counters["next_seq"])
+
+    def _in_order(self, delta: Delta, appending: Appending) -> Iterator[Part]:
+        yield from self.index.parts(delta)
+        if delta.groups is not None:
+            yield from self.groups.parts(delta.groups)
+        yield from appending.first
+        yield from appending.rest()
+        yield from appending.end()
+
+    def renew_ids(self, *, above_seq: int = 0) -> None:
+        """Give the events from now on ids that no event has had; see ``port.WatchStore``.
+
+        Args:
+            above_seq: A sequence number that may have been used.
+
+        Raises:
+            StateError: Nothing was written.
+        """
+        with self._session.guarded():
+            former = renew(self._former, self.uid, self.journal.next_seq, above_seq)
+            uid, now_s = new_uid(), self._clock.wall()
+            self._session.write(
+                {"next_seq": former[-1].next_seq},
+                [Part(_RENEW, (uid, format_former(former), now_s))],
+            )
+            self.uid, self.ids_renewed_at = uid, now_s
+            self._former, self.former_uids = former, end_seqs(former)
+            self.journal.leap(unused_ranges(former))
