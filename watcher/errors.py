@@ -12,7 +12,8 @@ exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes
     ├── LimitError             a limit of the server is reached
     ├── UnavailableError       cannot be reached or read now; worth another try
     └── StateError             the state directory, a state file or the database cannot be used
-        └── FencedError        the state of a watch was opened elsewhere since
+        ├── FencedError        the state of a watch was opened elsewhere since
+        └── HistoryError       the database has other steps than an open store
 """
 
 from __future__ import annotations
@@ -111,6 +112,10 @@ class StateError(WatcherError):
 
 class FencedError(StateError):
     """The state of a watch was opened elsewhere since, and nothing was written."""
+
+
+class HistoryError(StateError):
+    """The database lacks steps of an open store, or has others; nothing was written."""
 
 
 def status_bytes(text: str) -> int:

@@ -11,6 +11,7 @@ from watcher.errors import (
     ConflictError,
     DeniedError,
     FencedError,
+    HistoryError,
     LimitError,
     NotFoundError,
     StateError,
@@ -35,6 +36,7 @@ STATUS = {
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     StateError: grpc.StatusCode.UNAVAILABLE,
     FencedError: grpc.StatusCode.UNAVAILABLE,
+    HistoryError: grpc.StatusCode.UNAVAILABLE,
 }
 
 

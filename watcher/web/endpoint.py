@@ -13,6 +13,7 @@ from watcher.errors import (
     ConfigError,
     DeniedError,
     FencedError,
+    HistoryError,
     NotFoundError,
     StateError,
     UnauthenticatedError,
@@ -48,6 +49,7 @@ _STATUS = {
     NotFoundError: 404,
     StateError: 503,
     FencedError: 503,
+    HistoryError: 503,
     UnavailableError: 503,
 }
 

@@ -30,7 +30,7 @@ _FIND = "SELECT id, uid, former_ids, ids_renewed_at FROM watcher.watch WHERE dig
 _USE = "UPDATE watcher.watch SET used_at = $2 WHERE id = $1"
 _TAKE = """
     UPDATE watcher.counters SET epoch = epoch + 1, server = $2 WHERE watch = $1
-    RETURNING epoch, next_id, entries, next_seq, cursor
+    RETURNING epoch, step, next_id, entries, next_seq, cursor
 """
 _TABLES = ("counters", "entry", "journal", "pending", "meta", "group_change", "changed_group")
 _UNUSED = """
@@ -116,8 +116,8 @@ def open_watch(
         ((watch, uid, former_ids, ids_renewed_at),) = transaction.fetch(_FIND, identity.digest)
         if is_used:
             transaction.fetch(_USE, watch, now_s)
-        ((epoch, *counters),) = transaction.fetch(_TAKE, watch, str(server))
-    permission = Permission(watch, epoch)
+        ((epoch, step, *counters),) = transaction.fetch(_TAKE, watch, str(server))
+    permission = Permission(watch, epoch, step)
     return Opening(permission, bool(made), uid, former_ids, ids_renewed_at, *counters)
 
 

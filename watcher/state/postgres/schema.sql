@@ -33,10 +33,12 @@ CREATE TABLE watcher.watch (
 );
 
 -- What every commit may change, small enough that an update stays on its page. "epoch" is the
--- permission to write the watch: each opening takes the next one.
+-- permission to write the watch: each opening takes the next one. "step" counts what was written, so
+-- that it says whether a step whose answer was lost is there, and whether any is missing.
 CREATE TABLE watcher.counters (
     watch    bigint PRIMARY KEY,
     epoch    bigint NOT NULL DEFAULT 0,
+    step     bigint NOT NULL DEFAULT 0,        -- of the last one that was written
     server   uuid,                             -- which server has taken it
     next_id  bigint NOT NULL DEFAULT 0,        -- of the next entry
     entries  bigint NOT NULL DEFAULT 0,        -- rows in entry

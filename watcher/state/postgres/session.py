@@ -1,4 +1,4 @@
-"""The way of one open store to the database: reads, and steps that are fenced by its epoch."""
+"""The way of one open store to the database: reads, and steps that are fenced and numbered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from watcher.errors import StateError
+from watcher.errors import FencedError, HistoryError, StateError
 from watcher.state.postgres.database import is_outcome_unknown
 from watcher.state.postgres.steps import STATEMENT_BYTES, fence, numbered, one_statement
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from watcher.state.postgres.database import Database, Rows, Transaction
     from watcher.state.postgres.steps import Part
 
+_FIND = "SELECT epoch, step FROM watcher.counters WHERE watch = $1"
+
 
 class Permission(NamedTuple):
     """What an opening of a watch has given.
@@ -23,10 +25,12 @@ class Permission(NamedTuple):
     Attributes:
         watch: Number of the watch.
         epoch: That of the opening.
+        step: Number of the last step that was written.
     """
 
     watch: int
     epoch: int
+    step: int
 
 
 class Session:
@@ -82,6 +86,7 @@ class Session:
 
         Raises:
             FencedError: The watch was opened elsewhere since, and nothing was written.
+            HistoryError: The database has not the steps of this store, and nothing was written.
             StateError: The step has failed; the store is of no further use if what became of it is
                 not known.
         """
@@ -96,6 +101,20 @@ class Session:
                 *counters.values(),
                 *values,
             )
+
+    def verify(self) -> None:
+        """Make sure that the database has exactly the steps of this store, and its epoch.
+
+        Raises:
+            FencedError: The watch was opened elsewhere since.
+            HistoryError: The database has other steps.
+            StateError: The database cannot be read.
+        """
+        with self.guarded():
+            rows = self._database.fetch(_FIND, self._permission.watch)
+            if rows != [self._permission[1:]]:
+                self._end = self._refusal(rows)
+                raise self._end
 
     def write_in_order(self, counters: Mapping[str, int], parts: Iterable[Part]) -> None:
         """Write one step as a transaction, part by part.
@@ -121,6 +140,9 @@ class Session:
         with self.guarded():
             try:
                 yield
+            except FencedError:
+                self.verify()
+                raise
             except StateError as error:
                 if is_outcome_unknown(error):
                     self._end = StateError(
@@ -129,6 +151,21 @@ class Session:
                         hint="connect again",
                     )
                 raise
+            self._permission = self._permission._replace(step=self._permission.step + 1)
+
+    def _refusal(self, rows: Rows) -> StateError:
+        """Return why a watch with these counters may not be written; no row if it was removed."""
+        if not rows or rows[0][0] != self._permission.epoch:
+            return FencedError(
+                "the watch was taken over: its state was opened elsewhere since",
+                place=self._place,
+                hint="connect again",
+            )
+        return HistoryError(
+            f"the database has {rows[0][1]} steps of the watch, not {self._permission.step}",
+            place=self._place,
+            hint="was it restored, or has a standby without the last commits become the primary?",
+        )
 
     @property
     def _place(self) -> str:

@@ -1,9 +1,10 @@
-"""Steps: what a store writes at once, fenced by its epoch. No I/O.
+"""Steps: what a store writes at once, fenced by its epoch and numbered. No I/O.
 
-A step is an update of the counters and parts, each of which writes one table. The update matches no
-row if the watch was opened elsewhere; the step divides by the number of rows, so the server itself
-refuses it as a whole, whether it is one statement or a transaction. A step of one statement reaches
-the server before it begins, so a process that is paused then holds no lock.
+A step is an update of the counters and parts, each of which writes one table. The update raises the
+number of the step by one. It matches no row if the watch was opened elsewhere, or if the database
+does not have exactly the steps that the store has written; the step divides by the number of rows,
+so the server itself refuses it as a whole, whether it is one statement or a transaction. A step of
+one statement reaches the server before it begins, so a process that is paused then holds no lock.
 """
 
 from __future__ import annotations
@@ -39,10 +40,9 @@ class Part(NamedTuple):
 
 
 def fence(*columns: str) -> str:
-    """Return the statement that updates counters of a watch if it has an epoch, else fails.
+    """Return the statement that updates counters of a watch if epoch and step agree, else fails.
 
-    Its values are the watch, the epoch and one for each column; without columns it only fails or
-    not.
+    Its values are the watch, the epoch, the number of the step before, and one for each column.
     """
     return _fence(columns)
 
@@ -70,7 +70,7 @@ def _fence(columns: tuple[str, ...]) -> str:
 
 @cache
 def _one_statement(columns: tuple[str, ...], parts: tuple[str, ...]) -> str:
-    steps, next_number = [_fencing(columns)], 3 + len(columns)
+    steps, next_number = [_fencing(columns)], 4 + len(columns)
     for number, part in enumerate(parts):
         steps.append(f"part_{number} AS ({numbered(part, next_number)})")
         next_number += part.count("?")
@@ -78,9 +78,8 @@ def _one_statement(columns: tuple[str, ...], parts: tuple[str, ...]) -> str:
 
 
 def _fencing(columns: tuple[str, ...]) -> str:
-    # Without a column the row is locked by an update all the same.
-    values = ", ".join(f"{each} = ${number}" for number, each in enumerate(columns, start=3))
+    values = "".join(f", {each} = ${number}" for number, each in enumerate(columns, start=4))
     return (
-        f"fence AS (UPDATE watcher.counters SET {values or 'epoch = epoch'} "  # noqa: S608 - only constants
-        "WHERE watch = $1 AND epoch = $2 RETURNING watch)"
+        f"fence AS (UPDATE watcher.counters SET step = step + 1{values} "  # noqa: S608 - only constants
+        "WHERE watch = $1 AND epoch = $2 AND step = $3 RETURNING watch)"
     )

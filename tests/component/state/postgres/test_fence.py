@@ -11,7 +11,7 @@ import pytest
 from component.state.postgres.conftest import WATCH
 from support.client import wait_until
 from support.state import add, indexed, journalled
-from watcher.errors import FencedError, StateError
+from watcher.errors import FencedError, HistoryError, StateError
 from watcher.model import ChangeType, Delta, Entry, GroupDelta, Payload
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
@@ -87,6 +87,35 @@ def test_a_store_of_a_removed_watch_writes_nothing(
         with pytest.raises(FencedError):
             WRITES[name](store)
     assert not any(contents(database).values())
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_each_write_is_one_step(
+    store: PostgresStore, database: Database, write: Callable[[PostgresStore], object]
+) -> None:
+    (before,) = database.fetch("SELECT step FROM watcher.counters")[0]
+    write(store)
+    assert database.fetch("SELECT step FROM watcher.counters") == [(before + 1,)]
+
+
+@pytest.mark.parametrize("change", ["step - 1", "step + 1"])
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_store_writes_nothing_to_another_history(
+    engine: PostgresEngine,
+    store: PostgresStore,
+    database: Database,
+    write: Callable[[PostgresStore], object],
+    change: str,
+) -> None:
+    """That is told apart from a fence, and final; the next opening begins with what is there."""
+    database.fetch(f"UPDATE watcher.counters SET step = {change}")  # noqa: S608 - constants
+    before = contents(database)
+    for _ in range(2):
+        with pytest.raises(HistoryError, match="steps of the watch"):
+            write(store)
+    assert contents(database) == before
+    with closing(engine.open(WATCH)) as again:
+        write(again)
 
 
 def test_an_opening_waits_for_a_step_that_is_being_written(

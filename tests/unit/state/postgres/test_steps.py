@@ -9,15 +9,15 @@ def test_marks_are_numbered_through_all_parts() -> None:
     parts = [Part("A $1 ? ?", (7, 8)), Part("B"), Part("C ?", (9,))]
     statement = one_statement(["cursor", "next_seq"], parts)
     assert statement == (
-        "WITH fence AS (UPDATE watcher.counters SET cursor = $3, next_seq = $4 "
-        "WHERE watch = $1 AND epoch = $2 RETURNING watch), "
-        "part_0 AS (A $1 $5 $6), part_1 AS (B), part_2 AS (C $7) "
+        "WITH fence AS (UPDATE watcher.counters SET step = step + 1, cursor = $4, next_seq = $5 "
+        "WHERE watch = $1 AND epoch = $2 AND step = $3 RETURNING watch), "
+        "part_0 AS (A $1 $6 $7), part_1 AS (B), part_2 AS (C $8) "
         "SELECT 1 / count(*) FROM fence"
     )
 
 
-def test_a_fence_without_counters_locks_all_the_same() -> None:
-    assert "SET epoch = epoch WHERE watch = $1 AND epoch = $2" in fence()
+def test_a_fence_without_counters_counts_the_step() -> None:
+    assert "SET step = step + 1 WHERE watch = $1 AND epoch = $2 AND step = $3" in fence()
 
 
 def test_a_read_has_its_marks_after_the_watch() -> None:
