@@ -105,7 +105,8 @@ class Server:
             partial(EndpointAuthorities, settings.endpoint_authorities)
         )
         directory = settings.state if isinstance(settings.state, Path) else None
-        sources = Sources(self._clock, directory, authorities)
+        node = None if directory else settings.node
+        sources = Sources(self._clock, directory, authorities, node)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
@@ -175,7 +176,9 @@ class Server:
         from watcher.web.status_page import StatusPage  # noqa: PLC0415 - aiohttp
         from watcher.web.subscriptions import Subscriptions  # noqa: PLC0415 - aiohttp
 
-        page = StatusPage(self.watches, streams, policy, readiness, self._clock)
+        page = StatusPage(
+            self.watches, streams, policy, readiness, self._clock, node=self._settings.node
+        )
         subscriptions = Subscriptions(
             self._clock, may_confirm=self._settings.confirms_subscriptions
         )
@@ -199,6 +202,7 @@ class Server:
             address=self.address,
             http=self.http_address,
             state=state,
+            node=self._settings.node,
         )
         if is_open:
             flags = "--allow-directory, --allow-bucket, --allow-endpoint"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class ServerSettings:
     Attributes:
         listen: ``host:port`` or ``unix:/path``; port 0 takes a free one.
         state: Directory of the state files, or the URL of a database.
+        node: Name of the machine, or of the node of Kubernetes; empty in a pod that was not told.
         http_listen: ``host:port`` of metrics, probes and status; None for no HTTP port.
         allow_directories: Directories that may be watched, with everything below;
             ``name=directory`` is for the token of that name only. If all six lists are empty,
@@ -65,6 +67,7 @@ class ServerSettings:
 
     listen: str = "127.0.0.1:8080"
     state: Path | DatabaseUrl = Path("state")
+    node: str = field(default_factory=platform.node)
     http_listen: str | None = "127.0.0.1:8081"
     allow_directories: tuple[str, ...] = ()
     allow_buckets: tuple[str, ...] = ()

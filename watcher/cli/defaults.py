@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from watcher.settings import DatabaseUrl, parse_state
@@ -29,6 +30,11 @@ def default_server() -> str:
 def default_http_server() -> str:
     """Return the URL of the server's HTTP port in this environment."""
     return f"http://{reachable(os.environ.get('WATCHER_HTTP') or DEFAULT_HTTP)}"
+
+
+def default_node() -> str:
+    """Return this machine's name; empty in a pod, whose own name says nothing about its node."""
+    return "" if os.environ.get("KUBERNETES_SERVICE_HOST") else platform.node()
 
 
 def default_state() -> Path | DatabaseUrl:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer  # noqa: TC002 - typer reads annotations
 
-from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_state
+from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_node, default_state
 from watcher.cli.flags import (
     EndpointCa,
     Verbose,
@@ -61,6 +61,14 @@ def serve(  # noqa: PLR0913 - each is a flag
             metavar="DIR|URL",
             unset="$XDG_STATE_HOME/watcher",
             help="Directory of the state files, or postgresql:// URL of a database.",
+        ),
+    ] = None,
+    node: Annotated[
+        str | None,
+        flag(
+            "--node",
+            metavar="NAME",
+            help="Node on which the server runs; the host's name unless given, unknown in a pod.",
         ),
     ] = None,
     allow_directory: Annotated[
@@ -267,6 +275,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     settings = ServerSettings(
         listen=listen,
         state=parse_state(state) if state else default_state(),
+        node=node or default_node(),
         http_listen=http or None,
         allow_directories=tuple(allow_directory or ()),
         allow_buckets=tuple(allow_bucket or ()),

@@ -2,7 +2,8 @@
 
 A network file system is identified by what is mounted (``server:/export``), a local one by the id
 that it keeps on its disk; never by a device or a machine, since a claim of Kubernetes moves between
-them with its pod. Where there is no such id, type and mount point have to do.
+them with its pod. Where there is no such id, type and mount point have to do; between servers on
+several machines also when the directory was made, since each may have a disk of its own there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from watcher.filesystem import statx
 from watcher.filesystem.mounts import NOTIFYING
 from watcher.filesystem.openat2 import current_path, proc_fd_path
 from watcher.filesystem.paths import is_inside
@@ -63,7 +65,14 @@ _BRANCHED_TYPES = frozenset({"aufs", "fuse.mergerfs", "fuse.unionfs", "fuse.unio
 _POD_VOLUME = re.compile(r"^.*/pods/[^/]+/volumes/(?P<id>[^/~]+~[^/]+/[^/]+)(?P<rest>/.*)?$")
 """A directory that kubelet made for a volume of one pod: emptyDir, ConfigMap, Secret and others."""
 
+_WRITTEN_BY_KUBELET = re.compile(r"^kubernetes\.io~(configmap|downward-api|projected|secret)/")
+"""Id of a volume that kubelet writes (AtomicWriter): its content is the same on each node."""
+
+_DATA_LINK = "..data"
+"""The link in such a volume, by which one in memory is known: its mount names no volume."""
+
 _POD = re.compile(r"/pods/[^/]+/(?=volume-subpaths/)")
+_OF_NODE = ("node", "born_ns")
 _GENERATION = re.compile(r"/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+(?=/|$)")
 """Directory of one version of a ConfigMap, Secret or projected volume."""
 
@@ -79,6 +88,9 @@ class Volume:
         root: The mounted directory of the file system; empty if unknown.
         directory: The watched directory or mounted file, as a path in the file system.
         point: Where it is mounted.
+        node: Where a server found a volume that has no id; empty if that does not matter.
+        born_ns: When its directory was made, nanoseconds since the epoch; 0 if unknown, or if
+            ``node`` is empty.
     """
 
     type: str
@@ -86,6 +98,8 @@ class Volume:
     root: str = ""
     directory: str = ""
     point: str = ""
+    node: str = ""
+    born_ns: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -102,6 +116,7 @@ class Volume:
         separator = ":" if root and id_.startswith(("UUID=", "fsid=")) else ""
         named = " ".join(filter(None, (self.type, f"{id_}{separator}{root}")))
         shown = f"{named} at {self.point}" if self.point else named
+        shown += f" on {self.node}" if self.node else ""
         return os.fsencode(shown).decode(errors="replace")
 
     @property
@@ -122,16 +137,23 @@ class Volume:
         is_here, kinds = self.point == found.point, {self.kind, found.kind}
         is_root = is_here and (not self.root or self.root == found.root)
         if "" in kinds or kinds == {"UUID", "fsid"}:
-            return is_root and self.type == found.type
+            return is_root and self.type == found.type and self._may_be_at(found)
         return self.id == found.id and (is_root if is_here else self.directory == found.directory)
 
+    def _may_be_at(self, found: Volume) -> bool:
+        """Return whether a volume without an id may be this one, although servers share a state."""
+        is_near = not (self.node and found.node) or self.node == found.node
+        return is_near or 0 < self.born_ns == found.born_ns
 
-def identity_of(mount: Mount, fd: int) -> str:
+
+def identity_of(mount: Mount, fd: int, node: str = "") -> str:
     """Return the text by which the volume of a directory, or of a mounted file, is known again.
 
     Args:
         mount: The mount that holds it.
         fd: A descriptor of it, which may be opened with O_PATH.
+        node: The machine's name, where servers on several machines look at one path; empty where
+            only one does.
 
     Returns:
         Text for ``is_same_volume``; equal texts are the same volume.
@@ -141,7 +163,30 @@ def identity_of(mount: Mount, fd: int) -> str:
     """
     path = os.fsdecode(current_path(fd))
     below = path[len(mount.point.rstrip("/")) :] if is_inside(path, mount.point) else ""
-    return json.dumps(asdict(_in_pod(_volume(mount, fd, below))))
+    volume = _in_pod(_volume(mount, fd, below))
+    if node and not volume.id and is_node_local(mount, fd):
+        volume = replace(volume, node=node, born_ns=statx.born_ns(fd) or 0)
+    fields = asdict(volume)
+    # Written only where they matter: other texts stay as they were.
+    return json.dumps({key: fields[key] for key in fields if key not in _OF_NODE or fields[key]})
+
+
+def is_node_local(mount: Mount, fd: int) -> bool:
+    """Return whether a directory, or a mounted file, is on a disk or in memory of one machine.
+
+    Not those that kubelet writes for a pod, since it writes the same ones on each node.
+
+    Args:
+        mount: The mount that holds it.
+        fd: A descriptor of it, which may be opened with O_PATH.
+    """
+    if not mount.notifies or _WRITTEN_BY_KUBELET.match(_in_pod(_volume(mount, fd, "")).id):
+        return False
+    try:
+        os.readlink(_DATA_LINK, dir_fd=fd)
+    except OSError:
+        return True
+    return False
 
 
 def is_same_volume(known: str, found: str) -> bool:

@@ -29,6 +29,8 @@ class Sources:
         clock: The time.
         state: The server's state directory, which no source may watch; None if there is none.
         authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
+        node: The machine's name, where servers on several machines share the state; empty if it is
+            unknown, None where they do not.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Sources:
         clock: Clock,
         state: Path | None = None,
         authorities: EndpointAuthorities | None = None,
+        node: str | None = None,
     ) -> None:
         self._clock = clock
         self._state = state
         self._authorities = authorities or EndpointAuthorities()
+        self._node = node
         self._lock = threading.Lock()
         self._inotify: Inotify | None = None
         self._monitor = MountMonitor()
@@ -62,6 +66,7 @@ class Sources:
                 self._monitor,
                 self._clock,
                 within=authorized.within,
+                node=self._node,
                 state=self._state,
                 digest_readers=self._digest_readers,
             )

@@ -72,21 +72,25 @@ class StatusPage:
         policy: Maps a token to its principal.
         readiness: Whether the server can do its work.
         clock: Time of the page.
+        node: Name of the machine on which the server runs; empty if it is unknown.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that the page shows
         self,
         watches: WatchRegistry,
         streams: Streams,
         policy: Policy,
         readiness: Readiness,
         clock: Clock,
+        *,
+        node: str = "",
     ) -> None:
         self._watches = watches
         self._streams = streams
         self._policy = policy
         self._readiness = readiness
         self._clock = clock
+        self._node = node
         self._secret = secrets.token_bytes()
         self._sending = asyncio.Semaphore(MAX_ANSWERS)
         self._renderings = SharedRenderings()
@@ -130,6 +134,7 @@ class StatusPage:
         return encode_document(
             {
                 "version": __version__,
+                "node": self._node,
                 "problem": self._readiness.problem,
                 "streams": self._streams.of(principal),
                 "watches": self._reports(running, entries),

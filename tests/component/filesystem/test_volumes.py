@@ -11,7 +11,14 @@ import pytest
 
 from support import mount_tables
 from watcher.filesystem.mounts import Mount, MountTable
-from watcher.filesystem.volumes import Volume, describe_volume, identity_of, is_same_volume
+from watcher.filesystem.statx import born_ns
+from watcher.filesystem.volumes import (
+    Volume,
+    describe_volume,
+    identity_of,
+    is_node_local,
+    is_same_volume,
+)
 
 ALL = MountTable.parse(
     mount_tables.POD + mount_tables.DESKTOP + mount_tables.WINDOWS + mount_tables.MACHINE
@@ -138,3 +145,55 @@ def test_the_directory_in_the_volume(tmp_path: Path) -> None:
 def test_memory_has_no_id(tmp_path: Path, fd: int) -> None:
     """The id that a kernel makes up for a file system in memory is another one after a restart."""
     assert Volume.parse(identity_of(Mount(str(tmp_path), "tmpfs", "/", "rw"), fd)).id == ""
+
+
+def made_later(directory: Path) -> Path:
+    """Make a directory in another one, which is younger by the kernel's coarse clock."""
+    other = directory / "other"
+    other.mkdir()
+    while born_at(other) == born_at(directory):
+        other.rmdir()
+        other.mkdir()
+    return other
+
+
+def born_at(directory: Path) -> int | None:
+    fd = os.open(directory, os.O_PATH)
+    try:
+        return born_ns(fd)
+    finally:
+        os.close(fd)
+
+
+def test_each_node_has_a_disk_of_its_own(tmp_path: Path, fd: int) -> None:
+    """A volume without an id is the same on one node, and on another if its directory is."""
+    other = os.open(made_later(tmp_path), os.O_PATH)
+    mount = Mount(str(tmp_path), "tmpfs", "/", "rw")
+    try:
+        known, there = identity_of(mount, fd, "a"), identity_of(mount, other, "b")
+        here = identity_of(mount, other, "a")
+    finally:
+        os.close(other)
+    alone = identity_of(mount, fd)
+    assert not is_same_volume(known, there)
+    assert describe_volume(there) == f"tmpfs at {tmp_path} on b"
+    assert is_same_volume(known, here)
+    assert is_same_volume(known, identity_of(mount, fd, "b")), "the disk was moved"
+    assert is_same_volume(alone, there), "state of one server was moved into a database"
+    assert Volume.parse(alone).node == ""
+
+
+@pytest.mark.parametrize("point", ["/share", "/config"])
+def test_nodes_share_a_volume(fd: int, point: str) -> None:
+    """What a server or kubelet provides on each node has nothing of the node in its identity."""
+    assert identity_of(mounted(point), fd, "a") == identity_of(mounted(point), fd)
+    assert not is_node_local(mounted(point), fd)
+
+
+def test_secrets_are_known_by_their_link(tmp_path: Path, fd: int) -> None:
+    """A Secret is in memory, and its mount names no volume."""
+    secret = replace(mounted("/secret"), point=str(tmp_path))
+    assert is_node_local(secret, fd)
+    (tmp_path / "..data").symlink_to("..2026_01_31_12_00_00.1")
+    assert not is_node_local(secret, fd)
+    assert identity_of(secret, fd, "a") == identity_of(secret, fd)

@@ -1,11 +1,13 @@
 """Default addresses, and where state is by default."""
 
+import platform
 from pathlib import Path
 
 import pytest
 
 from watcher.cli.defaults import (
     default_http_server,
+    default_node,
     default_server,
     default_state,
     reachable,
@@ -53,3 +55,11 @@ def test_state_directory(monkeypatch: pytest.MonkeyPatch, given: str, expected: 
     monkeypatch.setenv("XDG_STATE_HOME", given)
     monkeypatch.setenv("HOME", "/home/u")
     assert default_state() == Path(expected)
+
+
+def test_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a pod's host is the pod's, which says nothing about its node."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert default_node() == platform.node()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert not default_node()

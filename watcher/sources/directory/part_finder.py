@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from watcher.filesystem.mounts import mount_id
 from watcher.filesystem.openat2 import current_path, open_beneath
-from watcher.filesystem.volumes import identity_of
 from watcher.sources.directory.parts import DELETED, Mounted, PartMode, Parts
 
 if TYPE_CHECKING:
@@ -252,15 +251,14 @@ class PartFinder:
             return path_filter.admits(point)
         return self._tree.spec.recursive and path_filter.admits_directory(point)
 
-    @staticmethod
-    def _volume(root: int, point: bytes, mount: Mount) -> Mounted:
+    def _volume(self, root: int, point: bytes, mount: Mount) -> Mounted:
         # A file that was removed from its directory keeps its mount.
         source = replace(mount, root=mount.root.removesuffix(DELETED))
         try:
             fd = open_beneath(root, point, os.O_PATH | os.O_NOFOLLOW, follow=False)
             try:
                 is_file = not stat.S_ISDIR(os.fstat(fd).st_mode)
-                return Mounted(mount, identity_of(source, fd), is_file=is_file)
+                return Mounted(mount, self._tree.root.identify(source, fd), is_file=is_file)
             finally:
                 os.close(fd)
         except OSError:

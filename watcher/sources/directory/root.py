@@ -11,7 +11,7 @@ from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.mounts import Mount, mount_of
 from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks, proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
-from watcher.filesystem.volumes import describe_volume, identity_of, is_same_volume
+from watcher.filesystem.volumes import describe_volume, identity_of, is_node_local, is_same_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,17 +30,22 @@ class Root:
     Args:
         spec: Its path, and whether links in it are followed.
         within: Directories, free of links, that may be read; None allows any.
+        node: The machine's name, where servers on several machines may watch the same path; empty
+            if it is unknown, None if there is one server.
 
     Attributes:
         mount: The mount that holds it, found by ``open``; None if unknown.
         volume_id: Identity of its volume, see ``filesystem.volumes``; empty if unknown.
     """
 
-    def __init__(self, spec: DirectorySpec, *, within: Sequence[str] | None) -> None:
+    def __init__(
+        self, spec: DirectorySpec, *, within: Sequence[str] | None, node: str | None = None
+    ) -> None:
         self.mount: Mount | None = None
         self.volume_id = ""
         self._spec = spec
         self._within = within
+        self._node = node
         self._path = os.fsencode(spec.path)
         self._fd: int | None = None
         self._identity = (-1, -1)
@@ -50,7 +55,7 @@ class Root:
 
         Raises:
             NotFoundError: It does not exist or is not a directory.
-            DeniedError: It may not be read, or the server does not allow it.
+            DeniedError: It may not be read, the server does not allow it, or see ``identify``.
             UnavailableError: It cannot be read now.
         """
         place = self._spec.place
@@ -61,7 +66,7 @@ class Root:
                 found = os.fstat(root)
                 # By the descriptor: a file system may have been mounted at the path since.
                 mount = mount_of(os.fsdecode(proc_fd_path(root)))
-                volume_id = identity_of(mount, root) if mount else ""
+                volume_id = self.identify(mount, root) if mount else ""
             finally:
                 os.close(root)
         except PermissionError as error:
@@ -107,11 +112,31 @@ class Root:
             UnavailableError: Another volume is in its place.
         """
         mount = mount_of(os.fsdecode(proc_fd_path(root)))
-        found = identity_of(mount, root) if mount else ""
+        found = self.identify(mount, root) if mount else ""
         if found and self.volume_id and not is_same_volume(self.volume_id, found):
             raise UnavailableError(
                 f"another volume is in its place: {describe_volume(found)}", place=self._spec.place
             )
+
+    def identify(self, mount: Mount, fd: int) -> str:
+        """Return the identity of the volume of the root, or of one mounted below it.
+
+        Args:
+            mount: The mount that holds it.
+            fd: A descriptor of it, which may be opened with O_PATH.
+
+        Raises:
+            DeniedError: It is on one node alone, and nobody knows which node this is.
+            OSError: ``/proc`` cannot be read.
+        """
+        if self._node == "" and is_node_local(mount, fd):
+            raise DeniedError(
+                f"{mount.type} at {mount.point} is on one node alone, and this server does not "
+                "know on which node it runs, as it must with state in PostgreSQL",
+                place=self._spec.place,
+                hint="set WATCHER_NODE in its pod to spec.nodeName, as the chart does",
+            )
+        return identity_of(mount, fd, self._node or "")
 
     @contextmanager
     def held(self) -> Iterator[int]:

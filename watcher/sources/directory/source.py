@@ -99,6 +99,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         monitor: The mount table of the process.
         clock: The time.
         within: Directories, free of links, that may be read; None allows any.
+        node: See ``Root``.
         state: The server's state directory, which must not be watched: each event would cause the
             next.
         digest_readers: The threads that read contents; a spec that compares contents needs them.
@@ -120,6 +121,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         clock: Clock,
         *,
         within: Sequence[str] | None,
+        node: str | None = None,
         state: Path | None = None,
         digest_readers: DigestReaders | None = None,
     ) -> None:
@@ -129,7 +131,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self.has_cheap_inspection = True
         self.remark = ""
         self.mode = Mode.POLL.value
-        self.tree = Tree(spec, path_filter, within=within)
+        self.tree = Tree(spec, path_filter, within=within, node=node)
         self.clock = clock
         self._spec = spec
         self._state = state

@@ -62,11 +62,16 @@ class Tree:
     """
 
     def __init__(
-        self, spec: DirectorySpec, path_filter: PathFilter, *, within: Sequence[str] | None
+        self,
+        spec: DirectorySpec,
+        path_filter: PathFilter,
+        *,
+        within: Sequence[str] | None,
+        node: str | None = None,
     ) -> None:
         self.spec = spec
         self.path_filter = path_filter
-        self.root = Root(spec, within=within)
+        self.root = Root(spec, within=within, node=node)
         self.links: dict[bytes, DirectoryLink] = {}
         self.subpaths: list[str] = []
         self.projected_volumes = ProjectedVolumes(self.root)
