@@ -22,10 +22,11 @@ from watcher.changes.detector import ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.clock import Clock
 from watcher.delivery.outbox import Outbox
-from watcher.filesystem.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_monitor import MountMonitor
 from watcher.filters.markers import filter_of
 from watcher.model import ChangeType
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import Conditions, DirectorySpec, Mode, Spec
 
@@ -48,7 +49,7 @@ class Watch:
         clock, self._monitor = Clock(), MountMonitor()
         self._store = open_store(state)
         self._source = DirectorySource(
-            where, filter_of(spec), Inotify, self._monitor, clock, within=None
+            where, filter_of(spec), LinuxBackend(Inotify, self._monitor), clock, within=None
         )
         self._outbox = Outbox(spec, self._store, clock=clock, publish=lambda *_: None)
         self._reconciler = Reconciler(

@@ -34,15 +34,16 @@ from property.plain_conditions import is_marker, is_open
 from support.clock import DiskClock
 from support.examples import examples
 from support.state import open_store
-from support.wiring import FallibleOutbox, PowerFailure
+from support.wiring import FallibleOutbox, PowerFailure, reader_of
 from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.groups import GroupRecorder
 from watcher.changes.reconciler import Reconciler
-from watcher.filesystem.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_monitor import MountMonitor
 from watcher.filters.markers import filter_of
 from watcher.model import ChangeSet, ChangeType, Entry
-from watcher.sources.directory import inotify
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux import inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.protocol import Inspection
 from watcher.spec import Conditions, DirectorySpec, Group, Mode, Spec
@@ -150,8 +151,7 @@ class Watching(RuleBasedStateMachine):
         self.source = JumpySource(
             spec,
             filter_of(Spec(spec, filter=FILTER, conditions=self._conditions)),
-            lambda: self._notifications,
-            self._monitor,
+            LinuxBackend(lambda: self._notifications, self._monitor),
             self._clock,
             within=None,
         )
@@ -251,13 +251,13 @@ class Watching(RuleBasedStateMachine):
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
         if (
             not self.is_up
-            or self.source._notifications.reader is None
-            or b"" not in self.source._notifications.reader.watches
+            or not self.source._notifications.is_active
+            or b"" not in reader_of(self.source).watches
         ):
             return
         self._barriers += 1
         name = b".barrier%d" % self._barriers
-        inbox = self.source._notifications.reader.watches.inbox
+        inbox = reader_of(self.source).watches.inbox
         os.close(os.open(self._disk.root + name, os.O_WRONLY | os.O_CREAT))
         os.unlink(self._disk.root + name)  # noqa: PTH108 - a path in bytes
         end_s = time.monotonic() + DEADLINE_S
@@ -417,11 +417,8 @@ class Watching(RuleBasedStateMachine):
             st.lists(st.none() | operations(self._kinds, self._names), max_size=4)
         )
         self._read_kernel()
-        inbox = (
-            self.source._notifications.reader.watches.inbox
-            if self.source._notifications.reader
-            else None
-        )
+        is_notified = self.source._notifications.is_active
+        inbox = reader_of(self.source).watches.inbox if is_notified else None
         late = []
         if inbox is not None:
             with inbox._lock:
@@ -446,14 +443,13 @@ class Watching(RuleBasedStateMachine):
         with self._disturbed(intrusions, commits):
             self._scan()
 
-    @precondition(lambda self: self.is_up and self.source._notifications.reader)
+    @precondition(lambda self: self.is_up and self.source._notifications.is_active)
     @rule(data=st.data(), start=st.integers(0, 20), count=st.integers(1, 20))
     def lose(self, data: st.DataObject, start: int, count: int) -> None:
         """Perform some operations and lose some of their events, as a full queue does."""
         self.operate(data)
         self._read_kernel()
-        assert self.source._notifications.reader is not None
-        inbox = self.source._notifications.reader.watches.inbox
+        inbox = reader_of(self.source).watches.inbox
         with inbox._lock:
             start %= len(inbox._events) or 1
             del inbox._events[start : start + count]

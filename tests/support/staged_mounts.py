@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from watcher.filesystem.mount_monitor import MountMonitor
-from watcher.filesystem.mounts import Mount, MountTable, mount_of
+from watcher.filesystem.linux.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_table import mount_of
+from watcher.filesystem.mounts import Mount, MountTable
 
 
 class StagedMounts(MountMonitor):

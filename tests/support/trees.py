@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from watcher.filesystem.linux.files import LinuxFiles
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
@@ -19,7 +20,10 @@ def open_tree(
     **where: Any,  # noqa: ANN401 - those of a spec
 ) -> Tree:
     tree = Tree(
-        DirectorySpec(str(root), **where), PathFilter(Filter(include, exclude)), within=within
+        DirectorySpec(str(root), **where),
+        PathFilter(Filter(include, exclude)),
+        LinuxFiles(),
+        within=within,
     )
     tree.open()
     return tree

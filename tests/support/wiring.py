@@ -9,9 +9,13 @@ import pytest
 
 from watcher.delivery.outbox import Outbox
 from watcher.errors import NotFoundError
+from watcher.filesystem.linux.files import LinuxFiles
 from watcher.model import ChangeSet
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.events import EventReader
+from watcher.sources.directory.linux.inotify import Inotify
+from watcher.sources.directory.linux.notifications import InotifyNotifications
 from watcher.sources.directory.root import Root
+from watcher.sources.directory.source import DirectorySource
 from watcher.spec import AuthorizedSpec, DirectorySpec
 
 JOIN_DEADLINE_S = 10.0
@@ -40,7 +44,15 @@ def find(authorized: AuthorizedSpec) -> None:
     where = authorized.spec.where
     if isinstance(where, DirectorySpec):
         with suppress(NotFoundError):
-            Root(where, within=authorized.within).open()
+            Root(where, LinuxFiles(), within=authorized.within).open()
+
+
+def reader_of(source: DirectorySource) -> EventReader:
+    """Return what reads the kernel's notifications of a tree."""
+    notifications = source._notifications
+    assert isinstance(notifications, InotifyNotifications)
+    assert notifications.reader is not None
+    return notifications.reader
 
 
 @pytest.fixture

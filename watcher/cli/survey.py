@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from watcher.cli.condition_survey import ConditionSurvey
 from watcher.cli.entry_tally import EntryTally
 from watcher.cli.group_survey import GroupNumbers, describe_groups
-from watcher.filesystem.mounts import NOTIFYING, mount_of
+from watcher.filesystem.linux.mount_table import mount_of
+from watcher.filesystem.mounts import NOTIFYING
 from watcher.filters.path_filter import PathFilter
 from watcher.formatting import human_age
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of

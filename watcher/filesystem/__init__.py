@@ -1,6 +1,6 @@
 """Asks the kernel about paths, mounts and descriptors.
 
-It opens paths beneath a directory, and finds the file system of a path; elsewhere than on Linux,
-where there is no ``/proc``, the file system is unknown. It has no state, no threads and no locks,
-and decides neither what may be read nor what is watched.
+It opens paths beneath a directory, and finds the file system of a path. ``port`` says what may be
+asked whatever the kernel is; ``linux`` answers. It decides neither what may be read nor what is
+watched.
 """

@@ -1,25 +1,18 @@
-"""Finds the file system of a path in Linux's mount table; elsewhere it is unknown.
+"""Mounts and tables of them, and what is known of types of file systems. Asks no kernel.
 
-A path that exists is looked up by its mount id, which the kernel reports for a descriptor; any
-other path by its name. ``st_dev`` is not used: on btrfs, overlay and NFS a file's device differs
-from that of its mount. Formats: proc_pid_mountinfo(5), proc_pid_fdinfo(5).
+The format of a table is that of Linux: proc_pid_mountinfo(5).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from watcher.filesystem.paths import is_inside, real_path
+from watcher.filesystem.paths import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MOUNTINFO = Path("/proc/self/mountinfo")
-FDINFO = Path("/proc/self/fdinfo")
 
 _SUBPATH = re.compile(r"/volume-subpaths/|/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+/[^/]")
 """Roots of Kubernetes' subPath mounts: kubelet's bind mounts, or a key of one ConfigMap version."""
@@ -124,14 +117,6 @@ class MountTable:
                 )
         return cls(mounts)
 
-    @classmethod
-    def read(cls) -> Self:
-        """Return the table of this process; empty if there is none."""
-        try:
-            return cls.parse(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))
-        except OSError:
-            return cls([])
-
     def by_id(self, mount_id: int | None) -> Mount | None:
         """Return the mount with an id; None if there is none."""
         return next((mount for mount in self.mounts if mount.mount_id == mount_id), None)
@@ -171,49 +156,6 @@ class MountTable:
                     found.append(top)
                     above.append(top.mount_id)
         return sorted(found, key=lambda each: len(each.point))
-
-
-def mount_of(path: str) -> Mount | None:
-    """Return the mount of this process that holds an absolute path; None if it is unknown.
-
-    Args:
-        path: It need not exist; then the mount is that of the directory above it.
-    """
-    table = MountTable.read()
-    return table.by_id(_mount_id_at(path)) or table.holding(real_path(path))
-
-
-def subpath_mounts(path: str) -> list[Mount]:
-    """Return the subPath mounts that hold a directory or lie at or below it; may be empty."""
-    own, inside = mount_of(path), MountTable.read().inside(real_path(path))
-    shown = ([own] if own else []) + [mount for mount in inside if mount != own]
-    return [mount for mount in shown if mount.is_subpath]
-
-
-def is_mounted_here(fd: int) -> bool:
-    """Return whether a descriptor's file is on a mount of this process; False if unknown."""
-    return MountTable.read().by_id(mount_id(fd)) is not None
-
-
-def _mount_id_at(path: str) -> int | None:
-    """Return the id of the mount that holds a path; None if nothing is there, or it is unknown."""
-    try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return mount_id(fd)
-    finally:
-        os.close(fd)
-
-
-def mount_id(fd: int) -> int | None:
-    """Return the id of the mount that holds a descriptor's file; None if it is unknown."""
-    try:
-        lines = (FDINFO / str(fd)).read_text("ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.partition(":")[2]) for line in lines if line.startswith("mnt_id:")), None)
 
 
 def _topmost(mount: Mount, children: Mapping[int, Sequence[Mount]]) -> Mount:

@@ -1,15 +1,13 @@
-"""Makes the source of a spec, and owns the kernel's notifications that all sources share."""
+"""Makes the source of a spec, and owns the backend of directories that all sources share."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.mount_monitor import MountMonitor
 from watcher.filters.markers import filter_of
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.sources.directory.digest_readers import DigestReaders
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec
 
@@ -44,9 +42,7 @@ class Sources:
         self._state = state
         self._authorities = authorities or EndpointAuthorities()
         self._node = node
-        self._lock = threading.Lock()
-        self._inotify: Inotify | None = None
-        self._monitor = MountMonitor()
+        self._backend = LinuxBackend()
         self._digest_readers = DigestReaders()
 
     def make(self, authorized: AuthorizedSpec, should_stop: Callable[[], bool]) -> Source:
@@ -62,8 +58,7 @@ class Sources:
             return DirectorySource(
                 spec.where,
                 path_filter,
-                self._notifications,
-                self._monitor,
+                self._backend,
                 self._clock,
                 within=authorized.within,
                 node=self._node,
@@ -83,31 +78,16 @@ class Sources:
         )
 
     def close(self) -> None:
-        """Close the inotify descriptor and the mount table; every source must be closed before."""
-        self._monitor.close()
+        """Release the backend and the readers; every source must be closed before."""
+        self._backend.close()
         self._digest_readers.close()
-        with self._lock:
-            notifications, self._inotify = self._inotify, None
-        if notifications is not None:
-            notifications.stop()
-            notifications.join()
 
     @property
     def descriptors(self) -> int:
         """Number of watch descriptors of the kernel in use."""
-        notifications = self._inotify
-        return 0 if notifications is None else len(notifications)
+        return self._backend.descriptors
 
     @property
     def is_deaf(self) -> bool:
         """Whether notifications are in use, but the thread that reads them has ended."""
-        notifications = self._inotify
-        return notifications is not None and not notifications.is_alive()
-
-    def _notifications(self) -> Inotify:
-        with self._lock:
-            if self._inotify is None:
-                notifications = Inotify()
-                notifications.start()
-                self._inotify = notifications
-            return self._inotify
+        return self._backend.is_deaf

@@ -19,7 +19,8 @@ from support.memory_watch import Place, Scene
 from support.staged_mounts import StagedMounts
 from watcher.errors import NotFoundError
 from watcher.filters.path_filter import PathFilter
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec, Filter, Mode
 from watcher.telemetry.status import State
@@ -43,8 +44,7 @@ class Run:
         self.source = DirectorySource(
             spec,
             PathFilter(Filter()),
-            lambda: notifications,
-            self.monitor,
+            LinuxBackend(lambda: notifications, self.monitor),
             clock,
             within=None,
         )

@@ -21,8 +21,8 @@ from support.s3.simulated import CREDENTIALS, run_store
 from support.server import ServerProcess
 from system.volumes.namespace import bind, enter_private_network, rclone_mount, run, unmount
 from watcher.errors import DeniedError
-from watcher.filesystem import openat2 as beneath
-from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks
+from watcher.filesystem.linux import openat2 as beneath
+from watcher.filesystem.linux.openat2 import current_path, open_beneath, open_no_magiclinks
 from watcher.spec import BucketSpec
 
 METADATA = "169.254.169.254"

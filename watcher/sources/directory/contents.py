@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from watcher.clock import Clock
+    from watcher.filesystem.port import Files
     from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
     from watcher.sources.directory.digests import Result
@@ -30,6 +31,7 @@ class Contents:
 
     Args:
         spec: Whether contents are compared.
+        files: Opens directories and files.
         hints: Receives the files that are to be inspected again.
         readers: The threads that read contents; a spec that compares contents needs them.
         within: Directories, free of links, that may be read; None allows any.
@@ -43,6 +45,7 @@ class Contents:
     def __init__(  # noqa: PLR0913 - all that the reading of contents depends on
         self,
         spec: DirectorySpec,
+        files: Files,
         hints: HintQueue,
         *,
         readers: DigestReaders | None,
@@ -52,6 +55,7 @@ class Contents:
     ) -> None:
         self.digests: Digests | None = None
         self._spec = spec
+        self._files = files
         self._hints = hints
         self._readers = readers
         self._within = within
@@ -73,6 +77,7 @@ class Contents:
         assert self._readers is not None  # noqa: S101 - the factory gives them
         self.digests = Digests(
             self._spec,
+            self._files,
             within=self._within,
             readers=self._readers,
             has_stable_inodes=self._has_stable_inodes,

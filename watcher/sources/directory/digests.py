@@ -11,13 +11,12 @@ import hashlib
 import os
 import stat
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from watcher.errors import WatcherError
-from watcher.filesystem.openat2 import open_for_reading
 from watcher.limits.fair_share import FairShare
 from watcher.sources.directory.entries import make_entry
 from watcher.sources.directory.root import ABSENT, Root
@@ -25,6 +24,7 @@ from watcher.sources.directory.root import ABSENT, Root
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from watcher.filesystem.port import Files
     from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
     from watcher.spec import DirectorySpec
@@ -110,6 +110,7 @@ class Digests:
 
     Args:
         spec: The tree, and whether links are followed.
+        files: Opens directories and files.
         within: Directories, free of links, that may be read; None allows any.
         readers: The threads that read.
         has_stable_inodes: Returns whether the inode of the file at a path stays the same.
@@ -127,6 +128,7 @@ class Digests:
     def __init__(  # noqa: PLR0913 - all that the reading of contents deals with
         self,
         spec: DirectorySpec,
+        files: Files,
         *,
         within: Sequence[str] | None,
         readers: DigestReaders,
@@ -137,7 +139,7 @@ class Digests:
         self.place = spec.place
         self.unreadable: set[bytes] = set()
         # Of its own: a root is for one thread, and one reader at a time has this tree.
-        self._root = Root(spec, within=within)
+        self._root = Root(spec, files, within=within)
         self._root.open()
         self._readers = readers
         self._has_stable_inodes = has_stable_inodes
@@ -344,13 +346,11 @@ class Digests:
         parent, _, name = path.rpartition(b"/")
         with self._root.directory(parent) as directory:
             is_link = stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-            file = self._root.open_file(name, directory=directory, is_link=is_link)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            file = self._root.find_file(path, directory=directory, is_link=is_link)
+        with closing(file):
+            if not stat.S_ISREG(file.stat().st_mode):
                 raise FileNotFoundError(errno.ENOENT, "no file", path)
-            content = open_for_reading(file)
-        finally:
-            os.close(file)
+            content = file.open_content()
         try:
             yield content, is_link
         finally:

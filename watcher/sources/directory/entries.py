@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.openat2 import proc_fd_path
 from watcher.model import Entry
 
 if TYPE_CHECKING:
     import os
+
+    from watcher.filesystem.port import FoundFile
 
 _INT64_MAX = (1 << 63) - 1
 
@@ -27,12 +28,12 @@ def make_entry(path: bytes, found: os.stat_result, *, is_link: bool = False) -> 
     )
 
 
-def read_key(fd: int, path: bytes, found: os.stat_result) -> Entry:
+def read_key(key: FoundFile, path: bytes, found: os.stat_result) -> Entry:
     """Return the entry of a key, with a digest of its content as its etag.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with open(proc_fd_path(fd), "rb") as file:
+    with open(key.open_content(), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Entry(path, found.st_size, found.st_mtime_ns, etag=digest, is_link=True)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from watcher.clock import Clock
-    from watcher.filesystem.mount_monitor import MountMonitor
     from watcher.filesystem.mounts import Mount
+    from watcher.filesystem.port import Mounts
     from watcher.sources.directory.hints import HintQueue
-    from watcher.sources.directory.notifications import Notifications
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.parts import Part, Parts
+    from watcher.sources.directory.port import Notifications
     from watcher.sources.directory.tree import Tree
 
 
@@ -33,7 +33,7 @@ class MountFollower:
         tree: The tree.
         hints: Receives the parts that are to be scanned.
         notifications: Those of the tree; started when a part is mounted that has some.
-        monitor: The mount table of the process.
+        mounts: What is mounted.
         clock: The time.
 
     Attributes:
@@ -45,10 +45,10 @@ class MountFollower:
         tree: Tree,
         hints: HintQueue,
         notifications: Notifications,
-        monitor: MountMonitor,
+        mounts: Mounts,
         clock: Clock,
     ) -> None:
-        self.finder = PartFinder(tree, monitor)
+        self.finder = PartFinder(tree, mounts)
         self._spec = tree.spec
         self._hints = hints
         self._notifications = notifications
@@ -85,8 +85,7 @@ class MountFollower:
 
     def notifies(self, path: bytes) -> bool:
         """Return whether changes at a path are notified, and not found by scans alone."""
-        has_reader = self._notifications.reader is not None
-        return has_reader and self.finder.part_at(path).mode is PartMode.NOTIFIED
+        return self._notifications.is_active and self.finder.part_at(path).mode is PartMode.NOTIFIED
 
     def is_remounted(self, path: bytes) -> bool:
         """See ``protocol.Source.is_remounted``."""
@@ -94,7 +93,7 @@ class MountFollower:
 
     def known_until_s(self, prefix: bytes) -> float:
         """See ``protocol.Source.known_until_s``; what cannot be read is not looked at."""
-        if self._notifications.reader is None or self._notifications.failure:
+        if not self._notifications.is_active or self._notifications.failure:
             parts = list(self.parts)
         else:
             parts = [part for part in self.parts if part.mode is PartMode.POLLED]

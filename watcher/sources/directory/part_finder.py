@@ -12,15 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.mounts import mount_id
-from watcher.filesystem.openat2 import current_path, open_beneath
 from watcher.sources.directory.parts import DELETED, Mounted, PartMode, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from watcher.filesystem.mount_monitor import MountMonitor
-    from watcher.filesystem.mounts import Mount, MountTable
+    from watcher.filesystem.mounts import Mount
+    from watcher.filesystem.port import Mounts
     from watcher.sources.directory.parts import Part
     from watcher.sources.directory.tree import Tree
 
@@ -50,16 +48,16 @@ class PartFinder:
 
     Args:
         tree: The tree, opened and closed by its source.
-        monitor: The mount table.
+        mounts: What is mounted.
 
     Attributes:
         parts: The parts, as ``refresh`` found them last.
     """
 
-    def __init__(self, tree: Tree, monitor: MountMonitor) -> None:
+    def __init__(self, tree: Tree, mounts: Mounts) -> None:
         self.parts = Parts(tree.spec.mode)
         self._tree = tree
-        self._monitor = monitor
+        self._mounts = mounts
         self._generation = -1
         self._points: frozenset[bytes] = frozenset()
         self._aliases: dict[bytes, list[bytes]] = {}
@@ -76,19 +74,19 @@ class PartFinder:
         Raises:
             WatcherError: See ``Root.held``.
         """
-        self._monitor.subscribe(wake)
+        self._mounts.subscribe(wake)
         self.parts.set_root(self._tree.root.mount)
         self.forget()
         return self.refresh()
 
     def close(self, wake: Callable[[], None]) -> None:
         """Wake the thread no more."""
-        self._monitor.unsubscribe(wake)
+        self._mounts.unsubscribe(wake)
 
     def forget(self) -> None:
         """Have the table read again by the next refresh, even if no change of it was notified."""
         self._generation = -1
-        self._monitor.read_again()
+        self._mounts.read_again()
 
     def refresh(self) -> list[Part]:
         """Find the parts again if the table has changed, and return those that are different.
@@ -96,13 +94,13 @@ class PartFinder:
         Raises:
             WatcherError: See ``Root.held``.
         """
-        if self._monitor.generation == self._generation:
+        if self._mounts.generation == self._generation:
             return []
         with self._tree.root.held() as root:
             self._tree.root.check_volume(root)
-            self._mount_automatic(self._monitor.table()[1], root)
-            generation, table = self._monitor.table()
-            volumes = self._find(table, root)
+            self._mount_automatic(self._reachable(root)[1], root)
+            generation, mounts = self._reachable(root)
+            volumes = self._find(mounts, root)
         changed = self.parts.update(volumes)
         # Now, since links to what a new volume hides lead nowhere when they are read next.
         self._aliases = {
@@ -205,29 +203,23 @@ class PartFinder:
             path = link.target + path[len(link.prefix) :]
         return path
 
-    def _mount_automatic(self, table: MountTable, root: int) -> None:
+    def _mount_automatic(self, mounts: Iterable[tuple[bytes, Mount]], root: int) -> None:
         """Have automounters mount what they are waiting for: a reading would do it half-way."""
-        for point, mount in self._reachable(table, root):
+        files = self._tree.files
+        for point, mount in mounts:
             if mount.type == AUTOMOUNTER:
                 with suppress(OSError):
-                    flags = os.O_PATH | os.O_DIRECTORY
-                    os.close(open_beneath(root, point, flags, follow=False))
+                    os.close(files.open_beneath(root, point, files.lookup_flags, follow=False))
 
-    def _reachable(self, table: MountTable, root: int) -> list[tuple[bytes, Mount]]:
+    def _reachable(self, root: int) -> tuple[int, list[tuple[bytes, Mount]]]:
         """Return the points of the mounts below the root that may count, and the mounts."""
-        if (id_ := mount_id(root)) is None:
-            return []
-        path = os.fsdecode(current_path(root))
-        above = os.fsencode(path.rstrip("/") + "/")
-        mounts = (
-            (os.fsencode(mount.point)[len(above) :], mount) for mount in table.reachable(id_, path)
-        )
-        return [(point, mount) for point, mount in mounts if self._may_count(point)]
+        generation, mounts = self._mounts.below(root)
+        return generation, [(point, mount) for point, mount in mounts if self._may_count(point)]
 
-    def _find(self, table: MountTable, root: int) -> dict[bytes, Mounted]:
+    def _find(self, mounts: Iterable[tuple[bytes, Mount]], root: int) -> dict[bytes, Mounted]:
         found = (
             (point, self._volume(root, point, mount))
-            for point, mount in self._reachable(table, root)
+            for point, mount in mounts
             if mount.type != AUTOMOUNTER
         )
         return {point: volume for point, volume in found if self._counts(point, volume)}
@@ -255,7 +247,7 @@ class PartFinder:
         # A file that was removed from its directory keeps its mount.
         source = replace(mount, root=mount.root.removesuffix(DELETED))
         try:
-            fd = open_beneath(root, point, os.O_PATH | os.O_NOFOLLOW, follow=False)
+            fd = self._tree.files.open_mounted(root, point)
             try:
                 is_file = not stat.S_ISDIR(os.fstat(fd).st_mode)
                 return Mounted(mount, self._tree.root.identify(source, fd), is_file=is_file)

@@ -8,20 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
-from watcher.filesystem.mounts import Mount, mount_of
-from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks, proc_fd_path
 from watcher.filesystem.paths import is_inside, real_path
-from watcher.filesystem.volumes import describe_volume, identity_of, is_node_local, is_same_volume
+from watcher.filesystem.volumes import describe_volume, is_same_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from watcher.filesystem.mounts import Mount
+    from watcher.filesystem.port import Check, Files, FoundFile
     from watcher.spec import DirectorySpec
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV})
 """Errors that mean: nothing is there, or only the target of a link that must not be followed."""
-
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
 
 class Root:
@@ -29,6 +27,7 @@ class Root:
 
     Args:
         spec: Its path, and whether links in it are followed.
+        files: Opens directories and files.
         within: Directories, free of links, that may be read; None allows any.
         node: The machine's name, where servers on several machines may watch the same path; empty
             if it is unknown, None if there is one server.
@@ -39,11 +38,17 @@ class Root:
     """
 
     def __init__(
-        self, spec: DirectorySpec, *, within: Sequence[str] | None, node: str | None = None
+        self,
+        spec: DirectorySpec,
+        files: Files,
+        *,
+        within: Sequence[str] | None,
+        node: str | None = None,
     ) -> None:
         self.mount: Mount | None = None
         self.volume_id = ""
         self._spec = spec
+        self._files = files
         self._within = within
         self._node = node
         self._path = os.fsencode(spec.path)
@@ -62,10 +67,9 @@ class Root:
         try:
             root = self._open_root()
             try:
-                os.scandir(proc_fd_path(root)).close()
+                os.close(self._files.open_for_listing(root))
                 found = os.fstat(root)
-                # By the descriptor: a file system may have been mounted at the path since.
-                mount = mount_of(os.fsdecode(proc_fd_path(root)))
+                mount = self._files.mount_at(root)
                 volume_id = self.identify(mount, root) if mount else ""
             finally:
                 os.close(root)
@@ -111,7 +115,7 @@ class Root:
         Raises:
             UnavailableError: Another volume is in its place.
         """
-        mount = mount_of(os.fsdecode(proc_fd_path(root)))
+        mount = self._files.mount_at(root)
         found = self.identify(mount, root) if mount else ""
         if found and self.volume_id and not is_same_volume(self.volume_id, found):
             raise UnavailableError(
@@ -127,16 +131,16 @@ class Root:
 
         Raises:
             DeniedError: It is on one node alone, and nobody knows which node this is.
-            OSError: ``/proc`` cannot be read.
+            OSError: It cannot be found out.
         """
-        if self._node == "" and is_node_local(mount, fd):
+        if self._node == "" and self._files.is_node_local(mount, fd):
             raise DeniedError(
                 f"{mount.type} at {mount.point} is on one node alone, and this server does not "
                 "know on which node it runs, as it must with state in PostgreSQL",
                 place=self._spec.place,
                 hint="set WATCHER_NODE in its pod to spec.nodeName, as the chart does",
             )
-        return identity_of(mount, fd, self._node or "")
+        return self._files.identity_of(mount, fd, self._node or "")
 
     @contextmanager
     def held(self) -> Iterator[int]:
@@ -157,81 +161,87 @@ class Root:
             self._fd = None
             os.close(fd)
 
-    def open_allowed(
-        self, path: bytes, flags: int = os.O_PATH, *, directory: int | None = None
-    ) -> int:
-        """Open a path, following all links, if the result lies in what the server allows.
+    def find_file(self, path: bytes, *, directory: int, is_link: bool) -> FoundFile:
+        """Find the file at a path of the tree, or what the link there leads to.
 
         Args:
-            path: Absolute, or relative to ``directory``.
-            flags: Flags of open(2), with O_PATH.
-            directory: Descriptor of a directory; None for the working directory.
+            path: The path.
+            directory: Descriptor of the directory that holds it.
+            is_link: It is a link, which is followed, also out of the tree.
 
         Returns:
-            A descriptor, which the caller closes.
-
-        Raises:
-            DeniedError: The result lies elsewhere.
-            OSError: The path cannot be opened.
-        """
-        if self._within is None:
-            return os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
-        fd = open_no_magiclinks(path, flags, directory=directory)
-        try:
-            self._check_allowed(os.fsdecode(current_path(fd)))
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def open_file(self, name: bytes, *, directory: int, is_link: bool) -> int:
-        """Open a name in a directory of the tree, or what the link with that name leads to.
-
-        Returns:
-            A descriptor, opened with O_PATH, which the caller closes.
+            The file, which the caller closes.
 
         Raises:
             DeniedError: The link leads out of what the server allows.
             OSError: It cannot be opened.
         """
-        if is_link:
-            return self.open_allowed(name, directory=directory)
-        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        name = path.rpartition(b"/")[2]
+        if not is_link:
+            return self._files.find_file(name, directory)
+        link = self._path.rstrip(b"/") + b"/" + path
+        return self._files.find_target(name, directory, link, self._check)
 
     @contextmanager
-    def directory(self, prefix: bytes, flags: int = _DIRECTORY) -> Iterator[int]:
+    def directory(self, prefix: bytes, flags: int | None = None) -> Iterator[int]:
         """Provide a descriptor of a directory in the tree, never of one outside.
+
+        Args:
+            prefix: Its prefix, or its path.
+            flags: See ``Files.open_beneath``; None for lookups.
 
         Raises:
             OSError: It cannot be opened; EXDEV if a link leads outside.
             WatcherError: See ``held``.
         """
         with self.held() as root:
-            fd = open_beneath(root, prefix, flags, follow=self._spec.follow_symlinks)
+            fd = self.open_beneath(root, prefix, flags)
             try:
                 yield fd
             finally:
                 os.close(fd)
 
-    def prefix(self, directory: int) -> bytes:
-        """Return the present link-free prefix of a directory in the tree, given its descriptor.
+    def open_beneath(self, root: int, prefix: bytes, flags: int | None = None) -> int:
+        """Open a directory in the tree; see ``directory``.
+
+        Args:
+            root: What ``held`` provides.
+            prefix: Its prefix, or its path.
+            flags: See ``Files.open_beneath``; None for lookups.
 
         Raises:
-            OSError: ESTALE: it has just been moved out of the tree.
+            OSError: It cannot be opened; EXDEV if a link leads outside.
+        """
+        files = self._files
+        return files.open_beneath(
+            root,
+            prefix,
+            files.lookup_flags if flags is None else flags,
+            follow=self._spec.follow_symlinks,
+        )
+
+    def real_prefix(self, prefix: bytes) -> bytes:
+        """Return the present link-free prefix of a directory in the tree.
+
+        Raises:
+            OSError: It cannot be opened; EXDEV if a link leads outside, ESTALE if it has just been
+                moved out of the tree.
+            WatcherError: See ``held``.
         """
         with self.held() as root:
-            above, path = (current_path(fd).rstrip(b"/") + b"/" for fd in (root, directory))
-        if not path.startswith(above):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
-        return path[len(above) :]
+            return self._files.real_prefix(root, prefix, follow=self._spec.follow_symlinks)
 
     def _open_root(self) -> int:
         try:
-            return self.open_allowed(self._path, _DIRECTORY)
+            return self._files.open_directory(self._path, self._check)
         except OSError:
             # Do not reveal whether paths outside the allow list exist.
             self._check_allowed(real_path(self._spec.path))
             raise
+
+    @property
+    def _check(self) -> Check | None:
+        return None if self._within is None else self._check_allowed
 
     def _check_allowed(self, path: str) -> None:
         within = self._within

@@ -19,7 +19,6 @@ from watcher.sources.directory.contents import Contents
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.inspector import Inspector
 from watcher.sources.directory.mount_follower import MountFollower
-from watcher.sources.directory.notifications import Notifications
 from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.tree import Tree
@@ -41,12 +40,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.clock import Clock
-    from watcher.filesystem.mount_monitor import MountMonitor
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
-    from watcher.sources.directory.inotify import Inotify
     from watcher.sources.directory.part_finder import Reading
+    from watcher.sources.directory.port import Backend
     from watcher.spec import DirectorySpec
     from watcher.status_values import PartStatus
 
@@ -95,8 +93,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
     Args:
         spec: What to watch.
         path_filter: Which paths count; excluded directories are neither read nor watched.
-        inotify: Returns the process's inotify descriptor; raises OSError if there is none.
-        monitor: The mount table of the process.
+        backend: Opens files, follows mounts and notifies.
         clock: The time.
         within: Directories, free of links, that may be read; None allows any.
         node: See ``Root``.
@@ -116,8 +113,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self,
         spec: DirectorySpec,
         path_filter: PathFilter,
-        inotify: Callable[[], Inotify],
-        monitor: MountMonitor,
+        backend: Backend,
         clock: Clock,
         *,
         within: Sequence[str] | None,
@@ -131,16 +127,19 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self.has_cheap_inspection = True
         self.remark = ""
         self.mode = Mode.POLL.value
-        self.tree = Tree(spec, path_filter, within=within, node=node)
+        self.tree = Tree(spec, path_filter, backend.files, within=within, node=node)
         self.clock = clock
         self._spec = spec
         self._state = state
         self._hints = HintQueue(spec)
-        self._notifications = Notifications(self.tree, self._hints, inotify)
-        self.mounts = MountFollower(self.tree, self._hints, self._notifications, monitor, clock)
+        self._notifications = backend.notifications(self.tree, self._hints)
+        self.mounts = MountFollower(
+            self.tree, self._hints, self._notifications, backend.mounts(), clock
+        )
         self._completeness = Completeness(self.tree, self._hints, self.mounts, clock)
         self._contents = Contents(
             spec,
+            backend.files,
             self._hints,
             readers=digest_readers,
             within=within,

@@ -15,13 +15,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError
-from watcher.filesystem import statx, writers
-from watcher.filesystem.mounts import subpath_mounts
-from watcher.filesystem.openat2 import proc_fd_path
+from watcher.filesystem import statx
 from watcher.sources.directory.entries import make_entry, read_key
 from watcher.sources.directory.exact_names import ExactNames
 from watcher.sources.directory.projected_volumes import DIGEST_MAX_BYTES, ProjectedVolumes
@@ -30,6 +29,7 @@ from watcher.sources.directory.root import ABSENT, Root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from watcher.filesystem.port import Files
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.spec import DirectorySpec
@@ -54,6 +54,7 @@ class Tree:
     Attributes:
         spec: What is watched.
         path_filter: Which paths count.
+        files: Opens directories and files.
         root: The directory itself.
         links: The links to directories inside the root that were met, by prefix.
         subpaths: Points at or below the root at which Kubernetes mounted with ``subPath``.
@@ -65,13 +66,15 @@ class Tree:
         self,
         spec: DirectorySpec,
         path_filter: PathFilter,
+        files: Files,
         *,
         within: Sequence[str] | None,
         node: str | None = None,
     ) -> None:
         self.spec = spec
         self.path_filter = path_filter
-        self.root = Root(spec, within=within, node=node)
+        self.files = files
+        self.root = Root(spec, files, within=within, node=node)
         self.links: dict[bytes, DirectoryLink] = {}
         self.subpaths: list[str] = []
         self.projected_volumes = ProjectedVolumes(self.root)
@@ -84,7 +87,7 @@ class Tree:
             WatcherError: See ``Root.open``.
         """
         self.root.open()
-        self.subpaths = [mount.point for mount in subpath_mounts(self.spec.path)]
+        self.subpaths = [mount.point for mount in self.files.subpath_mounts(self.spec.path)]
         self.projected_volumes.clear()
         self.links.clear()
         self.links_outside.clear()
@@ -93,7 +96,7 @@ class Tree:
         """Return whether the directory at a prefix exists and may be read and searched."""
         try:
             with self.root.directory(prefix) as directory:
-                return os.access(proc_fd_path(directory), os.R_OK | os.X_OK, effective_ids=True)
+                return may_access(directory, os.R_OK | os.X_OK)
         except OSError:
             return False
 
@@ -133,12 +136,12 @@ class Tree:
             entry: The file as it was seen, not through a link.
 
         Returns:
-            None if that is unknown, see ``writers.has_writer``.
+            None if that is unknown, see ``Files.has_writer``.
         """
         parent, _, name = entry.path.rpartition(b"/")
         try:
             with self.root.directory(parent) as directory:
-                has_writer = writers.has_writer(name, directory)
+                has_writer = self.files.has_writer(name, directory)
                 # Afterwards: its last writer may have ended between the two.
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except OSError:
@@ -186,11 +189,12 @@ class Tree:
         if self.projected_volumes.detect_hidden(path):
             return None
         try:
-            with self.root.directory(path, os.O_PATH | os.O_NOFOLLOW) as link:
-                if not stat.S_ISLNK(os.fstat(link).st_mode) or not self.has_exactly(path):
-                    return None
-            with self.root.directory(prefix) as directory:
-                target = self.root.prefix(directory)
+            parent, _, name = path.rpartition(b"/")
+            with self.root.directory(parent) as directory:
+                link = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if not stat.S_ISLNK(link.st_mode) or not self.has_exactly(path):
+                return None
+            target = self.root.real_prefix(prefix)
         except OSError:
             return None
         self.links[prefix] = found = DirectoryLink(prefix, target)
@@ -215,20 +219,22 @@ class Tree:
             FileNotFoundError: There is none, or it must not be read.
             OSError: It cannot be read.
         """
-        name = path.rpartition(b"/")[2]
         try:
-            fd = self.root.open_file(name, directory=directory, is_link=is_link)
+            file = self.root.find_file(path, directory=directory, is_link=is_link)
         except DeniedError:
             self.links_outside.add(path)
             raise FileNotFoundError(errno.ENOENT, "leads out of what is allowed", path) from None
-        try:
+        with closing(file):
             if asks_server:
-                statx.refresh(fd)
-            found = os.fstat(fd)
+                file.refresh()
+            found = file.stat()
             if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "no file", path)
             if is_projected and found.st_size <= DIGEST_MAX_BYTES:
-                return read_key(fd, path, found)
+                return read_key(file, path, found)
             return make_entry(path, found, is_link=is_link)
-        finally:
-            os.close(fd)
+
+
+def may_access(directory: int, mode: int) -> bool:
+    """Return whether a directory may be used in a way, see access(2), given its descriptor."""
+    return os.access(b".", mode, dir_fd=directory, effective_ids=True)

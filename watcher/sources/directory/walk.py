@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.openat2 import open_beneath, proc_fd_path
 from watcher.sources.directory.entries import make_entry
 from watcher.sources.directory.root import ABSENT
+from watcher.sources.directory.tree import may_access
 from watcher.sources.directory.unread import UNREAD_MAX
 from watcher.sources.protocol import BATCH_ENTRIES
 
@@ -82,9 +82,7 @@ class Walk:
                 current = self._unvisited.pop()
                 flags = os.O_RDONLY | os.O_DIRECTORY
                 try:
-                    directory = open_beneath(
-                        root, current.prefix, flags, follow=self._follows_links
-                    )
+                    directory = self._tree.root.open_beneath(root, current.prefix, flags)
                     try:
                         self._enter(current.real, directory)
                         yield from self._read(directory, current)
@@ -99,8 +97,7 @@ class Walk:
         try:
             if self._volumes.detect_hidden(prefix):
                 return
-            with root.directory(prefix) as directory:
-                real = root.prefix(directory)
+            real = root.real_prefix(prefix)
             if prefix and not self._tree.has_exactly(prefix[:-1]):
                 return
             is_projected = self._volumes.has_key(prefix)
@@ -205,7 +202,7 @@ class Walk:
         Raises:
             OSError: The directory must not be searched, so that nothing in it can be inspected.
         """
-        if error.errno == errno.EACCES and not is_searchable(directory):
+        if error.errno == errno.EACCES and not may_access(directory, os.X_OK):
             raise error
         if error.errno not in ABSENT:
             self._add_unread(path)
@@ -214,8 +211,3 @@ class Walk:
         # The root is an error of its own, so it is never left out.
         if len(self._unread) <= UNREAD_MAX or not path:
             self._unread.append(path)
-
-
-def is_searchable(directory: int) -> bool:
-    """Return whether files may be looked up in a directory, given its descriptor."""
-    return os.access(proc_fd_path(directory), os.X_OK, effective_ids=True)

@@ -14,7 +14,7 @@ import structlog
 
 from watcher.clock import NS_PER_S
 from watcher.errors import StateError
-from watcher.filesystem.mounts import mount_of
+from watcher.filesystem.linux.mount_table import mount_of
 from watcher.state.sqlite.database import Database, is_damaged, remove, set_aside
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary

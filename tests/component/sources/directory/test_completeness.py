@@ -16,12 +16,13 @@ import pytest
 from component.sources.directory.test_source import SETTLE_S, Bench
 from support.files import fill
 from watcher.changes.detector import Appearance
-from watcher.filesystem import statx, writers
+from watcher.filesystem import statx
+from watcher.filesystem.linux.files import LinuxFiles
 from watcher.filesystem.mounts import Mount
 from watcher.model import Entry
 from watcher.sources.directory import hints
 from watcher.sources.directory.attribute_cache import CACHE_S
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.part_finder import PartFinder
 from watcher.spec import Mode
 
@@ -36,7 +37,7 @@ class CompletenessBench(Bench):
 
     def step(self, after_s: float = 0.0) -> list[str]:
         """Read what happened, let time pass, and return the changes."""
-        if self.source._notifications.reader is None:
+        if not self.source._notifications.is_active:
             self.reconciler.scan(is_baseline=False)
         else:
             self.barrier()
@@ -237,7 +238,7 @@ def test_an_empty_file_that_nobody_has_open(
     Where the kernel does not reveal that nobody has it open, its content may still come.
     """
     if not is_known:
-        monkeypatch.setattr(writers, "has_writer", lambda *_: None)
+        monkeypatch.setattr(LinuxFiles, "has_writer", staticmethod(lambda *_: None))
     bench = make(Mode.NOTIFY, max_wait_s=1000.0)
     os.mknod(bench.root / "a")
     os.close(os.open(bench.root / "b", os.O_RDONLY | os.O_CREAT))

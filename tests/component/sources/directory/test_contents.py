@@ -17,15 +17,17 @@ import pytest
 from support.clock import DiskClock
 from support.files import fill, unprivileged
 from support.state import open_store
+from support.wiring import reader_of
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
-from watcher.filesystem.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType
 from watcher.sources.directory import digests
 from watcher.sources.directory.digest_readers import DigestReaders
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import Compare, DirectorySpec, Filter, Mode, Spec
 
@@ -63,8 +65,7 @@ class Bench:
         self.source = DirectorySource(
             self.spec,
             PathFilter(Filter(exclude=("*.tmp",))),
-            lambda: self._notifications,
-            self.monitor,
+            LinuxBackend(lambda: self._notifications, self.monitor),
             self.clock,
             within=None,
             digest_readers=self.readers,
@@ -121,8 +122,7 @@ class Bench:
 
     def _wait_notified(self) -> None:
         """Wait until the kernel's notifications have come, which keep their order."""
-        assert self.source._notifications.reader is not None
-        inbox = self.source._notifications.reader.watches.inbox
+        inbox = reader_of(self.source).watches.inbox
         barrier = self.root / f"barrier{next(self._barriers)}.tmp"
         barrier.touch()
         end_s = time.monotonic() + DEADLINE_S

@@ -15,7 +15,8 @@ import pytest
 from component.sources.directory.test_source import Bench
 from support.files import fill
 from support.staged_mounts import StagedMounts
-from watcher.sources.directory.inotify import Inotify
+from support.wiring import reader_of
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.spec import Mode
 
 NAMES = [f"usb/{number}" for number in range(5)]
@@ -194,8 +195,7 @@ def test_a_file_that_is_mounted_is_looked_at(make: Callable[..., VolumeBench]) -
     bench.monitor.mount(point, "ext4", root="/srv/top")
     bench.observe(0)
     assert [part.point for part in bench.source.mounts.parts if part.is_file] == [b"top"]
-    assert bench.source._notifications.reader is not None
-    bench.source._notifications.reader.close()
+    reader_of(bench.source).close()
     point.write_text("longer than it was")
     for _ in range(12):
         bench.observe(61.0)

@@ -15,14 +15,16 @@ import pytest
 from support.clock import DiskClock
 from support.files import fill
 from support.state import open_store
+from support.wiring import reader_of
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
-from watcher.filesystem.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_monitor import MountMonitor
 from watcher.filters.path_filter import PathFilter
 from watcher.model import ChangeType, Entry, Rescan
-from watcher.sources.directory import inotify
-from watcher.sources.directory.inotify import Inotify
+from watcher.sources.directory.linux import inotify
+from watcher.sources.directory.linux.backend import LinuxBackend
+from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import Inspection, LinksChanged, Subtree
@@ -52,8 +54,7 @@ class Bench:
         self.source = DirectorySource(
             spec,
             PathFilter(path_filter),
-            lambda: notifications,
-            self.monitor,
+            LinuxBackend(lambda: notifications, self.monitor),
             self.clock,
             within=None,
         )
@@ -72,8 +73,7 @@ class Bench:
 
     def barrier(self) -> None:
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
-        assert self.source._notifications.reader is not None
-        inbox = self.source._notifications.reader.watches.inbox
+        inbox = reader_of(self.source).watches.inbox
         (self.root / "..barrier").touch()
         end_s = time.monotonic() + DEADLINE_S
         while not any(
@@ -265,10 +265,9 @@ def test_names_that_a_volume_hides(watch: Callable[..., Bench]) -> None:
 def test_an_overflow_is_a_rescan(watch: Callable[..., Bench]) -> None:
     """Waiting hints are dropped with it."""
     bench = watch("a")
-    assert bench.source._notifications.reader is not None
     (bench.root / "b").touch()
     bench.barrier()
-    bench.source._notifications.reader.watches.inbox.on_queue_overflow()
+    reader_of(bench.source).watches.inbox.on_queue_overflow()
     assert bench.observe(0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
     assert bench.reconciler.rescan_reason
     assert bench.observe(2 * SETTLE_S) == []

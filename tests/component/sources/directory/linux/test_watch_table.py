@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher.sources.directory.inotify import Inbox, Inotify
-from watcher.sources.directory.watch_table import WatchTable
+from watcher.sources.directory.linux.inotify import Inbox, Inotify
+from watcher.sources.directory.linux.watch_table import WatchTable
 
 
 class WatchedDirectory:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from watcher.filesystem import mount_monitor
-from watcher.filesystem.mount_monitor import MountMonitor
+from watcher.filesystem.linux import mount_monitor
+from watcher.filesystem.linux.mount_monitor import MountMonitor
+from watcher.filesystem.linux.mount_table import read_table
 from watcher.filesystem.mounts import MountTable
 
 
 def test_without_a_change_the_table_is_read_once() -> None:
     monitor = MountMonitor()
     generation, table = monitor.table()
-    assert table == MountTable.read()
+    assert table == read_table()
     assert monitor.table()[1] is table
     assert monitor.generation == generation
     monitor.read_again()
@@ -41,7 +42,7 @@ def test_closing_ends_the_thread() -> None:
 def test_without_a_table_nothing_is_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container that hides ``/proc``."""
     monkeypatch.setattr(mount_monitor, "MOUNTINFO", Path("/absent"))
-    monkeypatch.setattr("watcher.filesystem.mounts.MOUNTINFO", Path("/absent"))
+    monkeypatch.setattr("watcher.filesystem.linux.mount_table.MOUNTINFO", Path("/absent"))
     monitor = MountMonitor()
     monitor.subscribe(print)
     assert monitor.table() == (0, MountTable([]))

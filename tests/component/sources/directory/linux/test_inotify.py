@@ -18,8 +18,8 @@ from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
 from support.files import fill
 from watcher.limits.fair_share import FairShare
-from watcher.sources.directory import inotify
-from watcher.sources.directory.inotify import INBOX_EVENTS, Inbox, Inotify
+from watcher.sources.directory.linux import inotify
+from watcher.sources.directory.linux.inotify import INBOX_EVENTS, Inbox, Inotify
 
 DEADLINE_S = 10.0
 MOMENT_S = 0.01

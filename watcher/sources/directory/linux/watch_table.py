@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from watcher.sources.directory.inotify import Inbox, Inotify
+    from watcher.sources.directory.linux.inotify import Inbox, Inotify
 
 
 class WatchTable:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.filesystem.writers import has_writer
+from watcher.filesystem.linux.writers import has_writer
 
 
 @contextmanager

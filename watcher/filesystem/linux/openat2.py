@@ -19,7 +19,7 @@ import errno
 import os
 from functools import cache
 
-from watcher.filesystem.mounts import is_mounted_here
+from watcher.filesystem.linux.mount_table import is_mounted_here
 
 _AT_FDCWD = -100
 """A descriptor number that stands for the working directory."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from watcher.filesystem.mounts import MOUNTINFO, mount_of, subpath_mounts
+from watcher.filesystem.linux.mount_table import MOUNTINFO, mount_of, subpath_mounts
 
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a mount table in place of the kernel's, in which no path has a mount id."""
-    monkeypatch.setattr("watcher.filesystem.mounts.MOUNTINFO", tmp_path / "mountinfo")
-    monkeypatch.setattr("watcher.filesystem.mounts.FDINFO", tmp_path / "fdinfo")
+    monkeypatch.setattr("watcher.filesystem.linux.mount_table.MOUNTINFO", tmp_path / "mountinfo")
+    monkeypatch.setattr("watcher.filesystem.linux.mount_table.FDINFO", tmp_path / "fdinfo")
     return tmp_path / "mountinfo"
 
 

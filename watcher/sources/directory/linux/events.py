@@ -9,19 +9,19 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.openat2 import proc_fd_path
+from watcher.filesystem.linux.openat2 import proc_fd_path
 from watcher.model import Rescan
-from watcher.sources.directory import inotify
+from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.projected_volumes import LINK
 
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
 
     from watcher.sources.directory.hints import HintQueue
+    from watcher.sources.directory.linux.watch_table import WatchTable
     from watcher.sources.directory.parts import Parts
     from watcher.sources.directory.renames import RenameKey
     from watcher.sources.directory.tree import Tree
-    from watcher.sources.directory.watch_table import WatchTable
 
 EVENTS_PER_CHECK = 1000
 """Events after which the limits on waiting hints are enforced."""

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from support import mount_tables
+from watcher.filesystem.linux.volume_ids import identity_of, is_node_local
 from watcher.filesystem.mounts import Mount, MountTable
 from watcher.filesystem.statx import born_ns
-from watcher.filesystem.volumes import (
-    Volume,
-    describe_volume,
-    identity_of,
-    is_node_local,
-    is_same_volume,
-)
+from watcher.filesystem.volumes import Volume, describe_volume, is_same_volume
 
 ALL = MountTable.parse(
     mount_tables.POD + mount_tables.DESKTOP + mount_tables.WINDOWS + mount_tables.MACHINE

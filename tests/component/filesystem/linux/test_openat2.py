@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from support.files import fill, happening
-from watcher.filesystem import openat2
-from watcher.filesystem.openat2 import current_path, open_beneath, open_no_magiclinks
+from watcher.filesystem.linux import openat2
+from watcher.filesystem.linux.openat2 import current_path, open_beneath, open_no_magiclinks
 
 NO_SUCH_CALL = 100_000
 """A system call number that the kernel answers with ENOSYS, as one without openat2 does."""

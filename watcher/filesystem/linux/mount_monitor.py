@@ -13,11 +13,15 @@ import select
 import threading
 from typing import TYPE_CHECKING
 
-from watcher.filesystem.mounts import MOUNTINFO, MountTable
+from watcher.filesystem.linux.mount_table import MOUNTINFO, mount_id, read_table
+from watcher.filesystem.linux.openat2 import current_path
+from watcher.filesystem.mounts import MountTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
+
+    from watcher.filesystem.mounts import Mount
 
 READ_ATTEMPTS = 10
 """Maximum number of readings of a table that changes meanwhile; each takes about a millisecond."""
@@ -59,9 +63,19 @@ class MountMonitor:
                 generation = self._check()
                 if table is not None and table[0] == generation:
                     break
-                table = generation, MountTable.read()
+                table = generation, read_table()
             self._table = table
             return table or (-1, MountTable([]))
+
+    def below(self, root: int) -> tuple[int, list[tuple[bytes, Mount]]]:
+        """See ``port.Mounts.below``."""
+        generation, table = self.table()
+        if (id_ := mount_id(root)) is None:
+            return generation, []
+        path = os.fsdecode(current_path(root))
+        above = os.fsencode(path.rstrip("/") + "/")
+        mounts = table.reachable(id_, path)
+        return generation, [(os.fsencode(mount.point)[len(above) :], mount) for mount in mounts]
 
     def read_again(self) -> None:
         """Have the table read afresh: a mounted file that is replaced changes no generation."""

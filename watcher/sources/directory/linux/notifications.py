@@ -5,24 +5,24 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from watcher.sources.directory.events import EventReader
-from watcher.sources.directory.inotify import Inbox
+from watcher.sources.directory.linux.events import EventReader
+from watcher.sources.directory.linux.inotify import Inbox
+from watcher.sources.directory.linux.watch_table import WatchTable
 from watcher.sources.directory.parts import PartMode
-from watcher.sources.directory.watch_table import WatchTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.sources.directory.hints import HintQueue
-    from watcher.sources.directory.inotify import Inotify
+    from watcher.sources.directory.linux.inotify import Inotify
     from watcher.sources.directory.parts import Parts
     from watcher.sources.directory.tree import Tree
 
 _WATCH_LIMIT = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENOMEM})
 
 
-class Notifications:
-    """The kernel's notifications in one tree, from ``start`` to ``close``. For one thread.
+class InotifyNotifications:
+    """See ``port.Notifications``.
 
     Args:
         tree: The tree.
@@ -30,7 +30,7 @@ class Notifications:
         inotify: Returns the process's inotify descriptor; raises OSError if there is none.
 
     Attributes:
-        failure: Why there are none, or not in every directory; empty if nothing has failed.
+        failure: See ``port.Notifications``.
         reader: Reads them; None while there are none.
     """
 
@@ -41,13 +41,13 @@ class Notifications:
         self._hints = hints
         self._inotify = inotify
 
-    def start(self, parts: Parts, wake: Callable[[], None]) -> None:
-        """Start to notify, if there is a part for it and it has not been tried.
+    @property
+    def is_active(self) -> bool:
+        """See ``port.Notifications.is_active``."""
+        return self.reader is not None
 
-        Args:
-            parts: The parts of the tree.
-            wake: Called from any thread when something was notified.
-        """
+    def start(self, parts: Parts, wake: Callable[[], None]) -> None:
+        """See ``port.Notifications.start``."""
         is_of_use = any(part.mode is PartMode.NOTIFIED for part in parts)
         if not is_of_use or self.reader is not None or self.failure:
             return
@@ -59,7 +59,7 @@ class Notifications:
         self.reader = EventReader(self._tree, self._hints, watches, parts)
 
     def watch(self, prefix: bytes, directory: int) -> None:
-        """Watch the directory at a prefix, by a descriptor of it, if that can be had."""
+        """See ``port.Notifications.watch``."""
         if self.reader is None:
             return
         try:
@@ -72,22 +72,22 @@ class Notifications:
                 )
 
     def unwatch(self, prefix: bytes) -> None:
-        """Stop watching the directory at a prefix and everything below it."""
+        """See ``port.Notifications.unwatch``."""
         if self.reader is not None:
             self.reader.watches.drop(prefix)
 
     def read(self, now_s: float) -> None:
-        """Turn what has been notified into hints."""
+        """See ``port.Notifications.read``."""
         if self.reader is not None:
             self.reader.read(now_s)
 
     def expire_renames(self, now_s: float) -> None:
-        """See ``EventReader.expire_renames``."""
+        """See ``port.Notifications.expire_renames``."""
         if self.reader is not None:
             self.reader.expire_renames(now_s)
 
     def close(self) -> None:
-        """Stop watching, and forget the failure: the next ``start`` tries again."""
+        """See ``port.Notifications.close``."""
         self.failure = ""
         if self.reader is not None:
             self.reader.close()
