@@ -136,6 +136,11 @@ class Stream:
         return self._ending
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it has been ready, though it may have ended since."""
+        return self._is_ready
+
+    @property
     def is_open(self) -> bool:
         return self._ending is None
 

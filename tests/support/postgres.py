@@ -13,13 +13,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from support.client import wait_until
 from support.s3.real_servers import free_ports
 
 READY_S = 60.0
@@ -73,13 +74,15 @@ class Cluster:
     Attributes:
         directory: Its data, its log and its password file.
         port: Where it listens, on 127.0.0.1.
-        settings: Those that it is started with.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str], environment: Mapping[str, str]
+    ) -> None:
         self.directory = directory
         (self.port,) = free_ports(1)
-        self.settings = {**SETTINGS, **settings}
+        self._settings = {**SETTINGS, **settings}
+        self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -112,30 +115,22 @@ class Cluster:
             group=USER,
         )
 
-    def follow(self, conninfo: str) -> None:
-        """Let the server, at its next start, be a standby that streams from another one."""
-        self._configure(primary_conninfo=conninfo)
-        self._signal("standby.signal")
-
-    def recover(self) -> None:
-        """Let the server, at its next start, recover a backup, up to the end of its log."""
-        self._configure(restore_command="false")
-        self._signal("recovery.signal")
-
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
-        settings = [f"--{name}={value}" for name, value in self.settings.items()]
+    def start(self, password: str = "") -> None:
+        """Start the server and wait until it answers, to a user with a password if it asks."""
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [programs() / "postgres", "-D", self.data, f"--port={self.port}", *settings],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=self._environment,
                 cwd="/",
                 user=USER,
                 group=USER,
             )
-        _wait_answering(self.url, self._process, self.directory / "log")
+        url = self.url.replace("postgres@", f"postgres:{password}@") if password else self.url
+        _wait_answering(url, self._process, self.directory / "log")
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """Stop the server, fast unless another signal is given, and wait until it has ended."""
@@ -148,15 +143,24 @@ class Cluster:
                 process.send_signal(signal.SIGQUIT)
                 process.wait(STOP_S)
 
-    def _configure(self, **settings: str) -> None:
-        lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
-        with (self.data / "postgresql.auto.conf").open("a") as file:
-            file.writelines(lines)
+    def kill(self) -> None:
+        """Kill the server's main process alone; the others notice that and end, one by one."""
+        process, self._process = self._process, None
+        assert process is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(map(_is_running, children)), "the other processes have ended")
 
-    def _signal(self, name: str) -> None:
-        (self.data / name).touch()
-        if USER is not None:
-            os.chown(self.data / name, USER, USER)
+    def kill_session(self, name: str) -> None:
+        """Kill the process of a session, upon which the server ends all and recovers.
+
+        Args:
+            name: A pattern of its ``application_name``.
+        """
+        query = f"SELECT max(pid) FROM pg_stat_activity WHERE application_name LIKE '{name}'"  # noqa: S608 - a name of the test
+        ((pid,),) = self.execute(query)
+        os.kill(int(str(pid)), signal.SIGKILL)
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Execute a statement as the owner of the database, and return its rows."""
@@ -165,18 +169,28 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
 
+def _is_running(pid: str) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        # A zombie has ended, though nobody has asked for its status.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 @contextmanager
-def run_cluster(parent: str | None = None, **settings: str) -> Iterator[Cluster]:
+def run_cluster(
+    parent: str | None = None, environment: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[Cluster]:
     """Run a cluster of its own, and remove it afterwards.
 
     Args:
         parent: Where its directory is made; the temporary directory if not given.
+        environment: Further variables of the server.
         settings: Further settings of the server.
     """
     directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
     if USER is not None:
         os.chown(directory, USER, USER)
-    cluster = Cluster(directory, settings)
+    cluster = Cluster(directory, settings, environment or {})
     try:
         cluster.make()
         cluster.start()

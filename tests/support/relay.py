@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, which can cut connections, let them hang, or forget them."""
+"""A TCP relay in front of a server, which can cut, block, reset and forget connections."""
 
 import contextlib
 import ctypes
@@ -18,8 +18,14 @@ from support.client import wait_until
 BUFFER_BYTES = 65_536
 
 # From asm/socket.h and linux/bpf_common.h; the socket module has neither.
-SO_ATTACH_FILTER = 26
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 BPF_RET = 0x06
+
+RESET = struct.pack("ii", 1, 0)
+"""Value of SO_LINGER with which closing sends a reset, and drops what waits (socket(7))."""
+
+BLOCKED_POLL_S = 0.05
+"""Seconds between two looks whether a blocked direction is open again."""
 
 
 class Relay:
@@ -45,7 +51,10 @@ class Relay:
         self._is_proxy = is_proxy
         self.lead_to(target)
         self._idle_max_s = idle_max_s
-        self._clients: set[socket.socket] = set()
+        self._pairs: dict[socket.socket, socket.socket | None] = {}
+        self._listener: socket.socket | None = None
+        self._is_deaf = False
+        self._is_mute = False
         self._is_response_torn = False
         self._port = 0
         self._sockets: set[socket.socket] = set()
@@ -69,14 +78,21 @@ class Relay:
         self._port = listener.getsockname()[1]
         self.address = f"127.0.0.1:{self._port}"
         self.url = f"{self._scheme}://{self.address}"
-        self._is_frozen = False
+        self._is_frozen = self._is_deaf = self._is_mute = False
         self._is_stopped.clear()
+        self._listener = listener
         self._sockets.add(listener)
         self._run(threading.Thread(target=self._accept, args=(listener,)))
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._listener is not None
 
     def stop(self) -> None:
         """Close the port and cut all connections."""
         self._is_stopped.set()
+        self._listener = None
         while self._threads:
             with self._lock:
                 for open_socket in self._sockets:
@@ -89,10 +105,49 @@ class Relay:
         """Forward nothing any more, neither bytes nor a close; connections stay until ``stop``."""
         self._is_frozen = True
 
+    def block(self, *, to_target: bool = True, from_target: bool = True) -> None:
+        """Let nothing pass in one direction or in both, until ``unblock``, as a broken network.
+
+        What clients send is dropped before TCP sees it, so it is not acknowledged and is sent again
+        later. What the target sends waits here. Nobody can connect meanwhile.
+        """
+        with self._lock:
+            self._is_deaf, self._is_mute = to_target, from_target
+            if self._listener is not None:
+                _drop(self._listener)
+            for near in self._pairs:
+                if to_target:
+                    _drop(near)
+
+    def unblock(self) -> None:
+        """Let everything pass again."""
+        with self._lock:
+            self._is_deaf = self._is_mute = False
+            for one in (self._listener, *self._pairs):
+                if one is not None and one not in self.forgotten:
+                    with contextlib.suppress(FileNotFoundError):
+                        one.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+    def reset(self) -> None:
+        """Reset all connections, of clients and to the target; new ones are forwarded."""
+        with self._lock:
+            for near, far in self._pairs.items():
+                # The target's end may just be closed.
+                with contextlib.suppress(OSError):
+                    for end in filter(None, (near, far)):
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                # Sends nothing; the thread that waits for it closes both.
+                with contextlib.suppress(OSError):
+                    near.shutdown(socket.SHUT_RD)
+
     def lead_to(self, target: str) -> None:
         """Forward new connections to another URL."""
         parts = urlsplit(target)
         self._target = (str(parts.hostname), int(parts.port or 80))
+
+    def connect(self) -> socket.socket:
+        """Connect to the URL, for a connection that was accepted."""
+        return socket.create_connection(self._target)
 
     def forget(self) -> None:
         """Forget the present connections, as a NAT gateway does; new ones are forwarded.
@@ -100,7 +155,7 @@ class Relay:
         Nothing passes any more, neither a close nor a reset, and no segment is acknowledged.
         """
         with self._lock:
-            for near in self._clients:
+            for near in self._pairs:
                 self._forget(near)
 
     def forget_in_response(self) -> None:
@@ -108,11 +163,8 @@ class Relay:
         self._is_response_torn = True
 
     def _forget(self, near: socket.socket) -> None:
-        """Have the kernel drop what arrives for a socket before TCP sees it (packet(7))."""
         self.forgotten.add(near)
-        instruction = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
-        program = struct.pack("HL", 1, ctypes.addressof(instruction))
-        near.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        _drop(near)
 
     def _accept(self, listener: socket.socket) -> None:
         with self._closing(listener), contextlib.suppress(OSError):
@@ -121,28 +173,39 @@ class Relay:
                 self.connections += 1
                 with self._lock:
                     self._sockets.add(near)
-                    self._clients.add(near)
+                    self._pairs[near] = None
+                    if self._is_deaf:
+                        _drop(near)
                 self._run(threading.Thread(target=self._pass_on, args=(near,)))
 
     def _pass_on(self, near: socket.socket) -> None:
         with (
             self._closing(near),
             contextlib.suppress(OSError),
-            socket.create_connection(self._target) as far,
+            self.connect() as far,
         ):
             if self._is_proxy:
                 open_tunnel(near)
             other = {near: far, far: near}
             for end in other:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._pairs[near] = far
             while True:
-                ready = select.select([near, far], [], [], self._idle_max_s)[0]
-                if not ready:
+                # A reset makes the client's end readable, also while the other one is not read.
+                ends = [near] if self._is_mute else [near, far]
+                is_whole = len(ends) > 1
+                ready = select.select(
+                    ends, [], [], self._idle_max_s if is_whole else BLOCKED_POLL_S
+                )[0]
+                if not ready and is_whole:
                     self._forget(near)
                 if self._is_frozen or near in self.forgotten:
                     self._is_stopped.wait()
                     return
                 for readable in ready:
+                    if readable is far and self._is_mute:
+                        continue
                     data = readable.recv(BUFFER_BYTES)
                     if not data:
                         return
@@ -167,9 +230,16 @@ class Relay:
         finally:
             with self._lock:
                 self._sockets.discard(one)
-                self._clients.discard(one)
+                self._pairs.pop(one, None)
                 self.forgotten.discard(one)
                 one.close()
+
+
+def _drop(one: socket.socket) -> None:
+    """Have the kernel drop what arrives for a socket before TCP sees it (packet(7))."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
+    program = struct.pack("HL", 1, ctypes.addressof(instruction))
+    one.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def open_tunnel(near: socket.socket) -> None:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from e2e.cli.conftest import config, environment, place, run, serve, start
+from support.client import Contract
 from support.postgres import Cluster, run_cluster, run_pgbouncer
+from support.replicas import Replicas
+from system.replicas.course import Course, wait_gone
 
 __all__ = ["config", "environment", "place", "run", "serve", "start"]
 """The fixtures of the command line, for the verbs that open state."""
 
 WAYS = ["direct", "pgbouncer"]
+
+ROUNDS = int(os.environ.get("REPLICAS_ROUNDS", "4"))
+"""Rounds in which an owner is killed, and as many in which it is paused, one after the other."""
+
+POOLED_SHARE = 0.1
+"""Share of rounds through PgBouncer."""
+
+RunCourse: TypeAlias = Callable[..., AbstractContextManager[Course]]
+"""Runs servers; takes the number of servers and further flags."""
 
 _numbers = count()
 
@@ -36,3 +52,42 @@ def url(request: pytest.FixtureRequest, cluster: Cluster) -> str:
     is_direct = request.param == "direct"
     base = cluster.url if is_direct else request.getfixturevalue("pooler_url")
     return f"{base}?schema=test_{next(_numbers)}"
+
+
+@pytest.fixture
+def rounds(url: str, cluster: Cluster) -> int:
+    """Return the number of rounds of a test that reaches the database in this way."""
+    return max(1, int(ROUNDS * POOLED_SHARE)) if is_pooled(url, cluster) else ROUNDS
+
+
+def is_pooled(url: str, cluster: Cluster) -> bool:
+    """Return whether a URL leads through PgBouncer."""
+    return f":{cluster.port}/" not in url
+
+
+@pytest.fixture
+def run_course(
+    cluster: Cluster,
+    contract: Contract,
+    tmp_path: Path,
+    url: str,
+    record_property: Callable[[str, object], None],
+) -> RunCourse:
+    """Run servers whose places change while the block runs, judge all, and stop them.
+
+    Nothing is left behind: no process, no session.
+    """
+
+    @contextmanager
+    def run_it(number: int = 2, *flags: str) -> Iterator[Course]:
+        schema = url.rpartition("=")[2]
+        with Replicas(tmp_path, number, url, *flags) as replicas:
+            with Course(tmp_path, contract, replicas, cluster, schema) as course:
+                yield course
+                course.judge()
+            if course.takeovers:
+                record_property("takeovers", course.figures())
+                print(course.figures())
+        wait_gone(cluster, is_pooled=is_pooled(url, cluster))
+
+    return run_it

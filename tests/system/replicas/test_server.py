@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from support.events import replay
 from support.files import read_files
 from support.fixtures import StartServer
 from support.postgres import Cluster
-from support.server import WATCHER, ServerProcess, clean_environment
+from support.server import ServerProcess
 from support.writer import make_directories, writing
 from system.crashes.readers import Readers
 
@@ -27,9 +25,6 @@ ENDLESS = 1_000_000_000
 PAUSE_S = 0.01
 STEP_EVENTS = 50
 """Events that a server sends before something happens to it."""
-
-START_S = 10.0
-"""Seconds after which a server that cannot use its database has ended."""
 
 
 class Course:
@@ -125,22 +120,3 @@ def test_nothing_is_lost_when_the_database_restarts(
         cluster.start()
         wait_until(lambda: server.ask("/readyz").status == 200, "it is ready")
         course.go_on()
-
-
-def test_a_database_that_cannot_be_used_ends_the_server(cluster: Cluster) -> None:
-    """With one line that has no password."""
-    url = cluster.url_of("nowhere").replace("postgres@", "postgres:s3cret@")
-    flags = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", url]
-    start_s = time.monotonic()
-    done = subprocess.run(
-        [*WATCHER, "serve", *flags],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-    )
-    assert time.monotonic() - start_s < START_S
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
-    assert 'database "nowhere" does not exist' in line
-    assert "s3cret" not in line

@@ -149,11 +149,11 @@ class Database:
         if text is None:
             text = statement.replace("watcher.", f"{self.target.schema}.").encode()
             self._texts[statement] = text
-        cursor = connection.execute(text, values, binary=True)
+        rows = connection.fetch(text, values)
         if connection.is_doubtful:
             connection.close()
             raise psycopg.OperationalError("waiting for a standby was cancelled by somebody")
-        return cursor.fetchall() if cursor.description is not None else []
+        return rows
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
