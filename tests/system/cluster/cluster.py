@@ -15,10 +15,12 @@ VALUES = PROJECT / "deploy" / "helm"
 OVERLAYS = PROJECT / "deploy" / "kustomize" / "overlays"
 EVERYTHING = Path(__file__).with_name("everything.yaml")
 """Values that all differ from the defaults."""
+DATABASE = EVERYTHING.with_name("database.yaml")
+"""Those that it cannot have without a database."""
 EXAMPLES = [PROJECT / "examples" / "namespace.yaml"]
 EXAMPLES += sorted(
     path
-    for name in ("eventsource", "sensor")
+    for name in ("cluster", "eventsource", "sensor")
     for path in (PROJECT / "examples").glob(f"*/{name}.yaml")
 )
 
@@ -26,10 +28,13 @@ FLAVOURS = {
     "volume": (VALUES / "volume.yaml",),
     "bucket": (VALUES / "bucket.yaml",),
     "tokens": (VALUES / "volume.yaml", VALUES / "tokens.yaml"),
+    "postgresql": (VALUES / "bucket.yaml", VALUES / "postgresql.yaml"),
 }
 """Files of values that are equivalent to the overlay of the same name."""
 
-VALUED = {**FLAVOURS, "everything": (EVERYTHING,)}
+VALUED = {**FLAVOURS, "everything": (EVERYTHING,), "database": (EVERYTHING, DATABASE)}
+VALUED["replicas"] = (PROJECT / "examples" / "replicas" / "values.yaml",)
+
 """Files of values with which the chart is tested."""
 
 Manifest = dict[str, Any]
@@ -105,9 +110,15 @@ def one(manifests: list[Manifest], kind: str) -> Manifest:
     return found
 
 
+def workload_of(manifests: list[Manifest]) -> Manifest:
+    """Return the one StatefulSet or Deployment."""
+    (found,) = (each for each in manifests if each["kind"] in {"StatefulSet", "Deployment"})
+    return found
+
+
 def pod_of(manifests: list[Manifest]) -> Manifest:
-    """Return the pod that the controller of the StatefulSet would make."""
-    workload = one(manifests, "StatefulSet")
+    """Return a pod that the controller of the workload would make."""
+    workload = workload_of(manifests)
     template = workload["spec"]["template"]
     metadata = template["metadata"] | {"name": f"{workload['metadata']['name']}-0"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

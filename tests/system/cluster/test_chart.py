@@ -16,6 +16,7 @@ from support.fixtures import StartServer
 from support.project import PROJECT
 from system.cluster.cluster import (
     CHART,
+    DATABASE,
     EVERYTHING,
     FLAVOURS,
     VALUED,
@@ -57,6 +58,8 @@ APART: dict[tuple[str, ...], dict[str, Any]] = {
     ("tokens", "existingSecret"): {"existingSecret": "given", "values": {}},
 }
 """Values that exclude others, which everything.yaml sets."""
+NEEDS_DATABASE = {("replicas",), ("state", "postgresql", "key")}
+"""Values that have an effect only with a database, or are refused without."""
 
 
 def at(values: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - values are anything
@@ -111,6 +114,63 @@ def test_tokens_given_twice_are_refused(programs: Programs) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flavour", "value", "message"),
+    [
+        ("volume", "replicas=2", "Several servers need a database"),
+        ("postgresql", "persistence.existingClaim=given", "The state is given twice"),
+        ("postgresql", "service.type=LoadBalancer", "Leave service.type ClusterIP"),
+        ("postgresql", "service.port=80", "Leave service.type ClusterIP, service.port 8080"),
+        ("postgresql", "service.httpPort=80", "Leave service.type ClusterIP, service.port 8080"),
+    ],
+)
+def test_values_that_exclude_each_other(
+    programs: Programs, flavour: str, value: str, message: str
+) -> None:
+    with pytest.raises(RefusedError, match=message):
+        programs.render(*FLAVOURS[flavour], sets=(value,))
+
+
+def test_a_database_is_in_place_of_a_volume(programs: Programs) -> None:
+    """There is no claim; by default one server stands by, and neither is stopped for the other."""
+    manifests = programs.render(*FLAVOURS["postgresql"])
+    kinds = {manifest["kind"] for manifest in manifests}
+    assert not {"StatefulSet", "PersistentVolumeClaim"} & kinds
+    deployment = one(manifests, "Deployment")["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pod = deployment["template"]["spec"]
+    assert "volumes" not in pod
+    assert one(manifests, "Service")["spec"]["clusterIP"] == "None"
+    (single,) = (
+        each
+        for each in programs.render(*FLAVOURS["postgresql"], sets=("replicas=1",))
+        if each["kind"] == "Deployment"
+    )
+    assert single["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_server_knows_its_node(programs: Programs, flavour: str) -> None:
+    (container,) = pod_of(programs.render(*FLAVOURS[flavour]))["spec"]["containers"]
+    node = {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert {"name": "WATCHER_NODE", "valueFrom": node} in container["env"]
+
+
+def test_a_probe_of_the_users_own_stays(programs: Programs) -> None:
+    """With a database only the probe of gRPC is replaced, with its periods."""
+    own = ("grpc=null", "httpGet.path=/x", "httpGet.port=http")
+    sets = tuple(f"readinessProbe.{value}" for value in own)
+    (container,) = pod_of(programs.render(*FLAVOURS["postgresql"], sets=sets))["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/x"
+    (container,) = pod_of(programs.render(*FLAVOURS["postgresql"]))["spec"]["containers"]
+    assert container["readinessProbe"] == {
+        "httpGet": {"path": "/healthz", "port": "http"},
+        "periodSeconds": 5,
+        "timeoutSeconds": 5,
+    }
+
+
+@pytest.mark.parametrize(
     ("mistake", "message"),
     [
         ("alow.directories={/data}", "additional properties 'alow' not allowed"),
@@ -160,6 +220,10 @@ def test_every_value_has_an_effect(
     programs: Programs, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     values = yaml.safe_load(EVERYTHING.read_text())
+    if path in NEEDS_DATABASE or path[0] == "state":
+        values |= yaml.safe_load(DATABASE.read_text())
+    if path not in NEEDS_DATABASE:
+        values.pop("replicas", None)
     if path in APART:
         values[path[0]] |= APART[path]
     assert at(values, path) != at(VALUES, path), "everything.yaml has the default"

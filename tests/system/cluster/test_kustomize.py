@@ -2,7 +2,7 @@
 
 import pytest
 
-from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs, pod_of
+from system.cluster.cluster import FLAVOURS, OVERLAYS, Manifest, Programs, pod_of, workload_of
 from watcher import __version__
 
 MARKS = ("annotations", "labels")
@@ -30,7 +30,8 @@ def meaning(manifests: list[Manifest]) -> dict[str, Manifest]:
         if manifest["kind"] == "ServiceAccount":
             metadata["annotations"] = manifest["metadata"].get("annotations")
         found[manifest["kind"]] = manifest | {"metadata": metadata}
-    pod = found["StatefulSet"]["spec"]["template"]["spec"]
-    pod["volumes"].sort(key=lambda volume: volume["name"])
-    pod["containers"][0]["volumeMounts"].sort(key=lambda mount: mount["name"])
+    pod = workload_of(manifests)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for named in (pod.get("volumes", []), container.get("volumeMounts", []), container["env"]):
+        named.sort(key=lambda each: each["name"])
     return found

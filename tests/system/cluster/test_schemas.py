@@ -38,7 +38,9 @@ class Schemas:
                         "$ref": f"#/definitions/{key}",
                         "definitions": closed,
                     }
-        for file in (directory / "crds").glob("monitoring.*.yaml"):
+        # Those of Argo Events accept anything.
+        crds = directory / "crds"
+        for file in (*crds.glob("monitoring.*.yaml"), *crds.glob("postgresql.*.yaml")):
             spec = yaml.safe_load(file.read_text())["spec"]
             for version in spec["versions"]:
                 schema = _closed(version["schema"]["openAPIV3Schema"])
