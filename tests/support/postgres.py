@@ -74,15 +74,19 @@ class Cluster:
     Attributes:
         directory: Its data, its log and its password file.
         port: Where it listens, on 127.0.0.1.
+        settings: Those that it is started with.
     """
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, str], environment: Mapping[str, str]
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         (self.port,) = free_ports(1)
-        self._settings = {**SETTINGS, **settings}
-        self._environment = {**os.environ, **environment}
+        self.settings = {**SETTINGS, **settings}
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -115,9 +119,19 @@ class Cluster:
             group=USER,
         )
 
+    def follow(self, conninfo: str) -> None:
+        """Let the server, at its next start, be a standby that streams from another one."""
+        self._configure(primary_conninfo=conninfo)
+        self._signal("standby.signal")
+
+    def recover(self) -> None:
+        """Let the server, at its next start, recover a backup, up to the end of its log."""
+        self._configure(restore_command="false")
+        self._signal("recovery.signal")
+
     def start(self, password: str = "") -> None:
         """Start the server and wait until it answers, to a user with a password if it asks."""
-        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [programs() / "postgres", "-D", self.data, f"--port={self.port}", *settings],
@@ -162,6 +176,16 @@ class Cluster:
         ((pid,),) = self.execute(query)
         os.kill(int(str(pid)), signal.SIGKILL)
 
+    def _configure(self, **settings: str) -> None:
+        lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(lines)
+
+    def _signal(self, name: str) -> None:
+        (self.data / name).touch()
+        if USER is not None:
+            os.chown(self.data / name, USER, USER)
+
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Execute a statement as the owner of the database, and return its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -190,7 +214,7 @@ def run_cluster(
     directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
     if USER is not None:
         os.chown(directory, USER, USER)
-    cluster = Cluster(directory, settings, environment or {})
+    cluster = Cluster(directory, settings, environment)
     try:
         cluster.make()
         cluster.start()

@@ -19,8 +19,6 @@ from watcher.errors import StateError
 from watcher.state.postgres.arrays import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from psycopg.abc import RV, PQGen
 
 WAIT_INTERVAL_S = 0.1
@@ -104,27 +102,6 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     is_doubtful = False
-    _cursor: psycopg.Cursor[tuple[Any, ...]] | None = None
-
-    def fetch(self, text: bytes, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        """Execute a statement and return its rows; none if it has none.
-
-        One cursor serves all statements: to make one takes longer than what it does.
-
-        Args:
-            text: The statement.
-            values: Of ``$1``, ``$2`` and so on.
-
-        Raises:
-            psycopg.Error: It has failed.
-        """
-        cursor = self._cursor
-        if cursor is None:
-            cursor = self._cursor = self.cursor(binary=True)
-        cursor.execute(text, values)
-        # Not its description, which would be made for nothing.
-        result = cursor.pgresult
-        return cursor.fetchall() if result is not None and result.nfields else []
 
     def wait(
         self,

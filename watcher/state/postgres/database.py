@@ -149,11 +149,11 @@ class Database:
         if text is None:
             text = statement.replace("watcher.", f"{self.target.schema}.").encode()
             self._texts[statement] = text
-        rows = connection.fetch(text, values)
+        cursor = connection.execute(text, values, binary=True)
         if connection.is_doubtful:
             connection.close()
             raise psycopg.OperationalError("waiting for a standby was cancelled by somebody")
-        return rows
+        return cursor.fetchall() if cursor.description is not None else []
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

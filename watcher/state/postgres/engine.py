@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from watcher.clock import NS_PER_S
 from watcher.errors import StateError
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
@@ -112,6 +111,8 @@ class PostgresEngine:
     def open(self, identity: Identity) -> PostgresStore:
         """Open the state of an identity with the next epoch.
 
+        If the database was restored, or has failed over, its ids are renewed, which is logged.
+
         Raises:
             StateError: The database cannot be used.
         """
@@ -152,7 +153,7 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        with closing(self._open(identity)) as store:
+        with closing(self._open(identity, keeps_ids=True)) as store:
             store.renew_ids()
 
     def remove(self, identity: Identity) -> None:
@@ -168,8 +169,10 @@ class PostgresEngine:
         """Read a watch that does not run; see ``transfer.MovableState``.
 
         Raises:
-            StateError: The database cannot be read.
+            StateError: The database cannot be used.
         """
+        # Elsewhere nothing would show that its ids have to be renewed.
+        self._open(identity).close()
         yield read_watch(self._database, identity)
 
     def import_watch(self, copy: WatchCopy) -> None:
@@ -180,9 +183,27 @@ class PostgresEngine:
         """
         write_watch(self._database, copy)
 
-    def _open(self, identity: Identity, *, is_used: bool = False) -> PostgresStore:
-        now_s = self._clock.wall_ns() // NS_PER_S
-        opening = open_watch(self._database, identity, self._server, now_s, is_used=is_used)
+    def _open(
+        self, identity: Identity, *, is_used: bool = False, keeps_ids: bool = False
+    ) -> PostgresStore:
+        opening = open_watch(
+            self._database,
+            identity,
+            self._server,
+            self._clock.wall(),
+            is_used=is_used,
+            keeps_ids=keeps_ids,
+        )
+        if opening.replaced_uid:
+            self._log.warning(
+                "state.restored",
+                **identity.labels,
+                former_ids=opening.replaced_uid,
+                ids=opening.uid,
+                next_seq=opening.next_seq,
+                hint="the database was restored or copied, or has failed over, and may be older "
+                "than events that were sent; further events have new ids",
+            )
         return PostgresStore(self._database, opening, self._clock)
 
     def _collect(self) -> None:

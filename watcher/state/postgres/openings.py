@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
-from watcher.state.ids import new_uid, parse_former, unused_after, unused_ranges
+from watcher.state.ids import (
+    format_former,
+    new_uid,
+    parse_former,
+    renew,
+    unused_after,
+    unused_ranges,
+)
 from watcher.state.port import Summary
+from watcher.state.postgres.history import FINGERPRINT, RENEW
 from watcher.state.postgres.session import Permission
+from watcher.state.postgres.steps import numbered
 from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
@@ -15,23 +24,38 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from watcher.model import Identity
-    from watcher.state.postgres.database import Database
+    from watcher.state.postgres.database import Database, Transaction
 
 LOCK_S = 10.0
 """Longest wait in seconds for a step of another store of the watch to end."""
 
+EPOCH_LEAP = 1_000_000_000
+"""Bound of the random number of epochs that an opening passes over.
+
+An opening that is lost when the database fails over would otherwise be followed by another one with
+the same epoch, and its store might write.
+"""
+
 _HAS_LEASE = "SELECT server = $1 FROM watcher.lease"
-_MAKE = """
-    INSERT INTO watcher.watch (digest, principal, name, place, uid, used_at)
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (digest) DO NOTHING RETURNING id
-"""
+_MAKE = f"""
+    INSERT INTO watcher.watch (digest, principal, name, place, uid, used_at, history)
+    VALUES ($1, $2, $3, $4, $5, $6, {FINGERPRINT})
+    ON CONFLICT (digest) DO NOTHING RETURNING id
+"""  # noqa: S608 - only constants
 _MAKE_COUNTERS = "INSERT INTO watcher.counters (watch) VALUES ($1)"
-_FIND = "SELECT id, uid, former_ids, ids_renewed_at FROM watcher.watch WHERE digest = $1"
+_TAKE = f"""
+    UPDATE watcher.counters SET epoch = epoch + 1 + floor(random() * {EPOCH_LEAP})::int8,
+        server = $2
+    FROM watcher.watch WHERE watch = watch.id AND digest = $1
+    RETURNING watch, epoch, step, next_id, entries, next_seq, cursor
+"""  # noqa: S608 - only constants
+_FIND = f"""
+    SELECT uid, former_ids, ids_renewed_at, history, {FINGERPRINT}
+    FROM watcher.watch WHERE id = $1
+"""  # noqa: S608 - only constants
+_ID = "SELECT id FROM watcher.watch WHERE digest = $1"
 _USE = "UPDATE watcher.watch SET used_at = $2 WHERE id = $1"
-_TAKE = """
-    UPDATE watcher.counters SET epoch = epoch + 1, server = $2 WHERE watch = $1
-    RETURNING epoch, step, next_id, entries, next_seq, cursor
-"""
+_LEAP = "UPDATE watcher.counters SET next_seq = $2 WHERE watch = $1"
 _TABLES = ("counters", "entry", "journal", "pending", "meta", "group_change", "changed_group")
 _UNUSED = """
     SELECT digest, place FROM watcher.watch
@@ -60,6 +84,8 @@ class Opening(NamedTuple):
     Attributes:
         permission: To write it.
         is_new: Whether it was made by this opening.
+        history: Fingerprint of the history under which the ids are valid.
+        replaced_uid: First part of the ids that this opening has renewed; empty if it has not.
         uid: First part of the ids of its events.
         former_ids: Those before renewals, as they are kept.
         ids_renewed_at: When they were last renewed, seconds since the epoch.
@@ -71,6 +97,8 @@ class Opening(NamedTuple):
 
     permission: Permission
     is_new: bool
+    history: str
+    replaced_uid: str
     uid: str
     former_ids: str
     ids_renewed_at: float
@@ -80,12 +108,19 @@ class Opening(NamedTuple):
     cursor: int
 
 
-def open_watch(
-    database: Database, identity: Identity, server: UUID, now_s: int, *, is_used: bool
+def open_watch(  # noqa: PLR0913 - each is what an opening depends on
+    database: Database,
+    identity: Identity,
+    server: UUID,
+    now_s: float,
+    *,
+    is_used: bool,
+    keeps_ids: bool = False,
 ) -> Opening:
     """Take a watch with the next epoch, making it if there is none.
 
-    Whoever had opened it can write it no more.
+    Whoever had opened it can write it no more. Its ids are renewed if the database has another
+    history than that under which they are valid.
 
     Args:
         database: The database.
@@ -93,6 +128,7 @@ def open_watch(
         server: Takes it.
         now_s: Seconds since the epoch.
         is_used: Whether a stream uses it now.
+        keeps_ids: Whether to leave the ids as they are in any case, since they are renewed next.
 
     Raises:
         StateError: The database cannot be written, another server has its lease, or the identity
@@ -110,15 +146,34 @@ def open_watch(
                 place=str(database.target),
                 hint="connect to that one",
             )
-        made = transaction.fetch(_MAKE, identity.digest, *identity, new_uid(), now_s)
+        made = transaction.fetch(_MAKE, identity.digest, *identity, new_uid(), int(now_s))
         if made:
             transaction.fetch(_MAKE_COUNTERS, made[0][0])
-        ((watch, uid, former_ids, ids_renewed_at),) = transaction.fetch(_FIND, identity.digest)
+        ((watch, epoch, step, *counters),) = transaction.fetch(_TAKE, identity.digest, str(server))
         if is_used:
-            transaction.fetch(_USE, watch, now_s)
-        ((epoch, step, *counters),) = transaction.fetch(_TAKE, watch, str(server))
-    permission = Permission(watch, epoch, step)
-    return Opening(permission, bool(made), uid, former_ids, ids_renewed_at, *counters)
+            transaction.fetch(_USE, watch, int(now_s))
+        ((*ids, history, present),) = transaction.fetch(_FIND, watch)
+        opening = Opening(Permission(watch, epoch, step), bool(made), present, "", *ids, *counters)
+        if history != present and not keeps_ids:
+            opening = _renew_ids(transaction, opening, now_s)
+    return opening
+
+
+def _renew_ids(transaction: Transaction, opening: Opening, now_s: float) -> Opening:
+    """Renew the ids of a watch that is being opened; see ``port.WatchStore.renew_ids``."""
+    former = renew(parse_former(opening.former_ids), opening.uid, opening.next_seq, above_seq=0)
+    renewed = opening._replace(
+        replaced_uid=opening.uid,
+        uid=new_uid(),
+        former_ids=format_former(former),
+        ids_renewed_at=now_s,
+        next_seq=former[-1].next_seq,
+    )
+    watch = renewed.permission.watch
+    ids = (renewed.uid, renewed.former_ids, renewed.ids_renewed_at)
+    transaction.fetch(numbered(RENEW), watch, *ids)
+    transaction.fetch(_LEAP, watch, renewed.next_seq)
+    return renewed
 
 
 def remove_watch(database: Database, digest: str) -> None:
@@ -128,7 +183,7 @@ def remove_watch(database: Database, digest: str) -> None:
         StateError: The database cannot be written.
     """
     with database.transaction(lock_s=LOCK_S) as transaction:
-        found = transaction.fetch(_FIND, digest)
+        found = transaction.fetch(_ID, digest)
         if found:
             watch = found[0][0]
             # The counters first: that waits for a step which is being written.

@@ -29,7 +29,8 @@ CREATE TABLE watcher.watch (
     uid            text NOT NULL,              -- first part of the ids of events
     former_ids     text NOT NULL DEFAULT '[]', -- before renewals, as JSON
     ids_renewed_at double precision NOT NULL DEFAULT 0,
-    used_at        bigint NOT NULL             -- when a stream last used it, seconds since the epoch
+    used_at        bigint NOT NULL,            -- when a stream last used it, seconds since the epoch
+    history        text NOT NULL               -- fingerprint under which the ids are valid, see history.py
 );
 
 -- What every commit may change, small enough that an update stays on its page. "epoch" is the

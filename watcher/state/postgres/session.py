@@ -154,15 +154,18 @@ class Session:
             self._permission = self._permission._replace(step=self._permission.step + 1)
 
     def _refusal(self, rows: Rows) -> StateError:
-        """Return why a watch with these counters may not be written; no row if it was removed."""
-        if not rows or rows[0][0] != self._permission.epoch:
+        """Return why a watch with these counters may not be written; no row if it is not there."""
+        epoch, step = rows[0] if rows else (0, 0)
+        if epoch > self._permission.epoch:
             return FencedError(
                 "the watch was taken over: its state was opened elsewhere since",
                 place=self._place,
                 hint="connect again",
             )
+        is_same = epoch == self._permission.epoch
+        there = f"up to {step}, not {self._permission.step}" if is_same else "not this opening"
         return HistoryError(
-            f"the database has {rows[0][1]} steps of the watch, not {self._permission.step}",
+            f"the database has other steps of the watch: {there}",
             place=self._place,
             hint="was it restored, or has a standby without the last commits become the primary?",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from watcher.state.ids import end_seqs, format_former, new_uid, parse_former, renew, unused_ranges
 from watcher.state.postgres.arrays import text_array
 from watcher.state.postgres.groups import PostgresGroups
+from watcher.state.postgres.history import RENEW
 from watcher.state.postgres.index import PostgresIndex
 from watcher.state.postgres.journal import PostgresJournal
 from watcher.state.postgres.session import Session
@@ -31,9 +32,6 @@ _SET_META = """
     ON CONFLICT (watch, key) DO UPDATE SET value = excluded.value
 """
 _REMOVE_META = "DELETE FROM watcher.meta WHERE watch = $1 AND key = ANY(?::text[])"
-_RENEW = """
-    UPDATE watcher.watch SET uid = ?, former_ids = ?, ids_renewed_at = ? WHERE id = $1
-"""
 
 
 class PostgresStore:
@@ -150,7 +148,7 @@ class PostgresStore:
             uid, now_s = new_uid(), self._clock.wall()
             self._session.write(
                 {"next_seq": former[-1].next_seq},
-                [Part(_RENEW, (uid, format_former(former), now_s))],
+                [Part(RENEW, (uid, format_former(former), now_s))],
             )
             self.uid, self.ids_renewed_at = uid, now_s
             self._former, self.former_uids = former, end_seqs(former)

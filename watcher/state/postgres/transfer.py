@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.errors import StateError
 from watcher.model import Identity
 from watcher.state.postgres.arrays import text_array
+from watcher.state.postgres.history import FINGERPRINT
 from watcher.state.postgres.inserts import insert
 from watcher.state.postgres.keys import PATH, key_of, keys_of, long_paths
 from watcher.state.postgres.steps import numbered
@@ -23,11 +24,11 @@ _FIND = """
     FROM watcher.watch JOIN watcher.counters ON counters.watch = id WHERE digest = $1
 """
 _META = "SELECT key, value FROM watcher.meta WHERE watch = $1"
-_MAKE = """
+_MAKE = f"""
     INSERT INTO watcher.watch (digest, principal, name, place, uid, former_ids, ids_renewed_at,
-        used_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id
-"""
+        used_at, history)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {FINGERPRINT}) RETURNING id
+"""  # noqa: S608 - only constants
 _MAKE_COUNTERS = """
     INSERT INTO watcher.counters (watch, next_id, entries, next_seq, cursor)
     VALUES ($1, $2, $3, $4, $5)
