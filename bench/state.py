@@ -31,6 +31,7 @@ from watcher.spec import DirectorySpec, Spec
 from watcher.state.port import StateEngine, WatchStore
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
+from watcher.state.tenure import owned
 
 COMMITS = 1000
 PAYLOAD = b"x" * 450
@@ -187,7 +188,7 @@ def main() -> None:
                 "PostgreSQL": PostgresEngine(f"{cluster.url}?schema=round_{number}", Clock()),
             }
             for name, factory in engines.items():
-                with factory as engine:
+                with owned(factory) as engine:
                     note(best[name], measure_commits(engine))
                     note(best[name], measure(engine, "objects", keys(options.entries)))
                     note(best[name], measure(engine, "tree", tree(options.entries)))

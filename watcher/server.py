@@ -16,10 +16,11 @@ from watcher.clock import Clock
 from watcher.errors import StateError
 from watcher.limits import file_descriptors
 from watcher.limits.fair_queue import FairQueue, run_in_thread
+from watcher.roles import Roles
 from watcher.rpc.delivery import Delivery
 from watcher.rpc.eventing import SERVICE, Eventing
 from watcher.rpc.health import Health
-from watcher.rpc.listener import STOP_GRACE_S, Listener, open_certificates
+from watcher.rpc.listener import Listener, open_certificates
 from watcher.rpc.streams import Streams
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from watcher.security.reloading import ReloadingFiles
     from watcher.settings import ServerSettings
+    from watcher.state.tenure import Tenure
     from watcher.web.endpoint import HttpEndpoint
 
 IDLE_CHECK_INTERVAL_S = 1.0
@@ -95,11 +97,27 @@ class Server:
         """End streams, then watches, then everything else."""
         await self._exits.aclose()
 
+    async def serve_until(self, stopping: asyncio.Event) -> None:
+        """Serve until an event is set.
+
+        Raises:
+            StateError: The port cannot be opened any more.
+        """
+        tasks = [asyncio.ensure_future(each) for each in (stopping.wait(), self._roles.failed())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
     async def _start(self) -> None:
+        """Start what lives as long as the process; ``Roles`` opens what an owner serves."""
         settings = self._settings
         policy = await self._make_policy()
         _refuse_open_ports(settings, policy)
-        engine = choose_engine(settings.state, self._clock)
+        engine = choose_engine(settings.state, self._clock, settings.node)
         state = self._exits.enter_context(engine)
         authorities = await run_in_thread(
             partial(EndpointAuthorities, settings.endpoint_authorities)
@@ -116,9 +134,12 @@ class Server:
         health = Health(("", SERVICE))
         readiness = Readiness(state.probe, lambda: sources.is_deaf, health.set_ready)
         eventing = Eventing(self.watches, streams, policy, fair_queue)
-        listener = Listener(settings, eventing, Delivery(acknowledgements, policy), health)
         certificates = open_certificates(settings)
-        self.address = listener.bind(certificates)
+        delivery = Delivery(acknowledgements, policy)
+        listener = Listener(settings, eventing, delivery, health, certificates)
+        listener.reserve()
+        self._exits.callback(listener.release)
+        self.address = listener.address
         files: list[ReloadingFiles[Any]] = [
             file for file in (policy.tokens, certificates, *authorities.files) if file is not None
         ]
@@ -126,6 +147,7 @@ class Server:
             # Opened first and so closed last: probes are answered while streams end.
             http = self._make_http(
                 settings.http_listen,
+                state.tenure,
                 streams,
                 policy,
                 readiness,
@@ -135,13 +157,28 @@ class Server:
             )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
-        await listener.start()
-        self._exits.push_async_callback(_drain, listener, streams, health, readiness)
-        await readiness.check()
+        self._roles = Roles(
+            tenure=state.tenure,
+            watches=self.watches,
+            streams=streams,
+            listener=listener,
+            readiness=readiness,
+            whereabouts={
+                "address": self.address,
+                "http": self.http_address,
+                "state": state.place,
+                "node": settings.node,
+            },
+        )
+        self._exits.push_async_callback(self._roles.stop)
+        await self._roles.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
         self._repeat(readiness.check, READINESS_INTERVAL_S)
         self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
-        self._log_start(state.place, is_open=policy.is_open)
+        if policy.is_open:
+            flags = "--allow-directory, --allow-bucket, --allow-endpoint"
+            hint = f"any place may be watched; restrict with {flags}"
+            self._log.info("server.open", hint=hint)
 
     async def _make_policy(self) -> Policy:
         """Read the allow lists and the token file.
@@ -160,6 +197,7 @@ class Server:
     def _make_http(  # noqa: PLR0913, PLR0917 - all that the HTTP port shows
         self,
         address: str,
+        tenure: Tenure,
         streams: Streams,
         policy: Policy,
         readiness: Readiness,
@@ -177,17 +215,25 @@ class Server:
         from watcher.web.subscriptions import Subscriptions  # noqa: PLC0415 - aiohttp
 
         page = StatusPage(
-            self.watches, streams, policy, readiness, self._clock, node=self._settings.node
+            self.watches,
+            streams,
+            policy,
+            tenure,
+            readiness,
+            self._clock,
+            node=self._settings.node,
         )
         subscriptions = Subscriptions(
             self._clock, may_confirm=self._settings.confirms_subscriptions
         )
-        receiver = HintReceiver(self.watches, policy, fair_queue, subscriptions)
-        collector = WatchCollector(self.watches, streams, readiness, receiver, files, self._clock)
+        receiver = HintReceiver(self.watches, policy, fair_queue, readiness, subscriptions)
+        collector = WatchCollector(
+            self.watches, streams, tenure, readiness, receiver, files, self._clock
+        )
         routes = [
             *page.routes(),
             *probe_routes(collector, readiness),
-            *ack_routes(acknowledgements, policy),
+            *ack_routes(acknowledgements, policy, readiness),
             *receiver.routes(),
         ]
         return HttpEndpoint(address, routes)
@@ -195,19 +241,6 @@ class Server:
     def _repeat(self, act: Callable[[], Awaitable[None]], interval_s: float) -> None:
         task = asyncio.create_task(_repeat(act, interval_s))
         self._exits.callback(task.cancel)
-
-    def _log_start(self, state: str, *, is_open: bool) -> None:
-        self._log.info(
-            "server.listening",
-            address=self.address,
-            http=self.http_address,
-            state=state,
-            node=self._settings.node,
-        )
-        if is_open:
-            flags = "--allow-directory, --allow-bucket, --allow-endpoint"
-            hint = f"any place may be watched; restrict with {flags}"
-            self._log.info("server.open", hint=hint)
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -232,21 +265,10 @@ async def serve(settings: ServerSettings) -> None:
     file_descriptors.raise_limit()
     loop.set_exception_handler(file_descriptors.LoopExceptionHandler())
     end_traces = configure_traces()
-    async with Server(settings, Clock()):
-        await stopping.wait()
+    async with Server(settings, Clock()) as server:
+        await server.serve_until(stopping)
     end_traces()
     log.info("server.stopped")
-
-
-async def _drain(
-    listener: Listener, streams: Streams, health: Health, readiness: Readiness
-) -> None:
-    """Report that the server stops, end the streams, and close the port."""
-    readiness.stop()
-    health.stop()
-    streams.stop()
-    await listener.stop()
-    await streams.ended(STOP_GRACE_S)
 
 
 async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None:

@@ -14,13 +14,14 @@ from watcher.state.port import StateEngine, WatchStore
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.sqlite.store import SqliteStore
+from watcher.state.tenure import owned
 
 EngineFactory = Callable[[Path, Clock], AbstractContextManager[StateEngine]]
 
 
-def open_postgres(directory: Path, clock: Clock) -> PostgresEngine:
+def open_postgres(directory: Path, clock: Clock) -> AbstractContextManager[PostgresEngine]:
     """Return the engine on a schema of the shared cluster that belongs to a directory."""
-    return PostgresEngine(SHARED.url(str(directory)), clock)
+    return owned(PostgresEngine(SHARED.url(str(directory)), clock))
 
 
 ENGINES: dict[str, EngineFactory] = {"sqlite": StateDirectory, "postgres": open_postgres}
@@ -34,9 +35,9 @@ def open_store(
     return SqliteStore(path, clock or Clock(), shared_memory=shared_memory)
 
 
-def open_pooled(directory: Path, clock: Clock) -> PostgresEngine:
+def open_pooled(directory: Path, clock: Clock) -> AbstractContextManager[PostgresEngine]:
     """Return the engine on such a schema, through PgBouncer."""
-    return PostgresEngine(SHARED.pooler_url(str(directory)), clock)
+    return owned(PostgresEngine(SHARED.pooler_url(str(directory)), clock))
 
 
 POOLED: dict[str, EngineFactory] = {"pgbouncer": open_pooled} if "PGBOUNCER" in os.environ else {}

@@ -14,6 +14,7 @@ from watcher.errors import StateError
 from watcher.formatting import printable
 from watcher.settings import DatabaseUrl, parse_state
 from watcher.state.choice import choose_engine, prepare_database
+from watcher.state.tenure import owned
 from watcher.state.transfer import move_watches
 from watcher.telemetry.logs import configure_logs
 
@@ -66,8 +67,8 @@ def migrate(
         )
     clock = Clock()
     with (
-        choose_engine(kept, clock) as former,
-        choose_engine(target, clock) as present,
+        owned(choose_engine(kept, clock)) as former,
+        owned(choose_engine(target, clock)) as present,
     ):
         moved = 0
         for identity in move_watches(former, present):

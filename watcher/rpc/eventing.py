@@ -88,7 +88,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 await self._serve(request, context, stream)
         except WatcherError as error:
             self._streams.errors[error.cause] += 1
-            log = self._log.info if self._streams.is_stopping else self._log.warning
+            log = self._log.info if self._streams.is_closed else self._log.warning
             log("stream.ended", name=name, peer=context.peer(), error=str(error))
             await abort(context, error)
         except grpc.aio.InternalError:

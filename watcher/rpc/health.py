@@ -36,18 +36,21 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._status: int = _NOT_SERVING
-        self._is_stopping = False
+        self._is_closed = False
         self._watchers: set[asyncio.Event] = set()
 
     def set_ready(self, is_ready: bool) -> None:  # noqa: FBT001 - the one value that readiness notifies
         """Report from now on whether the server can do its work."""
-        if not self._is_stopping:
-            self._status = _SERVING if is_ready else _NOT_SERVING
-            self._wake()
+        self._status = _SERVING if is_ready else _NOT_SERVING
+        self._wake()
 
-    def stop(self) -> None:
-        """Report NOT_SERVING for good, and end the calls that watch."""
-        self._status, self._is_stopping = _NOT_SERVING, True
+    def open(self) -> None:
+        """Let calls watch; they do from the start."""
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Report NOT_SERVING, and end the calls that watch."""
+        self._status, self._is_closed = _NOT_SERVING, True
         self._wake()
 
     async def Check(self, request: Request, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802 - the contract's name
@@ -67,7 +70,7 @@ class Health(health_pb2_grpc.HealthServicer):
                 if status != written:
                     written = status
                     await context.write(health_pb2.HealthCheckResponse(status=status))
-                elif self._is_stopping:
+                elif self._is_closed:
                     return
                 else:
                     await changed.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import grpc
@@ -55,66 +56,126 @@ STOP_GRACE_S = 1.0
 
 
 class Listener:
-    """The services on their port.
+    """The services on their port, which is opened and closed again as often as needed.
 
     Args:
         settings: Address and limits.
         eventing: The Eventing service.
         delivery: The Delivery service.
         health: The health service.
+        certificates: Of TLS; None for plain text.
+
+    Attributes:
+        address: Where it listens, or will; with the port that was taken once ``reserve`` is done.
     """
 
     def __init__(
-        self, settings: ServerSettings, eventing: Eventing, delivery: Delivery, health: Health
+        self,
+        settings: ServerSettings,
+        eventing: Eventing,
+        delivery: Delivery,
+        health: Health,
+        certificates: CertificateFiles | None,
     ) -> None:
-        self._address = settings.listen
-        self._server = grpc.aio.server(
-            interceptors=(CallBounds(METHOD),), options=(*CHANNEL_OPTIONS, *_bounds(settings))
-        )
-        add_eventing(eventing, self._server)
-        watcher_pb2_grpc.add_DeliveryServicer_to_server(delivery, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
+        self.address = settings.listen
+        self._settings = settings
+        self._eventing = eventing
+        self._delivery = delivery
+        self._health = health
+        self._certificates = certificates
+        self._reserved: socket.socket | None = None
+        self._server: grpc.aio.Server | None = None
+
+    def reserve(self) -> None:
+        """Make sure that the port can be opened, and keep it for this process; it stays closed.
+
+        Raises:
+            StateError: The address is in use or not one of this machine.
+        """
+        if self.address.startswith("unix"):
+            return
+        host, _, port = self.address.rpartition(":")
+        try:
+            self._reserved = _hold(host.strip("[]"), int(port))
+        except OSError as error:
+            raise _cannot_listen(self.address) from error
+        self.address = f"{host}:{self._reserved.getsockname()[1]}"
+
+    async def open(self) -> None:
+        """Listen and serve calls.
+
+        Raises:
+            StateError: The address is in use.
+        """
+        server = self._make_server()
+        try:
+            if self._certificates is None:
+                server.add_insecure_port(self.address)
+            else:
+                server.add_secure_port(self.address, _credentials(self._certificates))
+        except RuntimeError as error:
+            raise _cannot_listen(self.address) from error
+        self._health.open()
+        await server.start()
+        self._server = server
+
+    async def close(self) -> None:
+        """Close the port once calls have ended, after ``STOP_GRACE_S`` at the latest."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._health.close()
+            await server.stop(grace=STOP_GRACE_S)
+
+    def release(self) -> None:
+        """Give back the port."""
+        if self._reserved is not None:
+            self._reserved.close()
+
+    def _make_server(self) -> grpc.aio.Server:
+        options = (*CHANNEL_OPTIONS, *_bounds(self._settings))
+        server = grpc.aio.server(interceptors=(CallBounds(METHOD),), options=options)
+        add_eventing(self._eventing, server)
+        watcher_pb2_grpc.add_DeliveryServicer_to_server(self._delivery, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         own = (
             watcher_pb2.DESCRIPTOR.services_by_name["Delivery"],
             health_pb2.DESCRIPTOR.services_by_name["Health"],
         )
         names = (SERVICE, *(service.full_name for service in own), reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection(names, server)
+        return server
 
-    def bind(self, certificates: CertificateFiles | None) -> str:
-        """Take the port; calls are served once ``start`` was called.
 
-        Args:
-            certificates: Of TLS; None for plain text.
+def _hold(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port of this machine without listening there.
 
-        Returns:
-            The address, with the port that was taken.
+    Connections are refused, no other process is given the port, and gRPC can bind it as well.
 
-        Raises:
-            StateError: The address is in use or not one of this machine.
-        """
-        address = self._address
+    Raises:
+        OSError: The port is taken, or the host is not this machine.
+    """
+    problem = OSError(f"{host} has no address")
+    for family, kind, protocol, _, place in socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        holder = socket.socket(family, kind, protocol)
         try:
-            port = (
-                self._server.add_secure_port(address, _credentials(certificates))
-                if certificates
-                else self._server.add_insecure_port(address)
-            )
-        except RuntimeError as error:
-            raise StateError(
-                "cannot listen there",
-                place=address,
-                hint="the port is taken, or the address is not of this machine",
-            ) from error
-        return address if address.startswith("unix") else f"{address.rpartition(':')[0]}:{port}"
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(place)
+        except OSError as error:
+            holder.close()
+            problem = error
+        else:
+            return holder
+    raise problem
 
-    async def start(self) -> None:
-        """Serve calls."""
-        await self._server.start()
 
-    async def stop(self) -> None:
-        """Close the port once calls have ended, after ``STOP_GRACE_S`` at the latest."""
-        await self._server.stop(grace=STOP_GRACE_S)
+def _cannot_listen(address: str) -> StateError:
+    return StateError(
+        "cannot listen there",
+        place=address,
+        hint="the port is taken, or the address is not of this machine",
+    )
 
 
 def open_certificates(settings: ServerSettings) -> CertificateFiles | None:

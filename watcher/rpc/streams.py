@@ -58,12 +58,11 @@ class Streams:
 
     Attributes:
         errors: Streams that the server refused or ended, by cause.
-        is_stopping: Whether the server is shutting down.
     """
 
     def __init__(self, policy: Policy, settings: ServerSettings) -> None:
         self.errors: Counter[str] = Counter()
-        self.is_stopping = False
+        self._closed: UnavailableError | None = None
         self._policy = policy
         self._settings = settings
         self._open: set[Stream] = set()
@@ -78,9 +77,18 @@ class Streams:
         """Return the number of a principal's open streams."""
         return self._principals[principal]
 
-    def stop(self) -> None:
-        """End all streams with UNAVAILABLE, and refuse new ones."""
-        self.is_stopping = True
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server ends all streams, and admits none."""
+        return self._closed is not None
+
+    def open(self) -> None:
+        """Admit streams again."""
+        self._closed = None
+
+    def close(self, reason: UnavailableError) -> None:
+        """End all streams with an error, and refuse new ones."""
+        self._closed = reason
         for stream in self._open:
             stream.changed.set()
 
@@ -99,10 +107,10 @@ class Streams:
         """Check that streams may go on.
 
         Raises:
-            UnavailableError: The server is shutting down.
+            UnavailableError: The reason that ``close`` was called with.
         """
-        if self.is_stopping:
-            raise UnavailableError("the server is shutting down", hint="connect again")
+        if self._closed is not None:
+            raise UnavailableError(self._closed.message, hint=self._closed.hint)
 
     def check_tokens(self) -> None:
         """End the streams whose tokens were removed or renamed, with UNAUTHENTICATED."""
@@ -124,7 +132,7 @@ class Streams:
             authorization: The metadata that named the owner.
 
         Raises:
-            UnavailableError: The server is shutting down.
+            UnavailableError: The streams are closed.
             LimitError: The maximum number of streams is open, of all or of the principal.
             WatcherError: The error that ``Stream.end`` was called with.
         """

@@ -21,14 +21,21 @@ if TYPE_CHECKING:
     from watcher.state.transfer import MovableState
 
 
-def choose_engine(state: Path | DatabaseUrl, clock: Clock) -> AbstractContextManager[MovableState]:
+def choose_engine(
+    state: Path | DatabaseUrl, clock: Clock, node: str = ""
+) -> AbstractContextManager[MovableState]:
     """Return the engine for a state, which is a context manager and not entered yet.
+
+    Args:
+        state: A directory, or a database.
+        clock: The time.
+        node: Where this process runs, for people.
 
     Raises:
         StateError: The URL cannot be understood, or its engine is not installed.
     """
     if isinstance(state, DatabaseUrl):
-        engine: PostgresEngine = _import_postgres().PostgresEngine(state.text, clock)
+        engine: PostgresEngine = _import_postgres().PostgresEngine(state.text, clock, node=node)
         return engine
     return StateDirectory(state, clock)
 

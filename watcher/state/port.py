@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from watcher.model import Delta, Entry, Payload, Row
     from watcher.state.group_port import Groups
+    from watcher.state.tenure import Tenure
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +332,10 @@ class StateEngine(Protocol):
     def place(self) -> str:
         """Where it is kept, for people: a directory, or a URL without user and password."""
 
+    @property
+    def tenure(self) -> Tenure:
+        """The claim of this server to the state, without which it opens and removes nothing."""
+
     def open(self, identity: Identity) -> WatchStore:
         """Open the state of a watch for it alone, making it if there is none.
 
@@ -355,6 +360,9 @@ class StateEngine(Protocol):
 
     def remove(self, identity: Identity) -> None:
         """Remove the state of a watch that does not run."""
+
+    def remove_unused(self) -> None:
+        """Remove the state that no stream has used for long; no watch runs."""
 
     def probe(self) -> None:
         """Raise ``StateError`` unless state can be written now; leaves nothing behind."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.errors import StateError
+from watcher.errors import StateError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class Readiness:
         timeout_s: Longest wait for ``probe``, in seconds.
 
     Attributes:
-        problem: What keeps the server from its work, in one line; empty when it is ready.
+        withheld: Why the server does not serve, whatever else it could do; empty while it serves.
         is_broken: Only a restart helps.
     """
 
@@ -43,13 +43,14 @@ class Readiness:
         notify: Callable[[bool], None],
         timeout_s: float = PROBE_TIMEOUT_S,
     ) -> None:
-        self.problem = "starting"
+        self.withheld = "starting"
         self.is_broken = False
+        self._checked = ""
+        self._is_stopping = False
         self._probe = probe
         self._is_deaf = is_deaf
         self._notify = notify
         self._timeout_s = timeout_s
-        self._is_stopping = False
         self._probing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("watcher")
 
@@ -61,19 +62,50 @@ class Readiness:
             problem = (
                 "the thread that reads the kernel's notifications has ended; restart the server"
             )
-        if self._is_stopping or problem == self.problem:
-            return
-        if problem:
-            self._log.error("server.unready", error=problem)
-        else:
-            self._log.info("server.ready")
-        self.problem = problem
-        self._notify(not problem)
+        self._update(self.withheld, problem)
+
+    @property
+    def problem(self) -> str:
+        """What keeps the server from its work, in one line; empty when it is ready."""
+        return self.withheld or self._checked
+
+    def withhold(self, problem: str) -> None:
+        """Report from now on why the server does not serve; log and notify what has changed.
+
+        Args:
+            problem: In one line; empty if it serves.
+        """
+        self._update(problem, self._checked)
+
+    def check_serving(self) -> None:
+        """Check that requests for watches may be served.
+
+        Raises:
+            UnavailableError: The server stands by, is cut off, starts or stops.
+        """
+        if self.withheld:
+            raise UnavailableError(
+                self.withheld, hint="send it to the server that owns the state, or again later"
+            )
 
     def stop(self) -> None:
         """Report from now on that the server is shutting down."""
         self._is_stopping = True
-        self.problem = "shutting down"
+        self.withheld = "shutting down"
+
+    def _update(self, withheld: str, checked: str) -> None:
+        if self._is_stopping:
+            return
+        former, was_serving = self.problem, not self.withheld
+        self.withheld, self._checked = withheld, checked
+        if self.problem == former:
+            return
+        if not self.problem:
+            self._log.info("server.ready")
+        elif was_serving:
+            # One that stands by from the start is as it should be.
+            self._log.error("server.unready", error=self.problem)
+        self._notify(not self.problem)
 
     async def _state_problem(self) -> str:
         # A probe that hangs is awaited again: a second one would only occupy another thread.

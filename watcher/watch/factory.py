@@ -14,6 +14,8 @@ from watcher.state.usage import LiveUsage
 from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from watcher.clock import Clock
     from watcher.limits.fair_queue import FairQueue
     from watcher.model import Identity
@@ -29,18 +31,17 @@ class WatchFactory:
     Args:
         settings: Limits.
         state: Keeps the state of all watches.
+        summaries: What it has now.
         sources: Makes their sources.
         fair_queue: Orders the building of watches, since compiling their globs may be CPU-heavy.
         clock: The time.
-
-    Raises:
-        StateError: The state cannot be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that watches are made from
         self,
         settings: ServerSettings,
         state: StateEngine,
+        summaries: Mapping[Identity, Summary],
         sources: Sources,
         fair_queue: FairQueue,
         clock: Clock,
@@ -51,7 +52,7 @@ class WatchFactory:
         self._fair_queue = fair_queue
         self._clock = clock
         self._quotas = Quotas(
-            settings, {identity: _stored(each) for identity, each in state.summaries().items()}
+            settings, {identity: _stored(each) for identity, each in summaries.items()}
         )
         self._is_closed = False
 
@@ -109,7 +110,7 @@ class WatchFactory:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise UnavailableError("the server is shutting down", hint="connect again")
+            raise UnavailableError("the watches are being stopped", hint="connect again")
 
     async def _open_state(self, identity: Identity) -> WatchStore:
         is_new = self._quotas.admit(identity)

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from watcher.errors import ConflictError, LimitError, UnavailableError
+from watcher.limits.fair_queue import run_in_thread
 from watcher.spec import BucketSpec, HintKind
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
@@ -21,7 +22,7 @@ from watcher.watch.queue_claims import QueueClaims
 from watcher.watch.start_failures import StartFailures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from watcher.clock import Clock
     from watcher.delivery.publisher import Subscriber
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from watcher.sources.factory import Sources
     from watcher.sources.s3.hints.records import Hint
     from watcher.spec import AuthorizedSpec, Spec
-    from watcher.state.port import StateEngine
+    from watcher.state.port import StateEngine, Summary
     from watcher.watch.watch import Watch
 
 STOP_TIMEOUT_S = 10.0
@@ -55,9 +56,6 @@ class WatchRegistry:
         sources: Makes their sources.
         fair_queue: Orders the building of watches.
         clock: The time.
-
-    Raises:
-        StateError: The state cannot be read.
     """
 
     def __init__(
@@ -69,9 +67,11 @@ class WatchRegistry:
         clock: Clock,
     ) -> None:
         self._settings = settings
+        self._state = state
         self._sources = sources
+        self._fair_queue = fair_queue
         self._clock = clock
-        self._factory = WatchFactory(settings, state, sources, fair_queue, clock)
+        self._factory: WatchFactory | None = None
         self._start_failures = StartFailures(clock)
         self._queue_claims = QueueClaims(settings.idle_timeout_s)
         self._running: dict[Identity, Watch] = {}
@@ -91,11 +91,11 @@ class WatchRegistry:
 
     def idle(self) -> dict[Identity, StoredUsage]:
         """Return what each watch occupies that does not run."""
-        return self._factory.idle()
+        return self._factory.idle() if self._factory else {}
 
     def known(self) -> list[Identity]:
         """Return the identities of all watches whose state is kept, running or not."""
-        return self._factory.identities()
+        return self._factory.identities() if self._factory else []
 
     def totals(self) -> Totals:
         """Return what all watches have counted since the server started, ended ones included."""
@@ -156,7 +156,7 @@ class WatchRegistry:
             watch = self._running.get(identity)
             if watch is not None and watch.is_running:
                 return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
-            return await self._factory.rewind(identity, seq=seq, time_s=time_s)
+            return await self._opened().rewind(identity, seq=seq, time_s=time_s)
 
     def hint(self, principal: str, hints: Sequence[Hint]) -> int:
         """Have watches look at keys of which somebody says that they have changed.
@@ -181,6 +181,21 @@ class WatchRegistry:
 
     # For the server
 
+    async def open(self) -> None:
+        """Remove state that is no longer used, and let streams join; the server owns the state.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        summaries = await run_in_thread(self._read_state)
+        self._factory = WatchFactory(
+            self._settings, self._state, summaries, self._sources, self._fair_queue, self._clock
+        )
+
+    def _read_state(self) -> Mapping[Identity, Summary]:
+        self._state.remove_unused()
+        return self._state.summaries()
+
     async def end_idle(self) -> None:
         """Begin to stop the watches that had no stream for the idle timeout, and return at once.
 
@@ -193,17 +208,32 @@ class WatchRegistry:
                 self._ending[identity] = asyncio.create_task(self._end_idle(identity))
 
     async def close(self) -> None:
-        """Stop all watches and wait for them; no stream can join any more."""
-        self._factory.close()
+        """Stop all watches and wait for them; no stream can join until they are opened again."""
+        if self._factory is not None:
+            self._factory.close()
+            self._factory = None
         watches = list(self._running.values())
         for watch in watches:
             watch.stop()
         if busy := await _wait_ended(watches, CLOSE_TIMEOUT_S):
             # Nothing is lost: changes that were not committed are found again by the next scan.
             self._log.warning("watch.abandoned", watches=busy)
+        for watch in watches:
+            self._ended_totals.add(watch.totals)
         self._running.clear()
+        self._idle_since_s.clear()
 
     # Starting and stopping, under the lock of the identity
+
+    def _opened(self) -> WatchFactory:
+        """Return the factory.
+
+        Raises:
+            UnavailableError: The watches are closed.
+        """
+        if self._factory is None:
+            raise UnavailableError("no watch can be started now", hint="connect again")
+        return self._factory
 
     def _lock(self, identity: Identity) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
@@ -229,6 +259,7 @@ class WatchRegistry:
 
     async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
         """Start a watch and wait until its place is open; a failed start leaves no new state."""
+        factory = self._opened()
         self._start_failures.check(identity, authorized.spec)
         running = len(self._running) + self._making
         if running >= self._settings.max_watches:
@@ -240,7 +271,7 @@ class WatchRegistry:
         self._queue_claims.claim(identity, authorized.spec)
         self._making += 1
         try:
-            watch, is_new = await self._factory.make(identity, authorized)
+            watch, is_new = await factory.make(identity, authorized)
         except BaseException:
             self._queue_claims.release(identity)
             raise
@@ -261,7 +292,7 @@ class WatchRegistry:
                 self._start_failures.add(identity, authorized.spec, watch.failure, watch.requests)
             await self._stop(identity, watch)
             if is_new and watch.failure is not None:
-                await self._factory.remove(identity)
+                await factory.remove(identity)
             raise
         self._start_failures.forget(identity)
         self._idle_since_s[identity] = self._clock.monotonic()
@@ -275,7 +306,8 @@ class WatchRegistry:
             )
         if self._running.pop(identity, None) is not None:
             self._ended_totals.add(watch.totals)
-            self._factory.retire(identity)
+            if self._factory is not None:
+                self._factory.retire(identity)
         self._idle_since_s.pop(identity, None)
 
     async def _end_idle(self, identity: Identity) -> None:

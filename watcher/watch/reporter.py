@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.errors import FencedError
 from watcher.telemetry.status import State, Status
 from watcher.watch.lifecycle import (
     Ended,
@@ -151,7 +152,7 @@ class StatusReporter:
 
     def _ended(self, ended: Ended) -> None:
         self.status.held = 0
-        if ended.error is not None:
+        if ended.error is not None and not isinstance(ended.error, FencedError):
             self._log.warning("watch.close", error=str(ended.error))
 
     # What happens between two transitions
@@ -258,7 +259,7 @@ class StatusReporter:
         )
 
     def fail(self, error: WatcherError, *, is_reported: bool, requests: int = 0) -> None:
-        """Record why the watch has failed.
+        """Record why the watch has failed; the server logs it if another one has taken over.
 
         Args:
             error: Why.
@@ -267,7 +268,7 @@ class StatusReporter:
         """
         self.status.failed_requests += requests
         self._count(error)
-        if not is_reported:
+        if not is_reported and not isinstance(error, FencedError):
             self._log.error("watch.stopped", error=str(error))
 
     def crash(self) -> None:

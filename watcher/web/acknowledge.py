@@ -12,6 +12,7 @@ from watcher.web.host_guard import reject_foreign_host
 
 if TYPE_CHECKING:
     from watcher.security.policy import Policy
+    from watcher.telemetry.readiness import Readiness
     from watcher.watch.acknowledgements import Acknowledgements
 
 _HINT = 'send {"id": "…"} or {"ids": ["…"]}, as JSON'
@@ -22,13 +23,16 @@ class _Request(msgspec.Struct):
     ids: list[str] = []
 
 
-def ack_routes(acknowledgements: Acknowledgements, policy: Policy) -> list[web.RouteDef]:
+def ack_routes(
+    acknowledgements: Acknowledgements, policy: Policy, readiness: Readiness
+) -> list[web.RouteDef]:
     """Return the route of ``/ack``."""
 
     async def acknowledge(request: web.Request) -> web.Response:
         """Confirm events; answer 200 if all ids are known, else 404 with the unknown ones."""
         principal = policy.principal(request.headers.get("Authorization"))
         ids = parse_ids(await request.read())
+        readiness.check_serving()
         unknown = await acknowledgements.acknowledge(principal, ids)
         return web.json_response(
             {"acknowledged": len(ids) - len(unknown), "unknown": unknown},

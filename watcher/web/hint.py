@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from watcher.limits.fair_queue import FairQueue
     from watcher.security.policy import Policy
+    from watcher.telemetry.readiness import Readiness
     from watcher.watch.registry import WatchRegistry
     from watcher.web.subscriptions import Subscriptions
 
@@ -59,6 +60,7 @@ class HintReceiver:
         watches: Take the hints.
         policy: Names the principal of a request.
         fair_queue: Orders the reading of large messages.
+        readiness: Whether hints can be taken now.
         subscriptions: Confirms those of SNS.
     """
 
@@ -67,11 +69,13 @@ class HintReceiver:
         watches: WatchRegistry,
         policy: Policy,
         fair_queue: FairQueue,
+        readiness: Readiness,
         subscriptions: Subscriptions,
     ) -> None:
         self._watches = watches
         self._policy = policy
         self._fair_queue = fair_queue
+        self._readiness = readiness
         self._subscriptions = subscriptions
         self._outcomes: Counter[str] = Counter()
 
@@ -93,8 +97,10 @@ class HintReceiver:
 
         Raises:
             ConfigError: The message cannot be read.
+            UnavailableError: No watches run here now.
         """
         principal = self._principal(request)
+        self._readiness.check_serving()
         message = await self._parse(await request.read(), principal)
         if message.kind is MessageKind.UNREADABLE:
             self._count(Outcome.UNREADABLE)

@@ -19,12 +19,14 @@ from watcher.formatting import (
     human_time,
     printable,
 )
+from watcher.state.tenure import Role
 from watcher.web.sparkline import draw_last_hour
 from watcher.web.waiting import waiting_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from watcher.state.tenure import Standing
     from watcher.status_values import PartStatus
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.report import WatchReport
@@ -65,6 +67,7 @@ class Overview:
         reports: The watches of the principal.
         recent: Their newest changes, newest first.
         problem: Why the server cannot do its work; empty if it can.
+        standing: What the server is to the state.
         query: Text that the name or place of a shown watch must contain, in any case.
         csrf_token: Proves that a form comes from this page.
         generated_at: Time of the reports, seconds since the epoch.
@@ -73,6 +76,7 @@ class Overview:
     reports: Sequence[WatchReport]
     recent: Sequence[Recent]
     problem: str
+    standing: Standing
     query: str
     csrf_token: str
     generated_at: float
@@ -96,9 +100,7 @@ def render_page(overview: Overview) -> str:
     found.sort(key=lambda report: (not report.error, not report.note, report.name, report.place))
     return Template(asset("page.html")).substitute(
         title=f"{f'{troubled} in trouble · ' if troubled else ''}watcher",
-        health=f'<span class="badge bad">{_text(overview.problem)}</span>'
-        if overview.problem
-        else '<span class="badge good">ready</span>',
+        health=_health(overview),
         generated_at=_time(overview.generated_at, overview.generated_at),
         query=_text(overview.query),
         tallies=_tallies(reports, troubled),
@@ -106,6 +108,18 @@ def render_page(overview: Overview) -> str:
         recent=_recent(overview),
         version=_text(__version__),
     )
+
+
+def _health(overview: Overview) -> str:
+    """Return whether the server is ready, and which one owns the state if others can."""
+    standing, owner = overview.standing, overview.standing.owner
+    kind = "wait" if standing.role is Role.STANDBY else "bad" if overview.problem else "good"
+    badge = f'<span class="badge {kind}">{_text(overview.problem or "ready")}</span>'
+    if owner is None:
+        return badge
+    where = f" on {_text(owner.node)}" if owner.node else ""
+    since = _time(owner.since, overview.generated_at)
+    return f'{badge} <span class="dim">owner: {_text(owner.name)}{where}, since {since}</span>'
 
 
 def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:

@@ -22,6 +22,7 @@ from watcher.delivery.subscription import Wait
 from watcher.errors import causes
 from watcher.model import ChangeType, Rescan
 from watcher.spec import Mode
+from watcher.state.tenure import Role
 from watcher.status_values import HeldBack
 from watcher.telemetry.status import SCAN_BOUNDS_S, State
 from watcher.watch.report import report_watch
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.rpc.streams import Streams
     from watcher.security.reloading import ReloadingFiles
+    from watcher.state.tenure import Tenure
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.status import Histogram, Totals
     from watcher.watch.registry import WatchRegistry
@@ -48,6 +50,7 @@ class WatchCollector(Collector):
     Args:
         watches: Running and idle watches, and the totals since the start of the server.
         streams: Counts streams and their errors.
+        tenure: The claim of the server to the state.
         readiness: Whether the server can do its work.
         hint_requests: Counts requests to ``/hint``.
         files: Token and certificate files that are reloaded when they change.
@@ -58,6 +61,7 @@ class WatchCollector(Collector):
         self,
         watches: WatchRegistry,
         streams: Streams,
+        tenure: Tenure,
         readiness: Readiness,
         hint_requests: HintReceiver,
         files: Sequence[ReloadingFiles[Any]],
@@ -65,6 +69,7 @@ class WatchCollector(Collector):
     ) -> None:
         self._watches = watches
         self._streams = streams
+        self._tenure = tenure
         self._readiness = readiness
         self._hint_requests = hint_requests
         self._files = files
@@ -93,6 +98,25 @@ class WatchCollector(Collector):
             "watcher_hint_requests",
             "Requests to /hint, by what became of them.",
             self._hint_requests.outcomes,
+        )
+        yield from self._state()
+
+    def _state(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "watcher_state_owner",
+            "1 if the server owns the state, 0 while it stands by or is cut off from it.",
+            self._tenure.standing.role is Role.OWNER,
+        )
+        yield _by(
+            "reason",
+            "watcher_takeovers",
+            "Times that the server has taken the state, by how its former owner had left it.",
+            {str(each): number for each, number in self._tenure.takeovers.items()},
+        )
+        yield CounterMetricFamily(
+            "watcher_fenced",
+            "Writes that were refused since another server had taken over.",
+            self._tenure.fenced,
         )
 
     def _server(self) -> Iterator[Metric]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.rpc.streams import Streams
     from watcher.security.policy import Policy
+    from watcher.state.tenure import Tenure
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.held_back import HeldBackEntry
@@ -70,16 +71,18 @@ class StatusPage:
         watches: The watches to show and to release.
         streams: Counts the streams.
         policy: Maps a token to its principal.
+        tenure: Which server owns the state.
         readiness: Whether the server can do its work.
         clock: Time of the page.
         node: Name of the machine on which the server runs; empty if it is unknown.
     """
 
-    def __init__(  # noqa: PLR0913 - all that the page shows
+    def __init__(  # noqa: PLR0913, PLR0917 - all that the page shows
         self,
         watches: WatchRegistry,
         streams: Streams,
         policy: Policy,
+        tenure: Tenure,
         readiness: Readiness,
         clock: Clock,
         *,
@@ -88,6 +91,7 @@ class StatusPage:
         self._watches = watches
         self._streams = streams
         self._policy = policy
+        self._tenure = tenure
         self._readiness = readiness
         self._clock = clock
         self._node = node
@@ -119,6 +123,7 @@ class StatusPage:
             reports=[*self._reports(running, entries), *self._idle(principal)],
             recent=_recent(running),
             problem=self._readiness.problem,
+            standing=self._tenure.standing,
             query=query,
             csrf_token=self._csrf_token(principal),
             generated_at=self._clock.wall(),
@@ -130,12 +135,14 @@ class StatusPage:
         return await self._send(request, "application/json", "", self._document)
 
     def _document(self, principal: str, entries: _Entries) -> bytes:
-        running = self._running(principal)
+        running, standing = self._running(principal), self._tenure.standing
         return encode_document(
             {
                 "version": __version__,
                 "node": self._node,
                 "problem": self._readiness.problem,
+                "role": standing.role,
+                "owner": standing.owner,
                 "streams": self._streams.of(principal),
                 "watches": self._reports(running, entries),
                 "idle": self._idle(principal),
@@ -156,6 +163,7 @@ class StatusPage:
             release.csrf_token.encode(), self._csrf_token(principal).encode()
         ):
             raise DeniedError("the form's CSRF token is not valid", hint="reload the page")
+        self._readiness.check_serving()
         identity, watch = self._find(principal, release)
         log = self._log.bind(**identity.labels, peer=request.remote)
         if release.prefix:

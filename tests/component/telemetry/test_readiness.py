@@ -3,7 +3,9 @@
 import asyncio
 import threading
 
-from watcher.errors import StateError
+import pytest
+
+from watcher.errors import StateError, UnavailableError
 from watcher.telemetry.readiness import Readiness
 
 
@@ -35,6 +37,8 @@ def test_each_change_is_notified_once() -> None:
     assert scene.readiness.problem == "starting"
 
     async def run() -> None:
+        assert await scene.check() == "starting"
+        scene.readiness.withhold("")
         assert [await scene.check() for _ in range(2)] == ["", ""]
         assert await scene.check(StateError("it is full")) == "it is full"
         assert await scene.check() == ""
@@ -43,12 +47,27 @@ def test_each_change_is_notified_once() -> None:
         assert "restart" in await scene.check()
         scene.is_deaf = False
         assert await scene.check() == ""
+        for withheld in ("standby: one owns the state", ""):
+            scene.readiness.withhold(withheld)
+            assert await scene.check() == withheld
         scene.readiness.stop()
         assert await scene.check() == "shutting down"
 
     asyncio.run(run())
-    assert scene.notified == [True, False, True, False, False, True]
-    assert scene.broken == [False] * 5 + [True] + [False] * 2
+    assert scene.notified == [True, False, True, False, False, True, False, True]
+    assert scene.broken == [False] * 6 + [True] + [False] * 4
+
+
+def test_requests_are_refused_while_the_server_does_not_serve() -> None:
+    """Why, and that another server may; a state that cannot be written is found by its writer."""
+    scene = Scene()
+    for problem in ("starting", "standby: one owns the state"):
+        with pytest.raises(UnavailableError, match=problem):
+            scene.readiness.check_serving()
+        scene.readiness.withhold("standby: one owns the state")
+    scene.readiness.withhold("")
+    asyncio.run(scene.check(StateError("it is full")))
+    scene.readiness.check_serving()
 
 
 def test_a_probe_that_hangs_is_the_only_one_until_it_returns() -> None:
@@ -62,6 +81,8 @@ def test_a_probe_that_hangs_is_the_only_one_until_it_returns() -> None:
 
     async def run() -> None:
         readiness = Readiness(probe, lambda: False, notified.append, timeout_s=0.01)
+        readiness.withhold("")
+        notified.clear()
         try:
             for _ in range(2):
                 await readiness.check()

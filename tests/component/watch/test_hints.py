@@ -95,6 +95,7 @@ def test_a_message_reaches_the_webhooks_of_its_bucket(
         registry = WatchRegistry(
             ServerSettings(), state, cast("Sources", places), FairQueue(), Clock()
         )
+        await registry.open()
         try:
             for name, (owner, where) in WATCHES.items():
                 await registry.join(

@@ -66,6 +66,7 @@ def run(places: PlacesInMemory, state: StateDirectory) -> Callable[..., None]:
             settings = ServerSettings(idle_timeout_s=0.0)
             sources = cast("Sources", places)
             registry = WatchRegistry(settings, state, sources, FairQueue(), Clock())
+            await registry.open()
             try:
                 await act(registry)
             finally:

@@ -24,6 +24,7 @@ from watcher.security.policy import ANONYMOUS, Policy
 from watcher.settings import ServerSettings
 from watcher.sources.s3 import connections
 from watcher.sources.s3.hints.records import Hint
+from watcher.telemetry.readiness import Readiness
 from watcher.web.endpoint import MAX_BODY_BYTES, HttpEndpoint
 from watcher.web.hint import LARGE_BYTES, HintReceiver, Outcome
 from watcher.web.subscriptions import Subscriptions
@@ -103,7 +104,9 @@ def run_port(policy: Policy, *, may_confirm: bool) -> Iterator[Port]:
     async def serve() -> None:
         watches: Any = Watches()
         subscriptions = Subscriptions(Clock(), may_confirm=may_confirm)
-        receiver = HintReceiver(watches, policy, FairQueue(), subscriptions)
+        readiness = Readiness(lambda: None, lambda: False, lambda _: None)
+        readiness.withhold("")
+        receiver = HintReceiver(watches, policy, FairQueue(), readiness, subscriptions)
         endpoint = HttpEndpoint("127.0.0.1:0", receiver.routes())
         number = int((await endpoint.start()).rpartition(":")[2])
         port.append(Port(number, watches, receiver))

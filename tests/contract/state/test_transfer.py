@@ -17,6 +17,7 @@ from watcher.settings import DatabaseUrl
 from watcher.state.choice import choose_engine
 from watcher.state.group_port import ChangedGroup
 from watcher.state.port import StateEngine, WatchStore
+from watcher.state.tenure import owned
 from watcher.state.transfer import PAGE_BYTES, MovableState, move_watches
 
 WATCH = Identity("alice", "orders ä", "file:///data/in")
@@ -36,7 +37,7 @@ def make(
     """Return an engine that is not entered; a name has state of its own."""
     place = tmp_path / name
     state = place if kind == "sqlite" else DatabaseUrl(SHARED.url(str(place)))
-    return choose_engine(state, clock)
+    return owned(choose_engine(state, clock))
 
 
 @pytest.fixture(params=[("sqlite", "postgres"), ("postgres", "sqlite"), ("postgres", "postgres")])

@@ -48,19 +48,22 @@ def test_a_cancelled_stream_stays_cancelled(streams: Streams) -> None:
     assert len(streams) == 0
 
 
-def test_streams_that_wait_are_woken_by_a_stop(streams: Streams) -> None:
+def test_streams_that_wait_are_woken_when_all_are_closed(streams: Streams) -> None:
     """A wait ends with its timeout, too."""
 
     async def serve() -> None:
         with streams.opened("", None) as stream:
             await stream.wait(0.0)
             assert not stream.changed.is_set()
-            asyncio.get_running_loop().call_soon(streams.stop)
+            asyncio.get_running_loop().call_soon(streams.close, UnavailableError("the end"))
             await stream.wait(None)
             streams.check_open()
 
-    with pytest.raises(UnavailableError, match="shutting down"):
+    with pytest.raises(UnavailableError, match="the end"):
         asyncio.run(serve())
+    assert streams.is_closed
+    streams.open()
+    streams.check_open()
 
 
 def test_a_callback_of_a_closed_loop_does_nothing() -> None:

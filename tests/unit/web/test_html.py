@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from watcher.state.tenure import Owner, Role, Standing
 from watcher.status_values import HeldBack, PartStatus, WaitingGroup, WaitingGroups
 from watcher.telemetry.recent_changes import Recent
 from watcher.watch.held_back import HeldBackEntry
@@ -21,7 +22,13 @@ ORDERS = WatchReport(
 )
 CHANGE = Recent("orders", NOON - 3, 1, "created", "a.csv", "", 6)
 OVERVIEW = Overview(
-    reports=[ORDERS], recent=[CHANGE], problem="", query="", csrf_token="", generated_at=NOON
+    reports=[ORDERS],
+    recent=[CHANGE],
+    problem="",
+    standing=Standing(Role.OWNER),
+    query="",
+    csrf_token="",
+    generated_at=NOON,
 )
 EVIL = "<script>alert('1')</script>&\"\u202e\n"
 SHOWN = "<script>alert('1')</script>&\"\\u202e\\n"
@@ -140,3 +147,14 @@ def test_hostile_text_is_escaped() -> None:
     assert "<script>" not in page.replace("<script src", "")
     assert unescape(re.sub(r"<[^>]*>", "", page)).count(SHOWN) == 12
     assert 'name="q" value="alert"' in page
+
+
+def test_the_owner_of_the_state_is_named_where_there_may_be_others() -> None:
+    assert "owner" not in read()
+    owner = Owner("one", "node-a", NOON - 60)
+    text = read(standing=Standing(Role.OWNER, 3, owner))
+    assert "ready owner: one on node-a, since 11:59:00" in text
+    problem = "standby: one owns the state"
+    standing = Standing(Role.STANDBY, owner=replace(owner, name=EVIL, node=""), problem=problem)
+    text = read(standing=standing, problem=problem)
+    assert f"{problem} owner: {SHOWN}, since" in text

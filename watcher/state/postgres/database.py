@@ -87,11 +87,14 @@ class Database:
     Attributes:
         target: The database.
         is_pooled: Whether a pooler stands between; not known before the first connection.
+        fenced: Steps of stores that were refused since their epochs are over.
     """
 
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
         self.is_pooled = False
+        self.fenced = 0
+        self._counting = threading.Lock()
         self._name = name
         self._slots = threading.BoundedSemaphore(POOL_CONNECTIONS)
         self._idle: list[Connection] = []
@@ -210,6 +213,8 @@ class Database:
     def _translated(self, error: psycopg.Error, connection: Connection | None) -> StateError:
         state = error.sqlstate or ""
         if state == FENCED:
+            with self._counting:
+                self.fenced += 1
             return FencedError(
                 "the watch was taken over: its state was opened elsewhere since",
                 place=str(self.target),

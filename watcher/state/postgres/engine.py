@@ -1,11 +1,10 @@
-"""The state of one server in a database: prepared, leased, and opened watch by watch."""
+"""The state of one server in a database: prepared, owned, and opened watch by watch."""
 
 from __future__ import annotations
 
 import platform
 import threading
-import uuid
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -14,7 +13,7 @@ from watcher.errors import StateError
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
-from watcher.state.postgres.lease import LEASE_S, Lease
+from watcher.state.postgres.lease import Lease
 from watcher.state.postgres.openings import (
     open_watch,
     read_summaries,
@@ -22,6 +21,7 @@ from watcher.state.postgres.openings import (
     remove_watch,
     unused_watches,
 )
+from watcher.state.postgres.server_id import ServerId
 from watcher.state.postgres.store import PostgresStore
 from watcher.state.postgres.transfer import read_watch, write_watch
 
@@ -48,26 +48,32 @@ class PostgresEngine:
         url: Of the database; may have a password.
         clock: Dates what is written.
         name: Of the server, for people; that of this machine if not given.
+        node: Where it runs, for people.
+
+    Attributes:
+        tenure: The claim of the server to the state.
 
     Raises:
         StateError: The URL cannot be understood.
     """
 
-    def __init__(self, url: str, clock: Clock, name: str = "") -> None:
+    def __init__(self, url: str, clock: Clock, name: str = "", node: str = "") -> None:
         self._clock = clock
-        self._server = uuid.uuid4()
-        target, session = parse_url(url), f"watcher {str(self._server)[:8]}"
-        self._database = Database(target, session)
+        self._server = ServerId(name or platform.node(), node)
+        target = parse_url(url)
+        self._database = Database(target, self._server.session_name)
         # The lease must not wait for a connection while all are in use.
-        self._lease_database = Database(target, session)
-        self._lease = Lease(self._lease_database, self._server, name or platform.node())
+        self._lease_database = Database(target, self._server.session_name)
+        self.tenure = Lease(
+            self._lease_database, self._server, clock, lambda: self._database.fenced
+        )
         self._log = structlog.get_logger("watcher").bind(state=self.place)
 
     def __enter__(self) -> Self:
-        """Prepare the database, take its lease, and remove state that is no longer used.
+        """Prepare the database; ``tenure`` owns it.
 
         Raises:
-            StateError: The database cannot be used, or another server uses it.
+            StateError: The database cannot be used.
         """
         try:
             _within(START_S, self._start, self.place)
@@ -78,22 +84,18 @@ class PostgresEngine:
 
     def __exit__(self, *_: object) -> None:
         """Give the lease back and close the connections."""
-        with suppress(StateError):
-            self._lease.release()
         self._close()
 
     def _close(self) -> None:
-        self._lease.stop()
+        self.tenure.stop()
         self._database.close()
         self._lease_database.close()
 
     def _start(self) -> None:
         schema.check_server(self._database)
         schema.prepare(self._database)
-        self._lease.acquire(wait_s=LEASE_S + 1)
         if self._database.is_pooled:
             self._log.info("state.pooler", hint="statements are not prepared; commits take longer")
-        self._collect()
 
     @property
     def place(self) -> str:
@@ -101,12 +103,13 @@ class PostgresEngine:
         return str(self._database.target)
 
     def probe(self) -> None:
-        """Renew the lease, which writes.
+        """Look whether the lease is being renewed, which writes.
 
         Raises:
-            StateError: It cannot be written, or another server has it.
+            StateError: The server does not own the state.
         """
-        self._lease.check()
+        if problem := self.tenure.standing.problem:
+            raise StateError(problem, place=self.place)
 
     def open(self, identity: Identity) -> PostgresStore:
         """Open the state of an identity with the next epoch.
@@ -162,7 +165,17 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be written.
         """
-        remove_watch(self._database, identity.digest)
+        remove_watch(self._database, identity.digest, self.tenure.standing.tenure)
+
+    def remove_unused(self) -> None:
+        """Remove the state that no stream has used for ``KEEP_S``.
+
+        Raises:
+            StateError: The database cannot be written.
+        """
+        for digest, place in unused_watches(self._database, self._clock.wall(), KEEP_S):
+            remove_watch(self._database, digest, self.tenure.standing.tenure)
+            self._log.info("state.removed", place=place)
 
     @contextmanager
     def export_watch(self, identity: Identity) -> Iterator[WatchCopy]:
@@ -189,7 +202,7 @@ class PostgresEngine:
         opening = open_watch(
             self._database,
             identity,
-            self._server,
+            (self._server.id, self.tenure.standing.tenure),
             self._clock.wall(),
             is_used=is_used,
             keeps_ids=keeps_ids,
@@ -205,11 +218,6 @@ class PostgresEngine:
                 "than events that were sent; further events have new ids",
             )
         return PostgresStore(self._database, opening, self._clock)
-
-    def _collect(self) -> None:
-        for digest, place in unused_watches(self._database, self._clock.wall(), KEEP_S):
-            remove_watch(self._database, digest)
-            self._log.info("state.removed", place=place)
 
 
 def prepare(url: str) -> str:

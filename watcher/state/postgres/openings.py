@@ -21,7 +21,6 @@ from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from uuid import UUID
 
     from watcher.model import Identity
     from watcher.state.postgres.database import Database, Transaction
@@ -36,7 +35,7 @@ An opening that is lost when the database fails over would otherwise be followed
 the same epoch, and its store might write.
 """
 
-_HAS_LEASE = "SELECT server = $1 FROM watcher.lease"
+_OWNS = "SELECT coalesce(server::text = $1 AND tenure = $2, false) FROM watcher.lease"
 _MAKE = f"""
     INSERT INTO watcher.watch (digest, principal, name, place, uid, used_at, history)
     VALUES ($1, $2, $3, $4, $5, $6, {FINGERPRINT})
@@ -45,8 +44,8 @@ _MAKE = f"""
 _MAKE_COUNTERS = "INSERT INTO watcher.counters (watch) VALUES ($1)"
 _TAKE = f"""
     UPDATE watcher.counters SET epoch = epoch + 1 + floor(random() * {EPOCH_LEAP})::int8,
-        server = $2
-    FROM watcher.watch WHERE watch = watch.id AND digest = $1
+        tenure = $2
+    FROM watcher.watch WHERE watch = watch.id AND digest = $1 AND tenure <= $2
     RETURNING watch, epoch, step, next_id, entries, next_seq, cursor
 """  # noqa: S608 - only constants
 _FIND = f"""
@@ -56,7 +55,8 @@ _FIND = f"""
 _ID = "SELECT id FROM watcher.watch WHERE digest = $1"
 _USE = "UPDATE watcher.watch SET used_at = $2 WHERE id = $1"
 _LEAP = "UPDATE watcher.counters SET next_seq = $2 WHERE watch = $1"
-_TABLES = ("counters", "entry", "journal", "pending", "meta", "group_change", "changed_group")
+_REMOVE = "DELETE FROM watcher.counters WHERE watch = $1 AND tenure <= $2 RETURNING watch"
+_TABLES = ("entry", "journal", "pending", "meta", "group_change", "changed_group")
 _UNUSED = """
     SELECT digest, place FROM watcher.watch
     WHERE used_at <= least($1, (SELECT max(used_at) FROM watcher.watch)) - $2
@@ -111,7 +111,7 @@ class Opening(NamedTuple):
 def open_watch(  # noqa: PLR0913 - each is what an opening depends on
     database: Database,
     identity: Identity,
-    server: UUID,
+    owner: tuple[str, int],
     now_s: float,
     *,
     is_used: bool,
@@ -125,31 +125,31 @@ def open_watch(  # noqa: PLR0913 - each is what an opening depends on
     Args:
         database: The database.
         identity: Of the watch.
-        server: Takes it.
+        owner: Id of the server that takes it, and the number of its tenure. A watch that was taken
+            in a later one is not opened.
         now_s: Seconds since the epoch.
         is_used: Whether a stream uses it now.
         keeps_ids: Whether to leave the ids as they are in any case, since they are renewed next.
 
     Raises:
-        StateError: The database cannot be written, another server has its lease, or the identity
-            cannot be kept.
+        StateError: The database cannot be written, another server owns it, or the identity cannot
+            be kept.
     """
     if any("\0" in part for part in identity):
         raise StateError(
             "PostgreSQL cannot keep a name with a NUL character", hint="give it another id:"
         )
     with database.transaction(lock_s=LOCK_S) as transaction:
-        ((has_lease,),) = transaction.fetch(_HAS_LEASE, str(server))
-        if not has_lease:
-            raise StateError(
-                "another server has taken over this database",
-                place=str(database.target),
-                hint="connect to that one",
-            )
+        ((is_owner,),) = transaction.fetch(_OWNS, *owner)
+        if not is_owner:
+            raise _not_owner(database)
         made = transaction.fetch(_MAKE, identity.digest, *identity, new_uid(), int(now_s))
         if made:
             transaction.fetch(_MAKE_COUNTERS, made[0][0])
-        ((watch, epoch, step, *counters),) = transaction.fetch(_TAKE, identity.digest, str(server))
+        taken = transaction.fetch(_TAKE, identity.digest, owner[1])
+        if not taken:
+            raise _not_owner(database)
+        ((watch, epoch, step, *counters),) = taken
         if is_used:
             transaction.fetch(_USE, watch, int(now_s))
         ((*ids, history, present),) = transaction.fetch(_FIND, watch)
@@ -176,17 +176,22 @@ def _renew_ids(transaction: Transaction, opening: Opening, now_s: float) -> Open
     return renewed
 
 
-def remove_watch(database: Database, digest: str) -> None:
+def remove_watch(database: Database, digest: str, tenure: int) -> None:
     """Remove a watch; whoever had opened it can write it no more.
+
+    Args:
+        database: The database.
+        digest: Of the identity of the watch.
+        tenure: Number of the server's tenure. A watch that was taken in a later one stays.
 
     Raises:
         StateError: The database cannot be written.
     """
     with database.transaction(lock_s=LOCK_S) as transaction:
         found = transaction.fetch(_ID, digest)
-        if found:
+        # This waits for a step which is being written.
+        if found and transaction.fetch(_REMOVE, found[0][0], tenure):
             watch = found[0][0]
-            # The counters first: that waits for a step which is being written.
             for table in _TABLES:
                 transaction.fetch(f"DELETE FROM watcher.{table} WHERE watch = $1", watch)  # noqa: S608 - only constants
             transaction.fetch("DELETE FROM watcher.watch WHERE id = $1", watch)
@@ -227,6 +232,14 @@ def read_summary(database: Database, identity: Identity) -> Summary:
     if not rows:
         raise StateError("there is no state of this watch", place=identity.place)
     return _summary(*rows[0])
+
+
+def _not_owner(database: Database) -> StateError:
+    return StateError(
+        "another server has taken over this database",
+        place=str(database.target),
+        hint="connect to that one",
+    )
 
 
 def _summary(  # noqa: PLR0913, PLR0917 - the columns of one row

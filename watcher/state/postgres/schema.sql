@@ -10,11 +10,14 @@ CREATE TABLE watcher.setting (
     value text NOT NULL
 );
 
--- Which server is alive and may begin; a single row. Times are those of the database's clock.
+-- Which server owns the state; a single row. Times are those of the database's clock.
 CREATE TABLE watcher.lease (
     one         bool PRIMARY KEY DEFAULT true CHECK (one),
     server      uuid,                          -- NULL: nobody
     name        text NOT NULL DEFAULT '',      -- of the server, for people
+    node        text NOT NULL DEFAULT '',      -- where it runs, for people
+    tenure      bigint NOT NULL DEFAULT 0,     -- how often the lease was taken
+    taken_at    timestamptz NOT NULL DEFAULT '-infinity',
     lease_until timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 10);
 INSERT INTO watcher.lease DEFAULT VALUES;
@@ -40,7 +43,7 @@ CREATE TABLE watcher.counters (
     watch    bigint PRIMARY KEY,
     epoch    bigint NOT NULL DEFAULT 0,
     step     bigint NOT NULL DEFAULT 0,        -- of the last one that was written
-    server   uuid,                             -- which server has taken it
+    tenure   bigint NOT NULL DEFAULT 0,        -- in which it was opened: a former owner opens no more
     next_id  bigint NOT NULL DEFAULT 0,        -- of the next entry
     entries  bigint NOT NULL DEFAULT 0,        -- rows in entry
     next_seq bigint NOT NULL DEFAULT 1,        -- of the next change

@@ -19,6 +19,7 @@ from watcher.state.sqlite.database import Database, is_damaged, remove, set_asid
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
 from watcher.state.sqlite.transfer import read_watch, write_watch
+from watcher.state.tenure import SoleTenure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +47,15 @@ class StateDirectory:
     Args:
         path: The directory; made if it is not there.
         clock: Dates what is written.
+
+    Attributes:
+        tenure: The claim of the server to the state; its lock leaves no other.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
+        self.tenure = SoleTenure()
         self.path = path
+        self._in_use_s = 0.0
         self._clock = clock
         self._lock_fd = -1
         self._shared_memory = True
@@ -59,7 +65,7 @@ class StateDirectory:
         self._log = structlog.get_logger("watcher").bind(state=str(path))
 
     def __enter__(self) -> Self:
-        """Lock the directory for this process and remove state that is no longer used.
+        """Lock the directory for this process.
 
         Raises:
             StateError: The directory cannot be written, or another server has locked it.
@@ -75,7 +81,7 @@ class StateDirectory:
             self._log.warning(
                 "state.network", type=mount.type, hint="a local disk is faster and safer for state"
             )
-        self._collect(min(self._clock.wall(), lock.st_mtime))
+        self._in_use_s = min(self._clock.wall(), lock.st_mtime)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,6 +209,20 @@ class StateDirectory:
         self._opened.pop(path, None)
         self._remove(path)
 
+    def remove_unused(self) -> None:
+        """Remove the state that was unused for ``KEEP_S`` when the directory was last in use."""
+        for path in state_files(self.path):
+            if self._in_use_s - path.stat().st_mtime < KEEP_S:
+                continue
+            try:
+                with closing(self._open(path)) as store:
+                    used_at, place = float(store.meta("used_at") or 0), store.meta("place")
+            except StateError:
+                continue
+            if self._in_use_s - used_at >= KEEP_S:
+                self._remove(path)
+                self._log.info("state.removed", place=place, file=str(path))
+
     @contextmanager
     def export_watch(self, identity: Identity) -> Iterator[WatchCopy]:
         """Read a watch that does not run; see ``transfer.MovableState``.
@@ -287,24 +307,6 @@ class StateDirectory:
     def _set_aside(self, path: Path, reason: str) -> None:
         aside = set_aside(path, self._clock)
         self._log.error("state.damaged", file=str(path), kept_as=str(aside), error=reason)
-
-    def _collect(self, in_use_s: float) -> None:
-        """Remove the state that was unused for ``KEEP_S`` when the directory was last in use.
-
-        Args:
-            in_use_s: When that was, seconds since the epoch.
-        """
-        for path in state_files(self.path):
-            if in_use_s - path.stat().st_mtime < KEEP_S:
-                continue
-            try:
-                with closing(self._open(path)) as store:
-                    used_at, place = float(store.meta("used_at") or 0), store.meta("place")
-            except StateError:
-                continue
-            if in_use_s - used_at >= KEEP_S:
-                self._remove(path)
-                self._log.info("state.removed", place=place, file=str(path))
 
 
 def state_files(path: Path) -> list[Path]:

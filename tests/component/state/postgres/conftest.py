@@ -15,6 +15,7 @@ from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.postgres.store import PostgresStore
+from watcher.state.tenure import owned
 
 WATCH = Identity("", "orders", "file:///data/in")
 
@@ -31,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def engine(url: str, clock: FakeClock) -> Iterator[PostgresEngine]:
-    with PostgresEngine(url, clock, "one") as engine:
+    with owned(PostgresEngine(url, clock, "one")) as engine:
         yield engine
 
 

@@ -19,6 +19,7 @@ from watcher.model import Delta, Identity, Payload
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
+from watcher.state.tenure import owned
 
 SECRET = "s3cret"  # noqa: S105 - of no real database
 
@@ -119,13 +120,13 @@ def test_a_database_that_is_not_there_is_named(cluster: Cluster) -> None:
 def test_a_restart_between_steps_is_not_noticed(cluster: Cluster, number: signal.Signals) -> None:
     """Fast or immediate; what was committed is there. While it is away an error says so."""
     identity = Identity("", f"restarted-{number}", "file:///data")
-    with PostgresEngine(f"{cluster.url}?schema=restarts", FakeClock()) as engine:
+    with owned(PostgresEngine(f"{cluster.url}?schema=restarts", FakeClock())) as engine:
         store = engine.open(identity)
         for seq in (1, 2):
             store.commit(Delta(), [Payload(seq, b"x")], changes=1)
             cluster.stop(number)
             with pytest.raises(StateError, match="cannot be reached"):
-                engine.probe()
+                engine.summaries()
             with pytest.raises(StateError, match="cannot be reached"):
                 store.set_meta(key="value")
             cluster.start()
@@ -135,7 +136,7 @@ def test_a_restart_between_steps_is_not_noticed(cluster: Cluster, number: signal
 
 def test_an_engine_ends_without_its_database(cluster: Cluster) -> None:
     """Soon, and without an error: its lease runs out by itself."""
-    with PostgresEngine(f"{cluster.url}?schema=ends", FakeClock()):
+    with owned(PostgresEngine(f"{cluster.url}?schema=ends", FakeClock())):
         cluster.stop()
         start_s = time.monotonic()
     assert time.monotonic() - start_s < 10

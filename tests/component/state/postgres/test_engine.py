@@ -18,13 +18,14 @@ from watcher.model import Delta, Identity, Payload
 from watcher.state.postgres.database import POOL_CONNECTIONS, Database
 from watcher.state.postgres.engine import KEEP_S, PostgresEngine
 from watcher.state.postgres.store import PostgresStore
+from watcher.state.tenure import owned
 
 OTHER = Identity("alice", "other", "file:///data/in")
 
 
 def use(url: str, clock: FakeClock, *identities: Identity) -> None:
     """Start an engine, open some watches, and end it."""
-    with PostgresEngine(url, clock) as engine:
+    with owned(PostgresEngine(url, clock)) as engine:
         for identity in identities:
             engine.open(identity).close()
 
@@ -34,7 +35,8 @@ def test_state_is_removed_when_it_was_not_used_while_other_was(url: str) -> None
     use(url, clock, WATCH, OTHER)
     clock.advance(KEEP_S + 10)
     use(url, clock, OTHER)
-    with PostgresEngine(url, clock) as engine:
+    with owned(PostgresEngine(url, clock)) as engine:
+        engine.remove_unused()
         assert set(engine.summaries()) == {OTHER}
 
 
@@ -42,7 +44,8 @@ def test_a_long_downtime_removes_nothing(url: str) -> None:
     clock = FakeClock()
     use(url, clock, WATCH, OTHER)
     clock.advance(10 * KEEP_S)
-    with PostgresEngine(url, clock) as engine:
+    with owned(PostgresEngine(url, clock)) as engine:
+        engine.remove_unused()
         assert set(engine.summaries()) == {WATCH, OTHER}
 
 
@@ -109,7 +112,7 @@ def lonely(cluster: Cluster) -> Iterator[None]:
 
 def test_a_commit_whose_wait_for_a_standby_was_cancelled_is_no_success(cluster: Cluster) -> None:
     """The server reports one. The store is of no further use; another one reads what is there."""
-    with PostgresEngine(f"{cluster.url}?schema=lonely", FakeClock()) as engine:
+    with owned(PostgresEngine(f"{cluster.url}?schema=lonely", FakeClock())) as engine:
         store = engine.open(WATCH)
         add(store, b"a")
         with lonely(cluster), ThreadPoolExecutor(1) as pool:

@@ -21,6 +21,7 @@ from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.postgres.store import PostgresStore
 from watcher.state.sqlite.directory import StateDirectory
+from watcher.state.tenure import owned
 
 OTHER = Identity("alice", "other", "file:///data/in")
 
@@ -30,6 +31,11 @@ def commit(store: PostgresStore, *seqs: int) -> None:
     for seq in seqs:
         assert store.journal.next_seq == seq
         store.commit(Delta(), [Payload(seq, f"{store.uid}-{seq}".encode())], changes=1)
+
+
+def free(cluster: Cluster, schema: str = "watcher") -> None:
+    """Give back the lease of a server that had it when the state was copied."""
+    cluster.execute(f"UPDATE {schema}.lease SET server = NULL")  # noqa: S608 - a schema of a test
 
 
 def schema_of(url: str) -> str:
@@ -59,7 +65,10 @@ def pair(cluster: Cluster) -> Iterator[Pair]:
 
 def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
     """Over servers, a crash of the database, and tables written anew."""
-    with PostgresEngine(cluster.url, FakeClock()) as engine, closing(engine.open(WATCH)) as store:
+    with (
+        owned(PostgresEngine(cluster.url, FakeClock())) as engine,
+        closing(engine.open(WATCH)) as store,
+    ):
         uid = store.uid
         commit(store, 1, 2)
     for act in (
@@ -72,7 +81,7 @@ def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
             cluster.start()
         with (
             renewals() as lines,
-            PostgresEngine(cluster.url, FakeClock()) as engine,
+            owned(PostgresEngine(cluster.url, FakeClock())) as engine,
             closing(engine.open(WATCH)) as store,
         ):
             assert (store.uid, store.journal.next_seq, store.former_uids) == (uid, 3, {})
@@ -82,13 +91,14 @@ def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
 def test_a_restored_dump_gets_new_ids(url: str, clock: FakeClock) -> None:
     """Once, when the watch is opened next; what the dump has keeps its ids."""
     cluster = SHARED.get()
-    with PostgresEngine(url, clock) as engine, closing(engine.open(WATCH)) as store:
+    with owned(PostgresEngine(url, clock)) as engine, closing(engine.open(WATCH)) as store:
         former_uid = store.uid
         commit(store, 1, 2)
         content = dump(cluster, schema_of(url))
         commit(store, 3)
     restore_dump(cluster, schema_of(url), content)
-    with PostgresEngine(url, clock) as engine:
+    free(cluster, schema_of(url))
+    with owned(PostgresEngine(url, clock)) as engine:
         with renewals() as lines, closing(engine.open(WATCH)) as store:
             assert store.uid != former_uid
             assert store.former_uids == {former_uid: 3}
@@ -114,7 +124,7 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, tmp_path: Path) -> Non
     for parent in tmp_path.parents[:3]:
         parent.chmod(0o755)
     with (
-        PostgresEngine(cluster.url, FakeClock()) as engine,
+        owned(PostgresEngine(cluster.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
         closing(engine.open(OTHER)) as other,
     ):
@@ -125,8 +135,9 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, tmp_path: Path) -> Non
     for _ in range(2):
         # The same backup once more has the same timeline as before.
         restore(cluster, tmp_path / "backup")
+        free(cluster)
         with (
-            PostgresEngine(cluster.url, FakeClock()) as engine,
+            owned(PostgresEngine(cluster.url, FakeClock())) as engine,
             closing(engine.open(WATCH)) as store,
             closing(engine.open(OTHER)) as other,
         ):
@@ -138,7 +149,10 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, tmp_path: Path) -> Non
 @pytest.mark.parametrize("is_lost", [False, True], ids=["all there", "commits lost"])
 def test_a_failover_while_no_server_runs(pair: Pair, *, is_lost: bool) -> None:
     """Whether commits were lost cannot be known then."""
-    with PostgresEngine(pair.url, FakeClock()) as engine, closing(engine.open(WATCH)) as store:
+    with (
+        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        closing(engine.open(WATCH)) as store,
+    ):
         uid = store.uid
         commit(store, 1)
         pair.catch_up()
@@ -148,23 +162,27 @@ def test_a_failover_while_no_server_runs(pair: Pair, *, is_lost: bool) -> None:
     if not is_lost:
         pair.catch_up()
     pair.fail_over()
-    with PostgresEngine(pair.url, FakeClock()) as engine, closing(engine.open(WATCH)) as store:
+    free(pair.standby)
+    with (
+        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        closing(engine.open(WATCH)) as store,
+    ):
         assert journalled(store) == ([1] if is_lost else [1, 2])
         assert store.uid != uid
 
 
 def test_an_opening_that_was_lost_writes_nothing(pair: Pair) -> None:
     """Its successor on the promoted standby has as many steps, but another epoch."""
-    with PostgresEngine(pair.primary.url, FakeClock()) as engine:
+    with owned(PostgresEngine(pair.primary.url, FakeClock())) as engine:
         engine.open(WATCH).close()
         pair.catch_up()
         pair.cut()
         lost = engine.open(WATCH)
         commit(lost, 1)
         pair.fail_over()
-        pair.standby.execute("UPDATE watcher.lease SET server = NULL")
+        free(pair.standby)
         with (
-            PostgresEngine(pair.standby.url, FakeClock()) as successor,
+            owned(PostgresEngine(pair.standby.url, FakeClock())) as successor,
             closing(successor.open(WATCH)) as store,
         ):
             commit(store, store.journal.next_seq)
@@ -179,7 +197,7 @@ def test_an_opening_that_was_lost_writes_nothing(pair: Pair) -> None:
 
 def test_renew_renews_once(url: str, clock: FakeClock, database: Database) -> None:
     """Also where the next opening would have done it."""
-    with PostgresEngine(url, clock) as engine:
+    with owned(PostgresEngine(url, clock)) as engine:
         with closing(engine.open(WATCH)) as store:
             former_uid = store.uid
             commit(store, 1)
@@ -195,7 +213,7 @@ def test_state_that_was_restored_and_is_moved_has_new_ids(
     url: str, clock: FakeClock, database: Database, tmp_path: Path
 ) -> None:
     """Where it is moved to, nothing would show that it was restored."""
-    with PostgresEngine(url, clock) as engine, StateDirectory(tmp_path, clock) as directory:
+    with owned(PostgresEngine(url, clock)) as engine, StateDirectory(tmp_path, clock) as directory:
         with closing(engine.open(WATCH)) as store:
             former_uid = store.uid
             commit(store, 1)

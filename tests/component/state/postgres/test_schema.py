@@ -14,6 +14,7 @@ from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine, summaries_of
+from watcher.state.tenure import owned
 
 
 def tables(database: Database) -> set[str]:
@@ -71,7 +72,7 @@ def test_a_role_without_rights_is_told_what_to_do(url: str, database: Database) 
     schema.prepare(database)
     database.fetch(f"GRANT USAGE ON SCHEMA {name} TO {name}")
     database.fetch(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {name}")
-    with PostgresEngine(own, FakeClock()) as engine:
+    with owned(PostgresEngine(own, FakeClock())) as engine:
         engine.probe()
         assert engine.summaries() == {}
 

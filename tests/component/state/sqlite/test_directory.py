@@ -121,7 +121,8 @@ def test_old_state_is_removed(
     """State is removed when neither a stream nor the watch used it for ``KEEP_S``."""
     (path,) = make(tmp_path, clock, ORDERS)
     age(path, clock, used_s=used_s, touched_s=touched_s)
-    with StateDirectory(tmp_path, clock):
+    with StateDirectory(tmp_path, clock) as state:
+        state.remove_unused()
         left = {file.name for file in tmp_path.iterdir() if not file.name.startswith(PREFIX)}
     assert left == ({"lock", path.name} if kept else {"lock"})
 
@@ -131,7 +132,8 @@ def test_state_is_kept_over_a_long_downtime(tmp_path: Path, clock: FakeClock) ->
     (path,) = make(tmp_path, clock, ORDERS)
     for days in (40, 41, -400):
         clock.advance(days * DAY_S)
-        with StateDirectory(tmp_path, clock):
+        with StateDirectory(tmp_path, clock) as state:
+            state.remove_unused()
             assert state_files(tmp_path) == [path]
 
 
@@ -140,7 +142,8 @@ def test_unused_state_goes_while_other_state_is_used(tmp_path: Path, clock: Fake
     unused, used = make(tmp_path, clock, ORDERS, OTHER)
     age(unused, clock, used_s=KEEP_S + DAY_S, touched_s=KEEP_S + DAY_S)
     clock.advance(9 * DAY_S)
-    with StateDirectory(tmp_path, clock):
+    with StateDirectory(tmp_path, clock) as state:
+        state.remove_unused()
         assert state_files(tmp_path) == [used]
 
 
@@ -149,5 +152,6 @@ def test_old_state_that_cannot_be_read_stays(tmp_path: Path, clock: FakeClock) -
     path.write_bytes(b"garbage" * 1000)
     (tmp_path / "lock").touch()
     os.utime(path, (0, 0))
-    with StateDirectory(tmp_path, clock):
+    with StateDirectory(tmp_path, clock) as state:
+        state.remove_unused()
         assert path.exists()
