@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 IDLE_CHECK_INTERVAL_S = 1.0
 """Seconds between two checks for watches without streams."""
 
+FAILURE_CHECK_INTERVAL_S = 1.0
+"""Seconds between two checks for watches whose state is of no further use."""
+
 READINESS_INTERVAL_S = 5.0
 """Seconds between two checks whether the server can do its work."""
 
@@ -173,6 +176,7 @@ class Server:
         self._exits.push_async_callback(self._roles.stop)
         await self._roles.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
+        self._repeat(self.watches.end_failed, FAILURE_CHECK_INTERVAL_S)
         self._repeat(readiness.check, READINESS_INTERVAL_S)
         self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
         if policy.is_open:

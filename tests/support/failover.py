@@ -84,7 +84,8 @@ def run_standby(primary: Cluster, parent: str | None = None) -> Iterator[Pair]:
     standby = Cluster(directory, primary.settings)
     try:
         back_up(primary, standby.data)
-        standby.follow(f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby")
+        where = f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby"
+        _prepare(standby, "standby.signal", primary_conninfo=where)
         standby.start()
         pair = Pair(primary, standby)
         pair.catch_up()
@@ -113,7 +114,7 @@ def restore(cluster: Cluster, copy: Path) -> None:
     if USER is not None:
         for path in (cluster.data, *cluster.data.rglob("*")):
             os.chown(path, USER, USER)
-    cluster.recover()
+    _prepare(cluster, "recovery.signal", restore_command="false")
     cluster.start()
     _wait_primary(cluster)
 
@@ -127,6 +128,15 @@ def restore_dump(cluster: Cluster, schema: str, content: bytes) -> None:
     """Put the dump of a schema in its place."""
     cluster.execute(f"DROP SCHEMA {schema} CASCADE")
     _run("pg_restore", f"--dbname={cluster.url}", "--exit-on-error", given=content)
+
+
+def _prepare(cluster: Cluster, signal: str, **settings: str) -> None:
+    """Decide how a server starts from a backup: with a signal file, and settings."""
+    with (cluster.data / "postgresql.auto.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    (cluster.data / signal).touch()
+    if USER is not None:
+        os.chown(cluster.data / signal, USER, USER)
 
 
 def _wait_primary(cluster: Cluster) -> None:

@@ -119,16 +119,6 @@ class Cluster:
             group=USER,
         )
 
-    def follow(self, conninfo: str) -> None:
-        """Let the server, at its next start, be a standby that streams from another one."""
-        self._configure(primary_conninfo=conninfo)
-        self._signal("standby.signal")
-
-    def recover(self) -> None:
-        """Let the server, at its next start, recover a backup, up to the end of its log."""
-        self._configure(restore_command="false")
-        self._signal("recovery.signal")
-
     def start(self, password: str = "") -> None:
         """Start the server and wait until it answers, to a user with a password if it asks."""
         settings = [f"--{name}={value}" for name, value in self.settings.items()]
@@ -176,16 +166,6 @@ class Cluster:
         ((pid,),) = self.execute(query)
         os.kill(int(str(pid)), signal.SIGKILL)
 
-    def _configure(self, **settings: str) -> None:
-        lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
-        with (self.data / "postgresql.auto.conf").open("a") as file:
-            file.writelines(lines)
-
-    def _signal(self, name: str) -> None:
-        (self.data / name).touch()
-        if USER is not None:
-            os.chown(self.data / name, USER, USER)
-
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Execute a statement as the owner of the database, and return its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -225,18 +205,22 @@ def run_cluster(
 
 
 @contextmanager
-def run_pgbouncer(cluster: Cluster) -> Iterator[str]:
+def run_pgbouncer(cluster: Cluster, port: int | None = None) -> Iterator[str]:
     """Run PgBouncer in transaction mode before a cluster, and yield the URL of its database.
 
     ``PGBOUNCER`` in the environment is the program.
 
     There are fewer sessions than a server has connections, so that these have to share.
+
+    Args:
+        cluster: The cluster.
+        port: Where it is reached on 127.0.0.1, if not at its own port.
     """
-    (port,) = free_ports(1)
+    server_port, (port,) = port or cluster.port, free_ports(1)
     directory = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     (directory / "users").write_text('"postgres" ""\n')
     (directory / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host=127.0.0.1 port={cluster.port}\n"
+        f"[databases]\n* = host=127.0.0.1 port={server_port}\n"
         "[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 3\nserver_login_retry = 1\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = trust\nauth_file = {directory}/users\nlogfile = {directory}/log\n"

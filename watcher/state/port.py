@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from watcher.errors import StateError
     from watcher.model import Delta, Entry, Payload, Row
     from watcher.state.group_port import Groups
     from watcher.state.tenure import Tenure
@@ -266,6 +267,13 @@ class WatchStore(Protocol):
     @property
     def is_new(self) -> bool:
         """Whether this opening has made the state."""
+
+    @property
+    def failure(self) -> StateError | None:
+        """Why the store is of no further use, whatever is asked of it; None while it can be used.
+
+        Read without waiting, from any thread.
+        """
 
     @property
     def index(self) -> Index:

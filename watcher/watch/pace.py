@@ -144,7 +144,9 @@ class Pace:
         self._allowed_s = self._clock.monotonic() + max(0.0, record.pause_s - age_s)
         self._has_spare = record.has_spare
         self._requests_per_scan = record.requests_per_scan
-        if record.config == self._config and age_s < record.listed_for_s:
+        # State that was restored since lacks what hints have shown meanwhile.
+        is_older = record.at < self._store.ids_renewed_at
+        if record.config == self._config and age_s < record.listed_for_s and not is_older:
             self._listed_until_s = self._clock.monotonic() + record.listed_for_s - age_s
 
     def allow(self) -> None:

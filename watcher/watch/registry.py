@@ -207,6 +207,11 @@ class WatchRegistry:
             if identity not in self._ending:
                 self._ending[identity] = asyncio.create_task(self._end_idle(identity))
 
+    async def end_failed(self) -> None:
+        """End the watches whose state is of no further use."""
+        for watch in self._running.values():
+            watch.check_state()
+
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join until they are opened again."""
         if self._factory is not None:

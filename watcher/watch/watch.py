@@ -145,10 +145,15 @@ class Watch:
         self._wake.set()
 
     def fail(self, error: WatcherError) -> None:
-        """End the watch because a stream could not read its state."""
+        """End the watch because its state cannot be used."""
         if self.is_running:
             self._fail(error)
             self.stop()
+
+    def check_state(self) -> None:
+        """End the watch if its state is of no further use, though nothing was asked of it since."""
+        if (failure := self._store.failure) is not None:
+            self.fail(failure)
 
     @property
     def failure(self) -> WatcherError | None:

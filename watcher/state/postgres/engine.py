@@ -13,6 +13,7 @@ from watcher.errors import StateError
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
+from watcher.state.postgres.history import OpenStores
 from watcher.state.postgres.lease import Lease
 from watcher.state.postgres.openings import (
     open_watch,
@@ -64,8 +65,13 @@ class PostgresEngine:
         self._database = Database(target, self._server.session_name)
         # The lease must not wait for a connection while all are in use.
         self._lease_database = Database(target, self._server.session_name)
+        self._stores = OpenStores(str(target))
         self.tenure = Lease(
-            self._lease_database, self._server, clock, lambda: self._database.fenced
+            self._lease_database,
+            self._server,
+            clock,
+            lambda: self._database.fenced,
+            self._stores.note,
         )
         self._log = structlog.get_logger("watcher").bind(state=self.place)
 
@@ -217,7 +223,9 @@ class PostgresEngine:
                 hint="the database was restored or copied, or has failed over, and may be older "
                 "than events that were sent; further events have new ids",
             )
-        return PostgresStore(self._database, opening, self._clock)
+        store = PostgresStore(self._database, opening, self._clock)
+        self._stores.add(store)
+        return store
 
 
 def prepare(url: str) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from watcher.errors import StateError
+from watcher.state.postgres.history import FINGERPRINT
 from watcher.state.postgres.server_id import session_name
 from watcher.state.tenure import Departure, Owner, Role, Standing
 
@@ -58,11 +59,11 @@ _LOOK = """
         lease_until < clock_timestamp(), lease_until::text
     FROM watcher.lease
 """
-_RENEW = """
+_RENEW = f"""
     UPDATE watcher.lease SET lease_until = clock_timestamp() + $2 * interval '1 second'
     WHERE server = $1
-    RETURNING tenure, extract(epoch FROM taken_at)::float8
-"""
+    RETURNING tenure, extract(epoch FROM taken_at)::float8, {FINGERPRINT}
+"""  # noqa: S608 - only constants
 _TAKE = """
     UPDATE watcher.lease SET server = $1, name = $2, node = $3, tenure = tenure + 1,
         taken_at = clock_timestamp(), lease_until = clock_timestamp() + $4 * interval '1 second'
@@ -105,15 +106,22 @@ class Lease:
         server: The server.
         clock: Measures how long the database has answered, or not.
         count_fenced: Returns how many writes were refused since another server has taken over.
+        note_history: Takes the fingerprint of the database's history at each renewal.
     """
 
     def __init__(
-        self, database: Database, server: ServerId, clock: Clock, count_fenced: Callable[[], int]
+        self,
+        database: Database,
+        server: ServerId,
+        clock: Clock,
+        count_fenced: Callable[[], int],
+        note_history: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._server = server
         self._clock = clock
         self._count_fenced = count_fenced
+        self._note_history = note_history
         self._standing = Standing(Role.STANDBY, problem="starting")
         self._takeovers: Counter[Departure] = Counter()
         self._notify: Callable[[], None] = lambda: None
@@ -232,8 +240,9 @@ class Lease:
 
     def _renew(self) -> bool:
         rows = self._database.fetch(_RENEW, self._server.id, LEASE_S)
-        for tenure, since in rows:
+        for tenure, since, history in rows:
             self._own(tenure, since)
+            self._note_history(history)
         return bool(rows)
 
     def _may_take(self, lease: _Lease, now_s: float) -> bool:

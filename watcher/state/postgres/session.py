@@ -47,6 +47,11 @@ class Session:
         self._lock = threading.RLock()
         self._end: StateError | None = None
 
+    @property
+    def failure(self) -> StateError | None:
+        """Why nothing more can be read or written; None while it can."""
+        return self._end
+
     def close(self) -> None:
         """Refuse all that follows; may be called twice."""
         with self._lock:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from watcher.state.ids import end_seqs, format_former, new_uid, parse_former, renew, unused_ranges
 from watcher.state.postgres.arrays import text_array
 from watcher.state.postgres.groups import PostgresGroups
-from watcher.state.postgres.history import RENEW
+from watcher.state.postgres.history import RECORD, RENEW
 from watcher.state.postgres.index import PostgresIndex
 from watcher.state.postgres.journal import PostgresJournal
 from watcher.state.postgres.session import Session
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from watcher.clock import Clock
+    from watcher.errors import StateError
     from watcher.model import Delta, Payload
     from watcher.state.postgres.database import Database
     from watcher.state.postgres.journal import Appending
@@ -48,6 +49,7 @@ class PostgresStore:
             last.
         ids_renewed_at: When the ids were last renewed, seconds since the epoch; 0 for never.
         is_new: Whether this opening has made the state.
+        history: Fingerprint of the history in which the database had all steps of the store.
         index: What the place held when it was last read.
         groups: The groups that have changed.
         journal: What was found and is not yet confirmed.
@@ -67,6 +69,7 @@ class PostgresStore:
         self.uid = opening.uid
         self.ids_renewed_at = opening.ids_renewed_at
         self.is_new = opening.is_new
+        self.history = opening.history
         self.journal = PostgresJournal(
             self._session,
             clock,
@@ -76,6 +79,24 @@ class PostgresStore:
         )
         self.index = PostgresIndex(self._session, entries=opening.entries, next_id=opening.next_id)
         self.groups = PostgresGroups(self._session)
+
+    @property
+    def failure(self) -> StateError | None:
+        """Why the store is of no further use; None while it can be used."""
+        return self._session.failure
+
+    def verify_history(self, history: str) -> None:
+        """Make sure that the database has all steps, and record that the ids stay valid.
+
+        Args:
+            history: Fingerprint of its present history.
+
+        Raises:
+            HistoryError: The database has other steps; the store is of no further use.
+            StateError: The store is closed, or was fenced.
+        """
+        self._session.write({}, [Part(RECORD)])
+        self.history = history
 
     def tidy(self) -> None:
         """Do nothing: the database vacuums its tables by itself."""

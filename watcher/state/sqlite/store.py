@@ -95,6 +95,11 @@ class SqliteStore:
         return self._db.found_damage
 
     @property
+    def failure(self) -> None:
+        """Why the store is of no further use: another operation may work after one that fails."""
+        return
+
+    @property
     def is_untidy(self) -> bool:
         """Whether ``tidy`` has work to do, now or at a later call."""
         return self._db.is_untidy

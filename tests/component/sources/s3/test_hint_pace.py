@@ -157,6 +157,19 @@ def test_after_the_backstop_interval_a_restart_lists(start: Start, clock: FakeCl
 
 
 @pytest.mark.usefixtures("feed")
+def test_after_a_restored_backup_a_restart_lists(start: Start, clock: FakeClock) -> None:
+    """The state lacks what hints have shown since the backup, and nobody shows it again."""
+    scene = start()
+    clock.advance(1)
+    scene.store.renew_ids()
+    end(scene)
+    scene = start()
+    assert scene.listings == 2
+    end(scene)
+    assert start().listings == 2
+
+
+@pytest.mark.usefixtures("feed")
 @pytest.mark.parametrize(
     ("watch", "spec"),
     [

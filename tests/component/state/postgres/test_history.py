@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from component.state.postgres.conftest import WATCH
+from support.client import wait_until
 from support.clock import FakeClock
 from support.failover import Pair, back_up, dump, restore, restore_dump, run_standby
 from support.postgres import SHARED, Cluster, run_cluster
@@ -193,6 +194,68 @@ def test_an_opening_that_was_lost_writes_nothing(pair: Pair) -> None:
             with pytest.raises((FencedError, HistoryError)):
                 add(lost, b"lost")
             assert indexed(store) == []
+
+
+def history_of(cluster: Cluster) -> list[tuple[object, ...]]:
+    return cluster.execute("SELECT DISTINCT history FROM watcher.watch")
+
+
+def failovers(logs: list[EventDict]) -> list[EventDict]:
+    return [line for line in logs if line["event"] == "state.failover"]
+
+
+def test_a_failover_under_a_server_ends_the_watches_that_lost_commits(pair: Pair) -> None:
+    """Nobody uses any of them meanwhile. The others keep their ids, also when opened again."""
+    with (
+        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        closing(engine.open(WATCH)) as store,
+        closing(engine.open(OTHER)) as other,
+    ):
+        uids = store.uid, other.uid
+        commit(store, 1)
+        commit(other, 1)
+        pair.catch_up()
+        pair.cut()
+        commit(store, 2)
+        with capture_logs() as logs:
+            pair.fail_over()
+            wait_until(lambda: store.failure is not None, "the store without its commit has ended")
+            wait_until(lambda: bool(failovers(logs)), "the failover is logged")
+        (line,) = failovers(logs)
+        assert (line["kept"], line["lost"]) == (1, 1)
+        for _ in range(2):
+            with pytest.raises(HistoryError, match="other steps of the watch"):
+                store.journal.read(0, limit=9, max_bytes=9)
+        commit(other, 2)
+        with closing(engine.open(WATCH)) as again, closing(engine.open(OTHER)) as kept:
+            assert (again.uid == uids[0], kept.uid == uids[1]) == (False, True)
+            assert again.former_uids == {uids[0]: 2}
+            assert journalled(again) == [1]
+            assert journalled(kept) == [1, 2]
+        assert len(history_of(pair.standby)) == 1
+
+
+def test_a_failover_that_lost_nothing_keeps_all_ids(pair: Pair) -> None:
+    """With a synchronous standby; a server that starts later finds them valid."""
+    pair.synchronise()
+    with owned(PostgresEngine(pair.url, FakeClock())) as engine:
+        stores = [engine.open(identity) for identity in (WATCH, OTHER)]
+        for store in stores:
+            commit(store, 1)
+        former = history_of(pair.primary)
+        pair.fail_over()
+        wait_until(
+            lambda: (now := history_of(pair.standby)) != former and len(now) == 1,
+            "the new history is recorded",
+        )
+        for store in stores:
+            commit(store, 2)
+            store.close()
+        uids = [store.uid for store in stores]
+    with owned(PostgresEngine(pair.url, FakeClock())) as engine:
+        for uid, identity in zip(uids, (WATCH, OTHER), strict=True):
+            with closing(engine.open(identity)) as store:
+                assert (store.uid, journalled(store)) == (uid, [1, 2])
 
 
 def test_renew_renews_once(url: str, clock: FakeClock, database: Database) -> None:
