@@ -20,6 +20,9 @@ from support.config import config
 from support.postgres import Cluster, run_cluster
 from support.server import ServerProcess
 
+BELOW = "exports/2026/landing/customer-017"
+"""Makes paths as long as those of many buckets."""
+
 LONG_S = 1800.0
 IDLE_S = 60
 SHARE = 100
@@ -141,10 +144,14 @@ def main() -> None:
     )
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--directory", default="/dev/shm", help="where the files are made")  # noqa: S108 - a new directory in it
+    parser.add_argument("--below", default=BELOW, help="directory of the files; '' for none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory) as root:
-        make_files(root, options.entries)
-        print(f"{options.entries:,} files")
+        directory = Path(root, options.below)
+        directory.mkdir(parents=True, exist_ok=True)
+        make_files(str(directory), options.entries)
+        path = next(directory.rglob("*.csv")).relative_to(root)
+        print(f"{options.entries:,} files with paths of {len(str(path))} bytes")
         measure_files(root, options.entries)
         measure_database(root, options.entries)
 

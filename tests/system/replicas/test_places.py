@@ -26,7 +26,10 @@ BIND = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 """Mounts a directory at another, for the command that follows alone."""
 
 Serve: TypeAlias = Callable[..., tuple[ServerProcess, Client]]
-"""Starts a server on a node: its name, its volume, and further variables."""
+"""Starts a server on a node: its name, its volume, and further variables.
+
+With ``is_standby`` another server owns the state; its client is then of use once it has taken over.
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,11 +55,15 @@ def volumes(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 def serve(start_server: StartServer, connect: Connect, root: Path, tmp_path: Path) -> Serve:
     url = SHARED.url(str(tmp_path))
 
-    def start(node: str, volume: Path, **variables: str) -> tuple[ServerProcess, Client]:
+    def start(
+        node: str, volume: Path, *, is_standby: bool = False, **variables: str
+    ) -> tuple[ServerProcess, Client]:
         launcher = ("unshare", "--mount", "sh", "-c", BIND, "sh", str(volume), str(root))
         flags = ["--state", url, "--allow-directory", str(root)]
         named = ["--node", node] if node else []
-        server = start_server(*flags, *named, environment=variables, launcher=launcher)
+        server = start_server(
+            *flags, *named, environment=variables, launcher=launcher, is_standby=is_standby
+        )
         return server, connect(server)
 
     return start
@@ -69,18 +76,21 @@ def test_the_disk_of_another_node_is_another_place(
     first_disk, second_disk = volumes
     spec = config(root, existing="report")
     first, client = serve("one", first_disk)
+    second, client_of_second = serve("two", second_disk, is_standby=True)
+    assert second.status()["owner"]["node"] == "one"
     client.watch(name, spec).wait_path("of-a.csv")
     first.wait_all_confirmed()
     first.kill()
 
-    second, client = serve("two", second_disk)
-    ending = client.refusal(name, spec)
+    second.listening()
+    ending = client_of_second.refusal(name, spec)
     assert ending.code is grpc.StatusCode.UNAVAILABLE
     assert f"was tmpfs at {root} on one and is now tmpfs at {root} on two" in str(ending.details)
     (first_disk / "meanwhile.csv").touch()
+    third, client = serve("one", first_disk, is_standby=True)
     second.stop()
 
-    _, client = serve("one", first_disk)
+    third.listening()
     stream = client.watch(name, spec)
     stream.wait_path("meanwhile.csv")
     assert [(event["type"], event["path"]) for event in stream.events] == [
@@ -95,13 +105,14 @@ def test_a_disk_that_moves_to_another_node_is_the_same_place(
     disk, _ = volumes
     spec = config(root, existing="report")
     first, client = serve("one", disk)
+    second, client_of_second = serve("two", disk, is_standby=True)
     client.watch(name, spec).wait_path("of-a.csv")
     first.wait_all_confirmed()
     first.kill()
     (disk / "of-a.csv").unlink()
     (disk / "meanwhile.csv").touch()
-    _, client = serve("two", disk)
-    stream = client.watch(name, spec)
+    second.listening()
+    stream = client_of_second.watch(name, spec)
     stream.wait_count(2)
     assert {(event["type"], event["path"]) for event in stream.events} == {
         ("created", "meanwhile.csv"),
