@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from statistics import median, quantiles
@@ -34,6 +35,7 @@ from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.tenure import owned
 
 COMMITS = 1000
+WATCHES = 8
 PAYLOAD = b"x" * 450
 FILES_OF_DIRECTORY = 40
 
@@ -43,7 +45,7 @@ class Figure(NamedTuple):
 
     Attributes:
         name: What was measured.
-        value: Entries in a second, or seconds of a commit.
+        value: Entries or commits in a second, or seconds of a commit.
         is_rate: Whether more is better.
     """
 
@@ -154,9 +156,31 @@ def measure(engine: StateEngine, name: str, paths: list[bytes]) -> Iterator[Figu
 def measure_commits(engine: StateEngine) -> Iterator[Figure]:
     """Yield the times of commits of one change each."""
     with closing(engine.open(Identity("", "commits", "file:///bench"))) as store:
+        begun_s = time.thread_time()
         times_s = [commit_s(store, number) for number in range(COMMITS)]
+        processor_s = time.thread_time() - begun_s
     yield Figure("one commit, p50", median(times_s), is_rate=False)
     yield Figure("one commit, p99", quantiles(times_s, n=100)[98], is_rate=False)
+    yield Figure("one commit, processor time", processor_s / COMMITS, is_rate=False)
+
+
+def measure_together(engine: StateEngine) -> Iterator[Figure]:
+    """Yield how many commits of one change each several watches make at once."""
+    with ExitStack() as stack:
+        stores = [
+            stack.enter_context(closing(engine.open(Identity("", f"{number}", "file:///bench"))))
+            for number in range(WATCHES)
+        ]
+
+        def run(store: WatchStore) -> None:
+            for number in range(COMMITS):
+                commit_s(store, number)
+
+        begun_s = time.perf_counter()
+        with ThreadPoolExecutor(WATCHES) as threads:
+            list(threads.map(run, stores))
+        took_s = time.perf_counter() - begun_s
+    yield Figure(f"commits of {WATCHES} watches", WATCHES * COMMITS / took_s)
 
 
 def commit_s(store: WatchStore, number: int) -> float:
@@ -190,6 +214,7 @@ def main() -> None:
             for name, factory in engines.items():
                 with owned(factory) as engine:
                     note(best[name], measure_commits(engine))
+                    note(best[name], measure_together(engine))
                     note(best[name], measure(engine, "objects", keys(options.entries)))
                     note(best[name], measure(engine, "tree", tree(options.entries)))
     show(best["SQLite"], best["PostgreSQL"])

@@ -12,6 +12,7 @@ exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes
     ├── LimitError             a limit of the server is reached
     ├── UnavailableError       cannot be reached or read now; worth another try
     └── StateError             the state directory, a state file or the database cannot be used
+        ├── AwayError          the database cannot be reached now
         ├── FencedError        the state of a watch was opened elsewhere since
         └── HistoryError       the database has other steps than an open store
 """
@@ -108,6 +109,10 @@ class StateError(WatcherError):
     """The state directory, a state file or the database cannot be used."""
 
     cause = "state"
+
+
+class AwayError(StateError):
+    """The database cannot be reached now, or does not answer; what was asked may have been done."""
 
 
 class FencedError(StateError):

@@ -17,7 +17,7 @@ from watcher.spec import Format
 from watcher.telemetry.recent_changes import RecentChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from watcher.clock import Clock
     from watcher.model import Change, ChangeSet
@@ -30,6 +30,28 @@ NEWEST_BYTES = 1024 * 1024
 A commit of 1,000 events with 4 KiB of metadata has 5 MB, and 75 MB where all characters of paths of
 4 KiB must be escaped: so it is rendered while it is written, and only its end stays.
 """
+
+
+class _Rendering:
+    """The payloads of one step, rendered while they are iterated, each time from the beginning.
+
+    Args:
+        render: Returns the payloads; puts the events of one that is not full into a list.
+
+    Attributes:
+        newest: The last payloads of the last iteration.
+        waiting: The events that it has left.
+    """
+
+    def __init__(self, render: Callable[[list[Payload]], Iterator[Payload]]) -> None:
+        self.newest = NewestPayloads(NEWEST_BYTES)
+        self.waiting: list[Payload] = []
+        self._render = render
+
+    def __iter__(self) -> Iterator[Payload]:
+        self.newest.clear()
+        self.waiting.clear()
+        return self.newest.passing(self._render(self.waiting))
 
 
 class Outbox:
@@ -80,10 +102,9 @@ class Outbox:
             return waiting
         if waiting and former is not None:
             renderer = Renderer(replace(spec, format=Format(former)), self._store.uid)
-            newest = NewestPayloads(NEWEST_BYTES)
-            payloads = renderer.payloads(waiting, [], is_last=True)
-            self._store.commit(Delta(), newest.passing(payloads))
-            self._publish(newest.payloads, newest.dropped_seq)
+            payloads = _Rendering(lambda rest: renderer.payloads(waiting, rest, is_last=True))
+            self._store.commit(Delta(), payloads)
+            self._publish(payloads.newest.payloads, payloads.newest.dropped_seq)
             waiting = []
         self._store.set_meta(format=spec.format.value)
         return waiting
@@ -98,12 +119,7 @@ class Outbox:
             if step.delta.upserts or step.delta.deletes or step.delta.groups is not None:
                 self._store.commit(step.delta)
             return
-        now_ns = self._clock.wall_ns()
-        events = (
-            Payload(seq, self._renderer.event(change, seq, now_ns))
-            for seq, change in enumerate(step.changes, start=self._store.journal.next_seq)
-        )
-        self._write(step.delta, events, step.changes, seal=self._max_wait_s == 0)
+        self._write(step.delta, step.changes, seal=self._max_wait_s == 0)
 
     def renew_ids(self) -> None:
         """Give the changes from now on ids that no event has had; see ``WatchStore.renew_ids``.
@@ -124,19 +140,25 @@ class Outbox:
             StateError: Nothing was written; the batch goes on waiting.
         """
         if self._seal_at_s is not None and (now or self._seal_at_s <= self._clock.monotonic()):
-            self._write(Delta(), (), (), seal=True)
+            self._write(Delta(), (), seal=True)
 
     def seal_due_s(self) -> float | None:
         """Return the monotonic time at which the waiting batch is due; None when none waits."""
         return self._seal_at_s
 
-    def _write(
-        self, delta: Delta, events: Iterable[Payload], changes: Sequence[Change], *, seal: bool
-    ) -> None:
-        first_seq = self._store.journal.next_seq
-        newest, waiting = NewestPayloads(NEWEST_BYTES), list[Payload]()
-        payloads = self._renderer.payloads(chain(self._pending, events), waiting, is_last=seal)
-        self._store.commit(delta, newest.passing(payloads), waiting, changes=len(changes))
+    def _write(self, delta: Delta, changes: Sequence[Change], *, seal: bool) -> None:
+        first_seq, now_ns = self._store.journal.next_seq, self._clock.wall_ns()
+
+        def render(waiting: list[Payload]) -> Iterator[Payload]:
+            events = (
+                Payload(seq, self._renderer.event(change, seq, now_ns))
+                for seq, change in enumerate(changes, start=first_seq)
+            )
+            return self._renderer.payloads(chain(self._pending, events), waiting, is_last=seal)
+
+        payloads = _Rendering(render)
+        newest, waiting = payloads.newest, payloads.waiting
+        self._store.commit(delta, payloads, waiting, changes=len(changes))
         now_s = self._clock.monotonic()
         if changes:
             self.recent.add(changes, first_seq)

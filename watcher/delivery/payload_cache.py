@@ -71,8 +71,13 @@ class NewestPayloads:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._size_bytes = 0
         self.payloads: deque[Payload] = deque()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin with another iteration."""
+        self._size_bytes = 0
+        self.payloads.clear()
         self.dropped_seq: int | None = None
 
     def passing(self, payloads: Iterable[Payload]) -> Iterator[Payload]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 
 from watcher.errors import (
+    AwayError,
     ConfigError,
     ConflictError,
     DeniedError,
@@ -35,6 +36,7 @@ STATUS = {
     LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     StateError: grpc.StatusCode.UNAVAILABLE,
+    AwayError: grpc.StatusCode.UNAVAILABLE,
     FencedError: grpc.StatusCode.UNAVAILABLE,
     HistoryError: grpc.StatusCode.UNAVAILABLE,
 }

@@ -299,8 +299,9 @@ class WatchStore(Protocol):
 
         Args:
             delta: Changes of the index.
-            payloads: Appended to the journal, in order, consumed one by one. A payload replaces the
-                pending events up to its sequence number.
+            payloads: Appended to the journal, in order, consumed one by one. Iterated anew if the
+                step has to be repeated. A payload replaces the pending events up to its sequence
+                number.
             pending: All rendered events that wait for their batch to fill after this step, in
                 order, above all of ``payloads``; consumed after them. Those already durable are
                 skipped.
@@ -374,3 +375,13 @@ class StateEngine(Protocol):
 
     def probe(self) -> None:
         """Raise ``StateError`` unless state can be written now; leaves nothing behind."""
+
+    def away_s(self) -> float:
+        """Return how long the state has been out of reach, in seconds; 0 while it is not.
+
+        Meanwhile open stores wait: each call of theirs returns once the state is back, and has
+        happened exactly once.
+        """
+
+    def stop_waiting(self) -> None:
+        """Let what waits for the state fail with ``AwayError``, from now on: the server stops."""

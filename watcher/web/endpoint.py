@@ -10,6 +10,7 @@ from aiohttp import web
 
 from watcher.addresses import is_loopback
 from watcher.errors import (
+    AwayError,
     ConfigError,
     DeniedError,
     FencedError,
@@ -48,6 +49,7 @@ _STATUS = {
     DeniedError: 403,
     NotFoundError: 404,
     StateError: 503,
+    AwayError: 503,
     FencedError: 503,
     HistoryError: 503,
     UnavailableError: 503,

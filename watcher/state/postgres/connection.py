@@ -19,10 +19,15 @@ from watcher.errors import StateError
 from watcher.state.postgres.arrays import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from psycopg.abc import RV, PQGen
 
 WAIT_INTERVAL_S = 0.1
 """Seconds after which a wait looks for signals, as in psycopg."""
+
+CHECK_S = 0.25
+"""Seconds after which a wait asks whether it is over."""
 
 CONNECT_S, TCP_USER_MS = "3", "5000"
 """Seconds to wait for a connection, and milliseconds for an answer of the other kernel."""
@@ -93,15 +98,42 @@ class NotConnectedError(psycopg.OperationalError):
     """There is no connection, so nothing was sent."""
 
 
+class NoAnswerError(psycopg.OperationalError):
+    """The server has not answered as long as somebody waited; the session was ended."""
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that never sends a cancel.
 
     Attributes:
         is_doubtful: Whether a commit was cancelled by somebody while it waited for a standby: the
             server reports a success, and whether a standby has it is not known.
+        is_over: Takes the seconds for which an answer was waited for; returns whether to give up.
     """
 
     is_doubtful = False
+    is_over: Callable[[float], bool] = staticmethod(lambda _: False)
+    _cursor: psycopg.Cursor[tuple[Any, ...]] | None = None
+
+    def fetch(self, text: bytes, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows; none if it has none.
+
+        One cursor serves all statements: to make one takes longer than what it does.
+
+        Args:
+            text: The statement.
+            values: Of ``$1``, ``$2`` and so on.
+
+        Raises:
+            psycopg.Error: It has failed.
+        """
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self.cursor(binary=True)
+        cursor.execute(text, values)
+        # Not its description, which would be made for nothing.
+        result = cursor.pgresult
+        return cursor.fetchall() if result is not None and result.nfields else []
 
     def wait(
         self,
@@ -110,11 +142,20 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         timeout: float | None = None,
     ) -> RV:
         """Wait for an answer; interrupted, end the session, where psycopg would cancel."""
-        try:
-            return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=timeout)
-        except KeyboardInterrupt:
-            self.close()
-            raise
+        waited_s, portion_s = 0.0, CHECK_S if timeout is None else timeout
+        while True:
+            try:
+                return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=portion_s)
+            except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - what such a wait ends with
+                waited_s += portion_s
+                if timeout is not None:
+                    raise
+                if self.is_over(waited_s):
+                    self.close()
+                    raise NoAnswerError(f"no answer for {waited_s:.0f} s") from error
+            except KeyboardInterrupt:
+                self.close()
+                raise
 
     def cancel(self) -> None:
         """End the session instead."""

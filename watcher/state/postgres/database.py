@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import pq
 
-from watcher.errors import FencedError, StateError
+from watcher.errors import AwayError, FencedError, StateError
+from watcher.limits.deadline import left_s
 from watcher.state.postgres.connection import NotConnectedError, connect, is_usable
+from watcher.state.postgres.contact import Contact
 from watcher.state.postgres.steps import FENCED
 
 if TYPE_CHECKING:
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 POOL_CONNECTIONS = 8
 """Maximum number of connections for all watches of a server together."""
 
-POOL_WAIT_S = 30.0
-"""Seconds to wait for a connection while all are in use."""
+POOL_WAIT_S = 5.0
+"""Seconds to wait for a connection while all are in use; then the database may be away."""
+
+STOP_S = 2.0
+"""Seconds that the server has for an answer once nothing waits for the database any more."""
 
 MIN_VERSION = 150_000
 """Oldest version of the server that is tested, as libpq numbers it."""
@@ -40,6 +45,11 @@ _IDLE_S = 10
 _BEGIN = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'"
 """Begins a transaction, which the server ends if the process is paused in it."""
 
+_IS_READ_ONLY = """
+    SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool
+"""
+_READ_ONLY = "25006"
+
 _NO_STATEMENT = {"26000", "42P05"}
 """SQLSTATEs of prepared statements that a pooler has left in another session."""
 
@@ -47,7 +57,7 @@ _HINTS = (
     ("28", "check user and password in the URL or the password file"),
     ("3D", "make the database first: CREATE DATABASE"),
     ("42501", "grant the role what it needs, see docs/replicas.md"),
-    ("25006", "this is a standby: name the primary, or add target_session_attrs=read-write"),
+    (_READ_ONLY, "this is a standby: name the primary, or add target_session_attrs=read-write"),
     ("53100", "free space on the database's disk"),
     ("53", "raise max_connections, or use PgBouncer"),
     ("55P03", "another server holds the watch; it is freed soon"),
@@ -88,6 +98,7 @@ class Database:
         target: The database.
         is_pooled: Whether a pooler stands between; not known before the first connection.
         fenced: Steps of stores that were refused since their epochs are over.
+        contact: What waits while the database is away.
     """
 
     def __init__(self, target: Target, name: str) -> None:
@@ -95,6 +106,7 @@ class Database:
         self.is_pooled = False
         self.fenced = 0
         self._counting = threading.Lock()
+        self.contact = Contact(self._probe, str(target))
         self._name = name
         self._slots = threading.BoundedSemaphore(POOL_CONNECTIONS)
         self._idle: list[Connection] = []
@@ -105,9 +117,7 @@ class Database:
     def close(self) -> None:
         """Close all connections that are not in use; may be called twice."""
         self._is_closed = True
-        while self._idle:
-            with suppress(IndexError):
-                self._idle.pop().close()
+        self._close_idle()
 
     def fetch(self, statement: str, *values: object) -> Rows:
         """Execute one statement, which is committed, and return its rows; none if it has none.
@@ -117,9 +127,10 @@ class Database:
             values: Of ``$1``, ``$2`` and so on.
 
         Raises:
-            FencedError: The statement is a step of a store whose epoch is over.
-            StateError: The statement has failed. If ``is_outcome_unknown`` returns True for it, it
-                may have been committed all the same.
+            FencedError: The statement is a step that the fence refuses.
+            AwayError: The database is away. If ``is_outcome_unknown`` returns True for the error,
+                the statement may have been committed all the same.
+            StateError: The statement has failed.
         """
         with self._connection() as connection:
             return self.execute_on(connection, statement, values)
@@ -132,7 +143,8 @@ class Database:
             lock_s: Longest wait for a lock in seconds; None for any.
 
         Raises:
-            FencedError: A statement within is a step of a store whose epoch is over.
+            FencedError: A statement within is a step that the fence refuses.
+            AwayError: The database is away; see ``fetch``.
             StateError: A statement within, or the commit, has failed.
         """
         with self._connection() as connection:
@@ -152,17 +164,19 @@ class Database:
         if text is None:
             text = statement.replace("watcher.", f"{self.target.schema}.").encode()
             self._texts[statement] = text
-        cursor = connection.execute(text, values, binary=True)
+        rows = connection.fetch(text, values)
         if connection.is_doubtful:
             connection.close()
             raise psycopg.OperationalError("waiting for a standby was cancelled by somebody")
-        return cursor.fetchall() if cursor.description is not None else []
+        return rows
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """Take a connection from the pool, and translate the errors of its use."""
-        if not self._slots.acquire(timeout=POOL_WAIT_S):
-            raise StateError(
+        self.contact.check()
+        left = left_s()
+        if not self._slots.acquire(timeout=POOL_WAIT_S if left is None else min(POOL_WAIT_S, left)):
+            raise AwayError(
                 "all connections to the database are busy",
                 place=str(self.target),
                 hint="is the database overloaded, or does it wait for a standby?",
@@ -172,11 +186,22 @@ class Database:
             connection = self._take()
             yield connection
         except psycopg.Error as error:
-            raise self._translated(error, connection) from error
+            failure = self._translated(error, connection)
+            if isinstance(failure, AwayError):
+                # The others lead to the same server.
+                self._close_idle()
+                if connection is not None:
+                    connection.close()
+            raise failure from error
         finally:
             if connection is not None:
                 self._give_back(connection)
             self._slots.release()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
 
     def _take(self) -> Connection:
         if self._is_closed:
@@ -202,13 +227,41 @@ class Database:
 
     def _connect(self) -> Connection:
         connection = connect(self.target, self._name)
+        connection.is_over = self._is_over
         if self._prepares:
             # A pooler makes up the number of the process, since it has many.
-            (pid,) = connection.execute(b"SELECT pg_backend_pid()").fetchone() or (0,)
+            try:
+                (pid,) = connection.execute(b"SELECT pg_backend_pid()").fetchone() or (0,)
+            except psycopg.Error:
+                connection.close()
+                raise
             if pid != connection.info.backend_pid:
                 self.is_pooled, self._prepares = True, False
         connection.prepare_threshold = PREPARE_AFTER if self._prepares else None
         return connection
+
+    def _is_over(self, waited_s: float) -> bool:
+        return left_s() == 0.0 or (self.contact.is_stopped and waited_s >= STOP_S)
+
+    def _probe(self) -> None:
+        """Make sure that the database can be reached and written.
+
+        Raises:
+            StateError: It cannot.
+        """
+        connection: Connection | None = None
+        try:
+            connection = self._connect()
+            ((is_read_only,),) = self.execute_on(connection, _IS_READ_ONLY, ())
+        except psycopg.Error as error:
+            raise self._translated(error, connection) from error
+        finally:
+            if connection is not None:
+                connection.close()
+        if is_read_only:
+            raise AwayError(
+                "the database cannot be written", place=str(self.target), hint=_hint(_READ_ONLY)
+            )
 
     def _translated(self, error: psycopg.Error, connection: Connection | None) -> StateError:
         state = error.sqlstate or ""
@@ -225,27 +278,30 @@ class Database:
         # libpq's words about a connection that has failed go on with advice, on further lines.
         line = str(error).partition("\n")[0].removeprefix("connection failed: ")
         message = error.diag.message_primary or line or type(error).__name__
-        is_lost = connection is None or connection.closed or connection.broken
-        hint = next((hint for code, hint in _HINTS if state.startswith(code)), "")
+        is_lost = (
+            connection is None
+            or connection.closed
+            or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
+        )
         verb = "cannot be reached" if connection is None else "has failed"
         code = f" ({state})" if state else ""
-        failure = StateError(
+        kind = AwayError if is_lost or state == _READ_ONLY else StateError
+        failure = kind(
             f"the database {verb}: {message}{code}",
             place=str(self.target),
-            hint=hint or (_UNREACHABLE if is_lost else "see the server's log"),
+            hint=_hint(state) or (_UNREACHABLE if is_lost else "see the server's log"),
         )
         failure.__cause__ = error
         return failure
 
 
-def is_outcome_unknown(error: StateError) -> bool:
-    """Return whether what has failed may have been committed: its connection was lost meanwhile."""
-    cause = error.__cause__
-    return (
-        isinstance(cause, psycopg.OperationalError)
-        and not isinstance(cause, NotConnectedError)
-        and (cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P")))
-    )
+def _hint(state: str) -> str:
+    return next((hint for code, hint in _HINTS if state.startswith(code)), "")
+
+
+def is_outcome_unknown(error: AwayError) -> bool:
+    """Return whether what has failed may have been committed: it was sent, or may have been."""
+    return error.__cause__ is not None and not isinstance(error.__cause__, NotConnectedError)
 
 
 def is_code(error: StateError, code: str) -> bool:

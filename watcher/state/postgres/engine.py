@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from watcher.errors import StateError
+from watcher.limits.deadline import limited
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.state.port import Summary
     from watcher.state.transfer import WatchCopy
+
+OPEN_S = 8.0
+"""Longest time in seconds for what does not wait until the database is back: opening a watch, and
+all that is done to one which does not run."""
+
+RELEASE_S = 2.0
+"""Longest time in seconds to give the lease back; else it runs out by itself."""
 
 START_S = 9.0
 """Longest time in seconds to connect to the database and to prepare it."""
@@ -90,6 +98,7 @@ class PostgresEngine:
 
     def __exit__(self, *_: object) -> None:
         """Give the lease back and close the connections."""
+        self.stop_waiting()
         self._close()
 
     def _close(self) -> None:
@@ -117,6 +126,14 @@ class PostgresEngine:
         if problem := self.tenure.standing.problem:
             raise StateError(problem, place=self.place)
 
+    def away_s(self) -> float:
+        """Return how long the database has been away, in seconds; 0 while it is not."""
+        return self._database.contact.away_s()
+
+    def stop_waiting(self) -> None:
+        """Let what waits for the database fail, from now on."""
+        self._database.contact.stop()
+
     def open(self, identity: Identity) -> PostgresStore:
         """Open the state of an identity with the next epoch.
 
@@ -125,7 +142,8 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        return self._open(identity, is_used=True)
+        with limited(OPEN_S):
+            return self._open(identity, is_used=True)
 
     def summaries(self) -> Mapping[Identity, Summary]:
         """Return the summaries of all watches.
@@ -133,7 +151,8 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be read.
         """
-        return read_summaries(self._database)
+        with limited(OPEN_S):
+            return read_summaries(self._database)
 
     def summary(self, identity: Identity) -> Summary:
         """Return the summary of one watch.
@@ -141,7 +160,8 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be read.
         """
-        return read_summary(self._database, identity)
+        with limited(OPEN_S):
+            return read_summary(self._database, identity)
 
     def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
         """Revoke confirmations of a watch that does not run, as ``port.Journal.rewind`` does.
@@ -152,7 +172,7 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        with closing(self._open(identity)) as store:
+        with limited(OPEN_S), closing(self._open(identity)) as store:
             before = store.journal.cursor
             return range(store.journal.rewind(seq=seq, time_s=time_s) + 1, before + 1)
 
@@ -162,7 +182,7 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        with closing(self._open(identity, keeps_ids=True)) as store:
+        with limited(OPEN_S), closing(self._open(identity, keeps_ids=True)) as store:
             store.renew_ids()
 
     def remove(self, identity: Identity) -> None:
@@ -171,7 +191,8 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be written.
         """
-        remove_watch(self._database, identity.digest, self.tenure.standing.tenure)
+        with limited(OPEN_S):
+            remove_watch(self._database, identity.digest, self.tenure.standing.tenure)
 
     def remove_unused(self) -> None:
         """Remove the state that no stream has used for ``KEEP_S``.

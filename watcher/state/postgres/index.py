@@ -102,7 +102,7 @@ class PostgresIndex:
         self.gates: dict[int, int] = dict(session.read(_GATES))
         if self._next_id > SPARSE_IDS * (self.entries + PAGE_ROWS):
             # Ids are not reused, and the bitmap of a scan is as long as the highest of them.
-            session.write_in_order({"next_id": entries}, [Part(_RENUMBER)])
+            session.write_in_order({"next_id": entries}, lambda: [Part(_RENUMBER)])
             self._next_id = entries
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from watcher.errors import StateError
 from watcher.model import Payload
 from watcher.state.ids import unused_after
 from watcher.state.port import Unconfirmed
@@ -102,7 +103,7 @@ class Appending:
     """What a step appends to the journal: payloads, consumed as they are written, and events.
 
     Args:
-        payloads: In order.
+        payloads: In order; iterated once more if the step has to be repeated.
         pending: Events that wait for their batch, consumed after the payloads.
         next_seq: Those from before this number are in the database already.
         at: When the step is committed, seconds since the epoch.
@@ -118,16 +119,33 @@ class Appending:
         self, payloads: Iterable[Payload], pending: Iterable[Payload], next_seq: int, at: float
     ) -> None:
         self.at = at
-        self.size_bytes = 0
-        self._last_seq = 0
+        self._payloads = payloads
         self._next_seq = next_seq
         self._pending = pending
-        self._portions = self._make_portions(payloads)
-        self.first = [*islice(self._portions, 1)]
+        self._begin()
         self.has_more = self.size_bytes >= STATEMENT_BYTES
+
+    def _begin(self) -> None:
+        self.size_bytes = 0
+        self._last_seq = 0
+        self._is_consumed = False
+        self._portions = self._make_portions(self._payloads)
+        self.first = [*islice(self._portions, 1)]
+
+    def restart(self) -> None:
+        """Begin with the first payload again if others were consumed.
+
+        Raises:
+            StateError: The payloads were an iterator.
+        """
+        if self._is_consumed:
+            if iter(self._payloads) is self._payloads:
+                raise StateError("the step cannot be repeated")
+            self._begin()
 
     def rest(self) -> Iterator[Part]:
         """Return what appends the payloads after the first ones, portion by portion."""
+        self._is_consumed = True
         return self._portions
 
     def end(self) -> list[Part]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.state.postgres.database import Database, Transaction
 
-LOCK_S = 10.0
+LOCK_S = 5.0
 """Longest wait in seconds for a step of another store of the watch to end."""
 
 EPOCH_LEAP = 1_000_000_000

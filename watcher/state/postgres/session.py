@@ -1,22 +1,32 @@
-"""The way of one open store to the database: reads, and steps that are fenced and numbered."""
+"""The way of one open store to the database: reads, and steps that are fenced and numbered.
+
+While the database is away they wait, and go on as if nothing had been. A step whose answer was lost
+is asked for, and repeated if it is not there.
+"""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from watcher.errors import FencedError, HistoryError, StateError
+from watcher.errors import AwayError, FencedError, HistoryError, StateError
+from watcher.limits.deadline import left_s
 from watcher.state.postgres.database import is_outcome_unknown
 from watcher.state.postgres.steps import STATEMENT_BYTES, fence, numbered, one_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from watcher.state.postgres.database import Database, Rows, Transaction
+    from watcher.state.postgres.database import Database, Rows
     from watcher.state.postgres.steps import Part
 
-_FIND = "SELECT epoch, step FROM watcher.counters WHERE watch = $1"
+Result = TypeVar("Result")
+
+_FIND_STEP = """
+    UPDATE watcher.counters SET epoch = epoch WHERE watch = $1 RETURNING epoch, step
+"""
+"""A write, so that its commit waits for a standby like that of the step which is looked for."""
 
 
 class Permission(NamedTuple):
@@ -35,6 +45,9 @@ class Permission(NamedTuple):
 
 class Session:
     """Reads and writes one watch. Any thread may use it; one lock orders them.
+
+    What it does waits while the database is away, until the deadline of the thread, or until the
+    server stops; then it fails with ``AwayError``.
 
     Args:
         database: The database.
@@ -62,12 +75,18 @@ class Session:
         """Keep other threads out; reentrant.
 
         Raises:
+            AwayError: Another thread has waited for the database until the deadline of this one.
             StateError: The store is closed, or what became of its last step is not known.
         """
-        with self._lock:
+        left = left_s()
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            raise AwayError("the database does not answer", place=self._place, hint="try it again")
+        try:
             if self._end is not None:
                 raise self._end.with_traceback(None)
             yield
+        finally:
+            self._lock.release()
 
     def read(self, query: str, *values: object) -> Rows:
         """Return the rows of a query.
@@ -77,10 +96,12 @@ class Session:
             values: In the order of their marks.
 
         Raises:
+            AwayError: The database is away, and nothing waits for it any more.
             StateError: The database cannot be read.
         """
+        text = _numbered(query)
         with self.guarded():
-            return self._database.fetch(_numbered(query), self._permission.watch, *values)
+            return self._repeat(lambda: self._database.fetch(text, self._permission.watch, *values))
 
     def write(self, counters: Mapping[str, int], parts: Sequence[Part]) -> None:
         """Write one step: as one statement, or as a transaction if it is large.
@@ -92,20 +113,38 @@ class Session:
         Raises:
             FencedError: The watch was opened elsewhere since, and nothing was written.
             HistoryError: The database has not the steps of this store, and nothing was written.
-            StateError: The step has failed; the store is of no further use if what became of it is
-                not known.
+            AwayError: The database is away, and nothing waits for it any more; if the step may have
+                been written, the store is of no further use.
+            StateError: The step has failed, and nothing was written.
         """
         if sum(part.size_bytes for part in parts) >= STATEMENT_BYTES:
-            self.write_in_order(counters, parts)
+            self.write_in_order(counters, lambda: parts)
             return
-        values = [value for part in parts for value in part.values]
-        with self._writing():
-            self._database.fetch(
-                one_statement(tuple(counters), parts),
-                *self._permission,
-                *counters.values(),
-                *values,
-            )
+        statement = one_statement(tuple(counters), parts)
+        values = [*counters.values(), *(value for part in parts for value in part.values)]
+        self._write(lambda: self._database.fetch(statement, *self._permission, *values))
+
+    def write_in_order(
+        self, counters: Mapping[str, int], make_parts: Callable[[], Iterable[Part]]
+    ) -> None:
+        """Write one step as a transaction, part by part.
+
+        Args:
+            counters: The counters that change, by column.
+            make_parts: Returns the parts, consumed one by one; called again if the step has to be
+                repeated.
+
+        Raises:
+            StateError: See ``write``.
+        """
+
+        def attempt() -> None:
+            with self._database.transaction() as transaction:
+                transaction.fetch(fence(*counters), *self._permission, *counters.values())
+                for part in make_parts():
+                    transaction.fetch(numbered(part.sql), self._permission.watch, *part.values)
+
+        self._write(attempt)
 
     def verify(self) -> None:
         """Make sure that the database has exactly the steps of this store, and its epoch.
@@ -113,67 +152,97 @@ class Session:
         Raises:
             FencedError: The watch was opened elsewhere since.
             HistoryError: The database has other steps.
-            StateError: The database cannot be read.
+            AwayError: The database is away, and nothing waits for it any more.
+            StateError: The database cannot be written.
         """
         with self.guarded():
-            rows = self._database.fetch(_FIND, self._permission.watch)
-            if rows != [self._permission[1:]]:
-                self._end = self._refusal(rows)
-                raise self._end
+            if ahead := self._repeat(self._steps_ahead):
+                self._end_other_steps(ahead)
 
-    def write_in_order(self, counters: Mapping[str, int], parts: Iterable[Part]) -> None:
-        """Write one step as a transaction, part by part.
-
-        Args:
-            counters: The counters that change, by column.
-            parts: Consumed one by one.
-
-        Raises:
-            FencedError: The watch was opened elsewhere since, and nothing was written.
-            StateError: See ``write``.
-        """
-        with self._writing(), self._database.transaction() as transaction:
-            self._fence(transaction, counters)
-            for part in parts:
-                transaction.fetch(numbered(part.sql), self._permission.watch, *part.values)
-
-    def _fence(self, transaction: Transaction, counters: Mapping[str, int]) -> None:
-        transaction.fetch(fence(*counters), *self._permission, *counters.values())
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self.guarded():
+    def _repeat(self, read: Callable[[], Result]) -> Result:
+        failures = 0
+        while True:
             try:
-                yield
-            except FencedError:
-                self.verify()
-                raise
-            except StateError as error:
-                if is_outcome_unknown(error):
-                    self._end = StateError(
-                        "it is not known whether the last step was written",
-                        place=self._place,
-                        hint="connect again",
-                    )
-                raise
+                return read()
+            except AwayError as error:
+                failures += 1
+                self._database.contact.wait(error, failures)
+
+    def _write(self, attempt: Callable[[], object]) -> None:
+        """Attempt a step until it is written, exactly once.
+
+        An attempt whose answer was lost may still be written: late, while the session at the server
+        has not noticed the loss. The fence then refuses the next attempt, which is the same.
+        """
+        with self.guarded():
+            is_in_doubt = is_refused = may_be_written = False
+            failures = 0
+            while True:
+                try:
+                    if is_in_doubt:
+                        ahead = self._steps_ahead()
+                        if ahead == 1 and may_be_written:
+                            break
+                        if ahead or is_refused:
+                            self._end_other_steps(ahead)
+                        is_in_doubt = False
+                    attempt()
+                    break
+                except FencedError:
+                    if self._end is not None:
+                        raise
+                    is_in_doubt = is_refused = True
+                except AwayError as error:
+                    is_in_doubt |= is_outcome_unknown(error)
+                    may_be_written |= is_outcome_unknown(error)
+                    failures += 1
+                    self._wait_in_step(error, failures, may_be_written=may_be_written)
             self._permission = self._permission._replace(step=self._permission.step + 1)
 
-    def _refusal(self, rows: Rows) -> StateError:
-        """Return why a watch with these counters may not be written; no row if it is not there."""
+    def _wait_in_step(self, error: AwayError, failures: int, *, may_be_written: bool) -> None:
+        try:
+            self._database.contact.wait(error, failures)
+        except AwayError as given_up:
+            if may_be_written:
+                self._end = StateError(
+                    "it is not known whether the last step was written",
+                    place=self._place,
+                    hint="connect again",
+                )
+                self._end.__cause__ = given_up
+            raise
+
+    def _steps_ahead(self) -> int:
+        """Return how many steps more than this store the database has; fewer if negative.
+
+        Raises:
+            FencedError: The watch was opened elsewhere since.
+            HistoryError: The database does not have this opening of the watch.
+        """
+        rows = self._database.fetch(_FIND_STEP, self._permission.watch)
         epoch, step = rows[0] if rows else (0, 0)
         if epoch > self._permission.epoch:
-            return FencedError(
+            self._end = FencedError(
                 "the watch was taken over: its state was opened elsewhere since",
                 place=self._place,
                 hint="connect again",
             )
-        is_same = epoch == self._permission.epoch
-        there = f"up to {step}, not {self._permission.step}" if is_same else "not this opening"
-        return HistoryError(
+            raise self._end
+        if epoch < self._permission.epoch:
+            self._end_other_history("not this opening")
+        return int(step) - self._permission.step
+
+    def _end_other_steps(self, ahead: int) -> NoReturn:
+        step = self._permission.step
+        self._end_other_history(f"up to {step + ahead}, not {step}")
+
+    def _end_other_history(self, there: str) -> NoReturn:
+        self._end = HistoryError(
             f"the database has other steps of the watch: {there}",
             place=self._place,
             hint="was it restored, or has a standby without the last commits become the primary?",
         )
+        raise self._end
 
     @property
     def _place(self) -> str:

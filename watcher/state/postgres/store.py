@@ -132,8 +132,9 @@ class PostgresStore:
 
         Raises:
             FencedError: The watch was opened elsewhere since, and nothing was written.
-            StateError: The step has failed, and no sequence number is used; or what became of it is
-                not known, and the store is of no further use.
+            HistoryError: The database has other steps than this store, and nothing was written.
+            AwayError: The database is away, and nothing waits for it any more.
+            StateError: The step has failed, and no sequence number is used.
         """
         with self._session.guarded():
             counters = self.index.counters(delta)
@@ -143,11 +144,12 @@ class PostgresStore:
                 parts = [*self.index.parts(delta), *appending.first, *appending.end()]
                 self._session.write(counters, parts)
             else:
-                self._session.write_in_order(counters, self._in_order(delta, appending))
+                self._session.write_in_order(counters, lambda: self._in_order(delta, appending))
             self.index.accept(delta, counters["entries"])
             self.journal.accept(appending, counters["next_seq"])
 
     def _in_order(self, delta: Delta, appending: Appending) -> Iterator[Part]:
+        appending.restart()
         yield from self.index.parts(delta)
         if delta.groups is not None:
             yield from self.groups.parts(delta.groups)

@@ -112,6 +112,13 @@ class StateDirectory:
                 hint="make room there, or make it writable",
             ) from error
 
+    def away_s(self) -> float:
+        """Return 0: files are not away."""
+        return 0.0
+
+    def stop_waiting(self) -> None:
+        """Do nothing: nothing waits."""
+
     def open(self, identity: Identity) -> SqliteStore:
         """Open the state of an identity; a damaged file is set aside, logged and replaced.
 

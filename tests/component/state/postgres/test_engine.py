@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
 from component.state.postgres.conftest import WATCH
-from support.client import wait_until
 from support.clock import FakeClock
-from support.postgres import Cluster, run_cluster
-from support.state import add, journalled
+from support.state import journalled
 from watcher.errors import StateError
 from watcher.model import Delta, Identity, Payload
 from watcher.state.postgres.database import POOL_CONNECTIONS, Database
@@ -87,45 +84,3 @@ def test_a_session_without_its_statements_is_noticed_once(
     for _ in range(10):
         store.set_meta(key="other")
     assert store.meta("key") == "other"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with run_cluster() as cluster:
-        yield cluster
-
-
-WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%lonely.journal%'"
-
-
-@contextmanager
-def lonely(cluster: Cluster) -> Iterator[None]:
-    """Let commits wait for a standby that never comes."""
-    cluster.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    cluster.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        cluster.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        cluster.execute("SELECT pg_reload_conf()")
-
-
-def test_a_commit_whose_wait_for_a_standby_was_cancelled_is_no_success(cluster: Cluster) -> None:
-    """The server reports one. The store is of no further use; another one reads what is there."""
-    with owned(PostgresEngine(f"{cluster.url}?schema=lonely", FakeClock())) as engine:
-        store = engine.open(WATCH)
-        add(store, b"a")
-        with lonely(cluster), ThreadPoolExecutor(1) as pool:
-            committing = pool.submit(store.commit, Delta(), [Payload(1, b"1")], changes=1)
-            wait_until(
-                lambda: bool(cluster.execute(f"SELECT 1 {WAITING}")),
-                "the commit waits for a standby",
-            )
-            cluster.execute(f"SELECT pg_cancel_backend(pid) {WAITING}")
-            with pytest.raises(StateError, match="cancelled by somebody"):
-                committing.result()
-        with pytest.raises(StateError, match="not known whether the last step was written"):
-            store.set_meta(key="value")
-        with closing(engine.open(WATCH)) as again:
-            assert journalled(again) == [1]
-            assert again.journal.next_seq == 2
