@@ -42,6 +42,11 @@ test: $(READY) ## run the tests that need nothing beyond PyPI (ARGS="-k name")
 property: $(READY) ## run the rules over random histories and input, the same ones each time
 	@$(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
+.PHONY: portable
+portable: $(READY) ## run tests with the backend for other systems, without what only Linux has
+	@PORTABLE=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS) \
+		$$($(BIN)/python tests/support/portable_tests.py)
+
 .PHONY: deep
 deep: $(READY) ## search random histories and input for failures (EXAMPLES=500)
 	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property $(ARGS)

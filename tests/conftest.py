@@ -10,6 +10,7 @@ pytest_plugins = [
     "support.s3.real_servers",
     "support.s3.ceph",
     "support.postgres",
+    "support.trees",
     "support.wiring",
 ]
 

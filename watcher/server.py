@@ -24,7 +24,7 @@ from watcher.rpc.listener import Listener, open_certificates
 from watcher.rpc.streams import Streams
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
-from watcher.sources.factory import Sources
+from watcher.sources.factory import Sources, open_backend
 from watcher.state.choice import choose_engine
 from watcher.telemetry.readiness import Readiness
 from watcher.telemetry.tracing import configure_traces
@@ -120,14 +120,15 @@ class Server:
         settings = self._settings
         policy = await self._make_policy()
         _refuse_open_ports(settings, policy)
-        engine = choose_engine(settings.state, self._clock, settings.node)
+        backend = open_backend(settings.backend)
+        engine = choose_engine(settings.state, self._clock, settings.node, backend.files)
         state = self._exits.enter_context(engine)
         authorities = await run_in_thread(
             partial(EndpointAuthorities, settings.endpoint_authorities)
         )
         directory = settings.state if isinstance(settings.state, Path) else None
         node = None if directory else settings.node
-        sources = Sources(self._clock, directory, authorities, node)
+        sources = Sources(self._clock, backend, directory, authorities, node)
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+
+
+class BackendChoice(StrEnum):
+    """How directories are watched."""
+
+    AUTO = "auto"
+    LINUX = "linux"
+    PORTABLE = "portable"
+
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 """How the URL of a database begins."""
@@ -63,6 +73,7 @@ class ServerSettings:
         max_token_watches: Watches of one principal whose state is kept, running or not.
         max_token_entries: Files and objects in the indexes of one principal.
         max_token_journal_bytes: Bytes of unconfirmed payloads of one principal.
+        backend: How directories are watched.
     """
 
     listen: str = "127.0.0.1:8080"
@@ -91,6 +102,7 @@ class ServerSettings:
     max_token_watches: int = 1_000
     max_token_entries: int = 20_000_000
     max_token_journal_bytes: int = 1 << 30
+    backend: BackendChoice = BackendChoice.AUTO
 
 
 @dataclass(frozen=True, slots=True)

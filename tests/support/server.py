@@ -23,7 +23,15 @@ from support.client import DEADLINE_S, wait_until
 
 # A parent that ignores signals (nohup, a shell without job control) would hand that down.
 RESET_SIGNALS = ("env", "--default-signal=HUP,INT,TERM")
-WATCHER = (*RESET_SIGNALS, sys.executable, "-W", "error", "-m", "watcher")
+
+# What runs without anything that only Linux has: its observer is the public one of watchdog here.
+PORTABLE_MACHINE = str(Path(__file__).with_name("portable_machine.py"))
+PORTABLE = ("WATCHER_BACKEND=portable", sys.executable, "-P", "-W", "error", PORTABLE_MACHINE)
+
+# `make portable` runs the tests with this.
+IS_PORTABLE = bool(os.environ.get("PORTABLE"))
+LINUX = (sys.executable, "-W", "error", "-m", "watcher")
+WATCHER = (*RESET_SIGNALS, *(PORTABLE if IS_PORTABLE else LINUX))
 
 # The machine's own AWS configuration stays out of the tests.
 ALONE = {

@@ -1,14 +1,30 @@
 """Opens directories as trees, and reads them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from watcher.filesystem.linux.files import LinuxFiles
+from watcher.filesystem.port import Files
+from watcher.filesystem.portable.files import PortableFiles
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.walk import Walk
 from watcher.spec import DirectorySpec, Filter
+
+FILES: list[Files] = [LinuxFiles()]
+"""The last one opens the trees; see ``each_kind_of_files``."""
+
+
+@pytest.fixture(params=[LinuxFiles, PortableFiles], ids=["linux", "portable"])
+def each_kind_of_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the tests of a module run with what Linux has, and with what any system has."""
+    FILES.append(request.param())
+    yield
+    FILES.pop()
 
 
 def open_tree(
@@ -22,7 +38,7 @@ def open_tree(
     tree = Tree(
         DirectorySpec(str(root), **where),
         PathFilter(Filter(include, exclude)),
-        LinuxFiles(),
+        FILES[-1],
         within=within,
     )
     tree.open()

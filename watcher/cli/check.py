@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from watcher.cli.config_source import read_configuration
-from watcher.cli.flags import EndpointCa, Json, flag
+from watcher.cli.flags import Backend, EndpointCa, Json, flag
 from watcher.cli.messages import complain
 from watcher.clock import Clock
 from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError
 from watcher.formatting import human_age, human_size, printable
+from watcher.settings import BackendChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +47,7 @@ def check(
     offline: Annotated[
         bool, flag("--offline", help="Only validate; do not read the place.")
     ] = False,
+    backend: Backend = BackendChoice.AUTO,
     endpoint_ca: EndpointCa = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +67,7 @@ def check(
     if offline:
         typer.echo('{"valid":true}' if json else "the configuration is valid")
         return
-    survey = _survey(spec, endpoint_ca or ())
+    survey = _survey(spec, endpoint_ca or (), backend)
     if json:
         typer.echo(msgspec.json.encode(survey).decode())
     else:
@@ -74,7 +76,7 @@ def check(
             typer.echo(f"{title:<10} {text}".rstrip())
 
 
-def _survey(spec: Spec, endpoint_ca: Sequence[str]) -> Survey:
+def _survey(spec: Spec, endpoint_ca: Sequence[str], backend: BackendChoice) -> Survey:
     """Read the place, with the progress on standard error if that is a terminal.
 
     Raises:
@@ -96,6 +98,7 @@ def _survey(spec: Spec, endpoint_ca: Sequence[str]) -> Survey:
             Clock(),
             lambda entries: line.update(f"reading {place}: {entries:,} entries"),
             EndpointAuthorities(endpoint_ca),
+            backend,
         )
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from watcher.cli.client import Endpoint, open_stream
 from watcher.cli.config_source import is_bucket, read_configuration, write_configuration
 from watcher.cli.flags import (
+    Backend,
     EndpointCa,
     Exec,
     Json,
@@ -28,7 +29,7 @@ from watcher.cli.session import run_until_stopped, show_changes
 from watcher.cli.waiting_news import follow_waiting
 from watcher.clock import Clock
 from watcher.formatting import printable
-from watcher.settings import ServerSettings
+from watcher.settings import BackendChoice, ServerSettings
 from watcher.spec import Existing, Format, Mode  # noqa: TC001 - typer reads annotations
 from watcher.telemetry.logs import configure_logs
 
@@ -148,6 +149,7 @@ def dev(  # noqa: PLR0913 - each is a flag
         bool | None,
         flag("--anonymous", unset="signed", help="Do not sign requests, for a public bucket."),
     ] = None,
+    backend: Backend = BackendChoice.AUTO,
     endpoint_ca: EndpointCa = None,
     output_format: Annotated[
         Format | None, flag("--format", unset="flat", help="Format of the payloads.")
@@ -201,6 +203,7 @@ def dev(  # noqa: PLR0913 - each is a flag
             http_listen=None,
             state=directory,
             endpoint_authorities=tuple(endpoint_ca or ()),
+            backend=backend,
         )
         asyncio.run(
             run_until_stopped(

@@ -10,7 +10,7 @@ import typer
 
 from watcher.cli.defaults import DEFAULT_SERVER
 from watcher.config.durations import parse_duration
-from watcher.settings import parse_state
+from watcher.settings import BackendChoice, parse_state
 
 
 def flag(*names: str, env: bool = True, unset: str = "", **more: Any) -> Any:  # noqa: ANN401 - the types of typer.Option
@@ -124,6 +124,14 @@ Exec: TypeAlias = Annotated[
         "--exec",
         metavar="CMD",
         help="Run this shell command for each change, one at a time, with its JSON on stdin.",
+    ),
+]
+Backend: TypeAlias = Annotated[
+    BackendChoice,
+    flag(
+        "--backend",
+        help="How directories are watched: linux needs Linux, portable runs on a Mac too; auto is "
+        "linux on Linux.",
     ),
 ]
 EndpointCa: TypeAlias = Annotated[

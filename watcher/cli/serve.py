@@ -11,6 +11,7 @@ import typer  # noqa: TC002 - typer reads annotations
 
 from watcher.cli.defaults import DEFAULT_HTTP, DEFAULT_SERVER, default_node, default_state
 from watcher.cli.flags import (
+    Backend,
     EndpointCa,
     Verbose,
     address,
@@ -20,7 +21,7 @@ from watcher.cli.flags import (
     host_port,
     split_by_commas,
 )
-from watcher.settings import ServerSettings, parse_state
+from watcher.settings import BackendChoice, ServerSettings, parse_state
 from watcher.telemetry.logs import configure_logs
 
 EXAMPLES = ("watcher serve", "watcher serve --listen 0.0.0.0:8080 --allow-directory /data")
@@ -71,6 +72,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             help="Node on which the server runs; the host's name unless given, unknown in a pod.",
         ),
     ] = None,
+    backend: Backend = BackendChoice.AUTO,
     allow_directory: Annotated[
         list[str] | None,
         flag(
@@ -299,5 +301,6 @@ def serve(  # noqa: PLR0913 - each is a flag
         max_token_watches=max_token_watches,
         max_token_entries=max_token_entries,
         max_token_journal_bytes=max_token_journal_bytes,
+        backend=backend,
     )
     asyncio.run(run_server(settings))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from watcher.cli.condition_survey import ConditionSurvey
 from watcher.cli.entry_tally import EntryTally
 from watcher.cli.group_survey import GroupNumbers, describe_groups
-from watcher.filesystem.linux.mount_table import mount_of
 from watcher.filesystem.mounts import NOTIFYING
 from watcher.filters.path_filter import PathFilter
 from watcher.formatting import human_age
+from watcher.settings import BackendChoice
 from watcher.sources.cost import KEYS_PER_REQUEST, Cost, cost_of
-from watcher.sources.factory import Sources
+from watcher.sources.factory import Sources, open_backend
 from watcher.spec import (
     AuthorizedSpec,
     BucketSpec,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from watcher.cli.version_survey import VersionNumbers
     from watcher.clock import Clock
+    from watcher.filesystem.port import Files
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.protocol import Source
     from watcher.sources.s3.hints.queue.setup import QueueSetup
@@ -105,6 +106,7 @@ def survey_place(
     clock: Clock,
     progress: Callable[[int], None],
     authorities: EndpointAuthorities | None = None,
+    choice: BackendChoice = BackendChoice.AUTO,
 ) -> Survey:
     """Read the place of a spec.
 
@@ -113,6 +115,7 @@ def survey_place(
         clock: Time of the source.
         progress: Called after each batch with the number of entries so far.
         authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
+        choice: How a directory would be watched.
 
     Raises:
         NotFoundError: The place, or its queue, does not exist.
@@ -121,15 +124,15 @@ def survey_place(
     """
     conditions = ConditionSurvey(spec.conditions, clock)
     tally = EntryTally(spec, conditions)
-    mode, reason = _mode(spec.where)
-    with _opened(spec, Sources(clock, authorities=authorities)) as source:
+    backend = open_backend(choice)
+    with _opened(spec, Sources(clock, backend, authorities=authorities)) as source:
         scan = source.scan()
         for batch in scan:
             tally.add(batch.entries)
             progress(tally.met)
         window, cost = scan.window, source.cost
         parts = [part for part in source.part_status[1:] if _is_admitted(part, spec.filter)]
-    mode, reason = _mode(spec.where)
+    mode, reason = _mode(spec.where, backend.files)
     if problem := _stream_problem(spec.where, clock, authorities):
         mode, reason = Mode.POLL, f"no hints arrive: {problem}"
     return Survey(
@@ -212,7 +215,7 @@ def _opened(spec: Spec, sources: Sources) -> Iterator[Source]:
         sources.close()
 
 
-def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
+def _mode(where: DirectorySpec | BucketSpec, files: Files) -> tuple[str, str]:  # noqa: PLR0911 - one a case
     """Return how changes would be detected, and why."""
     if isinstance(where, BucketSpec):
         if where.notifications is None:
@@ -222,7 +225,9 @@ def _mode(where: DirectorySpec | BucketSpec) -> tuple[str, str]:
         return Mode.NOTIFY, f"{by}, and a listing every {human_age(interval_s)}"
     if where.mode is not Mode.AUTO:
         return where.mode, "set by the configuration"
-    mount = mount_of(where.path)
+    if not files.knows_mounts:
+        return Mode.NOTIFY, f"by hints of the system, and a scan every {where.poll_interval_s:g} s"
+    mount = files.mount_of(where.path)
     if mount is None:
         return Mode.NOTIFY, "the file system is unknown"
     if mount.notifies:

@@ -52,9 +52,12 @@ class Files(Protocol):
     Attributes:
         lookup_flags: Flags of open(2) for a directory in which names are looked up; with
             ``O_RDONLY | O_DIRECTORY`` it is read as well.
+        knows_mounts: Whether the type of a file system can be found out; else each is taken for a
+            local one.
     """
 
     lookup_flags: int
+    knows_mounts: bool
 
     def open_directory(self, path: bytes, check: Check | None) -> int:
         """Open a directory for lookups, following all links.

@@ -22,6 +22,10 @@ GRPC_SHARE = 5 / 8
 HTTP_SHARE = 1 / 4
 """Share of the descriptors that connections to the HTTP port may take."""
 
+OPEN_MAX = 10_240
+"""Soft limit where the hard one cannot be had: macOS has no hard limit, and refuses to be asked for
+more than that, see setrlimit(2) there."""
+
 LOG_INTERVAL_S = 60.0
 """Seconds between two log lines about a lack of descriptors."""
 
@@ -31,8 +35,11 @@ def raise_limit() -> None:
 
     The usual soft limit of 1,024 protects programs that use select(2); this one does not.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except ValueError:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, OPEN_MAX), hard))
 
 
 def share(part: float) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.errors import StateError
+from watcher.security.private_file import private_file
 from watcher.security.reloading import ReloadingFiles
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ def _checked(contents: Sequence[bytes], file: str) -> Pem:
     # load_cert_chain takes file names only, and the files on disk may have changed since they were
     # read. Without the empty password OpenSSL would ask the terminal for one.
     try:
-        with os.fdopen(os.memfd_create("certificate"), "wb") as memory:
-            memory.write(pem.key + b"\n" + pem.chain)
-            memory.flush()
-            context.load_cert_chain(f"/proc/self/fd/{memory.fileno()}", password="")
+        with private_file(pem.key + b"\n" + pem.chain) as file_name:
+            context.load_cert_chain(file_name, password="")
     except OSError as error:
         hint = "give the certificate's own key, both as PEM and without a password"
         raise StateError(

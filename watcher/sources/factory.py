@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.errors import StateError
+from watcher.filesystem.choice import is_linux
 from watcher.filters.markers import filter_of
 from watcher.security.endpoint_authorities import EndpointAuthorities
+from watcher.settings import BackendChoice
 from watcher.sources.directory.digest_readers import DigestReaders
-from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.clock import Clock
+    from watcher.sources.directory.port import Backend
     from watcher.sources.protocol import Source
     from watcher.spec import AuthorizedSpec
 
@@ -25,6 +28,7 @@ class Sources:
 
     Args:
         clock: The time.
+        backend: How directories are watched; closed with this.
         state: The server's state directory, which no source may watch; None if there is none.
         authorities: Trusted for endpoints of buckets beside the public ones; None for no others.
         node: The machine's name, where servers on several machines share the state; empty if it is
@@ -34,6 +38,7 @@ class Sources:
     def __init__(
         self,
         clock: Clock,
+        backend: Backend,
         state: Path | None = None,
         authorities: EndpointAuthorities | None = None,
         node: str | None = None,
@@ -42,7 +47,7 @@ class Sources:
         self._state = state
         self._authorities = authorities or EndpointAuthorities()
         self._node = node
-        self._backend = LinuxBackend()
+        self._backend = backend
         self._digest_readers = DigestReaders()
 
     def make(self, authorized: AuthorizedSpec, should_stop: Callable[[], bool]) -> Source:
@@ -91,3 +96,24 @@ class Sources:
     def is_deaf(self) -> bool:
         """Whether notifications are in use, but the thread that reads them has ended."""
         return self._backend.is_deaf
+
+
+def open_backend(choice: BackendChoice) -> Backend:
+    """Return the way in which directories are watched.
+
+    Raises:
+        StateError: It needs Linux, and this is another system.
+    """
+    if choice is BackendChoice.LINUX and not is_linux():
+        raise StateError(
+            "this system is not Linux",
+            place="--backend linux",
+            hint="leave it out, or use --backend portable",
+        )
+    if choice is BackendChoice.PORTABLE or not is_linux():
+        from watcher.sources.directory.portable.backend import PortableBackend  # noqa: PLC0415 - one is used
+
+        return PortableBackend()
+    from watcher.sources.directory.linux.backend import LinuxBackend  # noqa: PLC0415 - elsewhere it fails
+
+    return LinuxBackend()

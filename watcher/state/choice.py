@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from watcher.clock import Clock
+    from watcher.filesystem.port import Files
     from watcher.state.port import Summary
     from watcher.state.postgres.engine import PostgresEngine
     from watcher.state.transfer import MovableState
 
 
 def choose_engine(
-    state: Path | DatabaseUrl, clock: Clock, node: str = ""
+    state: Path | DatabaseUrl, clock: Clock, node: str = "", files: Files | None = None
 ) -> AbstractContextManager[MovableState]:
     """Return the engine for a state, which is a context manager and not entered yet.
 
@@ -30,6 +31,8 @@ def choose_engine(
         state: A directory, or a database.
         clock: The time.
         node: Where this process runs, for people.
+        files: Finds out whether a directory is on a network file system; None for what suits the
+            system.
 
     Raises:
         StateError: The URL cannot be understood, or its engine is not installed.
@@ -37,7 +40,7 @@ def choose_engine(
     if isinstance(state, DatabaseUrl):
         engine: PostgresEngine = _import_postgres().PostgresEngine(state.text, clock, node=node)
         return engine
-    return StateDirectory(state, clock)
+    return StateDirectory(state, clock, files)
 
 
 def read_summaries(state: Path | DatabaseUrl) -> Sequence[Summary]:

@@ -25,7 +25,9 @@ from support.s3.fault_costs import simulated_time
 from support.s3.fixtures import aws_environment
 from support.s3.simulated import CREDENTIALS, run_store
 from support.s3.versioned import run_versioned
-from watcher.sources.factory import Sources
+from watcher.clock import Clock
+from watcher.settings import BackendChoice
+from watcher.sources.factory import Sources, open_backend
 from watcher.spec import (
     AuthorizedSpec,
     BucketSpec,
@@ -149,6 +151,10 @@ def change_again(bench: Bench, *specs: Spec, added: str) -> None:
         bench.remove(bench.prefix + added)
 
 
+def open_sources(clock: Clock) -> Sources:
+    return Sources(clock, open_backend(BackendChoice.AUTO))
+
+
 @pytest.fixture(params=[Mode.POLL, Mode.NOTIFY])
 def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Return a directory that is watched in each mode."""
@@ -157,7 +163,7 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]
     fill(root, *NAMES)
     where = DirectorySpec(str(root), mode=request.param, settle_s=0.0, poll_interval_s=10.0)
     clock = FakeClock()
-    with closing(Sources(clock)) as sources:
+    with closing(open_sources(clock)) as sources:
         yield Bench(
             state,
             clock,
@@ -189,7 +195,11 @@ def bucket(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Benc
     """Return a bucket with objects of some days, on 2023-11-14."""
     for name, value in CREDENTIALS.items():
         aws_environment.setenv(name, value)
-    with run_store() as store, simulated_time() as clock, closing(Sources(clock)) as sources:
+    with (
+        run_store() as store,
+        simulated_time() as clock,
+        closing(open_sources(clock)) as sources,
+    ):
         store.put_many(*DAYS)
         where = BucketSpec(
             store.bucket,
@@ -218,7 +228,11 @@ def test_lookback(bucket: Bench, lookbacks_h: tuple[float, ...]) -> None:
 @pytest.fixture
 def versions(aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
     """Return a bucket with versions, watched as one of objects."""
-    with run_versioned() as store, simulated_time() as clock, closing(Sources(clock)) as sources:
+    with (
+        run_versioned() as store,
+        simulated_time() as clock,
+        closing(open_sources(clock)) as sources,
+    ):
         for name, value in store.environment().items():
             aws_environment.setenv(name, value)
         for name in (*NAMES, *NAMES):

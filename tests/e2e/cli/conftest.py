@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,12 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts a program; it is ended after the test."""
     with ExitStack() as stack:
 
-        def start_it(*arguments: object, **variables: str) -> Program:
-            program = Program(tuple(map(str, arguments)), environment | variables, tmp_path)
+        def start_it(
+            *arguments: object, launcher: Sequence[str] = WATCHER, **variables: str
+        ) -> Program:
+            program = Program(
+                tuple(map(str, arguments)), environment | variables, tmp_path, launcher
+            )
             stack.callback(program.close)
             return program
 
@@ -74,9 +79,9 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
 def serve(start: Start, tmp_path: Path) -> Serve:
     """Return a function that starts a server, which keeps its state from one to the next."""
 
-    def serve_it(*flags: object, address: str = "") -> Served:
+    def serve_it(*flags: object, address: str = "", **how: Any) -> Served:  # noqa: ANN401 - as for start
         own = ("--listen", address or "127.0.0.1:0", "--http", "127.0.0.1:0")
-        program = start("serve", *own, "--state", tmp_path / "state", *flags)
+        program = start("serve", *own, "--state", tmp_path / "state", *flags, **how)
         program.wait_for(lambda program: LISTENING.search(program.stderr))
         (line,) = LISTENING.findall(program.stderr)
         listening = json.loads(line)

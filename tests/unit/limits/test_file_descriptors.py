@@ -1,42 +1,26 @@
-"""What the event loop logs when there are no file descriptors left."""
+"""The limit of descriptors, as macOS has it: no hard limit, and a soft one that is bounded."""
 
-import asyncio
-import errno
-from typing import Any
+import resource
 
-from structlog.testing import capture_logs
+import pytest
 
-from watcher.limits.file_descriptors import LOG_INTERVAL_S, LoopExceptionHandler
+from watcher.limits import file_descriptors
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop at a given time, which keeps what reaches its default handler."""
+@pytest.mark.parametrize(("soft", "expected"), [(256, 10_240), (20_000, 20_000)])
+def test_a_limit_that_cannot_be_the_hard_one(
+    monkeypatch: pytest.MonkeyPatch, soft: int, expected: int
+) -> None:
+    limits = [(soft, 1 << 62)]
 
-    now_s = 5.0
+    def set_limit(_: int, wanted: tuple[int, int]) -> None:
+        # setrlimit(2) of macOS: EINVAL above OPEN_MAX, which Python raises as a ValueError.
+        if wanted[0] > max(soft, 10_240):
+            message = "current limit exceeds maximum limit"
+            raise ValueError(message)
+        limits.append(wanted)
 
-    def __init__(self) -> None:
-        self.defaults: list[dict[str, Any]] = []
-        super().__init__()
-
-    def time(self) -> float:
-        return self.now_s
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        self.defaults.append(context)
-
-
-def test_a_lack_of_descriptors_is_logged_once_a_minute() -> None:
-    loop, handle = Loop(), LoopExceptionHandler()
-    try:
-        with capture_logs() as log:
-            for number in (errno.EMFILE, errno.ENFILE, errno.EMFILE):
-                handle(loop, {"exception": OSError(number, "no more")})
-            loop.now_s += LOG_INTERVAL_S
-            handle(loop, {"exception": OSError(errno.EMFILE, "no more")})
-        assert [line["event"] for line in log] == ["server.exhausted"] * 2
-        for other in ({"exception": OSError(errno.EPIPE, "gone")}, {"message": "never awaited"}):
-            handle(loop, other)
-            assert loop.defaults.pop() is other
-        assert not loop.defaults
-    finally:
-        loop.close()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", set_limit)
+    file_descriptors.raise_limit()
+    assert limits[-1] == (expected, 1 << 62)

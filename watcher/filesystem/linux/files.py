@@ -49,6 +49,7 @@ class LinuxFiles:
     """See ``port.Files``. Descriptors for lookups are opened with O_PATH."""
 
     lookup_flags = os.O_PATH | os.O_DIRECTORY
+    knows_mounts = True
 
     open_beneath = staticmethod(open_beneath)
     has_writer = staticmethod(writers.has_writer)

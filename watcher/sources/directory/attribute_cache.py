@@ -41,10 +41,15 @@ def asks_server(mount: Mount | None) -> bool:
     return is_fuse or mount.type in _ASKABLE
 
 
-def cache_s(mount: Mount | None) -> float:
-    """Return how many seconds a look may be out of date; 0 where it never is."""
+def cache_s(mount: Mount | None, unknown_s: float = CACHE_S) -> float:
+    """Return how many seconds a look may be out of date; 0 where it never is.
+
+    Args:
+        mount: The mount; None if it is unknown.
+        unknown_s: What to return then.
+    """
     if mount is None:
-        return CACHE_S
+        return unknown_s
     if mount.notifies or asks_server(mount):
         return 0.0
     options = f"{mount.super_options},{mount.options}"
@@ -53,13 +58,16 @@ def cache_s(mount: Mount | None) -> float:
     return 0.0 if "noac" in options.split(",") else CACHE_BY_TYPE_S.get(mount.type, CACHE_S)
 
 
-def rest_s(mount: Mount | None, spec: DirectorySpec, size_bytes: int) -> float:
+def rest_s(
+    mount: Mount | None, spec: DirectorySpec, size_bytes: int, unknown_s: float = CACHE_S
+) -> float:
     """Return the seconds between two looks at a polled file that must agree.
 
     Args:
         mount: The mount that holds the file; None if it is unknown.
         spec: How long a file rests until it is complete.
         size_bytes: Size of the file; an empty one may be about to get its content.
+        unknown_s: Seconds for which attributes may be cached where the mount is unknown.
     """
-    seconds = max(spec.settle_s, spec.quiet_s) + cache_s(mount)
+    seconds = max(spec.settle_s, spec.quiet_s) + cache_s(mount, unknown_s)
     return seconds if size_bytes else max(seconds, EMPTY_REST_S)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.clock import NS_PER_S
-from watcher.sources.directory.attribute_cache import asks_server, rest_s
+from watcher.sources.directory.attribute_cache import CACHE_S, asks_server, rest_s
 from watcher.sources.directory.settle import EMPTY_REST_S, OPEN_STAGES, Stage
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ class Completeness:
     def _rest_s(self, entry: Entry) -> float:
         """Return the seconds between two looks at a file that must agree."""
         if not self._mounts.notifies(entry.path):
-            return rest_s(self._mounts.mount_at(entry.path), self._tree.spec, entry.size)
+            unknown_s = CACHE_S if self._tree.files.knows_mounts else 0.0
+            mount = self._mounts.mount_at(entry.path)
+            return rest_s(mount, self._tree.spec, entry.size, unknown_s)
         return self._hints.rest_s if entry.size else max(self._hints.rest_s, EMPTY_REST_S)
 
     def _ask_for_writer(self, hint: Hint, entry: Entry) -> None:

@@ -117,6 +117,10 @@ class HintQueue:
         """Add a marker that came, changed or left, which counts at once: inspected now."""
         self._paths.add_urgent(path, now_s)
 
+    def add_first_look(self, path: bytes, now_s: float) -> None:
+        """Add a path that may have changed; see ``Settle.add_first_look``."""
+        self._paths.add_first_look(path, now_s)
+
     def recheck(
         self,
         paths: Iterable[bytes],

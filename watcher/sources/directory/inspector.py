@@ -77,6 +77,10 @@ class Inspector:
         inspection.expected_ctime_ns = due.expected_ctime_ns
         # After the looks: the next ones must be far enough from them, however long these took.
         now_s = self._clock.monotonic()
+        for path in inspection.gone:
+            if due.hints[path].is_first_look:
+                self._hints.add_removed(path, now_s)
+        inspection.gone = [path for path in inspection.gone if not due.hints[path].is_first_look]
         inspection.entries = [
             entry
             for entry in inspection.entries

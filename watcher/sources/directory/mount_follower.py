@@ -84,8 +84,12 @@ class MountFollower:
         return self.finder.mount_at(path)
 
     def notifies(self, path: bytes) -> bool:
-        """Return whether changes at a path are notified, and not found by scans alone."""
-        return self._notifications.is_active and self.finder.part_at(path).mode is PartMode.NOTIFIED
+        """Return whether every change at a path is notified, and not only found by scans."""
+        return self._is_exact and self.finder.part_at(path).mode is PartMode.NOTIFIED
+
+    @property
+    def _is_exact(self) -> bool:
+        return self._notifications.is_active and self._notifications.is_exact
 
     def is_remounted(self, path: bytes) -> bool:
         """See ``protocol.Source.is_remounted``."""
@@ -93,7 +97,7 @@ class MountFollower:
 
     def known_until_s(self, prefix: bytes) -> float:
         """See ``protocol.Source.known_until_s``; what cannot be read is not looked at."""
-        if not self._notifications.is_active or self._notifications.failure:
+        if not self._is_exact or self._notifications.failure:
             parts = list(self.parts)
         else:
             parts = [part for part in self.parts if part.mode is PartMode.POLLED]

@@ -21,9 +21,12 @@ class Notifications(Protocol):
 
     Attributes:
         failure: Why there are none, or not in every directory; empty if nothing has failed.
+        is_exact: Whether each change is notified, or the loss of one, and the end of each writing;
+            else the tree is scanned and files are looked at as if there were no notifications.
     """
 
     failure: str
+    is_exact: bool
 
     @property
     def is_active(self) -> bool:

@@ -79,6 +79,8 @@ class Hint:
         look: The entry as it was last looked at, or None.
         rested_s: When ``look`` was first taken.
         expected_ctime_ns: The change time in which alone it differed from the index, or None.
+        is_first_look: Nothing more is known than that it may have changed, so if nothing is there
+            it may be about to come back.
         ticket: The number of its place in the queue; a place with another number is outdated.
     """
 
@@ -91,6 +93,7 @@ class Hint:
     look: Entry | None = None
     rested_s: float = 0.0
     expected_ctime_ns: int | None = None
+    is_first_look: bool = False
     ticket: int = -1
 
 
@@ -216,6 +219,16 @@ class Settle:
         elif hint.stage is Stage.ATTRIBUTES:
             hint.stage = Stage.FOUND
             self._delay(path, hint, now_s, self.rest_s)
+
+    def add_first_look(self, path: bytes, now_s: float) -> None:
+        """Add a path that may have changed, to be looked at now; one that waits is looked at then.
+
+        It is for notifications that say neither what happened nor whether it is over.
+        """
+        hint = self._hints.get(path)
+        if hint is None or hint.stage in _UNHURRIED:
+            hint = Hint(Stage.FOUND, now_s, now_s, is_notified=False, is_first_look=True)
+            self._put(path, hint)
 
     def add_look(self, entry: Entry, now_s: float, rest_s: float) -> None:
         """Add an entry that differs from the index: due when it may be seen to have rested."""

@@ -175,12 +175,14 @@ class DirectorySource(WithoutObjects, WithoutHints):
     def scan_interval_s(self) -> float:
         """Seconds between two full scans: the longer interval if everything is notified.
 
-        What cannot be read is read again by itself, unless it is too much.
+        What cannot be read is read again by itself, unless it is too much. Where notifications may
+        be lost without a word, only a configuration that asks for them alone has that interval.
         """
         is_notified = (
             self.mode == Mode.NOTIFY
             and not self._notifications.failure
             and not self._hints.unread.is_overfull
+            and (self._notifications.is_exact or self._spec.mode is Mode.NOTIFY)
         )
         return self._spec.rescan_interval_s if is_notified else self._spec.poll_interval_s
 
@@ -221,7 +223,8 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self.mode = Mode.POLL.value
         self.mounts.open(wake)
         self._contents.open(wake)
-        if self.notifies(b""):
+        is_hinted = self.mounts.parts.at(b"").mode is PartMode.NOTIFIED
+        if is_hinted and self._notifications.is_active:
             self.mode = Mode.NOTIFY.value
 
     def close(self) -> None:

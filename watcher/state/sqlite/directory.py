@@ -14,7 +14,7 @@ import structlog
 
 from watcher.clock import NS_PER_S
 from watcher.errors import StateError
-from watcher.filesystem.linux.mount_table import mount_of
+from watcher.filesystem.choice import choose_files
 from watcher.state.sqlite.database import Database, is_damaged, remove, set_aside
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.clock import Clock
+    from watcher.filesystem.port import Files
     from watcher.model import Identity
     from watcher.state.port import Summary
     from watcher.state.transfer import WatchCopy
@@ -47,14 +48,16 @@ class StateDirectory:
     Args:
         path: The directory; made if it is not there.
         clock: Dates what is written.
+        files: Finds out whether it is on a network file system; None for what suits the system.
 
     Attributes:
         tenure: The claim of the server to the state; its lock leaves no other.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, files: Files | None = None) -> None:
         self.tenure = SoleTenure()
         self.path = path
+        self._files = files or choose_files()
         self._in_use_s = 0.0
         self._clock = clock
         self._lock_fd = -1
@@ -75,7 +78,7 @@ class StateDirectory:
         os.ftruncate(self._lock_fd, 0)
         os.write(self._lock_fd, f"{os.getpid()}\n".encode())
         os.utime(self._lock_fd, ns=(lock.st_atime_ns, lock.st_mtime_ns))
-        mount = mount_of(str(self.path))
+        mount = self._files.mount_of(str(self.path))
         if mount is not None and not mount.notifies:
             self._shared_memory = False
             self._log.warning(

@@ -6,11 +6,15 @@ import os
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from support.files import fill
 from support.state import open_store
 from support.trees import open_tree
 from watcher.model import Delta
 from watcher.sources.directory.entries import make_entry
+
+pytestmark = pytest.mark.usefixtures("each_kind_of_files")
 
 
 def test_every_number_of_a_file_can_be_kept(root: Path) -> None:

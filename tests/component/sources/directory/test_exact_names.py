@@ -10,6 +10,8 @@ from support.files import fill
 from support.trees import open_tree
 from watcher.sources.directory.exact_names import ExactNames
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_files")
+
 DECOMPOSED, COMPOSED = "re\u0301sume\u0301", "r\u00e9sum\u00e9"
 
 

@@ -12,6 +12,8 @@ import pytest
 from support.trees import open_tree, read_tree
 from watcher.model import Entry
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_files")
+
 
 def write_volume(volume: Path, stamp: str, keys: dict[str, str]) -> None:
     """Write a new directory, a new ``..data``, then user links, as AtomicWriter does."""

@@ -11,6 +11,8 @@ from support.files import fill, unprivileged
 from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_files")
+
 
 def test_a_root_outside_of_what_is_allowed_is_denied(root: Path) -> None:
     """The real path of what was opened counts, each time it is read."""

@@ -17,6 +17,8 @@ from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, UnavailableError
 from watcher.sources.directory.walk import LINK_HOPS, Walk
 
+pytestmark = pytest.mark.usefixtures("each_kind_of_files")
+
 SWAPPED_READS = 8_000
 
 

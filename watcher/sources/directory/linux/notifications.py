@@ -34,6 +34,8 @@ class InotifyNotifications:
         reader: Reads them; None while there are none.
     """
 
+    is_exact = True
+
     def __init__(self, tree: Tree, hints: HintQueue, inotify: Callable[[], Inotify]) -> None:
         self.failure = ""
         self.reader: EventReader | None = None
