@@ -275,6 +275,17 @@ def test_server_starts_as_the_chart_says(
     )
 
 
+def test_notes_say_where_the_state_is(programs: Programs) -> None:
+    def notes(*sets: str) -> str:
+        flags = ("--dry-run=client", *value_flags(FLAVOURS["postgresql"], sets))
+        return programs.run("helm", "install", "watcher", CHART, *flags).partition("NOTES:")[2]
+
+    assert "in the database of the secret watcher-db-app" in notes()
+    lost = "Its state is lost with its pod"
+    assert lost not in notes("persistence.enabled=false")
+    assert lost in notes("persistence.enabled=false", "state.postgresql.existingSecret=")
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_notes_hold_an_event_source(programs: Programs, flavour: str) -> None:
     """Helm's notes have an EventSource with the service's address and a valid configuration."""
