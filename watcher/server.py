@@ -178,6 +178,7 @@ class Server:
         await self._roles.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
         self._repeat(self.watches.end_failed, FAILURE_CHECK_INTERVAL_S)
+        self._repeat(self.watches.report_unanswered, IDLE_CHECK_INTERVAL_S)
         self._repeat(readiness.check, READINESS_INTERVAL_S)
         self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
         if policy.is_open:

@@ -34,6 +34,7 @@ class MemoryFiles(WithoutObjects, WithoutHints, WithoutVolumes):
     part_status: Sequence[PartStatus] = ()
     cost = None
     requests = 0
+    unanswered_s = 0.0
 
     def __init__(self) -> None:
         self.files: dict[bytes, Entry] = {}

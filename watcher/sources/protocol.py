@@ -196,6 +196,13 @@ class Source(Protocol):
     def volume_id(self) -> str:
         """Identity of the volume, equal whenever the same one is opened again; empty if unknown."""
 
+    @property
+    def unanswered_s(self) -> float:
+        """Seconds for which the kernel has not answered what it was asked; 0 for nothing.
+
+        Read from any thread. Requests to a store have timeouts, and are not counted.
+        """
+
     def mount_point(self, path: bytes) -> bytes:
         """Return the path at which the volume of a path is mounted; empty for that of the place."""
 
@@ -406,6 +413,7 @@ class WithoutVolumes:
     """The part of a ``Source`` that deals with volumes, for a place that is none and has none."""
 
     volume_id = ""
+    unanswered_s = 0.0
     volumes: Mapping[bytes, str] = MappingProxyType({})
     new_volumes: Mapping[bytes, str] = MappingProxyType({})
 

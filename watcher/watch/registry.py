@@ -19,6 +19,7 @@ from watcher.spec import BucketSpec, HintKind
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
 from watcher.watch.queue_claims import QueueClaims
+from watcher.watch.report import describe_unanswered
 from watcher.watch.start_failures import StartFailures
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class WatchRegistry:
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self._idle_since_s: dict[Identity, float] = {}
         self._ending: dict[Identity, asyncio.Task[None]] = {}
+        self._unanswered: set[Identity] = set()
         self._ended_totals = Totals()
         self._making = 0
         self._log = structlog.get_logger("watcher")
@@ -211,6 +213,19 @@ class WatchRegistry:
         """End the watches whose state is of no further use."""
         for watch in self._running.values():
             watch.check_state()
+
+    async def report_unanswered(self) -> None:
+        """Log each watch whose place has not answered for long, and when it answers again."""
+        unanswered = {
+            identity: text
+            for identity, watch in self._running.items()
+            if (text := describe_unanswered(watch.unanswered_s))
+        }
+        for identity in unanswered.keys() - self._unanswered:
+            self._log.warning("watch.unanswered", **identity.labels, error=unanswered[identity])
+        for identity in self._unanswered - unanswered.keys():
+            self._log.info("watch.answered", **identity.labels)
+        self._unanswered = set(unanswered)
 
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join until they are opened again."""

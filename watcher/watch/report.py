@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from watcher.watch.held_back import HeldBackEntry
     from watcher.watch.watch import Watch
 
+UNANSWERED_MIN_S = 60.0
+"""Seconds after which a place that has not answered counts as unavailable: between two answers lie
+up to a thousand questions, each of which takes tens of milliseconds on a slow network."""
+
 RENEWAL_SHOWN_S = 86_400.0
 """Seconds for which a watch has a note that its ids were renewed: an operator's day."""
 
@@ -136,11 +140,12 @@ def report_watch(
     """
     status, journal = watch.status, watch.publisher.journal
     now_s, waiting, held_back = clock.wall(), watch.publisher.waiting(), watch.held_back
+    unanswered = describe_unanswered(watch.unanswered_s)
     return WatchReport(
         name=identity.name,
         place=identity.place,
         principal=identity.principal,
-        state=status.state.value,
+        state=State.UNAVAILABLE.value if unanswered else status.state.value,
         mode=status.mode,
         entries=watch.entries,
         since=status.since,
@@ -159,7 +164,7 @@ def report_watch(
         scanned=status.scanned,
         held=status.held,
         errors=status.errors.total(),
-        error=status.error,
+        error=unanswered or status.error,
         degraded=status.degraded,
         parts=status.parts,
         groups=status.groups,
@@ -170,7 +175,7 @@ def report_watch(
         failed_requests=status.failed_requests,
         held_back=held_back,
         held_back_entries=held_back_entries,
-        note=_note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
+        note=unanswered or _note(watch, now_s) or _renewal(watch.ids_renewed_at, now_s),
         waiting=_waiting(watch.spec, held_back, waiting),
         waiting_streams={wait.value: streams for wait, streams in waiting.items()},
         hints=(hints := watch.hint_status),
@@ -192,6 +197,13 @@ def report_idle(identity: Identity, usage: StoredUsage, clock: Clock) -> WatchRe
         waiting=describe_held_back(usage.held_back),
         note=f"{usage.depth:,} events wait for a stream" if usage.depth else "",
     )
+
+
+def describe_unanswered(seconds: float) -> str:
+    """Return that a place does not answer; empty unless it has not for long."""
+    if seconds < UNANSWERED_MIN_S:
+        return ""
+    return f"the volume has not answered for {human_age(seconds)}: is its file server there?"
 
 
 def _age_s(at: float | None, now_s: float) -> float:

@@ -199,6 +199,11 @@ class Watch:
         return list_held_back(self.spec, self._store.index)
 
     @property
+    def unanswered_s(self) -> float:
+        """Seconds for which the place has not answered, and the thread waits; 0 if it does not."""
+        return self._source.unanswered_s
+
+    @property
     def hint_status(self) -> HintStatus | None:
         """What arrives of the hints about the place; None where none do."""
         return self._source.hint_status

@@ -22,6 +22,7 @@ from watcher.sources.directory.mount_follower import MountFollower
 from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.tree import Tree
+from watcher.sources.directory.unanswered import Unanswered
 from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
@@ -64,12 +65,16 @@ class DirectoryScan:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
+        return self._source.unanswered.asking_each(self._read())
+
+    def _read(self) -> Iterator[Batch]:
         source = self._source
         entries: list[Entry] = []
         begun_s = source.clock.monotonic()
         begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
         for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             entries += found
+            source.unanswered.answered()
             if len(entries) >= BATCH_ENTRIES:
                 yield source.batch(entries, begun_ns, since)
                 entries, begun_ns, since = [], source.clock.wall_ns(), source.mounts.follow()
@@ -107,6 +112,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         tree: The files below the directory.
         mounts: The mounts below it.
         clock: The time.
+        unanswered: What the kernel was asked and has not answered.
     """
 
     def __init__(  # noqa: PLR0913 - all that a source is made of
@@ -129,6 +135,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self.mode = Mode.POLL.value
         self.tree = Tree(spec, path_filter, backend.files, within=within, node=node)
         self.clock = clock
+        self.unanswered = Unanswered(clock)
         self._spec = spec
         self._state = state
         self._hints = HintQueue(spec)
@@ -197,6 +204,11 @@ class DirectorySource(WithoutObjects, WithoutHints):
         )
 
     @property
+    def unanswered_s(self) -> float:
+        """See ``protocol.Source.unanswered_s``."""
+        return self.unanswered.seconds
+
+    @property
     def volume_id(self) -> str:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
@@ -216,6 +228,10 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def open(self, wake: Callable[[], None]) -> None:
         """See ``protocol.Source.open``."""
+        with self.unanswered.asking():
+            self._open(wake)
+
+    def _open(self, wake: Callable[[], None]) -> None:
         self.close()
         self.tree.open()
         self._check_state_outside()
@@ -284,6 +300,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         Raises:
             OSError: It must not be read.
         """
+        self.unanswered.answered()
         mode = self.mounts.parts.at(prefix).mode
         if mode is PartMode.UNREAD:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), prefix)
@@ -317,9 +334,10 @@ class DirectorySource(WithoutObjects, WithoutHints):
         now_s = self.clock.monotonic()
         if read_ns is not None:
             self._completeness.batch_begun_ns = read_ns
-        # A write before the reading has been notified: it is reported once, through its hint.
-        self._notifications.read(now_s)
-        return self._completeness.sort_out(entries, now_s)
+        with self.unanswered.asking():
+            # A write before the reading has been notified: it is reported once, through its hint.
+            self._notifications.read(now_s)
+            return self._completeness.sort_out(entries, now_s)
 
     # Mounts
 
@@ -394,6 +412,9 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def observe(self) -> Iterator[Observation]:
         """See ``protocol.Source.observe``."""
+        return self.unanswered.asking_each(self._observe())
+
+    def _observe(self) -> Iterator[Observation]:
         now_s = self.clock.monotonic()
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
@@ -411,7 +432,8 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``protocol.Source.inspect``."""
-        return self._inspector.inspect(paths)
+        with self.unanswered.asking():
+            return self._inspector.inspect(paths)
 
     def confirm_deleted(
         self,
