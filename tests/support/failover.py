@@ -95,12 +95,27 @@ def run_standby(primary: Cluster, parent: str | None = None) -> Iterator[Pair]:
         shutil.rmtree(directory)
 
 
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Make a directory in which clusters may write, and remove it afterwards.
+
+    The directories of pytest are closed to all but the user of the tests.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="postgres-scratch-"))
+    if USER is not None:
+        os.chown(directory, USER, USER)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
 def back_up(cluster: Cluster, copy: Path) -> None:
     """Copy the files of a running cluster, with the log that makes them whole.
 
     Args:
         cluster: Runs.
-        copy: The directory to make; the user of clusters may write beside it.
+        copy: The directory to make, within ``scratch_directory``.
     """
     flags = ["--checkpoint=fast", "--wal-method=stream", "--no-sync", "-D", str(copy)]
     _run("pg_basebackup", f"--dbname={cluster.url}", *flags)

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
 from e2e.cli.conftest import config, environment, place, run, serve, start
-from support.client import Contract
+from support.client import Client, Contract
+from support.fixtures import Connect, StartServer
 from support.postgres import Cluster, run_cluster, run_pgbouncer
 from support.replicas import Replicas
+from support.server import ServerProcess
 from system.replicas.course import Course, wait_gone
+from system.replicas.one_server import OneServer
 
 __all__ = ["config", "environment", "place", "run", "serve", "start"]
 """The fixtures of the command line, for the verbs that open state."""
@@ -89,5 +92,21 @@ def run_course(
                 record_property("takeovers", course.figures())
                 print(course.figures())
         wait_gone(cluster, is_pooled=is_pooled(url, cluster))
+
+    return run_it
+
+
+@pytest.fixture
+def run_server(
+    start_server: StartServer, connect: Connect, root: Path, name: str, tmp_path: Path
+) -> Callable[..., OneServer]:
+    """Return what starts a server and a stream; takes the URL of the database and keys."""
+
+    def serve_it(*flags: str) -> tuple[ServerProcess, Client]:
+        server = start_server(*flags, directory=tmp_path)
+        return server, connect(server)
+
+    def run_it(url: str, **keys: Any) -> OneServer:  # noqa: ANN401 - any key of a configuration
+        return OneServer(serve_it, url, root, name, **keys)
 
     return run_it

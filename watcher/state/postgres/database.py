@@ -48,7 +48,7 @@ _BEGIN = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'"
 _IS_READ_ONLY = """
     SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool
 """
-_READ_ONLY = "25006"
+_READ_ONLY, _DISK_FULL = "25006", "53100"
 
 _NO_STATEMENT = {"26000", "42P05"}
 """SQLSTATEs of prepared statements that a pooler has left in another session."""
@@ -58,7 +58,7 @@ _HINTS = (
     ("3D", "make the database first: CREATE DATABASE"),
     ("42501", "grant the role what it needs, see docs/replicas.md"),
     (_READ_ONLY, "this is a standby: name the primary, or add target_session_attrs=read-write"),
-    ("53100", "free space on the database's disk"),
+    (_DISK_FULL, "free space on the database's disk"),
     ("53", "raise max_connections, or use PgBouncer"),
     ("55P03", "another server holds the watch; it is freed soon"),
     ("57", "the database is being stopped or started; it is tried again"),
@@ -99,12 +99,15 @@ class Database:
         is_pooled: Whether a pooler stands between; not known before the first connection.
         fenced: Steps of stores that were refused since their epochs are over.
         contact: What waits while the database is away.
+        is_full: Whether a write has failed since the database's disk was full, and none has been
+            tried since.
     """
 
     def __init__(self, target: Target, name: str) -> None:
         self.target = target
         self.is_pooled = False
         self.fenced = 0
+        self.is_full = False
         self._counting = threading.Lock()
         self.contact = Contact(self._probe, str(target))
         self._name = name
@@ -265,6 +268,7 @@ class Database:
 
     def _translated(self, error: psycopg.Error, connection: Connection | None) -> StateError:
         state = error.sqlstate or ""
+        self.is_full |= state == _DISK_FULL
         if state == FENCED:
             with self._counting:
                 self.fenced += 1

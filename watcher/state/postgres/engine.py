@@ -24,6 +24,7 @@ from watcher.state.postgres.openings import (
     unused_watches,
 )
 from watcher.state.postgres.server_id import ServerId
+from watcher.state.postgres.space import probe_space
 from watcher.state.postgres.store import PostgresStore
 from watcher.state.postgres.transfer import read_watch, write_watch
 
@@ -118,13 +119,14 @@ class PostgresEngine:
         return str(self._database.target)
 
     def probe(self) -> None:
-        """Look whether the lease is being renewed, which writes.
+        """Look whether the lease is being renewed, which writes; after a full disk, write more.
 
         Raises:
-            StateError: The server does not own the state.
+            StateError: The server does not own the state, or the database's disk is full.
         """
         if problem := self.tenure.standing.problem:
             raise StateError(problem, place=self.place)
+        probe_space(self._database)
 
     def away_s(self) -> float:
         """Return how long the database has been away, in seconds; 0 while it is not."""

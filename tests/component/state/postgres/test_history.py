@@ -13,7 +13,15 @@ from structlog.typing import EventDict
 from component.state.postgres.conftest import WATCH
 from support.client import wait_until
 from support.clock import FakeClock
-from support.failover import Pair, back_up, dump, restore, restore_dump, run_standby
+from support.failover import (
+    Pair,
+    back_up,
+    dump,
+    restore,
+    restore_dump,
+    run_standby,
+    scratch_directory,
+)
 from support.postgres import SHARED, Cluster, run_cluster
 from support.state import add, indexed, journalled
 from watcher.errors import FencedError, HistoryError
@@ -120,10 +128,13 @@ def test_a_restored_dump_gets_new_ids(url: str, clock: FakeClock) -> None:
         assert not lines
 
 
-def test_a_restored_backup_gets_new_ids(cluster: Cluster, tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    with scratch_directory() as directory:
+        yield directory
+
+
+def test_a_restored_backup_gets_new_ids(cluster: Cluster, scratch: Path) -> None:
     with (
         owned(PostgresEngine(cluster.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
@@ -131,11 +142,11 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, tmp_path: Path) -> Non
     ):
         uids = {store.uid, other.uid}
         commit(store, 1)
-        back_up(cluster, tmp_path / "backup")
+        back_up(cluster, scratch / "backup")
         commit(store, 2)
     for _ in range(2):
         # The same backup once more has the same timeline as before.
-        restore(cluster, tmp_path / "backup")
+        restore(cluster, scratch / "backup")
         free(cluster)
         with (
             owned(PostgresEngine(cluster.url, FakeClock())) as engine,
