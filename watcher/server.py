@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from watcher.security.reloading import ReloadingFiles
     from watcher.settings import ServerSettings
-    from watcher.state.tenure import Tenure
+    from watcher.state.port import StateEngine
     from watcher.web.endpoint import HttpEndpoint
 
 IDLE_CHECK_INTERVAL_S = 1.0
@@ -151,7 +151,7 @@ class Server:
             # Opened first and so closed last: probes are answered while streams end.
             http = self._make_http(
                 settings.http_listen,
-                state.tenure,
+                state,
                 streams,
                 policy,
                 readiness,
@@ -203,7 +203,7 @@ class Server:
     def _make_http(  # noqa: PLR0913, PLR0917 - all that the HTTP port shows
         self,
         address: str,
-        tenure: Tenure,
+        state: StateEngine,
         streams: Streams,
         policy: Policy,
         readiness: Readiness,
@@ -224,7 +224,7 @@ class Server:
             self.watches,
             streams,
             policy,
-            tenure,
+            state.tenure,
             readiness,
             self._clock,
             node=self._settings.node,
@@ -234,7 +234,7 @@ class Server:
         )
         receiver = HintReceiver(self.watches, policy, fair_queue, readiness, subscriptions)
         collector = WatchCollector(
-            self.watches, streams, tenure, readiness, receiver, files, self._clock
+            self.watches, streams, state, readiness, receiver, files, self._clock
         )
         routes = [
             *page.routes(),

@@ -152,8 +152,14 @@ def test_numbers(metrics: Metrics) -> None:
         'watcher_stream_errors_total{cause="not_found"} 1.0',
         'watcher_scan_duration_seconds_bucket{le="+Inf"} 1.0',
         "watcher_list_requests_total 0.0",
+        'watcher_state_errors_total{kind="away"} 0.0',
+        'watcher_state_errors_total{kind="failed"} 0.0',
     ):
         assert f"\n{line}\n" in metrics.text, metrics.text
+    steps = re.search(r"^watcher_state_seconds_count (\S+)$", metrics.text, re.MULTILINE)
+    assert steps is not None
+    # The watch was opened, its first scan was recorded, and a change was found.
+    assert float(steps[1]) >= 3
 
 
 @pytest.mark.parametrize("file", ["watcher-dashboard.json", "watcher-alerts.yaml"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from watcher.errors import StateError
     from watcher.model import Delta, Entry, Payload, Row
     from watcher.state.group_port import Groups
+    from watcher.state.meter import StateMeter
     from watcher.state.tenure import Tenure
 
 
@@ -344,6 +345,10 @@ class StateEngine(Protocol):
     @property
     def tenure(self) -> Tenure:
         """The claim of this server to the state, without which it opens and removes nothing."""
+
+    @property
+    def meter(self) -> StateMeter:
+        """What operators see of it."""
 
     def open(self, identity: Identity) -> WatchStore:
         """Open the state of a watch for it alone, making it if there is none.

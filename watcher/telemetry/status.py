@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from watcher.status_values import WaitingGroups
+from watcher.telemetry.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,35 +18,6 @@ if TYPE_CHECKING:
 
 SCAN_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds in seconds of the buckets by which scan durations are counted."""
-
-
-@dataclass(slots=True)
-class Histogram:
-    """The durations of scans, by bucket.
-
-    Attributes:
-        counts: Scans in each bucket of ``SCAN_BOUNDS_S``, not cumulative; the last entry counts
-            those above all bounds.
-        sum_s: Seconds that all of them took.
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(SCAN_BOUNDS_S) + 1))
-    sum_s: float = 0.0
-
-    @property
-    def count(self) -> int:
-        """The number of scans."""
-        return sum(self.counts)
-
-    def observe(self, duration_s: float) -> None:
-        """Count one scan."""
-        self.counts[bisect_left(SCAN_BOUNDS_S, duration_s)] += 1
-        self.sum_s += duration_s
-
-    def add(self, other: Histogram) -> None:
-        """Add the scans of another histogram."""
-        self.counts = [own + others for own, others in zip(self.counts, other.counts, strict=True)]
-        self.sum_s += other.sum_s
 
 
 class State(StrEnum):
@@ -102,7 +74,7 @@ class Status:
     error: str = ""
     errors: Counter[str] = field(default_factory=Counter)
     scanned: int = 0
-    scans: Histogram = field(default_factory=Histogram)
+    scans: Histogram = field(default_factory=partial(Histogram, SCAN_BOUNDS_S))
     scan_s: float = 0.0
     scanned_at: float = 0.0
     groups: WaitingGroups = field(default_factory=WaitingGroups)
@@ -141,7 +113,7 @@ class Totals:
     events: Counter[str] = field(default_factory=Counter)
     rescans: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    scans: Histogram = field(default_factory=Histogram)
+    scans: Histogram = field(default_factory=partial(Histogram, SCAN_BOUNDS_S))
     holds: int = 0
     held_at: float = 0.0
     requests: int = 0

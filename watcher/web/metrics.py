@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
-from itertools import accumulate, product
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
@@ -14,7 +14,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from watcher import __version__
@@ -22,23 +22,24 @@ from watcher.delivery.subscription import Wait
 from watcher.errors import causes
 from watcher.model import ChangeType, Rescan
 from watcher.spec import Mode
-from watcher.state.tenure import Role
 from watcher.status_values import HeldBack
-from watcher.telemetry.status import SCAN_BOUNDS_S, State
+from watcher.telemetry.status import State
 from watcher.watch.report import report_watch
+from watcher.web.families import counter_by, histogram
 from watcher.web.hint_metrics import count_hints, gauge_hints
+from watcher.web.state_metrics import measure_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.core import Metric
 
     from watcher.clock import Clock
     from watcher.rpc.streams import Streams
     from watcher.security.reloading import ReloadingFiles
-    from watcher.state.tenure import Tenure
+    from watcher.state.port import StateEngine
     from watcher.telemetry.readiness import Readiness
-    from watcher.telemetry.status import Histogram, Totals
+    from watcher.telemetry.status import Totals
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
     from watcher.web.hint import HintReceiver
@@ -50,7 +51,7 @@ class WatchCollector(Collector):
     Args:
         watches: Running and idle watches, and the totals since the start of the server.
         streams: Counts streams and their errors.
-        tenure: The claim of the server to the state.
+        state: What was measured of it, and who owns it.
         readiness: Whether the server can do its work.
         hint_requests: Counts requests to ``/hint``.
         files: Token and certificate files that are reloaded when they change.
@@ -61,7 +62,7 @@ class WatchCollector(Collector):
         self,
         watches: WatchRegistry,
         streams: Streams,
-        tenure: Tenure,
+        state: StateEngine,
         readiness: Readiness,
         hint_requests: HintReceiver,
         files: Sequence[ReloadingFiles[Any]],
@@ -69,7 +70,7 @@ class WatchCollector(Collector):
     ) -> None:
         self._watches = watches
         self._streams = streams
-        self._tenure = tenure
+        self._state = state
         self._readiness = readiness
         self._hint_requests = hint_requests
         self._files = files
@@ -87,37 +88,19 @@ class WatchCollector(Collector):
         totals = self._watches.totals()
         yield from _counters(totals)
         yield from count_hints(totals)
-        yield _by(
+        yield counter_by(
             "cause",
             "watcher_stream_errors",
             "Streams that the server has refused or ended, by cause.",
             dict.fromkeys(causes(), 0) | self._streams.errors,
         )
-        yield _by(
+        yield counter_by(
             "outcome",
             "watcher_hint_requests",
             "Requests to /hint, by what became of them.",
             self._hint_requests.outcomes,
         )
-        yield from self._state()
-
-    def _state(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "watcher_state_owner",
-            "1 if the server owns the state, 0 while it stands by or is cut off from it.",
-            self._tenure.standing.role is Role.OWNER,
-        )
-        yield _by(
-            "reason",
-            "watcher_takeovers",
-            "Times that the server has taken the state, by how its former owner had left it.",
-            {str(each): number for each, number in self._tenure.takeovers.items()},
-        )
-        yield CounterMetricFamily(
-            "watcher_fenced",
-            "Writes that were refused since another server had taken over.",
-            self._tenure.fenced,
-        )
+        yield from measure_state(self._state)
 
     def _server(self) -> Iterator[Metric]:
         info = GaugeMetricFamily(
@@ -229,14 +212,16 @@ def _watches(reports: Sequence[WatchReport]) -> Iterator[Metric]:
 
 
 def _counters(totals: Totals) -> Iterator[Metric]:
-    yield _by(
+    yield counter_by(
         "type",
         "watcher_events",
         "Changes written to journals, by type.",
         dict.fromkeys(ChangeType, 0) | totals.events,
     )
-    yield _scans(totals.scans)
-    yield _by(
+    yield histogram(
+        "watcher_scan_duration_seconds", "Duration of completed scans in seconds.", totals.scans
+    )
+    yield counter_by(
         "reason",
         "watcher_rescans",
         "Scans outside the schedule, by reason.",
@@ -252,7 +237,7 @@ def _counters(totals: Totals) -> Iterator[Metric]:
         "Time when deletions were last held, in seconds since 1970; 0 for never.",
         totals.held_at,
     )
-    yield _by(
+    yield counter_by(
         "cause",
         "watcher_place_errors",
         "Failures to read a place and failures of watches, by cause.",
@@ -290,21 +275,3 @@ def render_metrics(collector: Collector) -> bytes:
         extra(registry=registry)
     registry.register(collector)
     return generate_latest(registry)
-
-
-def _by(label: str, name: str, text: str, numbers: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, number in numbers.items():
-        family.add_metric([value], number)
-    return family
-
-
-def _scans(scans: Histogram) -> Metric:
-    bounds = [*(f"{bound:g}" for bound in SCAN_BOUNDS_S), "+Inf"]
-    buckets = list(zip(bounds, accumulate(scans.counts), strict=True))
-    return HistogramMetricFamily(
-        "watcher_scan_duration_seconds",
-        "Duration of completed scans in seconds.",
-        buckets,
-        scans.sum_s,
-    )

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import pq
 
+from watcher.clock import Clock
 from watcher.errors import AwayError, FencedError, StateError
 from watcher.limits.deadline import left_s
+from watcher.state.meter import Failure, StateMeter
 from watcher.state.postgres.connection import NotConnectedError, connect, is_usable
 from watcher.state.postgres.contact import Contact
 from watcher.state.postgres.steps import FENCED
@@ -93,9 +95,11 @@ class Database:
     Args:
         target: The database.
         name: Shown for its sessions in ``pg_stat_activity``.
+        meter: Measures it; one of its own if not given.
 
     Attributes:
         target: The database.
+        meter: What operators see of it.
         is_pooled: Whether a pooler stands between; not known before the first connection.
         fenced: Steps of stores that were refused since their epochs are over.
         contact: What waits while the database is away.
@@ -103,8 +107,9 @@ class Database:
             tried since.
     """
 
-    def __init__(self, target: Target, name: str) -> None:
+    def __init__(self, target: Target, name: str, meter: StateMeter | None = None) -> None:
         self.target = target
+        self.meter = meter or StateMeter(Clock())
         self.is_pooled = False
         self.fenced = 0
         self.is_full = False
@@ -171,6 +176,7 @@ class Database:
         if connection.is_doubtful:
             connection.close()
             raise psycopg.OperationalError("waiting for a standby was cancelled by somebody")
+        self.meter.answer()
         return rows
 
     @contextmanager
@@ -179,6 +185,7 @@ class Database:
         self.contact.check()
         left = left_s()
         if not self._slots.acquire(timeout=POOL_WAIT_S if left is None else min(POOL_WAIT_S, left)):
+            self.meter.fail(Failure.BUSY)
             raise AwayError(
                 "all connections to the database are busy",
                 place=str(self.target),
@@ -287,6 +294,7 @@ class Database:
             or connection.closed
             or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
         )
+        self.meter.fail(Failure.AWAY if is_lost else Failure.FAILED)
         verb = "cannot be reached" if connection is None else "has failed"
         code = f" ({state})" if state else ""
         kind = AwayError if is_lost or state == _READ_ONLY else StateError

@@ -11,6 +11,7 @@ import structlog
 
 from watcher.errors import StateError
 from watcher.limits.deadline import limited
+from watcher.state.meter import StateMeter
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
@@ -62,6 +63,7 @@ class PostgresEngine:
 
     Attributes:
         tenure: The claim of the server to the state.
+        meter: What operators see of it.
 
     Raises:
         StateError: The URL cannot be understood.
@@ -69,11 +71,12 @@ class PostgresEngine:
 
     def __init__(self, url: str, clock: Clock, name: str = "", node: str = "") -> None:
         self._clock = clock
+        self.meter = StateMeter(clock)
         self._server = ServerId(name or platform.node(), node)
-        target = parse_url(url)
-        self._database = Database(target, self._server.session_name)
+        target, session = parse_url(url), self._server.session_name
+        self._database = Database(target, session, self.meter)
         # The lease must not wait for a connection while all are in use.
-        self._lease_database = Database(target, self._server.session_name)
+        self._lease_database = Database(target, session, self.meter)
         self._stores = OpenStores(str(target))
         self.tenure = Lease(
             self._lease_database,

@@ -174,7 +174,7 @@ class Session:
         An attempt whose answer was lost may still be written: late, while the session at the server
         has not noticed the loss. The fence then refuses the next attempt, which is the same.
         """
-        with self.guarded():
+        with self.guarded(), self._database.meter.step():
             is_in_doubt = is_refused = may_be_written = False
             failures = 0
             while True:

@@ -13,13 +13,13 @@ from contextlib import closing, contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from watcher.clock import Clock
 from watcher.errors import StateError
+from watcher.state.meter import Failure, StateMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from watcher.clock import Clock
 
 FREE_BYTES = 1024 * 1024
 FREE_SHARE = 0.25
@@ -71,6 +71,7 @@ class Database:
         path: The file; made if it is not there, in a directory that exists.
         shared_memory: False on a network file system, where WAL cannot work: then the file has a
             rollback journal and is locked for this process.
+        meter: Measures transactions; one of its own if not given.
 
     Attributes:
         path: The file.
@@ -81,8 +82,11 @@ class Database:
         StateError: The file cannot be opened, is damaged, or was written by a newer version.
     """
 
-    def __init__(self, path: Path, *, shared_memory: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, shared_memory: bool = True, meter: StateMeter | None = None
+    ) -> None:
         self.path = path
+        self._meter = meter or StateMeter(Clock())
         self.found_damage = False
         self._lock = threading.RLock()
         self._tidies_left = 0
@@ -128,6 +132,7 @@ class Database:
                     "see the server's log",
                 )
                 self.found_damage |= code.startswith(_DAMAGE)
+                self._meter.fail(Failure.FAILED)
                 raise StateError(message, place=str(self.path), hint=hint) from error
 
     @contextmanager
@@ -137,7 +142,7 @@ class Database:
         Raises:
             StateError: A statement within, or the commit, has failed.
         """
-        with self.guarded():
+        with self.guarded(), self._meter.step():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -15,6 +15,7 @@ import structlog
 from watcher.clock import NS_PER_S
 from watcher.errors import StateError
 from watcher.filesystem.choice import choose_files
+from watcher.state.meter import Failure, StateMeter
 from watcher.state.sqlite.database import Database, is_damaged, remove, set_aside
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
@@ -52,11 +53,13 @@ class StateDirectory:
 
     Attributes:
         tenure: The claim of the server to the state; its lock leaves no other.
+        meter: What operators see of it.
     """
 
     def __init__(self, path: Path, clock: Clock, files: Files | None = None) -> None:
         self.tenure = SoleTenure()
         self.path = path
+        self.meter = StateMeter(clock)
         self._files = files or choose_files()
         self._in_use_s = 0.0
         self._clock = clock
@@ -108,7 +111,9 @@ class StateDirectory:
             with tempfile.TemporaryFile(dir=self.path, buffering=0) as file:
                 file.write(bytes(PROBE_BYTES))
                 os.fsync(file.fileno())
+            self.meter.answer()
         except OSError as error:
+            self.meter.fail(Failure.FAILED)
             raise StateError(
                 f"the state directory cannot be written: {error.strerror}",
                 place=str(self.path),
@@ -262,11 +267,14 @@ class StateDirectory:
 
     def _open(self, path: Path, issued: IssuedIds | None = None) -> SqliteStore:
         if issued is None:
-            return SqliteStore(path, self._clock, shared_memory=self._shared_memory)
+            return SqliteStore(
+                path, self._clock, shared_memory=self._shared_memory, meter=self.meter
+            )
         return SqliteStore(
             path,
             self._clock,
             shared_memory=self._shared_memory,
+            meter=self.meter,
             note_issued=partial(issued.note, path.stem),
         )
 

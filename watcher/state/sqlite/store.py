@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.model import Delta, Payload
+    from watcher.state.meter import StateMeter
 
 
 class SqliteStore:
@@ -42,6 +43,7 @@ class SqliteStore:
         clock: Dates what is written.
         shared_memory: See ``Database``.
         note_issued: Takes the last id after each commit that has issued any.
+        meter: Measures transactions; one of its own if not given.
 
     Attributes:
         path: The file.
@@ -65,11 +67,12 @@ class SqliteStore:
         *,
         shared_memory: bool = True,
         note_issued: Callable[[Issued], None] = lambda _: None,
+        meter: StateMeter | None = None,
     ) -> None:
         self.path = path
         self._clock = clock
         self._note_issued = note_issued
-        self._db = Database(path, shared_memory=shared_memory)
+        self._db = Database(path, shared_memory=shared_memory, meter=meter)
         try:
             self._former = parse_former(self.meta("former_ids"))
             self.former_uids = end_seqs(self._former)

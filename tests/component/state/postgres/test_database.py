@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 
+from support.client import DEADLINE_S, wait_until
 from support.clock import FakeClock
 from support.postgres import Cluster, run_cluster
+from support.server import RESET_SIGNALS
 from watcher.errors import StateError
 from watcher.model import Delta, Identity, Payload
+from watcher.state.meter import Failure, StateMeter
 from watcher.state.postgres.connection import parse_url
-from watcher.state.postgres.database import Database
+from watcher.state.postgres.database import POOL_CONNECTIONS, Database
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.tenure import owned
 
@@ -144,19 +148,19 @@ def test_an_engine_ends_without_its_database(cluster: Cluster) -> None:
 def test_an_interrupted_wait_sends_no_cancel(cluster: Cluster) -> None:
     """Ctrl-C ends the session, and stays what it is."""
     program = (
-        "import os, signal, sys, threading\n"
+        "import sys\n"
         "from watcher.state.postgres.connection import parse_url\n"
         "from watcher.state.postgres.database import Database\n"
-        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "try:\n"
-        "    Database(parse_url(sys.argv[1]), 'interrupted').fetch('SELECT pg_sleep(30)')\n"
+        "    Database(parse_url(sys.argv[1]), 'interrupted').fetch('SELECT pg_sleep(300)')\n"
         "except KeyboardInterrupt:\n"
         "    sys.exit(7)\n"
     )
-    start_s = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program, cluster.url], check=False)
-    assert done.returncode == 7
-    assert time.monotonic() - start_s < 20
+    waiting = "FROM pg_stat_activity WHERE application_name = 'interrupted' AND state = 'active'"
+    with subprocess.Popen([*RESET_SIGNALS, sys.executable, "-c", program, cluster.url]) as process:
+        wait_until(lambda: bool(cluster.execute(f"SELECT 1 {waiting}")), "it waits")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 7
     assert "canceling statement due to user request" not in cluster.log
 
 
@@ -173,3 +177,28 @@ def test_the_pool_has_an_end(cluster: Cluster) -> None:
     database.close()
     with pytest.raises(StateError, match="the database was closed"):
         database.fetch("SELECT 1::int8")
+
+
+def test_failures_are_counted_by_kind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost connection, a statement that fails, and a pool of which none is free: no answers."""
+    clock = FakeClock()
+    with closing(Database(parse_url(cluster.url), "counted", StateMeter(clock))) as database:
+        clock.advance(7)
+        database.fetch("SELECT 1")
+        assert database.meter.unanswered_s() == 0
+        clock.advance(7)
+        with pytest.raises(StateError):
+            database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert database.meter.failures == {Failure.AWAY: 1, Failure.BUSY: 0, Failure.FAILED: 0}
+        with pytest.raises(StateError):
+            database.fetch("SELECT nothing")
+        assert database.meter.unanswered_s() == 7
+        assert database.meter.failures == {Failure.AWAY: 1, Failure.BUSY: 0, Failure.FAILED: 1}
+        monkeypatch.setattr("watcher.state.postgres.database.POOL_WAIT_S", 0.0)
+        with ExitStack() as stack:
+            for _ in range(POOL_CONNECTIONS):
+                stack.enter_context(database.transaction())
+            with pytest.raises(StateError, match="busy"):
+                database.fetch("SELECT 1")
+        assert database.meter.failures == {Failure.AWAY: 1, Failure.BUSY: 1, Failure.FAILED: 1}
+        assert database.meter.unanswered_s() == 0

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from support.clock import FakeClock
+from watcher.errors import StateError
+from watcher.state.meter import Failure, StateMeter
 from watcher.state.sqlite.database import FREE_BYTES, TIDY_BYTES, WAL_BYTES, Database, schema_parts
 
 LARGE_BYTES = 1 << 20
@@ -140,3 +143,14 @@ def test_opening_a_file_writes_nothing(path: Path) -> None:
     before = path.read_bytes()
     Database(path).close()
     assert path.read_bytes() == before
+
+
+def test_a_failure_is_counted_once(path: Path) -> None:
+    """It is no step."""
+    meter = StateMeter(FakeClock())
+    with closing(Database(path, meter=meter)) as db:
+        with pytest.raises(StateError), db.transaction():
+            db.execute("SELECT nothing")
+        assert (meter.steps.count, meter.failures[Failure.FAILED]) == (0, 1)
+        fill(db, 1)
+        assert (meter.steps.count, meter.failures[Failure.FAILED]) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from support.clock import FakeClock
 from watcher.errors import StateError
 from watcher.model import Identity
+from watcher.state.meter import Failure
 from watcher.state.sqlite.directory import KEEP_S, StateDirectory, state_files
 from watcher.state.sqlite.issued import PREFIX
 
@@ -70,6 +72,19 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path, clock: Fake
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="--state"):
         StateDirectory(tmp_path / "file" / "state", clock).__enter__()
+
+
+def test_a_probe_is_an_answer_unless_it_fails(tmp_path: Path, clock: FakeClock) -> None:
+    """Then it is counted."""
+    with StateDirectory(tmp_path / "state", clock) as state:
+        clock.advance(7)
+        state.probe()
+        assert (state.meter.failures[Failure.FAILED], state.meter.unanswered_s()) == (0, 0)
+        shutil.rmtree(state.path)
+        clock.advance(7)
+        with pytest.raises(StateError, match="cannot be written"):
+            state.probe()
+        assert (state.meter.failures[Failure.FAILED], state.meter.unanswered_s()) == (1, 7)
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path, clock: FakeClock) -> None:
