@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
@@ -109,7 +110,9 @@ class Publisher:
         self._former = DeliveryCounts(0, 0, 0.0)
         self._confirming = threading.Lock()
         self._confirm_due_s = 0.0
+        # What an earlier run has confirmed is retained, too.
         self._expire_due_s = 0.0
+        self._retain()
 
     # For streams
 
@@ -250,14 +253,24 @@ class Publisher:
             # A replay in between would be undone by the confirmation.
             with self._confirming:
                 confirmed = self._confirmed_seq(now_s)
-                if confirmed is not None:
+                if confirmed is not None and confirmed > self.journal.cursor:
                     self.journal.confirm(confirmed, keep_s=keep_s)
+                    self._retain()
                     self.lag.note(self.journal.oldest_at)
         if keep_s and now_s >= self._expire_due_s:
-            self._expire_due_s = now_s + EXPIRE_INTERVAL_S
             self.journal.expire(keep_s)
+            # Later ones would find nothing, and write to a database all the same.
+            is_last = now_s >= self._retained_until_s
+            self._expire_due_s = math.inf if is_last else now_s + EXPIRE_INTERVAL_S
         if self._store.is_untidy:
             self._store.tidy()
+
+    def _retain(self) -> None:
+        """Remove what is confirmed now when its retention is over."""
+        now_s = self._clock.monotonic()
+        # The clock that dates payloads is another one, so one removal more.
+        self._retained_until_s = now_s + self._limits.retention_s + EXPIRE_INTERVAL_S
+        self._expire_due_s = min(self._expire_due_s, now_s + EXPIRE_INTERVAL_S)
 
     def _confirmed_seq(self, now_s: float) -> int | None:
         """Return the last sequence number delivered on every stream; None without streams."""
@@ -316,6 +329,7 @@ class Publisher:
             self.journal.acknowledge(seqs, keep_s=keep_s)
         elif self._unacknowledged.acknowledge(seqs, keep_s=keep_s):
             self.notify()
+        self._retain()
         self.lag.note(self.journal.oldest_at)
         self._wake()
 

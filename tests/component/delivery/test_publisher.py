@@ -11,6 +11,7 @@ from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
 from watcher.delivery.subscription import READ_BYTES
 from watcher.model import Delta, Payload
 from watcher.spec import Confirm
+from watcher.state.sqlite.store import SqliteStore
 
 
 @pytest.fixture
@@ -124,6 +125,33 @@ def test_a_replay_rewinds_connected_streams(bench: Bench) -> None:
     bench.clock.advance(KEEP_S)
     bench.publisher.confirm()
     assert bench.publisher.replay(seq=1) == range(4, 4)
+
+
+@pytest.mark.parametrize("confirm", Confirm)
+def test_nothing_is_removed_once_nothing_is_retained(
+    make: Callable[..., Bench], confirm: Confirm
+) -> None:
+    """A quiet watch writes nothing, until it confirms again."""
+    bench = make(confirm=confirm)
+    assert isinstance(bench.store, SqliteStore)
+    subscription, written = bench.join(), list[str]()
+    bench.store._db.connection.set_trace_callback(written.append)
+    removals = []
+    for _ in range(2):
+        bench.change()
+        write(subscription)
+        bench.clock.advance(WINDOW_S + CONFIRM_INTERVAL_S)
+        bench.publisher.acknowledge([bench.store.journal.next_seq - 1])
+        bench.publisher.confirm()
+        assert bench.store.journal.depth == 0
+        for _ in range(2):
+            written.clear()
+            for _ in range(100):
+                bench.clock.advance(KEEP_S / 10)
+                bench.publisher.confirm()
+            removals.append(sum("DELETE FROM journal" in statement for statement in written))
+        assert bench.store.journal.read(0, limit=9, max_bytes=1) == []
+    assert [bool(number) for number in removals] == [True, False, True, False]
 
 
 def test_unacknowledged_payloads_are_redelivered(make: Callable[..., Bench]) -> None:

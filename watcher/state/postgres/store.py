@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from watcher.state.postgres.journal import Appending
     from watcher.state.postgres.openings import Opening
 
-_META = "SELECT value FROM watcher.meta WHERE watch = $1 AND key = ?"
+_META = "SELECT key, value FROM watcher.meta WHERE watch = $1"
 _SET_META = """
     INSERT INTO watcher.meta SELECT $1, new.* FROM unnest(?::text[], ?::text[]) AS new
     ON CONFLICT (watch, key) DO UPDATE SET value = excluded.value
@@ -79,6 +79,7 @@ class PostgresStore:
         )
         self.index = PostgresIndex(self._session, entries=opening.entries, next_id=opening.next_id)
         self.groups = PostgresGroups(self._session)
+        self._meta: dict[str, str] = dict(self._session.read(_META))
 
     @property
     def failure(self) -> StateError | None:
@@ -107,8 +108,9 @@ class PostgresStore:
 
     def meta(self, key: str) -> str | None:
         """Return the value that ``set_meta`` has kept, or None."""
-        rows = self._session.read(_META, key)
-        return str(rows[0][0]) if rows else None
+        # A scan asks for several, and only this store writes them.
+        with self._session.guarded():
+            return self._meta.get(key)
 
     def set_meta(self, **values: str | None) -> None:
         """Keep values by key, in one step; None removes a key."""
@@ -118,7 +120,11 @@ class PostgresStore:
             parts.append(Part(_SET_META, (text_array(kept), text_array(kept.values()))))
         if len(kept) < len(values):
             parts.append(Part(_REMOVE_META, (text_array(values.keys() - kept.keys()),)))
-        self._session.write({}, parts)
+        with self._session.guarded():
+            self._session.write({}, parts)
+            self._meta = {
+                key: value for key, value in (self._meta | values).items() if value is not None
+            }
 
     def commit(
         self,

@@ -126,11 +126,14 @@ def test_a_restart_between_steps_is_not_noticed(cluster: Cluster, number: signal
     identity = Identity("", f"restarted-{number}", "file:///data")
     with owned(PostgresEngine(f"{cluster.url}?schema=restarts", FakeClock())) as engine:
         store = engine.open(identity)
+        store.set_meta(known="value")
         for seq in (1, 2):
             store.commit(Delta(), [Payload(seq, b"x")], changes=1)
             cluster.stop(number)
             with pytest.raises(StateError, match="cannot be reached"):
                 engine.summaries()
+            # What each scan asks for is no statement.
+            assert (store.meta("known"), store.meta("other")) == ("value", None)
             cluster.start()
         store.commit(Delta(), [Payload(3, b"x")], changes=1)
         assert len(store.journal.read(0, limit=9, max_bytes=9)) == 3
