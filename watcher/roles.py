@@ -70,6 +70,7 @@ class Roles:
         self._is_open = False
         self._owner: Owner | None = None
         self._task: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("watcher")
 
     async def start(self) -> None:
@@ -78,7 +79,7 @@ class Roles:
         Raises:
             StateError: The state cannot be used, or the port cannot be opened.
         """
-        await asyncio.to_thread(self._tenure.follow, loop_callback(self._changed.set))
+        self._tenure.follow(loop_callback(self._changed.set))
         await self._adopt(self._tenure.standing)
         self._task = asyncio.create_task(self._follow())
 
@@ -96,6 +97,8 @@ class Roles:
         self._readiness.stop()
         self._is_stopping = True
         self._changed.set()
+        if self._opening is not None:
+            self._opening.cancel()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
             self._task.cancel()
@@ -132,12 +135,14 @@ class Roles:
     async def _serve(self, standing: Standing) -> None:
         if not self._followed:
             try:
-                await self._watches.open()
+                await self._open_watches()
             except StateError as error:
                 if self._task is None:
                     raise
                 # It is tried again at the next look.
                 self._readiness.withhold(str(error))
+                return
+            if self._is_stopping:
                 return
             self._followed = standing.tenure
         self._streams.open()
@@ -146,6 +151,21 @@ class Roles:
         self._log.info("server.listening", **self._whereabouts)
         await self._readiness.check()
         self._readiness.withhold("")
+
+    async def _open_watches(self) -> None:
+        """Open the watches, unless the server is stopped meanwhile: the state may never answer.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        opening = self._opening = asyncio.create_task(self._watches.open())
+        try:
+            await asyncio.wait({opening})
+            if not opening.cancelled():
+                opening.result()
+        finally:
+            self._opening = None
+            opening.cancel()
 
     async def _close(self, reason: str) -> None:
         if self._is_open:

@@ -26,7 +26,7 @@ VERBS = {
     "release": "Release held deletions, or a mount that is gone for good.",
     "renew": "Give new ids to the events of restored state.",
     "migrate": "Prepare a database for state, or move state between places.",
-    "healthcheck": "Exit with 0 if a server is serving, else with 1.",
+    "healthcheck": "Exit with 0 if a server is serving or stands by, else with 1.",
 }
 """The verbs and the first lines of their help; each is a function in the module of its name."""
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
 from watcher.cli.messages import RefusedError, complain
+from watcher.cli.snapshot import read_standby
 from watcher.errors import ConfigError, UnavailableError, WatcherError
 
 if TYPE_CHECKING:
@@ -176,12 +177,20 @@ async def is_serving(endpoint: Endpoint) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def probe(endpoint: Endpoint) -> int:
-    """Print in one line whether a server is serving, and return the exit code: 0 or 1."""
+def probe(endpoint: Endpoint, http: str = "") -> int:
+    """Print in one line whether a server is serving, and return the exit code: 0 or 1.
+
+    Args:
+        endpoint: The server.
+        http: URL of its HTTP port, which a server that stands by answers; empty for none.
+    """
     try:
         problem = "" if asyncio.run(is_serving(endpoint)) else "it reports that it is not ready"
     except WatcherError as error:
         problem = str(error)
+    if problem and http and (standby := read_standby(http)):
+        sys.stdout.write(f"{endpoint.address} is a {standby}\n")
+        return 0
     if problem:
         complain(f"{endpoint.address} is not serving: {problem}")
         return 1

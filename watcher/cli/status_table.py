@@ -85,10 +85,24 @@ def print_table(snapshot: StatusSnapshot, clock: Clock) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    lines = [Text(printable(snapshot.problem), style="red")] if snapshot.problem else []
+    lines = _server_lines(snapshot, clock)
     for line, below in _blocks(snapshot.watches, console, clock, may_cut=False):
         lines += [line, *map(_indented, below)]
     console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _server_lines(snapshot: StatusSnapshot, clock: Clock) -> list[Text]:
+    """Return why the server cannot do its work, and if so, which one owns the state."""
+    if not snapshot.problem:
+        return []
+    lines = [Text(printable(snapshot.problem), style="red")]
+    if owner := snapshot.owner:
+        where = f" on {owner['node']}" if owner["node"] else ""
+        since = human_time(
+            datetime.fromtimestamp(owner["since"], UTC), datetime.fromtimestamp(clock.wall(), UTC)
+        )
+        lines.append(Text(printable(f"owner: {owner['name']}{where}, since {since} UTC")))
+    return lines
 
 
 def follow_table(read: Callable[[], StatusSnapshot], clock: Clock) -> None:
@@ -119,11 +133,7 @@ def follow_table(read: Callable[[], StatusSnapshot], clock: Clock) -> None:
 
 def render_screen(snapshot: StatusSnapshot, console: Console, clock: Clock) -> RenderableType:
     """Return what fits the screen: watches with notes first, and the newest changes below."""
-    problem = (
-        _wrapped(Text(printable(snapshot.problem), style="red"), console)
-        if snapshot.problem
-        else []
-    )
+    problem = [part for line in _server_lines(snapshot, clock) for part in _wrapped(line, console)]
     shown = snapshot.recent[: min(MAX_CHANGES, console.height // 3)]
     changes = [_change(change, clock) for change in shown]
     watches = sorted(snapshot.watches, key=lambda watch: not watch.get("note"))

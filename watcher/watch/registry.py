@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 import structlog
 
 from watcher.errors import ConflictError, LimitError, UnavailableError
-from watcher.limits.fair_queue import run_in_thread
 from watcher.spec import BucketSpec, HintKind
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
@@ -189,7 +188,7 @@ class WatchRegistry:
         Raises:
             StateError: The state cannot be read.
         """
-        summaries = await run_in_thread(self._read_state)
+        summaries = await asyncio.to_thread(self._read_state)
         self._factory = WatchFactory(
             self._settings, self._state, summaries, self._sources, self._fair_queue, self._clock
         )

@@ -1,174 +1,239 @@
-"""Two and three servers on one database: one owns the state and serves, the others take over."""
+"""Servers on one database: one owns the state and serves, the others stand by and take over."""
 
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
+from signal import SIGTERM
 
+import psycopg
 import pytest
 
 from support.client import Client, Contract, wait_until
 from support.config import config
-from support.fixtures import StartServer
+from support.files import burst
+from support.postgres import Cluster
+from support.replicas import Replica, Replicas
 from support.server import ServerProcess
+from system.replicas.course import LARGE, PADDING
 
 LEASE_S = 5.0
 TAKEOVER_S = 3 * (LEASE_S + 1.0)
 """Longest time of a takeover that is no failure; one second above the lease is what is promised."""
 
+STOP_S = 20.0
+"""Longest time in which a server ends that is no failure; a few seconds are what is promised."""
 
-class Replicas:
-    """Servers on one state, and a client that has the addresses of all of them."""
+IN_TRANSACTION = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE application_name LIKE 'watcher %' AND state = 'idle in transaction'
+"""
 
-    def __init__(self, start: StartServer, url: str, root: Path) -> None:
-        self.servers: list[ServerProcess] = []
-        self._start = start
-        self._flags = ("--state", url, "--allow-directory", str(root))
-
-    def start(self, *, is_standby: bool = True) -> ServerProcess:
-        """Start a server, the first of which owns the state."""
-        server = self._start(*self._flags, is_standby=is_standby and bool(self.servers))
-        self.servers.append(server)
-        return server
-
-    @property
-    def address(self) -> str:
-        """The addresses of all, as gRPC takes them."""
-        return f"ipv4:{','.join(server.address for server in self.servers)}"
+Run = Callable[[int], Replicas]
+See = Callable[[], str]
 
 
-def is_owner(server: ServerProcess) -> bool:
-    return server.metric("watcher_state_owner") == 1
+@pytest.fixture
+def run(tmp_path: Path, url: str, root: Path) -> Iterator[Run]:
+    """Start a number of servers; at the end they are stopped, and their logs checked."""
+    with ExitStack() as stack:
+        flags = ("--allow-directory", str(root))
+        yield lambda number: stack.enter_context(Replicas(tmp_path / "s", number, url, *flags))
 
 
-def wait_owner(server: ServerProcess, since_s: float, what: str) -> None:
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+
+
+class Viewer:
+    """Makes files and waits for their events, each time by a new client of all servers."""
+
+    def __init__(self, contract: Contract, root: Path, name: str) -> None:
+        self._contract = contract
+        self._root = root
+        self._name = name
+        self._made = 0
+
+    @contextmanager
+    def connected(self, address: str) -> Iterator[Client]:
+        client = Client(address, self._contract)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def see(self, address: str) -> tuple[str, int]:
+        """Make a file, and return the parts of the id of its event."""
+        path = f"{self._made}.csv"
+        self._made += 1
+        (self._root / path).write_text(path)
+        asked = config(self._root, existing="report")
+        with self.connected(address) as client:
+            while (stream := client.start(self._name, asked)).has_ended_before_it_was_ready():
+                # The owner may have changed between two servers that were tried.
+                time.sleep(0.1)
+            events = stream.wait_for(lambda found: any(each["path"] == path for each in found))
+            uid, _, seq = next(each["id"] for each in events if each["path"] == path).partition("-")
+        return uid, int(seq)
+
+
+@pytest.fixture
+def viewer(contract: Contract, root: Path, name: str) -> Viewer:
+    return Viewer(contract, root, name)
+
+
+def wait_owner(replica: Replica, since_s: float, what: str) -> None:
     """Wait until a server is ready, and print and judge the time since then."""
-    wait_until(lambda: server.ask("/readyz").status == 200, f"it takes over: {what}")
+    wait_until(replica.is_ready, f"it takes over: {what}")
     taken_s = time.monotonic() - since_s
     print(f"takeover, {what}: {taken_s:.2f} s")
     assert taken_s < TAKEOVER_S
 
 
-@pytest.fixture
-def replicas(start_server: StartServer, url: str, root: Path) -> Replicas:
-    return Replicas(start_server, url, root)
+def owner_metric(replica: Replica) -> float:
+    return replica.server.metric("watcher_state_owner")
 
 
-@pytest.fixture
-def watch(contract: Contract, root: Path, name: str) -> Iterator[Callable[[Replicas], str]]:
-    """Return what makes a file and waits for its event, by a client of all servers."""
-    with ExitStack() as stack:
-        numbers = iter(range(1000))
-
-        def see(replicas: Replicas) -> str:
-            path = f"{next(numbers)}.csv"
-            client = Client(replicas.address, contract)
-            stack.callback(client.close)
-            while client.start(name, config(root)).has_ended_before_it_was_ready():
-                pass
-            stream = client.watch(name, config(root))
-            (root / path).write_text(path)
-            events = stream.wait_for(lambda found: any(each["path"] == path for each in found))
-            client.close()
-            return str(next(each["id"] for each in events if each["path"] == path))
-
-        yield see
-
-
-def test_a_standby_is_alive_and_not_ready_and_names_the_owner(replicas: Replicas) -> None:
-    """Its gRPC port refuses connections; what asks for a watch is refused with the reason."""
-    owner, standby = replicas.start(), replicas.start()
-    assert owner.ask("/readyz").status == owner.ask("/healthz").status == 200
-    assert standby.ask("/healthz").status == 200
-    ready = standby.ask("/readyz")
+def test_a_standby_is_alive_and_not_ready_and_names_the_owner(run: Run) -> None:
+    """Its gRPC port refuses connections; what is for watches is refused with the reason."""
+    replicas = run(2)
+    owner = replicas.start()
+    (standby,) = replicas.others(owner)
+    assert owner.server.ask("/readyz").status == owner.server.ask("/healthz").status == 200
+    assert standby.server.ask("/healthz").status == 200
+    ready = standby.server.ask("/readyz")
     assert (ready.status, ready.text.startswith("standby: ")) == (503, True)
-    host, _, port = standby.address.rpartition(":")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
-    status = standby.status()
+        standby.connect()
+    status = standby.server.status()
     assert (status["role"], status["watches"], status["idle"]) == ("standby", [], [])
-    assert status["owner"] == owner.status()["owner"]
+    assert status["owner"] == owner.server.status()["owner"]
     assert status["owner"]["name"] in ready.text
-    assert "standby: " in standby.get("/")[1]
+    assert "standby: " in standby.server.get("/")[1]
+    header = {"Content-Type": "application/json"}
     for path, body in (("/ack", {"id": "x-1"}), ("/release", {"name": "x"}), ("/hint", {})):
-        answer = standby.ask(path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        answer = standby.server.ask(path, json.dumps(body).encode(), header)
         assert (answer.status, "owns the state" in answer.text) == (503, True), path
-    assert [is_owner(each) for each in replicas.servers] == [True, False]
-    assert standby.stop() == owner.stop() == 0
+    assert (owner_metric(owner), owner_metric(standby)) == (1, 0)
+    assert standby.server.stop() == owner.server.stop() == 0
 
 
-def test_a_standby_takes_over_when_the_owner_is_killed(
-    replicas: Replicas, watch: Callable[[Replicas], str]
-) -> None:
+def test_a_standby_takes_over_when_the_owner_is_killed(run: Run, viewer: Viewer) -> None:
     """A client that has both addresses gets its stream where the owner is; ids go on."""
-    owner, standby = replicas.start(), replicas.start()
-    uid, _, first = watch(replicas).partition("-")
+    replicas = run(2)
+    owner = replicas.start()
+    (standby,) = replicas.others(owner)
+    uid, first = viewer.see(replicas.address)
     owner.kill()
     wait_owner(standby, time.monotonic(), "the owner was killed")
-    assert standby.address in standby.log
-    assert standby.lines("server.listening")[0]["address"] == standby.address
-    same, _, second = watch(replicas).partition("-")
-    assert (same, int(second) > int(first)) == (uid, True)
-    assert standby.metric("watcher_takeovers_total", reason="expired") == 1
+    same, second = viewer.see(replicas.address)
+    assert (same, second > first) == (uid, True)
+    assert standby.server.metric("watcher_takeovers_total", reason="expired") == 1
 
 
-def test_a_standby_takes_over_at_once_when_the_owner_is_stopped(
-    replicas: Replicas, watch: Callable[[Replicas], str]
-) -> None:
-    """And back, when the former owner has been started again."""
-    owner, standby = replicas.start(), replicas.start()
-    watch(replicas)
-    assert owner.stop() == 0
-    wait_owner(standby, time.monotonic(), "the owner has stopped")
-    assert standby.metric("watcher_takeovers_total", reason="released") == 1
-    replicas.servers.remove(owner)
-    third = replicas.start()
-    watch(replicas)
-    assert standby.stop() == 0
-    wait_owner(third, time.monotonic(), "its successor has stopped")
-    watch(replicas)
+def test_a_standby_takes_over_at_once_when_the_owner_is_stopped(run: Run, viewer: Viewer) -> None:
+    """And back, when the former owner has been started again as a standby."""
+    replicas = run(2)
+    owner = replicas.start()
+    (standby,) = replicas.others(owner)
+    for _ in range(2):
+        viewer.see(replicas.address)
+        assert owner.server.stop() == 0
+        wait_owner(standby, time.monotonic(), "the owner has stopped")
+        assert standby.server.metric("watcher_takeovers_total", reason="released") == 1
+        owner.start()
+        owner.wait_standing_by()
+        owner, standby = standby, owner
+    viewer.see(replicas.address)
 
 
-def test_a_paused_owner_stands_by_when_it_wakes(
-    replicas: Replicas, watch: Callable[[Replicas], str]
-) -> None:
-    """Its streams end, its watches end silently, and it takes over again later."""
-    owner, standby = replicas.start(), replicas.start()
-    watch(replicas)
-    owner.signal(SIGSTOP)
-    try:
-        wait_owner(standby, time.monotonic(), "the owner was paused")
-        # A client with both addresses waits for the one that is paused: it has connected.
-        replicas.servers.remove(owner)
-        watch(replicas)
-    finally:
-        owner.signal(SIGCONT)
-    owner.wait_logged("state.fenced")
-    wait_until(lambda: owner.status()["role"] == "standby", "it stands by")
-    owner.wait_no_watches()
-    assert not owner.logged("watch.stopped")
-    assert owner.metric("watcher_state_owner") == 0
-    replicas.servers.append(owner)
-    assert standby.stop() == 0
+def test_a_paused_owner_stands_by_when_it_wakes(run: Run, viewer: Viewer) -> None:
+    """Its watches end silently, and later it takes over again."""
+    replicas = run(2)
+    owner = replicas.start()
+    (standby,) = replicas.others(owner)
+    viewer.see(replicas.address)
+    owner.pause()
+    wait_owner(standby, time.monotonic(), "the owner was paused")
+    # A client that has both addresses would wait for the one that is paused.
+    owner.clients.stop()
+    viewer.see(replicas.address)
+    owner.resume()
+    owner.server.wait_logged("state.fenced")
+    wait_until(lambda: owner.server.status()["role"] == "standby", "it stands by")
+    owner.server.wait_no_watches()
+    assert not owner.server.logged("watch.stopped")
+    assert owner_metric(owner) == 0
+    owner.clients.start()
+    assert standby.server.stop() == 0
     wait_owner(owner, time.monotonic(), "the former owner is an owner again")
-    watch(replicas)
-    assert json.loads(owner.get("/status.json")[1])["role"] == "owner"
+    viewer.see(replicas.address)
 
 
-def test_one_of_three_takes_over(replicas: Replicas, watch: Callable[[Replicas], str]) -> None:
-    servers = [replicas.start() for _ in range(3)]
-    while len(servers) > 1:
-        watch(replicas)
-        owner = next(server for server in servers if is_owner(server))
+def test_one_of_three_takes_over(run: Run, viewer: Viewer) -> None:
+    """Exactly one, until one is left."""
+    replicas = run(3)
+    owner, left = replicas.start(), [*replicas]
+    while len(left) > 1:
+        viewer.see(replicas.address)
         owner.kill()
+        left.remove(owner)
         killed_s = time.monotonic()
-        servers.remove(owner)
-        wait_until(lambda: any(map(is_owner, servers)), "one takes over")
-        print(f"takeover, one of {len(servers)}: {time.monotonic() - killed_s:.2f} s")
-        assert sum(map(is_owner, servers)) == 1
-    watch(replicas)
+        owner = replicas.wait_owner()
+        print(f"takeover, one of {len(left)}: {time.monotonic() - killed_s:.2f} s")
+        assert sum(owner_metric(each) for each in left) == 1
+    viewer.see(replicas.address)
+
+
+def test_a_transaction_that_the_owner_is_paused_in_is_ended(
+    run: Run, viewer: Viewer, root: Path, url: str, cluster: Cluster, name: str
+) -> None:
+    """It holds the lock of the watch that the successor opens."""
+    replicas = run(2)
+    owner = replicas.start()
+    (standby,) = replicas.others(owner)
+    schema = url.rpartition("=")[2]
+    burst(root, LARGE)
+    with psycopg.connect(cluster.url) as locking, viewer.connected(replicas.address) as client:
+        locking.execute(f"LOCK TABLE {schema}.entry IN EXCLUSIVE MODE".encode())
+        client.start(name, config(root, existing="report", metadata=PADDING))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: bool(cluster.execute(waiting)), "its step waits for the lock")
+        owner.pause()
+    wait_until(lambda: bool(cluster.execute(IN_TRANSACTION)), "it is paused in a transaction")
+    wait_owner(standby, time.monotonic(), "the owner was paused in a transaction")
+    assert standby.server.logged("state.sessions_ended")
+    assert not cluster.execute(IN_TRANSACTION)
+    owner.clients.stop()
+    viewer.see(replicas.address)
+
+
+def ends(server: ServerProcess) -> None:
+    """Stop a server, which has to end soon, and by itself."""
+    start_s = time.monotonic()
+    server.signal(SIGTERM)
+    assert server.wait(STOP_S) == 0, server.log
+    print(f"stopped within {time.monotonic() - start_s:.2f} s")
+
+
+@pytest.mark.parametrize("role", ["standby", "owner"])
+@pytest.mark.parametrize("fault", ["black hole", "refused"])
+def test_a_server_that_does_not_reach_its_database_can_be_stopped(
+    run: Run, viewer: Viewer, role: str, fault: str
+) -> None:
+    replicas = run(2)
+    owner = replicas.start()
+    viewer.see(replicas.address)
+    replica = owner if role == "owner" else replicas.others(owner)[0]
+    if fault == "refused":
+        replica.database.stop()
+        replica.server.wait_logged("state.lost")
+    else:
+        replica.database.block()
+    if role == "owner":
+        wait_until(lambda: not replica.is_listening(), "it is cut off")
+    ends(replica.server)

@@ -82,3 +82,23 @@ def test_what_cannot_be_moved(run: Run, tmp_path: Path) -> None:
         assert text in done.stderr
         assert "s3cret" not in done.stderr
     assert not nowhere.exists()
+
+
+def test_verbs_recognise_a_standby(start: Start, run: Run, serve: Serve, tmp_path: Path) -> None:
+    """It is alive, and says who owns the state; a probe of its container succeeds."""
+    url = SHARED.url(str(tmp_path))
+    serving, _, _ = serve("--state", url, "--node", "node-a")
+    ports = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    standby = start("serve", *ports, "--state", url)
+    standby.wait_for(lambda program: "state.standby" in program.stderr)
+    lines = [json.loads(line) for line in standby.stderr.splitlines()]
+    (line,) = (line for line in lines if line["event"] == "state.standby")
+    text = f"standby: {line['owner']} owns the state"
+    shown = run("status", line["http"]).stdout
+    assert shown.startswith(f"{text}\nowner: {line['owner']} on node-a, since ")
+    environment = {"WATCHER_LISTEN": line["address"], "WATCHER_HTTP": line["http"]}
+    done = run("healthcheck", **environment)
+    assert (done.returncode, done.stdout) == (0, f"{line['address']} is a {text}\n")
+    assert run("healthcheck", "--server", line["address"]).returncode == 1
+    assert standby.stop() == serving.stop() == 0
+    assert run("healthcheck", **environment).returncode == 1

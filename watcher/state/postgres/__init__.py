@@ -11,5 +11,6 @@ The epoch of a watch is the permission to write it. Each opening takes the next 
 begins by updating the row of counters that has the epoch of its store (``steps``): that locks the
 row until the step is committed, and fails once the watch was opened elsewhere. So no step of a
 former owner becomes durable after its successor's first, however long it was paused, and none
-waits for locks of the other. The lease (``lease``) says only which server is alive and may begin.
+waits for locks of the other. The lease (``lease``) says only which server owns the state
+and may begin; the others stand by.
 """

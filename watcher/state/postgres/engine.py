@@ -113,6 +113,7 @@ class PostgresEngine:
     def _start(self) -> None:
         schema.check_server(self._database)
         schema.prepare(self._database)
+        self.tenure.begin()
         if self._database.is_pooled:
             self._log.info("state.pooler", hint="statements are not prepared; commits take longer")
 

@@ -155,6 +155,14 @@ class Lease:
         """How many writes of the server were refused since another one had taken over."""
         return self._count_fenced()
 
+    def begin(self) -> None:
+        """Look at the lease for the first time, and take it if it is free.
+
+        Raises:
+            StateError: The database cannot be used.
+        """
+        self._try()
+
     def take(self) -> None:
         """Take the lease now, waiting for the end of that of a server which may have died.
 
@@ -178,13 +186,8 @@ class Lease:
         )
 
     def follow(self, notify: Callable[[], None]) -> None:
-        """Look at the lease now, and take it as soon as it may be taken; see ``tenure.Tenure``.
-
-        Raises:
-            StateError: The database cannot be used now.
-        """
+        """Take the lease as soon as it may be taken, and renew it; see ``tenure.Tenure``."""
         self._notify = notify
-        self._try()
         self._thread.start()
 
     def stop(self) -> None:
@@ -210,8 +213,10 @@ class Lease:
 
     @property
     def _pause_s(self) -> float:
-        is_steady = self._standing.role is Role.OWNER and self._in_contact_since_s is not None
-        return RENEW_S if is_steady else POLL_S
+        if self._standing.role is not Role.OWNER or self._in_contact_since_s is None:
+            return POLL_S
+        # An answer that took long says little about now.
+        return max(0.0, self._contact_s + RENEW_S - self._clock.monotonic())
 
     def _try(self) -> _Lease | None:
         """Renew the lease, or take it if that may be done, else return whose it is.

@@ -149,6 +149,7 @@ def test_a_former_owner_knows_its_successor_and_may_follow_it(
 ) -> None:
     former = make("former")
     notified: list[Role] = []
+    former.begin()
     former.follow(lambda: notified.append(former.standing.role))
     assert former.standing.role is Role.OWNER
     database.fetch(
