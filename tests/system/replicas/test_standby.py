@@ -57,6 +57,7 @@ class Viewer:
         self._root = root
         self._name = name
         self._made = 0
+        self.asked = config(root, existing="report")
 
     @contextmanager
     def connected(self, address: str) -> Iterator[Client]:
@@ -71,9 +72,8 @@ class Viewer:
         path = f"{self._made}.csv"
         self._made += 1
         (self._root / path).write_text(path)
-        asked = config(self._root, existing="report")
         with self.connected(address) as client:
-            while (stream := client.start(self._name, asked)).has_ended_before_it_was_ready():
+            while (stream := client.start(self._name, self.asked)).has_ended_before_it_was_ready():
                 # The owner may have changed between two servers that were tried.
                 time.sleep(0.1)
             events = stream.wait_for(lambda found: any(each["path"] == path for each in found))
@@ -237,3 +237,22 @@ def test_a_server_that_does_not_reach_its_database_can_be_stopped(
     if role == "owner":
         wait_until(lambda: not replica.is_listening(), "it is cut off")
     ends(replica.server)
+
+
+def test_a_server_can_be_stopped_while_it_takes_over(
+    run: Run, viewer: Viewer, url: str, cluster: Cluster
+) -> None:
+    """The state does not answer; the next server takes over."""
+    replicas = run(3)
+    owner = replicas.start()
+    viewer.see(replicas.address)
+    others = replicas.others(owner)
+    with psycopg.connect(cluster.url) as locking:
+        locking.execute(f"LOCK TABLE {url.rpartition('=')[2]}.watch".encode())
+        owner.kill()
+        wait_until(lambda: any(each.server.logged("state.taken") for each in others), "one takes")
+        (taking,) = (each for each in others if each.server.logged("state.taken"))
+        ends(taking.server)
+    (last,) = (each for each in others if each is not taking)
+    wait_owner(last, time.monotonic(), "its successor was stopped")
+    viewer.see(replicas.address)
