@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGINT, SIGTERM
 
+import grpc
 import psycopg
 import pytest
 
@@ -18,11 +19,14 @@ from support.files import burst
 from support.postgres import Cluster
 from support.replicas import Replica, Replicas
 from support.server import ServerProcess
-from system.replicas.course import LARGE, PADDING
+from system.replicas.course import LARGE, PADDING, nap
 
 LEASE_S = 5.0
 TAKEOVER_S = 3 * (LEASE_S + 1.0)
 """Longest time of a takeover that is no failure; one second above the lease is what is promised."""
+
+CUT_OFF_S = 10.0
+"""Seconds for which an owner serves without an answer of the database."""
 
 STOP_S = 20.0
 """Longest time in which a server ends that is no failure; a few seconds are what is promised."""
@@ -256,3 +260,47 @@ def test_a_server_can_be_stopped_while_it_takes_over(
     (last,) = (each for each in others if each is not taking)
     wait_owner(last, time.monotonic(), "its successor was stopped")
     viewer.see(replicas.address)
+
+
+def tenure(cluster: Cluster, url: str) -> list[tuple[object, ...]]:
+    """Return who owns the state in which tenure."""
+    schema = url.rpartition("=")[2]
+    return cluster.execute(f"SELECT server, tenure FROM {schema}.lease")  # noqa: S608 - a schema of the test
+
+
+@pytest.mark.parametrize("away_s", [8.0, 25.0])
+def test_an_outage_of_the_database_moves_nothing(
+    run: Run, viewer: Viewer, root: Path, url: str, cluster: Cluster, name: str, away_s: float
+) -> None:
+    """Longer than the lease, and longer than an owner serves without it; the watch goes on."""
+    replicas = run(2)
+    owner = replicas.start()
+    before = tenure(cluster, url)
+    is_long = away_s > CUT_OFF_S
+    with viewer.connected(replicas.address) as client:
+        first = client.watch(name, viewer.asked)
+        (root / "before").touch()
+        first.wait_for(bool, "an event")
+        cluster.stop(SIGINT)
+        stopped_s = time.monotonic()
+        (root / "meanwhile").touch()
+        if is_long:
+            wait_until(lambda: not owner.is_listening(), "it is cut off")
+            assert "has not answered for 10 s" in owner.server.ask("/readyz").text
+            assert first.wait_end().code is grpc.StatusCode.UNAVAILABLE
+        nap(max(0.0, stopped_s + away_s - time.monotonic()))
+        cluster.start()
+        wait_until(owner.is_ready, "the owner is ready")
+    viewer.see(replicas.address)
+    assert tenure(cluster, url) == before
+    for replica in replicas:
+        replica.server.wait_logged("state.returned")
+    assert len(owner.server.lines("watch.opened")) == 1
+    # A slow machine may be away for longer than was asked for.
+    is_cut_off = owner.server.logged("server.unready")
+    assert is_cut_off or not is_long
+    assert len(owner.server.lines("server.listening")) == 1 + is_cut_off
+    assert not replicas.others(owner)[0].server.logged("state.taken")
+    with viewer.connected(replicas.address) as client:
+        again = client.watch(name, viewer.asked)
+        again.wait_for(lambda events: {"before", "meanwhile"} <= {each["path"] for each in events})
