@@ -132,6 +132,7 @@ class Server:
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
+        self._exits.callback(self.watches.threads.close)
         self._exits.push_async_callback(self.watches.close)
         # Once nobody is served any more, nothing waits for a state that is away.
         self._exits.callback(state.stop_waiting)
@@ -177,6 +178,8 @@ class Server:
             },
         )
         self._exits.push_async_callback(self._roles.stop)
+        # Before all else: streams and watches that wait for a database would not end.
+        self._exits.callback(state.stop_waiting)
         await self._roles.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
         self._repeat(self.watches.end_failed, FAILURE_CHECK_INTERVAL_S)

@@ -5,7 +5,6 @@ A stream ends with its client, with its watch, or with the server.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -138,7 +137,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             if watch.is_baselined and not is_announced:
                 await context.send_initial_metadata(())
                 is_announced = True
-            if payloads := await _read(watch, subscription):
+            if payloads := await self._read(watch, subscription):
                 place = watch.spec.where.place
                 with span("deliver", watch=name, place=place, payloads=len(payloads)):
                     for payload in subscription.writing(payloads):
@@ -151,6 +150,26 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 raise watch.failure or UnavailableError(
                     "the watch has stopped", hint="connect again"
                 )
+
+    async def _read(self, watch: Watch, subscription: Subscription) -> Sequence[Payload]:
+        """Return the payloads to write next, in order; empty when there are none now.
+
+        A watch that has stopped has closed its state: only what is in memory is still written.
+
+        Raises:
+            StateError: The state cannot be read; the watch fails.
+        """
+        if not watch.is_running:
+            return subscription.read_from_memory() or ()
+        if subscription.due_in_s() != 0.0:
+            payloads = subscription.read_from_memory()
+            if payloads is not None:
+                return payloads
+        try:
+            return await self._watches.threads.run(subscription.read)
+        except StateError as error:
+            watch.fail(error)
+            raise
 
     async def _parse(self, request: generic_pb2.EventSource, principal: str) -> AuthorizedSpec:
         if not request.name:
@@ -187,27 +206,6 @@ def _progress(watch: Watch, subscription: Subscription) -> dict[str, int]:
         "streams": watch.publisher.streams,
         "after_seq": subscription.position.written_seq,
     }
-
-
-async def _read(watch: Watch, subscription: Subscription) -> Sequence[Payload]:
-    """Return the payloads to write next, in order; empty when there are none now.
-
-    A watch that has stopped has closed its state: only what is in memory is still written.
-
-    Raises:
-        StateError: The state cannot be read; the watch fails.
-    """
-    if not watch.is_running:
-        return subscription.read_from_memory() or ()
-    if subscription.due_in_s() != 0.0:
-        payloads = subscription.read_from_memory()
-        if payloads is not None:
-            return payloads
-    try:
-        return await asyncio.to_thread(subscription.read)
-    except StateError as error:
-        watch.fail(error)
-        raise
 
 
 def add_eventing(eventing: Eventing, server: grpc.aio.Server) -> None:

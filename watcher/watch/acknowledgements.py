@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from watcher.errors import ConfigError, NotFoundError
+from watcher.limits.state_threads import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from watcher.delivery.publisher import Publisher
     from watcher.limits.fair_queue import FairQueue
+    from watcher.limits.state_threads import StateThreads
     from watcher.model import Identity
     from watcher.watch.registry import WatchRegistry
 
@@ -32,10 +34,12 @@ class Coalescer(Generic[Item]):
 
     Args:
         act: Takes the items, in a thread.
+        threads: Where it runs.
     """
 
-    def __init__(self, act: Callable[[Sequence[Item]], None]) -> None:
+    def __init__(self, act: Callable[[Sequence[Item]], None], threads: StateThreads) -> None:
         self._act = act
+        self._threads = threads
         self._lock = asyncio.Lock()
         self._waiting: list[Item] = []
 
@@ -52,7 +56,7 @@ class Coalescer(Generic[Item]):
                 return
             if self._waiting is waiting:
                 self._waiting = []
-            await asyncio.to_thread(self._act, waiting)
+            await self._threads.run(lambda: self._act(waiting))
             waiting.clear()
 
 
@@ -84,8 +88,11 @@ class Acknowledgements:
 
         Raises:
             ConfigError: A watch confirms its events by time.
+            AwayError: The state is away, or has not answered in time; then the payloads may be
+                confirmed later.
             StateError: The state cannot be written.
         """
+        self._watches.check_state()
         watches = {
             uid: watch
             for identity, watch in self._watches.running()
@@ -113,11 +120,14 @@ class Acknowledgements:
                 )
             else:
                 seqs[publisher].append(seq)
+        threads = self._watches.threads
         submissions = [
-            self._coalescers.setdefault(publisher, Coalescer(publisher.acknowledge)).submit(each)
+            self._coalescers.setdefault(
+                publisher, Coalescer(publisher.acknowledge, threads)
+            ).submit(each)
             for publisher, each in seqs.items()
         ]
-        await asyncio.gather(*submissions)
+        await answered(asyncio.gather(*submissions))
         return unknown
 
     async def replay(
@@ -144,8 +154,10 @@ class Acknowledgements:
         Raises:
             NotFoundError: There is no such watch, running or not.
             ConfigError: There are several, or no change can have the sequence number.
+            AwayError: The state is away, or has not answered in time; then it may be done later.
             StateError: The state cannot be used.
         """
+        self._watches.check_state()
         if seq is not None and seq > MAX_SEQ:
             raise ConfigError(
                 f"no change has the number {seq}", hint="`watcher status` has the next one"

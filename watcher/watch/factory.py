@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from watcher.errors import StateError, UnavailableError
+from watcher.limits.deadline import limited
 from watcher.limits.fair_queue import run_in_thread
 from watcher.limits.quotas import Quotas, StoredUsage
 from watcher.settings import WatchLimits
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from watcher.sources.factory import Sources
     from watcher.spec import AuthorizedSpec
     from watcher.state.port import StateEngine, Summary, WatchStore
+
+BUILD_S = 8.0
+"""Longest wait in seconds for the state while a watch is built, which others wait for."""
 
 
 class WatchFactory:
@@ -136,7 +140,8 @@ class WatchFactory:
             clock=self._clock,
         )
         async with self._fair_queue.turn(identity.principal):
-            return await run_in_thread(build)
+            with limited(BUILD_S):
+                return await run_in_thread(build)
 
 
 def _stored(summary: Summary) -> StoredUsage:

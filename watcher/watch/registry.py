@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import structlog
 
-from watcher.errors import ConflictError, LimitError, UnavailableError
+from watcher.errors import AwayError, ConflictError, LimitError, UnavailableError
+from watcher.limits.state_threads import StateThreads, answered
 from watcher.spec import BucketSpec, HintKind
 from watcher.telemetry.status import Totals
 from watcher.watch.factory import WatchFactory
@@ -56,6 +58,9 @@ class WatchRegistry:
         sources: Makes their sources.
         fair_queue: Orders the building of watches.
         clock: The time.
+
+    Attributes:
+        threads: Where calls wait for the state.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class WatchRegistry:
         self._state = state
         self._sources = sources
         self._fair_queue = fair_queue
+        self.threads = StateThreads()
         self._clock = clock
         self._factory: WatchFactory | None = None
         self._start_failures = StartFailures(clock)
@@ -134,12 +140,26 @@ class WatchRegistry:
             LimitError: There are too many watches, or this one occupies too much.
             StateError: The state cannot be used.
         """
+        self.check_state()
         async with self._lock(identity):
             watch = await self._find(identity, authorized.spec)
             if watch is None:
                 watch = await self._start(identity, authorized)
             self._idle_since_s.pop(identity, None)
             return watch, watch.publisher.subscribe(subscriber)
+
+    def check_state(self) -> None:
+        """Make sure that nothing waits for the state already.
+
+        Raises:
+            AwayError: It is away.
+        """
+        if away_s := self._state.away_s():
+            raise AwayError(
+                f"the database has been away for {away_s:.0f} s",
+                place=self._state.place,
+                hint="try it again",
+            )
 
     def leave(self, identity: Identity, watch: Watch, subscription: Subscription) -> None:
         """Disconnect a stream from its watch."""
@@ -156,7 +176,8 @@ class WatchRegistry:
         async with self._lock(identity):
             watch = self._running.get(identity)
             if watch is not None and watch.is_running:
-                return await asyncio.to_thread(watch.publisher.replay, seq=seq, time_s=time_s)
+                replay = partial(watch.publisher.replay, seq=seq, time_s=time_s)
+                return await answered(self.threads.run(replay))
             return await self._opened().rewind(identity, seq=seq, time_s=time_s)
 
     def hint(self, principal: str, hints: Sequence[Hint]) -> int:

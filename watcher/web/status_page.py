@@ -24,6 +24,7 @@ from aiohttp import web
 
 from watcher import __version__
 from watcher.errors import ConfigError, DeniedError, NotFoundError, StateError
+from watcher.limits.deadline import limited
 from watcher.limits.fair_queue import run_in_thread
 from watcher.telemetry.recent_changes import newest_changes
 from watcher.watch.report import report_idle, report_watch
@@ -59,6 +60,9 @@ MAX_ANSWERS = 16
 
 SEND_TIMEOUT_S = 10.0
 """Seconds that a client may take to receive an answer."""
+
+HELD_BACK_S = 2.0
+"""Longest wait in seconds for what watches hold back; then the page is shown without it."""
 
 RELEASE_TIMEOUT_S = 10.0
 """Seconds to wait until a watch has released a mount; it does so when its running scan is over."""
@@ -208,7 +212,10 @@ class StatusPage:
     async def _list_held_back(self, principal: str) -> _Entries:
         """Return what watches hold back, those that do; it is read from their states."""
         running = [each for each in self._running(principal) if each[1].held_back.total]
-        return await run_in_thread(lambda: _read_held_back(running)) if running else {}
+        if not running:
+            return {}
+        with limited(HELD_BACK_S):
+            return await run_in_thread(lambda: _read_held_back(running))
 
     def _reports(
         self, running: list[tuple[Identity, Watch]], entries: _Entries

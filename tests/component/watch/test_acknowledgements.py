@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from watcher.limits.state_threads import StateThreads
 from watcher.watch.acknowledgements import Coalescer
 
 DEADLINE_S = 10.0
@@ -23,7 +24,7 @@ def test_items_submitted_during_a_call_are_taken_by_the_next() -> None:
         taken.append(list(items))
 
     async def submit_all() -> None:
-        coalescer = Coalescer(take)
+        coalescer = Coalescer(take, StateThreads())
         first = asyncio.create_task(coalescer.submit([0, 1]))
         await asyncio.sleep(0)
         others = [asyncio.create_task(coalescer.submit([number])) for number in (2, 3, 4)]
@@ -48,7 +49,7 @@ def test_a_failure_is_raised_to_its_callers_alone() -> None:
         taken.extend(items)
 
     async def submit_all() -> None:
-        coalescer = Coalescer(take)
+        coalescer = Coalescer(take, StateThreads())
         with pytest.raises(OSError, match="no"):
             await coalescer.submit([1])
         results = await asyncio.gather(
