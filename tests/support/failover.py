@@ -12,7 +12,7 @@ from pathlib import Path
 from signal import SIGQUIT
 
 from support.client import wait_until
-from support.postgres import USER, Cluster, programs
+from support.postgres import AS_USER, USER, Cluster, programs
 
 
 class Pair:
@@ -162,13 +162,11 @@ def _wait_primary(cluster: Cluster) -> None:
 def _run(program: str, *arguments: str, given: bytes | None = None) -> bytes:
     """Run one of PostgreSQL's programs as the user of the clusters, and return its output."""
     done = subprocess.run(
-        [programs() / program, *arguments],
+        [*AS_USER, programs() / program, *arguments],
         check=False,
         input=given,
         capture_output=True,
         cwd="/",
-        user=USER,
-        group=USER,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

@@ -30,6 +30,12 @@ STOP_S = 20.0
 USER = 65534 if os.geteuid() == 0 else None
 """Under which user a cluster runs, if not that of the tests: PostgreSQL refuses to run as root."""
 
+# subprocess would fork to change the user, and not vfork; gRPC's threads do not survive a fork.
+AS_USER = (
+    () if USER is None else ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+)
+"""Launcher of a program as that user."""
+
 SETTINGS = {
     "autovacuum_naptime": "5",
     "listen_addresses": "127.0.0.1",
@@ -111,12 +117,10 @@ class Cluster:
         """Make the files of an empty cluster."""
         options = ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]
         subprocess.run(
-            [programs() / "initdb", *options, "--no-locale", "-D", self.data],
+            [*AS_USER, programs() / "initdb", *options, "--no-locale", "-D", self.data],
             check=True,
             capture_output=True,
             cwd="/",
-            user=USER,
-            group=USER,
         )
 
     def start(self, password: str = "") -> None:
@@ -124,14 +128,19 @@ class Cluster:
         settings = [f"--{name}={value}" for name, value in self.settings.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [programs() / "postgres", "-D", self.data, f"--port={self.port}", *settings],
+                [
+                    *AS_USER,
+                    programs() / "postgres",
+                    "-D",
+                    self.data,
+                    f"--port={self.port}",
+                    *settings,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
                 cwd="/",
-                user=USER,
-                group=USER,
             )
         url = self.url.replace("postgres@", f"postgres:{password}@") if password else self.url
         _wait_answering(url, self._process, self.directory / "log")
@@ -229,10 +238,8 @@ def run_pgbouncer(cluster: Cluster, port: int | None = None) -> Iterator[str]:
         for path in (directory, *directory.iterdir()):
             os.chown(path, USER, USER)
     process = subprocess.Popen(
-        [os.environ["PGBOUNCER"], "--quiet", directory / "pgbouncer.ini"],
+        [*AS_USER, os.environ["PGBOUNCER"], "--quiet", directory / "pgbouncer.ini"],
         cwd="/",
-        user=USER,
-        group=USER,
     )
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     try:

@@ -272,6 +272,20 @@ class Course:
         assert self.replicas.wait_owner() is self.owner
         assert self.epochs() == epochs
 
+    @contextmanager
+    def briefly(self, within_s: float) -> Iterator[None]:
+        """Check that no stream ends, and no watch moves, while the block runs.
+
+        Where the machine is so slow that it takes longer than the time in seconds for which that is
+        promised, nothing of it is checked.
+        """
+        streams, epochs, start_s = self.streams(), self.epochs(), time.monotonic()
+        yield
+        self.go_on()
+        if time.monotonic() - start_s < within_s:
+            assert (self.streams(), self.epochs()) == (streams, epochs)
+        self.owner = self.replicas.wait_owner()
+
     def figures(self) -> str:
         """Return how long takeovers took, as text."""
         lines = []
