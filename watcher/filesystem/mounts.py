@@ -42,8 +42,9 @@ MADE_UP_INODES = frozenset({"exfat", "fuse", "fuseblk", "msdos", "smbfs", "vboxs
 fs/fat/inode.c, fs/exfat/inode.c and fs/vboxsf/super.c of Linux; a FUSE daemon may do so."""
 
 SERVER_INODES = frozenset({"cifs", "smb2", "smb3"})
-"""Types whose inodes are the server's, except with the option ``noserverino`` (mount.cifs(8)). The
-kernel sets it by itself where the server has none."""
+"""Types whose inodes are the server's if the mount table has the option ``serverino``. With
+``noserverino`` (mount.cifs(8)), and where the server has no inodes, it has neither of the two:
+cifs_show_options() in fs/smb/client/cifsfs.c of Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Mount:
     def has_stable_inodes(self) -> bool:
         """Whether a file keeps its inode number, also when the volume is mounted again."""
         if self.type in SERVER_INODES:
-            return "noserverino" not in self.super_options.split(",")
+            return "serverino" in self.super_options.split(",")
         return self.type not in MADE_UP_INODES and not self.type.startswith("fuse.")
 
     @property
