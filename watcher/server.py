@@ -134,8 +134,6 @@ class Server:
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
         self._exits.callback(self.watches.threads.close)
         self._exits.push_async_callback(self.watches.close)
-        # Once nobody is served any more, nothing waits for a state that is away.
-        self._exits.callback(state.stop_waiting)
         streams = Streams(policy, settings)
         acknowledgements = Acknowledgements(self.watches, fair_queue)
         health = Health(("", SERVICE))

@@ -54,7 +54,7 @@ class Contact:
         """Let nothing wait any more, since the server stops."""
         with self._changed:
             self._is_stopped = True
-            self.is_given_up = self._problem is not None
+            self.is_given_up |= self._problem is not None
             self._changed.notify_all()
 
     def check(self) -> None:
