@@ -44,8 +44,11 @@ class Pair:
     def catch_up(self) -> None:
         """Wait until the standby has all that the primary has committed."""
         ((end,),) = self.primary.execute("SELECT pg_current_wal_flush_lsn()")
-        has_all = f"SELECT pg_last_wal_receive_lsn() >= '{end}'"
-        wait_until(lambda: self.standby.execute(has_all) == [(True,)], "the standby has all")
+        has_all = (
+            f"SELECT flush_lsn >= '{end}' FROM pg_stat_replication "  # noqa: S608 - a number of the server
+            "WHERE application_name = 'standby'"
+        )
+        wait_until(lambda: self.primary.execute(has_all) == [(True,)], "the standby has all")
 
     def cut(self) -> None:
         """Let the standby receive nothing more; it keeps what it has by now."""
