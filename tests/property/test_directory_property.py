@@ -44,6 +44,7 @@ from watcher.model import ChangeSet, ChangeType, Entry
 from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.linux.inotify import Inotify
+from watcher.sources.directory.portable.backend import PortableBackend
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.protocol import Inspection
 from watcher.spec import Conditions, DirectorySpec, Group, Mode, Spec
@@ -97,6 +98,8 @@ class Watching(RuleBasedStateMachine):
         mode: How the directory is watched.
         kinds: Operations on files.
         conditions: What a file must satisfy to be reported.
+        is_portable: The portable backend watches: scans decide, as when polled, and what its
+            observer hints comes whenever it does.
     """
 
     def __init__(
@@ -105,8 +108,11 @@ class Watching(RuleBasedStateMachine):
         mode: Mode,
         kinds: Sequence[str],
         conditions: Conditions = NO_CONDITIONS,
+        *,
+        is_portable: bool = False,
     ) -> None:
         super().__init__()
+        self._is_portable = is_portable
         self._conditions = conditions
         marker = (conditions.marker or "").removeprefix("{name}").encode()
         self._names = [path + marker for path in FILES] if marker != b"b" and marker else []
@@ -144,14 +150,18 @@ class Watching(RuleBasedStateMachine):
     def _start(self) -> None:
         """Start on the state file, as a new process does."""
         spec = DirectorySpec(
-            os.fsdecode(self._disk.root[:-1]), settle_s=self._settle_s, mode=self._mode
+            os.fsdecode(self._disk.root[:-1]),
+            settle_s=self._settle_s,
+            mode=Mode.AUTO if self._is_portable else self._mode,
         )
         self.store = open_store(self._state())
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.source = JumpySource(
             spec,
             filter_of(Spec(spec, filter=FILTER, conditions=self._conditions)),
-            LinuxBackend(lambda: self._notifications, self._monitor),
+            PortableBackend()
+            if self._is_portable
+            else LinuxBackend(lambda: self._notifications, self._monitor),
             self._clock,
             within=None,
         )
@@ -247,13 +257,14 @@ class Watching(RuleBasedStateMachine):
         finally:
             self._intrusions, self.outbox.commits_left = [], None
 
+    @property
+    def _has_reader(self) -> bool:
+        """Whether the kernel's own events are read here."""
+        return self.source._notifications.is_exact and self.source._notifications.is_active
+
     def _read_kernel(self) -> None:
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
-        if (
-            not self.is_up
-            or not self.source._notifications.is_active
-            or b"" not in reader_of(self.source).watches
-        ):
+        if not self.is_up or not self._has_reader or b"" not in reader_of(self.source).watches:
             return
         self._barriers += 1
         name = b".barrier%d" % self._barriers
@@ -417,8 +428,7 @@ class Watching(RuleBasedStateMachine):
             st.lists(st.none() | operations(self._kinds, self._names), max_size=4)
         )
         self._read_kernel()
-        is_notified = self.source._notifications.is_active
-        inbox = reader_of(self.source).watches.inbox if is_notified else None
+        inbox = reader_of(self.source).watches.inbox if self._has_reader else None
         late = []
         if inbox is not None:
             with inbox._lock:
@@ -443,7 +453,7 @@ class Watching(RuleBasedStateMachine):
         with self._disturbed(intrusions, commits):
             self._scan()
 
-    @precondition(lambda self: self.is_up and self.source._notifications.is_active)
+    @precondition(lambda self: self.is_up and self._has_reader)
     @rule(data=st.data(), start=st.integers(0, 20), count=st.integers(1, 20))
     def lose(self, data: st.DataObject, start: int, count: int) -> None:
         """Perform some operations and lose some of their events, as a full queue does."""
