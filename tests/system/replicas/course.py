@@ -44,6 +44,9 @@ LARGE = 1_000
 
 PADDING = {"padding": "x" * 1_200}
 
+LEASE_S, RENEW_S = 5.0, 1.0
+"""Seconds that a lease lasts, and after which it is renewed."""
+
 WITHIN_S = 6.0
 """What is promised for a takeover: the lease and one second. A slow machine may take longer."""
 
@@ -169,7 +172,7 @@ class Course:
         self.takeovers: list[Takeover] = []
         self._audit = Audit(cluster, schema)
         self._marks = 0
-        self._longest_gap_s = 0.0
+        self._waits_s: list[float] = []
         self._exits = ExitStack()
         self.places = []
         for seed, mode in enumerate(MODES, start=1):
@@ -213,7 +216,7 @@ class Course:
         """Wait until a file was reported at each place."""
         start_s = time.monotonic()
         wait_until(lambda: self.has(name), f"{name} is reported", pause_s=POLL_S)
-        self._longest_gap_s = max(self._longest_gap_s, time.monotonic() - start_s)
+        self._waits_s.append(time.monotonic() - start_s)
 
     def take_over(self, end: Callable[[Replica], None]) -> Replica:
         """End the owner, and wait until another server is the owner and has reported a change.
@@ -265,12 +268,18 @@ class Course:
 
     @contextmanager
     def nothing_moves(self) -> Iterator[None]:
-        """Check that the owner is the same after the block, and has opened no watch again."""
-        epochs = self.epochs()
+        """Check that the owner is the same after the block, and has opened no watch again.
+
+        On a machine so slow that a change takes nearly a lease to be reported, an owner may lose it
+        for that alone; nothing is checked then.
+        """
+        epochs, before = self.epochs(), len(self._waits_s)
         yield
         self.go_on()
-        assert self.replicas.wait_owner() is self.owner
-        assert self.epochs() == epochs
+        owner = self.replicas.wait_owner()
+        if max(self._waits_s[before:]) < LEASE_S - RENEW_S:
+            assert (owner, self.epochs()) == (self.owner, epochs)
+        self.owner = owner
 
     @contextmanager
     def briefly(self, within_s: float) -> Iterator[None]:
@@ -317,7 +326,7 @@ class Course:
             events, files = place.events(), read_files(place.root)
             assert replay(events) == files
             assert len({event["id"].partition("-")[0] for event in events}) == 1
-            place.check_lives(events, 2 * self._longest_gap_s + 1)
+            place.check_lives(events, 2 * max(self._waits_s) + 1)
             wait_until(
                 lambda place=place, files=files: self._index(place) == files,  # type: ignore[misc]
                 f"the index is {place.name}",

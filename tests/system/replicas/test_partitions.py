@@ -4,13 +4,10 @@ import pytest
 
 from support.client import wait_until
 from system.replicas.conftest import RunCourse
-from system.replicas.course import nap
+from system.replicas.course import LEASE_S, RENEW_S, nap
 from system.replicas.faults import end, end_and_close, faults
 
 pytestmark = pytest.mark.parametrize("url", ["direct"], indirect=True)
-
-LEASE_S, RENEW_S = 5.0, 1.0
-"""Seconds that a lease lasts, and after which it is renewed."""
 
 BRIEF_S = 1.0
 """Seconds of a fault that is over before a lease is."""

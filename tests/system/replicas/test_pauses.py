@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 from system.replicas.conftest import ROUNDS, RunCourse
+from system.replicas.course import LEASE_S
 
 SHORT_S, LONG_S = 1.0, 20.0
 """Seconds of the shortest and the longest pause."""
 
-LEASE_S = 5.0
 
 LARGE_EVERY = 2
 """Rounds of which one pauses the owner in a large step."""
