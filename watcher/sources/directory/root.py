@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.paths import is_inside, real_path
 from watcher.filesystem.volumes import describe_volume, is_same_volume
+from watcher.spec import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -252,6 +253,18 @@ class Root:
                 hint="ask for it with --allow-directory",
             )
 
+    @property
+    def _keeps_inode(self) -> bool:
+        """Whether the root has the same inode for as long as it is the same directory.
+
+        Where inodes are made up, the kernel drops that of a directory with its caches, unless the
+        directory is notified.
+        """
+        mount = self.mount
+        if mount is None or mount.has_stable_inodes:
+            return True
+        return mount.notifies and self._spec.mode is not Mode.POLL
+
     def _reopen_root(self) -> int:
         place = self._spec.place
         try:
@@ -261,7 +274,8 @@ class Root:
                 f"the directory is gone or cannot be read: {error.strerror}", place=place
             ) from error
         found = os.fstat(root)
-        if (found.st_dev, found.st_ino) != self._identity:
+        device, inode = self._identity
+        if found.st_dev != device or (found.st_ino != inode and self._keeps_inode):
             os.close(root)
             raise UnavailableError("another directory has taken its place", place=place)
         return root

@@ -10,6 +10,8 @@ import pytest
 from support.files import fill, unprivileged
 from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
+from watcher.filesystem.mounts import Mount
+from watcher.spec import Mode
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_files")
 
@@ -48,6 +50,31 @@ def test_the_root_must_be_a_directory(root: Path, name: str) -> None:
     fill(root, "file", "dangling>absent", "loop>loop")
     with pytest.raises((NotFoundError, UnavailableError)):
         open_tree(root / name)
+
+
+@pytest.mark.parametrize(
+    ("type_", "mode", "is_same"),
+    [
+        ("cifs", Mode.AUTO, True),
+        ("vfat", Mode.POLL, True),
+        ("vfat", Mode.AUTO, False),
+        ("nfs4", Mode.AUTO, False),
+    ],
+)
+def test_a_root_whose_inode_is_made_up_anew(
+    root: Path, type_: str, mode: Mode, *, is_same: bool
+) -> None:
+    """It is the same directory, unless the kernel keeps the inode since it notifies of changes."""
+    tree = open_tree(root, mode=mode)
+    tree.root.mount = Mount(str(root), type_, "/", "rw", super_options="rw,vers=3.1.1,soft")
+    # Both exist at the same time, so their inodes differ.
+    root.rename(root.parent / "former")
+    root.mkdir()
+    if is_same:
+        tree.root.check()
+        return
+    with pytest.raises(UnavailableError, match="another directory"):
+        tree.root.check()
 
 
 def test_a_root_that_was_replaced_is_unavailable(root: Path) -> None:
