@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from watcher.sources.directory.parts import Parts
     from watcher.sources.directory.portable.inbox import Event
     from watcher.sources.directory.tree import Tree
+
+JOIN_S = 5.0
+"""Seconds to wait for the end of an observer's thread; it is a daemon, and is left behind then."""
 
 EVENTS_PER_CHECK = 1000
 """Events after which the limits on waiting hints are enforced."""
@@ -129,7 +133,7 @@ class ObserverNotifications:
             observer.schedule(
                 self._inbox, path, recursive=self._tree.spec.recursive, event_filter=_EVENTS
             )
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, scans go on
             reason = getattr(error, "strerror", None) or error
             self.failure = f"no notifications, polling instead: {reason}"
             _end(observer)
@@ -232,5 +236,8 @@ class ObserverNotifications:
 
 
 def _end(observer: BaseObserver) -> None:
-    observer.stop()
-    observer.join()
+    """Stop an observer; whatever watchdog raises, the watch goes on, or ends in order."""
+    with suppress(Exception):
+        observer.stop()
+    if observer.is_alive():
+        observer.join(JOIN_S)

@@ -190,9 +190,9 @@ def test_an_observer_that_cannot_start(root: Path) -> None:
                 raise errors.pop(0)
             super().start()
 
-        def join(self, timeout: float | None = None) -> None:
-            if self.is_alive():
-                super().join(timeout)
+        def stop(self) -> None:
+            super().stop()
+            raise KeyError  # as that of inotify does after directories were exchanged
 
     hinted = Hinted(root, Failing)
     try:
