@@ -157,6 +157,15 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
                 self.close()
                 raise
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether no statement can follow: it is closed, or the last one has had no whole answer.
+
+        libpq may have dropped the socket before it says that the connection is of no use.
+        """
+        statuses = {pq.TransactionStatus.ACTIVE, pq.TransactionStatus.UNKNOWN}
+        return self.closed or self.info.transaction_status in statuses
+
     def cancel(self) -> None:
         """End the session instead."""
         self.close()

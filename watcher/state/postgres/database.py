@@ -161,7 +161,7 @@ class Database:
             try:
                 yield Transaction(self, connection)
             except BaseException:
-                if not connection.closed:
+                if not connection.is_lost:
                     connection.execute(b"ROLLBACK")
                 raise
             self.execute_on(connection, "COMMIT", ())
@@ -196,6 +196,8 @@ class Database:
             connection = self._take()
             yield connection
         except psycopg.Error as error:
+            if connection is not None and connection.is_lost:
+                connection.close()
             failure = self._translated(error, connection)
             if isinstance(failure, AwayError):
                 # The others lead to the same server.
