@@ -109,11 +109,14 @@ class Readiness:
 
     async def _state_problem(self) -> str:
         # A probe that hangs is awaited again: a second one would only occupy another thread.
-        self._probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe))
-        await asyncio.wait({self._probing}, timeout=self._timeout_s)
-        if not self._probing.done():
+        probing = self._probing or asyncio.create_task(asyncio.to_thread(self._probe))
+        self._probing = probing
+        await asyncio.wait({probing}, timeout=self._timeout_s)
+        if not probing.done():
             return f"the state has not answered for {self._timeout_s:g} s"
-        probing, self._probing = self._probing, None
+        # Another check may have waited for the same probe, and begun the next one since.
+        if self._probing is probing:
+            self._probing = None
         try:
             probing.result()
         except StateError as error:

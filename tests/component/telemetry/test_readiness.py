@@ -95,3 +95,18 @@ def test_a_probe_that_hangs_is_the_only_one_until_it_returns() -> None:
 
     asyncio.run(run())
     assert notified == [False, True]
+
+
+def test_checks_at_the_same_time_share_a_probe() -> None:
+    """As when a server begins to serve while the check of every few seconds runs."""
+    scene = Scene()
+
+    async def run() -> None:
+        scene.readiness.withhold("")
+        assert await asyncio.gather(*(scene.check(StateError("full")) for _ in range(2))) == [
+            "full",
+            "full",
+        ]
+        assert await asyncio.gather(*(scene.check() for _ in range(2))) == ["", ""]
+
+    asyncio.run(run())
