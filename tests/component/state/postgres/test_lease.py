@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 
+import psycopg
 import pytest
 
 from support.client import wait_until
 from support.clock import FakeClock
+from support.postgres import SHARED
 from watcher.errors import FencedError, StateError
 from watcher.model import Delta, Identity, Payload
 from watcher.state.postgres import schema
@@ -195,13 +197,11 @@ def test_an_answer_to_a_taking_that_was_lost_is_found_at_the_next_look(make: Mak
 def test_sessions_of_the_former_owner_are_ended(
     standby: Standby, database: Database, url: str
 ) -> None:
-    """Also one that was paused in a transaction and holds locks."""
+    """Also one that was paused in a transaction, here without a timeout, and holds locks."""
     ((server,),) = database.fetch("SELECT server::text FROM watcher.lease")
     name = ServerId(id=server).session_name
-    with ExitStack() as stack:
-        stack.enter_context(suppress(StateError))
-        former = stack.enter_context(closing(Database(parse_url(url), name)))
-        stack.enter_context(former.transaction()).fetch("LOCK TABLE watcher.counters")
+    with closing(psycopg.connect(SHARED.get().url, application_name=name)) as former:
+        former.execute(f"LOCK TABLE {parse_url(url).schema}.counters".encode())
         assert standby.look(int(LEASE_S)) is Role.OWNER
         query = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1"
         wait_until(lambda: not database.fetch(query, name), "it has ended")
