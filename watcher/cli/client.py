@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from watcher._proto import generic_pb2, generic_pb2_grpc, watcher_pb2, watcher_pb2_grpc
 from watcher.cli.messages import RefusedError, complain
-from watcher.cli.snapshot import read_standby
+from watcher.cli.standby import read_standby
 from watcher.errors import ConfigError, UnavailableError, WatcherError
 
 if TYPE_CHECKING:

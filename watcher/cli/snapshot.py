@@ -17,7 +17,6 @@ import msgspec
 from watcher.cli.defaults import default_http_server, default_state
 from watcher.cli.messages import RefusedError, complain
 from watcher.errors import DeniedError, UnauthenticatedError, UnavailableError
-from watcher.formatting import printable
 from watcher.state.choice import read_summaries
 from watcher.telemetry.held_back import describe_held_back
 
@@ -32,12 +31,6 @@ TIMEOUT_S = 5.0
 
 RELEASE_TIMEOUT_S = 20.0
 """Seconds that a server has to release something; it waits ten for the watch itself."""
-
-STANDBY_TIMEOUT_S = 1.0
-"""Seconds that a server has to say whether it stands by; the probe of a container allows five."""
-
-MAX_PROBLEM_BYTES = 4096
-"""Size in bytes of what is read of such an answer."""
 
 _HINT = "give the address of the server's --http, as host:port or a URL"
 
@@ -105,23 +98,6 @@ def from_server(url: str, token: str) -> StatusSnapshot:
     with _answered(url):
         document = _ask(url, token, "/status.json")[1]
         return StatusSnapshot(document, [*document["watches"], *document.get("idle", ())])
-
-
-def read_standby(url: str) -> str:
-    """Return for whom a server stands by, as it answers itself; empty if it does not.
-
-    Args:
-        url: URL of its HTTP port.
-    """
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=STANDBY_TIMEOUT_S)
-    try:
-        connection.request("GET", "/readyz")
-        text = connection.getresponse().read(MAX_PROBLEM_BYTES).decode("utf-8", "replace").strip()
-    except (OSError, HTTPException):
-        return ""
-    finally:
-        connection.close()
-    return printable(text) if text.startswith("standby: ") else ""
 
 
 def request_release(url: str, token: str, **request: str) -> Mapping[str, Any]:

@@ -18,7 +18,8 @@ def test_status(start: Start, run: Run, serve: Serve, config: Path, tmp_path: Pa
     assert run("status", "--state", state).stdout == "no watches\n"
     tailing = start("tail", config, "--server", address).ready()
     document = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)
-    assert set(document) == {"version", "problem", "streams", "watches", "idle", "recent"}
+    parts = {"version", "problem", "node", "role", "owner", "streams", "watches", "idle", "recent"}
+    assert set(document) == parts
     (live,) = document["watches"]
     expected = {"name": "orders", "state": "watching", "mode": "notify", "entries": 1, "streams": 1}
     assert live.items() >= expected.items()
