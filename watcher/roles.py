@@ -148,9 +148,10 @@ class Roles:
         self._streams.open()
         await self._listener.open()
         self._is_open = True
-        self._log.info("server.listening", **self._whereabouts)
         await self._readiness.check()
         self._readiness.withhold("")
+        # As the last thing: whoever waits for this line finds a server that is ready.
+        self._log.info("server.listening", **self._whereabouts)
 
     async def _open_watches(self) -> None:
         """Open the watches, unless the server is stopped meanwhile: the state may never answer.
