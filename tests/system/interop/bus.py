@@ -31,7 +31,11 @@ class Bus:
                 [server, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         ports_file = directory / f"nats-server_{self._process.pid}.ports"
-        wait_until(ports_file.exists, "the event bus listens")
+        # The file is there before its content.
+        wait_until(
+            lambda: ports_file.exists() and ports_file.read_text().rstrip().endswith("}"),
+            "the event bus listens",
+        )
         ports = json.loads(ports_file.read_text())
         self.url = str(ports["nats"][0])
         self._monitoring = str(ports["monitoring"][0])
