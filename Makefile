@@ -76,8 +76,8 @@ ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debia
 	@.ci/ceph $(BIN)/python $(ARGS)
 
 .PHONY: replicas
-replicas: $(READY) ## run the tests of state in PostgreSQL (installs Debian packages; ROUNDS=4)
-	@REPLICAS_ROUNDS=$(or $(ROUNDS),4) .ci/replicas $(BIN)/python $(ARGS)
+replicas: $(READY) ## run the tests of state in PostgreSQL (installs Debian packages; ROUNDS=4, PART=1)
+	@REPLICAS_ROUNDS=$(or $(ROUNDS),4) PART=$(PART) .ci/replicas $(BIN)/python $(ARGS)
 
 .PHONY: cluster
 cluster: $(READY) ## test deploy/ and examples/ (API_SERVER=1: also by an API server, compiled first)

@@ -55,8 +55,9 @@ class Resources(NamedTuple):
     memory_bytes: int
 
 
-SLACK = Resources(threads=8, descriptors=16, memory_bytes=16 * 1024 * 1024)
-"""Growth that is no leak when the same work is done again: pools and arenas."""
+SLACK = Resources(threads=40, descriptors=16, memory_bytes=16 * 1024 * 1024)
+"""Growth that is no leak when the same work is done again: pools, such as the 32 threads that wait
+for the state, and arenas."""
 
 
 class Answer(NamedTuple):
