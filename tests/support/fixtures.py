@@ -54,7 +54,8 @@ def servers(
 
     The function takes flags, the ``directory`` for log and state, ``environment`` and
     ``launcher``, see ``ServerProcess``. With ``tokens`` (``"alice:one bob:two"``) the server asks
-    for a token, and the first of them is used for its HTTP port.
+    for a token, and the first of them is used for its HTTP port. ``is_standby`` tells that another
+    server owns the state.
     """
     with ExitStack() as stack:
 
@@ -64,6 +65,7 @@ def servers(
             tokens: str = "",
             environment: Mapping[str, str] = CREDENTIALS,
             launcher: tuple[str, ...] = (),
+            is_standby: bool = False,
         ) -> ServerProcess:
             directory = directory or factory.mktemp("server")
             if tokens:
@@ -73,7 +75,7 @@ def servers(
             server = make(directory, flags, environment, launcher)
             server.token = tokens.partition(" ")[0].partition(":")[2]
             stack.callback(stop_clean, server)
-            return server.listening()
+            return server.standing_by() if is_standby else server.listening()
 
         yield start
 

@@ -117,12 +117,17 @@ class ServerProcess:
 
     def listening(self) -> ServerProcess:
         """Wait until it listens, and return it."""
-        wait_until(
-            lambda: self.process.poll() is not None or self.logged("server.listening"),
-            "the server listens",
-        )
+        return self._found("server.listening")
+
+    def standing_by(self) -> ServerProcess:
+        """Wait until it stands by: its HTTP port answers, and its address is known."""
+        return self._found("state.standby")
+
+    def _found(self, event: str) -> ServerProcess:
+        """Wait until it logs where it listens, or will."""
+        wait_until(lambda: self.process.poll() is not None or self.logged(event), event)
         assert self.process.poll() is None, self.log
-        line = self.lines("server.listening")[0]
+        line = self.lines(event)[0]
         self.address, self.http = line["address"], f"http://{line['http']}"
         return self
 
