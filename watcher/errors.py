@@ -14,6 +14,7 @@ exceptions into these with ``raise ... from``; ``rpc/calls.py`` maps the classes
     └── StateError             the state directory, a state file or the database cannot be used
         ├── AwayError          the database cannot be reached now
         ├── FencedError        the state of a watch was opened elsewhere since
+        ├── OwnedElsewhereError  another server owns the watch
         └── HistoryError       the database has other steps than an open store
 """
 
@@ -117,6 +118,18 @@ class AwayError(StateError):
 
 class FencedError(StateError):
     """The state of a watch was opened elsewhere since, and nothing was written."""
+
+
+class OwnedElsewhereError(StateError):
+    """Another server owns the watch, and nothing was written.
+
+    Attributes:
+        owner: Name of that server, for people.
+    """
+
+    def __init__(self, message: str, *, owner: str, place: str = "", hint: str = "") -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.owner = owner
 
 
 class HistoryError(StateError):

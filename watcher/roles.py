@@ -1,31 +1,34 @@
-"""What a server serves in which role: it follows its tenure of the state, on the event loop.
+"""What a server serves in which role: it follows its membership in the state, on the event loop.
 
-    standby ──→ owner ──→ standby       another server has taken the state: all watches end
-                 ↓ ↑
-               cut off ──→ standby      no contact to the state: watches wait, nobody is served
+    standby ──→ serving ──→ standby     a program works alone on the state: all watches end
+                  ↓ ↑
+                cut off ──→ standby     no contact to the state: watches wait, nobody is served
 
-Only an owner listens for gRPC, so that a client with several addresses, or a balancer, finds it.
+A server listens for gRPC while it serves, so that a client with several addresses, or a balancer,
+finds one that does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher.errors import StateError, UnavailableError
+from watcher.limits.fair_queue import run_in_thread
 from watcher.rpc.listener import STOP_GRACE_S
 from watcher.rpc.streams import loop_callback
-from watcher.state.tenure import Role
+from watcher.state.membership import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from watcher.rpc.listener import Listener
     from watcher.rpc.streams import Streams
-    from watcher.state.tenure import Owner, Standing, Tenure
+    from watcher.state.membership import Membership, Standing
     from watcher.telemetry.readiness import Readiness
     from watcher.watch.registry import WatchRegistry
 
@@ -40,47 +43,51 @@ class Roles:
     """Opens and closes what clients reach, as the role of the server changes.
 
     Args:
-        tenure: The claim of the server to the state.
-        watches: The watches, which end with a tenure.
+        membership: The part of the server in the state.
+        watches: The watches, which end when the server has to stand by.
         streams: The streams, which end when the port is closed.
         listener: The gRPC port.
         readiness: Reports why the server does not serve.
         whereabouts: Fields of the log lines that say where the server is.
+        look: Called when servers have come or gone.
     """
 
     def __init__(  # noqa: PLR0913 - all that depends on the role
         self,
         *,
-        tenure: Tenure,
+        membership: Membership,
         watches: WatchRegistry,
         streams: Streams,
         listener: Listener,
         readiness: Readiness,
         whereabouts: Mapping[str, str | None],
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._tenure = tenure
+        self._membership = membership
         self._watches = watches
         self._streams = streams
         self._listener = listener
         self._readiness = readiness
         self._whereabouts = whereabouts
+        self._look = look
         self._changed = asyncio.Event()
         self._is_stopping = False
-        self._followed = 0
+        self._has_watches = False
         self._is_open = False
-        self._owner: Owner | None = None
+        self._standby_for = ""
         self._task: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("watcher")
 
     async def start(self) -> None:
-        """Begin to follow the tenure; an owner listens when this returns.
+        """Join the servers that use the state; one that serves listens when this returns.
 
         Raises:
             StateError: The state cannot be used, or the port cannot be opened.
         """
-        self._tenure.follow(loop_callback(self._changed.set))
-        await self._adopt(self._tenure.standing)
+        notify = loop_callback(self._changed.set)
+        await run_in_thread(partial(self._membership.follow, notify))
+        await self._adopt(self._membership.standing)
         self._task = asyncio.create_task(self._follow())
 
     async def failed(self) -> None:
@@ -93,7 +100,7 @@ class Roles:
             await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """Serve nobody any more: end the streams, and close the port."""
+        """Serve nobody any more: hand the watches over, end the streams, and close the port."""
         self._readiness.stop()
         self._is_stopping = True
         self._changed.set()
@@ -102,15 +109,21 @@ class Roles:
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
             self._task.cancel()
+        if self._has_watches:
+            await run_in_thread(self._membership.leave)
+            # Streams go on meanwhile, wherever their watches are.
+            await self._watches.hand_over()
         await self._close("the server is shutting down")
 
     async def _follow(self) -> None:
         while not self._is_stopping:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_INTERVAL_S)
+                async with asyncio.timeout(LOOK_INTERVAL_S):
+                    await self._changed.wait()
+                self._look()
             self._changed.clear()
             if not self._is_stopping:
-                await self._adopt(self._tenure.standing)
+                await self._adopt(self._membership.standing)
 
     async def _adopt(self, standing: Standing) -> None:
         """Serve as a standing asks for.
@@ -118,22 +131,21 @@ class Roles:
         Raises:
             StateError: The port cannot be opened.
         """
-        if standing.role is not Role.OWNER:
+        if standing.role is not Role.SERVING:
             self._readiness.withhold(standing.problem)
             await self._close(standing.problem)
-        if self._followed not in {0, standing.tenure}:
-            await self._close("another server had taken over the state")
+        if standing.role is Role.STANDBY and self._has_watches:
             await self._watches.close()
-            self._followed = 0
-        if standing.role is Role.OWNER and not self._is_open:
-            await self._serve(standing)
-        if standing.role is Role.STANDBY and standing.owner and standing.owner != self._owner:
-            owner = {"owner": standing.owner.name, "owner_node": standing.owner.node}
-            self._log.info("state.standby", **owner, **self._whereabouts)
-        self._owner = standing.owner
+            self._has_watches = False
+        if standing.role is Role.SERVING and not self._is_open:
+            await self._serve()
+        problem = standing.problem if standing.role is Role.STANDBY else ""
+        if problem not in {"", self._standby_for}:
+            self._log.info("state.standby", reason=problem, **self._whereabouts)
+        self._standby_for = problem
 
-    async def _serve(self, standing: Standing) -> None:
-        if not self._followed:
+    async def _serve(self) -> None:
+        if not self._has_watches:
             try:
                 await self._open_watches()
             except StateError as error:
@@ -144,13 +156,13 @@ class Roles:
                 return
             if self._is_stopping:
                 return
-            self._followed = standing.tenure
+            self._has_watches = True
         self._streams.open()
         await self._listener.open()
         self._is_open = True
         await self._readiness.check()
         self._readiness.withhold("")
-        # As the last thing: whoever waits for this line finds a server that is ready.
+        # Logged last, so that a program that waits for this line finds a server that is ready.
         self._log.info("server.listening", **self._whereabouts)
 
     async def _open_watches(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,14 @@ from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.security.policy import Policy
 from watcher.sources.factory import Sources, open_backend
 from watcher.state.choice import choose_engine
+from watcher.telemetry.logs import named
 from watcher.telemetry.readiness import Readiness
 from watcher.telemetry.tracing import configure_traces
 from watcher.watch.acknowledgements import Acknowledgements
+from watcher.watch.documents import Documents
+from watcher.watch.placement import Placement
 from watcher.watch.registry import WatchRegistry
+from watcher.watch.requests import WatchRequests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -54,6 +59,10 @@ RELOAD_INTERVAL_S = 2.0
 
 DIRECTORIES_WARN_S = 5.0
 """Seconds after which a warning says that allowed directories have not answered yet."""
+
+COLLECTED_OBJECTS = 10_000
+"""New objects after which garbage is collected. A batch of a scan has fewer, so it is not examined
+again and again: with Python's 700, collections took a tenth of an unchanged scan."""
 
 UNIX = ("unix:", "unix-abstract:")
 
@@ -116,32 +125,40 @@ class Server:
                 task.cancel()
 
     async def _start(self) -> None:
-        """Start what lives as long as the process; ``Roles`` opens what an owner serves."""
+        """Start what lives as long as the process; ``Roles`` opens what a server serves."""
         settings = self._settings
         policy = await self._make_policy()
         _refuse_open_ports(settings, policy)
         backend = open_backend(settings.backend)
         engine = choose_engine(settings.state, self._clock, settings.node, backend.files)
         state = self._exits.enter_context(engine)
+        if not isinstance(settings.state, Path):
+            self._exits.enter_context(named(state.membership.me.name))
         authorities = await run_in_thread(
             partial(EndpointAuthorities, settings.endpoint_authorities)
         )
         directory = settings.state if isinstance(settings.state, Path) else None
-        node = None if directory else settings.node
-        sources = Sources(self._clock, backend, directory, authorities, node)
+        sources = Sources(
+            self._clock, backend, directory, authorities, None if directory else settings.node
+        )
         self._exits.callback(sources.close)
         fair_queue = FairQueue()
         self.watches = WatchRegistry(settings, state, sources, fair_queue, self._clock)
-        self._exits.callback(self.watches.threads.close)
+        self._exits.callback(self.watches.close_threads)
         self._exits.push_async_callback(self.watches.close)
-        streams = Streams(policy, settings)
-        acknowledgements = Acknowledgements(self.watches, fair_queue)
+        streams = Streams(policy, settings, self.watches.elsewhere.streams)
+        documents = Documents(policy, fair_queue)
+        requests = WatchRequests(self.watches, state, documents)
+        placement = Placement(settings, state, self.watches, documents, requests, self._clock)
+        self._exits.push_async_callback(placement.stop)
+        acknowledgements = Acknowledgements(self.watches, state.following, requests, fair_queue)
         health = Health(("", SERVICE))
         readiness = Readiness(state.probe, lambda: sources.is_deaf, health.set_ready)
-        eventing = Eventing(self.watches, streams, policy, fair_queue)
+        eventing = Eventing(self.watches, streams, policy, documents)
         certificates = open_certificates(settings)
-        delivery = Delivery(acknowledgements, policy)
-        listener = Listener(settings, eventing, delivery, health, certificates)
+        listener = Listener(
+            settings, eventing, Delivery(acknowledgements, policy), health, certificates
+        )
         listener.reserve()
         self._exits.callback(listener.release)
         self.address = listener.address
@@ -157,17 +174,19 @@ class Server:
                 policy,
                 readiness,
                 acknowledgements,
+                requests,
                 fair_queue,
                 files,
             )
             self.http_address = await http.start()
             self._exits.push_async_callback(http.stop)
         self._roles = Roles(
-            tenure=state.tenure,
+            membership=state.membership,
             watches=self.watches,
             streams=streams,
             listener=listener,
             readiness=readiness,
+            look=placement.look,
             whereabouts={
                 "address": self.address,
                 "http": self.http_address,
@@ -179,9 +198,10 @@ class Server:
         # Before all else: streams and watches that wait for a database would not end.
         self._exits.callback(state.stop_waiting)
         await self._roles.start()
+        placement.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
-        self._repeat(self.watches.end_failed, FAILURE_CHECK_INTERVAL_S)
-        self._repeat(self.watches.report_unanswered, IDLE_CHECK_INTERVAL_S)
+        self._repeat(self.watches.runs.end_failed, FAILURE_CHECK_INTERVAL_S)
+        self._repeat(self.watches.runs.report_unanswered, IDLE_CHECK_INTERVAL_S)
         self._repeat(readiness.check, READINESS_INTERVAL_S)
         self._repeat(partial(_reload, files, streams), RELOAD_INTERVAL_S)
         if policy.is_open:
@@ -211,6 +231,7 @@ class Server:
         policy: Policy,
         readiness: Readiness,
         acknowledgements: Acknowledgements,
+        requests: WatchRequests,
         fair_queue: FairQueue,
         files: Sequence[ReloadingFiles[Any]],
     ) -> HttpEndpoint:
@@ -220,14 +241,22 @@ class Server:
         from watcher.web.hint import HintReceiver  # noqa: PLC0415 - aiohttp
         from watcher.web.metrics import WatchCollector  # noqa: PLC0415 - aiohttp
         from watcher.web.probes import probe_routes  # noqa: PLC0415 - aiohttp
+        from watcher.web.shared_watches import (  # noqa: PLC0415 - with the page
+            REPORT_INTERVAL_S,
+            SharedWatches,
+        )
         from watcher.web.status_page import StatusPage  # noqa: PLC0415 - aiohttp
         from watcher.web.subscriptions import Subscriptions  # noqa: PLC0415 - aiohttp
 
+        shared = SharedWatches(self.watches, state, self._clock)
+        self._repeat(shared.report, REPORT_INTERVAL_S)
         page = StatusPage(
             self.watches,
+            shared,
+            requests,
             streams,
             policy,
-            state.tenure,
+            state,
             readiness,
             self._clock,
             node=self._settings.node,
@@ -235,9 +264,9 @@ class Server:
         subscriptions = Subscriptions(
             self._clock, may_confirm=self._settings.confirms_subscriptions
         )
-        receiver = HintReceiver(self.watches, policy, fair_queue, readiness, subscriptions)
+        receiver = HintReceiver(requests, policy, fair_queue, readiness, subscriptions)
         collector = WatchCollector(
-            self.watches, streams, state, readiness, receiver, files, self._clock
+            self.watches, shared, streams, state, readiness, receiver, files, self._clock
         )
         routes = [
             *page.routes(),
@@ -263,11 +292,12 @@ async def serve(settings: ServerSettings) -> None:
     log = structlog.get_logger("watcher")
 
     def stop() -> None:
-        log.info("server.stopping")
-        stopping.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
+        # A second signal may follow as soon as this line is read, and must end the process.
+        log.info("server.stopping")
+        stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
@@ -275,9 +305,20 @@ async def serve(settings: ServerSettings) -> None:
     loop.set_exception_handler(file_descriptors.LoopExceptionHandler())
     end_traces = configure_traces()
     async with Server(settings, Clock()) as server:
+        _tune_collection()
         await server.serve_until(stopping)
     end_traces()
     log.info("server.stopped")
+
+
+def _tune_collection() -> None:
+    """Collect garbage less often, and exempt what is loaded: it stays until the server ends.
+
+    Full collections look at all that is not exempt, and took a tenth of a bucket's first scan.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _repeat(act: Callable[[], Awaitable[None]], interval_s: float) -> None:

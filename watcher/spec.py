@@ -394,7 +394,9 @@ class AuthorizedSpec:
         spec: What to watch.
         within: Directories, free of links, that may be read; a directory must lie in one of them,
             and so must every file that a link leads to. None allows any.
+        document: The configuration as the client has sent it; empty if it is not known.
     """
 
     spec: Spec
     within: tuple[str, ...] | None
+    document: bytes = b""

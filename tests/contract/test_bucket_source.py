@@ -1,5 +1,6 @@
 """Reads real S3 servers through the bucket source, to the end or until they fail."""
 
+import socket
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 
 from support.s3.fixtures import RealBucket
 from support.s3.listing import OpenSource, make_source, paths, read
-from support.s3.real_servers import S3Server, free_ports, run_moto
+from support.s3.real_servers import S3Server, run_moto
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.sources.s3 import api
 from watcher.sources.s3.batches import BATCH_MAX_OBJECTS, BATCH_MIN_OBJECTS
@@ -129,9 +130,12 @@ def test_profile(bucket: RealBucket, tmp_path: Path) -> None:
 
 def test_nobody_listens(open_source: OpenSource) -> None:
     """An endpoint on which nobody listens is unavailable, and the message says why."""
-    (port,) = free_ports(1)
-    with pytest.raises(UnavailableError, match=r"cannot be reached: .* refused"):
-        open_source(S3Server("nobody", f"http://127.0.0.1:{port}"), BucketSpec("bucket"))
+    # Bound meanwhile, so that nobody else listens there.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match=r"cannot be reached: .* refused"):
+            open_source(S3Server("nobody", endpoint), BucketSpec("bucket"))
 
 
 def test_server_dies_in_mid_scan(

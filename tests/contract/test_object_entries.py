@@ -20,7 +20,7 @@ md5_of = partial(md5, usedforsecurity=False)
 
 SECOND_NS = 1_000_000_000
 PART_BYTES = 5 * 1024 * 1024
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 # How a listing quotes an etag, and what follows the seconds of a time: rclone has milliseconds
 # without trailing zeros.

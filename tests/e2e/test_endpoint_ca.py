@@ -7,10 +7,12 @@ import pytest
 from grpc import StatusCode
 
 from support.certificates import Authority
+from support.client import wait_until
 from support.config import config
 from support.events import told
 from support.fixtures import Serve
 from support.s3.simulated import Store, run_store
+from support.server import ServerProcess
 
 
 @pytest.fixture
@@ -22,6 +24,10 @@ def authority(tmp_path: Path) -> Authority:
 def store(authority: Authority) -> Iterator[Store]:
     with run_store(tls=authority.issue("store")) as store:
         yield store
+
+
+def outdated(server: ServerProcess) -> float:
+    return server.metric("watcher_outdated_files", kind="authorities")
 
 
 def test_the_file_is_followed(
@@ -38,10 +44,10 @@ def test_the_file_is_followed(
     )
     file.write_text("no PEM")
     server.wait_logged("files.unusable")
-    assert server.metric("watcher_outdated_files", kind="authorities") == 1
+    wait_until(lambda: outdated(server) == 1, "the metric reports it")
     file.write_bytes(authority.certificate.read_bytes())
     server.wait_logged("files.reloaded")
-    assert server.metric("watcher_outdated_files", kind="authorities") == 0
+    wait_until(lambda: outdated(server) == 0, "the metric reports it")
     stream = client.watch(name, config(store, poll_interval="1s"))
     store.put("a")
     assert told(stream.wait_count(1)) == [("created", "a")]

@@ -100,7 +100,7 @@ def test_existing_objects_are_reported_on_request(
     found = sorted((event["type"], event["path"], event["existing"]) for event in events)
     existing = [("created", path, True) for path in ("a", "b/c")]
     assert found == [*existing, ("created", "later", False)]
-    (cost,) = server.lines("watch.cost", watch=name)
+    (cost,) = server.wait_logged("watch.cost", watch=name)
     assert (cost["entries"], cost["requests_per_poll"], cost["dollars_per_month"]) == (2, 1, 12.96)
 
 

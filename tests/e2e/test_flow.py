@@ -81,7 +81,7 @@ def test_what_is_written_at_a_slow_rate_is_confirmed(serve: Serve, root: Path, n
     server.wait_watch(name, state="paused")
     reason = f"changes come faster than the rate of {SLOW}"
     assert server.watches()[name]["note"] == f"the journal is full: {reason}"
-    assert server.lines("watch.paused")[0]["hint"] == reason
+    assert server.wait_logged("watch.paused")[0]["hint"] == reason
     assert server.metric("watcher_blocked_write_seconds_total") == 0
     begun_s = time.monotonic()
     server.signal(signal.SIGINT)
@@ -113,7 +113,7 @@ def test_each_acknowledgement_lets_one_more_through(
         acknowledge(server, first.events[event])
         for stream in (first, second):
             assert len(stream.wait_count(count)) == count
-    assert server.watches()[name]["waiting_streams"] == {}
+    wait_streams_wait(server, name)
     acknowledge(server, *first.events[6:])
     server.wait_watch(name, unconfirmed=0)
     assert ids(first) == ids(second)

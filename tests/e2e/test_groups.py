@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.client import Client, Stream
+from support.client import Client, Stream, wait_until
 from support.config import config, polled
 from support.fixtures import Serve
 from support.s3.simulated import run_store
@@ -19,6 +19,9 @@ from support.server import ServerProcess
 
 QUIET: dict[str, Any] = {"group": {"quiet": "1s"}}
 SOON = ("--redelivery-window", "100ms")
+
+SEEN = 3
+"""Files that the server has seen of a run in whose middle it is killed."""
 
 
 @contextmanager
@@ -53,17 +56,24 @@ def test_a_killed_server_completes_each_group_once(
     with a_place(kind, root) as (asked, write):
         first, client = serve(*SOON)
         stream = client.watch(name, asked)
-        write("run1/a", "1")
-        write("run1/b", "22")
         write("top", "1")
-        first.wait_watch(name, entries=3)
+        written = 0
+
+        def is_in_the_middle() -> bool:
+            # Goes on to be written all the while, or it might rest before the server is killed.
+            nonlocal written
+            write(f"run1/{written}", "1")
+            written += 1
+            return bool(first.watches()[name]["entries"] > SEEN)
+
+        wait_until(is_in_the_middle, "the server has seen a part of the run")
         first.kill()
-        write("run1/c", "333")
+        write("run1/last", "333")
         second, client = serve(*SOON)
         stream = client.watch(name, asked)
         (event,) = stream.wait_count(1)
-        assert (event["path"], event["size"]) == ("run1", 6)
-        assert completed(stream) == [("run1", (3, 3, 0, 0))]
+        assert (event["path"], event["size"]) == ("run1", written + 3)
+        assert completed(stream) == [("run1", (written + 1, written + 1, 0, 0))]
         if kind == "notify":
             second.wait_watch(name, unconfirmed=0)
             second.kill()

@@ -12,7 +12,7 @@ from support.config import config
 from support.files import touch
 from support.fixtures import Serve, StartServer
 from support.project import PROJECT
-from support.server import ServerProcess
+from support.server import IS_PORTABLE, ServerProcess
 
 ROW = re.compile(r"^\| `(watcher_\w+)` \| (\w+) \| (?:`(.+)`)? ?\| (.+) \|$", re.MULTILINE)
 HELP = re.compile(r"^# HELP (watcher_\w+) (.+)$", re.MULTILINE)
@@ -97,12 +97,15 @@ def test_the_manual_has_every_line_of_the_log() -> None:
 def test_no_line_is_about_a_file(serve: Serve, root: Path, name: str) -> None:
     server, client = serve()
     stream = client.watch(name, config(root))
+    # What is logged of the watch itself comes before its first event.
+    (root / "first").touch()
+    stream.wait_count(1)
     before = server.log
     touch(root, FILES)
-    stream.wait_count(FILES)
+    stream.wait_count(1 + FILES)
     for file in root.iterdir():
         file.unlink()
-    stream.wait_count(2 * FILES)
+    stream.wait_count(2 * (1 + FILES))
     assert server.log == before
 
 
@@ -114,7 +117,7 @@ def test_idle_watches_are_counted(serve: Serve, root: Path, name: str) -> None:
     stream.wait_count(1)
     stream.cancel()
     server.wait_no_watches()
-    assert [line["unconfirmed"] for line in server.lines("watch.idle")] == [1]
+    assert [line["unconfirmed"] for line in server.wait_logged("watch.idle")] == [1]
     (idle,) = server.status()["idle"]
     expected = {"name": name, "state": "idle", "unconfirmed": 1, "note": NOTE}
     assert idle.items() >= expected.items()
@@ -143,7 +146,7 @@ def test_numbers(metrics: Metrics) -> None:
         "watcher_streams 1.0",
         "watcher_entries 1.0",
         "watcher_unconfirmed_events 1.0",
-        "watcher_watch_descriptors 1.0",
+        f"watcher_watch_descriptors {0.0 if IS_PORTABLE else 1.0}",
         "watcher_unavailable_watches 0.0",
         'watcher_watches{mode="notify",state="watching"} 1.0',
         'watcher_events_total{type="created"} 1.0',

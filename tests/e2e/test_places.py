@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.events import told
 from support.files import fill
 from support.fixtures import Connect, StartServer
 from support.relay import Relay
+from support.s3.faults import Request
 from support.s3.real_servers import S3Server
 from support.s3.simulated import run_store
 from support.server import ServerProcess
@@ -76,22 +78,31 @@ def test_the_loss_of_most_is_held_and_then_reported(
         seen.append(server.watches()[name])
         return bool(seen[-1]["held"])
 
+    has_looked = threading.Event()
+
+    def wait_for_a_look(_request: Request) -> None:
+        # No scan that agrees before the test has seen what is held.
+        if server.lines("scan.held", watch=name):
+            has_looked.wait(DEADLINE_S)
+
     with run_store() as store:
         store.put_many(*NAMES)
         stream = client.watch(name, config(store))
+        store.on_list = wait_for_a_look
         store.delete(*NAMES[20:])
         wait_until(is_held, "the deletions are held")
+        has_looked.set()
         assert seen[-1]["held"] == 101
         assert seen[-1]["note"] == "101 deletions are held until the next scan agrees"
         events = stream.wait_count(101)
         assert told(events) == sorted(("deleted", name) for name in NAMES[20:])
         wait_until(lambda: not is_held(), "nothing is held")
         assert seen[-1]["note"] == ""
-    (line,) = server.lines("scan.held", watch=name)
+    (line,) = server.wait_logged("scan.held", watch=name)
     assert (line["deletions"], line["entries"]) == (101, 121)
     assert 0 < line["next_scan_s"] <= 2
     assert "bring the entries back" in line["hint"]
-    (ended,) = server.lines("scan.hold_ended", watch=name)
+    (ended,) = server.wait_logged("scan.hold_ended", watch=name)
     assert (ended["held"], ended["entries"]) == (101, 20)
     assert server.metric("watcher_deletion_holds_total") >= 1
     assert server.metric("watcher_last_deletion_hold_timestamp_seconds") >= start_s

@@ -105,6 +105,6 @@ def test_a_stream_that_does_not_read(serve: Serve, connect: Connect, root: Path,
     stream.wait_count(1500)
     report(stream, root, "last")
     assert len(set(seqs(stream))) == len(stream.events) == 1501
-    assert any("does not read" in line["error"] for line in server.lines("stream.ended"))
+    assert any("does not read" in line["error"] for line in server.wait_logged("stream.ended"))
     server.wait_streams(1)
     blocked.cancel()

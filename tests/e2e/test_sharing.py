@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.client import Client
 from support.config import config
-from support.files import fill
+from support.files import burst, fill
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
 
@@ -38,8 +38,8 @@ def test_batches_carry_several_events(client: Client, root: Path, name: str) -> 
     """A full batch is sent at once, with its events in order; another after ``max_wait``."""
     batch = {"max_events": 3, "max_wait": "1s"}
     stream = client.watch(name, config(root, batch=batch, metadata={"team": "data"}))
-    names = [f"{number}" for number in range(7)]
-    fill(root, *names)
+    # All at the same time: a first batch that waited for its third event might be sent without.
+    names = burst(root, 7)
     batches = stream.wait_for(lambda batches: sum(batch["count"] for batch in batches) >= 7)
     assert [batch["count"] for batch in batches] == [len(batch["events"]) for batch in batches]
     events = [event for batch in batches for event in batch["events"]]

@@ -57,6 +57,10 @@ def test_a_token_shows_its_own(
         status, body, answered = strict.ask(path, headers=headers)
         assert (status, answered["WWW-Authenticate"].startswith("Basic ")) == (401, True)
         assert str(root) not in body
+    wait_until(
+        lambda: json.loads(strict.ask("/status.json", headers=basic("first")).text)["streams"] == 1,
+        "streams of former tests have ended",
+    )
     for headers in (basic("first"), {"Authorization": "Bearer first"}):
         status, body, answered = strict.ask(path, headers=headers)
         assert status == 200

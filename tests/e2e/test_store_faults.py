@@ -60,7 +60,7 @@ def assert_reported(server: ServerProcess, watch: str, fault: Fault) -> None:
     assert report["next_scan_at"] > report["since"]
     assert not server.lines("watch.available", watch=watch)
     assert not server.lines("scan.held", watch=watch)
-    lines = server.lines("watch.unavailable", watch=watch)
+    lines = server.wait_logged("watch.unavailable", watch=watch)
     assert any(SEEN[fault] in line["error"] for line in lines)
 
 
@@ -89,7 +89,7 @@ def test_a_store_that_fails(
         assert told(stream.wait_count(2)) == expected, fault
         assert stream.is_open
         server.wait_watch(watches[fault], error="", state="watching")
-        assert server.lines("watch.available", watch=watches[fault])
+        server.wait_logged("watch.available", watch=watches[fault])
         stream.cancel()
 
 
@@ -140,7 +140,7 @@ def test_a_store_that_refuses_at_the_start(
     assert text in ending.details
     lines = server.lines("stream.ended", name=name)
     assert [line["error"] for line in lines] == [ending.details]
-    assert name not in server.watches()
+    wait_until(lambda: name not in server.watches(), "the watch has ended")
     assert server.metric(ERRORS) > counted
 
 

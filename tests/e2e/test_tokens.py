@@ -97,13 +97,13 @@ def test_broken_file(guarded: Guarded, guest: Client, root: Path, name: str) -> 
     assert not guarded.is_outdated()
     guarded.write("carol:four", "no token")
     wait_until(guarded.is_outdated, "the metric reports it")
-    (line,) = guarded.server.lines("files.unusable")
+    (line,) = guarded.server.wait_logged("files.unusable")
     assert line["level"] == "error"
     assert "line 2" in line["error"]
     assert guest.refusal(name, config(root), token="four").code is StatusCode.UNAUTHENTICATED
     guest.watch(name, config(root), token="one")
     guarded.replace("alice:one", "carol:four")
-    assert not guarded.is_outdated()
+    wait_until(lambda: not guarded.is_outdated(), "the metric reports it")
     assert stream.is_open
     guest.watch(name, config(root), token="four")
 

@@ -1,6 +1,5 @@
 """Operations on real files in a directory, and the files that a watch of it should know."""
 
-import ctypes
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
+from support.files import exchange
 from watcher.filters.path_filter import PathFilter
 from watcher.spec import Filter
 
@@ -30,25 +30,9 @@ UNLINKED = [
     *("write", "append", "hold", "replace", "rename", "exchange", "unlink", "recreate", "mkdir"),
     *("rmtree", "chmod", "utime"),
 ]
-LINKED = [
-    "write",
-    "append",
-    "hold",
-    "replace",
-    "rename",
-    "exchange",
-    "unlink",
-    "recreate",
-    "mkdir",
-    "rmtree",
-    "chmod",
-    "utime",
-]
 LINKED = [*UNLINKED, "symlink", "retarget", "loop"]
 
 TIMES_NS = [10**18, 10**18 + 1, 4 * 10**18]
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
-libc = ctypes.CDLL(None, use_errno=True)
 
 names = st.sampled_from([*FILES, *DIRECTORIES])
 NEEDS_NOTHING = {"write", "hold", "mkdir", "symlink", "loop"}
@@ -180,7 +164,7 @@ class Disk:
         os.rename(path, other)
 
     def _exchange(self, path: bytes, other: bytes) -> None:
-        libc.renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE)
+        exchange(path, other)
 
     def _unlink(self, path: bytes, _other: bytes) -> None:
         os.unlink(path)

@@ -146,7 +146,7 @@ class Polling(RuleBasedStateMachine):
         )
         self.groups = GroupCompletion(self._group, self.store, self.source, self.outbox, recorder)
         self.groups.resume()
-        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_rows)
         self.reconciler = Reconciler(
             self.source,
             self.store.index,
@@ -354,6 +354,8 @@ def bucket(
     monkeypatch.setattr(hooks, "RETRY_AFTER_MAX_S", 0.0)
     monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", 1)
     monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(batches, "PART_MIN_OBJECTS", 1)
+    monkeypatch.setattr(batches, "PART_END_MASK", 0)
     for module in (key_ranges, strategy):
         monkeypatch.setattr(module, "MIN_PAGES_TO_SPLIT", 1)
     order, start_after = request.param

@@ -58,7 +58,7 @@ def test_moves_replayed_are_the_mapping(
     files = {path: number for number, path in enumerate(there, start=1)}
     rows = {path: Row(number, entry_of(path, number)) for path, number in files.items()}
     ids = count(100)
-    detector = ChangeDetector(types, lambda entry: Row(next(ids), entry))
+    detector = ChangeDetector(types, lambda entries: [Row(next(ids), each) for each in entries])
     pairs = [(rows[old], entry_of(new, files[old])) for old, new in moves.items()]
     found = detector.move(pairs, rows)
     stayed = {path: content for path, content in files.items() if path not in moves}

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from property.disk import FILES, FILTER, LINKED, UNLINKED, Disk, Replica, operations
 from property.groups import GroupModel
 from property.plain_conditions import is_marker, is_open
+from property.stepwise_observer import StepwiseObserver
 from support.clock import DiskClock
 from support.examples import examples
 from support.state import open_store
@@ -57,7 +58,7 @@ Operation: TypeAlias = tuple[str, int, bytes]
 NO_CONDITIONS = Conditions()
 EXAMPLES = examples(12)
 STEPS = 40
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 CAP_S = 3700.0
 """Longer than any path waits that never rests: ``max_wait`` is an hour."""
 GROUP_QUIET_S = 30.0
@@ -98,8 +99,8 @@ class Watching(RuleBasedStateMachine):
         mode: How the directory is watched.
         kinds: Operations on files.
         conditions: What a file must satisfy to be reported.
-        is_portable: The portable backend watches: scans decide, as when polled, and what its
-            observer hints comes whenever it does.
+        is_portable: The portable backend watches: scans decide, as when polled, and its observer
+            reports all that has changed, or the first of it.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Watching(RuleBasedStateMachine):
     ) -> None:
         super().__init__()
         self._is_portable = is_portable
+        self._observer = StepwiseObserver()
         self._conditions = conditions
         marker = (conditions.marker or "").removeprefix("{name}").encode()
         self._names = [path + marker for path in FILES] if marker != b"b" and marker else []
@@ -159,7 +161,7 @@ class Watching(RuleBasedStateMachine):
         self.source = JumpySource(
             spec,
             filter_of(Spec(spec, filter=FILTER, conditions=self._conditions)),
-            PortableBackend()
+            PortableBackend(self._make_observer)
             if self._is_portable
             else LinuxBackend(lambda: self._notifications, self._monitor),
             self._clock,
@@ -174,7 +176,7 @@ class Watching(RuleBasedStateMachine):
         self.groups = GroupCompletion(self._group, self.store, self.source, self.outbox, recorder)
         self.groups.resume()
         self._is_scanned = False
-        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_rows)
         self.reconciler = Reconciler(
             self.source,
             self.store.index,
@@ -257,13 +259,19 @@ class Watching(RuleBasedStateMachine):
         finally:
             self._intrusions, self.outbox.commits_left = [], None
 
+    def _make_observer(self) -> StepwiseObserver:
+        self._observer = StepwiseObserver()
+        return self._observer
+
     @property
     def _has_reader(self) -> bool:
         """Whether the kernel's own events are read here."""
         return self.source._notifications.is_exact and self.source._notifications.is_active
 
-    def _read_kernel(self) -> None:
+    def _read_kernel(self, share: float = 1.0) -> None:
         """Wait until all events so far are in the inbox: the kernel keeps their order."""
+        if self.is_up and self._is_portable:
+            self._observer.report(share)
         if not self.is_up or not self._has_reader or b"" not in reader_of(self.source).watches:
             return
         self._barriers += 1
@@ -427,7 +435,7 @@ class Watching(RuleBasedStateMachine):
         intrusions = data.draw(
             st.lists(st.none() | operations(self._kinds, self._names), max_size=4)
         )
-        self._read_kernel()
+        self._read_kernel(read_share)
         inbox = reader_of(self.source).watches.inbox if self._has_reader else None
         late = []
         if inbox is not None:

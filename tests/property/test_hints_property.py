@@ -194,7 +194,7 @@ class Hinting(RuleBasedStateMachine):
         self.outbox = FallibleOutbox(
             Spec(self._spec), self.store, clock=FakeClock(), publish=lambda *_: None
         )
-        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_row)
+        self.detector = ChangeDetector(frozenset(ChangeType), self.store.index.new_rows)
         self.reconciler = Reconciler(
             self.source,
             self.store.index,
@@ -517,6 +517,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch, aws_environment: pytest.MonkeyPatch)
     monkeypatch.setattr(hooks, "RETRY_AFTER_MAX_S", 0.0)
     monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", 1)
     monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", 2)
+    monkeypatch.setattr(batches, "PART_MIN_OBJECTS", 1)
+    monkeypatch.setattr(batches, "PART_END_MASK", 0)
     with run_store() as store:
         for name, value in store.environment().items():
             aws_environment.setenv(name, value)

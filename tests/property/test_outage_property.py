@@ -19,14 +19,14 @@ from support.clock import FakeClock
 from support.cutting_relay import CuttingRelay
 from support.postgres import SHARED
 from watcher.model import Delta, Entry, Identity, Payload, Row
+from watcher.state.membership import used_alone
 from watcher.state.port import WatchStore
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.postgres.steps import STATEMENT_BYTES
-from watcher.state.postgres.store import PostgresStore
+from watcher.state.postgres.store import AHEAD_ROWS, PostgresStore
 from watcher.state.sqlite.directory import StateDirectory
-from watcher.state.tenure import owned
 
 SEEDS = range(int(os.environ.get("OUTAGE_SEEDS", "2")))
 STEPS = 60
@@ -56,7 +56,8 @@ class Both:
         self._rows: dict[bytes, tuple[Row, Row]] = {}
 
     def step(self) -> None:
-        names = ["change", "change", "change", "large", "confirm", "acknowledge", "rewind", "meta"]
+        names = ["change", "change", "change", "large", "scan"]
+        names += ["confirm", "acknowledge", "rewind", "meta"]
         getattr(self, self._random.choice(names))()
 
     def change(self) -> None:
@@ -92,6 +93,25 @@ class Both:
         seq, sizes = self._next_seq(), [STATEMENT_BYTES // 2] * self._random.randint(2, 5)
         for store in self._stores:
             store.commit(Delta(), Payloads(seq, sizes), changes=len(sizes))
+
+    def scan(self) -> None:
+        """Record rows, which are written while the next ones are found, and look some up."""
+        with self._stores[0].deferring(), self._stores[1].deferring():
+            for _ in range(self._random.randint(1, 4)):
+                first = self._random.randint(0, 9) * AHEAD_ROWS
+                size = self._random.randint(0, 9)
+                entries = [Entry(b"s/%d" % (first + n), size, 1) for n in range(AHEAD_ROWS)]
+                for store in self._stores:
+                    _, rows, differing = store.index.compare(entries)
+                    delta = Delta()
+                    for entry in differing:
+                        row = rows.get(entry.path)
+                        delta.put(
+                            row, row._replace(entry=entry) if row else store.index.new_row(entry)
+                        )
+                    store.commit(delta)
+                if self._random.random() < 0.3:
+                    self.change()
 
     def confirm(self) -> None:
         journal = self._stores[0].journal
@@ -151,7 +171,7 @@ def test_steps_through_connections_that_are_cut(tmp_path: Path, seed: int) -> No
     with (
         CuttingRelay(port) as relay,
         StateDirectory(tmp_path / "state", clock) as directory,
-        owned(PostgresEngine(url, clock)) as engine,
+        used_alone(PostgresEngine(url, clock)) as engine,
         closing(directory.open(WATCH)) as model,
         closing(engine.open(WATCH)) as store,
         closing(Database(parse_url(url.replace(f":{port}/", f":{relay.port}/")), "cut")) as through,

@@ -15,7 +15,7 @@ import pytest
 
 from scenarios.script import Script, read_script, written
 from scenarios.steps import Stage
-from support.client import Client, Contract, Stream
+from support.client import DEADLINE_S, Client, Contract, Stream
 from support.server import ServerProcess
 from watcher.filters.markers import MarkerPattern
 
@@ -25,8 +25,6 @@ MARK = ".mark"
 MARKS = "marks"
 MARK_BYTES = 100
 """Size of a mark in bytes, which the conditions of a scenario must admit."""
-PATIENCE_S = 20.0
-"""Seconds to wait for events before those that came are compared with the expected ones."""
 ROUNDS = 2
 """A step's events can be due to a timer that a timer has set; each round outlasts one."""
 
@@ -90,7 +88,8 @@ class Course:
 
     def new_events(self, count: int) -> list[str]:
         """Wait for a number of events, then until all is quiet; return the events that came."""
-        self._stream.wait_some(lambda events: len(events) >= self._seen + count, PATIENCE_S)
+        # What is missing then is shown by the comparison.
+        self._stream.wait_some(lambda events: len(events) >= self._seen + count, DEADLINE_S)
         for _ in range(ROUNDS):
             self._outlast_settle()
         found = [describe(event) for event in self._unseen()]

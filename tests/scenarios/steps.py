@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import shutil
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Self
+
+from support.files import exchange
 
 TOOL_TIMEOUT_S = 60
 DRIP = """
@@ -23,9 +24,6 @@ with open(path, "ab", buffering=0) as file:
         file.write(b"d")
         time.sleep(0.05)
 """
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
-"""Of renameat2(2)."""
 
 
 class Stage:
@@ -106,13 +104,6 @@ def _forge(stage: Stage, path: str) -> None:
         os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-def _exchange(stage: Stage, one: str, other: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    paths = [os.fsencode(stage.root / path) for path in (one, other)]
-    if libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE):
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
 def _run(stage: Stage, *command: str) -> None:
     """Run a program in the directory; show its output if it fails."""
     done = subprocess.run(
@@ -161,7 +152,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "forge": _forge,
     "mkdir": lambda stage, path: (stage.root / path).mkdir(parents=True),
     "rename": lambda stage, old_path, path: (stage.root / old_path).rename(stage.root / path),
-    "exchange": _exchange,
+    "exchange": lambda stage, one, other: exchange(stage.root / one, stage.root / other),
     "delete": lambda stage, path: (stage.root / path).unlink(),
     "rmtree": lambda stage, path: shutil.rmtree(stage.root / path),
     "chmod": lambda stage, path, mode: (stage.root / path).chmod(int(mode, 8)),

@@ -1,6 +1,7 @@
 """Makes certificate authorities, and certificates for 127.0.0.1 or for names that they sign."""
 
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+LOOPBACK = ("127.0.0.1",)
 
 
 class Pair(NamedTuple):
@@ -40,17 +43,19 @@ class Authority:
         self.certificate = directory / f"{name}.pem"
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *, days: int = 1, host: str = "") -> Pair:
-        """Make a key and sign its certificate, for 127.0.0.1 or for the name of a host.
+    def issue(
+        self, name: str, *, days: int = 1, host: str = "", addresses: Sequence[str] = LOOPBACK
+    ) -> Pair:
+        """Make a key and sign its certificate, for addresses or for the name of a host.
 
         With negative days it has expired.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.DNSName(host) if host else x509.IPAddress(IPv4Address("127.0.0.1"))
-        address = x509.SubjectAlternativeName([subject])
+        subjects = [x509.IPAddress(IPv4Address(address)) for address in addresses]
+        subject = x509.SubjectAlternativeName([x509.DNSName(host)] if host else subjects)
         signed = (
             _builder(_name(name), self._name, key.public_key(), days)
-            .add_extension(address, critical=False)
+            .add_extension(subject, critical=False)
             .sign(self._key, SHA256())
         )
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")

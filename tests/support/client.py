@@ -1,6 +1,6 @@
 """A client that knows the contract from ``proto/generic.proto`` alone. Imports no watcher.
 
-Each stream is read by a thread of its own, which keeps everything that comes.
+Each stream is read by a thread of its own, which keeps everything that comes, or hands it on.
 """
 
 import json
@@ -22,9 +22,16 @@ from support.project import PROJECT
 
 Event: TypeAlias = dict[str, Any]
 
+Sink: TypeAlias = Callable[[bytes], None]
+"""Takes the payloads of a stream, which keeps none then, in its thread."""
+
 PROTO = PROJECT / "proto" / "generic.proto"
 DEADLINE_S = 150.0
 """Seconds that a test waits for a condition; machines that run tests may be slow."""
+
+LONG_PAUSE_S = 0.1
+PAUSES_IN_WAIT = 20
+"""Longest pause in seconds that a long wait gives itself, and its share of the wait until then."""
 
 
 class Ending(NamedTuple):
@@ -69,11 +76,17 @@ class Stream:
     """One call. Nothing that it receives is sorted or dropped.
 
     Flow control holds back a stream that is not reading before ``read`` is called. The pause is in
-    seconds, after each event.
+    seconds, after each event. With a sink it keeps no payloads and no events.
     """
 
     def __init__(
-        self, call: object, contract: Contract, *, is_reading: bool, pause_s: float
+        self,
+        call: object,
+        contract: Contract,
+        *,
+        is_reading: bool,
+        pause_s: float,
+        sink: Sink | None = None,
     ) -> None:
         self.payloads: list[bytes] = []
         self.events: list[Event] = []
@@ -85,6 +98,7 @@ class Stream:
             self._is_reading.set()
         self._is_left = threading.Event()
         self._pause_s = pause_s
+        self._sink = sink
         self._is_ready = False
         self._ending: Ending | None = None
         self._news = threading.Condition()
@@ -184,6 +198,9 @@ class Stream:
 
     def _take(self, answer: bytes) -> None:
         fields = self._contract.event(answer)
+        if self._sink is not None:
+            self._sink(fields["payload"])
+            return
         event = json.loads(fields["payload"])
         with self._news:
             self.names.add(fields["name"])
@@ -230,12 +247,13 @@ class Client:
         token: str = "",
         is_reading: bool = True,
         pause_s: float = 0.0,
+        sink: Sink | None = None,
     ) -> Stream:
         """Start a stream; see ``Stream``. An empty token is that of the client."""
         method: Any = self.channel.unary_stream(self._contract.path)
         request = self._contract.request(name, config)
         call = method(request, metadata=bearer(token or self.token))
-        stream = Stream(call, self._contract, is_reading=is_reading, pause_s=pause_s)
+        stream = Stream(call, self._contract, is_reading=is_reading, pause_s=pause_s, sink=sink)
         self._streams.append(stream)
         return stream
 
@@ -267,8 +285,23 @@ class Client:
 def wait_until(
     is_met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S, *, pause_s: float = 0.02
 ) -> None:
-    """Poll a condition after each pause until it is met."""
-    end_s = time.monotonic() + deadline_s
-    while not is_met():
-        assert time.monotonic() < end_s, f"waited {deadline_s} s until {what}"
-        time.sleep(pause_s)
+    """Poll a condition after each pause until it is met.
+
+    A condition about what is not there yet, as a watch that is missing in a status, is not met;
+    at the deadline the message has what was missing.
+
+    A wait that lasts polls less often, since polls load the machine: its pauses grow to a part of
+    the time that has passed, and no further than ``LONG_PAUSE_S``.
+    """
+    start_s = time.monotonic()
+    while True:
+        missing: Exception | None = None
+        try:
+            if is_met():
+                return
+        except (LookupError, TypeError, ValueError) as error:
+            missing = error
+        waited_s = time.monotonic() - start_s
+        if waited_s >= deadline_s:
+            raise AssertionError(f"waited {deadline_s} s until {what}") from missing
+        time.sleep(max(pause_s, min(waited_s / PAUSES_IN_WAIT, LONG_PAUSE_S)))

@@ -19,17 +19,22 @@ def replay(events: Iterable[Event], baseline: Mapping[str, int] | None = None) -
         if event["id"] in seen:
             continue
         seen.add(event["id"])
-        kind, path = event["type"], event["path"]
-        if kind == "moved":
-            assert event["old_path"] in files, event
-            del files[event["old_path"]]
-        else:
-            assert (path in files) == (kind != "created"), event
-        if kind == "deleted":
-            del files[path]
-        else:
-            files[path] = event["size"]
+        apply(files, event)
     return files
+
+
+def apply(files: Files, event: Event) -> None:
+    """Change files as an event says; it is possible where they are as they are."""
+    kind, path = event["type"], event["path"]
+    if kind == "moved":
+        assert event["old_path"] in files, event
+        del files[event["old_path"]]
+    else:
+        assert (path in files) == (kind != "created"), event
+    if kind == "deleted":
+        del files[path]
+    else:
+        files[path] = event["size"]
 
 
 def sequence(payloads: Iterable[bytes]) -> list[int]:

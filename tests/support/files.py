@@ -1,5 +1,6 @@
 """Makes, changes and reads files, for tests on real directories. Imports no watcher."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ Files: TypeAlias = dict[str, int]
 
 NOBODY_ID = 65534
 BURST_NAME = "in"
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+"""Of renameat2(2)."""
 
 
 def fill(root: Path, *names: str) -> None:
@@ -25,22 +29,32 @@ def fill(root: Path, *names: str) -> None:
             (root / path).write_text(name)
 
 
-def touch(root: Path, number: int, name: str = "{}") -> list[str]:
-    """Make empty files, named by their numbers, as fast as possible; return their names."""
+def exchange(one: Path | bytes, other: Path | bytes) -> None:
+    """Exchange two names in one step."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(one), os.fsencode(other)
+    if libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+def touch(root: Path, number: int, name: str = "{}", content: bytes = b"") -> list[str]:
+    """Make files, named by their numbers, as fast as possible; return their names."""
     names = [name.format(one) for one in range(number)]
     for one in names:
-        os.close(os.open(root / one, os.O_CREAT | os.O_WRONLY))
+        file = os.open(root / one, os.O_CREAT | os.O_WRONLY)
+        os.write(file, content)
+        os.close(file)
     return names
 
 
-def burst(root: Path, number: int) -> list[str]:
-    """Make empty files appear at the same time, in a new directory; return their paths.
+def burst(root: Path, number: int, content: bytes = b"") -> list[str]:
+    """Make files appear at the same time, in a new directory; return their paths.
 
     Their numbers have five digits, since 4913 alone is a temporary name of vim.
     """
     directory = root.with_name(f"{root.name} to come")
     directory.mkdir()
-    names = touch(directory, number, "{:05}")
+    names = touch(directory, number, "{:05}", content)
     directory.rename(root / BURST_NAME)
     return [f"{BURST_NAME}/{name}" for name in names]
 
@@ -52,6 +66,18 @@ def read_files(root: Path) -> Files:
         for directory, _, names in os.walk(root)
         for path in (os.path.join(directory, name) for name in names)  # noqa: PTH118 - many
     }
+
+
+def open_below(directory: Path) -> int:
+    """Return how many descriptors of this process lead to a directory, or below it.
+
+    Threads of former tests, or a collection of garbage, may close others at any time.
+    """
+    found = 0
+    for link in os.listdir("/proc/self/fd"):  # noqa: PTH208 - procfs
+        with suppress(OSError):
+            found += Path(os.readlink(f"/proc/self/fd/{link}")).is_relative_to(directory)  # noqa: PTH115 - procfs
+    return found
 
 
 @contextmanager

@@ -54,8 +54,7 @@ def servers(
 
     The function takes flags, the ``directory`` for log and state, ``environment`` and
     ``launcher``, see ``ServerProcess``. With ``tokens`` (``"alice:one bob:two"``) the server asks
-    for a token, and the first of them is used for its HTTP port. ``is_standby`` tells that another
-    server owns the state.
+    for a token, and the first of them is used for its HTTP port.
     """
     with ExitStack() as stack:
 
@@ -65,7 +64,6 @@ def servers(
             tokens: str = "",
             environment: Mapping[str, str] = CREDENTIALS,
             launcher: tuple[str, ...] = (),
-            is_standby: bool = False,
         ) -> ServerProcess:
             directory = directory or factory.mktemp("server")
             if tokens:
@@ -75,7 +73,7 @@ def servers(
             server = make(directory, flags, environment, launcher)
             server.token = tokens.partition(" ")[0].partition(":")[2]
             stack.callback(stop_clean, server)
-            return server.standing_by() if is_standby else server.listening()
+            return server.listening()
 
         yield start
 

@@ -60,6 +60,10 @@ class MemoryFiles(WithoutObjects, WithoutHints, WithoutVolumes):
         del path
         return self.is_stable
 
+    def has_stable_ctimes(self, path: bytes) -> bool:
+        del path
+        return True
+
     def open(self, wake: Callable[[], None]) -> None:
         del wake
 

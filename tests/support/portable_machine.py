@@ -1,9 +1,10 @@
-"""Runs ``watcher`` without what only Linux has: python portable_machine.py VERB ….
+"""Runs ``watcher`` without what only Linux has: python -m support.portable_machine VERB ….
 
 No Mac runs these tests. So that a call which only Linux has cannot stay unseen, here it fails as it
 would on a Mac: the names are gone from the modules of Python, ``/proc`` is not there, the C library
-lacks the functions, and the modules for Linux cannot be imported. With OBSERVER=polling watchdog
-does not know the system either, so that its public observer is the one that polls.
+lacks the functions, and the modules for Linux cannot be imported. Lookups take no account of case
+and normal form, as on a Mac's volume. With OBSERVER=polling watchdog does not know the system
+either, so that its public observer is the one that polls.
 """
 
 import _socket
@@ -18,6 +19,8 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from support.folding import fold_lookups
 
 GONE: dict[ModuleType, Sequence[str]] = {
     fcntl: ("F_GETLEASE", "F_GETSIG", "F_NOTIFY", "F_SETLEASE", "F_SETPIPE_SZ", "F_SETSIG"),
@@ -106,7 +109,12 @@ def main() -> None:
         known.__platform__ = known.PLATFORM_UNKNOWN
     sys.meta_path.insert(0, NoLinux(has_inotify=HAS_INOTIFY))
     sys.addaudithook(audit)
-    from watcher.__main__ import main as run  # noqa: PLC0415 - after everything was taken away
+    fold_lookups()
+    from watcher.filesystem import choice  # noqa: PLC0415 - after everything was taken away
+
+    # Not sys.platform, by which libraries choose what is not there.
+    choice.is_linux = lambda: False
+    from watcher.__main__ import main as run  # noqa: PLC0415 - after is_linux was replaced
 
     run()
 

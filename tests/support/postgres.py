@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from support.client import wait_until
-from support.s3.real_servers import free_ports
+from support.ports import free_ports
 
 READY_S = 60.0
 POLL_S = 0.02
@@ -92,7 +92,7 @@ class Cluster:
         self.directory = directory
         (self.port,) = free_ports(1)
         self.settings = {**SETTINGS, **settings}
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -126,10 +126,14 @@ class Cluster:
     def start(self, password: str = "") -> None:
         """Start the server and wait until it answers, to a user with a password if it asks."""
         settings = [f"--{name}={value}" for name, value in self.settings.items()]
+        # What a library to be loaded leaves behind must not be that of the user before.
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *AS_USER,
+                    "env",
+                    *environment,
                     programs() / "postgres",
                     "-D",
                     self.data,
@@ -139,7 +143,6 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
                 cwd="/",
             )
         url = self.url.replace("postgres@", f"postgres:{password}@") if password else self.url

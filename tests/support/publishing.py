@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from support.clock import FakeClock
+from watcher.delivery.audience import Subscriber
 from watcher.delivery.outbox import Outbox
-from watcher.delivery.publisher import Publisher, Subscriber
+from watcher.delivery.publisher import Publisher
 from watcher.delivery.subscription import Subscription
 from watcher.model import Change, ChangeSet, ChangeType, Entry
 from watcher.settings import WatchLimits

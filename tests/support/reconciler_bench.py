@@ -145,7 +145,7 @@ class Bench:
         without_sync(self.store)
         self.detector = ChangeDetector(
             frozenset(ChangeType),
-            self.store.index.new_row,
+            self.store.index.new_rows,
             is_too_old=None if oldest_ns is None else lambda entry: entry.mtime_ns < oldest_ns,
         )
         self.compare(Compare())

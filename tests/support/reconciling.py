@@ -41,7 +41,7 @@ class Reconciling(Reconciler):
         conditions: Conditions | None = None,
     ) -> None:
         clock = clock or FakeClock()
-        detector = ChangeDetector(frozenset(ChangeType), store.index.new_row)
+        detector = ChangeDetector(frozenset(ChangeType), store.index.new_rows)
         if isinstance(spec.where, BucketSpec) and spec.where.versions:
             detector = make_detector(spec, source, store.index, clock)
         self.outbox = make_outbox(spec, store, clock=clock, publish=lambda *_: None)

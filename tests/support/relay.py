@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from support.client import wait_until
+from support.ports import free_ports
 
 BUFFER_BYTES = 65_536
 
@@ -74,8 +75,9 @@ class Relay:
 
     def start(self) -> None:
         """Listen; after ``stop`` on the same port again."""
+        # One that no outgoing connection is given while it is closed.
+        self._port = self._port or free_ports(1)[0]
         listener = socket.create_server(("127.0.0.1", self._port))
-        self._port = listener.getsockname()[1]
         self.address = f"127.0.0.1:{self._port}"
         self.url = f"{self._scheme}://{self.address}"
         self._is_frozen = self._is_deaf = self._is_mute = False

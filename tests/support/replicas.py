@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, suppress
+from http.client import HTTPException
+from random import Random
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING, Self
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from support.client import wait_until
 from support.fixtures import stop_clean
+from support.ports import free_ports
 from support.relay import Relay
-from support.s3.real_servers import free_ports
+from support.s3.simulated import CREDENTIALS
 from support.server import ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 READY_POLL_S = 0.1
 """Seconds between two looks at the probes of servers."""
 
 EXPECTED = frozenset({"watch.failed"})
-"""What a server may log when another one has taken over, or the database is away."""
+"""What a server may log when another one has taken a watch, or the database is away."""
 
 
 class Replica:
@@ -44,6 +46,7 @@ class Replica:
         clients: The relay from the clients.
         server: The present or last process.
         is_paused: Whether the process is stopped by SIGSTOP.
+        make: Starts the process; as ``ServerProcess``.
     """
 
     def __init__(self, directory: Path, state: str, flags: Sequence[str]) -> None:
@@ -53,11 +56,13 @@ class Replica:
         self.database = Relay(state)
         self.clients = Relay(f"http://{grpc}")
         self.is_paused = False
+        self.make: Callable[..., ServerProcess] = ServerProcess
         self._directory = directory
         self._state = state
         self._addresses = grpc, http
         self._flags = flags
         self._processes: list[ServerProcess] = []
+        self._ids: dict[ServerProcess, str] = {}
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -66,14 +71,19 @@ class Replica:
     def server(self) -> ServerProcess:
         return self._processes[-1]
 
+    @property
+    def id(self) -> str:
+        """What the present or last process is called in the database; it has been ready."""
+        return self._ids[self.server]
+
     def start(self) -> None:
-        """Start it; it is a standby, or the owner of the state, a little later."""
+        """Start it; it serves a little later."""
         grpc, http = self._addresses
         relayed = urlsplit(self._state)
         user, at, _ = relayed.netloc.rpartition("@")
         relayed = relayed._replace(netloc=f"{user}{at}{self.database.address}")
         flags = ("--listen", grpc, "--http", http, "--state", relayed.geturl(), *self._flags)
-        server = ServerProcess(self._directory, flags)
+        server = self.make(self._directory, flags, CREDENTIALS)
         server.address, server.http = grpc, f"http://{http}"
         server.expected |= EXPECTED
         self._processes.append(server)
@@ -91,6 +101,10 @@ class Replica:
         self.server.signal(SIGCONT)
         self.is_paused = False
 
+    def stop(self) -> None:
+        """Ask it to go, and wait until it has."""
+        assert self.server.stop() == 0, self.server.log
+
     def stop_clean(self) -> None:
         """Stop it, if it runs; its logs have no trouble."""
         if self._processes:
@@ -98,11 +112,16 @@ class Replica:
             for server in self._processes:
                 stop_clean(server)
 
+    def is_running(self) -> bool:
+        """Return whether its process runs, and is not paused."""
+        return not self.is_paused and self.server.process.poll() is None
+
     def is_ready(self) -> bool:
         """Return whether its probe says so; never while it is paused or not there."""
-        if self.is_paused or self.server.process.poll() is not None:
+        if not self._processes or not self.is_running():
             return False
-        with suppress(URLError, ConnectionError):
+        # Killed or paused while it answers, it breaks the answer off or gives none.
+        with suppress(OSError, HTTPException):
             return self.server.ask("/readyz").status == 200
         return False
 
@@ -121,13 +140,21 @@ class Replica:
         host, _, port = self._addresses[0].rpartition(":")
         return socket.create_connection((host, int(port)))
 
-    def wait_standing_by(self) -> None:
-        """Wait until it knows that another one owns the state."""
-        wait_until(
-            lambda: self.server.logged("state.standby") and not self.is_ready(),
-            f"{self.name} is a standby",
-            pause_s=READY_POLL_S,
-        )
+    def wait_ready(self) -> Self:
+        """Wait until it serves, and return it."""
+
+        def is_found() -> bool:
+            assert self.is_paused or self.server.process.poll() is None, self.server.log
+            return self.is_ready()
+
+        wait_until(is_found, f"{self.name} is ready", pause_s=READY_POLL_S)
+        if self.server not in self._ids:
+            self._ids[self.server] = self.server.status()["server"]["id"]
+        return self
+
+    def wait_unready(self) -> None:
+        """Wait until its probe says that it cannot serve."""
+        wait_until(lambda: not self.is_ready(), f"{self.name} is not ready", pause_s=READY_POLL_S)
 
 
 class Replicas:
@@ -160,54 +187,51 @@ class Replicas:
     def __iter__(self) -> Iterator[Replica]:
         return iter(self._replicas)
 
-    @property
-    def address(self) -> str:
-        """The addresses of all servers, of which a client takes the first that answers."""
-        return f"ipv4:{','.join(replica.clients.address for replica in self._replicas)}"
+    def __getitem__(self, number: int) -> Replica:
+        return self._replicas[number]
 
-    def start(self) -> Replica:
-        """Start all, and return the owner once the others stand by."""
+    def start(self) -> Self:
+        """Start all, and wait until each serves."""
         for replica in self._replicas:
             replica.start()
-        owner = self.wait_owner()
-        for replica in self.others(owner):
-            replica.wait_standing_by()
-        return owner
+        return self.wait_ready()
+
+    def wait_ready(self) -> Self:
+        """Wait until each server serves."""
+        for replica in self._replicas:
+            replica.wait_ready()
+        return self
 
     def others(self, one: Replica) -> list[Replica]:
         """Return all but one."""
         return [replica for replica in self._replicas if replica is not one]
 
-    def wait_owner(self) -> Replica:
-        """Wait until exactly one server is ready, and return it."""
-        ready: list[Replica] = []
-
-        def is_found() -> bool:
-            ready[:] = [replica for replica in self._replicas if replica.is_ready()]
-            return len(ready) == 1
-
-        wait_until(is_found, "one server owns the state", pause_s=READY_POLL_S)
-        return ready[0]
+    def ready(self) -> list[Replica]:
+        """Return those whose probes say that they serve."""
+        return [replica for replica in self._replicas if replica.is_ready()]
 
 
 class Balancer(Relay):
-    """Leads each connection to a server that is ready, as a Service does.
+    """Leads each connection to any server that is ready, as a Service does.
 
     Args:
         replicas: The servers, which run.
+        seed: Decides which server gets a connection.
     """
 
-    def __init__(self, replicas: Replicas) -> None:
+    def __init__(self, replicas: Replicas, seed: int = 0) -> None:
         super().__init__("http://127.0.0.1")
         self._replicas = replicas
+        self._chance = Random(seed)
 
     def connect(self) -> socket.socket:
-        """Connect to a server that is ready.
+        """Connect to a server that is ready, by the relay of its clients.
 
         Raises:
-            ConnectionRefusedError: There is none.
+            OSError: There is none, or it cannot be reached.
         """
-        for replica in self._replicas:
-            if replica.is_ready():
-                return replica.connect()
-        raise ConnectionRefusedError("no server is ready")
+        ready = self._replicas.ready()
+        if not ready:
+            raise ConnectionRefusedError("no server is ready")
+        host, _, port = self._chance.choice(ready).clients.address.rpartition(":")
+        return socket.create_connection((host, int(port)))

@@ -20,15 +20,16 @@ from urllib.request import Request, urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.client import DEADLINE_S, wait_until
+from support.project import PROJECT, TESTS
 
 # A parent that ignores signals (nohup, a shell without job control) would hand that down.
 RESET_SIGNALS = ("env", "--default-signal=HUP,INT,TERM")
 
 # What runs without anything that only Linux has: its observer is the public one of watchdog here.
-PORTABLE_MACHINE = str(Path(__file__).with_name("portable_machine.py"))
+PATHS = f"PYTHONPATH={TESTS}{os.pathsep}{PROJECT}"
 # watchdog's own thread warns when it meets a directory twice, and an error would end it.
 WARNINGS = ("-W", "error", "-W", "ignore:Callback with id")
-PORTABLE = ("WATCHER_BACKEND=portable", sys.executable, "-P", *WARNINGS, PORTABLE_MACHINE)
+PORTABLE = (PATHS, sys.executable, "-P", *WARNINGS, "-m", "support.portable_machine")
 
 # `make portable` runs the tests with this.
 IS_PORTABLE = bool(os.environ.get("PORTABLE"))
@@ -119,10 +120,6 @@ class ServerProcess:
         """Wait until it listens, and return it."""
         return self._found("server.listening")
 
-    def standing_by(self) -> ServerProcess:
-        """Wait until it stands by: its HTTP port answers, and its address is known."""
-        return self._found("state.standby")
-
     def _found(self, event: str) -> ServerProcess:
         """Wait until it logs where it listens, or will."""
         wait_until(lambda: self.process.poll() is not None or self.logged(event), event)
@@ -183,14 +180,19 @@ class ServerProcess:
         return {watch["name"]: watch for watch in self.status()["watches"]}
 
     def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric's samples that have these labels."""
+        """Return the sum of a metric's samples that have these labels.
+
+        Raises:
+            LookupError: There is none.
+        """
         values = [
             sample.value
             for family in text_string_to_metric_families(self.get("/metrics")[1])
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
-        assert values, f"there is no metric {name} {labels}"
+        if not values:
+            raise LookupError(f"there is no metric {name} {labels}")
         return sum(values)
 
     def confirmed_seq(self, name: str) -> int:
@@ -230,7 +232,7 @@ class ServerProcess:
         """Wait until a text of a watch's status (``error``, ``degraded``) contains another."""
         wait_until(
             lambda: text in self.watches()[name][key],
-            f"{key} of {name} has {text!r}; it is {self.watches()[name][key]!r}",
+            f"{key} of {name} has {text!r}; the watch is {self.watches().get(name)}",
         )
 
     def wait_streams(self, count: int, deadline_s: float = DEADLINE_S) -> None:
@@ -244,9 +246,13 @@ class ServerProcess:
     def wait_no_watches(self) -> None:
         wait_until(lambda: not self.watches(), "no watch runs")
 
-    def wait_logged(self, event: str, count: int = 1) -> None:
-        """Wait until an event was logged a number of times."""
-        wait_until(lambda: len(self.lines(event)) >= count, f"{event} is logged")
+    def wait_logged(self, event: str, count: int = 1, **values: object) -> list[dict[str, Any]]:
+        """Wait until an event was logged a number of times with these values; return the lines.
+
+        The log may have a change a moment after the status.
+        """
+        wait_until(lambda: len(self.lines(event, **values)) >= count, f"{event} is logged")
+        return self.lines(event, **values)
 
     def resources(self) -> Resources:
         """Return what the process holds now."""

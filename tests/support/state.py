@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from support.postgres import SHARED
 from watcher.clock import Clock
 from watcher.model import Delta, Entry, Row
+from watcher.state.membership import used_alone
 from watcher.state.port import StateEngine, WatchStore
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.sqlite.store import SqliteStore
-from watcher.state.tenure import owned
 
 EngineFactory = Callable[[Path, Clock], AbstractContextManager[StateEngine]]
 
 
 def open_postgres(directory: Path, clock: Clock) -> AbstractContextManager[PostgresEngine]:
     """Return the engine on a schema of the shared cluster that belongs to a directory."""
-    return owned(PostgresEngine(SHARED.url(str(directory)), clock))
+    return used_alone(PostgresEngine(SHARED.url(str(directory)), clock))
+
+
+@contextmanager
+def joined(entering: AbstractContextManager[PostgresEngine]) -> Iterator[PostgresEngine]:
+    """Enter an engine as one of the servers that share its database."""
+    with entering as engine:
+        engine.membership.follow(lambda: None)
+        yield engine
 
 
 ENGINES: dict[str, EngineFactory] = {"sqlite": StateDirectory, "postgres": open_postgres}
@@ -37,7 +45,7 @@ def open_store(
 
 def open_pooled(directory: Path, clock: Clock) -> AbstractContextManager[PostgresEngine]:
     """Return the engine on such a schema, through PgBouncer."""
-    return owned(PostgresEngine(SHARED.pooler_url(str(directory)), clock))
+    return used_alone(PostgresEngine(SHARED.pooler_url(str(directory)), clock))
 
 
 POOLED: dict[str, EngineFactory] = {"pgbouncer": open_pooled} if "PGBOUNCER" in os.environ else {}

@@ -51,7 +51,7 @@ def read_tree(tree: Tree, prefix: bytes = b"", unread: list[bytes] | None = None
     entries = [
         entry
         for batch in Walk(tree, lambda _prefix, _fd: None, problems).run(prefix)
-        for entry in batch
+        for entry in batch.entries
     ]
     if unread is None:
         assert problems == []

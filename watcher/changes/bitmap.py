@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SPARE_BYTES = 1024
 """Bytes added beyond the number that makes the bitmap grow, so that it grows rarely."""
@@ -32,11 +32,12 @@ class Bitmap:
 
     def add(self, numbers: Iterable[int]) -> None:
         """Add numbers."""
+        numbers = list(numbers)
+        if (consecutive := as_range(numbers)) is not None:
+            self.add_range(consecutive)
+            return
         for number in numbers:
-            index = number >> 3
-            if index >= len(self._bytes):
-                self._grow(index)
-            self._bytes[index] |= 1 << (number & 7)
+            self._add(number)
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove numbers; those that are not in the set are ignored."""
@@ -50,15 +51,33 @@ class Bitmap:
         if end > len(self._bytes):
             self._grow(end)
         self._bytes[first:end] = b"\xff" * (end - first)
-        self.add(others)
+        for number in others:
+            self._add(number)
 
     def overlaps(self, numbers: range) -> bool:
         """Return whether any of consecutive numbers is in the set."""
         first, end, others = _whole_bytes(numbers)
         return any(self._bytes[first:end]) or any(number in self for number in others)
 
+    def _add(self, number: int) -> None:
+        index = number >> 3
+        if index >= len(self._bytes):
+            self._grow(index)
+        self._bytes[index] |= 1 << (number & 7)
+
     def _grow(self, index: int) -> None:
         self._bytes.extend(bytes(index - len(self._bytes) + SPARE_BYTES))
+
+
+def as_range(numbers: Sequence[int]) -> range | None:
+    """Return numbers as a range if each is the one before it plus one; else None.
+
+    The ids of a batch nearly always are: rows get them in the order in which a scan meets them.
+    """
+    if not numbers:
+        return None
+    found = range(numbers[0], numbers[0] + len(numbers))
+    return found if numbers[-1] == found[-1] and [*numbers] == [*found] else None
 
 
 def _whole_bytes(numbers: range) -> tuple[int, int, Iterable[int]]:

@@ -71,7 +71,11 @@ class Deferral:
             entries: What the scan has met.
             rows: The rows of the entries.
         """
-        telling = [entry for entry in entries if self._says_more(rows.get(entry.path), entry)]
+        telling = (
+            [entry for entry in entries if self._says_more(rows.get(entry.path), entry)]
+            if rows
+            else entries
+        )
         if not telling:
             return entries
         return self._without(telling, self._source.without_outdated(telling), entries, rows)

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from watcher.changes.object_times import has_same_time, with_more_digits
-from watcher.model import GATE_EXISTING, Change, ChangeSet, ChangeType, Entry, Row
+from watcher.model import GATE_EXISTING, Change, ChangeSet, ChangeType, Delta, Entry, Row
 from watcher.spec import ALL_ATTRIBUTES, Attribute, Compare
 
 if TYPE_CHECKING:
@@ -57,21 +57,28 @@ class Rule:
         compare: What the spec asks for.
         has_stable_inodes: Returns whether the inode of the file at a path stays the same, see
             ``Source.has_stable_inodes``.
+        has_stable_ctimes: Returns whether its change time does, see ``Source.has_stable_ctimes``.
     """
 
     def __init__(
         self,
         compare: Compare | None = None,
         has_stable_inodes: Callable[[bytes], bool] = lambda _path: True,
+        has_stable_ctimes: Callable[[bytes], bool] = lambda _path: True,
     ) -> None:
         self._compare = compare or Compare()
         self._has_stable_inodes = has_stable_inodes
+        self._has_stable_ctimes = has_stable_ctimes
 
     def attributes(self, path: bytes) -> frozenset[Attribute]:
         """Return the attributes that are compared at a path."""
         chosen = self._compare.attributes
-        if self._compare.is_auto and not self._has_stable_inodes(path):
-            return chosen - {Attribute.INODE}
+        if not self._compare.is_auto:
+            return chosen
+        if not self._has_stable_inodes(path):
+            chosen -= {Attribute.INODE}
+        if not self._has_stable_ctimes(path):
+            chosen -= {Attribute.CTIME}
         return chosen
 
     @property
@@ -136,7 +143,7 @@ class ChangeDetector:
 
     Args:
         events: The change types to report.
-        new_row: Makes a row for an entry that has none (``Index.new_row``).
+        new_rows: Makes the rows of entries that have none (``Index.new_rows``).
         rule: Which attributes are compared; None compares all.
         is_too_old: Returns whether an entry is too old to be reported when it is first met; None
             if none is.
@@ -150,13 +157,13 @@ class ChangeDetector:
     def __init__(
         self,
         events: Collection[ChangeType],
-        new_row: Callable[[Entry], Row],
+        new_rows: Callable[[Iterable[Entry]], list[Row]],
         rule: Rule | None = None,
         is_too_old: Callable[[Entry], bool] | None = None,
     ) -> None:
         self._is_too_old = is_too_old
         self._events = frozenset(events)
-        self._new_row = new_row
+        self._new_rows = new_rows
         self.rule = rule or Rule()
         self.reports_missing = True
         self.appearance: Callable[[bytes], Appearance] = lambda _path: Appearance.NEW
@@ -173,9 +180,27 @@ class ChangeDetector:
             entry: The entry.
             row: Its row if it was held back until now; else it is met for the first time.
         """
-        if row is None and self.is_too_old(entry):
+        if row is None and self._is_too_old is not None and self._is_too_old(entry):
             return Appearance.IGNORED_EXISTING
         return self.appearance(entry.path)
+
+    def only_records(self, entries: Collection[Entry], rows: Mapping[bytes, Row]) -> bool:
+        """Return whether entries are all met for the first time, and none is to be reported."""
+        return (
+            not rows
+            and not self._existing
+            and all(self.meaning(entry) is Appearance.IGNORED_EXISTING for entry in entries)
+        )
+
+    def record(self, entries: Iterable[Entry]) -> ChangeSet:
+        """Return the rows of entries that are only recorded; of two with one path the last counts.
+
+        It is what ``compare`` returns of them, at a third of the cost: a first scan may have
+        millions.
+        """
+        new = {entry.path: entry for entry in entries}
+        rows = self._new_rows(new.values())
+        return ChangeSet(Delta(upserts=rows, created=len(rows)))
 
     def keep_existing(self, paths: Iterable[bytes]) -> None:
         """Remember which of these paths without a row are existing, until each is reported."""
@@ -330,7 +355,7 @@ class ChangeDetector:
             self._report(found, Change(ChangeType.MODIFIED, entry))
 
     def _put(self, row: Row | None, entry: Entry, found: ChangeSet) -> None:
-        found.delta.put(row, self._new_row(entry) if row is None else Row(row.id, entry))
+        found.delta.put(row, self._new_rows((entry,))[0] if row is None else Row(row.id, entry))
 
     def _report(self, found: ChangeSet, change: Change) -> None:
         if change.type in self._events:

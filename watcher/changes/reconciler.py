@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from watcher.changes.batch_reading import BatchReading, meet_known
 from watcher.changes.deferral import Deferral
 from watcher.changes.detector import Difference
 from watcher.changes.gates import Gates
-from watcher.changes.known_batches import as_ranges
 from watcher.changes.leaving_rows import LeavingRows
 from watcher.changes.missing_rows import MissingRows
 from watcher.changes.renamed_files import RenamedFiles
@@ -229,7 +229,7 @@ class Reconciler:
             marked = [
                 row._replace(entry=row.entry._replace(storage_class=storage_class)) for row in page
             ]
-            self._outbox.commit(ChangeSet(Delta(upserts=marked)))
+            self._commit(ChangeSet(Delta(upserts=marked)))
 
     # Inspections and renames
 
@@ -281,7 +281,7 @@ class Reconciler:
     def _reconcile(self, scan: Scan, *, with_hints: bool) -> tuple[int, int]:
         """Return the number of entries met, and of deletions held."""
         self._gates.begin_scan()
-        with self._scans.begin(self._index.id_limit) as running:
+        with self._scans.begin(self._index.id_limit, is_whole=not scan.prefix) as running:
             count = self._compare_scan(scan, running, with_hints=with_hints)
             self._leaving.follow(scan, self.record_window)
             missing = self._index.entries - len(running.met)
@@ -299,30 +299,25 @@ class Reconciler:
     def _compare_scan(self, scan: Scan, running: RunningScan, *, with_hints: bool) -> int:
         """Compare the batches of a scan, and return the number of their entries."""
         count = 0
-        for batch in scan:
-            self._leaving.follow(scan, self.record_window)
-            count += self._compare_batch(batch, running)
-            self._checkpoint(count)
-            if with_hints:
-                for observation in self._source.observe():
-                    self.apply(observation)
+        with self._outbox.deferring():
+            for batch in scan:
+                self._leaving.follow(scan, self.record_window)
+                count += self._compare_batch(batch, running)
+                self._checkpoint(count)
+                if with_hints:
+                    for observation in self._source.observe():
+                        self.apply(observation)
         return count
 
     def _compare_batch(self, batch: Batch, running: RunningScan) -> int:
         """Compare a batch with its rows, and return the number of its entries."""
-        met, known = running.met, running.known
-        if size := known.kept_rows(batch.digest):
+        if size := meet_known(batch, running):
             return size
-        ranges = known.find(batch.digest)
-        if ranges and not any(map(met.overlaps, ranges)):
-            for range_ in ranges:
-                met.add_range(range_)
-            known.keep(batch.digest, ranges)
-            return sum(map(len, ranges))
-        entries = batch.entries
+        reading = BatchReading(batch, running)
+        met, entries = running.met, reading.entries
         ids, rows, differing = self._index.compare(entries)
         if any(row.id in met for row in rows.values()):
-            known.invalidate()
+            running.known.invalidate()
         met.add(ids)
         found = self._adopt_new_inodes(entries, differing, rows)
         if found.delta.upserts:
@@ -334,15 +329,20 @@ class Reconciler:
             result = self._gates.sort(differing, rows, met)
             differing, is_settled = result.open, is_settled and result.is_settled
             found.add(result.found)
-        ready = self._deferral.defer_ctime_only(differing, rows, dict.fromkeys(rows))
-        ready = self._deferral.defer_incomplete(ready, rows)
-        ready = self._deferral.defer_undigested(ready, rows)
-        found.add(self._detector.compare(rows, ready))
+        if self._detector.only_records(differing, rows):
+            ready = differing
+            found.add(self._detector.record(ready))
+        else:
+            ready = self._deferral.defer_ctime_only(differing, rows, dict.fromkeys(rows))
+            ready = self._deferral.defer_incomplete(ready, rows)
+            ready = self._deferral.defer_undigested(ready, rows)
+            found.add(self._detector.compare(rows, ready))
         self._write(found)
+        self._scans.invalidate_batches(found.delta, running)
         # A batch is known once the rows are as it says.
         if batch.digest and is_settled and len(ready) == len(differing):
-            known.keep(batch.digest, as_ranges({*ids, *(row.id for row in found.delta.upserts)}))
-        return len(entries)
+            reading.keep(ids, rows, found.delta.upserts)
+        return len(reading)
 
     def _adopt_new_inodes(
         self, entries: list[Entry], differing: list[Entry], rows: Mapping[bytes, Row]
@@ -357,7 +357,7 @@ class Reconciler:
             differing: Those that differ from their rows or have none.
             rows: The rows of the differing entries.
         """
-        if not self._detector.rule.accepts_new_inodes:
+        if not rows or not self._detector.rule.accepts_new_inodes:
             return ChangeSet()
         renumbered = [
             entry
@@ -381,7 +381,7 @@ class Reconciler:
 
     def _delete(self, paths: Sequence[bytes]) -> None:
         """Delete the rows at paths at which there is nothing."""
-        self._write(self._detector.delete(self._seen(self._index.rows(paths).values())))
+        self._commit(self._detector.delete(self._seen(self._index.rows(paths).values())))
 
     def _seen(self, rows: Iterable[Row]) -> list[Row]:
         """Return those of some rows that no volume hides, so that their files can be seen."""
@@ -389,8 +389,7 @@ class Reconciler:
 
     def _commit(self, found: ChangeSet) -> None:
         """Commit a difference that was not found by reading a batch."""
-        if found.delta.upserts or found.delta.deletes:
-            self._scans.invalidate_batches()
+        self._scans.invalidate_batches(found.delta)
         self._write(found)
 
     def _write(self, found: ChangeSet) -> None:

@@ -13,7 +13,7 @@ from watcher.changes.bitmap import Bitmap
 from watcher.changes.known_batches import UnchangedBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from watcher.model import Delta
 
@@ -53,32 +53,45 @@ class RunningScans:
 
     def __init__(self) -> None:
         self._running: list[RunningScan] = []
-        self._batches: Mapping[bytes, Sequence[range]] = {}
+        self._last = UnchangedBatches()
 
     @contextmanager
-    def begin(self, id_limit: int) -> Iterator[RunningScan]:
+    def begin(self, id_limit: int, *, is_whole: bool) -> Iterator[RunningScan]:
         """Provide a new scan; if the block raises, it leaves no batches to the next one.
 
         Args:
             id_limit: Row ids are below this.
+            is_whole: The whole place is read. The batches of a scan that reads a part are those of
+                no other: it neither finds any nor leaves any.
         """
-        scan = RunningScan(Bitmap(id_limit), UnchangedBatches(self._batches))
-        self._batches = {}
+        scan = RunningScan(Bitmap(id_limit), UnchangedBatches(self._last if is_whole else None))
+        if is_whole:
+            self._last = UnchangedBatches()
         self._running.append(scan)
         try:
             yield scan
         finally:
             self._running.pop()
-        self._batches = scan.known.batches
+        if is_whole:
+            self._last = scan.known
 
     def record(self, delta: Delta) -> None:
         """Mark rows that were written as met by all running scans, and deleted ones as not met."""
         for scan in self._running:
-            scan.met.add(row.id for row in delta.upserts)
+            scan.met.add([row.id for row in delta.upserts])
             scan.met.remove(row.id for row in delta.deletes)
 
-    def invalidate_batches(self) -> None:
-        """Forget all batches: rows have changed otherwise than by the reading of a batch."""
-        self._batches = {}
-        for scan in self._running:
-            scan.known.invalidate()
+    def invalidate_batches(self, delta: Delta, read_by: RunningScan | None = None) -> None:
+        """Forget the batches with rows that have changed.
+
+        Args:
+            delta: The changes.
+            read_by: The scan that has read them in a batch, which is as its rows are; None if
+                they were found otherwise.
+        """
+        ids = [row.id for row in (*delta.upserts, *delta.deletes)]
+        if ids:
+            self._last.touch(ids)
+            for scan in self._running:
+                if scan is not read_by:
+                    scan.known.touch(ids)

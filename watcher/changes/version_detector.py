@@ -40,7 +40,7 @@ class VersionDetector(ChangeDetector):
 
     Args:
         events: The change types to report.
-        new_row: Makes a row for a version that has none (``Index.new_row``).
+        new_rows: Makes the rows of versions that have none (``Index.new_rows``).
         rows_under: Reads the rows of a key (``Index.rows_under``).
         is_too_old: Returns whether a version is too old to be reported when it is first met; None
             if none is.
@@ -49,11 +49,11 @@ class VersionDetector(ChangeDetector):
     def __init__(
         self,
         events: Collection[ChangeType],
-        new_row: Callable[[Entry], Row],
+        new_rows: Callable[[Iterable[Entry]], list[Row]],
         rows_under: Callable[[bytes], Iterable[Collection[Row]]],
         is_too_old: Callable[[Entry], bool] | None = None,
     ) -> None:
-        super().__init__(events, new_row, is_too_old=is_too_old)
+        super().__init__(events, new_rows, is_too_old=is_too_old)
         self.reports_missing = False
         self._rows_under = rows_under
         self._replaced_rows: Mapping[bytes, Row] = {}

@@ -179,6 +179,7 @@ TlsCa: TypeAlias = Annotated[
     flag(
         "--tls-ca",
         metavar="FILE",
+        parser=Path,
         unset="those of the system",
         help="Certificate authorities to trust (PEM); implies --tls.",
     ),

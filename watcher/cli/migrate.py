@@ -14,7 +14,7 @@ from watcher.errors import StateError
 from watcher.formatting import printable
 from watcher.settings import DatabaseUrl, parse_state
 from watcher.state.choice import choose_engine, prepare_database
-from watcher.state.tenure import owned
+from watcher.state.membership import used_alone
 from watcher.state.transfer import move_watches
 from watcher.telemetry.logs import configure_logs
 
@@ -48,10 +48,10 @@ def migrate(
 ) -> None:
     """Prepare a database for state, or move state between places.
 
-    With --to alone it makes the tables, or brings them to this version; the server does the same
-    if its role may. With --from it moves all watches, with the ids and positions of their events:
-    nothing is lost, and nothing is sent twice by it. No server may use either. Interrupted, it
-    goes on when it is run again.
+    With --to alone it makes the tables, or brings them to this version, while servers may use
+    them; the server does the same if its role may. With --from it moves all watches, with the ids
+    and positions of their events: nothing is lost, and nothing is sent twice by it. No server may
+    use either. Interrupted, it goes on when it is run again.
     """
     configure_logs("auto", quiet=True)
     target = parse_state(to)
@@ -67,8 +67,8 @@ def migrate(
         )
     clock = Clock()
     with (
-        owned(choose_engine(kept, clock)) as former,
-        owned(choose_engine(target, clock)) as present,
+        used_alone(choose_engine(kept, clock)) as former,
+        used_alone(choose_engine(target, clock)) as present,
     ):
         moved = 0
         for identity in move_watches(former, present):

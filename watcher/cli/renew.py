@@ -15,8 +15,8 @@ from watcher.errors import NotFoundError, StateError
 from watcher.formatting import printable
 from watcher.settings import parse_state
 from watcher.state.choice import choose_engine
+from watcher.state.membership import used_alone
 from watcher.state.sqlite.directory import state_files
-from watcher.state.tenure import owned
 from watcher.telemetry.logs import configure_logs
 
 EXAMPLES = (
@@ -58,7 +58,7 @@ def renew(
         raise StateError(
             "there is no such state directory", place=str(kept), hint="name it with --state"
         )
-    with owned(choose_engine(kept, Clock())) as states:
+    with used_alone(choose_engine(kept, Clock())) as states:
         known = [*states.summaries()]
         wanted = [each for each in known if not names or each.name in names]
         if missing := {*(names or ())} - {each.name for each in wanted}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer  # noqa: TC002 - typer reads annotations
@@ -140,24 +140,29 @@ def serve(  # noqa: PLR0913 - each is a flag
         flag(
             "--token-file",
             metavar="FILE",
+            parser=Path,
             help="File with a name:token on each line; without it no token is required.",
         ),
     ] = None,
     tls_cert: Annotated[
         Path | None,
         flag(
-            "--tls-cert", metavar="FILE", help="Certificate chain of the server (PEM); enables TLS."
+            "--tls-cert",
+            metavar="FILE",
+            parser=Path,
+            help="Certificate chain of the server (PEM); enables TLS.",
         ),
     ] = None,
     tls_key: Annotated[
         Path | None,
-        flag("--tls-key", metavar="FILE", help="Private key of the --tls-cert (PEM)."),
+        flag("--tls-key", metavar="FILE", parser=Path, help="Private key of the --tls-cert (PEM)."),
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
         flag(
             "--tls-client-ca",
             metavar="FILE",
+            parser=Path,
             help="Authorities (PEM); clients must have a certificate of one of them.",
         ),
     ] = None,

@@ -54,9 +54,9 @@ class StatusSnapshot:
         return recent
 
     @property
-    def owner(self) -> Mapping[str, Any]:
-        """The fields of ``Owner`` of the server that owns the state; empty if it needs no name."""
-        return self.document.get("owner") or {}
+    def servers(self) -> Sequence[Mapping[str, Any]]:
+        """The fields of ``Server`` of those that share the state; none where no other can."""
+        return [each for each in self.document.get("servers", ()) if each.get("id")]
 
     @property
     def problem(self) -> str:

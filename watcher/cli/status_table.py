@@ -32,6 +32,9 @@ MAX_CHANGES = 10
 MAX_LINES = 3
 """Maximum number of lines of a place or note that stands below its watch."""
 
+_LOAD = ("watches", "entries", "streams")
+"""What is said of each server."""
+
 _PIPE_WIDTH = 1 << 16
 _GAP = 2
 _INDENT = "  "
@@ -63,6 +66,8 @@ class _Column:
 
 
 _NAME = _Column("NAME", 0, 20)
+_SERVER = _Column("SERVER", 5)
+"""Which server owns a watch; shown where servers share the state."""
 _COLUMNS = (
     _NAME,
     _Column("PLACE", 9),
@@ -74,6 +79,7 @@ _COLUMNS = (
     _Column("LAG", 4, 6, "right"),
     _Column("LAST SCAN", 8, 10),
     _Column("STREAMS", 3, 7, "right"),
+    _SERVER,
     _Column("NOTE", 10),
 )
 _LONG = ("PLACE", "NOTE")
@@ -92,16 +98,16 @@ def print_table(snapshot: StatusSnapshot, clock: Clock) -> None:
 
 
 def _server_lines(snapshot: StatusSnapshot, clock: Clock) -> list[Text]:
-    """Return why the server cannot do its work, and if so, which one owns the state."""
-    if not snapshot.problem:
-        return []
-    lines = [Text(printable(snapshot.problem), style="red")]
-    if owner := snapshot.owner:
-        where = f" on {owner['node']}" if owner["node"] else ""
-        since = human_time(
-            datetime.fromtimestamp(owner["since"], UTC), datetime.fromtimestamp(clock.wall(), UTC)
-        )
-        lines.append(Text(printable(f"owner: {owner['name']}{where}, since {since} UTC")))
+    """Return why the server cannot do its work, and the servers that share the state."""
+    lines = [Text(printable(snapshot.problem), style="red")] if snapshot.problem else []
+    now = datetime.fromtimestamp(clock.wall(), UTC)
+    for server in snapshot.servers:
+        where = f" on {server['node']}" if server.get("node") else ""
+        since = human_time(datetime.fromtimestamp(server.get("started_at", 0.0), UTC), now)
+        leaving = ", leaving" if server.get("is_leaving") else ""
+        load = ", ".join(f"{server.get(what, 0):,} {what}" for what in _LOAD)
+        text = f"{server.get('name', '')}{where}, since {since} UTC: {load}{leaving}"
+        lines.append(Text(printable(text), style="dim"))
     return lines
 
 
@@ -181,7 +187,10 @@ def _fitting(rows: Sequence[Mapping[str, Text]], width: int, *, may_cut: bool) -
     """Return the columns that fit a width in cells; of names only the minimum must fit if cut."""
     shown = set()
     left = width + _GAP
+    is_shared = any(row[_SERVER.title].plain != _NOTHING for row in rows)
     for column in sorted(_COLUMNS, key=lambda column: column.rank):
+        if column is _SERVER and not is_shared:
+            continue
         longest = max(len(column.title), *(row[column.title].cell_len for row in rows))
         is_cut = may_cut and column is _NAME
         left -= (column.width if is_cut else max(column.width, longest)) + _GAP
@@ -228,6 +237,7 @@ def _row(watch: Mapping[str, Any], clock: Clock) -> dict[str, Text]:
         "LAG": human_age(lag_s) if lag_s else "",
         "LAST SCAN": f"{human_age(clock.wall() - scanned_at)} ago" if scanned_at else "",
         "STREAMS": watch.get("streams", ""),
+        "SERVER": (watch.get("owner") or {}).get("name", ""),
         "NOTE": watch.get("note") or watch.get("waiting", ""),
     }
     styles = {

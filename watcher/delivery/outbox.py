@@ -18,6 +18,7 @@ from watcher.telemetry.recent_changes import RecentChanges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from watcher.clock import Clock
     from watcher.model import Change, ChangeSet
@@ -120,6 +121,10 @@ class Outbox:
                 self._store.commit(step.delta)
             return
         self._write(step.delta, step.changes, seal=self._max_wait_s == 0)
+
+    def deferring(self) -> AbstractContextManager[None]:
+        """Return a block in which what reports nothing may be durable later; see ``WatchStore``."""
+        return self._store.deferring()
 
     def renew_ids(self) -> None:
         """Give the changes from now on ids that no event has had; see ``WatchStore.renew_ids``.

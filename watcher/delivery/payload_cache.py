@@ -1,6 +1,7 @@
-"""Keeps the newest payloads of a watch in memory, so that streams that keep up never read the disk.
+"""Keeps payloads of a watch in memory, so that streams seldom read the disk.
 
-Pure, but for its lock.
+It has the newest, for streams that keep up, and what one of several streams has just read, for the
+others that catch up with it. Pure, but for its lock.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ CACHE_BYTES = 4 * 1024 * 1024
 
 CACHE_PAYLOADS = 8192
 """Maximum number of payloads in one cache."""
+
+PAGES_BYTES = 1024 * 1024
+"""Maximum size of one cache's pages in bytes; they share the cache's part of the budget."""
 
 BUDGET_BYTES = 32 * 1024 * 1024
 """Maximum size of the payloads in all caches of a process in bytes."""
@@ -93,7 +97,7 @@ class NewestPayloads:
 
 
 class PayloadCache:
-    """The end of one journal, kept while it is open. Safe between threads.
+    """The end of one journal, kept while it has readers, and pages before. Safe between threads.
 
     Args:
         seq: The journal's last sequence number so far.
@@ -105,7 +109,9 @@ class PayloadCache:
         self._floor = seq
         self._size_bytes = 0
         self._payloads: deque[Payload] = deque()
-        self._is_open = False
+        self._pages: dict[int, list[Payload]] = {}
+        self._pages_bytes = 0
+        self._readers = 0
 
     @property
     def last_seq(self) -> int:
@@ -113,17 +119,19 @@ class PayloadCache:
         with self._budget.lock:
             return self._payloads[-1].seq if self._payloads else self._floor
 
-    def open(self) -> None:
-        """Keep what is added from now on."""
-        with self._budget.lock:
-            self._is_open = True
+    def set_readers(self, readers: int) -> None:
+        """Keep what is added from now on, pages only for several streams; drop all without any.
 
-    def close(self) -> None:
-        """Drop everything and keep nothing more; the cache may be opened again."""
+        Args:
+            readers: Number of streams.
+        """
         with self._budget.lock:
-            self._is_open = False
-            self.empty()
-            self._budget.note(self, 0)
+            self._readers = readers
+            if not readers:
+                self.empty()
+            elif readers == 1:
+                self._drop_pages()
+            self._budget.note(self, self._size_bytes + self._pages_bytes)
 
     def extend(self, payloads: Collection[Payload], *, dropped_seq: int | None = None) -> None:
         """Add payloads that were committed, in order.
@@ -138,15 +146,42 @@ class PayloadCache:
                 self.empty()
                 self._floor = dropped_seq
             self._payloads.extend(payloads)
-            if not self._is_open:
+            if not self._readers:
                 self.empty()
                 return
-            self._size_bytes += sum(len(payload.data) for payload in payloads)
+            self._size_bytes += _size_bytes(payloads)
             while len(self._payloads) > CACHE_PAYLOADS or self._size_bytes > CACHE_BYTES:
                 oldest = self._payloads.popleft()
                 self._size_bytes -= len(oldest.data)
                 self._floor = oldest.seq
-            self._budget.note(self, self._size_bytes)
+            self._budget.note(self, self._size_bytes + self._pages_bytes)
+
+    def keep_page(self, seq: int, payloads: list[Payload]) -> None:
+        """Keep what a stream has read from the journal, for others that are where it was.
+
+        Args:
+            seq: The sequence number that it was read after.
+            payloads: The payloads that follow, in order.
+        """
+        with self._budget.lock:
+            if self._readers < 2 or not payloads or seq in self._pages:  # noqa: PLR2004 - one would never read it again
+                return
+            self._pages[seq] = payloads
+            self._pages_bytes += _size_bytes(payloads)
+            while self._pages_bytes > PAGES_BYTES:
+                self._pages_bytes -= _size_bytes(self._pages.pop(next(iter(self._pages))))
+            self._budget.note(self, self._size_bytes + self._pages_bytes)
+
+    def page(self, seq: int, *, limit: int) -> list[Payload] | None:
+        """Return the page that was read after a sequence number; None if there is none.
+
+        Args:
+            seq: The sequence number.
+            limit: Maximum number of payloads.
+        """
+        with self._budget.lock:
+            page = self._pages.get(seq)
+        return None if page is None else page[:limit]
 
     def after(self, seq: int, *, limit: int, max_bytes: int) -> list[Payload] | None:
         """Return payloads after a sequence number, in order; None when some have left the cache.
@@ -168,3 +203,12 @@ class PayloadCache:
             self._floor = self._payloads[-1].seq
         self._payloads.clear()
         self._size_bytes = 0
+        self._drop_pages()
+
+    def _drop_pages(self) -> None:
+        self._pages.clear()
+        self._pages_bytes = 0
+
+
+def _size_bytes(payloads: Iterable[Payload]) -> int:
+    return sum(len(payload.data) for payload in payloads)

@@ -30,6 +30,8 @@ MAX_RUNS = 1024
 class StreamPosition:
     """How far one stream has come, where time confirms. Written by the stream, rewound by others.
 
+    A stream keeps its position when it moves to where its watch runs now.
+
     Args:
         seq: The stream begins after this sequence number.
         delivered_before_seq: Everything up to it may have been written to some stream before.
@@ -38,12 +40,18 @@ class StreamPosition:
         written_seq: The last sequence number that was written.
         written: Payloads written.
         redelivered: Payloads among them whose changes may have been written before.
+        is_bound: Whether it must be written all that follows: a stream that has yet to begin may
+            begin after what is confirmed meanwhile.
     """
+
+    skips_confirmed = False
+    """Whether what is confirmed need not be written, since consumers have acknowledged it."""
 
     def __init__(self, seq: int, delivered_before_seq: int = 0) -> None:
         self.written_seq = seq
         self.written = 0
         self.redelivered = 0
+        self.is_bound = False
         self._delivered_before_seq = delivered_before_seq
         self._confirmed_seq = seq
         self._lock = threading.Lock()
@@ -63,6 +71,7 @@ class StreamPosition:
             self._blocked_s, self._writing_since_s = self._blocked(now_s), None
             self._note(seq, now_s, was_blocked=was_blocked)
             self.written += 1
+            self.is_bound = True
             self.redelivered += seq <= max(self._delivered_before_seq, self.written_seq)
             self.written_seq = max(self.written_seq, seq)
 
@@ -168,6 +177,8 @@ class AckPosition(StreamPosition):
         timeout_s: Seconds after a write until the payload is due again; a run delays that by up to
             1/``RUNS_PER_TIMEOUT`` of them.
     """
+
+    skips_confirmed = True
 
     def __init__(self, seq: int, delivered_before_seq: int, timeout_s: float) -> None:
         super().__init__(seq, delivered_before_seq)

@@ -6,8 +6,9 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable  # noqa: TC003 - the fields of a NamedTuple
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from watcher.delivery.audience import Audience
 from watcher.delivery.payload_cache import PayloadCache
 from watcher.delivery.position import BLOCKED_S, AckPosition, StreamPosition
 from watcher.delivery.rate import TokenBucket
@@ -21,42 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from watcher.clock import Clock
+    from watcher.delivery.audience import DeliveryCounts, Subscriber
     from watcher.model import Payload
     from watcher.settings import WatchLimits
     from watcher.spec import Spec
-    from watcher.state.port import WatchStore
+    from watcher.state.following import PublishedStore, Refreshed
 
 CONFIRM_INTERVAL_S = 1.0
 """Seconds between two confirmations, each of which is a commit."""
 
 EXPIRE_INTERVAL_S = 60.0
 """Seconds between two removals of payloads whose retention is over."""
-
-
-class Subscriber(NamedTuple):
-    """How a stream is reached. Both are called from any thread and must return at once.
-
-    Attributes:
-        notify: There may be something to write, or the watch has stopped.
-        disconnect: The stream is to end because its client does not read and holds up others.
-    """
-
-    notify: Callable[[], None]
-    disconnect: Callable[[], None] = lambda: None
-
-
-class DeliveryCounts(NamedTuple):
-    """What was written to streams since the start.
-
-    Attributes:
-        written: Payloads.
-        redelivered: Payloads among them whose changes may have been written before.
-        blocked_s: Seconds in which flow control kept streams from writing, summed over streams.
-    """
-
-    written: int
-    redelivered: int
-    blocked_s: float
 
 
 class Publisher:
@@ -81,7 +57,7 @@ class Publisher:
     def __init__(
         self,
         spec: Spec,
-        store: WatchStore,
+        store: PublishedStore,
         limits: WatchLimits,
         *,
         clock: Clock,
@@ -103,13 +79,14 @@ class Publisher:
         self._clock = clock
         self._wake = wake
         self._cache = PayloadCache(self.journal.next_seq - 1)
-        self._lock = threading.Lock()
-        self._subscribers: dict[Subscription, Subscriber] = {}
+        self._audience = Audience(clock)
         # An earlier run may have written everything.
         self._delivered_before_seq = self.journal.next_seq - 1
-        self._former = DeliveryCounts(0, 0, 0.0)
         self._confirming = threading.Lock()
+        self._confirming_seq = 0
         self._confirm_due_s = 0.0
+        self._streams_elsewhere = 0
+        self._confirmed_elsewhere_seq: int | None = None
         # What an earlier run has confirmed is retained, too.
         self._expire_due_s = 0.0
         self._retain()
@@ -119,61 +96,64 @@ class Publisher:
     @property
     def streams(self) -> int:
         """The number of connected streams."""
-        return len(self._subscribers)
+        return len(self._audience)
 
-    def subscribe(self, subscriber: Subscriber) -> Subscription:
-        """Connect a stream; it begins after the last confirmed event.
+    @property
+    def streams_elsewhere(self) -> int:
+        """The number of streams on other servers, as of the last survey."""
+        return self._streams_elsewhere
+
+    def subscribe(self, subscriber: Subscriber, former: Subscription | None = None) -> Subscription:
+        """Connect a stream; it begins after the last confirmed event, or goes on where it is.
 
         Args:
             subscriber: How the stream is reached.
+            former: Its part of the journal until now, if it moves here from another publisher of
+                the same watch; it is read from no more.
         """
-        with self._lock:
-            written_seq = max((each.position.written_seq for each in self._subscribers), default=0)
+        with self._audience.lock:
+            written_seq = self._audience.written_seq()
             before_seq = self._delivered_before_seq = max(self._delivered_before_seq, written_seq)
-            position = (
-                AckPosition(self.journal.cursor, before_seq, self._ack_timeout_s)
-                if self.needs_acknowledgements
-                else StreamPosition(self.journal.cursor, before_seq)
-            )
+            # What is being confirmed now would pass a stream that begins before it.
+            seq = max(self.journal.cursor, self._confirming_seq)
+            if former is not None:
+                position, bucket = former.position, former.bucket
+                position.is_bound = True
+            else:
+                position, bucket = self._begin(seq, before_seq), self._bucket()
             subscription = Subscription(
                 position,
                 self.journal,
                 self._cache,
                 self._clock,
-                bucket=self._bucket(),
+                bucket=bucket,
                 limit=self._unacknowledged,
             )
-            self._subscribers[subscription] = subscriber
-            self._cache.open()
+            self._audience.add(subscription, subscriber)
+            self._cache.set_readers(len(self._audience))
+            self._store.note_streams(len(self._audience))
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Disconnect a stream; its position no longer counts."""
-        position = subscription.position
-        with self._lock:
-            if self._subscribers.pop(subscription, None) is None:
+        written_seq = subscription.position.written_seq
+        with self._audience.lock:
+            if not self._audience.remove(subscription):
                 return
-            self._delivered_before_seq = max(self._delivered_before_seq, position.written_seq)
-            self._former = self._add(self._former, position)
-            if not self._subscribers:
-                self._cache.close()
+            self._delivered_before_seq = max(self._delivered_before_seq, written_seq)
+            self._cache.set_readers(len(self._audience))
+            self._store.note_streams(len(self._audience))
         self._wake()
 
     def counts(self) -> DeliveryCounts:
         """Return what was written since the start, also to streams that have ended."""
-        with self._lock:
-            counts = self._former
-            for subscription in self._subscribers:
-                counts = self._add(counts, subscription.position)
-        return counts
+        return self._audience.counts()
 
     def waiting(self) -> Counter[Wait]:
         """Return how many streams have something to write and wait, by what they wait for."""
         if self._rate_per_s is None and self._unacknowledged is None:
             return Counter()
-        with self._lock:
-            subscriptions = list(self._subscribers)
-        return Counter(wait for each in subscriptions if (wait := each.waits_for()) is not None)
+        return self._audience.waiting()
 
     @property
     def blockage(self) -> str:
@@ -189,12 +169,10 @@ class Publisher:
             return None
         return TokenBucket(self._rate_per_s, self._clock.monotonic())
 
-    def _add(self, counts: DeliveryCounts, position: StreamPosition) -> DeliveryCounts:
-        return DeliveryCounts(
-            counts.written + position.written,
-            counts.redelivered + position.redelivered,
-            counts.blocked_s + position.blocked_s(self._clock.monotonic()),
-        )
+    def _begin(self, seq: int, before_seq: int) -> StreamPosition:
+        if self.needs_acknowledgements:
+            return AckPosition(seq, before_seq, self._ack_timeout_s)
+        return StreamPosition(seq, before_seq)
 
     # For the watch's thread
 
@@ -212,21 +190,20 @@ class Publisher:
         self._cache.extend(payloads, dropped_seq=dropped_seq)
         if self._unacknowledged is not None:
             self._unacknowledged.extend()
+        self._announce()
+
+    def _announce(self) -> None:
         self.lag.note(self.journal.oldest_at)
         self.notify()
 
     def notify(self) -> None:
         """Notify all streams that something has changed."""
-        with self._lock:
-            subscribers = list(self._subscribers.values())
-        for subscriber in subscribers:
-            subscriber.notify()
+        self._audience.notify()
 
     def due_in_s(self) -> float | None:
         """Return the seconds until there may be something to confirm or tidy; None for never."""
-        is_unconfirmed = (
-            self.journal.depth and self._subscribers and not self.needs_acknowledgements
-        )
+        streams = len(self._audience) + self._streams_elsewhere
+        is_unconfirmed = self.journal.depth and streams and not self.needs_acknowledgements
         if not is_unconfirmed and not self._store.is_untidy:
             return None
         return max(0.0, self._confirm_due_s - self._clock.monotonic())
@@ -252,11 +229,14 @@ class Publisher:
         if not self.needs_acknowledgements:
             # A replay in between would be undone by the confirmation.
             with self._confirming:
-                confirmed = self._confirmed_seq(now_s)
-                if confirmed is not None and confirmed > self.journal.cursor:
-                    self.journal.confirm(confirmed, keep_s=keep_s)
-                    self._retain()
-                    self.lag.note(self.journal.oldest_at)
+                try:
+                    confirmed = self._begin_confirming()
+                    if confirmed > self.journal.cursor:
+                        self.journal.confirm(confirmed, keep_s=keep_s)
+                        self._retain()
+                        self.lag.note(self.journal.oldest_at)
+                finally:
+                    self._confirming_seq = 0
         if keep_s and now_s >= self._expire_due_s:
             self.journal.expire(keep_s)
             # Later ones would find nothing, and write to a database all the same.
@@ -272,35 +252,81 @@ class Publisher:
         self._retained_until_s = now_s + self._limits.retention_s + EXPIRE_INTERVAL_S
         self._expire_due_s = min(self._expire_due_s, now_s + EXPIRE_INTERVAL_S)
 
-    def _confirmed_seq(self, now_s: float) -> int | None:
-        """Return the last sequence number delivered on every stream; None without streams."""
-        window_s = self._limits.window_s
-        with self._lock:
-            confirmed = [each.position.confirmed_seq(now_s, window_s) for each in self._subscribers]
-        return min(confirmed, default=None)
+    def _begin_confirming(self) -> int:
+        """Return the last sequence number delivered on every stream; 0 without streams."""
+        with self._audience.lock:
+            confirmed = self._audience.confirmed_seqs(self._limits.window_s)
+            if self._confirmed_elsewhere_seq is not None:
+                confirmed.append(self._confirmed_elsewhere_seq)
+            self._confirming_seq = min(confirmed, default=0)
+            self._store.begin_confirming()
+        return self._confirming_seq
 
-    def disconnect_stalled(self) -> int:
-        """Disconnect streams whose clients have not read for a window, unless all are like that.
+    def disconnect_stalled(self, *, spares_all: bool = True) -> int:
+        """Disconnect streams whose clients have not read for a window.
 
         Where consumers acknowledge, no event waits for a stream, and nothing is done.
+
+        Args:
+            spares_all: Disconnect none if all are like that, here and on other servers.
 
         Returns:
             How many streams were disconnected.
         """
         if self.needs_acknowledgements:
             return 0
-        now_s, window_s = self._clock.monotonic(), max(self._limits.window_s, BLOCKED_S)
-        with self._lock:
-            stalled = [
-                subscriber
-                for subscription, subscriber in self._subscribers.items()
-                if subscription.position.is_stalled(now_s, window_s)
-            ]
-            if len(stalled) == len(self._subscribers):
-                return 0
-        for subscriber in stalled:
-            subscriber.disconnect()
-        return len(stalled)
+        window_s = max(self._limits.window_s, BLOCKED_S)
+        spares_all = spares_all and not self._streams_elsewhere
+        return self._audience.disconnect_stalled(window_s, spares_all=spares_all)
+
+    # For what other servers do
+
+    def set_readers(self, confirmed_seq: int | None, streams: int) -> None:
+        """Take the position of the streams on other servers, which counts like those here.
+
+        For the owner of the watch; see ``SurveyedWatch.confirmed_elsewhere``.
+
+        Args:
+            confirmed_seq: Up to here all of these streams have the journal; None without any.
+            streams: Their number.
+        """
+        former = (self._confirmed_elsewhere_seq, self._streams_elsewhere)
+        self._confirmed_elsewhere_seq, self._streams_elsewhere = confirmed_seq, streams
+        if former != (confirmed_seq, streams):
+            self._wake()
+
+    def take(self, refreshed: Refreshed) -> None:
+        """Take what is new of a watch that is followed, and notify all streams.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        if refreshed.rewound_to is not None:
+            # Positions that were looked up before must be noted before.
+            with self._confirming:
+                self._audience.rewind(refreshed.rewound_to)
+                refreshed.store.resume()
+        # Before what may fail: the next refreshing does not bring these payloads again.
+        self._cache.extend(refreshed.payloads, dropped_seq=refreshed.dropped_seq)
+        if self._unacknowledged is not None:
+            self._unacknowledged.refresh()
+        self._announce()
+
+    def take_acknowledgements(self, acknowledgements: int) -> None:
+        """Take in what was acknowledged on other servers; for the owner of the watch.
+
+        Args:
+            acknowledgements: That of the survey; see ``Journal.refresh_acknowledged``.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        keep_s = self._limits.retention_s
+        if self.journal.refresh_acknowledged(acknowledgements, keep_s=keep_s):
+            if self._unacknowledged is not None:
+                self._unacknowledged.refresh()
+                self.notify()
+            self._note_acknowledged()
 
     # For consumers and operators; these wait for the disk
 
@@ -329,6 +355,9 @@ class Publisher:
             self.journal.acknowledge(seqs, keep_s=keep_s)
         elif self._unacknowledged.acknowledge(seqs, keep_s=keep_s):
             self.notify()
+        self._note_acknowledged()
+
+    def _note_acknowledged(self) -> None:
         self._retain()
         self.lag.note(self.journal.oldest_at)
         self._wake()
@@ -353,9 +382,7 @@ class Publisher:
             # With a limit also where the cursor stays: acknowledgements beyond it may be revoked,
             # and what was written since is no longer among the oldest.
             if cursor < before or limit is not None:
-                with self._lock:
-                    for subscription in self._subscribers:
-                        subscription.position.rewind(cursor)
+                self._audience.rewind(cursor)
             self.lag.note(self.journal.oldest_at)
         self.notify()
         return range(cursor + 1, before + 1)

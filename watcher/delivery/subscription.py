@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from watcher.errors import UnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from watcher.delivery.rate import TokenBucket
     from watcher.delivery.unacknowledged import UnacknowledgedLimit
     from watcher.model import Payload
-    from watcher.state.port import Journal
+    from watcher.state.journal_port import Journal
 
 READ_PAYLOADS = 256
 """Maximum number of payloads in one read."""
@@ -45,6 +47,7 @@ class Subscription:
 
     Attributes:
         position: The same.
+        bucket: The same.
     """
 
     def __init__(  # noqa: PLR0913 - all that a stream deals with
@@ -61,7 +64,7 @@ class Subscription:
         self._journal = journal
         self._cache = cache
         self._clock = clock
-        self._bucket = bucket
+        self.bucket = bucket
         self._limit = limit
         # Whether the bucket was empty at the last reading.
         self._is_throttled = False
@@ -76,8 +79,8 @@ class Subscription:
         """
         now_s = self._clock.monotonic()
         due_in_s = self.position.due_in_s(now_s)
-        if self._is_throttled and self._bucket is not None:
-            return self._bucket.wait_s(now_s)
+        if self._is_throttled and self.bucket is not None:
+            return self.bucket.wait_s(now_s)
         return due_in_s
 
     def waits_for(self) -> Wait | None:
@@ -86,7 +89,7 @@ class Subscription:
         written_seq, last_seq = self.position.written_seq, self._cache.last_seq
         allowed_seq = last_seq if self._limit is None else min(last_seq, self._limit.last_seq)
         has_more = written_seq < allowed_seq or self.position.due_in_s(now_s) == 0.0
-        if has_more and self._bucket is not None and self._bucket.wait_s(now_s):
+        if has_more and self.bucket is not None and self.bucket.wait_s(now_s):
             return Wait.RATE
         if self._limit is not None and self._limit.is_reached:
             return Wait.ACKNOWLEDGEMENTS if allowed_seq <= written_seq < last_seq else None
@@ -96,9 +99,15 @@ class Subscription:
         """Return the next payloads without touching the disk; None when some are only there.
 
         Redeliveries are never in memory; see ``due_in_s``.
+
+        Raises:
+            UnavailableError: Another stream's confirmation has passed this one.
         """
-        count = self._admitted()
-        return self._new_from_memory(self.position.resume(), count) if count else []
+        seq, count = self.position.resume(), self._admitted()
+        payloads = self._new_from_memory(seq, count) if count else []
+        # The cursor is known before what follows is in memory.
+        self._check_passed(seq)
+        return payloads
 
     def read(self) -> list[Payload]:
         """Return the next payloads, redeliveries that are due first; may wait for the disk.
@@ -109,12 +118,14 @@ class Subscription:
             In order; empty when there is nothing to write now.
 
         Raises:
+            UnavailableError: Another stream's confirmation has passed this one.
             StateError: The state cannot be read.
         """
         seq, count = self.position.resume(), self._admitted()
+        self._check_passed(seq)
         if not count:
             return []
-        if self._was_redelivery and self._bucket is not None:
+        if self._was_redelivery and self.bucket is not None:
             self._was_redelivery = False
             if payloads := self._new(seq, count):
                 return payloads
@@ -136,38 +147,72 @@ class Subscription:
         now_s = self._clock.monotonic()
         for payload in payloads:
             if payload.seq <= self._journal.cursor or payload.seq in self._journal.acknowledged:
+                if self._is_bound:
+                    # The next reading ends the stream.
+                    return
                 self.position.skip(payload.seq)
                 continue
             if self._limit is not None and payload.seq > self._limit.last_seq:
                 # A replay came between; it has rewound the stream.
                 return
-            if self._bucket is not None:
-                self._bucket.take(now_s)
+            if self.bucket is not None:
+                self.bucket.take(now_s)
             self.position.begin_write(now_s)
             yield payload
             now_s = self._clock.monotonic()
             self.position.end_write(payload.seq, now_s)
 
+    @property
+    def _is_bound(self) -> bool:
+        """Whether the stream must write all that follows where it is."""
+        return self.position.is_bound and not self.position.skips_confirmed
+
+    def _check_passed(self, seq: int) -> None:
+        """Make sure that nothing is confirmed that the stream has yet to write.
+
+        On one server the slowest stream holds the cursor. A server that was taken for dead, or has
+        lost a watch to another one, no longer does, and its streams may miss what was confirmed.
+
+        Args:
+            seq: The stream goes on after it.
+
+        Raises:
+            UnavailableError: Another stream's confirmation has passed this one.
+        """
+        if seq < self._journal.cursor and self._is_bound:
+            raise UnavailableError(
+                "another stream's confirmation has passed this one", hint="connect again"
+            )
+
     def _admitted(self) -> int:
         """Return how many payloads may be read now."""
-        if self._bucket is None:
+        if self.bucket is None:
             return READ_PAYLOADS
-        count = self._bucket.available(self._clock.monotonic())
+        count = self.bucket.available(self._clock.monotonic())
         self._is_throttled = not count
         return min(count, READ_PAYLOADS)
 
     def _new(self, seq: int, count: int) -> list[Payload]:
         payloads = self._new_from_memory(seq, count)
         if payloads is not None:
+            self._check_passed(seq)
             return payloads
         if self._limit is None:
-            return self._journal.read(seq, limit=count, max_bytes=READ_BYTES)
+            payloads = self._journal.read(seq, limit=count, max_bytes=READ_BYTES)
+            # What is confirmed may be dropped before it is read.
+            self._check_passed(seq)
+            self._cache.keep_page(seq, payloads)
+            return payloads
         seqs = range(seq + 1, self._limit.last_seq + 1)
         return self._journal.read_unconfirmed(seqs, limit=count, max_bytes=READ_BYTES)
 
     def _new_from_memory(self, seq: int, count: int) -> list[Payload] | None:
         if self._limit is None:
-            return self._cache.after(seq, limit=count, max_bytes=READ_BYTES)
+            payloads = self._cache.after(seq, limit=count, max_bytes=READ_BYTES)
+            # What a page from before the cursor has is confirmed, and may be all that it has.
+            if payloads is None and seq >= self._journal.cursor:
+                return self._cache.page(seq, limit=count)
+            return payloads
         last_seq = self._limit.last_seq
         if seq >= last_seq:
             return []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from watcher.state.port import Journal
+    from watcher.state.journal_port import Journal
 
 
 class UnacknowledgedLimit:
@@ -56,6 +56,15 @@ class UnacknowledgedLimit:
         with self._lock:
             self._fill()
 
+    def refresh(self) -> None:
+        """Count anew, since others may have confirmed or revoked.
+
+        Raises:
+            StateError: The journal cannot be read.
+        """
+        with self._lock:
+            self._recount(self._journal.cursor)
+
     def acknowledge(self, seqs: Iterable[int], *, keep_s: float) -> bool:
         """Confirm payloads as ``Journal.acknowledge`` does; return whether more may be written.
 
@@ -78,9 +87,13 @@ class UnacknowledgedLimit:
         """
         with self._lock:
             cursor = self._journal.rewind(seq=seq, time_s=time_s)
-            self.last_seq, self._payloads = cursor, 0
-            self._fill()
+            self._recount(cursor)
             return cursor
+
+    def _recount(self, cursor: int) -> None:
+        # As one, since a stream reads it without the lock.
+        payloads, last_seq = self._journal.count_unconfirmed(cursor, limit=self._max_payloads)
+        self.last_seq, self._payloads = last_seq or cursor, payloads
 
     def _fill(self) -> None:
         if (room := self._max_payloads - self._payloads) > 0:

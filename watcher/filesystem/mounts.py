@@ -37,14 +37,20 @@ memory or on a device of this machine alone, or is never changed. Not listed, an
 - ``autofs``, in which mounts come and go, and any type that is not known here.
 """
 
-MADE_UP_INODES = frozenset({"exfat", "fuse", "fuseblk", "msdos", "smbfs", "vboxsf", "vfat"})
+MADE_UP_INODES = frozenset(
+    {"cifs", "exfat", "fuse", "fuseblk", "msdos", "smb2", "smb3", "smbfs", "vboxsf", "vfat"}
+)
 """Types that number files as they are met, so do ``fuse.*``: iunique() and idr_alloc_cyclic() in
-fs/fat/inode.c, fs/exfat/inode.c and fs/vboxsf/super.c of Linux; a FUSE daemon may do so."""
+fs/fat/inode.c, fs/exfat/inode.c and fs/vboxsf/super.c of Linux; a FUSE daemon may do so.
 
-SERVER_INODES = frozenset({"cifs", "smb2", "smb3"})
-"""Types whose inodes are the server's if the mount table has the option ``serverino``. With
-``noserverino`` (mount.cifs(8)), and where the server has no inodes, it has neither of the two:
-cifs_show_options() in fs/smb/client/cifsfs.c of Linux."""
+SMB has the server's numbers by its option ``serverino``, which the kernel switches off when it
+meets a directory under two names, since it was renamed on the server: cifs_iget() in
+fs/smb/client/inode.c."""
+
+MADE_UP_CTIMES = frozenset({"exfat"})
+"""Types that keep no change time: a file has one until its inode leaves the cache, and then that of
+its modification, exfat_fill_inode() in fs/exfat/inode.c of Linux. On FAT the two are always equal,
+fat_truncate_time() in fs/fat/misc.c."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,12 @@ class Mount:
     @property
     def has_stable_inodes(self) -> bool:
         """Whether a file keeps its inode number, also when the volume is mounted again."""
-        if self.type in SERVER_INODES:
-            return "serverino" in self.super_options.split(",")
         return self.type not in MADE_UP_INODES and not self.type.startswith("fuse.")
+
+    @property
+    def has_stable_ctimes(self) -> bool:
+        """Whether a file keeps its change time, also when the kernel reads it again."""
+        return self.type not in MADE_UP_CTIMES
 
     @property
     def is_subpath(self) -> bool:

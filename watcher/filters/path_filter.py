@@ -68,6 +68,11 @@ class PathFilter:
         self._exclude = _any_of(patterns.exclude, match_case=match_case)
         self._subtrees = _any_of(subtrees, match_case=match_case)
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether there are globs or expressions, so that it may leave out many paths."""
+        return self._include is not None or self._exclude is not None
+
     has_markers = False
     """Whether some of the admitted paths are markers, see ``filters.markers``."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
@@ -43,21 +43,30 @@ async def run_in_thread(
 
     Args:
         act: The function.
-        undo: Called with the result if the task was cancelled, so that nothing stays open.
+        undo: Called with the result if the task was cancelled, so that nothing stays open; in a
+            thread as well.
 
     Raises:
         CancelledError: The task was cancelled.
         Exception: Any that ``act`` raises.
     """
     acting = asyncio.ensure_future(asyncio.to_thread(act))
+    cancelled = await _outlast(acting)
+    if cancelled is None:
+        return acting.result()
+    if acting.exception() is None:
+        undoing = asyncio.ensure_future(asyncio.to_thread(undo, acting.result()))
+        await _outlast(undoing)
+        undoing.result()
+    raise cancelled
+
+
+async def _outlast(acting: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until something has ended, and return the last cancellation that came meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while not acting.done():
         try:
             await asyncio.wait([acting])
         except asyncio.CancelledError as error:
             cancelled = error
-    if cancelled is None:
-        return acting.result()
-    if acting.exception() is None:
-        undo(acting.result())
-    raise cancelled
+    return cancelled

@@ -148,12 +148,7 @@ class Quotas:
         if identity in usage_by_watch:
             return False
         if len(usage_by_watch) >= limit:
-            raise LimitError(
-                f"the server keeps the state of {limit} watches for this token, and no more",
-                place=identity.place,
-                hint="use the names of earlier event sources again, "
-                "or start the server with a higher --max-token-watches",
-            )
+            raise too_many_watches(limit, identity)
         usage_by_watch[identity] = StoredUsage()
         return True
 
@@ -178,7 +173,7 @@ class Quotas:
 
     def close(self, identity: Identity) -> None:
         """Record that a watch has ended; it counts with what it occupies now."""
-        usage = self._usage[identity.principal][identity]
+        usage = self._usage[identity.principal].get(identity, StoredUsage())
         self.store(
             identity,
             StoredUsage(
@@ -194,9 +189,20 @@ class Quotas:
         """Record what a watch occupies that does not run."""
         self._usage[identity.principal][identity] = usage
 
+    def refresh(self, stored: Mapping[Identity, StoredUsage]) -> None:
+        """Record what is kept now of the watches that do not run; the others have gone."""
+        for usage_by_watch in self._usage.values():
+            for identity, usage in [*usage_by_watch.items()]:
+                if isinstance(usage, StoredUsage) and identity not in stored:
+                    del usage_by_watch[identity]
+        for identity, usage in stored.items():
+            former = self._usage[identity.principal].get(identity)
+            if former is None or isinstance(former, StoredUsage):
+                self._usage[identity.principal][identity] = usage
+
     def forget(self, identity: Identity) -> None:
         """Record that the state of a watch was removed."""
-        del self._usage[identity.principal][identity]
+        self._usage[identity.principal].pop(identity, None)
 
     def identities(self) -> list[Identity]:
         """Return the watches whose state is kept, running or not."""
@@ -210,3 +216,13 @@ class Quotas:
             for identity, usage in usage_by_watch.items()
             if isinstance(usage, StoredUsage)
         }
+
+
+def too_many_watches(limit: int, identity: Identity) -> LimitError:
+    """Return the error of a new watch whose principal has as many watches as it may have."""
+    return LimitError(
+        f"the server keeps the state of {limit} watches for this token, and no more",
+        place=identity.place,
+        hint="use the names of earlier event sources again, "
+        "or start the server with a higher --max-token-watches",
+    )

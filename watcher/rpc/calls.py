@@ -15,6 +15,7 @@ from watcher.errors import (
     HistoryError,
     LimitError,
     NotFoundError,
+    OwnedElsewhereError,
     StateError,
     UnauthenticatedError,
     UnavailableError,
@@ -39,6 +40,7 @@ STATUS = {
     AwayError: grpc.StatusCode.UNAVAILABLE,
     FencedError: grpc.StatusCode.UNAVAILABLE,
     HistoryError: grpc.StatusCode.UNAVAILABLE,
+    OwnedElsewhereError: grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -1,6 +1,7 @@
 """The Eventing service of ``proto/generic.proto``: a stream of events from one watch's journal.
 
-A stream ends with its client, with its watch, or with the server.
+A stream ends with its client, with its watch, or with the server. When its watch goes on at another
+server, or comes from one, the stream moves and is where it was.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from watcher._proto import generic_pb2, generic_pb2_grpc
-from watcher.config.document import MAX_BYTES
-from watcher.config.schema import parse_spec
-from watcher.delivery.publisher import Subscriber
-from watcher.errors import ConfigError, LimitError, StateError, UnavailableError, WatcherError
-from watcher.limits.fair_queue import run_in_thread
+from watcher.delivery.audience import Subscriber
+from watcher.errors import ConfigError, StateError, UnavailableError, WatcherError
 from watcher.model import Identity
 from watcher.rpc.calls import abort, authorization
 from watcher.rpc.streams import loop_callback
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from watcher.delivery.subscription import Subscription
-    from watcher.limits.fair_queue import FairQueue
     from watcher.model import Payload
     from watcher.rpc.streams import Stream, Streams
     from watcher.security.policy import Policy
     from watcher.spec import AuthorizedSpec
-    from watcher.watch.registry import WatchRegistry
-    from watcher.watch.watch import Watch
+    from watcher.watch.documents import Documents
+    from watcher.watch.registry import StreamedWatch, WatchRegistry
 
     Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, generic_pb2.Event]
 
@@ -51,21 +48,17 @@ class Eventing(generic_pb2_grpc.EventingServicer):
     Args:
         watches: The running watches.
         streams: The open streams.
-        policy: Decides who may watch what.
-        fair_queue: Gives turns to the parsing of configurations.
+        policy: Names the principals of tokens.
+        documents: Parses configurations, and authorizes them.
     """
 
     def __init__(
-        self,
-        watches: WatchRegistry,
-        streams: Streams,
-        policy: Policy,
-        fair_queue: FairQueue,
+        self, watches: WatchRegistry, streams: Streams, policy: Policy, documents: Documents
     ) -> None:
         self._watches = watches
         self._streams = streams
         self._policy = policy
-        self._fair_queue = fair_queue
+        self._documents = documents
         self._log = structlog.get_logger("watcher")
 
     async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
@@ -109,11 +102,17 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         authorized = await self._parse(request, stream.principal)
         spec = authorized.spec
         identity = Identity(stream.principal, spec.id or request.name, spec.where.place)
-        watch, subscription = await self._watches.join(identity, authorized, _subscriber(stream))
+        subscriber = _subscriber(stream)
+        watch, subscription = await self._watches.join(identity, authorized, subscriber)
         log = self._log.bind(**identity.labels, peer=context.peer())
         log.info("stream.opened", **_progress(watch, subscription))
         try:
-            await self._send(request.name, context, watch, subscription, stream)
+            while True:
+                await self._send(request.name, context, watch, subscription, stream)
+                watch, subscription = await self._watches.move(
+                    identity, authorized, watch, subscription, subscriber
+                )
+                log.info("stream.moved", **_progress(watch, subscription))
         finally:
             self._watches.leave(identity, watch, subscription)
             log.info("stream.closed", **_progress(watch, subscription))
@@ -122,41 +121,44 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         self,
         name: str,
         context: Context,
-        watch: Watch,
+        watch: StreamedWatch,
         subscription: Subscription,
         stream: Stream,
     ) -> None:
-        """Write payloads until the stream ends.
+        """Write payloads until the stream ends, or has to move.
 
         It begins during the first scan, which pauses while its events fill the journal.
         """
-        is_announced = False
         while True:
             stream.changed.clear()
             self._streams.check_open()
-            if watch.is_baselined and not is_announced:
+            if watch.is_baselined and not stream.is_announced:
+                stream.is_announced = True
                 await context.send_initial_metadata(())
-                is_announced = True
+            if watch.is_handed_over:
+                return
             if payloads := await self._read(watch, subscription):
                 place = watch.spec.where.place
                 with span("deliver", watch=name, place=place, payloads=len(payloads)):
                     for payload in subscription.writing(payloads):
                         # Returns once the transport has taken the event: flow control may block it.
+                        stream.is_announced = True
                         await context.write(generic_pb2.Event(name=name, payload=payload.data))
-                        is_announced = True
             elif watch.is_running:
                 await stream.wait(subscription.due_in_s())
-            else:
+            elif not watch.is_handed_over:
+                # What was handed over during the reading is found by the next round.
                 raise watch.failure or UnavailableError(
                     "the watch has stopped", hint="connect again"
                 )
 
-    async def _read(self, watch: Watch, subscription: Subscription) -> Sequence[Payload]:
+    async def _read(self, watch: StreamedWatch, subscription: Subscription) -> Sequence[Payload]:
         """Return the payloads to write next, in order; empty when there are none now.
 
         A watch that has stopped has closed its state: only what is in memory is still written.
 
         Raises:
+            UnavailableError: Another stream's confirmation has passed this one.
             StateError: The state cannot be read; the watch fails.
         """
         if not watch.is_running:
@@ -169,6 +171,8 @@ class Eventing(generic_pb2_grpc.EventingServicer):
             return await self._watches.threads.run(subscription.read)
         except StateError as error:
             watch.fail(error)
+            if watch.is_handed_over:
+                return ()
             raise
 
     async def _parse(self, request: generic_pb2.EventSource, principal: str) -> AuthorizedSpec:
@@ -179,15 +183,7 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 f"the event source's name has {len(request.name)} characters; "
                 f"up to {MAX_NAME_CHARS} are allowed"
             )
-        if len(request.config) > MAX_BYTES:
-            raise LimitError(
-                f"the configuration has {len(request.config)} bytes, "
-                f"at most {MAX_BYTES} are allowed",
-                hint="shorten it, or use several event sources",
-            )
-        async with self._fair_queue.turn(principal):
-            spec = await run_in_thread(lambda: parse_spec(request.config))
-        return self._policy.authorize(spec, principal)
+        return await self._documents.authorize(request.config, principal)
 
 
 def _subscriber(stream: Stream) -> Subscriber:
@@ -201,7 +197,7 @@ def _subscriber(stream: Stream) -> Subscriber:
     )
 
 
-def _progress(watch: Watch, subscription: Subscription) -> dict[str, int]:
+def _progress(watch: StreamedWatch, subscription: Subscription) -> dict[str, int]:
     return {
         "streams": watch.publisher.streams,
         "after_seq": subscription.position.written_seq,

@@ -28,6 +28,7 @@ class Stream:
         authorization: The same.
         changed: Set when there may be something to do.
         ending: The error that ``end`` was called with; None before.
+        is_announced: Whether initial metadata were sent.
     """
 
     def __init__(self, principal: str, authorization: str | None) -> None:
@@ -35,12 +36,14 @@ class Stream:
         self.authorization = authorization
         self.changed = asyncio.Event()
         self.ending: WatcherError | None = None
+        self.is_announced = False
         self._task = asyncio.current_task()
 
     async def wait(self, timeout_s: float | None) -> None:
         """Wait until ``changed`` is set, but no longer than a timeout in seconds; None for none."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.changed.wait()
 
     def end(self, error: WatcherError) -> None:
         """End the stream with an error, even while it is blocked in a write."""
@@ -55,16 +58,23 @@ class Streams:
     Args:
         policy: Names the principal of a token.
         settings: Maximum numbers of streams.
+        count_elsewhere: Returns the number of a principal's streams on other servers.
 
     Attributes:
         errors: Streams that the server refused or ended, by cause.
     """
 
-    def __init__(self, policy: Policy, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        settings: ServerSettings,
+        count_elsewhere: Callable[[str], int] = lambda _: 0,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self._closed: UnavailableError | None = None
         self._policy = policy
         self._settings = settings
+        self._count_elsewhere = count_elsewhere
         self._open: set[Stream] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._principals: Counter[str] = Counter()
@@ -155,7 +165,7 @@ class Streams:
             self._principals[principal] -= 1
 
     def _check_limits(self, principal: str) -> None:
-        of_principal = self._principals[principal]
+        of_principal = self._principals[principal] + self._count_elsewhere(principal)
         if len(self._open) >= self._settings.max_streams:
             message = f"the server has {len(self._open)} streams open, and no more"
             hint = "use fewer event sources, or start it with a higher --max-streams"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from watcher.addresses import is_metadata_address, normal_endpoint
 from watcher.errors import DeniedError, StateError
-from watcher.filesystem.paths import real_path
+from watcher.filesystem.real_paths import RealPaths
 from watcher.spec import AuthorizedSpec, DirectorySpec
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _NAMED = re.compile(r"(?P<name>[^=/.:][^=:]*|)=(?P<value>.*)", re.DOTALL)
 """An entry for one principal, which no URL, ARN or path that begins with / or . can be."""
 
 _ARN = "arn:"
+
+RESOLVE_WAIT_S = 15.0
+"""Seconds to wait at the start for the volume of an allowed directory, which may not answer: long
+enough for the server to warn of it first (``DIRECTORIES_WARN_S``)."""
 
 
 class _Rule(NamedTuple):
@@ -48,14 +52,17 @@ class AllowList:
     """The allow lists of one server.
 
     Args:
-        settings: The lists as they were given; links in the directories are resolved once, here.
+        settings: The lists as they were given; links in the directories are resolved once, here. Of
+            one whose volume does not answer they are resolved when it does, and until then it
+            allows what is below it without links.
 
     Raises:
         StateError: An entry cannot be understood.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
-        self._directories = _read("--allow-directory", settings.allow_directories, real_path)
+        self._directories = _read("--allow-directory", settings.allow_directories, str)
+        self._real_paths = RealPaths((rule.value for rule in self._directories), RESOLVE_WAIT_S)
         self._buckets = _read("--allow-bucket", settings.allow_buckets, str)
         self._endpoints = _read("--allow-endpoint", settings.allow_endpoints, normal_endpoint)
         self._roles = _read("--allow-role", settings.allow_roles, str)
@@ -104,7 +111,7 @@ class AllowList:
         within = _values(self._directories, principal)
         if not within:
             raise _denied("directory", where.place)
-        return within
+        return tuple(self._real_paths[path] for path in within)
 
     def _check_bucket(self, where: BucketSpec, principal: str) -> None:
         if where.endpoint_url is not None:

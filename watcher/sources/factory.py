@@ -10,7 +10,6 @@ from watcher.filters.markers import filter_of
 from watcher.security.endpoint_authorities import EndpointAuthorities
 from watcher.settings import BackendChoice
 from watcher.sources.directory.digest_readers import DigestReaders
-from watcher.sources.directory.source import DirectorySource
 from watcher.spec import DirectorySpec
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class Sources:
         spec = authorized.spec
         path_filter = filter_of(spec)
         if isinstance(spec.where, DirectorySpec):
+            from watcher.sources.directory.source import DirectorySource  # noqa: PLC0415 - 2 MB
+
             return DirectorySource(
                 spec.where,
                 path_filter,

@@ -7,6 +7,7 @@ thread of its watch: no method needs to be thread-safe except ``hint``, and the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +34,39 @@ class Batch(Protocol):
     @property
     def digest(self) -> bytes:
         """Equal for two batches of one source only if their entries are equal; empty if unknown."""
+
+
+class DividedBatch(ABC):
+    """A ``Batch`` whose parts have digests, so that one that has changed is read in part.
+
+    Attributes:
+        digest: See ``Batch``.
+    """
+
+    digest: bytes
+
+    @property
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """See ``Batch``."""
+
+    @property
+    @abstractmethod
+    def name(self) -> bytes:
+        """Nearly always the same for the batch in another scan, also if it has changed."""
+
+    @property
+    @abstractmethod
+    def part_digests(self) -> Sequence[bytes]:
+        """Digests of the parts, of one length and each another; the parts are the entries."""
+
+    @abstractmethod
+    def read_parts(self, numbers: Sequence[int]) -> Sequence[Sequence[Entry]] | None:
+        """Return the entries of some parts; None where the batch must be read as a whole.
+
+        Args:
+            numbers: Indices in ``part_digests``, ascending.
+        """
 
 
 @dataclass(slots=True)
@@ -197,6 +231,10 @@ class Source(Protocol):
         """Identity of the volume, equal whenever the same one is opened again; empty if unknown."""
 
     @property
+    def only_node(self) -> str | None:
+        """The only machine from which the place can be seen; None if others may see it."""
+
+    @property
     def unanswered_s(self) -> float:
         """Seconds for which the kernel has not answered what it was asked; 0 for nothing.
 
@@ -211,6 +249,9 @@ class Source(Protocol):
 
     def has_stable_inodes(self, path: bytes) -> bool:
         """Return whether the inode of the file at a path stays the same until it is replaced."""
+
+    def has_stable_ctimes(self, path: bytes) -> bool:
+        """Return whether the change time of the file at a path stays the same until it changes."""
 
     @property
     def part_status(self) -> Sequence[PartStatus]:
@@ -413,6 +454,7 @@ class WithoutVolumes:
     """The part of a ``Source`` that deals with volumes, for a place that is none and has none."""
 
     volume_id = ""
+    only_node: str | None = None
     unanswered_s = 0.0
     volumes: Mapping[bytes, str] = MappingProxyType({})
     new_volumes: Mapping[bytes, str] = MappingProxyType({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from watcher.errors import StateError
@@ -38,7 +39,9 @@ def choose_engine(
         StateError: The URL cannot be understood, or its engine is not installed.
     """
     if isinstance(state, DatabaseUrl):
-        engine: PostgresEngine = _import_postgres().PostgresEngine(state.text, clock, node=node)
+        engine: PostgresEngine = _import_postgres("engine").PostgresEngine(
+            state.text, clock, node=node
+        )
         return engine
     return StateDirectory(state, clock, files)
 
@@ -50,7 +53,7 @@ def read_summaries(state: Path | DatabaseUrl) -> Sequence[Summary]:
         StateError: The state cannot be read.
     """
     if isinstance(state, DatabaseUrl):
-        return [*_import_postgres().summaries_of(state.text).values()]
+        return [*_import_postgres("administration").summaries_of(state.text).values()]
     try:
         files = sorted(state_files(state))
     except OSError as error:
@@ -68,21 +71,20 @@ def prepare_database(url: DatabaseUrl) -> str:
     Raises:
         StateError: The database cannot be used.
     """
-    return str(_import_postgres().prepare(url.text))
+    return str(_import_postgres("administration").prepare(url.text))
 
 
-def _import_postgres() -> ModuleType:
-    """Import the engine on PostgreSQL, whose driver is not there without the extra.
+def _import_postgres(module: str) -> ModuleType:
+    """Import a module of the engine on PostgreSQL, whose driver is not there without the extra.
 
     Raises:
         StateError: It is not installed.
     """
     try:
-        from watcher.state.postgres import engine  # noqa: PLC0415 - its driver is optional
+        return import_module(f"watcher.state.postgres.{module}")
     except ImportError as error:
         raise StateError(
             f"state in PostgreSQL needs its driver: {error}",
             place="--state",
             hint="pip install 'watcher-eventsource[postgresql]'",
         ) from error
-    return engine

@@ -18,13 +18,19 @@ from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from watcher.errors import StateError
     from watcher.model import Delta, Entry, Payload, Row
+    from watcher.state.following import Following
     from watcher.state.group_port import Groups
+    from watcher.state.journal_port import Journal
+    from watcher.state.membership import Membership
     from watcher.state.meter import StateMeter
-    from watcher.state.tenure import Tenure
+    from watcher.state.news import News
+    from watcher.state.requests import Requests
+    from watcher.state.shared_status import SharedStatus
+    from watcher.state.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,9 @@ class Index(Protocol):
     def new_row(self, entry: Entry) -> Row:
         """Return a row with a fresh id for an entry that has none; nothing is written."""
 
+    def new_rows(self, entries: Iterable[Entry]) -> list[Row]:
+        """Return ``new_row`` of each of many entries, at a fraction of the cost."""
+
     def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
         """Return the rows of those of the paths that are in the index, by path."""
 
@@ -141,112 +150,6 @@ class Index(Protocol):
         """Return the paths of the entries that are symbolic links."""
 
 
-class Unconfirmed(NamedTuple):
-    """The first unconfirmed payloads after a sequence number, up to some number of them.
-
-    Attributes:
-        payloads: How many there are.
-        last_seq: Sequence number of the last one; 0 if there is none.
-    """
-
-    payloads: int
-    last_seq: int
-
-
-class Journal(Protocol):
-    """The payloads of one watch from commit to confirmation; ``WatchStore.commit`` appends.
-
-    A payload has the sequence number of its last change. The cursor confirms everything up to it;
-    payloads beyond it may be acknowledged one by one. The attributes are read without waiting for
-    the disk, from any thread.
-    """
-
-    @property
-    def next_seq(self) -> int:
-        """Sequence number of the next change."""
-
-    @property
-    def cursor(self) -> int:
-        """Last confirmed sequence number: every change up to it is confirmed."""
-
-    @property
-    def acknowledged(self) -> AbstractSet[int]:
-        """Sequence numbers of the payloads beyond the cursor that are confirmed."""
-
-    @property
-    def depth(self) -> int:
-        """Changes beyond the cursor, including those that wait for their batch to fill."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the payloads beyond the cursor."""
-
-    @property
-    def oldest_at(self) -> float | None:
-        """When the first payload beyond the cursor was committed, seconds since the epoch."""
-
-    def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the payloads after a sequence number, in order.
-
-        Args:
-            after_seq: A sequence number, or 0.
-            limit: Maximum number of payloads.
-            max_bytes: Maximum size of all but the first, which is returned in any case.
-        """
-
-    def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the payloads with these sequence numbers that are not confirmed, in order.
-
-        Args:
-            seqs: Sequence numbers, with step 1.
-            limit: Maximum number of payloads.
-            max_bytes: Maximum size of all but the first, which is returned in any case.
-        """
-
-    def count_unconfirmed(self, after_seq: int, *, limit: int) -> Unconfirmed:
-        """Return the number and the end of the first unconfirmed payloads after a sequence number.
-
-        Args:
-            after_seq: A sequence number, or 0.
-            limit: Maximum number of payloads, above 0.
-        """
-
-    def pending(self) -> list[Payload]:
-        """Return the rendered events that wait for their batch to fill, in order."""
-
-    def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
-        """Move the cursor up to ``seq``; a number at or below the cursor does nothing.
-
-        Args:
-            seq: Last sequence number to confirm.
-            keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
-        """
-
-    def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> AbstractSet[int]:
-        """Confirm single payloads; the cursor moves up to the first that is not confirmed.
-
-        Args:
-            seqs: Sequence numbers of changes; each confirms the whole payload that holds it. A
-                number that is confirmed or unknown does nothing.
-            keep_s: Age in seconds at which a confirmed payload is dropped from the journal.
-
-        Returns:
-            The sequence numbers of the payloads that were not confirmed before.
-        """
-
-    def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
-        """Revoke confirmations, as far back as payloads are kept, and return the new cursor.
-
-        Args:
-            seq: Revoke from the payload that holds this change.
-            time_s: Revoke from the first payload committed at or after this time, in seconds since
-                the epoch; takes precedence over ``seq``.
-        """
-
-    def expire(self, keep_s: float) -> None:
-        """Drop the confirmed payloads that are older than ``keep_s`` seconds."""
-
-
 class WatchStore(Protocol):
     """The state of one watch, open for that watch alone: meta data, an index and a journal.
 
@@ -268,6 +171,10 @@ class WatchStore(Protocol):
     @property
     def is_new(self) -> bool:
         """Whether this opening has made the state."""
+
+    @property
+    def document_version(self) -> int:
+        """Number of the configuration that was kept when it was opened; 0 where none is."""
 
     @property
     def failure(self) -> StateError | None:
@@ -309,6 +216,20 @@ class WatchStore(Protocol):
             changes: Number of sequence numbers used, beginning at ``journal.next_seq``.
         """
 
+    def deferring(self) -> AbstractContextManager[None]:
+        """Return a block in which a commit of many rows without a change may return early.
+
+        It is durable at the latest when the next call of the store returns, or the block ends. If
+        it has failed, that raises, and the store is of no further use.
+        """
+
+    def note_node(self, node: str | None) -> None:
+        """Keep on which node alone the place can be seen, so that servers there take the watch.
+
+        Args:
+            node: Name of the node; None if others may see the place, too.
+        """
+
     def renew_ids(self) -> None:
         """Give the events from now on ids and sequence numbers that no event has had.
 
@@ -324,6 +245,12 @@ class WatchStore(Protocol):
     def set_meta(self, **values: str | None) -> None:
         """Keep values by key, all or none; None removes a key."""
 
+    def note_streams(self, streams: int) -> None:
+        """Note the number of streams of this server when it changes; returns at once."""
+
+    def begin_confirming(self) -> None:
+        """Note that the positions of all streams are looked up now; see ``PublishedStore``."""
+
     @property
     def is_untidy(self) -> bool:
         """Whether ``tidy`` has work to do, now or at a later call."""
@@ -331,8 +258,19 @@ class WatchStore(Protocol):
     def tidy(self) -> None:
         """Release memory and disk space that are no longer needed, in bounded portions."""
 
+    def release(self, streams: int = 0, confirmed_seq: int | None = None) -> None:
+        """Close the state, and let any server own the watch from now on.
+
+        A store that is of no further use is only closed. After ``close`` does nothing.
+
+        Args:
+            streams: Number of streams of this server that go on, as followers of the next owner.
+            confirmed_seq: Up to here all of them have the journal; None for the cursor. Nothing
+                beyond is confirmed by the next owner while they are there.
+        """
+
     def close(self) -> None:
-        """Close the state; may be called twice."""
+        """Close the state; may be called twice. The server still owns the watch."""
 
 
 class StateEngine(Protocol):
@@ -343,17 +281,69 @@ class StateEngine(Protocol):
         """Where it is kept, for people: a directory, or a URL without user and password."""
 
     @property
-    def tenure(self) -> Tenure:
-        """The claim of this server to the state, without which it opens and removes nothing."""
+    def membership(self) -> Membership:
+        """The part of this server in the state; it opens and removes nothing before it serves."""
+
+    @property
+    def news(self) -> News:
+        """What servers tell each other."""
+
+    @property
+    def following(self) -> Following:
+        """The watches that other servers own, and their events."""
+
+    @property
+    def requests(self) -> Requests:
+        """What servers ask the owners of watches to do."""
+
+    @property
+    def shared_status(self) -> SharedStatus:
+        """What servers show of the watches of others."""
 
     @property
     def meter(self) -> StateMeter:
         """What operators see of it."""
 
-    def open(self, identity: Identity) -> WatchStore:
-        """Open the state of a watch for it alone, making it if there is none.
+    def open(
+        self,
+        identity: Identity,
+        document: bytes = b"",
+        *,
+        max_watches: int | None = None,
+        is_used: bool = True,
+        queue: str = "",
+    ) -> WatchStore:
+        """Own a watch and open its state for it alone, making it if there is none.
 
-        State that turns out to be a restored backup has its ids renewed, which is logged.
+        A watch without an owner is taken, one of this server, and one whose owner has not been
+        heard of for the time of a lease. State that turns out to be a restored backup has its ids
+        renewed, which is logged.
+
+        Args:
+            identity: Of the watch.
+            document: Its configuration as the client has sent it, kept so that any server can start
+                the watch; empty leaves the one that is kept.
+            max_watches: Maximum number of watches of the principal, which a new one must not
+                exceed; None for no limit. Ignored where no other server can add any.
+            is_used: Whether a stream uses it now.
+            queue: The queue that it is to read, in a form that no other queue has; empty for none.
+                Ignored where no other server can read it.
+
+        Raises:
+            OwnedElsewhereError: A server that lives owns it.
+            ConflictError: Another watch, which a server owns that lives, reads the queue.
+            LimitError: The principal has as many watches as it may have.
+        """
+
+    def document(self, identity: Identity) -> bytes:
+        """Return the kept configuration of a watch; empty if none is kept."""
+
+    def survey(self, used_within_s: float) -> Survey:
+        """Return the watches that servers share, by identity; none where no other server can be.
+
+        Args:
+            used_within_s: Watches without owner and streams are among them if a stream has used
+                them within this time in seconds.
         """
 
     def summaries(self) -> Mapping[Identity, Summary]:

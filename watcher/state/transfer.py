@@ -54,6 +54,8 @@ class WatchCopy:
         counters: ``next_id``, ``entries``, ``next_seq`` and ``cursor``.
         meta: What ``WatchStore.set_meta`` has kept.
         rows: The rows of each of ``TABLES``, in pages; each may be read once.
+        document: Its configuration; empty if it is not kept.
+        node: The only node from which its place can be seen; None if all may see it.
     """
 
     identity: Identity
@@ -64,6 +66,8 @@ class WatchCopy:
     counters: Mapping[str, int]
     meta: Mapping[str, str]
     rows: Mapping[str, Iterable[Sequence[Sequence[Any]]]]
+    document: bytes = b""
+    node: str | None = None
 
     @property
     def position(self) -> tuple[str, Mapping[str, int]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from watcher.formatting import printable
 from watcher.imports import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
@@ -66,6 +67,27 @@ def configure_logs(
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
     log: FilteringBoundLogger = structlog.get_logger("watcher")
     return log
+
+
+@contextmanager
+def named(server: str) -> Iterator[None]:
+    """Name the server in each line, as ``server``, where several write to one log.
+
+    Args:
+        server: Its name.
+    """
+
+    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {**event, "server": server}
+
+    # Loggers that were bound before have the same list.
+    processors = structlog.get_config()["processors"]
+    processors.insert(0, name)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            processors.remove(name)
 
 
 def _processors(*, is_console: bool) -> Sequence[Processor]:

@@ -84,9 +84,7 @@ class Readiness:
             UnavailableError: The server stands by, is cut off, starts or stops.
         """
         if self.withheld:
-            raise UnavailableError(
-                self.withheld, hint="send it to the server that owns the state, or again later"
-            )
+            raise UnavailableError(self.withheld, hint="send it to another server, or again later")
 
     def stop(self) -> None:
         """Report from now on that the server is shutting down."""
@@ -102,7 +100,7 @@ class Readiness:
             return
         if not self.problem:
             self._log.info("server.ready")
-        elif was_serving:
+        elif was_serving or not withheld:
             # One that stands by from the start is as it should be.
             self._log.error("server.unready", error=self.problem)
         self._notify(not self.problem)

@@ -25,10 +25,10 @@ def make_detector(spec: Spec, source: Source, index: Index, clock: Clock) -> Cha
     """Return the detector of a watch."""
     is_too_old = age_check(spec.conditions.max_age_s, clock)
     if isinstance(spec.where, BucketSpec) and spec.where.versions:
-        return VersionDetector(_types(spec), index.new_row, index.rows_under, is_too_old)
+        return VersionDetector(_types(spec), index.new_rows, index.rows_under, is_too_old)
     compare = spec.where.compare if isinstance(spec.where, DirectorySpec) else None
-    rule = Rule(compare, source.has_stable_inodes)
-    return ChangeDetector(_types(spec), index.new_row, rule, is_too_old)
+    rule = Rule(compare, source.has_stable_inodes, source.has_stable_ctimes)
+    return ChangeDetector(_types(spec), index.new_rows, rule, is_too_old)
 
 
 def _types(spec: Spec) -> frozenset[ChangeType]:

@@ -1,4 +1,7 @@
-"""Gives each queue to one watch: a message that one watch has deleted would be lost for another."""
+"""Gives each queue to one watch: a message that one watch has deleted would be lost for another.
+
+These are the watches of this server; between servers, the state that they share decides.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from watcher.model import Identity
+    from watcher.queue_address import QueueAddress
     from watcher.spec import Spec
 
 
@@ -38,19 +42,24 @@ class QueueClaims:
             ConflictError: Another watch has claimed the queue, and has not ended.
         """
         self._forget_ended()
-        where = spec.where
-        queue = where.queue if isinstance(where, BucketSpec) else None
+        queue = queue_of(spec)
         if queue is None:
             return
         if self._owners.setdefault(queue.identity, identity) != identity:
-            # The other watch may be another tenant's, so it is not named.
-            raise ConflictError(
-                f"another watch reads the queue {queue}",
-                place=where.place,
-                hint="send the notifications to a queue for each watch (by SNS, if need be), or "
-                "share the stream by the same name and configuration; a watch gives its queue up "
-                f"{human_age(self._idle_timeout_s)} after its last stream",
-            )
+            raise self.conflict(spec)
+
+    def conflict(self, spec: Spec) -> ConflictError:
+        """Return the error of a watch whose queue another one reads.
+
+        The other watch may be another tenant's, so it is not named.
+        """
+        return ConflictError(
+            f"another watch reads the queue {queue_of(spec)}",
+            place=spec.where.place,
+            hint="send the notifications to a queue for each watch (by SNS, if need be), or "
+            "share the stream by the same name and configuration; a watch gives its queue up "
+            f"{human_age(self._idle_timeout_s)} after its last stream",
+        )
 
     def keep_until(self, ended: Future[None], identity: Identity) -> None:
         """Keep the claim of a watch until it has ended."""
@@ -67,3 +76,9 @@ class QueueClaims:
         for identity, ended in list(self._ends.items()):
             if ended.done():
                 self.release(identity)
+
+
+def queue_of(spec: Spec) -> QueueAddress | None:
+    """Return the queue that a spec has hints from; None if it has none."""
+    where = spec.where
+    return where.queue if isinstance(where, BucketSpec) else None

@@ -1,7 +1,9 @@
-"""The watches of a server by identity: starts, shares, replaces and ends them, on the event loop.
+"""The watches that streams of a server read, wherever they run: one place to join, move and leave.
 
-A watch that had no stream for the idle timeout is ended; what it has counted stays in the totals.
-One lock per identity orders start, stop and replay, so that no state is opened twice.
+A watch runs here, or another server that shares the state owns it and it is followed. One lock per
+identity orders start, stop, following and replay, so that no state is opened twice. A watch that
+had no stream anywhere for the idle timeout is ended; what it has counted stays in the totals. For
+the event loop.
 """
 
 from __future__ import annotations
@@ -14,39 +16,46 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from watcher.errors import AwayError, ConflictError, LimitError, UnavailableError
-from watcher.limits.state_threads import StateThreads, answered
-from watcher.spec import BucketSpec, HintKind
-from watcher.telemetry.status import Totals
+from watcher.errors import (
+    AwayError,
+    ConflictError,
+    LimitError,
+    OwnedElsewhereError,
+    StateError,
+    UnavailableError,
+    WatcherError,
+)
+from watcher.limits.state_threads import StateThreads
+from watcher.settings import WatchLimits
+from watcher.state.survey import Survey
+from watcher.watch.elsewhere import Elsewhere
 from watcher.watch.factory import WatchFactory
-from watcher.watch.queue_claims import QueueClaims
-from watcher.watch.report import describe_unanswered
-from watcher.watch.start_failures import StartFailures
+from watcher.watch.followed_watch import FollowedWatch
+from watcher.watch.followers import Followers
+from watcher.watch.idle_timeout import IdleTimeout
+from watcher.watch.running import RunningWatches, wait_ended
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from typing import TypeAlias
 
     from watcher.clock import Clock
-    from watcher.delivery.publisher import Subscriber
+    from watcher.delivery.audience import Subscriber
     from watcher.delivery.subscription import Subscription
     from watcher.limits.fair_queue import FairQueue
     from watcher.limits.quotas import StoredUsage
     from watcher.model import Identity
     from watcher.settings import ServerSettings
     from watcher.sources.factory import Sources
-    from watcher.sources.s3.hints.records import Hint
     from watcher.spec import AuthorizedSpec, Spec
     from watcher.state.port import StateEngine, Summary
+    from watcher.telemetry.status import Totals
     from watcher.watch.watch import Watch
 
-STOP_TIMEOUT_S = 10.0
-"""Longest wait in seconds for a watch to stop before another one replaces it.
+    StreamedWatch: TypeAlias = Watch | FollowedWatch
 
-A request to an object store can take that long.
-"""
-
-CLOSE_TIMEOUT_S = 2.0
-"""Longest wait in seconds for all watches to stop when the server does."""
+HAND_OVER_S = 10.0
+"""Longest wait in seconds until the watches of a server that stops are released."""
 
 
 class WatchRegistry:
@@ -61,6 +70,10 @@ class WatchRegistry:
 
     Attributes:
         threads: Where calls wait for the state.
+        asking: Where calls wait for what other servers answer, which takes seconds if one is gone.
+        runs: The watches that run here.
+        followers: Those of other servers that have streams here.
+        elsewhere: The other servers and their watches.
     """
 
     def __init__(
@@ -71,45 +84,50 @@ class WatchRegistry:
         fair_queue: FairQueue,
         clock: Clock,
     ) -> None:
-        self._settings = settings
         self._state = state
         self._sources = sources
-        self._fair_queue = fair_queue
-        self.threads = StateThreads()
         self._clock = clock
-        self._factory: WatchFactory | None = None
-        self._start_failures = StartFailures(clock)
-        self._queue_claims = QueueClaims(settings.idle_timeout_s)
-        self._running: dict[Identity, Watch] = {}
+        self.threads, self.asking = StateThreads(), StateThreads()
+        self.elsewhere = Elsewhere(state, self.threads, fair_queue)
+        make_factory = partial(WatchFactory, settings, state, sources, fair_queue, clock)
+        self.runs = RunningWatches(settings, make_factory, clock)
+        limits = WatchLimits(settings.redelivery_window_s, settings.journal_retention_s)
+        self.followers = Followers(
+            state, self.threads, self.asking, fair_queue, limits, settings.journal_cap, clock
+        )
         # A lock lives as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
-        self._idle_since_s: dict[Identity, float] = {}
-        self._ending: dict[Identity, asyncio.Task[None]] = {}
-        self._unanswered: set[Identity] = set()
-        self._ended_totals = Totals()
-        self._making = 0
+        self._idle_timeout = IdleTimeout(self.runs, self.lock, settings.idle_timeout_s, clock)
+        self._is_leaving = False
         self._log = structlog.get_logger("watcher")
 
     # Running, idle and ended watches
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers can use the state."""
+        return bool(self._state.membership.me.id)
+
     def running(self) -> list[tuple[Identity, Watch]]:
-        """Return the running watches with their identities."""
-        return list(self._running.items())
+        """Return the watches that run here with their identities."""
+        return list(self.runs)
 
     def idle(self) -> dict[Identity, StoredUsage]:
-        """Return what each watch occupies that does not run."""
-        return self._factory.idle() if self._factory else {}
+        """Return what each watch occupies that runs nowhere."""
+        if not self.runs.is_open:
+            return {}
+        owned = self.elsewhere.owned()
+        stored = self.runs.factory.idle()
+        return {identity: usage for identity, usage in stored.items() if identity not in owned}
 
     def known(self) -> list[Identity]:
         """Return the identities of all watches whose state is kept, running or not."""
-        return self._factory.identities() if self._factory else []
+        return self.runs.factory.identities() if self.runs.is_open else []
 
     def totals(self) -> Totals:
         """Return what all watches have counted since the server started, ended ones included."""
-        totals = Totals()
-        totals.add(self._ended_totals)
-        for watch in self._running.values():
-            totals.add(watch.totals)
+        totals = self.runs.totals()
+        totals.add(self.followers.totals())
         return totals
 
     @property
@@ -117,12 +135,12 @@ class WatchRegistry:
         """Watch descriptors of inotify(7) in use."""
         return self._sources.descriptors
 
-    # For streams and operators
+    # For streams
 
     async def join(
         self, identity: Identity, authorized: AuthorizedSpec, subscriber: Subscriber
-    ) -> tuple[Watch, Subscription]:
-        """Connect a stream to the watch of an identity, starting the watch if it does not run.
+    ) -> tuple[StreamedWatch, Subscription]:
+        """Connect a stream to the watch of an identity, starting the watch if no server runs it.
 
         Args:
             identity: The watch.
@@ -141,12 +159,65 @@ class WatchRegistry:
             StateError: The state cannot be used.
         """
         self.check_state()
-        async with self._lock(identity):
-            watch = await self._find(identity, authorized.spec)
+        async with self.lock(identity):
+            watch: StreamedWatch | None = await self._find(identity, authorized.spec)
             if watch is None:
-                watch = await self._start(identity, authorized)
-            self._idle_since_s.pop(identity, None)
-            return watch, watch.publisher.subscribe(subscriber)
+                watch = await self._start_or_follow(identity, authorized)
+            return watch, await self._subscribe(identity, watch, subscriber)
+
+    async def move(
+        self,
+        identity: Identity,
+        authorized: AuthorizedSpec,
+        watch: StreamedWatch,
+        subscription: Subscription,
+        subscriber: Subscriber,
+    ) -> tuple[StreamedWatch, Subscription]:
+        """Connect a stream of a watch that was handed over to where the watch is now.
+
+        Args:
+            identity: The watch.
+            authorized: What the stream asks for.
+            watch: The watch that was handed over.
+            subscription: The part of the stream in it; ends here.
+            subscriber: How the stream is reached.
+
+        Raises:
+            ConflictError: The watch has another configuration now.
+            UnavailableError: The watch has not stopped in time, or the server is shutting down.
+            StateError: The state cannot be used.
+        """
+        async with self.lock(identity):
+            running = self.runs.get(identity)
+            if running is watch and not running.is_fenced:
+                # Until it has ended, this server owns it.
+                await self.runs.stop(identity, running)
+            target: StreamedWatch
+            if running is not None and running.is_running:
+                target = running
+            else:
+                target = self.followers.get(identity) or await self.followers.follow(
+                    identity, authorized
+                )
+                if not isinstance(watch, FollowedWatch):
+                    await self.followers.begin_move(identity, target, watch.publisher)
+            if target.spec != authorized.spec:
+                raise ConflictError(
+                    f"{identity.name!r} has another configuration now", place=identity.place
+                )
+            joined = await self._subscribe(identity, target, subscriber, subscription)
+            self.leave(identity, watch, subscription)
+            return target, joined
+
+    def leave(self, identity: Identity, watch: StreamedWatch, subscription: Subscription) -> None:
+        """Disconnect a stream from its watch."""
+        watch.publisher.unsubscribe(subscription)
+        if isinstance(watch, FollowedWatch):
+            self.followers.leave(identity, watch)
+            return
+        self.followers.note_left(identity, watch.publisher)
+        if not watch.publisher.streams and self.runs.get(identity) is watch:
+            self.runs.idle_since_s[identity] = self._clock.monotonic()
 
     def check_state(self) -> None:
         """Make sure that nothing waits for the state already.
@@ -161,126 +232,92 @@ class WatchRegistry:
                 hint="try it again",
             )
 
-    def leave(self, identity: Identity, watch: Watch, subscription: Subscription) -> None:
-        """Disconnect a stream from its watch."""
-        watch.publisher.unsubscribe(subscription)
-        if not watch.publisher.streams and self._running.get(identity) is watch:
-            self._idle_since_s[identity] = self._clock.monotonic()
+    def lock(self, identity: Identity) -> asyncio.Lock:
+        """Return the lock of an identity, which orders what changes where its watch is."""
+        return self._locks.setdefault(identity, asyncio.Lock())
 
-    async def replay(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Write confirmed events of a watch again, now or when it runs; see ``Publisher.replay``.
+    # For the placement of watches that servers share
+
+    async def take(self, identity: Identity, authorized: AuthorizedSpec) -> None:
+        """Run a watch here that no server owns; streams that follow it move to it.
 
         Raises:
-            StateError: The state cannot be used.
+            OwnedElsewhereError: Another server has taken it.
+            WatcherError: As ``join``.
         """
-        async with self._lock(identity):
-            watch = self._running.get(identity)
-            if watch is not None and watch.is_running:
-                replay = partial(watch.publisher.replay, seq=seq, time_s=time_s)
-                return await answered(self.threads.run(replay))
-            return await self._opened().rewind(identity, seq=seq, time_s=time_s)
+        async with self.lock(identity):
+            watch = self.runs.get(identity)
+            if self._is_leaving or (watch is not None and watch.is_running):
+                return
+            if watch is not None and isinstance(watch.failure, LimitError):
+                # It is tried again after the idle timeout only.
+                raise watch.failure.with_traceback(None)
+            await self._start(identity, authorized, is_used=False)
 
-    def hint(self, principal: str, hints: Sequence[Hint]) -> int:
-        """Have watches look at keys of which somebody says that they have changed.
+    async def replace(self, identity: Identity, authorized: AuthorizedSpec) -> None:
+        """Run a watch of this server with another configuration, unless it has streams anywhere.
 
-        Args:
-            principal: Whose watches these are.
-            hints: The keys, by bucket.
-
-        Returns:
-            The number of running watches that take hints about one of the buckets from a webhook.
+        Raises:
+            ConflictError: It has streams.
+            WatcherError: As ``join``.
         """
-        keys: dict[str, list[bytes]] = {}
-        for hint in hints:
-            keys.setdefault(hint.bucket, []).extend(hint.keys)
-        hinted = 0
-        for identity, watch in self._running.items():
-            bucket = _hinted_bucket(watch.spec)
-            if identity.principal == principal and bucket in keys and watch.is_running:
-                watch.hint(keys[bucket])
-                hinted += 1
-        return hinted
+        async with self.lock(identity):
+            if await self._find(identity, authorized.spec) is None and not self._is_leaving:
+                await self._start(identity, authorized)
+
+    async def hand_over(self) -> None:
+        """Release all watches to other servers before this one stops; streams go on.
+
+        Those with streams on other servers are the first: somebody waits for them.
+        """
+        self._is_leaving = True
+        if len(self._state.membership.servers) < 2:  # noqa: PLR2004 - nobody else is there
+            return
+        watches = sorted(
+            (watch for _, watch in self.runs), key=lambda watch: -watch.publisher.streams_elsewhere
+        )
+        for watch in watches:
+            watch.hand_over()
+        if busy := await wait_ended(watches, HAND_OVER_S):
+            self._log.warning("watch.abandoned", watches=busy)
 
     # For the server
 
     async def open(self) -> None:
-        """Remove state that is no longer used, and let streams join; the server owns the state.
+        """Remove state that is no longer used, and let streams join.
 
         Raises:
             StateError: The state cannot be read.
         """
-        summaries = await asyncio.to_thread(self._read_state)
-        self._factory = WatchFactory(
-            self._settings, self._state, summaries, self._sources, self._fair_queue, self._clock
-        )
+        self._is_leaving = False
+        self.runs.open(await asyncio.to_thread(self._read_state))
+        if self.is_shared:
+            self.followers.open()
 
     def _read_state(self) -> Mapping[Identity, Summary]:
         self._state.remove_unused()
         return self._state.summaries()
 
     async def end_idle(self) -> None:
-        """Begin to stop the watches that had no stream for the idle timeout, and return at once.
-
-        A watch may take long to stop while its place does not answer.
-        """
-        latest_s = self._clock.monotonic() - self._settings.idle_timeout_s
-        idle = [identity for identity, since_s in self._idle_since_s.items() if since_s <= latest_s]
-        for identity in idle:
-            if identity not in self._ending:
-                self._ending[identity] = asyncio.create_task(self._end_idle(identity))
-
-    async def end_failed(self) -> None:
-        """End the watches whose state is of no further use."""
-        for watch in self._running.values():
-            watch.check_state()
-
-    async def report_unanswered(self) -> None:
-        """Log each watch whose place has not answered for long, and when it answers again."""
-        unanswered = {
-            identity: text
-            for identity, watch in self._running.items()
-            if (text := describe_unanswered(watch.unanswered_s))
-        }
-        for identity in unanswered.keys() - self._unanswered:
-            self._log.warning("watch.unanswered", **identity.labels, error=unanswered[identity])
-        for identity in self._unanswered - unanswered.keys():
-            self._log.info("watch.answered", **identity.labels)
-        self._unanswered = set(unanswered)
+        """Begin to stop the watches that had no stream for the idle timeout, and return at once."""
+        await self._idle_timeout.end_idle(is_shared=self.is_shared)
 
     async def close(self) -> None:
         """Stop all watches and wait for them; no stream can join until they are opened again."""
-        if self._factory is not None:
-            self._factory.close()
-            self._factory = None
-        watches = list(self._running.values())
-        for watch in watches:
-            watch.stop()
-        if busy := await _wait_ended(watches, CLOSE_TIMEOUT_S):
-            # Nothing is lost: changes that were not committed are found again by the next scan.
-            self._log.warning("watch.abandoned", watches=busy)
-        for watch in watches:
-            self._ended_totals.add(watch.totals)
-        self._running.clear()
-        self._idle_since_s.clear()
+        await self.runs.close()
+        await self.followers.close()
+        self.elsewhere.survey = Survey()
 
-    # Starting and stopping, under the lock of the identity
+    def close_threads(self) -> None:
+        """Begin no more calls that wait for the state or for other servers; returns at once."""
+        self.threads.close()
+        self.asking.close()
 
-    def _opened(self) -> WatchFactory:
-        """Return the factory.
-
-        Raises:
-            UnavailableError: The watches are closed.
-        """
-        if self._factory is None:
-            raise UnavailableError("no watch can be started now", hint="connect again")
-        return self._factory
-
-    def _lock(self, identity: Identity) -> asyncio.Lock:
-        return self._locks.setdefault(identity, asyncio.Lock())
+    # Under the lock of the identity
 
     async def _find(self, identity: Identity, spec: Spec) -> Watch | None:
         """Return the watch that runs with a spec; stop one that has ended or has another spec."""
-        watch = self._running.get(identity)
+        watch = self.runs.get(identity)
         if watch is None:
             return None
         if watch.spec == spec and isinstance(watch.failure, LimitError):
@@ -288,103 +325,74 @@ class WatchRegistry:
             raise watch.failure.with_traceback(None)
         if watch.spec == spec and watch.is_running:
             return watch
-        if watch.is_running and watch.publisher.streams:
-            raise ConflictError(
-                f"{identity.name!r} is already streamed with another configuration",
-                place=identity.place,
-                hint="set a different id: in one of the two configurations",
-            )
-        await self._stop(identity, watch)
+        if watch.is_fenced:
+            return None
+        publisher = watch.publisher
+        if watch.is_running and (publisher.streams or publisher.streams_elsewhere):
+            raise _other_configuration(identity)
+        await self.runs.stop(identity, watch)
         return None
 
-    async def _start(self, identity: Identity, authorized: AuthorizedSpec) -> Watch:
-        """Start a watch and wait until its place is open; a failed start leaves no new state."""
-        factory = self._opened()
-        self._start_failures.check(identity, authorized.spec)
-        running = len(self._running) + self._making
-        if running >= self._settings.max_watches:
-            raise LimitError(
-                f"the server runs {running} watches, and no more",
-                place=identity.place,
-                hint="use fewer event sources, or start it with a higher --max-watches",
-            )
-        self._queue_claims.claim(identity, authorized.spec)
-        self._making += 1
+    async def _start_or_follow(
+        self, identity: Identity, authorized: AuthorizedSpec
+    ) -> StreamedWatch:
+        followed = self.followers.get(identity)
+        if followed is not None and followed.spec == authorized.spec:
+            return followed
+        if followed is not None:
+            raise _other_configuration(identity)
+        if self._is_leaving:
+            raise UnavailableError("the server is shutting down", hint="connect again")
+        if not self.elsewhere.owns(identity):
+            with suppress(OwnedElsewhereError):
+                return await self._start(identity, authorized)
         try:
-            watch, is_new = await factory.make(identity, authorized)
-        except BaseException:
-            self._queue_claims.release(identity)
+            return await self.followers.follow(identity, authorized)
+        except AwayError:
             raise
-        finally:
-            self._making -= 1
-        self._queue_claims.keep_until(watch.ended, identity)
-        self._running[identity] = watch
-        watch.start()
-        opened = asyncio.wrap_future(watch.opened)
-        # Retrieves the exception when the stream leaves meanwhile, or asyncio would log it.
-        opened.add_done_callback(asyncio.Future.exception)
+        except StateError:
+            # Its owner could not start it, and has removed it again.
+            return await self._start(identity, authorized)
+
+    async def _start(
+        self, identity: Identity, authorized: AuthorizedSpec, *, is_used: bool = True
+    ) -> Watch:
+        """Start a watch, and have the streams that have followed it move to it, or fail with it."""
+        if (former := self.runs.get(identity)) is not None:
+            await self.runs.stop(identity, former)
         try:
-            await asyncio.shield(opened)
-        except BaseException:
-            # If it does not stop in time, ``end_idle`` finds it.
-            self._idle_since_s[identity] = self._clock.monotonic()
-            if watch.failure is not None:
-                self._start_failures.add(identity, authorized.spec, watch.failure, watch.requests)
-            await self._stop(identity, watch)
-            if is_new and watch.failure is not None:
-                await factory.remove(identity)
+            watch = await self.runs.start(identity, authorized, is_used=is_used)
+        except (StateError, LimitError):
+            # Another server may be able to.
             raise
-        self._start_failures.forget(identity)
-        self._idle_since_s[identity] = self._clock.monotonic()
+        except WatcherError as error:
+            if (followed := self.followers.get(identity)) is not None:
+                followed.fail(error)
+            raise
+        if (followed := self.followers.get(identity)) is not None:
+            followed.hand_over()
         return watch
 
-    async def _stop(self, identity: Identity, watch: Watch) -> None:
-        watch.stop()
-        if await _wait_ended([watch], STOP_TIMEOUT_S):
-            raise UnavailableError(
-                "the watch is still stopping", place=identity.place, hint="connect again"
-            )
-        if self._running.pop(identity, None) is not None:
-            self._ended_totals.add(watch.totals)
-            if self._factory is not None:
-                self._factory.retire(identity)
-        self._idle_since_s.pop(identity, None)
-
-    async def _end_idle(self, identity: Identity) -> None:
-        try:
-            async with self._lock(identity):
-                watch = self._running.get(identity)
-                if watch is not None and not watch.publisher.streams:
-                    unconfirmed = watch.publisher.journal.depth
-                    self._log.info("watch.idle", **identity.labels, unconfirmed=unconfirmed)
-                    with suppress(UnavailableError):
-                        # If it does not stop in time, the next round finds it.
-                        await self._stop(identity, watch)
-        finally:
-            del self._ending[identity]
+    async def _subscribe(
+        self,
+        identity: Identity,
+        watch: StreamedWatch,
+        subscriber: Subscriber,
+        former: Subscription | None = None,
+    ) -> Subscription:
+        if isinstance(watch, FollowedWatch):
+            try:
+                return await self.followers.join(watch, subscriber, former)
+            except BaseException:
+                self.followers.leave(identity, watch)
+                raise
+        self.runs.idle_since_s.pop(identity, None)
+        return watch.publisher.subscribe(subscriber, former)
 
 
-def _hinted_bucket(spec: Spec) -> str | None:
-    """Return the bucket that a webhook names for a watch; None if the watch has no webhook.
-
-    Stores name the bucket of a tenant without the tenant.
-    """
-    where = spec.where
-    if not isinstance(where, BucketSpec) or where.notifications is None:
-        return None
-    if where.notifications.kind is not HintKind.WEBHOOK:
-        return None
-    return where.bucket.partition(":")[2] if where.has_tenant else where.bucket
-
-
-async def _wait_ended(watches: Sequence[Watch], timeout_s: float) -> int:
-    """Wait for watches to end, and return how many have not; blocks no thread."""
-    if not watches:
-        return 0
-    endings = [asyncio.wrap_future(watch.ended) for watch in watches]
-    try:
-        _, busy = await asyncio.wait(endings, timeout=timeout_s)
-    finally:
-        for ending in endings:
-            ending.cancel()
-    return len(busy)
+def _other_configuration(identity: Identity) -> ConflictError:
+    return ConflictError(
+        f"{identity.name!r} is already streamed with another configuration",
+        place=identity.place,
+        hint="set a different id: in one of the two configurations",
+    )

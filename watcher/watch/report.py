@@ -34,6 +34,36 @@ RENEWAL_SHOWN_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
+class ServerName:
+    """A server that shares the state with others.
+
+    Attributes:
+        id: Random, for the time of its process.
+        name: For people.
+        node: Where it runs; empty if it is not known.
+    """
+
+    id: str
+    name: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStreams:
+    """The streams of a watch on one server.
+
+    Attributes:
+        id: Of the server.
+        name: Of the server, for people.
+        streams: Their number.
+    """
+
+    id: str
+    name: str
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
 class WatchReport:
     """One watch as it is now.
 
@@ -53,7 +83,7 @@ class WatchReport:
             there were none.
         lag_per_minute_s: The greatest ``lag_s`` in each of these minutes; empty if there was none.
         next_seq: Sequence number of the next change.
-        streams: Connected streams.
+        streams: Connected streams, on all servers.
         events: Changes since the start of the watch, by type.
         scans: Completed scans since the start.
         scan_s: Seconds that the last completed scan took.
@@ -82,6 +112,8 @@ class WatchReport:
         waiting_streams: How many streams wait so, by what they wait for.
         hints: What arrives of the hints about a bucket; None where none do.
         hints_summary: The same in one line; empty where none do.
+        owner: The server that owns the watch; None where no other could, and for nobody.
+        streams_by_server: The connected streams by server; empty where there is only one.
     """
 
     name: str
@@ -122,6 +154,8 @@ class WatchReport:
     waiting_streams: dict[str, int] = field(default_factory=dict)
     hints: HintStatus | None = None
     hints_summary: str = ""
+    owner: ServerName | None = None
+    streams_by_server: Sequence[ServerStreams] = ()
 
 
 def report_watch(

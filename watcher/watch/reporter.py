@@ -259,7 +259,7 @@ class StatusReporter:
         )
 
     def fail(self, error: WatcherError, *, is_reported: bool, requests: int = 0) -> None:
-        """Record why the watch has failed; the server logs it if another one has taken over.
+        """Record why the watch has failed; that another server has taken it is no error.
 
         Args:
             error: Why.
@@ -268,7 +268,9 @@ class StatusReporter:
         """
         self.status.failed_requests += requests
         self._count(error)
-        if not is_reported and not isinstance(error, FencedError):
+        if isinstance(error, FencedError):
+            self._log.warning("watch.fenced", error=str(error))
+        elif not is_reported:
             self._log.error("watch.stopped", error=str(error))
 
     def crash(self) -> None:

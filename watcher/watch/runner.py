@@ -177,6 +177,7 @@ class WatchRunner:
         except UnavailableError:
             self._source.close()
             raise
+        self._store.note_node(self._source.only_node)
         if self._lifecycle.is_starting:
             if self._groups is None:
                 forget_groups(self._store)
@@ -228,8 +229,12 @@ class WatchRunner:
         self._reporter.plan(self._schedule.due_s)
         return self._idle_s()
 
-    def close(self) -> None:
-        """Close the place, confirm what has been written, and close the state."""
+    def close(self, streams: int = 0) -> None:
+        """Close the place, confirm what has been written, and let any server own the watch.
+
+        Args:
+            streams: Number of streams of this server that go on, wherever the watch runs then.
+        """
         trouble = None
         try:
             self._source.close()
@@ -240,8 +245,16 @@ class WatchRunner:
         finally:
             self.held = 0
             self._volumes.refuse_releases("the watch has stopped")
+            trouble = self._release_state(streams) or trouble
             self._lifecycle.apply(Ended(trouble))
-            self._store.close()
+
+    def _release_state(self, streams: int) -> WatcherError | None:
+        """Close the state, and return why other servers must wait until the lease has run out."""
+        try:
+            self._store.release(streams)
+        except WatcherError as error:
+            return error
+        return None
 
     def _idle_s(self) -> float:
         now_s = self._clock.monotonic()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from watcher.changes.reconciler import Interrupted
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.publisher import Publisher
-from watcher.errors import LimitError, UnavailableError, WatcherError
+from watcher.errors import FencedError, LimitError, UnavailableError, WatcherError
 from watcher.status_values import HeldBack
 from watcher.telemetry.status import Totals
 from watcher.watch.held_back import list_held_back
@@ -99,6 +99,9 @@ class Watch:
             target=self._run, name=f"watch {identity.name}", daemon=True
         )
         self._failure: WatcherError | None = None
+        # Its thread opens the watch, and any other one may make it fail at the same moment.
+        self._opening = threading.Lock()
+        self._is_released = False
 
     # For streams and the registry, from any thread
 
@@ -122,6 +125,11 @@ class Watch:
         """Ask the thread to end; returns at once."""
         self._stop.set()
         self._wake.set()
+
+    def hand_over(self) -> None:
+        """Ask the thread to end, and let another server own the watch; the streams are to move."""
+        self._is_released = True
+        self.stop()
 
     def release(self) -> int:
         """Scan again now to confirm the held deletions, and return how many there are."""
@@ -164,6 +172,16 @@ class Watch:
     def is_running(self) -> bool:
         """Whether streams can join."""
         return not self._stop.is_set()
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether its streams are to move to where the watch is now: another server may own it."""
+        return self._is_released or self.is_fenced
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether another server has taken the watch, so that nothing is written here any more."""
+        return isinstance(self._failure, FencedError)
 
     @property
     def is_baselined(self) -> bool:
@@ -239,7 +257,9 @@ class Watch:
     def _run(self) -> None:
         try:
             self._runner.open()
-            self.opened.set_result(None)
+            with self._opening:
+                if not self.opened.done():
+                    self.opened.set_result(None)
             while not self._stop.is_set():
                 self._wake.clear()
                 self._wake.wait(self._runner.turn())
@@ -260,21 +280,23 @@ class Watch:
             self._close()
 
     def _fail(self, error: WatcherError) -> None:
-        self._failure = error
-        is_starting = not self.opened.done()
-        requests = self._source.requests if is_starting else 0
-        self._reporter.fail(error, is_reported=is_starting, requests=requests)
-        if is_starting:
-            self.opened.set_exception(error)
+        with self._opening:
+            self._failure = error
+            is_starting = not self.opened.done()
+            requests = self._source.requests if is_starting else 0
+            self._reporter.fail(error, is_reported=is_starting, requests=requests)
+            if is_starting:
+                self.opened.set_exception(error)
 
     def _close(self) -> None:
         try:
-            self._runner.close()
+            self._runner.close(self.publisher.streams if self._is_released else 0)
         finally:
-            if not self.opened.done():
-                self.opened.set_exception(
-                    self._failure
-                    or UnavailableError("the watch has stopped", place=self.spec.where.place)
-                )
+            with self._opening:
+                if not self.opened.done():
+                    self.opened.set_exception(
+                        self._failure
+                        or UnavailableError("the watch has stopped", place=self.spec.where.place)
+                    )
             self.ended.set_result(None)
             self.publisher.notify()

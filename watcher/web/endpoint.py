@@ -16,6 +16,7 @@ from watcher.errors import (
     FencedError,
     HistoryError,
     NotFoundError,
+    OwnedElsewhereError,
     StateError,
     UnauthenticatedError,
     UnavailableError,
@@ -52,6 +53,7 @@ _STATUS = {
     AwayError: 503,
     FencedError: 503,
     HistoryError: 503,
+    OwnedElsewhereError: 503,
     UnavailableError: 503,
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from watcher.limits.fair_queue import FairQueue
     from watcher.security.policy import Policy
     from watcher.telemetry.readiness import Readiness
-    from watcher.watch.registry import WatchRegistry
+    from watcher.watch.requests import WatchRequests
     from watcher.web.subscriptions import Subscriptions
 
 LARGE_BYTES = 4 * 1024
@@ -57,7 +57,7 @@ class HintReceiver:
     """Answers ``/hint``.
 
     Args:
-        watches: Take the hints.
+        watches: Brings the hints to watches, on all servers.
         policy: Names the principal of a request.
         fair_queue: Orders the reading of large messages.
         readiness: Whether hints can be taken now.
@@ -66,7 +66,7 @@ class HintReceiver:
 
     def __init__(
         self,
-        watches: WatchRegistry,
+        watches: WatchRequests,
         policy: Policy,
         fair_queue: FairQueue,
         readiness: Readiness,
@@ -97,6 +97,7 @@ class HintReceiver:
 
         Raises:
             ConfigError: The message cannot be read.
+            StateError: Other servers cannot be reached, which watches may run on.
             UnavailableError: No watches run here now.
         """
         principal = self._principal(request)
@@ -112,7 +113,7 @@ class HintReceiver:
             await self._subscribe(message)
         watches = 0
         if message.hints:
-            watches = self._watches.hint(principal, message.hints)
+            watches = await self._watches.hint(principal, message.hints)
             self._count(Outcome.ACCEPTED if watches else Outcome.UNWATCHED)
         elif message.kind is not MessageKind.SUBSCRIPTION:
             self._count(Outcome.TEST)

@@ -19,14 +19,14 @@ from watcher.formatting import (
     human_time,
     printable,
 )
-from watcher.state.tenure import Role
+from watcher.state.membership import Role
 from watcher.web.sparkline import draw_last_hour
 from watcher.web.waiting import waiting_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from watcher.state.tenure import Standing
+    from watcher.state.membership import Server, Standing
     from watcher.status_values import PartStatus
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.report import WatchReport
@@ -68,6 +68,8 @@ class Overview:
         recent: Their newest changes, newest first.
         problem: Why the server cannot do its work; empty if it can.
         standing: What the server is to the state.
+        server: The server whose page it is.
+        servers: Those that share the state, this one included.
         query: Text that the name or place of a shown watch must contain, in any case.
         csrf_token: Proves that a form comes from this page.
         generated_at: Time of the reports, seconds since the epoch.
@@ -77,6 +79,8 @@ class Overview:
     recent: Sequence[Recent]
     problem: str
     standing: Standing
+    server: Server
+    servers: Sequence[Server]
     query: str
     csrf_token: str
     generated_at: float
@@ -104,6 +108,7 @@ def render_page(overview: Overview) -> str:
         generated_at=_time(overview.generated_at, overview.generated_at),
         query=_text(overview.query),
         tallies=_tallies(reports, troubled),
+        servers=_servers(overview),
         watches=_watches(found, overview),
         recent=_recent(overview),
         version=_text(__version__),
@@ -111,15 +116,48 @@ def render_page(overview: Overview) -> str:
 
 
 def _health(overview: Overview) -> str:
-    """Return whether the server is ready, and which one owns the state if others can."""
-    standing, owner = overview.standing, overview.standing.owner
-    kind = "wait" if standing.role is Role.STANDBY else "bad" if overview.problem else "good"
-    badge = f'<span class="badge {kind}">{_text(overview.problem or "ready")}</span>'
-    if owner is None:
-        return badge
-    where = f" on {_text(owner.node)}" if owner.node else ""
-    since = _time(owner.since, overview.generated_at)
-    return f'{badge} <span class="dim">owner: {_text(owner.name)}{where}, since {since}</span>'
+    """Return whether the server is ready."""
+    is_waiting = overview.standing.role is Role.STANDBY
+    kind = "wait" if is_waiting else "bad" if overview.problem else "good"
+    return f'<span class="badge {kind}">{_text(overview.problem or "ready")}</span>'
+
+
+def _servers(overview: Overview) -> str:
+    """Return a table of the servers that share the state; nothing where none can."""
+    if not overview.server.id:
+        return ""
+    columns = {
+        "Server": False,
+        "Node": False,
+        "Version": False,
+        "Since, UTC": False,
+        "Watches": True,
+        "Entries": True,
+        "Streams": True,
+    }
+    head = "".join(
+        f'<th scope="col"{_number(is_number)}>{column}</th>'
+        for column, is_number in columns.items()
+    )
+    rows = "".join(_server(server, overview) for server in overview.servers)
+    return (
+        '<section aria-labelledby="servers-title"><h2 id="servers-title">Servers</h2>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></section>"
+    )
+
+
+def _server(server: Server, overview: Overview) -> str:
+    is_this = server.id == overview.server.id
+    this = ' <span class="dim">this one</span>' if is_this else ""
+    leaving = ' <span class="badge wait">leaving</span>' if server.is_leaving else ""
+    return (
+        f'<tr><td><span class="name">{_text(server.name)}</span>{this}{leaving}</td>'
+        f"<td>{_text(server.node)}</td><td>{_text(server.version)}</td>"
+        f"<td>{_time(server.started_at, overview.generated_at)}</td>"
+        f'<td class="number">{server.watches:,}</td>'
+        f'<td class="number">{server.entries:,}</td>'
+        f'<td class="number">{server.streams:,}</td></tr>'
+    )
 
 
 def _tallies(reports: Sequence[WatchReport], troubled: int) -> str:
@@ -208,7 +246,8 @@ def _held(report: WatchReport) -> str:
 def _state(report: WatchReport, now: float) -> str:
     detail = f"{report.scanned:,} entries" if report.state == "scanning" else _text(report.mode)
     age = f"for {human_age(now - report.since)}" if report.since else ""
-    details = " · ".join(filter(None, (detail, age)))
+    owner = f"on {_text(report.owner.name)}" if report.owner else ""
+    details = " · ".join(filter(None, (detail, age, owner)))
     badge = f'<span class="badge {_BADGES.get(report.state, "")}">{_text(report.state)}</span>'
     return f"{badge}<small>{details}</small>"
 
@@ -219,7 +258,12 @@ def _last_hour(report: WatchReport) -> str:
 
 
 def _streams(report: WatchReport) -> str:
-    return f"{report.streams:,}" if report.streams else '<span class="badge wait">no stream</span>'
+    if not report.streams:
+        return '<span class="badge wait">no stream</span>'
+    by = report.streams_by_server
+    is_at_owner = len(by) == 1 and report.owner is not None and by[0].id == report.owner.id
+    servers = ", ".join(f"{each.streams:,} on {_text(each.name)}" for each in by)
+    return f"{report.streams:,}" + (f"<small>{servers}</small>" if by and not is_at_owner else "")
 
 
 def _last_scan(report: WatchReport, now: float) -> str:

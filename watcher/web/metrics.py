@@ -43,13 +43,15 @@ if TYPE_CHECKING:
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
     from watcher.web.hint import HintReceiver
+    from watcher.web.shared_watches import SharedWatches
 
 
 class WatchCollector(Collector):
     """Turns the state of the server into metrics.
 
     Args:
-        watches: Running and idle watches, and the totals since the start of the server.
+        watches: The watches of this server, and the totals since its start.
+        shared: Says whether this server counts what there is once.
         streams: Counts streams and their errors.
         state: What was measured of it, and who owns it.
         readiness: Whether the server can do its work.
@@ -61,6 +63,7 @@ class WatchCollector(Collector):
     def __init__(  # noqa: PLR0913, PLR0917 - all that metrics show
         self,
         watches: WatchRegistry,
+        shared: SharedWatches,
         streams: Streams,
         state: StateEngine,
         readiness: Readiness,
@@ -69,6 +72,7 @@ class WatchCollector(Collector):
         clock: Clock,
     ) -> None:
         self._watches = watches
+        self._shared = shared
         self._streams = streams
         self._state = state
         self._readiness = readiness
@@ -101,6 +105,16 @@ class WatchCollector(Collector):
             self._hint_requests.outcomes,
         )
         yield from measure_state(self._state)
+        yield GaugeMetricFamily(
+            "watcher_owned_watches",
+            "Watches that this server owns: it reads their places.",
+            len(reports),
+        )
+        yield GaugeMetricFamily(
+            "watcher_followed_watches",
+            "Watches of other servers of which this server has streams.",
+            len(list(self._watches.followers)),
+        )
 
     def _server(self) -> Iterator[Metric]:
         info = GaugeMetricFamily(
@@ -108,7 +122,8 @@ class WatchCollector(Collector):
         )
         info.add_metric([__version__], 1)
         yield info
-        idle = self._watches.idle().values()
+        # What there is once is counted by one of the servers alone.
+        idle = self._watches.idle().values() if self._shared.is_first else ()
         yield GaugeMetricFamily(
             "watcher_ready",
             "1 if the server can do its work (/readyz answers 200), else 0.",
@@ -117,12 +132,13 @@ class WatchCollector(Collector):
         yield GaugeMetricFamily("watcher_streams", "Open event streams.", len(self._streams))
         yield GaugeMetricFamily(
             "watcher_idle_watches",
-            "Watches that stopped after --idle-timeout without a stream and whose state is kept.",
+            "Watches that stopped after --idle-timeout without a stream and whose state is kept; "
+            "of servers that share the state one counts them, and the others have 0.",
             len(idle),
         )
         yield GaugeMetricFamily(
             "watcher_idle_unconfirmed_events",
-            "Unconfirmed events in the journals of idle watches.",
+            "Unconfirmed events in the journals of idle watches, counted by the same server.",
             sum(stored.depth for stored in idle),
         )
         yield GaugeMetricFamily(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from watcher.state.tenure import Role
+from watcher.state.membership import Role
 from watcher.web.families import counter_by, histogram
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def measure_state(state: StateEngine) -> Iterator[Metric]:
-    """Yield how the state has answered since the start of the server, and who owns it."""
-    meter, tenure = state.meter, state.tenure
+    """Yield how the state has answered since the start of the server, and who shares it."""
+    meter, membership = state.meter, state.membership
     yield histogram(
         "watcher_state_seconds",
-        "Duration in seconds of steps written to the state, until they are durable.",
+        "Duration in seconds of steps written to the state, until they are durable; of rows that a "
+        "scan has found and does not report, the time that the watch has waited for them.",
         meter.steps,
     )
     yield counter_by(
@@ -37,18 +38,18 @@ def measure_state(state: StateEngine) -> Iterator[Metric]:
         meter.unanswered_s(),
     )
     yield GaugeMetricFamily(
-        "watcher_state_owner",
-        "1 if the server owns the state, 0 while it stands by or is cut off from it.",
-        tenure.standing.role is Role.OWNER,
+        "watcher_servers",
+        "Servers that share the state and live, as this one sees them; 0 while it is cut off.",
+        len(membership.servers) if membership.standing.role is Role.SERVING else 0,
     )
     yield counter_by(
         "reason",
         "watcher_takeovers",
-        "Times that the server has taken the state, by how its former owner had left it.",
-        {str(departure): number for departure, number in tenure.takeovers.items()},
+        "Watches that the server has taken, by how their former owners had left them.",
+        {str(departure): number for departure, number in membership.takeovers.items()},
     )
     yield CounterMetricFamily(
         "watcher_fenced",
-        "Writes that were refused since another server had taken over.",
-        tenure.fenced,
+        "Writes that were refused since another server had taken the watch.",
+        membership.fenced,
     )

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import os
 import secrets
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -31,8 +29,10 @@ from watcher.watch.report import report_idle, report_watch
 from watcher.web.credentials import bearer_of
 from watcher.web.host_guard import reject_foreign_host
 from watcher.web.html import ASSETS, Overview, asset, render_page
+from watcher.web.json_documents import encode_document
 from watcher.web.release_request import parse_release
 from watcher.web.shared_rendering import SharedRenderings
+from watcher.web.shared_watches import OtherWatches, share_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from watcher.model import Identity
     from watcher.rpc.streams import Streams
     from watcher.security.policy import Policy
-    from watcher.state.tenure import Tenure
+    from watcher.state.port import StateEngine
     from watcher.telemetry.readiness import Readiness
     from watcher.telemetry.recent_changes import Recent
     from watcher.watch.held_back import HeldBackEntry
     from watcher.watch.registry import WatchRegistry
     from watcher.watch.report import WatchReport
+    from watcher.watch.requests import WatchRequests
     from watcher.watch.watch import Watch
     from watcher.web.release_request import ReleaseRequest
-
-    _Entries = Mapping[Identity, Sequence[HeldBackEntry]]
+    from watcher.web.shared_watches import SharedWatches
 
 SHOWN_CHANGES = 50
 """Number of recent changes in an answer."""
@@ -61,21 +61,35 @@ MAX_ANSWERS = 16
 SEND_TIMEOUT_S = 10.0
 """Seconds that a client may take to receive an answer."""
 
+SECRET_S = 2.0
+"""Longest wait in seconds for the secret that all servers have."""
+
 HELD_BACK_S = 2.0
 """Longest wait in seconds for what watches hold back; then the page is shown without it."""
 
-RELEASE_TIMEOUT_S = 10.0
-"""Seconds to wait until a watch has released a mount; it does so when its running scan is over."""
+
+class _Read(NamedTuple):
+    """What is read of the state for an answer.
+
+    Attributes:
+        entries: What the watches of this server hold back.
+        others: What other servers have.
+    """
+
+    entries: Mapping[Identity, Sequence[HeldBackEntry]]
+    others: OtherWatches
 
 
 class StatusPage:
     """Serves ``/``, ``/status.json``, ``/release`` and the assets of the page.
 
     Args:
-        watches: The watches to show and to release.
+        watches: The watches of this server.
+        shared: Those of other servers.
+        requests: Releases watches, on all servers.
         streams: Counts the streams.
         policy: Maps a token to its principal.
-        tenure: Which server owns the state.
+        state: Which servers share.
         readiness: Whether the server can do its work.
         clock: Time of the page.
         node: Name of the machine on which the server runs; empty if it is unknown.
@@ -84,21 +98,27 @@ class StatusPage:
     def __init__(  # noqa: PLR0913, PLR0917 - all that the page shows
         self,
         watches: WatchRegistry,
+        shared: SharedWatches,
+        requests: WatchRequests,
         streams: Streams,
         policy: Policy,
-        tenure: Tenure,
+        state: StateEngine,
         readiness: Readiness,
         clock: Clock,
         *,
         node: str = "",
     ) -> None:
         self._watches = watches
+        self._shared = shared
+        self._requests = requests
         self._streams = streams
         self._policy = policy
-        self._tenure = tenure
+        self._state = state
+        self._membership = state.membership
         self._readiness = readiness
         self._clock = clock
         self._node = node
+        # Until that of all servers is known.
         self._secret = secrets.token_bytes()
         self._sending = asyncio.Semaphore(MAX_ANSWERS)
         self._renderings = SharedRenderings()
@@ -121,13 +141,14 @@ class StatusPage:
         query = request.query.get("q", "")
         return await self._send(request, "text/html", query, partial(self._render, query))
 
-    def _render(self, query: str, principal: str, entries: _Entries) -> bytes:
-        running = self._running(principal)
+    def _render(self, query: str, principal: str, read: _Read) -> bytes:
         overview = Overview(
-            reports=[*self._reports(running, entries), *self._idle(principal)],
-            recent=_recent(running),
+            reports=[*self._reports(principal, read), *self._idle(principal)],
+            recent=self._recent(principal, read),
             problem=self._readiness.problem,
-            standing=self._tenure.standing,
+            standing=self._membership.standing,
+            server=self._membership.me,
+            servers=self._membership.servers,
             query=query,
             csrf_token=self._csrf_token(principal),
             generated_at=self._clock.wall(),
@@ -138,19 +159,19 @@ class StatusPage:
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return await self._send(request, "application/json", "", self._document)
 
-    def _document(self, principal: str, entries: _Entries) -> bytes:
-        running, standing = self._running(principal), self._tenure.standing
+    def _document(self, principal: str, read: _Read) -> bytes:
         return encode_document(
             {
                 "version": __version__,
                 "node": self._node,
                 "problem": self._readiness.problem,
-                "role": standing.role,
-                "owner": standing.owner,
+                "role": self._membership.standing.role,
+                "server": self._membership.me,
+                "servers": self._membership.servers,
                 "streams": self._streams.of(principal),
-                "watches": self._reports(running, entries),
+                "watches": self._reports(principal, read),
                 "idle": self._idle(principal),
-                "recent": _recent(running),
+                "recent": self._recent(principal, read),
             }
         )
 
@@ -163,33 +184,44 @@ class StatusPage:
         principal = self._principal(request)
         is_form = request.content_type == "application/x-www-form-urlencoded"
         release = parse_release(await request.read(), request.content_type)
+        await self._load_secret()
         if is_form and not hmac.compare_digest(
             release.csrf_token.encode(), self._csrf_token(principal).encode()
         ):
             raise DeniedError("the form's CSRF token is not valid", hint="reload the page")
         self._readiness.check_serving()
-        identity, watch = self._find(principal, release)
+        identity = await self._find(principal, release)
         log = self._log.bind(**identity.labels, peer=request.remote)
-        if release.prefix:
-            answer, status = await _release_mount(watch, release.prefix, log)
+        answer: dict[str, Any]
+        if prefix := release.prefix:
+            log.info("mount.released", prefix=prefix)
+            mount = os.fsencode(prefix.strip("/"))
+            is_pending = not await self._requests.release_mount(identity, mount)
+            answer = {"released": 0, "prefix": prefix, "pending": is_pending}
+            status = 202 if is_pending else 200
         else:
-            answer, status = {"released": watch.release()}, 200
+            answer, status = {"released": await self._requests.release(identity)}, 200
             if answer["released"]:
                 log.info("scan.released", deletions=answer["released"])
         if is_form:
             raise web.HTTPSeeOther(f"./?{urlencode({'q': release.q})}" if release.q else "./")
         return web.json_response(answer, status=status)
 
-    def _find(self, principal: str, release: ReleaseRequest) -> tuple[Identity, Watch]:
-        """Return the only running watch that a request names.
+    async def _find(self, principal: str, release: ReleaseRequest) -> Identity:
+        """Return the only watch that a request names among those that run on any server.
 
         Raises:
             NotFoundError: No running watch of the principal has that name and place.
             ConfigError: Several have that name, and the request names no place.
+            StateError: Other servers cannot be asked.
         """
+        running = {identity for identity, _ in self._running(principal)}
+        running |= {
+            surveyed.identity for surveyed in await self._watches.elsewhere.watches_of(principal)
+        }
         found = [
-            (identity, watch)
-            for identity, watch in self._running(principal)
+            identity
+            for identity in running
             if identity.name == release.name and release.place in {"", identity.place}
         ]
         if not found:
@@ -209,7 +241,7 @@ class StatusPage:
     def _running(self, principal: str) -> list[tuple[Identity, Watch]]:
         return [each for each in self._watches.running() if each[0].principal == principal]
 
-    async def _list_held_back(self, principal: str) -> _Entries:
+    async def _list_held_back(self, principal: str) -> Mapping[Identity, Sequence[HeldBackEntry]]:
         """Return what watches hold back, those that do; it is read from their states."""
         running = [each for each in self._running(principal) if each[1].held_back.total]
         if not running:
@@ -217,13 +249,13 @@ class StatusPage:
         with limited(HELD_BACK_S):
             return await run_in_thread(lambda: _read_held_back(running))
 
-    def _reports(
-        self, running: list[tuple[Identity, Watch]], entries: _Entries
-    ) -> list[WatchReport]:
-        return [
-            report_watch(identity, watch, self._clock, entries.get(identity, ()))
-            for identity, watch in running
-        ]
+    def _reports(self, principal: str, read: _Read) -> list[WatchReport]:
+        reports, me = list(read.others.reports), self._membership.me
+        for identity, watch in self._running(principal):
+            report = report_watch(identity, watch, self._clock, read.entries.get(identity, ()))
+            elsewhere = read.others.streams.get(identity, ())
+            reports.append(share_report(report, me, elsewhere) if me.id else report)
+        return reports
 
     def _idle(self, principal: str) -> list[WatchReport]:
         return [
@@ -232,12 +264,23 @@ class StatusPage:
             if identity.principal == principal
         ]
 
+    def _recent(self, principal: str, read: _Read) -> list[Recent]:
+        watches = [(each.name, watch.outbox.recent) for each, watch in self._running(principal)]
+        recent = [*newest_changes(watches, SHOWN_CHANGES), *read.others.recent]
+        return sorted(recent, key=lambda change: change.at, reverse=True)[:SHOWN_CHANGES]
+
+    async def _load_secret(self) -> None:
+        """Take the secret that all servers have; without the state this one has its own."""
+        if not self._state.away_s():
+            with suppress(StateError), limited(SECRET_S):
+                self._secret = await run_in_thread(self._state.shared_status.secret)
+
     async def _send(
         self,
         request: web.Request,
         content_type: str,
         query: str,
-        render: Callable[[str, _Entries], bytes],
+        render: Callable[[str, _Read], bytes],
     ) -> web.StreamResponse:
         """Send a large answer; abort the connection of a client that does not read it.
 
@@ -245,7 +288,7 @@ class StatusPage:
             request: The request.
             content_type: That of the answer.
             query: What the answer depends on besides path and principal.
-            render: Takes the principal, and what its watches hold back.
+            render: Takes the principal, and what was read of the state.
 
         Raises:
             UnauthenticatedError: The request has no token that is known.
@@ -253,8 +296,9 @@ class StatusPage:
         principal = self._principal(request)
 
         async def read_and_render() -> bytes:
-            entries = await self._list_held_back(principal)
-            return await self._renderings.paced(lambda: render(principal, entries))
+            await self._load_secret()
+            read = _Read(await self._list_held_back(principal), await self._shared.look(principal))
+            return await self._renderings.paced(lambda: render(principal, read))
 
         async with self._sending:
             body = await self._renderings.get((request.path, principal, query), read_and_render)
@@ -279,36 +323,3 @@ def _read_held_back(running: list[tuple[Identity, Watch]]) -> dict[Identity, lis
         with suppress(StateError):
             entries[identity] = watch.list_held_back()
     return entries
-
-
-async def _release_mount(
-    watch: Watch, prefix: str, log: structlog.stdlib.BoundLogger
-) -> tuple[dict[str, Any], int]:
-    """Have a watch accept that a mount is gone, and return the answer and its HTTP status.
-
-    Raises:
-        NotFoundError: No such mount is missing.
-        UnavailableError: The place cannot be read now.
-    """
-    done = asyncio.wrap_future(watch.release_mount(os.fsencode(prefix.strip("/"))))
-    log.info("mount.released", prefix=prefix)
-    try:
-        async with asyncio.timeout(RELEASE_TIMEOUT_S):
-            await done
-    except TimeoutError:
-        return {"released": 0, "prefix": prefix, "pending": True}, 202
-    return {"released": 0, "prefix": prefix, "pending": False}, 200
-
-
-def encode_document(document: Mapping[str, object]) -> bytes:
-    """Return a document as JSON; a lone surrogate, which a name may hold, is escaped."""
-    try:
-        return msgspec.json.encode(document)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(document)).encode()
-
-
-def _recent(running: list[tuple[Identity, Watch]]) -> list[Recent]:
-    return newest_changes(
-        [(identity.name, watch.outbox.recent) for identity, watch in running], SHOWN_CHANGES
-    )

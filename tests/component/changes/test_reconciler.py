@@ -208,6 +208,31 @@ def test_batches_are_forgotten_when_rows_have_changed_since(
     assert bench.scan() == "modified a"
 
 
+def test_a_row_that_has_changed_since_concerns_its_own_batch(bench: Bench) -> None:
+    bench.place.has_digests = True
+    bench.baseline(*(bytes([letter]) for letter in b"abcdefgh"))
+    former = bench.place.files[b"e"]
+    bench.place.put(b"e", size=2)
+    assert bench.apply(bench.place.inspect([b"e"])) == "modified e"
+    bench.place.files[b"e"] = former
+    bench.place.read.clear()
+    assert (bench.scan(), bench.place.read) == ("modified e", ["def"])
+
+
+def test_the_scan_of_a_part_leaves_the_batches_of_the_others_known(bench: Bench) -> None:
+    """What it has changed is read again by the next scan of the whole, and nothing else."""
+    bench.place.has_digests = True
+    bench.baseline(b"a/1", b"a/2", b"a/3", b"b/1", b"b/2", b"b/3")
+    former = dict(bench.place.files)
+    bench.place.put(b"b/2", size=2)
+    del bench.place.files[b"b/3"]
+    assert bench.apply(Subtree(b"b/")) == "modified b/2, deleted b/3"
+    bench.place.files = former
+    bench.place.read.clear()
+    assert bench.scan() == "modified b/2, created b/3"
+    assert bench.place.read == ["b/1b/2b/3"]
+
+
 def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
     """Its row may have changed since the first time."""
     bench.place.has_digests = True

@@ -7,8 +7,9 @@ from threading import Thread
 import pytest
 
 from support.publishing import ACK_TIMEOUT_S, WINDOW_S, Bench, write
+from watcher.delivery.audience import Subscriber
 from watcher.delivery.position import BLOCKED_S
-from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Subscriber
+from watcher.delivery.publisher import CONFIRM_INTERVAL_S
 from watcher.delivery.subscription import Subscription, Wait
 from watcher.spec import Batch, Confirm, Format
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from support.publishing import ACK_TIMEOUT_S, KEEP_S, WINDOW_S, Bench, write
+from watcher.delivery.audience import Subscriber
 from watcher.delivery.position import BLOCKED_S
-from watcher.delivery.publisher import CONFIRM_INTERVAL_S, Subscriber
+from watcher.delivery.publisher import CONFIRM_INTERVAL_S
 from watcher.delivery.renderer import MAX_PAYLOAD_BYTES
 from watcher.delivery.subscription import READ_BYTES
+from watcher.errors import UnavailableError
 from watcher.model import Delta, Payload
 from watcher.spec import Confirm
 from watcher.state.sqlite.store import SqliteStore
@@ -188,3 +190,90 @@ def test_the_state_is_tidied_up_after_use(bench: Bench) -> None:
     assert bench.clock.monotonic() == start_s + CONFIRM_INTERVAL_S
     bench.change()
     assert bench.publisher.due_in_s() == CONFIRM_INTERVAL_S
+
+
+def test_streams_that_catch_up_together_read_the_journal_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited before the first stream is in no memory until one of them has read it."""
+    bench.change(3)
+    read, readings = bench.store.journal.read, list[int]()
+
+    def count(after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
+        readings.append(after_seq)
+        return read(after_seq, limit=limit, max_bytes=max_bytes)
+
+    monkeypatch.setattr(bench.store.journal, "read", count)
+    first, second, third = bench.join(), bench.join(), bench.join()
+    assert first.read_from_memory() is None
+    assert write(first) == write(second) == [1, 2, 3]
+    assert [payload.seq for payload in third.read_from_memory() or ()] == [1, 2, 3]
+    assert readings == [0]
+
+
+# Where other servers have the watch, or had it
+
+
+def test_a_stream_that_was_passed_ends(bench: Bench) -> None:
+    """It would miss what was confirmed meanwhile; one that has written nothing misses nothing."""
+    bench.change(2)
+    first, second = bench.join(), bench.join()
+    assert write(first) == [1, 2]
+    bench.change(2)
+    bench.store.journal.confirm(4)
+    with pytest.raises(UnavailableError, match="has passed this one"):
+        first.read()
+    with pytest.raises(UnavailableError):
+        first.read_from_memory()
+    bench.change()
+    assert write(second) == [5]
+
+
+def test_a_stream_that_is_passed_on_its_way_to_another_publisher_ends(bench: Bench) -> None:
+    """Also one that has been written nothing: it was there before what was confirmed."""
+    stream = bench.join()
+    bench.change()
+    bench.store.journal.confirm(1)
+    moved = Bench(bench.store, bench.clock).publisher.subscribe(Subscriber(lambda: None), stream)
+    with pytest.raises(UnavailableError):
+        moved.read()
+
+
+def test_a_stream_that_is_passed_between_reading_and_writing_writes_no_gap(bench: Bench) -> None:
+    bench.change(3)
+    stream = bench.join()
+    writing = stream.writing(stream.read())
+    assert next(writing).seq == 1
+    bench.change()
+    bench.store.journal.confirm(3)
+    assert [*writing] == []
+    with pytest.raises(UnavailableError):
+        stream.read()
+
+
+def test_what_consumers_acknowledge_passes_no_stream(make: Callable[..., Bench]) -> None:
+    bench = make(confirm=Confirm.ACK)
+    bench.change(3)
+    stream = bench.join()
+    writing = stream.writing(stream.read())
+    assert next(writing).seq == 1
+    bench.publisher.acknowledge([1, 2])
+    assert [payload.seq for payload in writing] == [3]
+
+
+def test_a_stream_goes_on_at_another_publisher(bench: Bench) -> None:
+    """It is where it was, and what it was written is counted once."""
+    bench.change(2)
+    former = bench.join()
+    assert write(former) == [1, 2]
+    next_one = Bench(bench.store, bench.clock)
+    stream = next_one.publisher.subscribe(Subscriber(lambda: None), former)
+    bench.publisher.unsubscribe(former)
+    next_one.change()
+    assert write(stream) == [3]
+    assert (bench.publisher.counts()[0], next_one.publisher.counts()[0]) == (2, 1)
+    bench.clock.advance(WINDOW_S + 1)
+    next_one.publisher.confirm()
+    assert bench.store.journal.cursor == 3
+    next_one.publisher.unsubscribe(stream)
+    assert next_one.publisher.counts()[0] == 1

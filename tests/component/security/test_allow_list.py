@@ -1,12 +1,17 @@
 """Directories that the operator's lists allow, as the source of a directory finds them."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.client import DEADLINE_S, wait_until
 from support.wiring import find
 from watcher.errors import DeniedError, StateError
+from watcher.filesystem import real_paths
+from watcher.filesystem.paths import real_path
+from watcher.security import allow_list
 from watcher.security.allow_list import AllowList
 from watcher.settings import ServerSettings
 from watcher.spec import (
@@ -127,3 +132,27 @@ def test_a_link_is_judged_by_its_target(tmp_path: Path, listed: str) -> None:
     settings = ServerSettings(allow_directories=(str(tmp_path / listed),))
     assert allows(settings, DirectorySpec(str(tmp_path / "alias")))
     assert not allows(settings, DirectorySpec(str(tmp_path / "allowed/out")))
+
+
+def test_a_directory_whose_volume_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start does not wait for it; its links are resolved once it answers."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "alias").symlink_to("real")
+    hangs, answers = str(tmp_path / "alias"), str(tmp_path / "real")
+    is_back = threading.Event()
+
+    def resolve(path: str) -> str:
+        if path == hangs:
+            assert is_back.wait(DEADLINE_S)
+        return real_path(path)
+
+    monkeypatch.setattr(real_paths, "real_path", resolve)
+    monkeypatch.setattr(allow_list, "RESOLVE_WAIT_S", 0.1)
+    settings = ServerSettings(allow_directories=(hangs, answers))
+    found = AllowList(settings)
+    spec = Spec(DirectorySpec(answers))
+    assert found.authorize(spec, "").within == (hangs, answers)
+    is_back.set()
+    wait_until(lambda: found.authorize(spec, "").within == (answers, answers), "it is resolved")

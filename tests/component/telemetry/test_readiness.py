@@ -4,7 +4,9 @@ import asyncio
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
+from support.client import wait_until
 from watcher.errors import StateError, UnavailableError
 from watcher.telemetry.readiness import Readiness
 
@@ -58,6 +60,26 @@ def test_each_change_is_notified_once() -> None:
     assert scene.broken == [False] * 6 + [True] + [False] * 4
 
 
+def test_a_state_that_cannot_be_written_from_the_start_is_logged() -> None:
+    """Once, when the server would serve; standing by is none of that."""
+    scene = Scene()
+
+    async def run() -> None:
+        await scene.check(StateError("it is full"))
+        scene.readiness.withhold("standby: one owns the state")
+        assert not logs
+        scene.readiness.withhold("")
+        await scene.check(StateError("it is full"))
+        await scene.check()
+
+    with capture_logs() as logs:
+        asyncio.run(run())
+    assert [(line["event"], line.get("error")) for line in logs] == [
+        ("server.unready", "it is full"),
+        ("server.ready", None),
+    ]
+
+
 def test_requests_are_refused_while_the_server_does_not_serve() -> None:
     """Why, and that another server may; a state that cannot be written is found by its writer."""
     scene = Scene()
@@ -87,7 +109,8 @@ def test_a_probe_that_hangs_is_the_only_one_until_it_returns() -> None:
             for _ in range(2):
                 await readiness.check()
                 assert "has not answered" in readiness.problem
-                assert begun == [1]
+            wait_until(lambda: bool(begun), "it has begun")
+            assert begun == [1]
         finally:
             go_on.set()
         while readiness.problem:

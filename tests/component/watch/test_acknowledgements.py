@@ -11,7 +11,7 @@ import pytest
 from watcher.limits.state_threads import StateThreads
 from watcher.watch.acknowledgements import Coalescer
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def test_items_submitted_during_a_call_are_taken_by_the_next() -> None:

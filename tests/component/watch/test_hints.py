@@ -11,7 +11,7 @@ import pytest
 
 from support.memory_watch import Place
 from watcher.clock import Clock
-from watcher.delivery.publisher import Subscriber
+from watcher.delivery.audience import Subscriber
 from watcher.limits.fair_queue import FairQueue
 from watcher.model import Identity
 from watcher.settings import ServerSettings
@@ -19,7 +19,9 @@ from watcher.sources.factory import Sources
 from watcher.sources.s3.hints.records import Hint
 from watcher.spec import AuthorizedSpec, BucketSpec, DirectorySpec, HintKind, Notifications, Spec
 from watcher.state.sqlite.directory import StateDirectory
+from watcher.watch.documents import Documents
 from watcher.watch.registry import WatchRegistry
+from watcher.watch.requests import WatchRequests
 
 WEBHOOK = Notifications(HintKind.WEBHOOK)
 ALIAS = "arn:aws:s3:eu-west-1:123456789012:accesspoint/landing"
@@ -103,7 +105,8 @@ def test_a_message_reaches_the_webhooks_of_its_bucket(
                     AuthorizedSpec(Spec(where), within=None),
                     Subscriber(lambda: None),
                 )
-            return registry.hint(principal, hints)
+            requests = WatchRequests(registry, state, cast("Documents", None))
+            return await requests.hint(principal, hints)
         finally:
             await registry.close()
 

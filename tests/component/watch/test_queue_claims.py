@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,14 +13,18 @@ from typing import Any, cast
 import pytest
 
 from support.memory_watch import Place
+from support.postgres import SHARED
+from support.state import joined
 from watcher.clock import Clock
-from watcher.delivery.publisher import Subscriber
+from watcher.delivery.audience import Subscriber
 from watcher.errors import ConflictError, NotFoundError, StateError
 from watcher.limits.fair_queue import FairQueue
 from watcher.model import Identity
 from watcher.settings import ServerSettings
 from watcher.sources.factory import Sources
 from watcher.spec import AuthorizedSpec, BucketSpec, HintKind, Notifications, Spec
+from watcher.state.postgres import openings
+from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.watch.registry import WatchRegistry
 from watcher.watch.watch import Watch
@@ -89,7 +95,8 @@ async def join(registry: WatchRegistry, name: str, spec: Spec, principal: str = 
 
 
 async def wait_ended(watch: Watch) -> None:
-    await asyncio.wait_for(asyncio.wrap_future(watch.ended), DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.wrap_future(watch.ended)
 
 
 def test_a_second_watch_of_a_queue_is_refused(run: Callable[..., None]) -> None:
@@ -169,7 +176,7 @@ def test_a_watch_may_change_its_queue(run: Callable[..., None]) -> None:
 def test_a_state_that_cannot_be_used_holds_no_queue(
     run: Callable[..., None], state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_identity: Identity) -> None:
+    def refuse(_identity: Identity, *_: object, **_options: object) -> None:
         raise StateError("it is damaged")
 
     async def act(registry: WatchRegistry) -> None:
@@ -180,3 +187,46 @@ def test_a_state_that_cannot_be_used_holds_no_queue(
         await join(registry, "second", spec_with(QUEUE))
 
     run(act)
+
+
+def test_of_two_servers_that_begin_at_once_one_gets_the_queue(
+    places: PlacesInMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, both = openings._free_queue, threading.Barrier(2)
+
+    def look_at_once(*values: Any) -> None:  # noqa: ANN401 - what it takes
+        look(*values)
+        both.wait(DEADLINE_S)
+
+    async def act(*registries: WatchRegistry) -> None:
+        for registry in registries:
+            await registry.open()
+        with monkeypatch.context() as patch:
+            patch.setattr(openings, "_free_queue", look_at_once)
+            starting = [
+                join(registry, name, spec_with(QUEUE), principal=name)
+                for registry, name in zip(registries, ("first", "second"), strict=True)
+            ]
+            found = await asyncio.gather(*starting, return_exceptions=True)
+        (refused,) = (each for each in found if isinstance(each, BaseException))
+        assert isinstance(refused, ConflictError)
+        assert f"another watch reads the queue {QUEUE}" in str(refused)
+        assert "first" not in str(refused)
+        for registry, name, outcome in zip(registries, ("third", "fourth"), found, strict=True):
+            # Nothing is left of the claim here, nor is the other one gone.
+            assert len(registry.runs) == (outcome is not refused)
+            with pytest.raises(ConflictError):
+                await join(registry, name, spec_with(SAME))
+        for registry in registries:
+            await registry.close()
+
+    sources, clock, url = cast("Sources", places), Clock(), SHARED.url(str(tmp_path))
+    with ExitStack() as stack:
+        engines = [
+            stack.enter_context(joined(PostgresEngine(url, clock, name))) for name in ("a", "b")
+        ]
+        made = [
+            WatchRegistry(ServerSettings(), engine, sources, FairQueue(), clock)
+            for engine in engines
+        ]
+        asyncio.run(act(*made))

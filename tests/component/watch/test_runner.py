@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.memory_watch import JOURNAL_CAP, Place, Scene
-from watcher.delivery.publisher import Subscriber
+from watcher.delivery.audience import Subscriber
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.spec import Confirm
 from watcher.status_values import PartStatus

@@ -41,12 +41,12 @@ def test_it_is_unavailable_until_it_answers(scene: Scene) -> None:
 def test_it_is_logged_once_and_so_is_the_answer(scene: Scene, tmp_path: Path) -> None:
     async def look(times: int) -> None:
         for _ in range(times):
-            await registry.report_unanswered()
+            await registry.runs.report_unanswered()
 
     with StateDirectory(tmp_path / "state", Clock()) as state, capture_logs() as lines:
         sources = cast("Sources", None)
         registry = WatchRegistry(ServerSettings(), state, sources, FairQueue(), Clock())
-        registry._running[IDENTITY] = scene.watch
+        registry.runs._watches[IDENTITY] = scene.watch
         scene.place.unanswered_s = UNANSWERED_MIN_S
         asyncio.run(look(2))
         scene.place.unanswered_s = 0.0

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from support.memory_watch import Place, Scene
-from watcher.errors import LimitError, StateError, UnavailableError
+from watcher.errors import FencedError, LimitError, StateError, UnavailableError
 from watcher.sources.protocol import Batch
 from watcher.telemetry.status import State
 
 DEADLINE_S = 30.0
+
+OPENING_S = 0.5
+"""Seconds in which a place is opened whose watch does not fail."""
 
 
 def test_a_watch_ends_when_it_is_asked_to(tmp_path: Path) -> None:
@@ -56,6 +60,48 @@ def test_a_place_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
         assert watch.opened.exception(DEADLINE_S) is place.error
         watch.ended.result(DEADLINE_S)
     assert (watch.failure, log) == (place.error, [])
+
+
+class OpenedLate(Place):
+    """A place that is opened when a test lets it be, and tells when it is asked for requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_opening, self.may_open = threading.Event(), threading.Event()
+        self.asked: Callable[[], None] = lambda: None
+
+    def open(self, wake: Callable[[], None]) -> None:
+        self.is_opening.set()
+        assert self.may_open.wait(DEADLINE_S)
+        super().open(wake)
+
+    @property
+    def requests(self) -> int:  # type: ignore[override] # that of the other places is a number
+        self.asked()
+        return 0
+
+
+@pytest.mark.parametrize("order", ["before", "at the same moment"])
+def test_a_watch_fails_while_its_place_is_opened(tmp_path: Path, order: str) -> None:
+    """For example since another server takes the watch; who has asked for it is told the reason."""
+    place = OpenedLate()
+    watch, error = Scene(tmp_path, place).watch, FencedError("another server has it")
+
+    def open_now() -> None:
+        place.may_open.set()
+        with suppress(TimeoutError):
+            watch.opened.result(OPENING_S)
+
+    if order == "at the same moment":
+        place.asked = open_now
+    with capture_logs() as log:
+        watch.start()
+        assert place.is_opening.wait(DEADLINE_S)
+        watch.fail(error)
+        place.may_open.set()
+        watch.ended.result(DEADLINE_S)
+    assert (watch.opened.exception(0), watch.failure) == (error, error)
+    assert "watch.failed" not in {line["event"] for line in log}
 
 
 def test_an_unexpected_error_ends_the_watch_with_a_trace(tmp_path: Path) -> None:

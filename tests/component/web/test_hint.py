@@ -29,7 +29,7 @@ from watcher.web.endpoint import MAX_BODY_BYTES, HttpEndpoint
 from watcher.web.hint import LARGE_BYTES, HintReceiver, Outcome
 from watcher.web.subscriptions import Subscriptions
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 S3 = sent.s3_message("landing", "in/a.csv")
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:landing"
 SNS = "sns.eu-west-1.amazonaws.com"
@@ -54,7 +54,7 @@ class Watches:
     def __init__(self) -> None:
         self.hinted: list[tuple[str, tuple[Hint, ...]]] = []
 
-    def hint(self, principal: str, hints: Sequence[Hint]) -> int:
+    async def hint(self, principal: str, hints: Sequence[Hint]) -> int:
         self.hinted.append((principal, tuple(hints)))
         return int(principal != "bob" and any(hint.bucket == "landing" for hint in hints))
 

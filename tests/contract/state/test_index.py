@@ -115,8 +115,26 @@ def test_what_was_learnt_about_an_unchanged_entry_is_no_difference(store: WatchS
 @pytest.mark.parametrize("order", ["ascending", "rotated"])
 @pytest.mark.parametrize(
     "batch",
-    [range(400, 500), range(0, 1000, 2), range(0, 1000, 100), range(950, 1050), range(2000, 2050)],
-    ids=["dense", "every second", "sparse", "beyond the end", "none of them"],
+    [
+        range(400, 500),
+        range(0, 1000, 2),
+        range(0, 1000, 100),
+        range(950, 1050),
+        range(2000, 2050),
+        range(-50, 1),
+        [-1, 999],
+        [-1, 10_000],
+    ],
+    ids=[
+        "dense",
+        "every second",
+        "sparse",
+        "beyond the end",
+        "none of them",
+        "up to the first",
+        "from before the first to the last",
+        "around all of them",
+    ],
 )
 def test_a_batch_is_compared_however_it_lies(
     store: WatchStore, batch: Sequence[int], order: str

@@ -16,13 +16,15 @@ from watcher.model import ChangeType, Delta, Entry, Gate, GroupDelta, Identity, 
 from watcher.settings import DatabaseUrl
 from watcher.state.choice import choose_engine
 from watcher.state.group_port import ChangedGroup
+from watcher.state.membership import used_alone
 from watcher.state.port import StateEngine, WatchStore
-from watcher.state.tenure import owned
+from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.transfer import PAGE_BYTES, MovableState, move_watches
 
 WATCH = Identity("alice", "orders ä", "file:///data/in")
 OTHER = Identity("", "other", "s3://landing")
 LONG = b"d/" + bytes(range(1, 256)) * 12
+DOCUMENT = b"name: orders"
 ENTRY = Entry(b"a/\xff", 1, -2, 3, (1 << 63) - 1, "etag", "GLACIER", is_link=True)
 
 
@@ -37,7 +39,7 @@ def make(
     """Return an engine that is not entered; a name has state of its own."""
     place = tmp_path / name
     state = place if kind == "sqlite" else DatabaseUrl(SHARED.url(str(place)))
-    return owned(choose_engine(state, clock))
+    return used_alone(choose_engine(state, clock))
 
 
 @pytest.fixture(params=[("sqlite", "postgres"), ("postgres", "sqlite"), ("postgres", "postgres")])
@@ -56,7 +58,7 @@ def fill(engine: StateEngine, clock: FakeClock) -> None:
     """Make state of which every table has something."""
     with closing(engine.open(OTHER)) as other:
         add(other, b"x")
-    with closing(engine.open(WATCH)) as store:
+    with closing(engine.open(WATCH, DOCUMENT)) as store:
         add(store, *(b"many/%05d" % number for number in range(2500)), LONG)
         marker = store.index.new_row(Entry(b"m.done", 1, 1))._replace(gate=Gate.MARKER)
         groups = GroupDelta(
@@ -107,6 +109,8 @@ def test_all_of_a_watch_is_moved(
     assert target.summaries() == summaries
     after = contents(target)
     assert {key: after[key] for key in before if before[key] != after[key]} == {}
+    keeps_documents = all(isinstance(each, PostgresEngine) for each in states)
+    assert target.document(WATCH) == (DOCUMENT if keeps_documents else b"")
     assert after["groups"] == (2, [ChangedGroup(b"many", 1.5), ChangedGroup(b"", None)])
     with closing(target.open(WATCH)) as store:
         goes_on(store)

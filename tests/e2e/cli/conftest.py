@@ -33,7 +33,8 @@ def place(tmp_path: Path) -> Path:
     """Return a directory with the file ``ready``, whose event shows that the watch runs."""
     path = tmp_path / "in"
     path.mkdir()
-    (path / "ready").touch()
+    # Where nothing notifies of the end of a writing, an empty file would rest for 5 s.
+    (path / "ready").write_text("x")
     return path
 
 

@@ -8,7 +8,7 @@ from support.program import Run
 from support.s3.real_servers import S3Server
 
 SHOWN = """\
-matching   2 (5 B)
+matching   2 (6 B)
 left out   1 by include and exclude
 first      a.csv
            ready
@@ -26,7 +26,7 @@ def test_check(run: Run, config: Path, place: Path, tmp_path: Path) -> None:
     assert re.search(r"^mode       (notify|poll) \(.+\)$", done.stdout, re.MULTILINE)
     assert sorted(tmp_path.rglob("*")) == before
     survey = json.loads(run("check", "--json", "-", stdin=config.read_text()).stdout)
-    expected = {"matching": 2, "left_out": 1, "size": 5, "first": ["a.csv", "ready"], "cost": None}
+    expected = {"matching": 2, "left_out": 1, "size": 6, "first": ["a.csv", "ready"], "cost": None}
     assert survey.items() >= expected.items()
 
 

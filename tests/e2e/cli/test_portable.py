@@ -1,7 +1,7 @@
 """Every verb that a developer's Mac needs, in a process without anything that only Linux has.
 
-``support.portable_machine`` takes it away; watchdog's public observer is inotify's, or the one that
-polls where inotify is taken away as well.
+``support.portable_machine`` takes it away, and lookups take no account of case and normal form;
+watchdog's public observer is inotify's, or the one that polls where inotify is taken away as well.
 """
 
 import json
@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from support.program import Run, Serve, Start
+from support.events import replay, told
+from support.files import fill, read_files
+from support.program import Program, Run, Serve, Start
 from support.server import PORTABLE, RESET_SIGNALS
 
 MACHINE = (*RESET_SIGNALS, *PORTABLE)
@@ -31,15 +33,52 @@ def test_dev(start: Start, place: Path, how: dict[str, Any]) -> None:
     (place / "a.txt").write_text("hello")
     program.wait_for(lambda program: len(program.events) == 1)
     (place / "a.txt").rename(place / "d" / "b.txt")
-    program.wait_for(lambda program: any(e["path"] == "d/b.txt" for e in program.events))
-    (place / "d" / "b.txt").unlink()
-    program.wait_for(lambda program: program.events[-1]["type"] == "deleted")
-    events = [(event["type"], event["path"]) for event in program.events]
     # An observer that polls may see a rename as two events.
     moved = [("moved", "d/b.txt")], [("created", "d/b.txt"), ("deleted", "a.txt")]
+    program.wait_for(lambda program: any({*each} <= {*changes(program)} for each in moved))
+    (place / "d" / "b.txt").unlink()
+    program.wait_for(lambda program: ("deleted", "d/b.txt") in changes(program))
+    events = changes(program)
     assert events[0] == ("created", "a.txt")
     assert sorted(events[1:-1]) in map(sorted, moved)
     assert events[-1] == ("deleted", "d/b.txt")
+    assert program.stop() == 0
+
+
+def changes(program: Program) -> list[tuple[str, str]]:
+    """Return types and paths of the events until now."""
+    return [(event["type"], event["path"]) for event in program.events]
+
+
+def test_names_in_another_case_or_form(start: Start, place: Path, how: dict[str, Any]) -> None:
+    """Lookups still find a former name after a rename, but nothing is reported under it."""
+    composed, decomposed = "r\u00e9sum\u00e9", "re\u0301sume\u0301"
+    fill(place, "report.csv", composed, "Dir/a", f"{decomposed}.d/b")
+
+    def is_told(program: Program) -> bool:
+        there = read_files(place)
+        del there["ready"]
+        return replay(program.events) == there
+
+    program = start("dev", "in", "--existing", "report", "--poll-interval", "1s", **how).ready()
+    program.wait_for(is_told)
+    (place / "report.csv").rename(place / "Report.csv")
+    (place / composed).rename(place / decomposed)
+    (place / "Dir").rename(place / "dir")
+    (place / f"{decomposed}.d").rename(place / f"{composed}.d")
+    program.wait_for(is_told)
+    count = len(program.events)
+    (place / decomposed).write_text("something else")
+    (place / "dir" / "a").write_text("something else")
+    (place / f"{composed}.d" / "b").unlink()
+    (place / "Report.csv").unlink()
+    program.wait_for(is_told)
+    assert told(program.events[count:]) == [
+        ("deleted", "Report.csv"),
+        ("deleted", f"{composed}.d/b"),
+        ("modified", "dir/a"),
+        ("modified", decomposed),
+    ]
     assert program.stop() == 0
 
 
@@ -82,11 +121,21 @@ def test_check(run: Run, config: Path, place: Path) -> None:
     assert survey["reason"] == "by hints of the system, and a scan every 10 s"
 
 
-def test_the_machine_has_nothing_of_linux(run: Run, config: Path) -> None:
-    """What is taken away is gone: the backend for Linux cannot run there."""
+def test_a_backend_that_cannot_run_there(run: Run, config: Path) -> None:
     done = run("check", config, "--backend", "linux", command=MACHINE)
-    assert done.returncode != 0
-    assert "is for Linux" in done.stderr
+    assert done.returncode == 1
+    assert "--backend linux: this system is not Linux" in done.stderr
+
+
+def test_the_backend_on_linux_as_it_is(run: Run, config: Path) -> None:
+    """What a Mac chooses by itself is chosen by a flag, or a variable, anywhere else."""
+    for flags, variables in (
+        (["--backend", "portable"], {}),
+        ([], {"WATCHER_BACKEND": "portable"}),
+    ):
+        done = run("check", config, "--json", *flags, **variables)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["reason"] == "by hints of the system, and a scan every 10 s"
 
 
 def test_serve_with_tls(run: Run, tmp_path: Path) -> None:

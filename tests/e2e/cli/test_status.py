@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from support.client import wait_until
 from support.program import Run, Serve, Start
 from support.terminal import Terminal
 
@@ -17,8 +18,16 @@ def test_status(start: Start, run: Run, serve: Serve, config: Path, tmp_path: Pa
     state = tmp_path / "state"
     assert run("status", "--state", state).stdout == "no watches\n"
     tailing = start("tail", config, "--server", address).ready()
+
+    def is_watching() -> bool:
+        found = run("status", "--server-http", f"http://{http}", "--json").stdout
+        return bool(json.loads(found)["watches"][0]["state"] == "watching")
+
+    # The first event may come before the end of the scan that has found it.
+    wait_until(is_watching, "the first scan is over")
     document = json.loads(run("status", "--server-http", f"http://{http}", "--json").stdout)
-    parts = {"version", "problem", "node", "role", "owner", "streams", "watches", "idle", "recent"}
+    parts = {"version", "problem", "node", "role", "server", "servers", "streams"}
+    parts |= {"watches", "idle", "recent"}
     assert set(document) == parts
     (live,) = document["watches"]
     expected = {"name": "orders", "state": "watching", "mode": "notify", "entries": 1, "streams": 1}

@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+from support.ports import free_ports
 from support.program import Run, Serve, Start
 
 
@@ -21,7 +22,8 @@ def test_tail_follows_a_server(start: Start, serve: Serve, config: Path, place: 
 
 def test_tail_connects_again(start: Start, serve: Serve, config: Path, place: Path) -> None:
     """Tail reports the end of its server, reconnects, and gets the changes of the meantime."""
-    first = serve()
+    (port,) = free_ports(1)
+    first = serve(address=f"127.0.0.1:{port}")
     program = start("tail", config, "--server", first.address).ready()
     assert first.program.stop() == 0
     program.wait_for(lambda program: "reconnecting in" in program.stderr)

@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from support.s3.real_servers import S3Server, free_ports, run
+from support.ports import free_ports
+from support.s3.real_servers import S3Server, run
 
 MONITOR_PORTS = ("v2", "v1")
 OSD_DEADLINE_S = 120.0

@@ -6,18 +6,15 @@ fixtures that tests run with, in place of those from PyPI. `make test` leaves th
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from random import SystemRandom
 from uuid import uuid4
 
 import boto3
@@ -28,6 +25,7 @@ from botocore.loaders import Loader
 from botocore.session import Session
 from mypy_boto3_s3 import S3Client
 
+from support.ports import free_ports
 from support.s3.simulated import CREDENTIALS, REGION
 
 START_DEADLINE_S = 120.0
@@ -39,9 +37,6 @@ FROM_PYPI = ("moto_server", "seaweedfs", "rclone_server")
 PROVIDED = ("versitygw", "ceph")
 CHOSEN = os.environ.get("S3_SERVERS", "").split()
 _SERVERS = frozenset({*FROM_PYPI, *PROVIDED, "s3_server"})
-
-LOWEST_PORT = 10_000
-PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 SEAWEEDFS_PORTS = (
     "master.port",
@@ -117,22 +112,6 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": REGION,
         }
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different TCP ports of 127.0.0.1 on which nothing listens.
-
-    They are below the kernel's range for outgoing connections, so that they stay free.
-    """
-    return list(islice(_lasting_ports(), count))
-
-
-def _lasting_ports() -> Iterator[int]:
-    below = range(LOWEST_PORT, int(PORT_RANGE.read_text().split()[0]))
-    for port in SystemRandom().sample(below, len(below)):
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            yield port
 
 
 @contextmanager

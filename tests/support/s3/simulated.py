@@ -3,7 +3,8 @@
 In a test, ``run_store`` serves a table of objects that can change at any time, also between two
 pages; hooks (``faults``) change single answers. For benchmarks it runs as a process of its own with
 computed keys, prints its endpoint URL and serves until standard input ends; ``GET /?counts``
-returns ``Store.requests``, and ``GET /?arrive`` adds a key ahead of all others:
+returns ``Store.requests``, ``GET /?arrive`` adds a key ahead of all others, and ``GET /?touch``
+puts 1 % of the keys anew:
 ``python -m support.s3.simulated --keys 1000000 --latency-ms 50``.
 
 Buckets are addressed by path; signatures are not checked.
@@ -159,7 +160,7 @@ class Store:
         """Answer a request; see ``endpoint.Responder``."""
         path, _, query = target.partition("?")
         bucket, _, key = unquote(path)[1:].partition("/")
-        if not bucket and query in {"counts", "arrive"}:
+        if not bucket and query in {"counts", "arrive", "touch"}:
             return self._obey(query)
         kind = _find_kind(method, key, query)
         with self._lock:
@@ -201,6 +202,8 @@ class Store:
         with self._lock:
             if order == "arrive" and isinstance(self._keyspace, SyntheticKeys):
                 self._keyspace.arrive()
+            if order == "touch" and isinstance(self._keyspace, SyntheticKeys):
+                self._keyspace.touch()
             return Answer(body=json.dumps(self.requests).encode())
 
     @property

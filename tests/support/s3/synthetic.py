@@ -1,6 +1,7 @@
 """Computes keys from their numbers: ten million of them take no memory, a page hardly any time."""
 
 from functools import cached_property
+from random import Random
 
 from support.s3.keys import FIRST_PUT_NS, SORT_KEYS, Order, StoredObject, View
 
@@ -13,16 +14,23 @@ class SyntheticKeys(View):
     """
 
     PER_DIRECTORY = 1000
+    TOUCHED = 10
+    """Keys in each directory that ``touch`` changes."""
     order = Order.AWS
 
     def __init__(self, count: int) -> None:
         super().__init__(SORT_KEYS[self.order], is_sorted=True)
         self._count = count
         self._arrived = 0
+        self._touches = 0
 
     def arrive(self) -> None:
         """Add one key: `arrived/00000000.csv`, and so on."""
         self._arrived += 1
+
+    def touch(self) -> None:
+        """Put 1 % of the keys anew, the same ones each time, which lie anywhere."""
+        self._touches += 1
 
     def __len__(self) -> int:
         return self._arrived + self._count
@@ -58,7 +66,7 @@ class SyntheticKeys(View):
             # One join of cached rows: benchmarks must not wait for the store.
             parts.append(
                 f"<Contents><Key>{self._directory(directory)}".join(
-                    ["", *self._tails[first:behind]]
+                    ["", *self._tails_in(directory)[first:behind]]
                 )
             )
             low += behind - first
@@ -68,13 +76,23 @@ class SyntheticKeys(View):
         # `-` sorts before `/`.
         return f"landing/2026/{directory // 2:05}{'' if directory % 2 else '-old'}/"
 
-    def _object(self, number: int) -> StoredObject:
-        mtime_ns = FIRST_PUT_NS + number * 1_001_000_000
-        return StoredObject(1000 + number, f"{number:032x}", mtime_ns, checksum="CRC64NVME")
+    def _object(self, number: int, touches: int = 0) -> StoredObject:
+        mtime_ns = FIRST_PUT_NS + (number + touches) * 1_001_000_000
+        etag = f"{touches:08x}{number:024x}"
+        return StoredObject(1000 + number, etag, mtime_ns, checksum="CRC64NVME")
+
+    def _tails_in(self, directory: int) -> list[str]:
+        """Return how the rows of a directory end, behind its name."""
+        if not self._touches:
+            return self._tails
+        tails = list(self._tails)
+        for number in Random(directory).sample(range(self.PER_DIRECTORY), self.TOUCHED):
+            tails[number] = self._tail(number, self._touches)
+        return tails
+
+    def _tail(self, number: int, touches: int = 0) -> str:
+        return f"part-{number:05}.csv{self._object(number, touches).row_tail}"
 
     @cached_property
     def _tails(self) -> list[str]:
-        return [
-            f"part-{number:05}.csv{self._object(number).row_tail}"
-            for number in range(self.PER_DIRECTORY)
-        ]
+        return [self._tail(number) for number in range(self.PER_DIRECTORY)]

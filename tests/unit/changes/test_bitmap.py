@@ -14,12 +14,17 @@ ranges = st.builds(lambda start, length: range(start, start + length), numbers, 
 
 @given(
     size=st.integers(0, 100),
-    steps=st.lists(st.tuples(st.sampled_from(["add", "remove", "add_range"]), ranges)),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["add", "add_others", "remove", "add_range"]), ranges)
+    ),
 )
 def test_it_holds_what_a_set_holds(size: int, steps: list[tuple[str, range]]) -> None:
     bitmap, expected = Bitmap(size), set[int]()
     for step, part in steps:
-        getattr(bitmap, step)(part)
+        if step == "add_others":
+            bitmap.add(reversed(part))
+        else:
+            getattr(bitmap, step)(part)
         expected = expected - set(part) if step == "remove" else expected | set(part)
     near = {
         number + distance

@@ -23,7 +23,9 @@ def new_detector(
 ) -> ChangeDetector:
     """Return a detector that numbers new rows from 100 on."""
     ids = iter(range(100, 1000))
-    return ChangeDetector(frozenset(events), lambda entry: Row(next(ids), entry), rule)
+    return ChangeDetector(
+        frozenset(events), lambda entries: [Row(next(ids), each) for each in entries], rule
+    )
 
 
 def reported(found: ChangeSet) -> list[tuple[ChangeType, bytes, bytes | None]]:
@@ -97,6 +99,25 @@ def test_what_counts_is_configured(
     found = detector.compare({b"f": Row(1, FILE)}, [entry])
     assert found.delta.upserts == [Row(1, entry)]
     assert bool(found.changes) is (expected is not Difference.SILENT)
+
+
+@pytest.mark.parametrize(
+    ("compare", "expected"),
+    [
+        (Compare(), Difference.SILENT),
+        (Compare(is_content=True), Difference.SILENT),
+        (Compare(frozenset({Attribute.CTIME}), is_auto=False), Difference.CTIME),
+    ],
+    ids=["auto", "content", "list"],
+)
+def test_a_change_time_that_is_not_kept_is_not_compared(
+    compare: Compare, expected: Difference
+) -> None:
+    """On exFAT it is another one when the kernel has read the file again; a list is literal."""
+    rule = Rule(compare, has_stable_ctimes=lambda _path: False)
+    assert (
+        new_detector(rule=rule).difference(Row(1, FILE), varied(FILE, {"ctime_ns": 9})) is expected
+    )
 
 
 READ = FILE._replace(etag="aa")
@@ -301,3 +322,24 @@ def test_a_file_replaced_by_one_with_the_same_content_is_not_modified() -> None:
     detector = new_detector([DELETED, MODIFIED], Rule(Compare(is_content=True)))
     found = detector.move([(rows[b"b"], file(b"a", 1)._replace(etag="aa"))], rows)
     assert reported(found) == [(DELETED, b"b", None)]
+
+
+def test_what_is_only_recorded_is_recorded_as_by_a_comparison() -> None:
+    """A first scan that reports nothing is recorded in one go; of two with one path the last."""
+    detector = new_detector()
+    entries = [file(b"a", 1), file(b"b", 2), file(b"a", 3)]
+    assert not detector.only_records(entries, {})
+    detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+    assert detector.only_records(entries, {})
+    assert not detector.only_records(entries, {b"a": Row(1, entries[0])})
+    found, compared = detector.record(entries), new_detector()
+    compared.appearance = detector.appearance
+    assert found == compared.compare({}, entries)
+
+
+def test_what_was_there_and_waits_is_reported_when_it_is_met_again() -> None:
+    detector = new_detector()
+    detector.appearance = lambda _path: Appearance.EXISTING
+    detector.keep_existing([b"a"])
+    detector.appearance = lambda _path: Appearance.IGNORED_EXISTING
+    assert not detector.only_records([file(b"a", 1)], {})

@@ -19,7 +19,9 @@ def at(fraction_ns: int, entry: Entry = OBJECT) -> Entry:
 
 def compare(old: Entry, new: Entry) -> tuple[bool, Entry]:
     """Return whether the object is modified, and what the index has then."""
-    detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(1, entry))
+    detector = ChangeDetector(
+        frozenset(ChangeType), lambda entries: [Row(1, each) for each in entries]
+    )
     found = detector.compare({old.path: Row(1, old)}, [new])
     kept = found.delta.upserts[0].entry if found.delta.upserts else old
     return bool(found.changes), kept
@@ -36,7 +38,9 @@ def test_other_digits_are_no_change(old_ns: int, new_ns: int, entry: Entry) -> N
     old, new = at(old_ns, entry), at(new_ns, entry)
     assert difference(Row(1, old), new) is Difference.SILENT
     assert compare(old, new) == (False, max(old, new))
-    detector = ChangeDetector(frozenset(ChangeType), lambda entry: Row(1, entry))
+    detector = ChangeDetector(
+        frozenset(ChangeType), lambda entries: [Row(1, each) for each in entries]
+    )
     assert bool(detector.compare({b"f": Row(1, old)}, [new]).delta.upserts) is (new_ns > old_ns)
 
 

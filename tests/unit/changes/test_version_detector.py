@@ -32,7 +32,9 @@ class Watched:
         self._number = 0
         ids = count(1)
         self._detector = VersionDetector(
-            frozenset(ChangeType), lambda entry: Row(next(ids), entry), self._rows_under
+            frozenset(ChangeType),
+            lambda entries: [Row(next(ids), each) for each in entries],
+            self._rows_under,
         )
 
     def do(self, operation: str) -> str:

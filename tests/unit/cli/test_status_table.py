@@ -160,3 +160,29 @@ def test_how_hints_arrive_stands_below_a_watch() -> None:
             render_screen(snapshot(watch), Console(width=300), CLOCK)
         )
     assert out.getvalue().count(f"\n  {line}\n") == 1
+
+
+def test_servers_that_share_the_state_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the owner of each watch; a server of another version may say less of itself."""
+    first_server: Mapping[str, Any] = {
+        "id": "1", "name": "web-1", "node": "node-a", "started_at": NOW - 60,
+        "watches": 1_200, "entries": 34_000, "streams": 9, "is_leaving": False,
+    }  # fmt: skip
+    servers = [first_server, {"id": "2", "name": "web-\n2", "is_leaving": True}]
+    owned = {**CALM, "owner": {"id": "1", "name": "web-1", "node": "node-a"}}
+    watches = [owned, CALM]
+    print_table(StatusSnapshot({"watches": watches, "servers": servers}, watches), CLOCK)
+    first, second, head, *rows = capsys.readouterr().out.splitlines()
+    assert first.startswith("web-1 on node-a, since ")
+    assert first.endswith(" UTC: 1,200 watches, 34,000 entries, 9 streams")
+    assert second.startswith("web-\\n2, since 1970-01-01 ")
+    assert second.endswith(": 0 watches, 0 entries, 0 streams, leaving")
+    place = split(head).index("SERVER")
+    assert [split(row)[place] for row in rows] == ["web-1", "-"]
+
+
+def test_a_server_that_is_alone_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    servers = [{"id": "", "name": "host", "node": ""}]
+    print_table(StatusSnapshot({"watches": [CALM], "servers": servers}, [CALM]), CLOCK)
+    head, _ = capsys.readouterr().out.splitlines()
+    assert "SERVER" not in head

@@ -5,6 +5,7 @@ import pytest
 from watcher.delivery.payload_cache import (
     CACHE_BYTES,
     CACHE_PAYLOADS,
+    PAGES_BYTES,
     CacheBudget,
     NewestPayloads,
     PayloadCache,
@@ -14,7 +15,7 @@ from watcher.model import Payload
 
 def opened(seq: int, budget: CacheBudget | None = None) -> PayloadCache:
     cache = PayloadCache(seq, budget or CacheBudget(2 * CACHE_BYTES))
-    cache.open()
+    cache.set_readers(1)
     return cache
 
 
@@ -101,10 +102,10 @@ def test_a_closed_cache_holds_nothing() -> None:
     cache = PayloadCache(0)
     cache.extend(payloads(1, 2))
     assert (seqs(cache, 1), seqs(cache, 2)) == (None, [])
-    cache.open()
+    cache.set_readers(1)
     cache.extend(payloads(3))
     assert (seqs(cache, 1), seqs(cache, 2)) == (None, [3])
-    cache.close()
+    cache.set_readers(0)
     cache.extend(payloads(4))
     assert (seqs(cache, 3), seqs(cache, 4)) == (None, [])
 
@@ -127,8 +128,53 @@ def test_a_closed_cache_leaves_its_budget_to_others() -> None:
     first, second = opened(0, budget), opened(0, budget)
     for seq in (1, 2, 3):
         first.extend(payloads(seq, size_bytes=10))
-        first.close()
-        first.open()
+        first.set_readers(0)
+        first.set_readers(1)
     second.extend(payloads(1, 2, size_bytes=10))
-    first.close()
+    first.set_readers(0)
     assert seqs(second, 0) == [1, 2]
+
+
+def page_seqs(cache: PayloadCache, seq: int, limit: int = 10) -> list[int] | None:
+    page = cache.page(seq, limit=limit)
+    return None if page is None else [payload.seq for payload in page]
+
+
+def test_what_one_stream_has_read_the_others_need_not_read() -> None:
+    """A page is found where its reading began; it is no part of the newest payloads."""
+    cache = opened(9)
+    cache.set_readers(2)
+    cache.keep_page(3, payloads(4, 5, 6))
+    cache.keep_page(6, [])
+    assert [page_seqs(cache, seq) for seq in (2, 3, 4, 6)] == [None, [4, 5, 6], None, None]
+    assert (page_seqs(cache, 3, limit=2), seqs(cache, 3), seqs(cache, 9)) == ([4, 5], None, [])
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_pages_are_kept_for_several_streams_only(readers: int) -> None:
+    cache = opened(9)
+    cache.set_readers(readers)
+    cache.keep_page(3, payloads(4, 5))
+    assert page_seqs(cache, 3) is None
+    cache.set_readers(2)
+    cache.keep_page(3, payloads(4, 5))
+    cache.set_readers(readers)
+    assert page_seqs(cache, 3) is None
+
+
+def test_the_oldest_page_leaves() -> None:
+    cache = opened(9)
+    cache.set_readers(2)
+    for seq in (1, 2, 3):
+        cache.keep_page(seq, payloads(seq + 1, size_bytes=PAGES_BYTES // 2))
+    assert [page_seqs(cache, seq) for seq in (1, 2, 3)] == [None, [3], [4]]
+
+
+def test_pages_count_in_the_budget() -> None:
+    """A cache that has to make room drops them, too."""
+    budget = CacheBudget(30)
+    first, second = opened(9, budget), opened(9, budget)
+    first.set_readers(2)
+    first.keep_page(1, payloads(2, size_bytes=20))
+    second.extend(payloads(10, size_bytes=20))
+    assert (page_seqs(first, 1), seqs(second, 9)) == (None, [10])

@@ -20,11 +20,11 @@ def test_what_stays_within_the_slack_is_no_leak() -> None:
 def test_what_grows_is_a_leak() -> None:
     """Threads and descriptors that grow with each round are reported, steady memory is not."""
     levels = [
-        Resources(15 + 2 * number, 20 + 3 * number, WARM.memory_bytes) for number in range(LEVELS)
+        Resources(15 + 10 * number, 20 + 3 * number, WARM.memory_bytes) for number in range(LEVELS)
     ]
     report = Report(1, START, busy=levels, idle=levels)
     assert report.troubles() == [
-        "LEAK threads: 19 in the first third, 31 in the last",
+        "LEAK threads: 35 in the first third, 95 in the last",
         "LEAK descriptors: 26 in the first third, 44 in the last",
     ]
     assert "FAILED" in report.table()

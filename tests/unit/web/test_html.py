@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from watcher.state.tenure import Owner, Role, Standing
+from watcher.state.membership import Role, Server, Standing
 from watcher.status_values import HeldBack, PartStatus, WaitingGroup, WaitingGroups
 from watcher.telemetry.recent_changes import Recent
 from watcher.watch.held_back import HeldBackEntry
-from watcher.watch.report import WatchReport
+from watcher.watch.report import ServerName, ServerStreams, WatchReport
 from watcher.web.html import SHOWN_WATCHES, Overview, render_page
 from watcher.web.waiting import SHOWN_ENTRIES
 
@@ -21,11 +21,14 @@ ORDERS = WatchReport(
     "orders", "file:///data/in", "team", "watching", mode="notify", since=NOON - 3600, streams=1
 )
 CHANGE = Recent("orders", NOON - 3, 1, "created", "a.csv", "", 6)
+ALONE = Server("", "host", "", "0.2.0", NOON)
 OVERVIEW = Overview(
     reports=[ORDERS],
     recent=[CHANGE],
     problem="",
-    standing=Standing(Role.OWNER),
+    standing=Standing(Role.SERVING),
+    server=ALONE,
+    servers=[ALONE],
     query="",
     csrf_token="",
     generated_at=NOON,
@@ -149,12 +152,33 @@ def test_hostile_text_is_escaped() -> None:
     assert 'name="q" value="alert"' in page
 
 
-def test_the_owner_of_the_state_is_named_where_there_may_be_others() -> None:
-    assert "owner" not in read()
-    owner = Owner("one", "node-a", NOON - 60)
-    text = read(standing=Standing(Role.OWNER, 3, owner))
-    assert "ready owner: one on node-a, since 11:59:00" in text
-    problem = "standby: one owns the state"
-    standing = Standing(Role.STANDBY, owner=replace(owner, name=EVIL, node=""), problem=problem)
-    text = read(standing=standing, problem=problem)
-    assert f"{problem} owner: {SHOWN}, since" in text
+def test_a_server_that_stands_by_says_for_whom() -> None:
+    assert "ready" in read()
+    problem = f"standby: {EVIL} uses the state alone"
+    text = read(standing=Standing(Role.STANDBY, problem), problem=problem)
+    assert f"standby: {SHOWN} uses the state alone" in text
+
+
+def test_servers_that_share_the_state_are_listed() -> None:
+    """With what each has to do; their names are hostile too. One that is alone is not shown."""
+    first = Server("1", EVIL, "node-a", "0.2.0", NOON - 60, watches=1200, entries=34_000, streams=9)
+    second = Server("2", "web-2", "", "0.2.1", NOON - 86_400, is_leaving=True)
+    text = read(server=second, servers=[first, second])
+    assert f"Servers Server Node Version Since, UTC Watches Entries Streams {SHOWN} node-a" in text
+    assert "node-a 0.2.0 11:59:00 1,200 34,000 9 " in text
+    assert "web-2 this one leaving 0.2.1 2026-01-30 12:00:00 0 0 0 " in text
+    assert "Servers" not in read()
+
+
+def test_the_owner_of_a_watch_and_the_servers_of_its_streams_are_named() -> None:
+    """The latter unless all are at the owner."""
+    owner = ServerName("1", "web-1", "node-a")
+    streams = [ServerStreams("1", "web-1", 1), ServerStreams("2", EVIL, 2)]
+    report = replace(ORDERS, owner=owner, streams=3, streams_by_server=streams)
+    text = read(reports=[report])
+    assert "notify · for 1 h · on web-1" in text
+    assert f"none yet 3 1 on web-1, 2 on {SHOWN} Recent" in text
+    report = replace(report, streams=1, streams_by_server=streams[:1])
+    assert "none yet 1 Recent" in read(reports=[report])
+    report = replace(report, streams=2, streams_by_server=streams[1:])
+    assert f"none yet 2 2 on {SHOWN} Recent" in read(reports=[report])

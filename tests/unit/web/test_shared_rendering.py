@@ -7,7 +7,7 @@ import pytest
 
 from watcher.web.shared_rendering import REST, SharedRenderings
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class Renderings(SharedRenderings):

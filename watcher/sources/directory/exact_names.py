@@ -95,7 +95,7 @@ class ExactNames:
             directory.listed = self._list(prefix)
         if directory.listed is None:
             return name
-        names = directory.listed.get(_folded(name), [])
+        names = directory.listed.get(folded(name), [])
         return name if name in names else next(iter(names), None)
 
     def _finds_variant(self, directory: _Directory, prefix: bytes, name: bytes) -> bool:
@@ -124,8 +124,8 @@ class ExactNames:
         with self._root.directory(prefix, flags) as fd, os.scandir(fd) as items:
             for item in items:
                 name = os.fsencode(item.name)
-                if (folded := _folded(name)) in wanted:
-                    listed[folded].append(name)
+                if (common := folded(name)) in wanted:
+                    listed[common].append(name)
         return listed
 
     def _wanted_in(self, prefix: bytes) -> set[str]:
@@ -133,13 +133,13 @@ class ExactNames:
             self._wanted = wanted = defaultdict[str, set[str]](set)
             for path in self._paths:
                 above = ""
-                for name in map(_folded, path.split(b"/")):
+                for name in map(folded, path.split(b"/")):
                     wanted[above].add(name)
                     above += f"{name}/"
-        return self._wanted[_folded(prefix)]
+        return self._wanted[folded(prefix)]
 
 
-def _folded(name: bytes) -> str:
+def folded(name: bytes) -> str:
     """Return what names have in common that differ in case and normal form only."""
     text = unicodedata.normalize("NFD", os.fsdecode(name)).casefold()
     return unicodedata.normalize("NFD", text)

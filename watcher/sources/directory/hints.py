@@ -294,6 +294,8 @@ class HintQueue:
             self.rescan(Rescan.MANY_HINTS)
         if self._rescan_reason is not None:
             reason, self._rescan_reason = self._rescan_reason, None
+            # Notified since: the scan alone would report them as deleted and created.
+            yield from self._renames.take()
             yield Subtree(b"", reason)
             return
         yield from self._renames.take()

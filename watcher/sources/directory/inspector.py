@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watcher.sources.directory.exact_names import ExactNames
+from watcher.sources.directory.lookups import Lookups, lookups
 from watcher.sources.protocol import Inspection
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ class Inspector:
         inspection = Inspection()
         now_s = self._clock.monotonic()
         names = ExactNames(self._tree.root, paths)
-        with self._tree.root.held():
+        with lookups(self._tree.root) as directories:
             for path in paths:
                 try:
-                    entry = self._entry(path, names, may_ask=may_ask)
+                    entry = self._entry(path, directories, names, may_ask=may_ask)
                 except OSError:
                     self._hints.add_unread(path, now_s)
                     continue
@@ -121,8 +122,10 @@ class Inspector:
         """Return whether a directory at a path would be read."""
         return self._tree.spec.recursive and self._tree.path_filter.admits_directory(path)
 
-    def _entry(self, path: bytes, names: ExactNames, *, may_ask: bool) -> Entry | None:
+    def _entry(
+        self, path: bytes, directories: Lookups, names: ExactNames, *, may_ask: bool
+    ) -> Entry | None:
         if not self._tree.path_filter.admits(path):
             return None
         asks_server = may_ask and self._completeness.asks_server(path)
-        return self._tree.entry(path, asks_server=asks_server, names=names)
+        return self._tree.look_up(path, directories, names, asks_server=asks_server)

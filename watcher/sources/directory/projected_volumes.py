@@ -51,11 +51,11 @@ class ProjectedVolumes:
 
     def hides(self, path: bytes) -> bool:
         """Return whether a name in a path is Kubernetes' own, in a volume that is known."""
-        return any(prefix in self._prefixes for prefix in _with_dots(path))
+        return DOTS in path and any(prefix in self._prefixes for prefix in _with_dots(path))
 
     def detect_hidden(self, path: bytes) -> bool:
         """Find out whether a name in a path is Kubernetes' own now."""
-        return any(self.detect(prefix) for prefix in _with_dots(path))
+        return DOTS in path and any(self.detect(prefix) for prefix in _with_dots(path))
 
     def concerned_names(self, prefix: bytes) -> list[bytes]:
         """Return the names in a directory that mean something else once it is a volume or is none.

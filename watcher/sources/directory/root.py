@@ -36,6 +36,7 @@ class Root:
     Attributes:
         mount: The mount that holds it, found by ``open``; None if unknown.
         volume_id: Identity of its volume, see ``filesystem.volumes``; empty if unknown.
+        only_node: The only machine that has it; None if others may have it, or there is one server.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Root:
     ) -> None:
         self.mount: Mount | None = None
         self.volume_id = ""
+        self.only_node: str | None = None
         self._spec = spec
         self._files = files
         self._within = within
@@ -72,6 +74,7 @@ class Root:
                 found = os.fstat(root)
                 mount = self._files.mount_at(root)
                 volume_id = self.identify(mount, root) if mount else ""
+                is_local = bool(self._node and mount and self._files.is_node_local(mount, root))
             finally:
                 os.close(root)
         except PermissionError as error:
@@ -94,6 +97,7 @@ class Root:
             raise UnavailableError(f"cannot be read: {error.strerror}", place=place) from error
         self._identity = (found.st_dev, found.st_ino)
         self.mount, self.volume_id = mount, volume_id
+        self.only_node = self._node if is_local else None
 
     def check(self) -> None:
         """Check that the root is still the directory that was opened.
@@ -269,11 +273,16 @@ class Root:
         place = self._spec.place
         try:
             root = self._open_root()
+            try:
+                # To open it for lookups asks no file server: a stale handle shows only here.
+                found = os.fstat(root)
+            except OSError:
+                os.close(root)
+                raise
         except OSError as error:
             raise UnavailableError(
                 f"the directory is gone or cannot be read: {error.strerror}", place=place
             ) from error
-        found = os.fstat(root)
         device, inode = self._identity
         if found.st_dev != device or (found.st_ino != inode and self._keeps_inode):
             os.close(root)

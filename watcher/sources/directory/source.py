@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.errors import ConfigError, UnavailableError
-from watcher.filesystem.paths import is_inside, real_path
+from watcher.filesystem.paths import path_below
 from watcher.sources.directory.completeness import Completeness
 from watcher.sources.directory.contents import Contents
 from watcher.sources.directory.hints import DuePaths, HintQueue
@@ -25,9 +25,7 @@ from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.unanswered import Unanswered
 from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import (
-    BATCH_ENTRIES,
     Batch,
-    EntryBatch,
     Inspection,
     Observation,
     WithoutHints,
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
+    from watcher.sources.directory.file_batches import FileBatch
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.port import Backend
     from watcher.spec import DirectorySpec
@@ -69,19 +68,15 @@ class DirectoryScan:
 
     def _read(self) -> Iterator[Batch]:
         source = self._source
-        entries: list[Entry] = []
         begun_s = source.clock.monotonic()
         begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
-        for found in Walk(source.tree, source.watch, self.unread).run(self.prefix):
-            entries += found
+        for batch in Walk(source.tree, source.watch, self.unread).run(self.prefix):
             source.unanswered.answered()
-            if len(entries) >= BATCH_ENTRIES:
-                yield source.batch(entries, begun_ns, since)
-                entries, begun_ns, since = [], source.clock.wall_ns(), source.mounts.follow()
+            yield source.checked(batch, begun_ns, since)
+            begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
         source.tree.root.check()
         if b"" in self.unread:
             raise UnavailableError("the directory cannot be read", place=source.place)
-        yield source.batch(entries, begun_ns, since)
         source.end_scan(self, begun_s)
 
     def unread_test(self) -> Callable[[bytes], bool]:
@@ -213,6 +208,11 @@ class DirectorySource(WithoutObjects, WithoutHints):
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
         return self.tree.root.volume_id
 
+    @property
+    def only_node(self) -> str | None:
+        """See ``protocol.Source.only_node``."""
+        return self.tree.root.only_node
+
     def mount_point(self, path: bytes) -> bytes:
         """See ``protocol.Source.mount_point``."""
         return self.mounts.finder.part_at(path).point
@@ -225,6 +225,11 @@ class DirectorySource(WithoutObjects, WithoutHints):
         """See ``protocol.Source.has_stable_inodes``."""
         mount = self.mounts.mount_at(path)
         return mount is None or mount.has_stable_inodes
+
+    def has_stable_ctimes(self, path: bytes) -> bool:
+        """See ``protocol.Source.has_stable_ctimes``."""
+        mount = self.mounts.mount_at(path)
+        return mount is None or mount.has_stable_ctimes
 
     def open(self, wake: Callable[[], None]) -> None:
         """See ``protocol.Source.open``."""
@@ -254,11 +259,10 @@ class DirectorySource(WithoutObjects, WithoutHints):
         """Raise ConfigError if the server's state lies in what is watched."""
         if self._state is None:
             return
-        state, root = real_path(str(self._state)), real_path(self._spec.path)
-        if not is_inside(state, root):
+        relative = path_below(str(self._state), self._spec.path)
+        if relative is None:
             return
-        relative = os.path.relpath(state, root)
-        if relative == "." or (
+        if not relative.name or (
             self._spec.recursive and self.tree.path_filter.admits_directory(os.fsencode(relative))
         ):
             hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
@@ -307,23 +311,22 @@ class DirectorySource(WithoutObjects, WithoutHints):
         if mode is PartMode.NOTIFIED:
             self._notifications.watch(prefix, directory)
 
-    def batch(self, entries: list[Entry], begun_ns: int, since: Reading) -> Batch:
+    def checked(self, batch: FileBatch, begun_ns: int, since: Reading) -> Batch:
         """Return a batch of a scan, without entries of a mount that is missing or has changed.
 
         Args:
-            entries: The entries that were read.
-            begun_ns: Wall time when their reading began: quiet by then means quiet when read.
+            batch: What was read.
+            begun_ns: Wall time when its reading began: quiet by then means quiet when read.
             since: The state of the mounts then.
 
         Raises:
             WatcherError: See ``Root.held``.
         """
-        found = ((entry.path, entry.is_link) for entry in entries)
-        if doubtful := self.mounts.doubtful(found, since):
-            entries = [entry for entry in entries if entry.path not in doubtful]
-        self._hints.note_links(entries)
+        if doubtful := self.mounts.doubtful(batch.found(), since):
+            batch.drop(doubtful)
+        self._hints.note_links(batch.linked)
         self._completeness.batch_begun_ns = begun_ns
-        return EntryBatch(entries)
+        return batch
 
     def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return all entries: a batch is compared before anything is inspected."""

@@ -23,6 +23,7 @@ from watcher.errors import DeniedError
 from watcher.filesystem import statx
 from watcher.sources.directory.entries import make_entry, read_key
 from watcher.sources.directory.exact_names import ExactNames
+from watcher.sources.directory.lookups import Lookups, lookups
 from watcher.sources.directory.projected_volumes import DIGEST_MAX_BYTES, ProjectedVolumes
 from watcher.sources.directory.root import ABSENT, Root
 
@@ -100,24 +101,37 @@ class Tree:
         except OSError:
             return False
 
-    def entry(
-        self, path: bytes, *, asks_server: bool = False, names: ExactNames | None = None
-    ) -> Entry | None:
+    def entry(self, path: bytes) -> Entry | None:
         """Return the file at a path; None if there is none, or only behind a link out of the root.
-
-        Args:
-            path: The path.
-            asks_server: Ask the file server, past the cache of the kernel.
-            names: Those of the batch that the path belongs to; None if it is alone.
 
         Raises:
             OSError: The path cannot be inspected, which does not mean that nothing is there.
             WatcherError: See ``Root.held``.
         """
-        # A directory that is exchanged for another, as Kubernetes does, is emptied afterwards. So
-        # if the file was gone from the first, the second attempt reads the other directory.
-        names = names or ExactNames(self.root, [path])
-        return self._find(path, names, asks_server=asks_server) or self._find(path, names)
+        with lookups(self.root) as directories:
+            return self.look_up(path, directories, ExactNames(self.root, [path]))
+
+    def look_up(
+        self, path: bytes, directories: Lookups, names: ExactNames, *, asks_server: bool = False
+    ) -> Entry | None:
+        """Return the file at a path of a batch as ``entry`` does.
+
+        Args:
+            path: The path.
+            directories: The directories of the batch.
+            names: The names of the batch.
+            asks_server: Ask the file server, past the cache of the kernel.
+
+        Raises:
+            OSError: The path cannot be inspected, which does not mean that nothing is there.
+        """
+        found = self._find(path, directories, names, asks_server=asks_server)
+        if found is None:
+            # A directory that is exchanged for another, as Kubernetes does, is emptied afterwards.
+            # So if the file was gone from the first, this reads the other directory.
+            directories.close()
+            found = self._find(path, directories, names)
+        return found
 
     def has_exactly(self, path: bytes) -> bool:
         """Return whether what a lookup of a path finds has exactly that path.
@@ -150,31 +164,33 @@ class Tree:
             return False if found.st_nlink > 1 else None
         return has_writer or make_entry(entry.path, found, is_link=False) != entry
 
-    def _find(self, path: bytes, names: ExactNames, *, asks_server: bool = False) -> Entry | None:
+    def _find(
+        self, path: bytes, directories: Lookups, names: ExactNames, *, asks_server: bool = False
+    ) -> Entry | None:
         self.links_outside.discard(path)
         if self.projected_volumes.detect_hidden(path):
             return None
         parent, _, name = path.rpartition(b"/")
         try:
-            with self.root.directory(parent) as directory:
-                if asks_server:
-                    statx.refresh(directory, name)
-                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                is_link = stat.S_ISLNK(found.st_mode)
-                if not (self.spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
-                    return None
-                if not names.has(path):
-                    return None
-                is_projected = self.projected_volumes.has_key(path)
-                if is_link or is_projected:
-                    return self.open_file(
-                        directory,
-                        path,
-                        is_link=is_link,
-                        is_projected=is_projected,
-                        asks_server=asks_server,
-                    )
-                return make_entry(path, found)
+            directory = directories.directory(parent)
+            if asks_server:
+                statx.refresh(directory, name)
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            is_link = stat.S_ISLNK(found.st_mode)
+            if not (self.spec.follow_symlinks if is_link else stat.S_ISREG(found.st_mode)):
+                return None
+            if not names.has(path):
+                return None
+            is_projected = self.projected_volumes.has_key(path)
+            if is_link or is_projected:
+                return self.open_file(
+                    directory,
+                    path,
+                    is_link=is_link,
+                    is_projected=is_projected,
+                    asks_server=asks_server,
+                )
+            return make_entry(path, found)
         except OSError as error:
             if error.errno not in ABSENT:
                 raise

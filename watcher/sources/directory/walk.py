@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from watcher.sources.directory.entries import make_entry
+from watcher.sources.directory.entries import status_of
+from watcher.sources.directory.file_batches import FileBatchBuilder
 from watcher.sources.directory.root import ABSENT
 from watcher.sources.directory.tree import may_access
 from watcher.sources.directory.unread import UNREAD_MAX
-from watcher.sources.protocol import BATCH_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from watcher.model import Entry
+    from watcher.sources.directory.file_batches import FileBatch
     from watcher.sources.directory.tree import Tree
 
 LINK_HOPS = 4
 """Maximum number of links to directories that are followed within one path."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unvisited:
+class _Unvisited(NamedTuple):
     """A directory that is still to be read.
 
     Attributes:
@@ -62,13 +61,17 @@ class Walk:
         self._follows_links = tree.spec.follow_symlinks
         self._is_recursive = tree.spec.recursive
         self._filter = tree.path_filter
+        # Temporary names are left out later: they are few, and asking about each name is not cheap.
+        is_early = self._filter.has_patterns
+        self._admits_early = self._filter.admits if is_early else None
+        self._batch = FileBatchBuilder(None if is_early else self._filter.admits)
         self._enter = enter
         self._unread = unread
         self._unvisited: list[_Unvisited] = []
         self._is_volume: bool | None = None
 
-    def run(self, prefix: bytes) -> Iterator[list[Entry]]:
-        """Yield the entries below a prefix, in lists of at most ``BATCH_ENTRIES``, none empty.
+    def run(self, prefix: bytes) -> Iterator[FileBatch]:
+        """Yield the files below a prefix in batches, of which the last may be empty.
 
         A directory that vanishes meanwhile has none.
 
@@ -91,6 +94,7 @@ class Walk:
                 except OSError as error:
                     if error.errno not in ABSENT or not current.prefix:
                         self._add_unread(current.prefix)
+        yield self._batch.take()
 
     def _begin(self, prefix: bytes) -> None:
         root = self._tree.root
@@ -110,53 +114,61 @@ class Walk:
         elif not prefix.startswith(real):  # else a link leads upwards, below which nothing is read
             self._unvisited.append(_Unvisited(prefix, real, (real,), is_projected))
 
-    def _read(self, directory: int, current: _Unvisited) -> Iterator[list[Entry]]:
-        """Yield the files of a directory; the directories in it are still to be read."""
+    def _read(self, directory: int, current: _Unvisited) -> Iterator[FileBatch]:
+        """Yield the batches that a directory completes; those in it are still to be read."""
         links: list[bytes] = []
         self._is_volume = None
+        first = len(self._unvisited)
         with os.scandir(directory) as items:
-            while entries := self._next_files(items, directory, current, links):
-                yield entries
+            yield from self._read_items(items, directory, current, links)
+        # The last is visited next: so rows are read and written nearly in the order of their paths,
+        # which is that of the pages of the index.
+        self._unvisited[first:] = sorted(self._unvisited[first:], reverse=True)
         # A listing during an update may lack ``..data``, so ask before links are visited.
         if links or current.prefix in self._volumes:
             self._volumes.detect(current.prefix)
-        found = (self._visit_link(directory, path, current) for path in links)
-        if entries := [entry for entry in found if entry is not None]:
-            yield entries
+        for path in links:
+            entry = self._visit_link(directory, path, current)
+            if entry is not None and self._batch.add_linked(entry):
+                yield self._batch.take()
 
-    def _next_files(
+    def _read_items(
         self,
         items: Iterator[os.DirEntry[str]],
         directory: int,
         current: _Unvisited,
         links: list[bytes],
-    ) -> list[Entry]:
-        """Return the next files of a directory, none at its end; collect directories and links."""
-        prefix, admits, encode = current.prefix, self._filter.admits, os.fsencode
-        entries: list[Entry] = []
+    ) -> Iterator[FileBatch]:
+        """Yield the batches completed by files of a directory; collect directories and links."""
+        batch, admits, encode = self._batch, self._admits_early, os.fsencode
+        prefix, is_projected = os.fsdecode(current.prefix), current.is_projected
         for item in items:
             name = item.name
-            if name[:2] == ".." and self._is_own(prefix):
+            if name[:2] == ".." and self._is_own(current.prefix):
                 continue
-            path = prefix + encode(name)
+            path = prefix + name
             try:
                 if item.is_file(follow_symlinks=False):
-                    if not admits(path):
+                    if admits is not None and not admits(encode(path)):
                         continue
-                    entries.append(
-                        self._tree.open_file(directory, path, is_link=False, is_projected=True)
-                        if current.is_projected
-                        else make_entry(path, item.stat(follow_symlinks=False))
-                    )
-                    if len(entries) == BATCH_ENTRIES:
-                        break
+                    if is_projected:
+                        is_complete = self._add_key(directory, encode(path))
+                    else:
+                        is_complete = batch.add(path, status_of(item.stat(follow_symlinks=False)))
+                    if is_complete:
+                        yield batch.take()
                 elif item.is_symlink():
-                    links.append(path)
+                    links.append(encode(path))
                 elif item.is_dir(follow_symlinks=False):
-                    self._add_directory(path, current)
+                    self._add_directory(encode(path), current)
             except OSError as error:
-                self._on_error(error, directory, path)
-        return entries
+                self._on_error(error, directory, encode(path))
+
+    def _add_key(self, directory: int, path: bytes) -> bool:
+        """Add the key of a projected volume to the batch; return whether it is complete with it."""
+        return self._batch.add_linked(
+            self._tree.open_file(directory, path, is_link=False, is_projected=True)
+        )
 
     def _is_own(self, prefix: bytes) -> bool:
         """Return whether names in the directory that begin with ``..`` are Kubernetes' own.

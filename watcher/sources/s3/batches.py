@@ -4,15 +4,19 @@ Most of a listing is unchanged since the last one. So objects stay XML until the
 needed, and are passed on in batches that a digest identifies. A batch must therefore be the same
 again when a key before it comes or goes, which a page is not: where a batch ends depends on the
 objects at that place (content-defined chunking), not on their number nor on the page that brought
-them. A change then nearly always alters one batch, and the next ones are as they were.
+them. A change then nearly always alters one batch, and the next ones are as they were. Parts of a
+batch are cut in the same way, so that of one in which little has changed little is read.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 from hashlib import blake2b
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 from zlib import crc32
+
+from watcher.sources.protocol import DividedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +30,15 @@ BATCH_MIN_OBJECTS = 512
 """Minimum number of objects in a batch, but for the last one."""
 BATCH_MAX_OBJECTS = 2048
 """Maximum number of objects in a batch."""
+PART_MIN_OBJECTS = 16
+"""Minimum number of objects in a part of a batch, but for the last one."""
+PART_END_MASK = 15
+"""Makes one object in 16 end a part that is long enough, which then has 32 on average."""
 # One object in 512 may end a batch, which then has 1,000 on average.
 _END_MASK = 511
 
 
-class ObjectBatch:
+class ObjectBatch(DividedBatch):
     """A ``Batch`` of consecutive objects of a listing, whose entries are read when they are needed.
 
     Attributes:
@@ -65,9 +73,7 @@ class ObjectBatch:
         """
         first_key, self.last_key = reader.first_key(objects), reader.last_key(objects) or after
         self.is_sorted = not first_key or after < first_key <= self.last_key
-        self.digest = blake2b(
-            b"".join(objects), digest_size=16, person=b"url" if reader.is_url else b""
-        ).digest()
+        self.digest = _digest(objects, reader)
         self.set_aside: Sequence[OddObject] = ()
         self._objects = objects
         self._reader = reader
@@ -79,6 +85,11 @@ class ObjectBatch:
         """Return the number of objects, those outside the filter included."""
         return len(self._objects)
 
+    @property
+    def name(self) -> bytes:
+        """Its last key: where a batch ends depends on the object there."""
+        return self.last_key
+
     @cached_property
     def entries(self) -> list[Entry]:
         """Entries of the objects that the filter admits, in the store's order.
@@ -87,11 +98,48 @@ class ObjectBatch:
             UnavailableError: An object lies outside the prefix.
         """
         entries, odd = self._reader.read(self._objects)
-        paths = [entry.path for entry in entries]
-        self.is_sorted = self.is_sorted and all(map(bytes.__lt__, paths, paths[1:]))
-        admits = self._filter.admits
+        self._check_order(entries)
         if odd:
             self._set_aside(odd)
+        return self._admitted(entries)
+
+    @cached_property
+    def part_digests(self) -> Sequence[bytes]:
+        """See ``protocol.DividedBatch``."""
+        return [_digest(part, self._reader) for part in self._parts]
+
+    def read_parts(self, numbers: Sequence[int]) -> Sequence[Sequence[Entry]] | None:
+        """See ``protocol.DividedBatch``; an object that cannot be read needs those beside it.
+
+        Raises:
+            UnavailableError: An object lies outside the prefix.
+        """
+        parts = [self._parts[number] for number in numbers]
+        entries, odd = self._reader.read([*chain.from_iterable(parts)])
+        if odd:
+            return None
+        self._check_order(entries)
+        ends = accumulate(map(len, parts))
+        return [
+            self._admitted(entries[end - len(part) : end])
+            for part, end in zip(parts, ends, strict=True)
+        ]
+
+    @cached_property
+    def _parts(self) -> Sequence[Sequence[bytes]]:
+        parts, start = [], 0
+        for number, each in enumerate(self._objects, start=1):
+            if number - start >= PART_MIN_OBJECTS and not crc32(each) & PART_END_MASK:
+                parts.append(self._objects[start:number])
+                start = number
+        return [*parts, self._objects[start:]] if start < len(self._objects) else parts
+
+    def _check_order(self, entries: Sequence[Entry]) -> None:
+        paths = [entry.path for entry in entries]
+        self.is_sorted = self.is_sorted and all(map(bytes.__lt__, paths, paths[1:]))
+
+    def _admitted(self, entries: Sequence[Entry]) -> list[Entry]:
+        admits = self._filter.admits
         return [entry for entry in entries if admits(entry.path)]
 
     def _set_aside(self, odd: Sequence[OddObject]) -> None:
@@ -103,6 +151,11 @@ class ObjectBatch:
         ]
         if self.set_aside:
             self.digest = b""
+
+
+def _digest(objects: Sequence[bytes], reader: ObjectReader) -> bytes:
+    person = b"url" if reader.is_url else b""
+    return blake2b(b"".join(objects), digest_size=16, person=person).digest()
 
 
 class BatchBuilder:

@@ -180,6 +180,8 @@ class HintedKeys:
 
         They are inspected again, as are those that rest until then.
         """
+        if not (self._met or self._waiting.has_postponed):
+            return set()
         known = {key for key in keys if key in self._met or self._waiting.rests(key)}
         if met := known & self._met:
             self._inbox.put_or_list(list(met))

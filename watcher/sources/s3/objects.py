@@ -10,15 +10,20 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watcher.errors import UnavailableError
 from watcher.model import Entry
+from watcher.sources.s3.object_form import read_columns
 from watcher.sources.s3.odd_objects import OddObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from watcher.sources.s3.object_form import Columns
 
 OBJECT_MAX_BYTES = 8 * 1024
 """Maximum length of an object with its tags in bytes.
@@ -162,17 +167,38 @@ class ObjectReader(NamedTuple):
         """
         if max(map(len, objects)) > OBJECT_MAX_BYTES:
             raise ValueError(f"it has more than {OBJECT_MAX_BYTES} bytes")
+        columns = read_columns(objects)
+        entries = self._parse(objects) if columns is None else self._make_entries(columns)
+        paths = [entry.path for entry in entries]
+        # Joined by a newline, the ends of two keys cannot form one valid character.
+        b"\n".join(paths).decode()
+        if not all(paths):
+            raise ValueError("an empty key")
+        return entries
+
+    def _make_entries(self, columns: Columns) -> list[Entry]:
+        """Return the entries of objects that are written alike; see ``_read_all``."""
+        values = zip(
+            map(self.decode, columns.keys),
+            map(int, columns.sizes),
+            map(parse_timestamp_ns, columns.timestamps),
+            repeat(0),
+            repeat(0),
+            columns.etags,
+            columns.storage_classes,
+            repeat(False),  # noqa: FBT003 - of map
+        )
+        # Entry(...) without the cost of its keyword arguments.
+        return list(map(partial(tuple.__new__, Entry), values))
+
+    def _parse(self, objects: Sequence[bytes]) -> list[Entry]:
+        """Return objects of any form as entries; see ``_read_all``."""
         document = self._join(objects)
         check_markup(document, self.place)
         root = ET.fromstring(document)  # noqa: S314 - without entities it takes no more than its size allows
         entries = [self._read_object(child) for child in root]
-        paths = [entry.path for entry in entries]
-        # Joined by a newline, the ends of two keys cannot form one valid character.
-        b"\n".join(paths).decode()
         if len(entries) != len(objects):
             raise ValueError("an object within another")
-        if not all(paths):
-            raise ValueError("an empty key")
         if (b"\r" in document or REPLACED in document) and _LOSSY_KEY.search(document):
             raise ValueError("a key with characters that XML cannot carry")
         return entries
@@ -258,6 +284,8 @@ def clean(document: bytes) -> bytes:
 
 def decode_url(text: str) -> bytes:
     """Return the bytes that a URL-encoded text stands for."""
+    if "%" not in text and "+" not in text:
+        return text.encode()
     # Stores write a space as "+" or "%20", and a plus sign always as "%2B".
     return unquote_to_bytes(text.replace("+", " "))
 
@@ -294,7 +322,8 @@ def count_ns(moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise ValueError(f"a timestamp without a timezone: {moment}")
-    return max(_NS_MIN, min((moment - _EPOCH) // _MICROSECOND * 1000, _NS_MAX))
+    ns = (moment - _EPOCH) // _MICROSECOND * 1000
+    return ns if _NS_MIN < ns < _NS_MAX else max(_NS_MIN, min(ns, _NS_MAX))
 
 
 def distrust(problem: str, place: str) -> UnavailableError:

@@ -166,6 +166,10 @@ class BucketSource(WithoutVolumes):
         """See ``protocol.Source.has_stable_inodes``."""
         return True
 
+    def has_stable_ctimes(self, path: bytes) -> bool:  # noqa: ARG002 - objects have none
+        """See ``protocol.Source.has_stable_ctimes``."""
+        return True
+
     def open(self, wake: Callable[[], None]) -> None:
         """Make a client and list one key, with one request where the bucket was open before.
 

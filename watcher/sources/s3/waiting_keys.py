@@ -59,6 +59,11 @@ class WaitingKeys:
         else:
             self._postponed.put(hinted, delay_s)
 
+    @property
+    def has_postponed(self) -> bool:
+        """Whether any key is postponed."""
+        return bool(self._postponed)
+
     def rests(self, key: bytes) -> bool:
         """Return whether a key is postponed until its object has rested."""
         return self._postponed.rests(key)

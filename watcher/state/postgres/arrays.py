@@ -8,6 +8,7 @@ src/backend/utils/adt/arrayfuncs.c). Numbers are in network order.
 from __future__ import annotations
 
 import struct
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -130,8 +131,5 @@ def _of_numbers(oid: int, code: str, size_bytes: int, values: Sequence[int]) -> 
 
 
 def _of_bytes(oid: int, values: Sequence[bytes]) -> bytes:
-    parts = [_header(oid, len(values))]
-    for value in values:
-        parts.append(_pack_size(len(value)))
-        parts.append(value)
-    return b"".join(parts)
+    elements = zip(map(_pack_size, map(len, values)), values, strict=True)
+    return b"".join([_header(oid, len(values)), *chain.from_iterable(elements)])

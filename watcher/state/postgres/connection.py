@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import select
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -127,13 +128,32 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         Raises:
             psycopg.Error: It has failed.
         """
-        cursor = self._cursor
-        if cursor is None:
-            cursor = self._cursor = self.cursor(binary=True)
+        cursor = self._only_cursor()
         cursor.execute(text, values)
         # Not its description, which would be made for nothing.
         result = cursor.pgresult
         return cursor.fetchall() if result is not None and result.nfields else []
+
+    def send(self, text: bytes, values: Sequence[object]) -> Callable[[], None]:
+        """Send a statement without rows, whole, and return what waits for its answer.
+
+        Nothing else may be executed before that was called.
+
+        Args:
+            text: The statement.
+            values: Of ``$1``, ``$2`` and so on.
+
+        Raises:
+            psycopg.Error: It has failed, or was not sent.
+        """
+        execution = self._only_cursor()._execute_gen(text, values)  # noqa: SLF001 - psycopg offers both at once, or neither outside of a transaction
+        asked = self.wait(_sending(execution))
+        return lambda: self.wait(_answering(execution, asked)) if asked is not None else None
+
+    def _only_cursor(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        if self._cursor is None:
+            self._cursor = self.cursor(binary=True)
+        return self._cursor
 
     def wait(
         self,
@@ -199,6 +219,28 @@ def connect(target: Target, name: str) -> Connection:
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.add_notice_handler(connection.note)
     return connection
+
+
+def _sending(execution: PQGen[None]) -> PQGen[waiting.Wait | None]:
+    """Go on with an execution until it only waits for an answer.
+
+    Returns:
+        What it waits for; None if it has ended.
+    """
+    try:
+        asked = next(execution)
+        while asked != waiting.Wait.R:
+            asked = execution.send((yield asked))
+    except StopIteration:
+        return None
+    return asked
+
+
+def _answering(execution: PQGen[None], asked: waiting.Wait) -> PQGen[None]:
+    """Go on with an execution that waits for an answer."""
+    with suppress(StopIteration):
+        while True:
+            asked = execution.send((yield asked))
 
 
 def is_usable(connection: Connection) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
 
 from watcher.errors import AwayError, StateError
 from watcher.limits.deadline import left_s
@@ -16,8 +18,13 @@ from watcher.limits.deadline import left_s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Result = TypeVar("Result")
+
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.02, 0.5
 """Seconds between two attempts to reach the database: at first, and after some of them."""
+
+REPEATS_LOGGED = 10
+"""Failures of one operation, while the database can be reached, after which a warning is logged."""
 
 
 class Contact:
@@ -38,6 +45,7 @@ class Contact:
         self._problem: StateError | None = None
         self._since_s = 0.0
         self._is_stopped = False
+        self._log = structlog.get_logger("watcher").bind(state=place)
         self.is_given_up = False
         """Whether nothing is tried any more: waiting was stopped, and the database is away."""
 
@@ -73,6 +81,24 @@ class Contact:
                 hint=problem.hint,
             )
 
+    def repeat(self, attempt: Callable[[], Result]) -> Result:
+        """Return what an attempt returns, repeated while the database is away.
+
+        Args:
+            attempt: Does no harm if it is done again.
+
+        Raises:
+            AwayError: The deadline of the thread has passed, or the server stops.
+            StateError: The attempt has failed otherwise.
+        """
+        failures = 0
+        while True:
+            try:
+                return attempt()
+            except AwayError as error:
+                failures += 1
+                self.wait(error, failures)
+
     def wait(self, error: AwayError, failures: int) -> None:
         """Return when the database was reached after an operation has failed.
 
@@ -97,6 +123,10 @@ class Contact:
 
     def _wait(self, error: AwayError, failures: int) -> None:
         answers = self._answers
+        if failures == REPEATS_LOGGED:
+            # Each attempt may end its session at the database, which nothing else would show.
+            hint = "see the database's log"
+            self._log.warning("state.repeated", failures=failures, error=str(error), hint=hint)
         if failures > 1:
             self._pause(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures, 10)), error)
         while self._answers == answers:

@@ -7,7 +7,7 @@ through PgBouncer in transaction mode too.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,6 +19,7 @@ from watcher.limits.deadline import left_s
 from watcher.state.meter import Failure, StateMeter
 from watcher.state.postgres.connection import NotConnectedError, connect, is_usable
 from watcher.state.postgres.contact import Contact
+from watcher.state.postgres.sent import Sent
 from watcher.state.postgres.steps import FENCED
 
 if TYPE_CHECKING:
@@ -44,8 +45,14 @@ PREPARE_AFTER = 5
 """Executions of a statement by one connection after which it is prepared there."""
 
 _IDLE_S = 10
-_BEGIN = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'"
-"""Begins a transaction, which the server ends if the process is paused in it."""
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s'"
+)
+"""Begins a transaction, which the server ends if the process is paused in it.
+
+Each statement sees what was committed before it, and so after a lock that the one before has got.
+"""
 
 _IS_READ_ONLY = """
     SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool
@@ -84,6 +91,11 @@ class Transaction:
         self._database = database
         self._connection = connection
 
+    @property
+    def place(self) -> str:
+        """The database, for errors."""
+        return str(self._database.target)
+
     def fetch(self, statement: str, *values: object) -> Rows:
         """Execute a statement and return its rows; see ``Database.fetch``."""
         return self._database.execute_on(self._connection, statement, values)
@@ -117,6 +129,7 @@ class Database:
         self.contact = Contact(self._probe, str(target))
         self._name = name
         self._slots = threading.BoundedSemaphore(POOL_CONNECTIONS)
+        self._ahead = threading.BoundedSemaphore(POOL_CONNECTIONS // 2)
         self._idle: list[Connection] = []
         self._texts: dict[str, bytes] = {}
         self._prepares = True
@@ -143,6 +156,34 @@ class Database:
         with self._connection() as connection:
             return self.execute_on(connection, statement, values)
 
+    def send(self, statement: str, *values: object) -> Sent | None:
+        """Send one statement without rows, which is committed whether or not its answer is taken.
+
+        Args:
+            statement: See ``fetch``.
+            values: See ``fetch``.
+
+        Returns:
+            The statement, which keeps a connection until it is received or dropped; None if nothing
+            was sent, since half of all connections are kept so.
+
+        Raises:
+            AwayError: See ``fetch``.
+            StateError: The statement has failed.
+        """
+        if not self._ahead.acquire(blocking=False):
+            return None
+        with ExitStack() as stack:
+            stack.callback(self._ahead.release)
+            connection = stack.enter_context(self._connection())
+            answer = connection.send(self._text(statement), values)
+
+            def receive() -> None:
+                answer()
+                self._take_answer(connection)
+
+            return Sent(receive, connection.close, stack.pop_all())
+
     @contextmanager
     def transaction(self, *, lock_s: float | None = None) -> Iterator[Transaction]:
         """Commit everything within, or nothing if it raises.
@@ -168,16 +209,22 @@ class Database:
 
     def execute_on(self, connection: Connection, statement: str, values: Sequence[object]) -> Rows:
         """Execute a statement on a connection of the pool."""
+        rows = connection.fetch(self._text(statement), values)
+        self._take_answer(connection)
+        return rows
+
+    def _text(self, statement: str) -> bytes:
         text = self._texts.get(statement)
         if text is None:
             text = statement.replace("watcher.", f"{self.target.schema}.").encode()
             self._texts[statement] = text
-        rows = connection.fetch(text, values)
+        return text
+
+    def _take_answer(self, connection: Connection) -> None:
         if connection.is_doubtful:
             connection.close()
             raise psycopg.OperationalError("waiting for a standby was cancelled by somebody")
         self.meter.answer()
-        return rows
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -275,12 +322,16 @@ class Database:
                 "the database cannot be written", place=str(self.target), hint=_hint(_READ_ONLY)
             )
 
+    def count_fenced(self) -> None:
+        """Count a write that was refused since the epoch of its store is over."""
+        with self._counting:
+            self.fenced += 1
+
     def _translated(self, error: psycopg.Error, connection: Connection | None) -> StateError:
         state = error.sqlstate or ""
         self.is_full |= state == _DISK_FULL
         if state == FENCED:
-            with self._counting:
-                self.fenced += 1
+            self.count_fenced()
             return FencedError(
                 "the watch was taken over: its state was opened elsewhere since",
                 place=str(self.target),

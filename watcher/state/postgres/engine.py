@@ -1,32 +1,38 @@
-"""The state of one server in a database: prepared, owned, and opened watch by watch."""
+"""The state in a database that servers share: each opens the watches that it owns."""
 
 from __future__ import annotations
 
 import platform
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from watcher.errors import StateError
 from watcher.limits.deadline import limited
+from watcher.state.membership import Departure
 from watcher.state.meter import StateMeter
 from watcher.state.postgres import schema
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.history import OpenStores
-from watcher.state.postgres.lease import Lease
+from watcher.state.postgres.membership import PostgresMembership
 from watcher.state.postgres.openings import (
+    Claim,
+    Use,
+    find_owner,
     open_watch,
-    read_summaries,
-    read_summary,
+    read_document,
     remove_watch,
     unused_watches,
 )
 from watcher.state.postgres.server_id import ServerId
+from watcher.state.postgres.shared_status import PostgresStatus
+from watcher.state.postgres.sharing import Sharing
 from watcher.state.postgres.space import probe_space
 from watcher.state.postgres.store import PostgresStore
+from watcher.state.postgres.summaries import read_summaries, read_summary
 from watcher.state.postgres.transfer import read_watch, write_watch
 
 if TYPE_CHECKING:
@@ -35,14 +41,13 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.model import Identity
     from watcher.state.port import Summary
+    from watcher.state.postgres.openings import Owner
+    from watcher.state.survey import Survey
     from watcher.state.transfer import WatchCopy
 
 OPEN_S = 8.0
 """Longest time in seconds for what does not wait until the database is back: opening a watch, and
 all that is done to one which does not run."""
-
-RELEASE_S = 2.0
-"""Longest time in seconds to give the lease back; else it runs out by itself."""
 
 START_S = 9.0
 """Longest time in seconds to connect to the database and to prepare it."""
@@ -62,8 +67,12 @@ class PostgresEngine:
         node: Where it runs, for people.
 
     Attributes:
-        tenure: The claim of the server to the state.
+        membership: The part of the server among those that use the database.
+        news: What they tell each other.
+        following: The watches of other servers.
+        requests: What owners are asked to do.
         meter: What operators see of it.
+        shared_status: What servers show of the watches of others.
 
     Raises:
         StateError: The URL cannot be understood.
@@ -75,20 +84,27 @@ class PostgresEngine:
         self._server = ServerId(name or platform.node(), node)
         target, session = parse_url(url), self._server.session_name
         self._database = Database(target, session, self.meter)
-        # The lease must not wait for a connection while all are in use.
+        # A lease must not wait for a connection while all are in use.
         self._lease_database = Database(target, session, self.meter)
         self._stores = OpenStores(str(target))
-        self.tenure = Lease(
+        self.membership = PostgresMembership(
             self._lease_database,
             self._server,
             clock,
             lambda: self._database.fenced,
             self._stores.note,
         )
+        self._sharing = Sharing(
+            self._database, self._server, clock, lambda: self.membership.may_succeed
+        )
+        self.news = self._sharing.news
+        self.following = self._sharing.following
+        self.requests = self._sharing.requests
+        self.shared_status = PostgresStatus(self._database, self._server.id, clock)
         self._log = structlog.get_logger("watcher").bind(state=self.place)
 
     def __enter__(self) -> Self:
-        """Prepare the database; ``tenure`` owns it.
+        """Prepare the database; ``membership`` joins the servers that use it.
 
         Raises:
             StateError: The database cannot be used.
@@ -101,19 +117,20 @@ class PostgresEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the lease back and close the connections."""
+        """Leave the servers and close the connections."""
         self.stop_waiting()
         self._close()
 
     def _close(self) -> None:
-        self.tenure.stop()
+        self.membership.stop()
+        self.news.stop()
         self._database.close()
         self._lease_database.close()
 
     def _start(self) -> None:
         schema.check_server(self._database)
-        schema.prepare(self._database)
-        self.tenure.begin()
+        self.membership.begin()
+        self.news.start()
         if self._database.is_pooled:
             self._log.info("state.pooler", hint="statements are not prepared; commits take longer")
 
@@ -126,9 +143,9 @@ class PostgresEngine:
         """Look whether the lease is being renewed, which writes; after a full disk, write more.
 
         Raises:
-            StateError: The server does not own the state, or the database's disk is full.
+            StateError: The server cannot serve, or the database's disk is full.
         """
-        if problem := self.tenure.standing.problem:
+        if problem := self.membership.standing.problem:
             raise StateError(problem, place=self.place)
         probe_space(self._database)
 
@@ -140,16 +157,46 @@ class PostgresEngine:
         """Let what waits for the database fail, from now on."""
         self._database.contact.stop()
 
-    def open(self, identity: Identity) -> PostgresStore:
-        """Open the state of an identity with the next epoch.
+    def open(
+        self,
+        identity: Identity,
+        document: bytes = b"",
+        *,
+        max_watches: int | None = None,
+        is_used: bool = True,
+        queue: str = "",
+    ) -> PostgresStore:
+        """Own a watch and open its state with the next epoch; see ``port.StateEngine``.
 
         If the database was restored, or has failed over, its ids are renewed, which is logged.
+
+        Raises:
+            OwnedElsewhereError: Another server owns it.
+            ConflictError: Another watch that is owned reads its queue.
+            LimitError: It is new, and its principal has as many as it may have.
+            StateError: The database cannot be used.
+        """
+        use = Use(is_stream=is_used, document=document, max_watches=max_watches, queue=queue)
+        with limited(OPEN_S):
+            return self._open(identity, use)
+
+    def document(self, identity: Identity) -> bytes:
+        """Return the kept configuration of a watch; empty if none is kept.
+
+        Raises:
+            StateError: The database cannot be read.
+        """
+        with limited(OPEN_S):
+            return read_document(self._database, identity)
+
+    def survey(self, used_within_s: float) -> Survey:
+        """Return the watches that servers share; see ``port.StateEngine``.
 
         Raises:
             StateError: The database cannot be used.
         """
         with limited(OPEN_S):
-            return self._open(identity, is_used=True)
+            return self._sharing.survey(used_within_s)
 
     def summaries(self) -> Mapping[Identity, Summary]:
         """Return the summaries of all watches.
@@ -170,7 +217,7 @@ class PostgresEngine:
             return read_summary(self._database, identity)
 
     def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Revoke confirmations of a watch that does not run, as ``port.Journal.rewind`` does.
+        """Revoke confirmations of a watch that does not run, see ``Journal.rewind``.
 
         Returns:
             The sequence numbers that are no longer confirmed.
@@ -178,7 +225,7 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        with limited(OPEN_S), closing(self._open(identity)) as store:
+        with limited(OPEN_S), self._borrowed(identity) as store:
             before = store.journal.cursor
             return range(store.journal.rewind(seq=seq, time_s=time_s) + 1, before + 1)
 
@@ -188,7 +235,7 @@ class PostgresEngine:
         Raises:
             StateError: The database cannot be used.
         """
-        with limited(OPEN_S), closing(self._open(identity, keeps_ids=True)) as store:
+        with limited(OPEN_S), self._borrowed(identity, Use(keeps_ids=True)) as store:
             store.renew_ids()
 
     def remove(self, identity: Identity) -> None:
@@ -198,7 +245,7 @@ class PostgresEngine:
             StateError: The database cannot be written.
         """
         with limited(OPEN_S):
-            remove_watch(self._database, identity.digest, self.tenure.standing.tenure)
+            self._remove(identity.digest)
 
     def remove_unused(self) -> None:
         """Remove the state that no stream has used for ``KEEP_S``.
@@ -207,7 +254,7 @@ class PostgresEngine:
             StateError: The database cannot be written.
         """
         for digest, place in unused_watches(self._database, self._clock.wall(), KEEP_S):
-            remove_watch(self._database, digest, self.tenure.standing.tenure)
+            self._remove(digest)
             self._log.info("state.removed", place=place)
 
     @contextmanager
@@ -218,7 +265,8 @@ class PostgresEngine:
             StateError: The database cannot be used.
         """
         # Elsewhere nothing would show that its ids have to be renewed.
-        self._open(identity).close()
+        with self._borrowed(identity):
+            pass
         yield read_watch(self._database, identity)
 
     def import_watch(self, copy: WatchCopy) -> None:
@@ -229,17 +277,29 @@ class PostgresEngine:
         """
         write_watch(self._database, copy)
 
-    def _open(
-        self, identity: Identity, *, is_used: bool = False, keeps_ids: bool = False
-    ) -> PostgresStore:
-        opening = open_watch(
-            self._database,
-            identity,
-            (self._server.id, self.tenure.standing.tenure),
-            self._clock.wall(),
-            is_used=is_used,
-            keeps_ids=keeps_ids,
-        )
+    @contextmanager
+    def _borrowed(self, identity: Identity, use: Use = Use()) -> Iterator[PostgresStore]:  # noqa: B008 - immutable
+        """Open a watch that does not run for a moment.
+
+        Raises:
+            OwnedElsewhereError: Another server owns it.
+            StateError: The database cannot be used.
+        """
+        store = self._open(identity, use)
+        try:
+            yield store
+        finally:
+            store.release()
+
+    def _open(self, identity: Identity, use: Use) -> PostgresStore:
+        owner = find_owner(self._database, identity.digest)
+        claim = self._claim(owner)
+        opening = open_watch(self._database, identity, claim, use, self._clock.wall())
+        if claim.former is not None and owner.name is not None:
+            self.membership.note_takeover(Departure.EXPIRED)
+            self._log.info("watch.taken", **identity.labels, former=owner.name)
+        elif owner.id != self._server.id and not opening.is_new:
+            self.membership.note_takeover(Departure.RELEASED)
         if opening.replaced_uid:
             self._log.warning(
                 "state.restored",
@@ -250,41 +310,26 @@ class PostgresEngine:
                 hint="the database was restored or copied, or has failed over, and may be older "
                 "than events that were sent; further events have new ids",
             )
-        store = PostgresStore(self._database, opening, self._clock)
+        store = PostgresStore(self._database, opening, self._clock, self._sharing)
         self._stores.add(store)
+        self._sharing.add(store)
+        if not opening.is_new:
+            # Others need not take it, and have a new owner of what they follow.
+            self.news.send([store.number])
         return store
 
+    def _claim(self, owner: Owner) -> Claim:
+        """Return what the server may claim; the sessions of a dead owner are ended before."""
+        judges = self.membership.may_succeed
+        if owner.id is None or owner.id == self._server.id or owner.is_alive:
+            return Claim(self._server.id, judges=judges)
+        if owner.name is not None and not judges:
+            return Claim(self._server.id)
+        self.membership.end_sessions(owner.id)
+        return Claim(self._server.id, owner.id, judges=judges)
 
-def prepare(url: str) -> str:
-    """Make or migrate the tables in a database, and say what was done.
-
-    Raises:
-        StateError: The database cannot be used, or its tables are those of a newer program.
-    """
-    database = Database(parse_url(url), "watcher migrate")
-    with closing(database):
-        schema.check_server(database)
-        former = schema.prepare(database)
-    if former == schema.version():
-        return f"{database.target}: the tables are there, with version {former}"
-    return f"{database.target}: the tables have version {schema.version()} now"
-
-
-def summaries_of(url: str) -> Mapping[Identity, Summary]:
-    """Return the summaries of all watches in a database, whether or not a server uses it.
-
-    Raises:
-        StateError: The database cannot be read, or has no state.
-    """
-    database = Database(parse_url(url), "watcher status")
-    with closing(database):
-        if not schema.find_version(database):
-            raise StateError(
-                "there is no state in the database",
-                place=str(database.target),
-                hint="is it the right one, and the right schema?",
-            )
-        return read_summaries(database)
+    def _remove(self, digest: str) -> None:
+        remove_watch(self._database, digest, self._claim(find_owner(self._database, digest)))
 
 
 def _within(timeout_s: float, start: Callable[[], None], place: str) -> None:

@@ -109,7 +109,7 @@ class PostgresGroups:
 
     def known(self, groups: Iterable[bytes]) -> set[bytes]:
         """Return those of some groups that have changed."""
-        return {path for (path,) in self._session.read(_KNOWN, bytea_array(keys_of(groups)))}
+        return {path for (path,) in self._session.read(_KNOWN, bytea_array(keys_of([*groups])))}
 
     def totals(self, group: bytes) -> GroupTotals:
         """Count the entries of a group that are in the index, and its changes."""

@@ -50,12 +50,13 @@ def insert(table: str, columns: Mapping[str, Sequence[Any]], conflict: str = "")
         columns: The values of the rows by column, at least one row.
         conflict: What to do with a row that is there; an error if empty.
     """
-    uniform = {name: values[0] for name, values in columns.items() if _is_uniform(values)}
-    arrays = [
-        _ARRAYS[TYPES[name]](values) for name, values in columns.items() if name not in uniform
+    uniform = frozenset(name for name, values in columns.items() if _is_uniform(values))
+    given = [
+        values[0] if name in uniform else _ARRAYS[TYPES[name]](values)
+        for name, values in columns.items()
     ]
-    sql = _insert(table, tuple(columns), frozenset(uniform))
-    return Part(f"{sql} {conflict}" if conflict else sql, (*uniform.values(), *arrays))
+    sql = _insert(table, tuple(columns), uniform)
+    return Part(f"{sql} {conflict}" if conflict else sql, tuple(given))
 
 
 def _is_uniform(values: Sequence[Any]) -> bool:
@@ -65,11 +66,11 @@ def _is_uniform(values: Sequence[Any]) -> bool:
 
 @cache
 def _insert(table: str, columns: tuple[str, ...], uniform: frozenset[str]) -> str:
-    given = [f"?::{TYPES[name]}" if name in uniform else f"new.{name}" for name in columns]
-    arrays = [name for name in columns if name not in uniform]
-    types = ", ".join(f"?::{TYPES[name]}[]" for name in arrays)
-    rows = f" FROM unnest({types}) AS new ({', '.join(arrays)})" if arrays else ""
+    # Not "FROM unnest(...)", which would keep all rows in a table of its own first.
+    given = [
+        f"?::{TYPES[name]}" if name in uniform else f"unnest(?::{TYPES[name]}[])"
+        for name in columns
+    ]
     return (
-        f"INSERT INTO watcher.{table} (watch, {', '.join(columns)}) "
-        f"SELECT $1, {', '.join(given)}{rows}"
+        f"INSERT INTO watcher.{table} (watch, {', '.join(columns)}) SELECT $1, {', '.join(given)}"
     )

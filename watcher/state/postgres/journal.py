@@ -6,60 +6,23 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.errors import StateError
-from watcher.model import Payload
-from watcher.state.ids import unused_after
-from watcher.state.port import Unconfirmed
 from watcher.state.postgres.arrays import int8_array
+from watcher.state.postgres.confirmer import Confirmation
 from watcher.state.postgres.inserts import insert
+from watcher.state.postgres.readers import rewind_readers
 from watcher.state.postgres.session import one
+from watcher.state.postgres.shared_journal import SharedJournal
 from watcher.state.postgres.steps import STATEMENT_BYTES, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from watcher.clock import Clock
+    from watcher.model import Payload
+    from watcher.state.postgres.confirmer import Confirmer
     from watcher.state.postgres.session import Session
 
-OPENED = """
-    SELECT coalesce((
-        SELECT array_agg(seq) FROM watcher.journal
-        WHERE watch = $1 AND seq > ? AND is_acknowledged
-    ), '{}'::int8[])
-"""
-_BEYOND = """
-    SELECT
-        coalesce((
-            SELECT sum(octet_length(payload)) FROM watcher.journal
-            WHERE watch = $1 AND seq > ? AND seq <= ?
-        ), 0)::int8,
-        (SELECT committed_at FROM watcher.journal
-            WHERE watch = $1 AND seq > ? ORDER BY seq LIMIT 1)
-"""
-"""Bytes of the payloads after one sequence number, up to another; commit time of the first payload
-after a third."""
-
-_READ = """
-    SELECT seq, payload FROM (
-        SELECT seq, payload, sum(octet_length(payload)) OVER before AS total_bytes,
-            row_number() OVER before AS number
-        FROM (
-            SELECT seq, payload FROM watcher.journal
-            WHERE watch = $1 AND {condition} ORDER BY seq LIMIT ?
-        ) AS first
-        WINDOW before AS (ORDER BY seq)
-    ) AS counted
-    WHERE total_bytes <= ? OR number = 1 ORDER BY seq
-"""
-_AFTER = _READ.format(condition="seq > ?")
-_UNCONFIRMED = _READ.format(condition="seq >= ? AND seq < ? AND NOT is_acknowledged")
-_COUNT = """
-    SELECT count(*), coalesce(max(seq), 0) FROM (
-        SELECT seq FROM watcher.journal
-        WHERE watch = $1 AND seq > ? AND NOT is_acknowledged ORDER BY seq LIMIT ?
-    ) AS first
-"""
-_PENDING = "SELECT seq, event FROM watcher.pending WHERE watch = $1 ORDER BY seq"
 _SEAL = "DELETE FROM watcher.pending WHERE watch = $1 AND seq <= ?"
 _DROP = "DELETE FROM watcher.journal WHERE watch = $1 AND seq <= ?"
 _DROP_OLD = """
@@ -74,9 +37,10 @@ _FIRST_BY_TIME = _FIRST.format(condition="committed_at >= ?")
 _HOLDERS = """
     SELECT DISTINCT holder.seq FROM unnest(?::int8[]) AS given (seq)
     CROSS JOIN LATERAL (
-        SELECT seq FROM watcher.journal
+        SELECT seq, is_acknowledged FROM watcher.journal
         WHERE watch = $1 AND seq >= given.seq ORDER BY seq LIMIT 1
     ) AS holder
+    WHERE NOT is_acknowledged
 """
 _REACHED = """
     SELECT seq FROM watcher.journal WHERE watch = $1 AND seq > ? AND seq < coalesce((
@@ -176,49 +140,43 @@ class Appending:
         )
 
 
-class PostgresJournal:
-    """The journal of one watch; implements ``port.Journal``.
+class PostgresJournal(SharedJournal):
+    """The journal of one watch at its owner; implements ``journal_port.Journal``.
 
     Args:
         session: The way to the database.
         clock: Its wall clock dates payloads.
+        confirmer: Writes what time has confirmed.
+        announce: Called when followers have something to read, or to forget.
         next_seq: Sequence number of the next change.
         cursor: Last confirmed sequence number.
-        unused: Ranges of sequence numbers that no change has, in order.
-
-    Attributes:
-        next_seq: Sequence number of the next change.
-        cursor: Last confirmed sequence number.
-        acknowledged: Sequence numbers of the payloads beyond the cursor that are confirmed.
-        size_bytes: Bytes of the payloads beyond the cursor.
-        oldest_at: When the first payload beyond the cursor was committed, seconds since the epoch.
         unused: Ranges of sequence numbers that no change has, in order.
 
     Raises:
         StateError: The journal cannot be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it needs, and what it begins with
         self,
         session: Session,
         clock: Clock,
+        confirmer: Confirmer,
+        announce: Callable[[], None],
         *,
         next_seq: int,
         cursor: int,
         unused: Sequence[range] = (),
     ) -> None:
+        super().__init__(session.read, next_seq=next_seq, cursor=cursor, unused=unused)
         self._session = session
         self._clock = clock
-        self.next_seq = next_seq
-        self.cursor = cursor
-        self.unused = unused
-        self.acknowledged: set[int] = {*one(session.read(OPENED, cursor))[0]}
-        self.size_bytes, self.oldest_at = self._beyond(cursor, next_seq, cursor)
-
-    @property
-    def depth(self) -> int:
-        """Changes beyond the cursor, including those that wait for their batch to fill."""
-        return self.next_seq - 1 - self.cursor - unused_after(self.unused, self.cursor)
+        self._confirmer = confirmer
+        self._announce = announce
+        marks = self._payloads.marks(cursor)
+        self.acknowledged = marks.acknowledged
+        # Servers that do not own the watch mark payloads, and leave the cursor to the owner.
+        self._acknowledgements = -1 if marks.acknowledged else marks.acknowledgements
+        self._measure()
 
     # Appending, as parts of a step of the store
 
@@ -240,58 +198,83 @@ class PostgresJournal:
     # Reading
 
     def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the payloads after a sequence number, in order; see ``port.Journal``."""
-        rows = self._session.read(_AFTER, after_seq, limit, max_bytes)
-        return [Payload._make(row) for row in rows]
+        """Return the payloads after a sequence number, in order; see ``Journal.read``.
 
-    def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the unconfirmed payloads of a range, in order; see ``port.Journal``."""
-        first = max(seqs.start, self.cursor + 1)
-        rows = self._session.read(_UNCONFIRMED, first, seqs.stop, limit, max_bytes)
-        return [Payload._make(row) for row in rows]
-
-    def count_unconfirmed(self, after_seq: int, *, limit: int) -> Unconfirmed:
-        """Return number and end of the first unconfirmed payloads; see ``port.Journal``."""
-        rows = self._session.read(_COUNT, max(after_seq, self.cursor), limit)
-        return Unconfirmed(*one(rows))
-
-    def pending(self) -> list[Payload]:
-        """Return the rendered events that wait for their batch to fill, in order."""
-        return [Payload._make(row) for row in self._session.read(_PENDING)]
+        Raises:
+            FencedError: Another server owns the watch, and may have dropped payloads.
+        """
+        with self._session.guarded():
+            page = self._payloads.page(after_seq, limit=limit, max_bytes=max_bytes)
+            if page.cursor > self.cursor:
+                # Confirmed elsewhere, or here by an attempt whose answer was lost.
+                self._session.verify()
+            return page.payloads
 
     # Confirming
 
     def confirm(self, seq: int, *, keep_s: float = 0.0) -> None:
-        """Move the cursor up to ``seq``; drop confirmed payloads older than ``keep_s`` seconds."""
+        """Move the cursor up to ``seq``, or as far as all followers have the journal."""
         if seq <= self.cursor:
             return
         with self._session.guarded():
-            passed_bytes, oldest_at = self._beyond(self.cursor, seq, seq)
-            self._session.write({"cursor": seq}, [self._drop(seq, keep_s)])
-            self.cursor, self.oldest_at = seq, oldest_at
-            self.size_bytes -= passed_bytes
+            kept_since = self._clock.wall() - keep_s if keep_s else None
+            confirmed = self._confirmer.confirm(
+                Confirmation(*self._session.permission, seq, kept_since)
+            )
+            if confirmed.is_refused:
+                self._session.verify()
+            if confirmed.cursor <= self.cursor:
+                return
+            passed_bytes = confirmed.passed_bytes
+            if confirmed.former != self.cursor:
+                # What was passed before is not there any more to be counted.
+                beyond, _ = self._payloads.beyond(confirmed.cursor, self.next_seq, confirmed.cursor)
+                passed_bytes = self.size_bytes - beyond
+            self._move(confirmed.cursor, passed_bytes, confirmed.oldest_at)
 
     def acknowledge(self, seqs: Iterable[int], *, keep_s: float = 0.0) -> AbstractSet[int]:
         """Confirm single payloads; up to the cursor, drop those older than ``keep_s`` seconds."""
         with self._session.guarded():
-            rows = self._holders([seq for seq in seqs if seq > self.cursor]) - self.acknowledged
-            reached = self._reached(rows)
-            if not rows and not reached:
-                return rows
-            cursor = reached[-1] if reached else self.cursor
-            passed_bytes, oldest_at = self._beyond(self.cursor, cursor, cursor)
-            # In one statement no row may be written twice: up to the cursor none needs a mark.
-            marked = [seq for seq in rows if seq > cursor]
-            parts = [Part(_ACKNOWLEDGE, (int8_array(marked),))] if marked else []
-            if reached:
-                parts.append(self._drop(cursor, keep_s))
-            self._session.write({"cursor": cursor}, parts)
-            # Changed in place: a copy would cost each acknowledgement as much as all before it.
-            self.acknowledged |= rows
-            self.acknowledged.difference_update(reached)
-            self.cursor, self.oldest_at = cursor, oldest_at
-            self.size_bytes -= passed_bytes
+            rows = self._holders([seq for seq in seqs if seq > self.cursor])
+            self._acknowledge(rows, keep_s)
             return rows
+
+    def refresh_acknowledged(self, acknowledgements: int, *, keep_s: float = 0.0) -> bool:
+        """Take in what other servers have acknowledged; see ``Journal``."""
+        with self._session.guarded():
+            if acknowledgements <= self._acknowledgements:
+                return False
+            marks = self._payloads.marks(self.cursor)
+            self.acknowledged = marks.acknowledged
+            self._acknowledge(set(), keep_s)
+            self._acknowledgements = max(self._acknowledgements, marks.acknowledgements)
+            # Followers may write more, wherever it was acknowledged.
+            self._announce()
+            return True
+
+    def _acknowledge(self, rows: set[int], keep_s: float) -> None:
+        """Mark payloads, and move the cursor up to the first that is not confirmed."""
+        reached = self._reached(rows)
+        if not rows and not reached:
+            return
+        cursor = reached[-1] if reached else self.cursor
+        beyond = self._payloads.beyond(self.cursor, cursor, cursor)
+        # In one statement no row may be written twice: up to the cursor none needs a mark.
+        marked = [seq for seq in rows if seq > cursor]
+        parts = [Part(_ACKNOWLEDGE, (int8_array(marked),))] if marked else []
+        if reached:
+            parts.append(self._drop(cursor, keep_s))
+        self._session.write({"cursor": cursor, "acknowledgements": 1}, parts)
+        self._acknowledgements += 1
+        # Changed in place: a copy would cost each acknowledgement as much as all before it.
+        self.acknowledged |= rows
+        self.acknowledged.difference_update(reached)
+        self._move(cursor, *beyond)
+
+    def _move(self, cursor: int, passed_bytes: int, oldest_at: float | None) -> None:
+        self.cursor, self.oldest_at = cursor, oldest_at
+        self.size_bytes -= passed_bytes
+        self._announce()
 
     def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
         """Revoke confirmations as far back as payloads are kept; return the new cursor."""
@@ -308,10 +291,14 @@ class PostgresJournal:
             # last change is known.
             (before,) = one(self._session.read(_BEFORE, first))
             cursor = min(self.cursor, first - 1 if before is None else int(before))
-            self._session.write({"cursor": cursor}, [Part(_REVOKE, (first,))])
+            self._session.write(
+                {"cursor": cursor, "rewinds": 1, "readings": 1},
+                [Part(_REVOKE, (first,)), rewind_readers(cursor)],
+            )
+            self._announce()
             self.acknowledged = {kept for kept in self.acknowledged if kept < first}
             self.cursor = cursor
-            self.size_bytes, self.oldest_at = self._beyond(cursor, self.next_seq, cursor)
+            self._measure()
             return cursor
 
     def expire(self, keep_s: float) -> None:
@@ -337,8 +324,3 @@ class PostgresJournal:
         if not keep_s:
             return Part(_DROP, (confirmed,))
         return Part(_DROP_OLD, (confirmed, self._clock.wall() - keep_s, MAX_SEQ))
-
-    def _beyond(self, after_seq: int, last_seq: int, cursor: int) -> tuple[int, float | None]:
-        """Return the bytes between two sequence numbers, and when the first after a third was."""
-        size_bytes, oldest_at = one(self._session.read(_BEYOND, after_seq, last_seq, cursor))
-        return size_bytes, oldest_at

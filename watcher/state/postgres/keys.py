@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 from watcher.state.rows import range_end
 
@@ -33,14 +33,19 @@ def long_path(path: bytes) -> bytes:
     return b"" if len(path) <= MAX_BYTES else path
 
 
-def keys_of(paths: Iterable[bytes]) -> list[bytes]:
+def keys_of(paths: Collection[bytes]) -> list[bytes]:
     """Return the keys of paths, in their order."""
-    return [path if len(path) <= MAX_BYTES else key_of(path) for path in paths]
+    return [*map(key_of, paths)] if _has_long(paths) else [*paths]
 
 
-def long_paths(paths: Iterable[bytes]) -> list[bytes]:
+def long_paths(paths: Collection[bytes]) -> list[bytes]:
     """Return what stands beside the keys of paths, in their order."""
-    return [b"" if len(path) <= MAX_BYTES else path for path in paths]
+    return [*map(long_path, paths)] if _has_long(paths) else [b""] * len(paths)
+
+
+def _has_long(paths: Collection[bytes]) -> bool:
+    # Hardly any path is long, and a scan asks this of all.
+    return max(map(len, paths), default=0) > MAX_BYTES
 
 
 def under(prefix: bytes) -> tuple[str, tuple[bytes, ...]]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from functools import partial
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from watcher.errors import AwayError, FencedError, HistoryError, StateError
 from watcher.limits.deadline import left_s
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from watcher.state.postgres.database import Database, Rows
+    from watcher.state.postgres.sent import Sent
     from watcher.state.postgres.steps import Part
-
-Result = TypeVar("Result")
 
 _FIND_STEP = """
     UPDATE watcher.counters SET epoch = epoch WHERE watch = $1 RETURNING epoch, step
@@ -43,6 +44,21 @@ class Permission(NamedTuple):
     step: int
 
 
+class _Step:
+    """A step on its way into the database.
+
+    Args:
+        attempts: Each writes the whole step.
+        is_ahead: It was reported as written; so it goes on with any other call.
+    """
+
+    def __init__(self, attempts: Iterator[Callable[[], object]], *, is_ahead: bool = False) -> None:
+        self.attempts = attempts
+        self.is_ahead = is_ahead
+        self.is_in_doubt = self.is_refused = self.may_be_written = False
+        self.failures = 0
+
+
 class Session:
     """Reads and writes one watch. Any thread may use it; one lock orders them.
 
@@ -59,6 +75,13 @@ class Session:
         self._permission = permission
         self._lock = threading.RLock()
         self._end: StateError | None = None
+        self._sent: Sent | None = None
+        self._ahead: _Step | None = None
+
+    @property
+    def permission(self) -> Permission:
+        """What the opening of the watch has given, with the last step that was written."""
+        return self._permission
 
     @property
     def failure(self) -> StateError | None:
@@ -69,10 +92,13 @@ class Session:
         """Refuse all that follows; may be called twice."""
         with self._lock:
             self._end = self._end or StateError("the state was closed", place=self._place)
+            sent, self._sent, self._ahead = self._sent, None, None
+            if sent is not None:
+                sent.drop()
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Keep other threads out; reentrant.
+        """Keep other threads out, once what was written ahead is written; reentrant.
 
         Raises:
             AwayError: Another thread has waited for the database until the deadline of this one.
@@ -84,6 +110,7 @@ class Session:
         try:
             if self._end is not None:
                 raise self._end.with_traceback(None)
+            self._finish_ahead()
             yield
         finally:
             self._lock.release()
@@ -101,9 +128,11 @@ class Session:
         """
         text = _numbered(query)
         with self.guarded():
-            return self._repeat(lambda: self._database.fetch(text, self._permission.watch, *values))
+            return self._database.contact.repeat(
+                lambda: self._database.fetch(text, self._permission.watch, *values)
+            )
 
-    def write(self, counters: Mapping[str, int], parts: Sequence[Part]) -> None:
+    def write(self, counters: Mapping[str, int | None], parts: Sequence[Part]) -> None:
         """Write one step: as one statement, or as a transaction if it is large.
 
         Args:
@@ -120,12 +149,48 @@ class Session:
         if sum(part.size_bytes for part in parts) >= STATEMENT_BYTES:
             self.write_in_order(counters, lambda: parts)
             return
-        statement = one_statement(tuple(counters), parts)
-        values = [*counters.values(), *(value for part in parts for value in part.values)]
-        self._write(lambda: self._database.fetch(statement, *self._permission, *values))
+        statement, values = _statement(counters, parts)
+        self._write(repeat(lambda: self._database.fetch(statement, *self._permission, *values)))
+
+    def write_ahead(self, counters: Mapping[str, int | None], parts: Sequence[Part]) -> None:
+        """Write one step, and perhaps return before it is written.
+
+        All else that is asked of the session waits for it, and fails if it does.
+
+        Args:
+            counters: See ``write``.
+            parts: See ``write``.
+
+        Raises:
+            StateError: See ``write``.
+        """
+        if sum(part.size_bytes for part in parts) >= STATEMENT_BYTES:
+            self.write(counters, parts)
+            return
+        with self.guarded():
+            statement, values = _statement(counters, parts)
+            attempts = repeat(lambda: self._database.fetch(statement, *self._permission, *values))
+            try:
+                self._sent = self._database.send(statement, *self._permission, *values)
+            except (AwayError, FencedError) as error:
+                self._write(chain([partial(_fail, error)], attempts))
+                return
+            if self._sent is None:
+                self._write(attempts)
+            else:
+                self._ahead = _Step(chain([self._receive], attempts), is_ahead=True)
+
+    def settle(self) -> None:
+        """Return once what was written ahead is written.
+
+        Raises:
+            StateError: It is not, and the store is of no further use.
+        """
+        with self.guarded():
+            pass
 
     def write_in_order(
-        self, counters: Mapping[str, int], make_parts: Callable[[], Iterable[Part]]
+        self, counters: Mapping[str, int | None], make_parts: Callable[[], Iterable[Part]]
     ) -> None:
         """Write one step as a transaction, part by part.
 
@@ -144,10 +209,12 @@ class Session:
                 for part in make_parts():
                     transaction.fetch(numbered(part.sql), self._permission.watch, *part.values)
 
-        self._write(attempt)
+        self._write(repeat(attempt))
 
     def verify(self) -> None:
         """Make sure that the database has exactly the steps of this store, and its epoch.
+
+        For what is no step, and was refused.
 
         Raises:
             FencedError: The watch was opened elsewhere since.
@@ -156,54 +223,71 @@ class Session:
             StateError: The database cannot be written.
         """
         with self.guarded():
-            if ahead := self._repeat(self._steps_ahead):
+            try:
+                ahead = self._database.contact.repeat(self._steps_ahead)
+            except FencedError:
+                self._database.count_fenced()
+                raise
+            if ahead:
                 self._end_other_steps(ahead)
 
-    def _repeat(self, read: Callable[[], Result]) -> Result:
-        failures = 0
-        while True:
-            try:
-                return read()
-            except AwayError as error:
-                failures += 1
-                self._database.contact.wait(error, failures)
+    def _write(self, attempts: Iterator[Callable[[], object]]) -> None:
+        with self.guarded(), self._database.meter.step():
+            self._carry_out(_Step(attempts))
 
-    def _write(self, attempt: Callable[[], object]) -> None:
+    def _finish_ahead(self) -> None:
+        """Wait for the step that was written ahead, if there is one."""
+        if self._ahead is None:
+            return
+        try:
+            with self._database.meter.step():
+                self._carry_out(self._ahead)
+        except AwayError:
+            # The deadline of this thread, or the end of the server: the step is still on its way.
+            raise
+        except StateError as error:
+            self._end, self._ahead = self._end or error, None
+            raise
+        self._ahead = None
+
+    def _receive(self) -> None:
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            sent.receive()
+
+    def _carry_out(self, step: _Step) -> None:
         """Attempt a step until it is written, exactly once.
 
         An attempt whose answer was lost may still be written: late, while the session at the server
         has not noticed the loss. The fence then refuses the next attempt, which is the same.
         """
-        with self.guarded(), self._database.meter.step():
-            is_in_doubt = is_refused = may_be_written = False
-            failures = 0
-            while True:
-                try:
-                    if is_in_doubt:
-                        ahead = self._steps_ahead()
-                        if ahead == 1 and may_be_written:
-                            break
-                        if ahead or is_refused:
-                            self._end_other_steps(ahead)
-                        is_in_doubt = False
-                    attempt()
-                    break
-                except FencedError:
-                    if self._end is not None:
-                        raise
-                    is_in_doubt = is_refused = True
-                except AwayError as error:
-                    is_in_doubt |= is_outcome_unknown(error)
-                    may_be_written |= is_outcome_unknown(error)
-                    failures += 1
-                    self._wait_in_step(error, failures, may_be_written=may_be_written)
-            self._permission = self._permission._replace(step=self._permission.step + 1)
+        while True:
+            try:
+                if step.is_in_doubt:
+                    ahead = self._steps_ahead()
+                    if ahead == 1 and step.may_be_written:
+                        break
+                    if ahead or step.is_refused:
+                        self._end_other_steps(ahead)
+                    step.is_in_doubt = False
+                next(step.attempts)()
+                break
+            except FencedError:
+                if self._end is not None:
+                    raise
+                step.is_in_doubt = step.is_refused = True
+            except AwayError as error:
+                step.is_in_doubt |= is_outcome_unknown(error)
+                step.may_be_written |= is_outcome_unknown(error)
+                step.failures += 1
+                self._wait_in_step(error, step)
+        self._permission = self._permission._replace(step=self._permission.step + 1)
 
-    def _wait_in_step(self, error: AwayError, failures: int, *, may_be_written: bool) -> None:
+    def _wait_in_step(self, error: AwayError, step: _Step) -> None:
         try:
-            self._database.contact.wait(error, failures)
+            self._database.contact.wait(error, step.failures)
         except AwayError as given_up:
-            if may_be_written:
+            if step.may_be_written and not step.is_ahead:
                 self._end = StateError(
                     "it is not known whether the last step was written",
                     place=self._place,
@@ -247,6 +331,18 @@ class Session:
     @property
     def _place(self) -> str:
         return str(self._database.target)
+
+
+def _statement(
+    counters: Mapping[str, int | None], parts: Sequence[Part]
+) -> tuple[str, list[object]]:
+    """Return the statement of a whole step, and its values but those of the permission."""
+    values = [value for part in parts for value in part.values]
+    return one_statement(tuple(counters), parts), [*counters.values(), *values]
+
+
+def _fail(error: StateError) -> None:
+    raise error
 
 
 _TEXTS: dict[str, str] = {}

@@ -21,6 +21,9 @@ FENCED = "22012"
 STATEMENT_BYTES = 1024 * 1024
 """Size in bytes of the values from which a step is a transaction of several statements."""
 
+RAISED = {"rewinds", "readings", "acknowledgements"}
+"""Counters that others raise too: a step adds to them, where it sets the others."""
+
 
 class Part(NamedTuple):
     """One statement of a step.
@@ -78,7 +81,10 @@ def _one_statement(columns: tuple[str, ...], parts: tuple[str, ...]) -> str:
 
 
 def _fencing(columns: tuple[str, ...]) -> str:
-    values = "".join(f", {each} = ${number}" for number, each in enumerate(columns, start=4))
+    values = "".join(
+        f", {each} = {f'{each} + ' if each in RAISED else ''}${number}"
+        for number, each in enumerate(columns, start=4)
+    )
     return (
         f"fence AS (UPDATE watcher.counters SET step = step + 1{values} "  # noqa: S608 - only constants
         "WHERE watch = $1 AND epoch = $2 AND step = $3 RETURNING watch)"

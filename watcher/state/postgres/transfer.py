@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from watcher.state.postgres.database import Database
 
 _FIND = """
-    SELECT id, principal, name, place, uid, former_ids, ids_renewed_at, used_at,
-        next_id, entries, next_seq, cursor
+    SELECT id, principal, name, place, uid, former_ids, ids_renewed_at, used_at, document,
+        node, next_id, entries, next_seq, cursor
     FROM watcher.watch JOIN watcher.counters ON counters.watch = id WHERE digest = $1
 """
 _META = "SELECT key, value FROM watcher.meta WHERE watch = $1"
 _MAKE = f"""
     INSERT INTO watcher.watch (digest, principal, name, place, uid, former_ids, ids_renewed_at,
-        used_at, history)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {FINGERPRINT}) RETURNING id
+        used_at, document, node, history)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {FINGERPRINT}) RETURNING id
 """  # noqa: S608 - only constants
 _MAKE_COUNTERS = """
     INSERT INTO watcher.counters (watch, next_id, entries, next_seq, cursor)
@@ -49,16 +49,18 @@ def read_watch(database: Database, identity: Identity) -> WatchCopy:
     found = database.fetch(_FIND, identity.digest)
     if not found:
         raise StateError("there is no state of this watch", place=identity.place)
-    watch, principal, name, place, uid, former_ids, renewed_at, used_at, *counters = found[0]
+    watch, *named, uid, former_ids, renewed_at, used_at, document, node = found[0][:10]
     return WatchCopy(
-        identity=Identity(principal, name, place),
+        identity=Identity(*named),
         uid=uid,
         former_ids=former_ids,
         ids_renewed_at=renewed_at,
         used_at=used_at,
-        counters=dict(zip(_COUNTERS, counters, strict=True)),
+        counters=dict(zip(_COUNTERS, found[0][10:], strict=True)),
         meta=dict(database.fetch(_META, watch)),
         rows={table: pages(_rows(database, watch, table)) for table in TABLES},
+        document=document,
+        node=node,
     )
 
 
@@ -71,7 +73,8 @@ def write_watch(database: Database, copy: WatchCopy) -> None:
     identity = copy.identity
     with database.transaction() as transaction:
         own = (copy.uid, copy.former_ids, copy.ids_renewed_at, copy.used_at)
-        ((watch,),) = transaction.fetch(_MAKE, identity.digest, *identity, *own)
+        kept = (copy.document, copy.node)
+        ((watch,),) = transaction.fetch(_MAKE, identity.digest, *identity, *own, *kept)
         counters = [copy.counters[column] for column in _COUNTERS]
         transaction.fetch(_MAKE_COUNTERS, watch, *counters)
         meta = (text_array(copy.meta.keys()), text_array(copy.meta.values()))

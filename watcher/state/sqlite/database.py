@@ -58,6 +58,8 @@ _HINTS = {
     "SQLITE_FULL": "free space in the state directory",
     "SQLITE_READONLY": "make the state directory writable",
     "SQLITE_CANTOPEN": "make the state directory writable",
+    # A full disk, when the write-ahead log is opened: https://sqlite.org/rescode.html#ioerr_shmsize.
+    "SQLITE_IOERR_SHMSIZE": "free space in the state directory",
     "SQLITE_IOERR": "check the disk of the state directory",
     "SQLITE_CORRUPT": "connect again to start afresh; the file is kept",
     "SQLITE_NOTADB": "connect again to start afresh; the file is kept",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import tempfile
 import threading
 from contextlib import closing, contextmanager, suppress
@@ -15,12 +16,17 @@ import structlog
 from watcher.clock import NS_PER_S
 from watcher.errors import StateError
 from watcher.filesystem.choice import choose_files
+from watcher.state.following import SoleFollowing
+from watcher.state.membership import SoleMembership
 from watcher.state.meter import Failure, StateMeter
+from watcher.state.news import SoleNews
+from watcher.state.requests import SoleRequests
+from watcher.state.shared_status import SoleStatus
 from watcher.state.sqlite.database import Database, is_damaged, remove, set_aside
 from watcher.state.sqlite.issued import IssuedIds
 from watcher.state.sqlite.store import SqliteStore, read_summary
 from watcher.state.sqlite.transfer import read_watch, write_watch
-from watcher.state.tenure import SoleTenure
+from watcher.state.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +58,20 @@ class StateDirectory:
         files: Finds out whether it is on a network file system; None for what suits the system.
 
     Attributes:
-        tenure: The claim of the server to the state; its lock leaves no other.
+        membership: That of the only server; its lock leaves no other.
+        news: None.
+        following: None.
+        requests: None.
+        shared_status: None.
         meter: What operators see of it.
     """
 
     def __init__(self, path: Path, clock: Clock, files: Files | None = None) -> None:
-        self.tenure = SoleTenure()
+        self.membership = SoleMembership(platform.node(), clock.wall())
+        self.news = SoleNews()
+        self.following = SoleFollowing()
+        self.requests = SoleRequests()
+        self.shared_status = SoleStatus()
         self.path = path
         self.meter = StateMeter(clock)
         self._files = files or choose_files()
@@ -79,7 +93,9 @@ class StateDirectory:
         self._lock_fd = _lock(self.path)
         lock = os.fstat(self._lock_fd)
         os.ftruncate(self._lock_fd, 0)
-        os.write(self._lock_fd, f"{os.getpid()}\n".encode())
+        # Only a message has the number, and on a full disk there may be no room for it.
+        with suppress(OSError):
+            os.write(self._lock_fd, f"{os.getpid()}\n".encode())
         os.utime(self._lock_fd, ns=(lock.st_atime_ns, lock.st_mtime_ns))
         mount = self._files.mount_of(str(self.path))
         if mount is not None and not mount.notifies:
@@ -127,7 +143,15 @@ class StateDirectory:
     def stop_waiting(self) -> None:
         """Do nothing: nothing waits."""
 
-    def open(self, identity: Identity) -> SqliteStore:
+    def open(
+        self,
+        identity: Identity,
+        document: bytes = b"",  # noqa: ARG002 - no other server needs it
+        *,
+        max_watches: int | None = None,  # noqa: ARG002 - no other server adds any
+        is_used: bool = True,  # noqa: ARG002 - it opens no watch by itself
+        queue: str = "",  # noqa: ARG002 - no other server reads it
+    ) -> SqliteStore:
         """Open the state of an identity; a damaged file is set aside, logged and replaced.
 
         A file that is older than events that were sent gets new ids, which is logged.
@@ -167,6 +191,14 @@ class StateDirectory:
         os.utime(self._lock_fd, ns=(now_ns, now_ns))
         return store
 
+    def document(self, identity: Identity) -> bytes:  # noqa: ARG002 - as the port has it
+        """Return nothing: no other server needs it."""
+        return b""
+
+    def survey(self, used_within_s: float) -> Survey:  # noqa: ARG002 - as the port has it
+        """Return an empty survey: no other server can be."""
+        return Survey()
+
     def summaries(self) -> dict[Identity, Summary]:
         """Return the summaries of all state files, but those that cannot be read.
 
@@ -195,7 +227,7 @@ class StateDirectory:
         return read_summary(self._file(identity))
 
     def rewind(self, identity: Identity, *, seq: int | None, time_s: float | None) -> range:
-        """Revoke confirmations of a watch that does not run, as ``port.Journal.rewind`` does.
+        """Revoke confirmations of a watch that does not run, see ``Journal.rewind``.
 
         Returns:
             The sequence numbers that are no longer confirmed.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from watcher.model import GATE_MASK, Gate, Row
@@ -16,12 +18,13 @@ from watcher.state.rows import (
     compare,
     make_row,
     max_range_rows,
+    number_rows,
     range_end,
     runs_by_directory,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from watcher.model import Delta, Entry
     from watcher.state.port import Comparison
@@ -30,13 +33,28 @@ if TYPE_CHECKING:
 FIND_ROWS = 1024
 """Paths looked up in one statement; SQLite's own limit is 32,766 unless it was built with more."""
 
+LOOKS = 8
+"""Looks for a row between the paths of a batch, each as costly as to look up a few of them."""
+
+UPSERT_ROWS = 32
+"""Rows written in one statement, which takes a third less time than one statement for each."""
+
+_MARKS = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPSERT = f"""
-    INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO entry ({COLUMNS}) VALUES {_MARKS}
     ON CONFLICT (path) DO UPDATE SET
         size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,
         inode = excluded.inode, etag = excluded.etag, storage_class = excluded.storage_class,
         is_link = excluded.is_link, gate = excluded.gate
 """  # noqa: S608 - only constants
+_FILE_MARKS = "(?, 0, ?, ?, ?, ?, ?, '', '', 0)"
+"""Values of a row of ``_FILE_END``: of ten bound values, four would take a third of the time."""
+
+_FILE_END = ("", "", False)
+"""The last values of a file that is no link and whose content was not read."""
+
+_path_of = attrgetter("entry.path")
+
 _BETWEEN = f"SELECT {COLUMNS} FROM entry WHERE path BETWEEN ? AND ? LIMIT ?"  # noqa: S608 - only constants
 _GATES = "SELECT gate, count(*) FROM entry WHERE gate != 0 GROUP BY gate"
 _ALL = "entry WHERE true"
@@ -47,6 +65,7 @@ _HELD_BACK = f"""
     SELECT {COLUMNS} FROM {_GATED} AND gate & {GATE_MASK} != {Gate.MARKER.value}
     ORDER BY path LIMIT ?
 """  # noqa: S608 - only constants
+_NEXT = "SELECT path FROM entry WHERE path >= ? ORDER BY path LIMIT 1"
 _HAS_MORE = "SELECT 1 FROM entry WHERE path BETWEEN ? AND ? LIMIT 1 OFFSET ?"
 _RENUMBER = """
     UPDATE entry SET id = numbered.id
@@ -89,9 +108,13 @@ class SqliteIndex:
 
     def new_row(self, entry: Entry) -> Row:
         """Return a row with a fresh id for an entry that has none; nothing is written."""
-        row = Row(self._next_id, entry)
-        self._next_id += 1
-        return row
+        return self.new_rows((entry,))[0]
+
+    def new_rows(self, entries: Iterable[Entry]) -> list[Row]:
+        """Return ``new_row`` of each of many entries, at a fraction of the cost."""
+        rows = number_rows(entries, self._next_id)
+        self._next_id += len(rows)
+        return rows
 
     def rows(self, paths: Sequence[bytes]) -> dict[bytes, Row]:
         """Return the rows of those of the paths that are in the index, by path."""
@@ -131,7 +154,7 @@ class SqliteIndex:
         return [path for (path,) in links]
 
     def write(self, delta: Delta) -> int:
-        """Write a delta within the caller's transaction.
+        """Write the rows of a delta within the caller's transaction, which writes the counters.
 
         Returns:
             The value of ``entries`` once the transaction is committed.
@@ -141,10 +164,8 @@ class SqliteIndex:
                 "DELETE FROM entry WHERE path = ?", [(row.entry.path,) for row in delta.deletes]
             )
         if delta.upserts:
-            self._db.executemany(_UPSERT, [(row.id, row.gate, *row.entry) for row in delta.upserts])
-        entries = self.entries + delta.created - len(delta.deletes)
-        self._db.execute("UPDATE counters SET next_id = ?, entries = ?", (self._next_id, entries))
-        return entries
+            self._upsert(delta.upserts)
+        return self.entries + delta.created - len(delta.deletes)
 
     def accept(self, delta: Delta, entries: int) -> None:
         """Take note that a delta was committed.
@@ -160,21 +181,67 @@ class SqliteIndex:
             gates.subtract(row.gate for row in delta.deletes if row.gate)
             self.gates = {gate: rows for gate, rows in gates.items() if rows}
 
+    def _upsert(self, rows: Iterable[Row]) -> None:
+        """Write rows, in the order of their paths: that of the file's pages."""
+        files: list[Any] = []
+        others: list[Any] = []
+        for id_, entry, gate in sorted(rows, key=_path_of):
+            if entry[5:] == _FILE_END and not gate:
+                files += (id_, *entry[:5])
+            else:
+                others += (id_, gate, *entry)
+        self._upsert_values(files, _FILE_MARKS)
+        self._upsert_values(others, _MARKS)
+
+    def _upsert_values(self, values: Sequence[Any], marks: str) -> None:
+        """Write rows, given the values that are bound to the marks of each, one after the other."""
+        width = marks.count("?")
+        size = width * UPSERT_ROWS
+        rest = len(values) - len(values) % size
+        if rest:
+            statement = _UPSERT.replace(_MARKS, ", ".join([marks] * UPSERT_ROWS))
+            for start in range(0, rest, size):
+                self._db.execute(statement, values[start : start + size])
+        self._db.executemany(
+            _UPSERT.replace(_MARKS, marks),
+            [values[start : start + width] for start in range(rest, len(values), width)],
+        )
+
     def _find_batch(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
         """Return the rows of the paths of one batch, and perhaps of others between them.
 
         Reading a range is up to twice as fast as looking up its paths. A batch of an ordered
         listing is one range; of a directory tree, it is one range a directory.
         """
-        if self._lookups_left or not paths:
-            self._lookups_left = max(0, self._lookups_left - 1)
+        paths = sorted(paths)
+        if not paths or self._are_new(paths):
+            return {}
+        if self._lookups_left:
+            self._lookups_left -= 1
             return self._find(paths)
-        first, last = min(paths), max(paths)
+        first, last = paths[0], paths[-1]
         with self._db.guarded():
             most = max_range_rows(len(paths))
             if self._db.execute(_HAS_MORE, (first, last, most)).fetchone() is not None:
                 return self._find_by_directory(paths)
             return by_path(self._db.execute(_BETWEEN, (first, last, most)).fetchall())
+
+    def _are_new(self, paths: Sequence[bytes]) -> bool:
+        """Return whether none of ordered paths has a row, if a few looks between the rows show it.
+
+        In a first scan they do where batches are whole directories. A directory with more files
+        than a batch is listed in no order, so its batches lie between the rows of each other.
+        """
+        position = 0
+        with self._db.guarded():
+            for _ in range(LOOKS):
+                found = self._db.execute(_NEXT, (paths[position],)).fetchone()
+                if found is None or found[0] > paths[-1]:
+                    return True
+                position = bisect_left(paths, found[0], position)
+                if paths[position] == found[0]:
+                    return False
+        return False
 
     def _find_by_directory(self, paths: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
         """Return the rows of paths that are no dense range, and perhaps of others beside them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.model import Payload, fitting
 from watcher.state.ids import unused_after
-from watcher.state.port import Unconfirmed
+from watcher.state.journal_port import Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,15 +40,17 @@ class Appended(NamedTuple):
         next_seq: Sequence number of the next change.
         size_bytes: Bytes of the payloads.
         at: When they are committed, seconds since the epoch.
+        has_pending: Whether events wait for their batch.
     """
 
     next_seq: int
     size_bytes: int
     at: float
+    has_pending: bool
 
 
 class SqliteJournal:
-    """The journal of one state file; implements ``port.Journal``.
+    """The journal of one state file; implements ``journal_port.Journal``.
 
     Args:
         db: The file.
@@ -82,6 +84,7 @@ class SqliteJournal:
             self.acknowledged = {seq for (seq,) in beyond.fetchall()}
             self.size_bytes = self._bytes_between(self.cursor, self.next_seq)
             self.oldest_at = self._oldest_at()
+            self._has_pending = db.execute("SELECT 1 FROM pending LIMIT 1").fetchone() is not None
 
     @property
     def depth(self) -> int:
@@ -93,7 +96,7 @@ class SqliteJournal:
     def append(
         self, payloads: Iterable[Payload], pending: Iterable[Payload], changes: int
     ) -> Appended:
-        """Write payloads and pending events within the caller's transaction.
+        """Write payloads and pending events within the caller's transaction, which counts them.
 
         Args:
             payloads: In order, consumed one by one; they replace pending events up to their
@@ -114,17 +117,17 @@ class SqliteJournal:
                 yield seq, data, now_s
 
         self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", rows())
-        if last_seq:
+        if last_seq and self._has_pending:
             self._db.execute("DELETE FROM pending WHERE seq <= ?", (last_seq,))
-        if waiting := [event for event in pending if event.seq >= self.next_seq]:
-            self._db.executemany("INSERT INTO pending VALUES (?, ?)", waiting)
-        next_seq = self.next_seq + changes
-        self._db.execute("UPDATE counters SET next_seq = ?", (next_seq,))
-        return Appended(next_seq, size_bytes, now_s)
+        waiting = [*pending]
+        if new := [event for event in waiting if event.seq >= self.next_seq]:
+            self._db.executemany("INSERT INTO pending VALUES (?, ?)", new)
+        has_pending = bool(waiting) or (self._has_pending and not last_seq)
+        return Appended(self.next_seq + changes, size_bytes, now_s, has_pending)
 
     def accept(self, appended: Appended) -> None:
         """Count what was appended, after its transaction was committed."""
-        self.next_seq = appended.next_seq
+        self.next_seq, self._has_pending = appended.next_seq, appended.has_pending
         self.size_bytes += appended.size_bytes
         if appended.size_bytes and self.oldest_at is None:
             self.oldest_at = appended.at
@@ -136,18 +139,18 @@ class SqliteJournal:
     # Reading
 
     def read(self, after_seq: int, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the payloads after a sequence number, in order; see ``port.Journal``."""
+        """Return the payloads after a sequence number, in order; see ``journal_port.Journal``."""
         return self._read("seq > ?", (after_seq,), limit, max_bytes)
 
     def read_unconfirmed(self, seqs: range, *, limit: int, max_bytes: int) -> list[Payload]:
-        """Return the unconfirmed payloads of a range, in order; see ``port.Journal``."""
+        """Return the unconfirmed payloads of a range, in order; see ``journal_port.Journal``."""
         first = max(seqs.start, self.cursor + 1)
         return self._read(
             "seq >= ? AND seq < ? AND NOT is_acknowledged", (first, seqs.stop), limit, max_bytes
         )
 
     def count_unconfirmed(self, after_seq: int, *, limit: int) -> Unconfirmed:
-        """Return number and end of the first unconfirmed payloads; see ``port.Journal``."""
+        """Return number and end of the first unconfirmed payloads; see ``journal_port.Journal``."""
         with self._db.guarded():
             values = (max(after_seq, self.cursor), limit)
             return Unconfirmed(*self._db.execute(FIRST_UNCONFIRMED, values).fetchone())
@@ -190,6 +193,10 @@ class SqliteJournal:
             self.acknowledged.difference_update(reached)
             self.size_bytes -= confirmed_bytes
             return rows
+
+    def refresh_acknowledged(self, acknowledgements: int, *, keep_s: float = 0.0) -> bool:  # noqa: ARG002 - as the port has it
+        """Do nothing: no other server is there."""
+        return False
 
     def rewind(self, *, seq: int | None = None, time_s: float | None = None) -> int:
         """Revoke confirmations as far back as payloads are kept; return the new cursor."""

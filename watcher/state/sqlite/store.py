@@ -6,6 +6,7 @@ there, or neither is and the next scan finds the difference again.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from watcher.errors import StateError
@@ -28,6 +29,7 @@ from watcher.status_values import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from watcher.clock import Clock
@@ -87,6 +89,9 @@ class SqliteStore:
             self._db.close()
             raise
 
+    document_version = 0
+    """Number of the configuration that is kept: none is, since no other server needs it."""
+
     @property
     def issued(self) -> Issued:
         """The last id."""
@@ -107,13 +112,30 @@ class SqliteStore:
         """Whether ``tidy`` has work to do, now or at a later call."""
         return self._db.is_untidy
 
+    def note_streams(self, streams: int) -> None:
+        """Do nothing: no other server is there."""
+
+    def begin_confirming(self) -> None:
+        """Do nothing: the cursor follows from each confirmation."""
+
     def tidy(self) -> None:
         """Release memory and disk space that are no longer needed; see ``Database.tidy``."""
         self._db.tidy()
 
+    def release(
+        self,
+        streams: int = 0,  # noqa: ARG002 - no other server is there
+        confirmed_seq: int | None = None,  # noqa: ARG002 - no other server is there
+    ) -> None:
+        """Close the file."""
+        self.close()
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._db.close()
+
+    def note_node(self, node: str | None) -> None:
+        """Do nothing: no server is on another node."""
 
     def meta(self, key: str) -> str | None:
         """Return the value that ``set_meta`` has kept, or None."""
@@ -145,10 +167,18 @@ class SqliteStore:
                 if delta.groups is not None:
                     self.groups.write(delta.groups)
                 appended = self.journal.append(payloads, pending, changes)
+                self._db.execute(
+                    "UPDATE counters SET next_id = ?, entries = ?, next_seq = ?",
+                    (self.index.id_limit, entries, appended.next_seq),
+                )
             self.index.accept(delta, entries)
             self.journal.accept(appended)
         if changes:
             self._note_issued(self.issued)
+
+    def deferring(self) -> AbstractContextManager[None]:
+        """Return a block in which each commit is durable: there is no other process to wait for."""
+        return nullcontext()
 
     def renew_ids(self, *, above_seq: int = 0) -> None:
         """Give the events from now on ids that no event has had; see ``port.WatchStore``.

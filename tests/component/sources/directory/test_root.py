@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from support.files import fill, unprivileged
+from support.files import fill, open_below, unprivileged
 from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.filesystem.mounts import Mount
@@ -90,3 +91,21 @@ def test_a_root_that_was_replaced_is_unavailable(root: Path) -> None:
         tree.root.check()
     tree.open()
     tree.root.check()
+
+
+def test_a_root_whose_handle_is_stale_is_unavailable(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export of NFS was withdrawn: the directory is opened, and its server knows it no more."""
+    tree = open_tree(root)
+
+    def stale(_fd: int) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    open_before = open_below(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        with pytest.raises(UnavailableError, match="Stale file handle"):
+            tree.root.check()
+    tree.root.check()
+    assert open_below(root) == open_before

@@ -15,6 +15,8 @@ import pytest
 from support.files import fill, happening, unprivileged
 from support.trees import open_tree, read_tree
 from watcher.errors import DeniedError, UnavailableError
+from watcher.sources.directory.exact_names import ExactNames
+from watcher.sources.directory.lookups import lookups
 from watcher.sources.directory.walk import LINK_HOPS, Walk
 
 pytestmark = pytest.mark.usefixtures("each_kind_of_files")
@@ -140,6 +142,40 @@ def test_a_directory_replaced_by_a_link_leads_nowhere_unless_followed(root: Path
     (root / "d").symlink_to("e")
     assert read_tree(tree) == ["e/a"]
     assert tree.entry(b"d/a") is None
+
+
+def test_the_paths_of_a_directory_are_looked_up_in_one_descriptor(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch opens a directory once for consecutive paths; what is absent opens it again."""
+    fill(root, "d/a", "d/b", "e/c", "f")
+    tree, opened = open_tree(root), list[bytes]()
+    open_beneath = tree.root.open_beneath
+
+    def note(fd: int, prefix: bytes, flags: int | None = None) -> int:
+        opened.append(prefix)
+        return open_beneath(fd, prefix, flags)
+
+    monkeypatch.setattr(tree.root, "open_beneath", note)
+    paths = [b"d/a", b"d/b", b"e/c", b"f", b"f", b"absent", b"d/a"]
+    with lookups(tree.root) as directories:
+        names = ExactNames(tree.root, paths)
+        entries = [tree.look_up(path, directories, names) for path in paths]
+    assert [entry is not None for entry in entries] == [path != b"absent" for path in paths]
+    assert opened == [b"d", b"e", b"", b"", b"d"]
+
+
+def test_a_directory_that_is_exchanged_within_a_batch_is_opened_again(root: Path) -> None:
+    """A file that is gone from the first directory is found in the one that replaced it."""
+    fill(root, "d/a")
+    tree = open_tree(root)
+    with lookups(tree.root) as directories:
+        names = ExactNames(tree.root, [b"d/a", b"d/b"])
+        assert tree.look_up(b"d/a", directories, names) is not None
+        (root / "d").rename(root / "former")
+        fill(root, "d/b")
+        assert tree.look_up(b"d/b", directories, names) is not None
+        assert tree.look_up(b"d/a", directories, names) is None
 
 
 def test_links_out_of_what_is_allowed_are_left_out(root: Path) -> None:

@@ -55,6 +55,7 @@ def begin_on(
     monkeypatch.setattr(deletions, "CHECKED_KEYS_MAX", CHECKED_KEYS_MAX)
     monkeypatch.setattr(batches, "BATCH_MIN_OBJECTS", PAGE_KEYS // 2)
     monkeypatch.setattr(batches, "BATCH_MAX_OBJECTS", PAGE_KEYS)
+    monkeypatch.setattr(batches, "PART_MIN_OBJECTS", 1)
     state = open_store(tmp_path / "state.db")
     sources: list[BucketSource] = []
 

@@ -29,7 +29,8 @@ def test_a_trickle_is_left(store: Store, begin: Begin, monkeypatch: pytest.Monke
     start_s = time.monotonic()
     with pytest.raises(UnavailableError, match="does not answer in time"):
         watched.scan()
-    assert time.monotonic() - start_s < 5
+    # A response would take minutes.
+    assert time.monotonic() - start_s < 30
     assert len(watched.asked) <= AT_ONCE + 1
     wait_until(lambda: not threads("s3 worker"), "no thread reads any more")
     # Idle connections are closed with the source; one that trickles would stay open for minutes.

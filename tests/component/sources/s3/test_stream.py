@@ -11,6 +11,7 @@ import pytest
 
 from support.certificates import Authority
 from support.client import wait_until
+from support.clock import LeapingClock
 from support.s3.faults import Answer, Fault, Kind, error
 from support.s3.listen import REMOVED, ListenStub, line, record
 from support.s3.signatures import Signature
@@ -29,6 +30,7 @@ from watcher.spec import AddressingStyle, BucketSpec
 
 PAUSES = Pauses(first_s=0.01, most_s=0.02, refused_s=0.01)
 NEVER = Pauses(first_s=600.0, most_s=600.0, refused_s=600.0)
+STABLE_S = 600.0
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
@@ -88,14 +90,14 @@ def listen(store: Store) -> Iterator[Callable[..., Listening]]:
         prefix: str = "",
         *,
         pauses: Pauses = PAUSES,
-        stable_s: float = 60.0,
+        clock: Clock | None = None,
         authorities: EndpointAuthorities | None = None,
         **spec: Any,  # noqa: ANN401 - fields of a spec
     ) -> Listening:
         where = BucketSpec(store.bucket, prefix, **({"endpoint_url": store.endpoint_url} | spec))
         trust = Trust(authorities or EndpointAuthorities())
         feeds.append(
-            StreamFeed(where, clock=Clock(), trust=trust, pauses=pauses, stable_s=stable_s)
+            StreamFeed(where, clock=clock or Clock(), trust=trust, pauses=pauses, stable_s=STABLE_S)
         )
         listening = Listening(feeds[-1], prefix)
         listening.start()
@@ -268,7 +270,8 @@ def test_a_silent_stream_is_dead(
     has_prompt_headers: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     """A store that sends no pings is gone, also before it has sent anything."""
-    monkeypatch.setattr(sdk, "READ_TIMEOUT_S", 0.5)
+    # Longer than the pauses of a machine that is busy.
+    monkeypatch.setattr(sdk, "READ_TIMEOUT_S", 2.0)
     stub.has_prompt_headers = has_prompt_headers
     listening = listen()
     listening.wait_for_stream()
@@ -431,7 +434,8 @@ def test_streams_that_break_again_and_again_are_a_problem(
     stub: ListenStub, listen: Callable[..., Listening]
 ) -> None:
     """They bring less than polling, however often they begin; one that stays ends the problem."""
-    listening = listen(stable_s=0.5)
+    clock = LeapingClock()
+    listening = listen(clock=clock)
     for number in (1, 2, 3):
         listening.wait_for_stream()
         stub.wait(number).cut()
@@ -439,6 +443,7 @@ def test_streams_that_break_again_and_again_are_a_problem(
     stub.wait(4)
     listening.wait_for_stream()
     assert listening.feed.problem == problem
+    clock.ahead_s += STABLE_S
     wait_until(lambda: not listening.feed.problem, "the stream is stable")
 
 

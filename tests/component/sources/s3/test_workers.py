@@ -10,7 +10,7 @@ from support.client import wait_until
 from watcher.errors import UnavailableError
 from watcher.sources.s3.workers import Workers
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class Bench:

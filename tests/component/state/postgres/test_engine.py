@@ -12,17 +12,17 @@ from support.clock import FakeClock
 from support.state import journalled
 from watcher.errors import StateError
 from watcher.model import Delta, Identity, Payload
+from watcher.state.membership import used_alone
 from watcher.state.postgres.database import POOL_CONNECTIONS, Database
 from watcher.state.postgres.engine import KEEP_S, PostgresEngine
 from watcher.state.postgres.store import PostgresStore
-from watcher.state.tenure import owned
 
 OTHER = Identity("alice", "other", "file:///data/in")
 
 
 def use(url: str, clock: FakeClock, *identities: Identity) -> None:
     """Start an engine, open some watches, and end it."""
-    with owned(PostgresEngine(url, clock)) as engine:
+    with used_alone(PostgresEngine(url, clock)) as engine:
         for identity in identities:
             engine.open(identity).close()
 
@@ -32,7 +32,7 @@ def test_state_is_removed_when_it_was_not_used_while_other_was(url: str) -> None
     use(url, clock, WATCH, OTHER)
     clock.advance(KEEP_S + 10)
     use(url, clock, OTHER)
-    with owned(PostgresEngine(url, clock)) as engine:
+    with used_alone(PostgresEngine(url, clock)) as engine:
         engine.remove_unused()
         assert set(engine.summaries()) == {OTHER}
 
@@ -41,7 +41,7 @@ def test_a_long_downtime_removes_nothing(url: str) -> None:
     clock = FakeClock()
     use(url, clock, WATCH, OTHER)
     clock.advance(10 * KEEP_S)
-    with owned(PostgresEngine(url, clock)) as engine:
+    with used_alone(PostgresEngine(url, clock)) as engine:
         engine.remove_unused()
         assert set(engine.summaries()) == {WATCH, OTHER}
 
@@ -66,8 +66,8 @@ def test_watches_share_the_connections(engine: PostgresEngine, database: Databas
         assert {*pool.map(work, range(3 * POOL_CONNECTIONS))} == {20}
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
     ((sessions,),) = database.fetch(query, engine._database._name)
-    # One more is that of the lease.
-    assert sessions <= POOL_CONNECTIONS + 1
+    # One more is that of the lease, and two are for news.
+    assert sessions <= POOL_CONNECTIONS + 3
 
 
 def test_a_session_without_its_statements_is_noticed_once(

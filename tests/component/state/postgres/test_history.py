@@ -26,11 +26,11 @@ from support.postgres import SHARED, Cluster, run_cluster
 from support.state import add, indexed, journalled
 from watcher.errors import FencedError, HistoryError
 from watcher.model import Delta, Identity, Payload
+from watcher.state.membership import used_alone
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.postgres.store import PostgresStore
 from watcher.state.sqlite.directory import StateDirectory
-from watcher.state.tenure import owned
 
 OTHER = Identity("alice", "other", "file:///data/in")
 
@@ -43,8 +43,8 @@ def commit(store: PostgresStore, *seqs: int) -> None:
 
 
 def free(cluster: Cluster, schema: str = "watcher") -> None:
-    """Give back the lease of a server that had it when the state was copied."""
-    cluster.execute(f"UPDATE {schema}.lease SET server = NULL")  # noqa: S608 - a schema of a test
+    """Forget the servers that lived when the state was copied."""
+    cluster.execute(f"DELETE FROM {schema}.server")  # noqa: S608 - a schema of a test
 
 
 def schema_of(url: str) -> str:
@@ -75,7 +75,7 @@ def pair(cluster: Cluster) -> Iterator[Pair]:
 def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
     """Over servers, a crash of the database, and tables written anew."""
     with (
-        owned(PostgresEngine(cluster.url, FakeClock())) as engine,
+        used_alone(PostgresEngine(cluster.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
     ):
         uid = store.uid
@@ -90,7 +90,7 @@ def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
             cluster.start()
         with (
             renewals() as lines,
-            owned(PostgresEngine(cluster.url, FakeClock())) as engine,
+            used_alone(PostgresEngine(cluster.url, FakeClock())) as engine,
             closing(engine.open(WATCH)) as store,
         ):
             assert (store.uid, store.journal.next_seq, store.former_uids) == (uid, 3, {})
@@ -100,14 +100,14 @@ def test_the_same_history_keeps_the_ids(cluster: Cluster) -> None:
 def test_a_restored_dump_gets_new_ids(url: str, clock: FakeClock) -> None:
     """Once, when the watch is opened next; what the dump has keeps its ids."""
     cluster = SHARED.get()
-    with owned(PostgresEngine(url, clock)) as engine, closing(engine.open(WATCH)) as store:
+    with used_alone(PostgresEngine(url, clock)) as engine, closing(engine.open(WATCH)) as store:
         former_uid = store.uid
         commit(store, 1, 2)
         content = dump(cluster, schema_of(url))
         commit(store, 3)
     restore_dump(cluster, schema_of(url), content)
     free(cluster, schema_of(url))
-    with owned(PostgresEngine(url, clock)) as engine:
+    with used_alone(PostgresEngine(url, clock)) as engine:
         with renewals() as lines, closing(engine.open(WATCH)) as store:
             assert store.uid != former_uid
             assert store.former_uids == {former_uid: 3}
@@ -136,7 +136,7 @@ def scratch() -> Iterator[Path]:
 
 def test_a_restored_backup_gets_new_ids(cluster: Cluster, scratch: Path) -> None:
     with (
-        owned(PostgresEngine(cluster.url, FakeClock())) as engine,
+        used_alone(PostgresEngine(cluster.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
         closing(engine.open(OTHER)) as other,
     ):
@@ -149,7 +149,7 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, scratch: Path) -> None
         restore(cluster, scratch / "backup")
         free(cluster)
         with (
-            owned(PostgresEngine(cluster.url, FakeClock())) as engine,
+            used_alone(PostgresEngine(cluster.url, FakeClock())) as engine,
             closing(engine.open(WATCH)) as store,
             closing(engine.open(OTHER)) as other,
         ):
@@ -162,7 +162,7 @@ def test_a_restored_backup_gets_new_ids(cluster: Cluster, scratch: Path) -> None
 def test_a_failover_while_no_server_runs(pair: Pair, *, is_lost: bool) -> None:
     """Whether commits were lost cannot be known then."""
     with (
-        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        used_alone(PostgresEngine(pair.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
     ):
         uid = store.uid
@@ -176,7 +176,7 @@ def test_a_failover_while_no_server_runs(pair: Pair, *, is_lost: bool) -> None:
     pair.fail_over()
     free(pair.standby)
     with (
-        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        used_alone(PostgresEngine(pair.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
     ):
         assert journalled(store) == ([1] if is_lost else [1, 2])
@@ -185,7 +185,7 @@ def test_a_failover_while_no_server_runs(pair: Pair, *, is_lost: bool) -> None:
 
 def test_an_opening_that_was_lost_writes_nothing(pair: Pair) -> None:
     """Its successor on the promoted standby has as many steps, but another epoch."""
-    with owned(PostgresEngine(pair.primary.url, FakeClock())) as engine:
+    with used_alone(PostgresEngine(pair.primary.url, FakeClock())) as engine:
         engine.open(WATCH).close()
         pair.catch_up()
         pair.cut()
@@ -194,7 +194,7 @@ def test_an_opening_that_was_lost_writes_nothing(pair: Pair) -> None:
         pair.fail_over()
         free(pair.standby)
         with (
-            owned(PostgresEngine(pair.standby.url, FakeClock())) as successor,
+            used_alone(PostgresEngine(pair.standby.url, FakeClock())) as successor,
             closing(successor.open(WATCH)) as store,
         ):
             commit(store, store.journal.next_seq)
@@ -218,7 +218,7 @@ def failovers(logs: list[EventDict]) -> list[EventDict]:
 def test_a_failover_under_a_server_ends_the_watches_that_lost_commits(pair: Pair) -> None:
     """Nobody uses any of them meanwhile. The others keep their ids, also when opened again."""
     with (
-        owned(PostgresEngine(pair.url, FakeClock())) as engine,
+        used_alone(PostgresEngine(pair.url, FakeClock())) as engine,
         closing(engine.open(WATCH)) as store,
         closing(engine.open(OTHER)) as other,
     ):
@@ -249,7 +249,7 @@ def test_a_failover_under_a_server_ends_the_watches_that_lost_commits(pair: Pair
 def test_a_failover_that_lost_nothing_keeps_all_ids(pair: Pair) -> None:
     """With a synchronous standby; a server that starts later finds them valid."""
     pair.synchronise()
-    with owned(PostgresEngine(pair.url, FakeClock())) as engine:
+    with used_alone(PostgresEngine(pair.url, FakeClock())) as engine:
         stores = [engine.open(identity) for identity in (WATCH, OTHER)]
         for store in stores:
             commit(store, 1)
@@ -263,7 +263,7 @@ def test_a_failover_that_lost_nothing_keeps_all_ids(pair: Pair) -> None:
             commit(store, 2)
             store.close()
         uids = [store.uid for store in stores]
-    with owned(PostgresEngine(pair.url, FakeClock())) as engine:
+    with used_alone(PostgresEngine(pair.url, FakeClock())) as engine:
         for uid, identity in zip(uids, (WATCH, OTHER), strict=True):
             with closing(engine.open(identity)) as store:
                 assert (store.uid, journalled(store)) == (uid, [1, 2])
@@ -271,7 +271,7 @@ def test_a_failover_that_lost_nothing_keeps_all_ids(pair: Pair) -> None:
 
 def test_renew_renews_once(url: str, clock: FakeClock, database: Database) -> None:
     """Also where the next opening would have done it."""
-    with owned(PostgresEngine(url, clock)) as engine:
+    with used_alone(PostgresEngine(url, clock)) as engine:
         with closing(engine.open(WATCH)) as store:
             former_uid = store.uid
             commit(store, 1)
@@ -287,7 +287,10 @@ def test_state_that_was_restored_and_is_moved_has_new_ids(
     url: str, clock: FakeClock, database: Database, tmp_path: Path
 ) -> None:
     """Where it is moved to, nothing would show that it was restored."""
-    with owned(PostgresEngine(url, clock)) as engine, StateDirectory(tmp_path, clock) as directory:
+    with (
+        used_alone(PostgresEngine(url, clock)) as engine,
+        StateDirectory(tmp_path, clock) as directory,
+    ):
         with closing(engine.open(WATCH)) as store:
             former_uid = store.uid
             commit(store, 1)

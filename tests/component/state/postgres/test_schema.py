@@ -10,11 +10,12 @@ import pytest
 from support.clock import FakeClock
 from support.postgres import SHARED
 from watcher.errors import StateError
+from watcher.state.membership import used_alone
 from watcher.state.postgres import schema
+from watcher.state.postgres.administration import summaries_of
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
-from watcher.state.postgres.engine import PostgresEngine, summaries_of
-from watcher.state.tenure import owned
+from watcher.state.postgres.engine import PostgresEngine
 
 
 def tables(database: Database) -> set[str]:
@@ -72,7 +73,7 @@ def test_a_role_without_rights_is_told_what_to_do(url: str, database: Database) 
     schema.prepare(database)
     database.fetch(f"GRANT USAGE ON SCHEMA {name} TO {name}")
     database.fetch(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {name}")
-    with owned(PostgresEngine(own, FakeClock())) as engine:
+    with used_alone(PostgresEngine(own, FakeClock())) as engine:
         engine.probe()
         assert engine.summaries() == {}
 

@@ -28,6 +28,11 @@ from watcher.clock import Clock
 from watcher.state.sqlite.directory import StateDirectory
 StateDirectory(pathlib.Path(sys.argv[1]), Clock()).__enter__()
 """
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+"""
+"""Lets no file have content."""
 
 
 def make(path: Path, clock: FakeClock, *identities: Identity) -> list[Path]:
@@ -66,6 +71,13 @@ def test_a_second_server_is_kept_out(tmp_path: Path, clock: FakeClock) -> None:
         assert "another server uses this state directory" in other.stderr
     with StateDirectory(tmp_path, clock):
         pass
+
+
+def test_a_full_disk_has_no_room_for_the_number_of_the_process(tmp_path: Path) -> None:
+    """A server starts there all the same: it waits for room."""
+    command = [sys.executable, "-c", FULL + LOCK, str(tmp_path)]
+    subprocess.run(command, check=True)
+    assert (tmp_path / "lock").read_bytes() == b""
 
 
 def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path, clock: FakeClock) -> None:

@@ -22,7 +22,7 @@ from watcher.model import Delta, Identity, Payload
 from watcher.state.sqlite.directory import StateDirectory
 from watcher.state.sqlite.issued import LINE_BYTES, PREFIX, Issued, IssuedIds
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 ORDERS = Identity("", "orders", "file:///data/in")
 OTHER = Identity("", "other", "file:///data/in")

@@ -17,6 +17,7 @@ from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload
 from watcher.state.sqlite import database
 from watcher.state.sqlite.database import is_damaged, schema_parts, set_aside
+from watcher.state.sqlite.index import UPSERT_ROWS
 from watcher.state.sqlite.store import SqliteStore, read_summary
 
 
@@ -109,6 +110,18 @@ def test_thousands_of_paths_need_no_custom_build(store: SqliteStore) -> None:
     paths = [b"%d" % number for number in range(40_000)]
     add(store, *paths[:2])
     assert set(store.index.rows(paths)) == set(paths[:2])
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, UPSERT_ROWS])
+def test_rows_are_written_whatever_their_number(store: SqliteStore, more: int) -> None:
+    """Many go into one statement, the others into one each; the last of one path counts."""
+    rows = [
+        store.index.new_row(Entry(b"%03d" % number, size=1, mtime_ns=number))
+        for number in range(UPSERT_ROWS + more - 1)
+    ]
+    again = rows[0]._replace(entry=rows[0].entry._replace(size=2))
+    store.commit(Delta(upserts=[*rows, again], created=len(rows)))
+    assert [row for page in store.index.rows_under(b"") for row in page] == [again, *rows[1:]]
 
 
 @pytest.mark.parametrize("acknowledged", [range(1, 4), range(2, 999)])
@@ -250,3 +263,16 @@ def test_ids_are_numbered_afresh_when_few_rows_are_left(path: Path) -> None:
         assert sorted(row.id for row in rows) == list(range(20))
         assert store.index.new_row(Entry(b"new", size=1, mtime_ns=2)).id == 20
         assert store.index.id_limit == 21
+
+
+def test_events_that_wait_are_removed_when_their_batch_is_written(path: Path) -> None:
+    """Also those that waited when the file was opened, and after commits without payloads."""
+    first, second = Payload(1, b"1"), Payload(2, b"2")
+    with closing(open_store(path)) as store:
+        store.commit(Delta(), (), [first, second], changes=2)
+        store.commit(Delta())
+        store.commit(Delta(), [Payload(1, b"[1]")], [second])
+        assert store.journal.pending() == [second]
+    with closing(open_store(path)) as store:
+        store.commit(Delta(), [Payload(2, b"[2]")])
+        assert store.journal.pending() == []

@@ -69,6 +69,19 @@ def test_an_overflow_during_a_scan_drops_the_subtrees_that_wait() -> None:
     assert taken(queue, 0.0) == [Subtree(b"", Rescan.NOTIFICATIONS_LOST)]
 
 
+def test_renames_after_an_overflow_come_before_the_scan() -> None:
+    """The scan alone would report them as deleted and created; those before it may be outdated."""
+    queue = new_queue()
+    queue.add_rename(b"a", b"b", 0.0)
+    queue.rescan(Rescan.NOTIFICATIONS_LOST)
+    queue.add_rename(b"x/", b"y/", 0.0)
+    assert taken(queue, 0.0) == [
+        Renames([Rename(b"x/", b"y/")]),
+        Subtree(b"", Rescan.NOTIFICATIONS_LOST),
+    ]
+    assert taken(queue, 0.0) == []
+
+
 def test_a_scan_replaces_what_was_unread_below_it() -> None:
     queue = new_queue()
     queue.set_unread(b"", [b"d/", b"e/"], 0.0)

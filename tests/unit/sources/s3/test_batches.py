@@ -13,6 +13,7 @@ from watcher.sources.s3 import batches as s3_batches
 from watcher.sources.s3.batches import (
     BATCH_MAX_OBJECTS,
     BATCH_MIN_OBJECTS,
+    PART_MIN_OBJECTS,
     BatchBuilder,
     ObjectBatch,
 )
@@ -247,6 +248,45 @@ def test_a_batch_of_odd_objects() -> None:
     batch = ObjectBatch([b"<Contents>", b"<Contents>"], READER, EVERYTHING, b"in/0")
     assert (batch.last_key, batch.is_sorted, batch.entries) == (b"in/0", True, [])
     assert len(batch.set_aside) == 2
+
+
+def test_the_parts_of_a_batch_are_its_entries() -> None:
+    for batch in BATCHES:
+        parts = batch.read_parts(range(len(batch.part_digests)))
+        assert parts is not None
+        assert [*chain.from_iterable(parts)] == batch.entries
+        assert len({*batch.part_digests}) == len(parts) > len(batch) // 64
+        assert all(len(part) >= PART_MIN_OBJECTS for part in parts[:-1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [[contents("in/0100", Size="9")], [], [contents("in/0100"), contents("in/0100a")]],
+    ids=["changed", "gone", "new"],
+)
+def test_a_changed_object_alters_few_parts(change: Sequence[bytes]) -> None:
+    """The name of its batch is as before."""
+    batch = ObjectBatch(LISTING[:1000], READER, EVERYTHING)
+    changed = ObjectBatch([*LISTING[:100], *change, *LISTING[101:1000]], READER, EVERYTHING)
+    assert changed.name == batch.name
+    unknown = {*changed.part_digests} - {*batch.part_digests}
+    assert 1 <= len(unknown) < len(batch.part_digests) // 4
+
+
+def test_parts_are_admitted_and_in_order_as_the_batch_is() -> None:
+    keys = [f"in/{number:03}" for number in range(PART_MIN_OBJECTS)] + ["in/0.tmp", "in/1"]
+    path_filter = PathFilter(Filter(exclude=("*.tmp",)))
+    batch = batch_of(*map(contents, keys), path_filter=path_filter)
+    parts = batch.read_parts(range(len(batch.part_digests)))
+    assert parts is not None
+    assert [entry.path.decode() for part in parts for entry in part] == [*keys[:-2], keys[-1]]
+    assert not batch.is_sorted
+
+
+def test_a_part_with_an_odd_object_is_read_with_its_batch() -> None:
+    """The objects on both sides of it show which rows may be its."""
+    objects = [contents("in/a"), contents("in/b", Size="x"), contents("in/c")]
+    assert batch_of(*objects).read_parts([0]) is None
 
 
 @pytest.mark.parametrize("keys", ASCENDING + DISORDERED)

@@ -11,9 +11,9 @@ def test_a_column_that_is_the_same_in_all_rows_is_one_value() -> None:
     part = insert("entry", {"id": [1, 2], "etag": ["", ""], "path": [b"a", b"b"]})
     assert part.sql == (
         "INSERT INTO watcher.entry (watch, id, etag, path) "
-        "SELECT $1, new.id, ?::text, new.path FROM unnest(?::int8[], ?::bytea[]) AS new (id, path)"
+        "SELECT $1, unnest(?::int8[]), ?::text, unnest(?::bytea[])"
     )
-    assert part.values == ("", int8_array([1, 2]), bytea_array([b"a", b"b"]))
+    assert part.values == (int8_array([1, 2]), "", bytea_array([b"a", b"b"]))
 
 
 def test_a_column_that_ends_as_it_begins_is_an_array() -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from watcher.filesystem.linux.files import LinuxFiles
 from watcher.filesystem.linux.mount_monitor import MountMonitor
-from watcher.sources.directory.linux.inotify import Inotify
-from watcher.sources.directory.linux.notifications import InotifyNotifications
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watcher.sources.directory.hints import HintQueue
+    from watcher.sources.directory.linux.inotify import Inotify
+    from watcher.sources.directory.linux.notifications import InotifyNotifications
     from watcher.sources.directory.tree import Tree
 
 
@@ -43,6 +43,8 @@ class LinuxBackend:
 
     def notifications(self, tree: Tree, hints: HintQueue) -> InotifyNotifications:
         """See ``port.Backend.notifications``."""
+        from watcher.sources.directory.linux.notifications import InotifyNotifications  # noqa: PLC0415 - watchdog
+
         return InotifyNotifications(tree, hints, self._inotify)
 
     def close(self) -> None:
@@ -69,6 +71,8 @@ class LinuxBackend:
     def _open_own(self) -> Inotify:
         with self._lock:
             if self._own is None:
+                from watcher.sources.directory.linux.inotify import Inotify  # noqa: PLC0415 - watchdog
+
                 inotify = Inotify()
                 inotify.start()
                 self._own = inotify

@@ -13,11 +13,11 @@ from watcher.filesystem.linux.openat2 import proc_fd_path
 from watcher.model import Rescan
 from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.projected_volumes import LINK
+from watcher.sources.directory.volume_hints import hint_volume
 
 if TYPE_CHECKING:
-    from watchdog.observers.inotify_c import InotifyEvent
-
     from watcher.sources.directory.hints import HintQueue
+    from watcher.sources.directory.linux.inotify import Event
     from watcher.sources.directory.linux.watch_table import WatchTable
     from watcher.sources.directory.parts import Parts
     from watcher.sources.directory.renames import RenameKey
@@ -80,14 +80,14 @@ class EventReader:
             if path.endswith(b"/"):
                 self._on_moved_out(path, now_s)
 
-    def _on_event(self, event: InotifyEvent, now_s: float) -> None:
+    def _on_event(self, event: Event, now_s: float) -> None:
         prefixes = self.watches.prefixes(event.wd)
         if event.mask & inotify.IGNORED:
             self.watches.forget(event.wd)
         for prefix in prefixes:
             self._on_event_at(prefix, event, now_s)
 
-    def _on_event_at(self, prefix: bytes, event: InotifyEvent, now_s: float) -> None:
+    def _on_event_at(self, prefix: bytes, event: Event, now_s: float) -> None:
         """Handle an event in the directory at a prefix, which may have others."""
         if not event.name:
             if not prefix and event.mask & _ROOT_GONE:
@@ -98,7 +98,7 @@ class EventReader:
             return
         path = prefix + event.name
         if event.name == LINK:
-            self._on_volume(prefix, now_s)
+            hint_volume(self._tree, self._hints, prefix, now_s)
         # Kubernetes' own files are reported only through the links to them.
         if not self._tree.projected_volumes.hides(path):
             if event.mask & inotify.ISDIR:
@@ -110,7 +110,7 @@ class EventReader:
             if path.startswith(link.target) and not link.prefix.startswith(link.target):
                 self._on_aliased(event, link.prefix + path[len(link.target) :], now_s)
 
-    def _on_file(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+    def _on_file(self, event: Event, path: bytes, now_s: float) -> None:
         mask, hints = event.mask, self._hints
         is_admitted = self._filter.admits(path)
         if mask & _NAMES and self._on_link(event, path, now_s, is_admitted=is_admitted):
@@ -122,9 +122,7 @@ class EventReader:
         elif is_admitted:
             self._add(path, mask, now_s)
 
-    def _on_moved_to(
-        self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
-    ) -> None:
+    def _on_moved_to(self, event: Event, path: bytes, now_s: float, *, is_admitted: bool) -> None:
         old_path = self._hints.pair_rename(self._rename_key(event, path))
         if not is_admitted:
             return
@@ -135,25 +133,7 @@ class EventReader:
         else:
             self._hints.add_closed(path, now_s)
 
-    def _on_volume(self, prefix: bytes, now_s: float) -> None:
-        """Handle an event of the link that makes a directory a projected volume."""
-        hints, tree = self._hints, self._tree
-        was_volume = prefix in tree.projected_volumes
-        is_volume = tree.projected_volumes.detect(prefix)
-        if was_volume or is_volume:
-            hints.check_links(now_s)
-            for link in tree.links:
-                hints.add_subtree(link, now_s)
-        if was_volume != is_volume:
-            for path in (prefix + name for name in tree.projected_volumes.concerned_names(prefix)):
-                if self._filter.admits(path):
-                    hints.add_written(path, now_s)
-                if self._is_recursive and self._filter.admits_directory(path):
-                    hints.add_subtree(path + b"/", now_s)
-
-    def _on_link(
-        self, event: InotifyEvent, path: bytes, now_s: float, *, is_admitted: bool
-    ) -> bool:
+    def _on_link(self, event: Event, path: bytes, now_s: float, *, is_admitted: bool) -> bool:
         """Handle an event of a link to a directory; return whether it was."""
         hints, tree = self._hints, self._tree
         was_link = tree.links.pop(path + b"/", None) is not None
@@ -171,7 +151,7 @@ class EventReader:
         # A former link may be a file now.
         return is_link
 
-    def _on_directory(self, event: InotifyEvent, prefix: bytes, now_s: float) -> None:
+    def _on_directory(self, event: Event, prefix: bytes, now_s: float) -> None:
         if not self._is_recursive:
             return
         mask, hints = event.mask, self._hints
@@ -192,7 +172,7 @@ class EventReader:
         """Return whether an admitted directory may no longer be read."""
         return not self._tree.is_readable(prefix) and self._filter.admits_directory(prefix[:-1])
 
-    def _on_directory_moved_to(self, event: InotifyEvent, prefix: bytes, now_s: float) -> None:
+    def _on_directory_moved_to(self, event: Event, prefix: bytes, now_s: float) -> None:
         old_prefix = self._hints.pair_rename(self._rename_key(event, prefix))
         if not self._filter.admits_directory(prefix[:-1]):
             if old_prefix is not None:
@@ -203,7 +183,7 @@ class EventReader:
             # The scan of the new name follows, and finds what still waits under the old one.
             self._hints.add_rename(old_prefix, prefix, now_s)
 
-    def _rename_key(self, event: InotifyEvent, path: bytes) -> RenameKey:
+    def _rename_key(self, event: Event, path: bytes) -> RenameKey:
         """Return what both halves of a rename have in common, which does not leave a part."""
         return event.cookie, self._parts.at(path).point
 
@@ -211,7 +191,7 @@ class EventReader:
         self.watches.drop(prefix)
         self._hints.add_vanished(prefix, now_s)
 
-    def _on_aliased(self, event: InotifyEvent, path: bytes, now_s: float) -> None:
+    def _on_aliased(self, event: Event, path: bytes, now_s: float) -> None:
         """Handle an event in a directory that a link leads to, for the path through the link."""
         if event.mask & inotify.ISDIR:
             self._hints.add_subtree(path + b"/", now_s)

@@ -54,6 +54,14 @@ class WatchTable:
             OSError: See ``Inotify.watch``.
         """
         wd = self._notifications.watch(path, self.inbox)
+        if (
+            not part
+            and self._prefixes.get(wd, prefix) == prefix
+            and self._wds.get(prefix, wd) == wd
+        ):
+            # No other directory and no other prefix is concerned, as is nearly always so.
+            self._prefixes[wd], self._wds[prefix] = prefix, wd
+            return
         if self._wds.get(prefix, wd) != wd:
             self._remove([prefix])
         by_part = self._by_part(wd)

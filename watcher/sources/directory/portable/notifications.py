@@ -21,15 +21,18 @@ from watchdog.events import (
 
 from watcher.filesystem.paths import real_path
 from watcher.model import Rescan
+from watcher.sources.directory.exact_names import folded
 from watcher.sources.directory.parts import PartMode
+from watcher.sources.directory.portable.exchanges import Exchanges
 from watcher.sources.directory.portable.inbox import CREATED, DELETED, MOVED, Inbox
 from watcher.sources.directory.projected_volumes import LINK
+from watcher.sources.directory.volume_hints import hint_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver
+    from watchdog.observers.api import BaseObserver, ObservedWatch
 
     from watcher.sources.directory.hints import HintQueue
     from watcher.sources.directory.parts import Parts
@@ -78,6 +81,8 @@ class ObserverNotifications:
         self._hints = hints
         self._make_observer = make_observer
         self._observer: BaseObserver | None = None
+        self._watch: ObservedWatch | None = None
+        self._exchanges = Exchanges()
         self._inbox = Inbox(lambda: None)
         self._root = b""
         self._wake: Callable[[], None] = lambda: None
@@ -105,6 +110,9 @@ class ObserverNotifications:
         """See ``port.Notifications.read``."""
         self._revive(now_s)
         events, overflowed = self._inbox.take()
+        if self._exchanges.found_in(events, now_s):
+            # Before the renames are added, which the scan is to follow.
+            self._replace(now_s)
         remaining = iter(events)
         while portion := list(islice(remaining, EVENTS_PER_CHECK)):
             for event in portion:
@@ -130,7 +138,7 @@ class ObserverNotifications:
         try:
             # In this order the error of an emitter is raised here, and not in the other thread.
             observer.start()
-            observer.schedule(
+            self._watch = observer.schedule(
                 self._inbox, path, recursive=self._tree.spec.recursive, event_filter=_EVENTS
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, scans go on
@@ -143,8 +151,8 @@ class ObserverNotifications:
 
     def _stop(self) -> None:
         if self._observer is not None:
-            _end(self._observer)
-            self._observer = None
+            _end(self._observer, self._watch)
+            self._observer = self._watch = None
         self._inbox = Inbox(lambda: None)
 
     def _revive(self, now_s: float) -> None:
@@ -154,11 +162,17 @@ class ObserverNotifications:
                 emitter.is_alive() for emitter in self._observer.emitters
             ):
                 return
-            self._stop()
-            self.failure = "notifications have ended, polling instead"
-            self._hints.rescan(Rescan.NOTIFICATIONS_LOST)
-        elif not self.failure or now_s < self._retry_due_s:
-            return
+            self._replace(now_s)
+        elif self.failure and now_s >= self._retry_due_s:
+            self._retry(now_s)
+
+    def _replace(self, now_s: float) -> None:
+        """Start another observer in place of this one; a scan finds what none of them reported."""
+        self._stop()
+        self._hints.rescan(Rescan.NOTIFICATIONS_LOST)
+        self._retry(now_s)
+
+    def _retry(self, now_s: float) -> None:
         self._retry_due_s = now_s + self._tree.spec.poll_interval_s
         self._start()
 
@@ -178,31 +192,53 @@ class ObserverNotifications:
 
     def _relative(self, path: bytes) -> bytes:
         """Return a path relative to the root; empty if it is not below it."""
-        return path[len(self._root) :] if path.startswith(self._root) else b""
+        if path.startswith(self._root):
+            return path[len(self._root) :]
+        # FSEvents reports names as they are listed, in whatever case and form the root was given.
+        depth = self._root.count(b"/")
+        names = path.split(b"/")
+        is_below = folded(b"/".join([*names[:depth], b""])) == folded(self._root)
+        return b"/".join(names[depth:]) if is_below else b""
 
     def _on_moved(self, path: bytes, new_path: bytes, now_s: float, *, is_directory: bool) -> None:
-        admits = self._tree.path_filter.admits
-        if is_directory:
-            admits = self._tree.path_filter.admits_directory
-        if not admits(path) or not admits(new_path) or self._tree.path_filter.is_marker(new_path):
+        if not self._is_rename(path, new_path, is_directory=is_directory):
             self._on_change(DELETED, path, now_s, is_directory=is_directory)
             self._on_change(CREATED, new_path, now_s, is_directory=is_directory)
-        elif not is_directory:
-            self._forget_link(path, now_s)
-            self._forget_link(new_path, now_s)
-            self._hints.add_rename(path, new_path, now_s)
-        elif self._tree.spec.recursive:
-            self._hints.add_rename(path + b"/", new_path + b"/", now_s)
+            return
+        self._on_link(DELETED, path, now_s, is_admitted=True)
+        self._on_link(CREATED, new_path, now_s, is_admitted=True)
+        end = b"/" if is_directory else b""
+        self._hints.add_rename(path + end, new_path + end, now_s)
+        self._look_through_links(DELETED, path, now_s, is_directory=is_directory)
+        self._look_through_links(CREATED, new_path, now_s, is_directory=is_directory)
+
+    def _is_rename(self, path: bytes, new_path: bytes, *, is_directory: bool) -> bool:
+        """Return whether what was moved counts under both names."""
+        path_filter = self._tree.path_filter
+        if is_directory:
+            if not self._tree.spec.recursive:
+                return False
+            admits = path_filter.admits_directory
+        else:
+            admits = path_filter.admits
+        return not path_filter.is_marker(new_path) and all(
+            admits(each) and _name(each) != LINK and not self._tree.projected_volumes.hides(each)
+            for each in (path, new_path)
+        )
 
     def _on_change(self, kind: str, path: bytes, now_s: float, *, is_directory: bool) -> None:
         """Have a path looked at, also where links lead to it."""
-        if path.rpartition(b"/")[2] == LINK:
-            # A projected volume was turned.
-            self._hints.add_subtree(path[: -len(LINK)], now_s)
-            self._hints.check_links(now_s)
-        if self._tree.projected_volumes.hides(path):
-            return
-        self._look_at(kind, path, now_s, is_directory=is_directory)
+        if _name(path) == LINK:
+            hint_volume(self._tree, self._hints, path[: -len(LINK)], now_s)
+        # Kubernetes' own files are reported only through the links to them.
+        if not self._tree.projected_volumes.hides(path):
+            self._look_at(kind, path, now_s, is_directory=is_directory)
+        self._look_through_links(kind, path, now_s, is_directory=is_directory)
+
+    def _look_through_links(
+        self, kind: str, path: bytes, now_s: float, *, is_directory: bool
+    ) -> None:
+        """Have a path looked at where links lead to it."""
         for link in list(self._tree.links.values()):
             # Nothing is read below a link that leads upwards.
             if path.startswith(link.target) and not link.prefix.startswith(link.target):
@@ -219,8 +255,9 @@ class ObserverNotifications:
             else:
                 hints.add_subtree(path + b"/", now_s)
             return
-        self._forget_link(path, now_s)
-        if not path_filter.admits(path):
+        is_admitted = path_filter.admits(path)
+        self._on_link(kind, path, now_s, is_admitted=is_admitted)
+        if not is_admitted:
             return
         if path_filter.is_marker(path):
             hints.add_marker(path, now_s)
@@ -229,15 +266,38 @@ class ObserverNotifications:
         else:
             hints.add_first_look(path, now_s)
 
-    def _forget_link(self, path: bytes, now_s: float) -> None:
-        """Have what was a link to a directory read again: it may be gone or lead elsewhere."""
-        if self._tree.links.pop(path + b"/", None) is not None:
-            self._hints.add_subtree(path + b"/", now_s)
+    def _on_link(self, kind: str, path: bytes, now_s: float, *, is_admitted: bool) -> None:
+        """Have a link to a directory read, and what was one: it may be gone or lead elsewhere."""
+        hints, tree = self._hints, self._tree
+        was_link = tree.links.pop(path + b"/", None) is not None
+        # An admitted path is looked at anyway, which finds a link.
+        is_new = kind == CREATED and not is_admitted
+        is_link = (was_link or is_new) and tree.directory_link(path) is not None
+        if was_link or is_link:
+            hints.add_subtree(path + b"/", now_s)
+        if was_link and is_link:
+            # It has a new target, and other links may lead through it.
+            for prefix in tree.links:
+                hints.add_subtree(prefix, now_s)
 
 
-def _end(observer: BaseObserver) -> None:
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _end(observer: BaseObserver, watch: ObservedWatch | None = None) -> None:
     """Stop an observer; whatever watchdog raises, the watch goes on, or ends in order."""
+    groups = [getattr(emitter, "_inotify", None) for emitter in observer.emitters]
+    if watch is not None:
+        # That of inotify raises KeyError after an exchange of directories; without its emitter
+        # the observer then still closes its descriptor.
+        with suppress(Exception):
+            observer.unschedule(watch)
     with suppress(Exception):
         observer.stop()
+    for group in filter(None, groups):
+        # It was raised before the queue was closed for which the thread of the emitter waits.
+        with suppress(Exception):
+            group._move_event_grouper.close()  # noqa: SLF001 - nothing public closes it by now
     if observer.is_alive():
         observer.join(JOIN_S)

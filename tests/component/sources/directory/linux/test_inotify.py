@@ -19,15 +19,15 @@ from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 from support.files import fill
 from watcher.limits.fair_share import FairShare
 from watcher.sources.directory.linux import inotify
-from watcher.sources.directory.linux.inotify import INBOX_EVENTS, Inbox, Inotify
+from watcher.sources.directory.linux.inotify import INBOX_EVENTS, Event, Inbox, Inotify, merge
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 MOMENT_S = 0.01
 
 
-def event(number: int) -> InotifyEvent:
+def event(number: int, mask: int = inotify.ATTRIB) -> Event:
     """Return an event that differs from others in its name."""
-    return InotifyEvent(WatchDescriptor(1), Mask(inotify.MODIFY), 0, b"%d" % number)
+    return Event(1, mask, 0, b"%d" % number)
 
 
 def interrupt(
@@ -75,18 +75,16 @@ def test_an_event_that_comes_while_others_are_taken_is_kept(waiting: int) -> Non
         inbox = Inbox(lambda: None)
         before, taken = (
             [event(number) for number in range(waiting)],
-            list[tuple[list[InotifyEvent], bool]](),
+            list[tuple[list[Event], bool]](),
         )
         for each in before:
-            inbox.on_event(each)
+            inbox.put([each])
 
-        def take(
-            inbox: Inbox = inbox, taken: list[tuple[list[InotifyEvent], bool]] = taken
-        ) -> None:
+        def take(inbox: Inbox = inbox, taken: list[tuple[list[Event], bool]] = taken) -> None:
             taken.append(inbox.take())
 
         def come(inbox: Inbox = inbox) -> None:
-            inbox.on_event(event(9))
+            inbox.put([event(9)])
             inbox.on_queue_overflow()
 
         if not interrupt(take, Inbox.take.__code__, at, come):
@@ -102,19 +100,19 @@ def test_taking_while_an_event_comes_neither_fails_nor_loses_the_wake(waiting: i
     for at in count():
         is_woken = threading.Event()
         inbox = Inbox(is_woken.set)
-        before, taken = [event(number) for number in range(waiting)], list[InotifyEvent]()
+        before, taken = [event(number) for number in range(waiting)], list[Event]()
         for each in before:
-            inbox.on_event(each)
+            inbox.put([each])
 
         def take(
             inbox: Inbox = inbox,
-            taken: list[InotifyEvent] = taken,
+            taken: list[Event] = taken,
             is_woken: threading.Event = is_woken,
         ) -> None:
             is_woken.clear()
             taken += inbox.take()[0]
 
-        if not interrupt(partial(inbox.on_event, event(9)), Inbox.put.__code__, at, take):
+        if not interrupt(partial(inbox.put, [event(9)]), Inbox.put.__code__, at, take):
             break
         left, _ = inbox.take()
         assert taken + left == [*before, event(9)]
@@ -127,6 +125,51 @@ def test_a_repeated_event_is_kept_once() -> None:
     for numbers in ([1], [1, 2], [1], [1], [1]):
         inbox.put([event(number) for number in numbers])
     assert inbox.take() == ([event(1), event(2), event(1)], False)
+
+
+def test_an_event_from_watchdog_is_one_of_the_kernel() -> None:
+    inbox = Inbox(lambda: None)
+    inbox.on_event(InotifyEvent(WatchDescriptor(1), Mask(inotify.ATTRIB), 0, b"5"))
+    assert inbox.take() == ([event(5)], False)
+
+
+C, M, W, A, D = (
+    inotify.CREATE,
+    inotify.MODIFY,
+    inotify.CLOSE_WRITE,
+    inotify.ATTRIB,
+    inotify.DELETE,
+)
+
+
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ([C, M, M, W], [C | M | W]),
+        ([M, W], [M | W]),
+        ([C, W, W], [C | W, W]),
+        ([M, W, M, W], [M | W, M | W]),
+        ([C, A, W], [C, A, W]),
+        ([A, A, W], [A, W]),
+        ([D, C, M, D], [D, C | M, D]),
+        ([C | inotify.ISDIR, M], [C | inotify.ISDIR, M]),
+    ],
+)
+def test_the_events_of_one_writing_are_one(masks: list[int], expected: list[int]) -> None:
+    """Also where they come one by one; what happens to the file after it was closed is another."""
+    events = [event(1, mask) for mask in masks]
+    assert [each.mask for each in merge(events)] == expected
+    inbox = Inbox(lambda: None)
+    for each in events:
+        inbox.put([each])
+    assert [each.mask for each in inbox.take()[0]] == expected
+
+
+@pytest.mark.parametrize("other", [Event(1, M, 0, b"2"), Event(2, M, 0, b"1")])
+def test_only_consecutive_events_of_one_file_are_merged(other: Event) -> None:
+    """Another name or another directory in between keeps them apart, so the order stays."""
+    events = [event(1, C), other, event(1, W)]
+    assert [*merge(events)] == events
 
 
 @pytest.mark.parametrize("run", [1, 1000])
@@ -179,7 +222,7 @@ def test_all_inboxes_of_a_directory_receive_the_same(
     received = []
     end_s = time.monotonic() + DEADLINE_S
     for inbox in inboxes:
-        events: list[InotifyEvent] = []
+        events: list[Event] = []
         while not any(each.name == b"last" and each.mask & inotify.CLOSE_WRITE for each in events):
             assert time.monotonic() < end_s
             events += inbox.take()[0]
@@ -187,10 +230,37 @@ def test_all_inboxes_of_a_directory_receive_the_same(
         received.append(
             [
                 f"{watched[each.wd]}/{each.name.decode()} {each.mask & inotify.IGNORED}"
-                for each in events
+                for each in merge(events)
             ]
         )
     assert received[0] == received[1] == received[2]
     moves = [name for name in received[0] if name.endswith("/1 0")]
     assert moves[:4] == ["a/1 0", "b/1 0", "b/1 0", "a/1 0"]
     assert received[0].index(f"a/ {inotify.IGNORED}") < received[0].index("b/last 0")
+
+
+def test_inboxes_come_and_go_at_each_directory_by_itself(
+    tmp_path: Path, notifications: Inotify
+) -> None:
+    """Directories with the same inboxes share a watch, and one that differs has its own."""
+    fill(tmp_path, "a/1", "b/2", "c/3")
+    first, second = Inbox(lambda: None), Inbox(lambda: None)
+    a, b, _ = (notifications.watch(bytes(tmp_path / name), first) for name in "abc")
+    assert notifications._watch_for_wd[a] is notifications._watch_for_wd[b]  # type: ignore[index]
+    for name in "ab":
+        notifications.watch(bytes(tmp_path / name), second)
+    notifications.unwatch([a], first)
+    notifications.unwatch([b], second)
+    received: dict[str, set[bytes]] = {"first": set(), "second": set()}
+    for name in "abc":
+        (tmp_path / name / f"of {name}").touch()
+    end_s = time.monotonic() + DEADLINE_S
+    while received != {"first": {b"of b", b"of c"}, "second": {b"of a"}}:
+        assert time.monotonic() < end_s, received
+        received["first"] |= {each.name for each in first.take()[0]}
+        received["second"] |= {each.name for each in second.take()[0]}
+        time.sleep(MOMENT_S)
+    notifications.unwatch([a, b], second)
+    assert len(notifications) == 2
+    notifications.unwatch([a, b, b + 1, 10_000], first)
+    assert len(notifications) == 0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from watchdog.events import FileModifiedEvent
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from support.clock import DiskClock
-from support.files import fill
+from support.files import exchange, fill
 from support.trees import open_tree
 from watcher.filters.path_filter import PathFilter
 from watcher.model import Rescan
@@ -27,7 +29,7 @@ from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import Inspection, Renames, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 LATER_S = 1000.0
 """Seconds after which every hint is due."""
 
@@ -107,8 +109,9 @@ def test_renames(start: Start, root: Path) -> None:
     (root / "a").rename(root / "d" / "c")
     hinted.wait_for("a", "d/c")
     (root / "d").rename(root / "e" / "d")
-    seen = hinted.wait_for()
+    seen, end_s = hinted.wait_for(), time.monotonic() + DEADLINE_S
     while not ({"d/>e/d/"} <= seen or {"d/", "e/d/"} <= seen):
+        assert time.monotonic() < end_s, seen
         seen |= hinted.wait_for()
         time.sleep(0.01)
     (root / "e" / "d" / "b").rename(root.parent / "elsewhere")
@@ -149,6 +152,75 @@ def test_links_to_directories(start: Start, root: Path) -> None:
     hinted.wait_for("real/a", "link/a")
     (root / "link").unlink()
     hinted.wait_for("link/")
+
+
+def test_links_that_are_swapped(start: Start, root: Path) -> None:
+    """A rename over a link gives it another target, and other links may lead through it."""
+    hinted = start("v1/a", "v2/a", "now>v1", "through>now", follow_symlinks=True)
+    assert len(hinted.tree.links) == 2
+    (root / "new").symlink_to("v2")
+    (root / "new").replace(root / "now")
+    hinted.wait_for("now/", "through/")
+
+
+def test_links_that_are_filtered(start: Start, root: Path) -> None:
+    """The name of a link to a directory need not count as a file's, for its files to count."""
+    hinted = start("v1/a.csv", include=("*/*.csv",), follow_symlinks=True)
+    (root / "now").symlink_to("v1")
+    hinted.wait_for("now/")
+
+
+@pytest.mark.parametrize("volume", ["", "v/"])
+def test_projected_volumes(start: Start, root: Path, volume: str) -> None:
+    """Once ``..data`` was renamed into place, all that leads through it is looked at."""
+    names = ("..v1/deep/a", "..data>..v1", "deep>..data/deep", "a>..data/deep/a")
+    hinted = start(*(volume + name for name in names), follow_symlinks=True)
+    assert set(hinted.tree.links) == {f"{volume}deep/".encode()}
+    fill(root / volume, "..v2/deep/b")
+    (root / volume / "..data_tmp").symlink_to("..v2")
+    (root / volume / "..data_tmp").replace(root / volume / "..data")
+    hinted.wait_for(f"{volume}deep/")
+
+
+@pytest.mark.parametrize("other", ["b", "f"])
+def test_directories_that_are_exchanged(start: Start, root: Path, other: str) -> None:
+    """With one another or a file: a scan follows, and later hints have the present names."""
+    hinted = start("a/x", "b/y", "a/d/x", "b/d/y", "f")
+    threads = threading.active_count()
+    for _ in range(2):
+        exchange(root / "a", root / other)
+        hinted.wait_for(f"all: {Rescan.NOTIFICATIONS_LOST}")
+        for directory in (path for path in (root / "a", root / other) if path.is_dir()):
+            for path in (directory / "z", directory / "d/z"):
+                path.write_text("x")
+                hinted.wait_for(str(path.relative_to(root)))
+                path.unlink()
+                hinted.wait_for(str(path.relative_to(root)))
+    # An observer that could not be stopped as usual has left none behind.
+    end_s = time.monotonic() + DEADLINE_S
+    while threading.active_count() > threads:
+        assert time.monotonic() < end_s, threading.enumerate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "reported"),
+    [
+        ("data", "Data"),
+        ("r\u00e9sum\u00e9/in", "re\u0301sume\u0301/in"),
+        ("re\u0301sume\u0301", "R\u00c9SUM\u00c9"),
+    ],
+)
+def test_a_root_that_is_reported_in_another_spelling(root: Path, given: str, reported: str) -> None:
+    """FSEvents has each name as it is listed, whatever case and form the path was given in."""
+    (root / given).mkdir(parents=True)
+    hinted = Hinted(root / given, poll_often)
+    try:
+        for path in (f"{reported}/d/a", f"{reported}x/b", given, reported):
+            hinted.notifications._inbox.on_any_event(FileModifiedEvent(str(root / path)))
+        assert hinted.seen() == {"d/a"}
+    finally:
+        hinted.notifications.close()
 
 
 def test_an_observer_that_has_ended(start: Start, root: Path) -> None:

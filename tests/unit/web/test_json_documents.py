@@ -1,11 +1,11 @@
-"""The JSON of the status page."""
+"""The JSON of the status page, whatever names it holds."""
 
 import json
 
 import pytest
 
 from watcher.watch.report import WatchReport
-from watcher.web.status_page import encode_document
+from watcher.web.json_documents import encode_document
 
 
 @pytest.mark.parametrize("name", ["orders", "\N{SNOWMAN}", "lone \ud800 surrogate"])
