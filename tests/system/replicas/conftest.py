@@ -17,7 +17,7 @@ from support.fixtures import Connect, StartServer
 from support.postgres import Cluster, run_cluster, run_pgbouncer
 from support.replicas import Replicas
 from support.server import ServerProcess
-from system.replicas.course import Course, wait_gone
+from system.replicas.course import REDELIVERY_WINDOW_S, Course, wait_gone
 from system.replicas.one_server import OneServer
 
 __all__ = ["config", "environment", "place", "run", "serve", "start"]
@@ -26,7 +26,7 @@ __all__ = ["config", "environment", "place", "run", "serve", "start"]
 WAYS = ["direct", "pgbouncer"]
 
 ROUNDS = int(os.environ.get("REPLICAS_ROUNDS", "4"))
-"""Rounds in which an owner is killed, and as many in which it is paused, one after the other."""
+"""Rounds in which a server is killed, and as many in which one is paused, one after the other."""
 
 POOLED_SHARE = 0.1
 """Share of rounds through PgBouncer."""
@@ -82,16 +82,17 @@ def run_course(
     """
 
     @contextmanager
-    def run_it(number: int = 2, *flags: str) -> Iterator[Course]:
+    def run_it(number: int = 3, *flags: str) -> Iterator[Course]:
         schema = url.rpartition("=")[2]
-        with Replicas(tmp_path, number, url, *flags) as replicas:
+        ((since,),) = cluster.execute("SELECT clock_timestamp()::text")
+        window = ("--redelivery-window", f"{REDELIVERY_WINDOW_S:g}s")
+        with Replicas(tmp_path, number, url, *window, *flags) as replicas:
             with Course(tmp_path, contract, replicas, cluster, schema) as course:
                 yield course
                 course.judge()
-            if course.takeovers:
-                record_property("takeovers", course.figures())
-                print(course.figures())
-        wait_gone(cluster, is_pooled=is_pooled(url, cluster))
+            record_property("takeovers", course.figures())
+            print(course.figures())
+        wait_gone(cluster, str(since), is_pooled=is_pooled(url, cluster))
 
     return run_it
 

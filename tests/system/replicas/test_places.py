@@ -13,7 +13,7 @@ from typing import TypeAlias
 import grpc
 import pytest
 
-from support.client import Client
+from support.client import Client, wait_until
 from support.config import config
 from support.fixtures import Connect, StartServer
 from support.postgres import SHARED
@@ -26,10 +26,7 @@ BIND = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 """Mounts a directory at another, for the command that follows alone."""
 
 Serve: TypeAlias = Callable[..., tuple[ServerProcess, Client]]
-"""Starts a server on a node: its name, its volume, and further variables.
-
-With ``is_standby`` another server owns the state; its client is then of use once it has taken over.
-"""
+"""Starts a server on a node: its name, its volume, and further variables."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,15 +52,11 @@ def volumes(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 def serve(start_server: StartServer, connect: Connect, root: Path, tmp_path: Path) -> Serve:
     url = SHARED.url(str(tmp_path))
 
-    def start(
-        node: str, volume: Path, *, is_standby: bool = False, **variables: str
-    ) -> tuple[ServerProcess, Client]:
+    def start(node: str, volume: Path, **variables: str) -> tuple[ServerProcess, Client]:
         launcher = ("unshare", "--mount", "sh", "-c", BIND, "sh", str(volume), str(root))
         flags = ["--state", url, "--allow-directory", str(root)]
         named = ["--node", node] if node else []
-        server = start_server(
-            *flags, *named, environment=variables, launcher=launcher, is_standby=is_standby
-        )
+        server = start_server(*flags, *named, environment=variables, launcher=launcher)
         return server, connect(server)
 
     return start
@@ -72,30 +65,57 @@ def serve(start_server: StartServer, connect: Connect, root: Path, tmp_path: Pat
 def test_the_disk_of_another_node_is_another_place(
     serve: Serve, volumes: tuple[Path, Path], root: Path, name: str
 ) -> None:
-    """Its files are not reported as created, nor those of the first node as deleted."""
+    """Its files are not reported as created, nor those of the first node as deleted.
+
+    A server there has streams of the watch, and it is owned by one of the first node again.
+    """
     first_disk, second_disk = volumes
     spec = config(root, existing="report")
     first, client = serve("one", first_disk)
-    second, client_of_second = serve("two", second_disk, is_standby=True)
-    assert second.status()["owner"]["node"] == "one"
+    second, client_of_second = serve("two", second_disk)
     client.watch(name, spec).wait_path("of-a.csv")
+    followed = client_of_second.watch(name, spec)
+    followed.wait_path("of-a.csv")
     first.wait_all_confirmed()
     first.kill()
-
-    second.listening()
-    ending = client_of_second.refusal(name, spec)
-    assert ending.code is grpc.StatusCode.UNAVAILABLE
-    assert f"was tmpfs at {root} on one and is now tmpfs at {root} on two" in str(ending.details)
     (first_disk / "meanwhile.csv").touch()
-    third, client = serve("one", first_disk, is_standby=True)
-    second.stop()
-
-    third.listening()
+    second.wait_logged("server.lost")
+    third, client = serve("one", first_disk)
+    wait_until(
+        lambda: (
+            [each["node"] for each in (watch["owner"] for watch in third.status()["watches"])]
+            == ["one"]
+        ),
+        "a server on the first node owns the watch",
+    )
     stream = client.watch(name, spec)
     stream.wait_path("meanwhile.csv")
     assert [(event["type"], event["path"]) for event in stream.events] == [
         ("created", "meanwhile.csv")
     ]
+    assert {event["path"] for event in followed.events} <= {"of-a.csv", "meanwhile.csv"}
+
+
+def test_the_disk_of_a_node_that_is_gone_is_unavailable(
+    serve: Serve, volumes: tuple[Path, Path], root: Path, name: str
+) -> None:
+    """No other node has it; the stream is told why, sooner or later."""
+    first_disk, second_disk = volumes
+    spec = config(root, existing="report")
+    first, client = serve("one", first_disk)
+    second, client_of_second = serve("two", second_disk)
+    client.watch(name, spec).wait_path("of-a.csv")
+    first.wait_all_confirmed()
+    first.kill()
+    second.wait_logged("server.lost")
+    text = f"was tmpfs at {root} on one and is now tmpfs at {root} on two"
+
+    def is_told() -> bool:
+        ending = client_of_second.start(name, spec).wait_end()
+        assert ending.code is grpc.StatusCode.UNAVAILABLE
+        return text in ending.details
+
+    wait_until(is_told, "a stream is told why")
 
 
 def test_a_disk_that_moves_to_another_node_is_the_same_place(
@@ -105,16 +125,16 @@ def test_a_disk_that_moves_to_another_node_is_the_same_place(
     disk, _ = volumes
     spec = config(root, existing="report")
     first, client = serve("one", disk)
-    second, client_of_second = serve("two", disk, is_standby=True)
+    _, client_of_second = serve("two", disk)
     client.watch(name, spec).wait_path("of-a.csv")
+    followed = client_of_second.watch(name, spec)
+    followed.wait_path("of-a.csv")
     first.wait_all_confirmed()
     first.kill()
     (disk / "of-a.csv").unlink()
     (disk / "meanwhile.csv").touch()
-    second.listening()
-    stream = client_of_second.watch(name, spec)
-    stream.wait_count(2)
-    assert {(event["type"], event["path"]) for event in stream.events} == {
+    followed.wait_count(3)
+    assert {(event["type"], event["path"]) for event in followed.events[1:]} == {
         ("created", "meanwhile.csv"),
         ("deleted", "of-a.csv"),
     }

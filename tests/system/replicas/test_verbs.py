@@ -64,8 +64,8 @@ def test_a_database_is_prepared(run: Run, tmp_path: Path) -> None:
     assert "there is no state in the database" in run("status", "--state", url).stderr
     outputs = [run("migrate", "--to", url).stdout for _ in range(2)]
     assert outputs == [
-        f"{shown}: the tables have version 1 now\n",
-        f"{shown}: the tables are there, with version 1\n",
+        f"{shown}: the tables have version 2 now\n",
+        f"{shown}: the tables are there, with version 2\n",
     ]
     assert run("status", "--state", url).stdout == "no watches\n"
 
@@ -84,21 +84,32 @@ def test_what_cannot_be_moved(run: Run, tmp_path: Path) -> None:
     assert not nowhere.exists()
 
 
-def test_verbs_recognise_a_standby(start: Start, run: Run, serve: Serve, tmp_path: Path) -> None:
-    """It is alive, and says who owns the state; a probe of its container succeeds."""
+def test_verbs_recognise_a_standby(start: Start, run: Run, tmp_path: Path) -> None:
+    """It is alive, and says who works alone; a probe of its container succeeds."""
     url = SHARED.url(str(tmp_path))
-    serving, _, _ = serve("--state", url, "--node", "node-a")
+    run("migrate", "--to", url)
+    cluster, servers = SHARED.get(), f"{url.rpartition('=')[2]}.server"
+    cluster.execute(
+        f"INSERT INTO {servers} (id, name, node, version, lease_until, is_exclusive) "  # noqa: S608 - a schema of the test
+        "VALUES (gen_random_uuid(), 'mover', '', '', 'infinity', true)"
+    )
     ports = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     standby = start("serve", *ports, "--state", url)
     standby.wait_for(lambda program: "state.standby" in program.stderr)
     lines = [json.loads(line) for line in standby.stderr.splitlines()]
     (line,) = (line for line in lines if line["event"] == "state.standby")
-    text = f"standby: {line['owner']} owns the state"
-    shown = run("status", line["http"]).stdout
-    assert shown.startswith(f"{text}\nowner: {line['owner']} on node-a, since ")
+    text = "standby: mover uses the state alone"
+    assert line["reason"] == text
+    assert run("status", line["http"]).stdout.startswith(f"{text}\n")
     environment = {"WATCHER_LISTEN": line["address"], "WATCHER_HTTP": line["http"]}
     done = run("healthcheck", **environment)
     assert (done.returncode, done.stdout) == (0, f"{line['address']} is a {text}\n")
     assert run("healthcheck", "--server", line["address"]).returncode == 1
-    assert standby.stop() == serving.stop() == 0
+    busy = run("renew", "--state", url)
+    assert "another server uses this database (mover)" in busy.stderr
+    cluster.execute(f"DELETE FROM {servers} WHERE name = 'mover'")  # noqa: S608 - a schema of the test
+    standby.wait_for(lambda program: "server.listening" in program.stderr)
+    done = run("healthcheck", **environment)
+    assert (done.returncode, done.stdout) == (0, f"{line['address']} is serving\n")
+    assert standby.stop() == 0
     assert run("healthcheck", **environment).returncode == 1
