@@ -54,9 +54,11 @@ class Page:
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """Call a method of the protocol; return its result."""
-        return self._loop.run_until_complete(
-            asyncio.wait_for(self._call(method, parameters), DEADLINE_S)
-        )
+        return self._loop.run_until_complete(self._call_in_time(method, parameters))
+
+    async def _call_in_time(self, method: str, parameters: dict[str, object]) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._call(method, parameters)
 
     async def _call(self, method: str, parameters: dict[str, object]) -> dict[str, Any]:
         self._number += 1

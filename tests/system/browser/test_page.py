@@ -1,5 +1,6 @@
 """The status page in a real browser: its text, its refresh, its safety and its release button."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_the_page_refreshes_itself(
     (root / "second").touch()
     stream.wait_count(2)
     signed_in.evaluate("window.periods = 0; setInterval(() => { window.periods += 1; }, PERIOD_MS)")
-    wait_until(lambda: signed_in.evaluate("window.periods") == 2, "the page had the time to move")
+    wait_until(lambda: signed_in.evaluate("window.periods") >= 2, "the page had the time to move")
     assert signed_in.evaluate("window.requests") == 0
     assert "second" not in signed_in.text("#recent")
     signed_in.click("#live")
@@ -182,8 +183,8 @@ def test_without_scripts(
     stream.wait_count(1)
     signed_in.call("Emulation.setScriptExecutionDisabled", value=True)
     signed_in.open(server.http)
-    assert name in signed_in.text("#watches")
-    assert "here" in signed_in.text("#recent")
+    signed_in.wait_text("#watches", name)
+    signed_in.wait_text("#recent", "here")
     assert signed_in.evaluate("document.querySelector('label').hidden")
     assert signed_in.evaluate("document.querySelector('noscript meta').httpEquiv") == "refresh"
 
@@ -221,12 +222,13 @@ def test_the_picture_of_the_last_hour(
     signed_in.open(f"{server.http}/?q={name}")
     signed_in.wait_text("#watches", "1 change, up to 1/min")
     (root / "b").touch()
-    signed_in.wait_text("#watches", "2 changes, up to 2/min")
+    # Two in a minute, or one in each of two.
+    signed_in.wait_text("#watches", "2 changes, up to ")
     signed_in.call("Emulation.setScriptExecutionDisabled", value=True)
     signed_in.open(f"{server.http}/?q={name}")
     nodes = signed_in.call("Accessibility.getFullAXTree")["nodes"]
     (image,) = [node for node in nodes if node["role"]["value"] in {"image", "img"}]
-    assert image["name"]["value"].startswith("The last hour: 2 changes, up to 2/min; lag ")
+    assert re.match("The last hour: 2 changes, up to [12]/min; lag ", image["name"]["value"])
     assert image["description"]["value"].startswith("Two rows of bars, one for each minute")
     for scheme in ("light", "dark"):
         signed_in.call(
@@ -251,6 +253,7 @@ def test_a_hold_is_released(
         store.put_many(*KEYS)
         asked = config(store, prefix="in/", poll_interval="1h")
         client.watch(name, asked).cancel()
+        server.wait_watch(name, streams=0)
         store.delete(*KEYS[100:])
         # A new configuration of the same place starts with a scan; the next one is in an hour.
         stream = client.watch(name, asked | {"metadata": {"run": "2"}})
@@ -289,5 +292,5 @@ def test_a_hold_is_released(
         stream.wait_count(200)
         wait_until(lambda: "Release" not in signed_in.text("#watches"), "nothing is held")
         assert signed_in.evaluate("document.querySelector('input[name=q]').value") == "s3://"
-    (line,) = server.lines("scan.released")
+    (line,) = server.wait_logged("scan.released")
     assert (line["watch"], line["deletions"], line["principal"]) == (name, 200, "team")

@@ -40,7 +40,8 @@ def test_status_page(
         place.mkdir()
         for number in range(150 if name == "landing" else 3):
             (place / f"{number:03}.csv").write_text("a,b\n" * number)
-        mode = {} if name == "orders" else {"mode": "poll", "poll_interval": "5s"}
+        # Deletions are held for an interval, in which the page has to be shown.
+        mode = {} if name == "orders" else {"mode": "poll", "poll_interval": "15s"}
         client.watch(name, {"directory": {"path": str(place), **mode}})
     for number in (1, 2, 3):
         (data / f"orders/2026-11-0{number}.csv").write_text("a,b\n" * 400 * number)

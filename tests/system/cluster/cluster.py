@@ -34,8 +34,10 @@ FLAVOURS = {
 
 VALUED = {**FLAVOURS, "everything": (EVERYTHING,), "database": (EVERYTHING, DATABASE)}
 VALUED["replicas"] = (PROJECT / "examples" / "replicas" / "values.yaml",)
-
 """Files of values with which the chart is tested."""
+
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+"""Labels of a namespace that admits restricted pods alone."""
 
 Manifest = dict[str, Any]
 
@@ -74,9 +76,15 @@ class Programs:
         flags = ("--namespace=argo-events", *value_flags(files, sets))
         return documents(self.run("helm", "template", release, CHART, *flags))
 
-    def install(self, namespace: str, files: tuple[Path, ...], sets: tuple[str, ...] = ()) -> None:
-        """Install the chart as the release ``watcher``, or upgrade it."""
-        release = ("upgrade", "--install", "watcher", CHART, f"--namespace={namespace}")
+    def install(
+        self,
+        namespace: str,
+        files: tuple[Path, ...],
+        sets: tuple[str, ...] = (),
+        chart: Path = CHART,
+    ) -> None:
+        """Install the chart, by default ours, as the release ``watcher``, or upgrade it."""
+        release = ("upgrade", "--install", "watcher", chart, f"--namespace={namespace}")
         self.run("helm", *release, *value_flags(files, sets))
 
     def build(self, directory: Path) -> list[Manifest]:

@@ -9,10 +9,9 @@ import pytest
 
 from support.client import wait_until
 from system.cluster.api_server import ApiServer
-from system.cluster.cluster import Programs, RefusedError
+from system.cluster.cluster import RESTRICTED, Programs, RefusedError
 
 DEFINITION_PAUSE_S = 0.5
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +41,11 @@ def kubeconfig(program_directory: Path, tmp_path_factory: pytest.TempPathFactory
 def cluster(
     kubeconfig: Path, program_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Programs:
-    """Return kubectl and helm for an API server with Argo Events and the Prometheus operator."""
+    """Return kubectl and helm for an API server that has the definitions of the operators."""
     cluster = Programs(program_directory, tmp_path_factory.mktemp("home"), kubeconfig)
     cluster.run("kubectl", "apply", "--server-side", "--filename", program_directory / "crds")
     wait_until(
-        lambda: _has(cluster, "eventsources,sensors,servicemonitors"),
+        lambda: _has(cluster, "clusters.postgresql.cnpg.io,eventsources,sensors,servicemonitors"),
         "the definitions are in use",
         pause_s=DEFINITION_PAUSE_S,
     )

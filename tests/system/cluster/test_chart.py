@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,9 +23,11 @@ from system.cluster.cluster import (
     VALUED,
     Programs,
     RefusedError,
+    documents,
     one,
     pod_of,
     value_flags,
+    workload_of,
 )
 from watcher import __version__
 from watcher.config.schema import parse_spec
@@ -36,6 +39,9 @@ RECIPES = [
     for text in fenced((PROJECT / "docs/stores.md").read_text("utf-8"), "yaml")
     if text.startswith("# values")
 ]
+FORMER = "000e2e4"
+"""The last commit of 0.1.0."""
+
 SHORT = 40
 """Most characters of a default in the table of values."""
 
@@ -118,9 +124,6 @@ def test_tokens_given_twice_are_refused(programs: Programs) -> None:
     [
         ("volume", "replicas=2", "Several servers need a database"),
         ("postgresql", "persistence.existingClaim=given", "The state is given twice"),
-        ("postgresql", "service.type=LoadBalancer", "Leave service.type ClusterIP"),
-        ("postgresql", "service.port=80", "Leave service.type ClusterIP, service.port 8080"),
-        ("postgresql", "service.httpPort=80", "Leave service.type ClusterIP, service.port 8080"),
     ],
 )
 def test_values_that_exclude_each_other(
@@ -131,7 +134,7 @@ def test_values_that_exclude_each_other(
 
 
 def test_a_database_is_in_place_of_a_volume(programs: Programs) -> None:
-    """There is no claim; by default one server stands by, and neither is stopped for the other."""
+    """There is no claim; by default two servers serve, and none is stopped before the next does."""
     manifests = programs.render(*FLAVOURS["postgresql"])
     kinds = {manifest["kind"] for manifest in manifests}
     assert not {"StatefulSet", "PersistentVolumeClaim"} & kinds
@@ -140,7 +143,8 @@ def test_a_database_is_in_place_of_a_volume(programs: Programs) -> None:
     assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     pod = deployment["template"]["spec"]
     assert "volumes" not in pod
-    assert one(manifests, "Service")["spec"]["clusterIP"] == "None"
+    assert pod["terminationGracePeriodSeconds"] == 60
+    assert "clusterIP" not in one(manifests, "Service")["spec"]
     (single,) = (
         each
         for each in programs.render(*FLAVOURS["postgresql"], sets=("replicas=1",))
@@ -156,6 +160,32 @@ def test_a_server_knows_its_node(programs: Programs, flavour: str) -> None:
     assert {"name": "WATCHER_NODE", "valueFrom": node} in container["env"]
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_values_of_0_1_0_are_enough(programs: Programs, tmp_path: Path, flavour: str) -> None:
+    """A release of it is upgraded with ``--reuse-values``, which keeps its values alone."""
+    show = ["git", "show", f"{FORMER}:deploy/helm/watcher/values.yaml"]
+    former = subprocess.run(show, cwd=PROJECT, check=True, capture_output=True).stdout
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "values.yaml").write_bytes(former)
+    flags = value_flags(FLAVOURS[flavour])
+    found = documents(programs.run("helm", "template", "watcher", chart, *flags))
+    wanted = documents(programs.run("helm", "template", "watcher", CHART, *flags))
+    for manifests in (found, wanted):
+        pod = workload_of(manifests)["spec"]["template"]["spec"]
+        del pod["terminationGracePeriodSeconds"]
+        pod["containers"][0]["livenessProbe"].pop("terminationGracePeriodSeconds", None)
+    assert found == wanted
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_server_that_hangs_is_not_given_time_to_stop(programs: Programs, flavour: str) -> None:
+    pod = pod_of(programs.render(*FLAVOURS[flavour]))["spec"]
+    (container,) = pod["containers"]
+    grace_s = container["livenessProbe"]["terminationGracePeriodSeconds"]
+    assert grace_s < pod["terminationGracePeriodSeconds"]
+
+
 def test_a_probe_of_the_users_own_stays(programs: Programs) -> None:
     """With a database only the probe of gRPC is replaced, with its periods."""
     own = ("grpc=null", "httpGet.path=/x", "httpGet.port=http")
@@ -164,7 +194,7 @@ def test_a_probe_of_the_users_own_stays(programs: Programs) -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/x"
     (container,) = pod_of(programs.render(*FLAVOURS["postgresql"]))["spec"]["containers"]
     assert container["readinessProbe"] == {
-        "httpGet": {"path": "/healthz", "port": "http"},
+        "httpGet": {"path": "/readyz", "port": "http"},
         "periodSeconds": 5,
         "timeoutSeconds": 5,
     }
@@ -280,7 +310,7 @@ def test_notes_say_where_the_state_is(programs: Programs) -> None:
         flags = ("--dry-run=client", *value_flags(FLAVOURS["postgresql"], sets))
         return programs.run("helm", "install", "watcher", CHART, *flags).partition("NOTES:")[2]
 
-    assert "in the database of the secret watcher-db-app" in notes()
+    assert "2 servers share the watches, whose state is in the database of the secret" in notes()
     lost = "Its state is lost with its pod"
     assert lost not in notes("persistence.enabled=false")
     assert lost in notes("persistence.enabled=false", "state.postgresql.existingSecret=")

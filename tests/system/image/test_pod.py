@@ -16,7 +16,7 @@ from support.config import config
 from support.events import told
 from support.files import touch
 from support.fixtures import Connect
-from support.s3.real_servers import free_ports
+from support.ports import free_ports
 from system.image.container import USER_ID, Container, Image, Mount, own
 
 STATE = "/var/lib/watcher"

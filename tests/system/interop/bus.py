@@ -59,10 +59,10 @@ class Bus:
             f"{self._monitoring}/jsz?accounts=true&streams=true&consumers=true&config=true",
             timeout=DEADLINE_S,
         ) as answer:
-            accounts = json.load(answer)["account_details"]
+            found = json.load(answer)
         streams = [
             stream
-            for account in accounts
+            for account in found.get("account_details") or []
             for stream in account.get("stream_detail") or []
             if stream["name"] == STREAM
         ]

@@ -14,6 +14,7 @@ from support.config import config
 from support.events import replay
 from support.files import burst, fill, read_files
 from support.fixtures import StartServer
+from support.ports import free_ports
 from support.server import ServerProcess
 from system.interop.pods import TOKENS, Listener, auth, event_source, secret
 
@@ -137,8 +138,9 @@ def test_server_restarts(
     start_server: StartServer, listen: Listen, root: Path, name: str, tmp_path: Path, ending: str
 ) -> None:
     """Nothing is lost, and only what was not confirmed comes twice, with the same id."""
-    window = ("--redelivery-window", WINDOW)
-    server = start_server(*window, directory=tmp_path)
+    (port,) = free_ports(1)
+    flags = ("--redelivery-window", WINDOW, "--listen", f"127.0.0.1:{port}")
+    server = start_server(*flags, directory=tmp_path)
     client = listen(server, config(root))
     fill(root, *(f"before{number}" for number in range(100)))
     client.wait_count(100)
@@ -148,7 +150,7 @@ def test_server_restarts(
     getattr(server, ending)()
     (root / "before1").unlink()
     (root / "while").write_text("333")
-    server = start_server(*window, "--listen", server.address, directory=tmp_path)
+    server = start_server(*flags, directory=tmp_path)
     server.wait_watch(name, state="watching")
     (root / "after").write_text("4")
     bodies = client.wait_path("after")

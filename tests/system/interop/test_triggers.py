@@ -7,8 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from support.client import Event, wait_until
 from support.fixtures import StartServer
+from support.ports import free_ports
 from support.s3.real_servers import S3Server
 from support.server import ServerProcess
 from system.interop.examples import SERVER, Example, Run
@@ -17,14 +20,18 @@ from system.interop.workflows import WorkflowRunner
 
 MINIO = "http://minio.minio.svc:9000"
 SCANS = [f"scan{number:02}.pdf" for number in range(12)]
+SEEN = 10
+"""Files that the server has seen of a run in whose middle it is killed."""
+
 AT_ONCE = 3
 """Workflows at once; the example has 20, which would need as many processes here."""
 
 
-def restart(start_server: StartServer, server: ServerProcess, directory: Path) -> ServerProcess:
-    """Start a server again that was killed, on its ports and its state."""
-    ports = ("--listen", server.address, "--http", server.http.removeprefix("http://"))
-    return start_server(*ports, directory=directory)
+@pytest.fixture
+def start(start_server: StartServer, tmp_path: Path) -> Callable[[], ServerProcess]:
+    """Return what starts a server, and starts it again on its ports and its state."""
+    grpc, http = (f"127.0.0.1:{port}" for port in free_ports(2))
+    return lambda: start_server("--listen", grpc, "--http", http, directory=tmp_path)
 
 
 def parameters(workflow: Event) -> list[str]:
@@ -34,13 +41,12 @@ def parameters(workflow: Event) -> list[str]:
 
 def test_runs(
     example: Callable[..., Example],
-    start_server: StartServer,
+    start: Callable[[], ServerProcess],
     rclone_server: S3Server,
     root: Path,
-    tmp_path: Path,
 ) -> None:
     """A run starts one Workflow when it rests, and one more when it has changed and rests again."""
-    server = start_server(directory=tmp_path)
+    server = start()
     bucket = rclone_server.make_bucket()
     runs = example("runs")
     runs.sense(2)
@@ -55,12 +61,19 @@ def test_runs(
     rclone_server.put_many(bucket, ["runs/u/a", "runs/u/sub/b", "runs/above"])
     (root / "above").write_text("belongs to no run")
     (root / "run" / "sub").mkdir(parents=True)
-    for number in range(50):
-        (root / "run" / "sub" / f"{number}").write_text("1234")
-    server.wait_watch("runs", entries=52)
+    written = 0
+
+    def is_in_the_middle() -> bool:
+        # Goes on to be written all the while, or it might rest before the server is killed.
+        nonlocal written
+        (root / "run" / "sub" / f"{written}").write_text("1234")
+        written += 1
+        return bool(server.watches()["runs"]["entries"] > SEEN)
+
+    wait_until(is_in_the_middle, "the server has seen a part of the run")
     server.kill()
     (root / "run" / "last").write_text("12345")
-    server = restart(start_server, server, tmp_path)
+    server = start()
     runs.api.wait_objects(3)
     (root / "run" / "late").write_text("1")
     runs.api.wait_objects(4)
@@ -73,22 +86,25 @@ def test_runs(
         assert kind
         created[kind[1]].append(parameters(workflow))
     assert created == {
-        "run": [["before", "1", "1"], ["run", "51", "205"], ["run", "52", "206"]],
+        "run": [
+            ["before", "1", "1"],
+            ["run", str(written + 1), str(4 * written + 5)],
+            ["run", str(written + 2), str(4 * written + 6)],
+        ],
         "upload": [[f"s3://{bucket}/runs/u"]],
     }
 
 
 def test_markers(
     example: Callable[..., Example],
-    start_server: StartServer,
+    start: Callable[[], ServerProcess],
     rclone_server: S3Server,
     run: Run,
     root: Path,
-    tmp_path: Path,
 ) -> None:
     """Files and objects start something once their marker is there, and markers nothing."""
     tables = run(Recorder())
-    server = start_server(directory=tmp_path)
+    server = start()
     bucket = rclone_server.make_bucket()
     markers = example("markers")
     markers.sense(2, {"http://tables.default.svc:8080": tables.url})
@@ -111,7 +127,7 @@ def test_markers(
     (root / "a.csv").write_text("complete")
     (root / "a.csv.done").touch()
     rclone_server.put_many(bucket, ["tables/a/_SUCCESS"])
-    restart(start_server, server, tmp_path)
+    start()
     workflows = markers.api.wait_objects(2)
     assert [parameters(workflow) for workflow in workflows] == [["b.csv"], ["a.csv"]]
     # An event that was not confirmed at the kill comes again.
@@ -126,13 +142,13 @@ def uris(tables: Recorder) -> list[str]:
 
 
 def test_throttled(
-    example: Callable[..., Example], start_server: StartServer, root: Path, tmp_path: Path
+    example: Callable[..., Example], start: Callable[[], ServerProcess], root: Path
 ) -> None:
     """Never more Workflows than allowed are active, and each scan gets one.
 
     The first scans wait for the client; an exit handler fails while the server is down.
     """
-    server = start_server(directory=tmp_path)
+    server = start()
     cluster = WorkflowRunner({"http://watcher.argo-events.svc:8081": server.http})
     throttled = example("throttled", cluster)
     throttled.sense(1)
@@ -148,7 +164,7 @@ def test_throttled(
     server.kill()
     cluster.allow(1)
     cluster.wait_failures(1)
-    server = restart(start_server, server, tmp_path)
+    server = start()
     cluster.wait_finished(2)
     cluster.allow(len(SCANS))
     cluster.wait_finished(len(SCANS))

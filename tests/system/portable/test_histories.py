@@ -5,14 +5,20 @@ from functools import partial
 import pytest
 
 from property.disk import LINKED, UNLINKED
-from property.test_directory_property import Watching, run_histories
+from property.test_directory_property import CONDITIONS, Watching, run_histories
 from watcher.sources.directory.linux.inotify import Inotify
-from watcher.spec import Mode
+from watcher.spec import Conditions, Mode
 
 
-# watchdog's own thread meets a directory twice, and an error would end it.
-@pytest.mark.filterwarnings("ignore:Callback with id")
 @pytest.mark.parametrize("kinds", [UNLINKED, LINKED], ids=["files", "links"])
 def test_the_stream_replayed_is_the_directory(notifications: Inotify, kinds: list[str]) -> None:
-    """Scans decide, as when polled, and what an observer hints comes whenever it does."""
+    """Scans decide, as when polled, whatever an observer reports and whatever it loses."""
     run_histories(partial(Watching, notifications, Mode.POLL, kinds, is_portable=True))
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS, ids=["shared", "named", "sizes"])
+def test_what_conditions_admit_is_reported(notifications: Inotify, conditions: Conditions) -> None:
+    """And nothing else is, whatever comes first and however often markers come and go."""
+    run_histories(
+        partial(Watching, notifications, Mode.POLL, UNLINKED, conditions, is_portable=True)
+    )

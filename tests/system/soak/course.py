@@ -1,8 +1,9 @@
-"""Lets one server watch many places, while files, clients and a store come and go at random.
+"""Lets servers watch many places, while files, clients and a store come and go at random.
 
 The time is cut into rounds. In each, all clients connect, connections are killed, and at the end
-all clients leave until no watch runs: the resources of the server are comparable then. Places
+all clients leave until no watch runs: the resources of a server are comparable then. Places
 change all the while. In every third round a store is killed; its restart takes longer than a round.
+Several servers are killed, stopped and paused, all but the first, and their database is restarted.
 At the end the changes stop, and all clients connect once more: the events must make the places, and
 be confirmed. Imports no watcher.
 """
@@ -17,12 +18,10 @@ from random import Random
 
 from support.client import Contract, Event
 from support.config import config
-from support.fixtures import stop_clean
 from support.s3.real_servers import S3Server, run_moto
-from support.s3.simulated import CREDENTIALS
-from support.server import ServerProcess
 from system.soak.places import Bucket, Directory, Place, RestartingStore, operating
 from system.soak.report import Report
+from system.soak.servers import Servers, open_servers
 from system.soak.watched import Watched
 
 ROUNDS = 10
@@ -31,7 +30,7 @@ KINDS = ("notify", "poll", "seaweedfs", "notify", "moto")
 """Kinds of the watches, in turn."""
 
 FLAGS = ("--idle-timeout", "1s")
-"""Flags of the server: a watch ends, and starts again, between most clients. The redelivery window
+"""Flags of a server: a watch ends, and starts again, between most clients. The redelivery window
 stays, since it must be longer than a frozen connection goes unnoticed (20 s)."""
 
 FILE_PAUSE_S = 0.025
@@ -40,8 +39,10 @@ KILL_PAUSE_S = 0.5
 """Average pauses between two changes of files, of objects in one store, and between two kills."""
 
 
-def run(directory: Path, contract: Contract, seconds: float, watches: int, seed: int) -> Report:
-    """Soak a server, and return the findings.
+def run(
+    directory: Path, contract: Contract, seconds: float, watches: int, seed: int, servers: int = 1
+) -> Report:
+    """Soak one server, or several on one database, and return the findings.
 
     The kills take some seconds in all rounds together, and the whole takes longer. The seed decides
     what happens, though not when.
@@ -50,9 +51,9 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
     with ExitStack() as stack:
         moto, _ = stack.enter_context(run_moto(_made(directory / "moto")))
         store = stack.enter_context(RestartingStore(_made(directory / "seaweedfs")))
-        server = ServerProcess(directory, FLAGS, CREDENTIALS)
-        stack.callback(stop_clean, server)
-        report = Report(seed, server.listening().resources())
+        running = stack.enter_context(open_servers(directory, servers, FLAGS))
+        server = running.first
+        report = Report(seed, server.resources())
         places: dict[str, list[Place]] = defaultdict(list)
         watched = []
         for number in range(watches):
@@ -62,10 +63,10 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
             places["files" if isinstance(place, Directory) else kind].append(place)
             stack.callback(place.close)
             name, tick_s = f"{number:02} {kind}", chance.uniform(0.1, seconds / 100)
-            url = f"http://{server.address}"
-            watched.append(Watched(url, contract, name, place, asked, tick_s))
+            watched.append(Watched(running.relay, contract, name, place, asked, tick_s))
         restarter, restarts = stack.enter_context(ThreadPoolExecutor(1)), list[Future[None]]()
-        with _changing(places, seed, report):
+        disturbed = running.disturbed(Random(f"{seed} servers"))
+        with _changing(places, seed, report), disturbed as report.faults:
             for number in range(1, ROUNDS + 1):
                 if number % RESTART_EVERY == 2:
                     restarts.append(restarter.submit(store.restart))
@@ -80,7 +81,7 @@ def run(directory: Path, contract: Contract, seconds: float, watches: int, seed:
         with _connected(watched):
             for one in watched:
                 _settle(one, report)
-            server.wait_all_confirmed()
+            _check(running, report)
     return report
 
 
@@ -141,6 +142,13 @@ def _settle(one: Watched, report: Report) -> None:
     except AssertionError as error:
         report.losses[one.name] = str(error)
         return
-    events = len(one.events())
-    report.events += events
-    report.redeliveries += sum(map(len, one.connections())) - events
+    report.events += one.judge.last_seq
+    report.redeliveries += one.judge.received - one.judge.last_seq
+
+
+def _check(servers: Servers, report: Report) -> None:
+    """Check what the servers have written; anything wrong is a loss."""
+    try:
+        servers.check()
+    except AssertionError as error:
+        report.losses["state"] = str(error)

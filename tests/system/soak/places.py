@@ -17,7 +17,8 @@ from typing import Protocol, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from support.files import Files, read_files
-from support.s3.real_servers import SEAWEEDFS_PORTS, S3Server, free_ports, run_seaweedfs
+from support.ports import free_ports
+from support.s3.real_servers import SEAWEEDFS_PORTS, S3Server, run_seaweedfs
 
 DIRECTORIES = 6
 NAMES = 12

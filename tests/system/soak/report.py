@@ -14,9 +14,10 @@ MIB = 1024 * 1024
 
 @dataclass
 class Report:
-    """The figures of one soak: what happened, what the server held, and the broken promises.
+    """The figures of one soak: what happened, what a server held, and the broken promises.
 
-    ``busy`` are its resources at the end of each round, ``idle`` those after it, without a watch.
+    ``faults`` are those of servers. ``busy`` are the resources of one that runs all the while, at
+    the end of each round, ``idle`` those after it, without a watch.
     """
 
     seed: int
@@ -24,6 +25,7 @@ class Report:
     operations: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
     events: int = 0
     redeliveries: int = 0
     busy: list[Resources] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Report:
             f"seed          {self.seed}",
             f"operations    {_counted(self.operations)}",
             f"kills         {_counted(self.kills)}; {self.restarts} restarts of a store",
+            *([f"faults        {_counted(self.faults)}"] if self.faults else []),
             f"events        {self.events:,}, and {self.redeliveries:,} redeliveries",
             f"{'':26}{'threads':>10}{'descriptors':>14}{'memory':>14}",
             *(

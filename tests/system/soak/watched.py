@@ -1,12 +1,13 @@
 """An event source and its clients, whose connections fail. Imports no watcher."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from random import Random
 from typing import Self
 
-from support.client import Client, Contract, Event, Stream, wait_until
-from support.events import merged, replay
+from support.client import Client, Contract, Event, Sink, Stream, wait_until
+from support.judge import Judge
 from support.relay import Relay
 from system.soak.places import Place
 
@@ -21,10 +22,27 @@ class ReconnectingClient:
 
     It keeps no position. The first connection is made a tick after the start; when a stream has
     ended, the next tick opens another connection.
+
+    Args:
+        address: Of the server.
+        contract: Of the clients.
+        name: Of the event source.
+        config: Its configuration.
+        tick_s: Seconds between two connections, at least.
+        begin: Called for each stream, returns what takes its payloads; none keeps all of them.
+
+    Attributes:
+        streams: All, in the order of their beginnings.
     """
 
     def __init__(
-        self, address: str, contract: Contract, name: str, config: Event, tick_s: float
+        self,
+        address: str,
+        contract: Contract,
+        name: str,
+        config: Event,
+        tick_s: float,
+        begin: Callable[[], Sink] | None = None,
     ) -> None:
         self.streams: list[Stream] = []
         self._address = address
@@ -32,6 +50,7 @@ class ReconnectingClient:
         self._name = name
         self._config = config
         self._tick_s = tick_s
+        self._begin = begin
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -44,6 +63,11 @@ class ReconnectingClient:
         self.leave()
         self._thread.join()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether its last stream is open."""
+        return bool(self.streams) and self.streams[-1].is_open
+
     def leave(self) -> None:
         """Cancel the call, if there is one; the next tick opens another connection."""
         if self.streams:
@@ -52,34 +76,52 @@ class ReconnectingClient:
     def _run(self) -> None:
         while not self._is_over.wait(self._tick_s):
             with closing(Client(self._address, self._contract)) as client:
-                self.streams.append(client.start(self._name, self._config))
+                sink = self._begin() if self._begin else None
+                self.streams.append(client.start(self._name, self._config, sink=sink))
                 if not self._is_over.is_set():
                     self.streams[-1].wait_end(deadline_s=None)
 
 
 class Watched:
-    """A place that is watched by one client after the other, through a relay to the server's URL.
+    """A place that is watched by one client after the other, each behind a relay of its own.
 
     A payload of its configuration has one event, and existing entries are reported.
+
+    Args:
+        relay: Returns a new relay to the server, or to one of several.
+        contract: Of the clients.
+        name: Of the event source.
+        place: What is watched.
+        config: How.
+        tick_s: Seconds between two connections of a client, at least.
+
+    Attributes:
+        judge: Of all that the clients receive.
     """
 
     def __init__(
-        self, target: str, contract: Contract, name: str, place: Place, config: Event, tick_s: float
+        self,
+        relay: Callable[[], Relay],
+        contract: Contract,
+        name: str,
+        place: Place,
+        config: Event,
+        tick_s: float,
     ) -> None:
         self.name = name
-        self.place = place
-        self._target = target
-        self._source = contract, name, config, tick_s
-        self._clients: list[ReconnectingClient] = []
+        self.judge = Judge()
+        self._place = place
+        self._make_relay = relay
+        self._source = contract, name, config, tick_s, self.judge.begin
         self._stack = ExitStack()
         self._is_frozen = False
 
     def connect(self) -> None:
         """Start a new client."""
-        self._relay = self._stack.enter_context(Relay(self._target))
+        self._relay = self._stack.enter_context(self._make_relay())
         self._is_frozen = False
         client = ReconnectingClient(self._relay.address, *self._source)
-        self._clients.append(self._stack.enter_context(client))
+        self._client = self._stack.enter_context(client)
 
     def disconnect(self) -> None:
         """Stop the client."""
@@ -94,7 +136,7 @@ class Watched:
         kind = "cut" if self._is_frozen else chance.choice(["left", "cut", "frozen"])
         self._is_frozen = kind == "frozen"
         if kind == "left":
-            self._clients[-1].leave()
+            self._client.leave()
         elif kind == "frozen":
             self._relay.freeze()
         else:
@@ -102,29 +144,22 @@ class Watched:
             self._relay.start()
         return kind
 
-    def connections(self) -> list[list[bytes]]:
-        """Return the payloads of each connection."""
-        return [list(stream.payloads) for client in self._clients for stream in client.streams]
-
-    def events(self) -> list[Event]:
-        """Return the received events, each once, in order."""
-        return merged(self.connections())
-
     def settle(self) -> None:
-        """Wait until the events make the place, and again after a last change."""
+        """Wait until the events make the place, and again after a last change.
+
+        Raises:
+            AssertionError: They do not, or what was received is wrong otherwise.
+        """
         self._wait_complete()
-        self.place.put(LAST)
+        self._place.put(LAST)
         self._wait_complete()
+        assert len(self.judge.uids) == 1, f"ids of {self.judge.uids}"
 
     def _wait_complete(self) -> None:
-        there = self.place.contents().items()
+        there = self._place.contents()
         try:
             wait_until(
-                lambda: replay(self.events()).items() == there,
-                "the events make the place",
-                pause_s=LOOK_PAUSE_S,
+                lambda: self.judge.makes(there), "the events make the place", pause_s=LOOK_PAUSE_S
             )
         except AssertionError as error:
-            reported = replay(self.events()).items()
-            difference = f"invented {reported - there}, missing {there - reported}"
-            raise AssertionError(f"{error}; {difference}") from error
+            raise AssertionError(f"{error}; {self.judge.difference(there)}") from error

@@ -182,22 +182,20 @@ def test_volumes_that_do_not_answer(
         server.wait_no_watches()
 
 
-def test_the_start_waits_for_a_volume(tmp_path: Path) -> None:
-    """The log names an allowed directory that hangs; the server can be ended, or starts later."""
-    fill(tmp_path, "volume/in/a")
-    for directory in ("point", "one", "two"):
-        (tmp_path / directory).mkdir()
-    flags = ("--allow-directory", f"{tmp_path}/point/in")
+def test_the_start_waits_a_while_for_a_volume(tmp_path: Path, connect: Connect, name: str) -> None:
+    """The log names an allowed directory that hangs; then the other ones are served."""
+    fill(tmp_path, "volume/in/a", "local/a")
+    (tmp_path / "point").mkdir()
+    hung, local = tmp_path / "point" / "in", tmp_path / "local"
+    flags = ("--allow-directory", str(hung), "--allow-directory", str(local))
     with rclone_mount(tmp_path / "volume", tmp_path / "point") as volume, ExitStack() as stack:
         volume.send_signal(signal.SIGSTOP)
-        one, two = (ServerProcess(tmp_path / name, flags, CREDENTIALS) for name in ("one", "two"))
-        for server in (one, two):
-            stack.callback(server.stop)
-            server.wait_logged("server.waiting")
-            assert server.lines("server.waiting")[0]["directories"] == [f"{tmp_path}/point/in"]
-        one.signal(signal.SIGINT)
-        one.wait_logged("server.stopping")
-        one.signal(signal.SIGINT)
-        assert one.wait() == -signal.SIGINT
+        server = ServerProcess(tmp_path, flags, CREDENTIALS)
+        stack.callback(server.stop)
+        stack.callback(volume.send_signal, signal.SIGCONT)
+        server.wait_logged("server.waiting")
+        assert server.lines("server.waiting")[0]["directories"] == [str(hung), str(local)]
+        client = connect(server.listening())
+        client.watch(name, config(local)).cancel()
         volume.send_signal(signal.SIGCONT)
-        assert two.listening().get("/readyz")[0] == HTTPStatus.OK
+        client.watch(f"{name} later", config(hung)).cancel()

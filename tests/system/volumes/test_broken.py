@@ -2,7 +2,7 @@
 
 import errno
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from support.client import wait_until
 from support.config import config
 from support.events import told
-from support.fixtures import Connect, StartServer
+from support.fixtures import Connect, servers
 from support.server import ServerProcess
 
 StartBroken = Callable[..., ServerProcess]
@@ -36,17 +36,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start_broken(start_server: StartServer, library: Path, tmp_path: Path) -> StartBroken:
-    """Return a function that starts a server on which broken files fail until ``whole`` exists."""
+def start_broken(
+    tmp_path_factory: pytest.TempPathFactory, library: Path, tmp_path: Path
+) -> Iterator[StartBroken]:
+    """Return a function that starts a server on which broken files fail until ``whole`` exists.
 
-    def start(number: int, **more: str) -> ServerProcess:
-        broken = {"BROKEN_ERRNO": str(number), "BROKEN_UNTIL": str(tmp_path / "whole")}
-        flags = ("--redelivery-window", "100ms")
-        return start_server(
-            *flags, directory=tmp_path, environment={"LD_PRELOAD": str(library)} | broken | more
-        )
+    It ends with the test: those of all tests together would keep looking at their broken files.
+    """
+    with servers(tmp_path_factory) as start_server:
 
-    return start
+        def start(number: int, **more: str) -> ServerProcess:
+            broken = {"BROKEN_ERRNO": str(number), "BROKEN_UNTIL": str(tmp_path / "whole")}
+            flags = ("--redelivery-window", "100ms")
+            return start_server(
+                *flags, directory=tmp_path, environment={"LD_PRELOAD": str(library)} | broken | more
+            )
+
+        yield start
 
 
 @pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)

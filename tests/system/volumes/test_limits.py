@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from grpc import StatusCode
 
-from support.client import Event
+from support.client import Event, wait_until
 from support.config import config
 from support.events import told
 from support.fixtures import Connect, StartServer
@@ -21,7 +21,7 @@ NOBODY = 65534
 DIRECTORIES = 100
 WATCHES = 40
 
-OTHER_USER = "4321"
+OTHER_USER = str(100_000 + os.getpid())
 """A user without other processes. The super-user's number of processes is not limited."""
 
 THREADS, STREAMS = 45, 60
@@ -43,8 +43,13 @@ def wait_degraded(server: ServerProcess, name: str, why: str) -> None:
     """Wait until status, metrics and log have the reason for which a watch is degraded."""
     server.wait_reason(name, "degraded", why)
     assert server.metric("watcher_degraded_watches") == 1
-    lines = server.lines("watch.degraded", watch=name)
-    assert [line["level"] for line in lines if why in line["reason"]] == ["warning"]
+
+    def levels() -> list[str]:
+        lines = server.lines("watch.degraded", watch=name)
+        return [line["level"] for line in lines if why in line["reason"]]
+
+    wait_until(lambda: bool(levels()), "it is logged")
+    assert levels() == ["warning"]
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
@@ -76,7 +81,7 @@ def test_directory_that_cannot_be_read(
     closed.chmod(0o755)
     stream.wait_count(4)
     server.wait_watch(name, degraded="")
-    assert [line["watch"] for line in server.lines("watch.restored")] == [name]
+    assert [line["watch"] for line in server.wait_logged("watch.restored")] == [name]
     (root / "last").touch()
     created = [("created", path) for path in ("closed/c", "last", "open")]
     expected = [*created, ("deleted", "closed/a"), ("modified", "closed/b")]
@@ -140,7 +145,7 @@ def test_more_watches_than_threads(start_server: StartServer, connect: Connect, 
     for ending in refused.values():
         assert ending.code is StatusCode.RESOURCE_EXHAUSTED
         assert "more threads" in ending.details
-    assert server.watches().keys() == streams.keys()
+    wait_until(lambda: server.watches().keys() == streams.keys(), "those that were refused end")
     assert server.get("/readyz")[0] == HTTPStatus.OK
     (root / "a").touch()
     for stream in streams.values():

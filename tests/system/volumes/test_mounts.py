@@ -176,7 +176,7 @@ def test_subpath_mounts_are_warned_of(
         assert str(root / "key") in server.watches()[name]["degraded"]
         fill(root, "a")
         assert told(stream.wait_path("a")) == [("created", "a")]
-        (warning,) = server.lines("watch.subpath", place=f"file://{root}")
+        (warning,) = server.wait_logged("watch.subpath", place=f"file://{root}")
         assert (warning["level"], "whole volume" in warning["hint"]) == ("warning", True)
     finally:
         unmount(root / "key")

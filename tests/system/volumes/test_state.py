@@ -90,6 +90,43 @@ def test_full_disk(
     assert replay(again.events) == files | {"last": 0}
 
 
+@pytest.mark.parametrize(
+    ("is_used", "hint"),
+    [(False, "make room in the state directory"), (True, "free space in the state directory")],
+    ids=["new", "used"],
+)
+def test_start_on_a_full_disk(
+    start_server: StartServer,
+    connect: Connect,
+    state: Path,
+    root: Path,
+    name: str,
+    tmp_path: Path,
+    hint: str,
+    *,
+    is_used: bool,
+) -> None:
+    """A server lives, says why it is not ready, and goes on once there is room."""
+    if is_used:
+        former = start_server(*SOON, directory=tmp_path)
+        connect(former).watch(name, config(root))
+        assert former.stop() == 0
+    fill_disk(state / "ballast")
+    (root / "a").touch()
+    server = start_server(*SOON, directory=tmp_path)
+    server.wait_logged("server.unready")
+    (line,) = server.lines("server.unready")
+    assert "No space left on device" in line["error"]
+    assert "make room there" in line["error"]
+    assert [server.ask(path).status for path in ("/readyz", "/healthz")] == [503, 200]
+    refused = connect(server).refusal(name, config(root))
+    assert (refused.code.name, hint in refused.details) == ("UNAVAILABLE", True)
+    (state / "ballast").unlink()
+    wait_until(lambda: server.ask("/readyz").status == 200, "it is ready")
+    stream = connect(server).watch(name, config(root, existing="report"))
+    assert told(stream.wait_path("a")) == [("created", "a")]
+
+
 def test_read_only_state(
     start_server: StartServer, connect: Connect, state: Path, root: Path, name: str, tmp_path: Path
 ) -> None:

@@ -42,20 +42,28 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/*
+Secret with the URL of a database; empty for a volume. `helm upgrade --reuse-values` of a release that
+was made before there were databases has no such value.
+*/}}
+{{- define "watcher.database" -}}
+{{- ((.Values.state).postgresql).existingSecret | default "" }}
+{{- end }}
+
 {{/* Number of servers: one with files, since one at a time uses them; by default two with a database. */}}
 {{- define "watcher.replicas" -}}
 {{- if kindIs "invalid" .Values.replicas }}
-{{- ternary 2 1 (ne .Values.state.postgresql.existingSecret "") }}
+{{- ternary 2 1 (ne (include "watcher.database" .) "") }}
 {{- else }}
 {{- .Values.replicas }}
 {{- end }}
 {{- end }}
 
-{{/* With a database, servers that stand by are ready although they do not listen for gRPC. */}}
+{{/* With a database, a server that is about to stop, or cut off from it, is not sent clients. */}}
 {{- define "watcher.readinessProbe" -}}
 {{- $probe := .Values.readinessProbe }}
-{{- if and .Values.state.postgresql.existingSecret $probe.grpc }}
-{{- $probe = merge (dict "httpGet" (dict "path" "/healthz" "port" "http")) (omit $probe "grpc") }}
+{{- if and (include "watcher.database" .) $probe.grpc }}
+{{- $probe = merge (dict "httpGet" (dict "path" "/readyz" "port" "http")) (omit $probe "grpc") }}
 {{- end }}
 {{- toYaml $probe }}
 {{- end }}
@@ -68,12 +76,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if and .Values.tokens.values .Values.tokens.existingSecret }}
 {{- fail "\n\nTokens are given twice. Set tokens.existingSecret or tokens.values, not both.\n" }}
 {{- end }}
-{{- if .Values.state.postgresql.existingSecret }}
+{{- if include "watcher.database" . }}
 {{- if .Values.persistence.existingClaim }}
 {{- fail "\n\nThe state is given twice. Set state.postgresql.existingSecret or persistence.existingClaim, not both.\n" }}
-{{- end }}
-{{- if or (ne .Values.service.type "ClusterIP") (ne (int .Values.service.port) 8080) (ne (int .Values.service.httpPort) 8081) }}
-{{- fail "\n\nWith state.postgresql.existingSecret the name of the service leads to the servers themselves. Leave service.type ClusterIP, service.port 8080 and service.httpPort 8081.\n" }}
 {{- end }}
 {{- else if gt (int (include "watcher.replicas" .)) 1 }}
 {{- fail "\n\nSeveral servers need a database, since one at a time uses a state directory. Set state.postgresql.existingSecret, or leave replicas out.\n" }}

@@ -1,7 +1,7 @@
 {{/* The template of the pods of both workloads. */}}
 {{- define "watcher.pod" -}}
 {{- $tokenSecret := include "watcher.tokenSecret" . }}
-{{- $database := .Values.state.postgresql.existingSecret -}}
+{{- $database := include "watcher.database" . -}}
 metadata:
   labels:
     {{- include "watcher.selector" . | nindent 4 }}
@@ -73,7 +73,7 @@ spec:
           valueFrom:
             secretKeyRef:
               name: {{ $database }}
-              key: {{ .Values.state.postgresql.key }}
+              key: {{ .Values.state.postgresql.key | default "uri" }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}

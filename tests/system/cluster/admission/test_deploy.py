@@ -28,6 +28,7 @@ CHANGES = {
         FLAVOURS["volume"],
         ("serviceAccount.create=false", "networkPolicy.enabled=false"),
     ),
+    "database": (FLAVOURS["postgresql"], ("replicas=3",)),
     # Another name would upgrade nothing; class and mode of a claim cannot change.
     "everything": ((EVERYTHING,), ("fullnameOverride=", "persistence.existingClaim=elsewhere")),
 }
