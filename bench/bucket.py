@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import sysconfig
@@ -39,7 +40,7 @@ LOOK_INTERVAL_S = 0.2
 """Pause between two looks at the status, whose CPU would count as that of the poll."""
 SAMPLE_INTERVAL_S = 0.01
 PAGINATOR = "boto3 paginator"
-UNCHANGED = "poll without a change"
+UNCHANGED, TOUCHED = "poll without a change", "poll, 1 % of the keys changed"
 
 
 class Place(NamedTuple):
@@ -53,6 +54,7 @@ class Place(NamedTuple):
         environment: Variables with the credentials.
         count_requests: Returns the number of LIST requests so far; None where it is not known.
         arrive: Adds a key before all others.
+        touch: Puts 1 % of the keys anew, anywhere.
         store_pid: Process of the store.
     """
 
@@ -63,6 +65,7 @@ class Place(NamedTuple):
     environment: dict[str, str]
     count_requests: Callable[[], int | None]
     arrive: Callable[[], object]
+    touch: Callable[[], object]
     store_pid: int
 
 
@@ -99,10 +102,8 @@ def run_simulated(keys: int, latency_ms: float) -> Iterator[Place]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         name = f"simulated store, {latency_ms:g} ms a page"
-        count, arrive = partial(order, "counts"), partial(order, "arrive")
-        yield Place(
-            name, endpoint_url, simulated.BUCKET, keys, environment, count, arrive, process.pid
-        )
+        orders = [partial(order, what) for what in ("counts", "arrive", "touch")]
+        yield Place(name, endpoint_url, simulated.BUCKET, keys, environment, *orders, process.pid)
         process.communicate()
 
 
@@ -112,7 +113,8 @@ def run_real(keys: int) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as data, run_seaweedfs(Path(data)) as (server, process):
         bucket = server.make_bucket()
         print(f"\nputting {keys:,} objects …", flush=True)
-        server.put_many(bucket, (f"{number // 1000:04}/{number:07}.csv" for number in range(keys)))
+        names = [f"{number // 1000:04}/{number:07}.csv" for number in range(keys)]
+        server.put_many(bucket, names)
         arrivals = (f"-{number:07}.csv" for number in count())
 
         def arrive() -> None:
@@ -126,6 +128,7 @@ def run_real(keys: int) -> Iterator[Place]:
             server.environment(),
             lambda: None,
             arrive,
+            lambda: server.put_many(bucket, random.sample(names, keys // 100)),
             process.pid,
         )
 
@@ -204,7 +207,7 @@ def run_rclone(place: Place, *arguments: str) -> Cost:
 
 
 def poll(place: Place) -> list[Cost]:
-    """Measure the server's first scan, unchanged polls, and polls that each find one more key."""
+    """Measure the server's first scan, unchanged polls, and polls that each find differences."""
     config = (
         f"s3: {{bucket: {place.bucket}, endpoint_url: {place.endpoint_url}, poll_interval: 1s}}"
     )
@@ -238,8 +241,13 @@ def poll(place: Place) -> list[Cost]:
             0,
             POLLS,
         ), report
+        # The parts of batches are known once these have changed.
+        average_polls(TOUCHED, place, server, place.touch)
+        touched = average_polls(TOUCHED, place, server, place.touch)
+        report = status(server)
+        assert report["events"].get("modified") == 2 * POLLS * (place.keys // 100), report
         call.cancel()
-    return [first, unchanged, shifted]
+    return [first, unchanged, shifted, touched]
 
 
 def average_polls(
@@ -288,7 +296,7 @@ def print_costs(place: Place, costs: Sequence[Cost]) -> None:
         requests = "" if cost.requests is None else f"{cost.requests:,.0f}"
         store = f"{requests:>9}{cost.store_cpu_s:13.2f}"
         print(f"  {cost.name:<24}{seconds}{cpu_seconds}{rates}{memory}{store}")
-    for cost in costs[-2:]:
+    for cost in costs[-3:]:
         ratio = f"{peer.cpu_s / cost.cpu_s:.1f} times the keys a CPU second of the {PAGINATOR}"
         print(f"  {cost.name}: {ratio}", flush=True)
 

@@ -55,7 +55,7 @@ class Watch:
         self._reconciler = Reconciler(
             self._source,
             self._store.index,
-            ChangeDetector(frozenset(ChangeType), self._store.index.new_row),
+            ChangeDetector(frozenset(ChangeType), self._store.index.new_rows),
             self._outbox,
             lambda _count: None,
             clock,

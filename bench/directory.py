@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ from harness import (
     walk,
 )
 
+SERVER, BARE = "server", "bare stream"
 PEERS = ("watchdog", "watchfiles")
 IN_MEMORY = "server, state in memory"
 """A server whose state file is on a disk that takes no time."""
@@ -57,6 +59,11 @@ class Observed(NamedTuple):
     started_s: float
     paths: dict[str, float]
     events: int
+
+    @property
+    def rate(self) -> float:
+        """Return files a second, until the last one was reported."""
+        return len(self.paths) / (max(self.paths.values(), default=math.inf) - self.started_s)
 
 
 @contextmanager
@@ -123,7 +130,14 @@ def observe_bare(count: int) -> Observed:
         started_s = time.time()
         bare.go_on()
         line = reader.line()
-    return Observed("bare stream", started_s, line["told"], line["events"])
+    return Observed(BARE, started_s, line["told"], line["events"])
+
+
+def observe_burst(directories: int, count: int) -> dict[str, Observed]:
+    """Return what the server, its peers and a bare stream report of a burst, by their names."""
+    found = {kind: observe(kind, directories, count, make_at_once) for kind in (SERVER, *PEERS)}
+    assert len(found[SERVER].paths) == found[SERVER].events == count
+    return found | {BARE: observe_bare(count)}
 
 
 def measure_burst(directories: int) -> None:
@@ -133,23 +147,35 @@ def measure_burst(directories: int) -> None:
     with tempfile.TemporaryDirectory() as root:
         make_at_once([f"{root}/{number}" for number in range(BURST_FILES)])
         made_s = time.perf_counter() - start_s
-    found = {
-        kind: observe(kind, directories, BURST_FILES, make_at_once) for kind in ("server", *PEERS)
-    }
-    found["gRPC stream alone"] = observe_bare(BURST_FILES)
-    rates = {
-        kind: len(each.paths) / (max(each.paths.values(), default=each.started_s) - each.started_s)
-        for kind, each in found.items()
-    }
+    found = observe_burst(directories, BURST_FILES)
     for kind, each in found.items():
-        ratio = f"  (the server has {rates['server'] / rates[kind]:.2f}x the rate)"
+        ratio = f"  (the server has {found[SERVER].rate / each.rate:.2f}x the rate)"
         lost, repeated = BURST_FILES - len(each.paths), each.events - len(each.paths)
         print(
-            f"  {kind:<28}{rates[kind]:9,.0f} files/s  {lost:7,} lost  {repeated:7,} repeated"
-            + ratio * (kind != "server")
+            f"  {kind:<28}{each.rate:9,.0f} files/s  {lost:7,} lost  {repeated:7,} repeated"
+            + ratio * (kind != SERVER)
         )
     print(f"  without a watcher           {BURST_FILES / made_s:9,.0f} files/s")
-    assert len(found["server"].paths) == found["server"].events == BURST_FILES
+
+
+def observe_latency(kind: str) -> list[float]:
+    """Return the milliseconds from close() of a file to its report, sorted."""
+    closed: dict[str, float] = {}
+
+    def make(paths: list[str]) -> None:
+        start_s = time.perf_counter()
+        for number, path in enumerate(paths):
+            time.sleep(max(0.0, start_s + number / RATE_S - time.perf_counter()))
+            make_at_once([path])
+            closed[os.path.basename(path)] = time.time()  # noqa: PTH119 - cheap
+
+    found = observe(kind, 1, RATE_FILES, make).paths
+    return sorted((found_s - closed[path]) * 1000 for path, found_s in found.items())
+
+
+def percentiles(delays_ms: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile of sorted figures."""
+    return statistics.median(delays_ms), delays_ms[len(delays_ms) * 99 // 100]
 
 
 def measure_latency() -> None:
@@ -159,26 +185,15 @@ def measure_latency() -> None:
         flush=True,
     )
     figures: dict[str, tuple[float, float]] = {}
-    for kind in ("server", IN_MEMORY, *PEERS):
-        closed: dict[str, float] = {}
-
-        def make(paths: list[str], closed: dict[str, float] = closed) -> None:
-            start_s = time.perf_counter()
-            for number, path in enumerate(paths):
-                time.sleep(max(0.0, start_s + number / RATE_S - time.perf_counter()))
-                make_at_once([path])
-                closed[os.path.basename(path)] = time.time()  # noqa: PTH119 - cheap
-
-        found = observe(kind, 1, RATE_FILES, make).paths
-        delays_ms = sorted((found_s - closed[path]) * 1000 for path, found_s in found.items())
-        figures[kind] = statistics.median(delays_ms), delays_ms[len(delays_ms) * 99 // 100]
-        p50, p99 = figures[kind]
-        ratios = f"{figures['server'][0] / p50:.2g}x, {figures['server'][1] / p99:.2g}x"
+    for kind in (SERVER, IN_MEMORY, *PEERS):
+        delays_ms = observe_latency(kind)
+        p50, p99 = figures[kind] = percentiles(delays_ms)
+        ratios = f"{figures[SERVER][0] / p50:.2g}x, {figures[SERVER][1] / p99:.2g}x"
         print(
             f"  {kind:<28}p50 {p50:8.2f} ms  p99 {p99:8.2f} ms"
             f"  {RATE_FILES - len(delays_ms):7,} lost"
             + f"  (the server takes {ratios})"
-            * (kind != "server")
+            * (kind != SERVER)
         )
 
 
@@ -194,7 +209,7 @@ def measure_start(directories: int) -> None:
         walk(root)
         walk_s = time.perf_counter() - start_s
         print(f"  {'scandir and stat':<28}{walk_s:7.2f} s")
-        for kind in ("server", *PEERS):
+        for kind in (SERVER, *PEERS):
             with run_watcher(kind, root, 1) as (_, ready, pid, mib):
                 took_s, start_cpu_s = ready["start_s"], cpu_s(pid)
                 time.sleep(IDLE_S)

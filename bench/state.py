@@ -29,10 +29,10 @@ from watcher.clock import Clock
 from watcher.model import Delta, Entry, Identity, Payload
 from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Observation, unread_test
 from watcher.spec import DirectorySpec, Spec
+from watcher.state.membership import used_alone
 from watcher.state.port import StateEngine, WatchStore
 from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.sqlite.directory import StateDirectory
-from watcher.state.tenure import owned
 
 COMMITS = 1000
 WATCHES = 8
@@ -212,7 +212,7 @@ def main() -> None:
                 "PostgreSQL": PostgresEngine(f"{cluster.url}?schema=round_{number}", Clock()),
             }
             for name, factory in engines.items():
-                with owned(factory) as engine:
+                with used_alone(factory) as engine:
                     note(best[name], measure_commits(engine))
                     note(best[name], measure_together(engine))
                     note(best[name], measure(engine, "objects", keys(options.entries)))

@@ -134,8 +134,8 @@ def measure_round(
     )
 
 
-def measure_delivery(events: int, clients: int, rounds: int) -> None:
-    """Measure server and bare stream in turns."""
+def compare_delivery(events: int, clients: int, rounds: int) -> list[tuple[Cost, Cost]]:
+    """Return the costs of server and bare stream, measured in turns, of each round."""
     count = max(1, events // clients)
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as root:
         config = _config(Path(root))
@@ -150,7 +150,7 @@ def measure_delivery(events: int, clients: int, rounds: int) -> None:
             run_bare(payloads) as (bare, bare_address),
         ):
             bare.go_on()
-            pairs = [
+            return [
                 (
                     measure_round(
                         server.process.pid, server.address, _name(number), config, payloads, clients
@@ -159,7 +159,6 @@ def measure_delivery(events: int, clients: int, rounds: int) -> None:
                 )
                 for number in range(rounds)
             ]
-    print_pairs(pairs)
 
 
 def print_pairs(pairs: Sequence[tuple[Cost, Cost]]) -> None:
@@ -232,7 +231,7 @@ def main() -> None:
         measure_waiting(arguments.waiting)
         return
     for clients in arguments.clients:
-        measure_delivery(arguments.events, clients, arguments.rounds)
+        print_pairs(compare_delivery(arguments.events, clients, arguments.rounds))
 
 
 if __name__ == "__main__":
