@@ -42,10 +42,14 @@ test: $(READY) ## run the tests that need nothing beyond PyPI (ARGS="-k name")
 property: $(READY) ## run the rules over random histories and input, the same ones each time
 	@$(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
+PORTABLE_TESTS = $(BIN)/python tests/support/portable_tests.py
+
 .PHONY: portable
-portable: $(READY) ## run tests with the backend for other systems, without what only Linux has
-	@PORTABLE=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS) \
-		$$($(BIN)/python tests/support/portable_tests.py)
+portable: $(READY) ## run tests with the backend for other systems (LIST=1: list them; PART=1: a part)
+	@$(if $(LIST),$(PORTABLE_TESTS) --list,room=$$(mktemp -d -p $(ROOM)) && PORTABLE=1 \
+		PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=$(WORKERS) \
+		--dist=loadfile -m "not stores" $(ARGS) $$($(PORTABLE_TESTS) $(if $(PART),--part)); \
+		status=$$?; rm -rf "$$room"; exit $$status)
 
 .PHONY: deep
 deep: $(READY) ## search random histories and input for failures (EXAMPLES=500)
@@ -79,9 +83,17 @@ ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debia
 replicas: $(READY) ## run the tests of state in PostgreSQL (installs Debian packages; ROUNDS=4, PART=1)
 	@REPLICAS_ROUNDS=$(or $(ROUNDS),4) PART=$(PART) .ci/replicas $(BIN)/python $(ARGS)
 
+.PHONY: kernels
+kernels: $(READY) ## test NFS, SMB, FAT and casefold on Debian's kernel (as root; KINDS="nfs4 cifs")
+	@KINDS="$(KINDS)" .ci/kernels $(BIN)/python $(ARGS)
+
 .PHONY: cluster
 cluster: $(READY) ## test deploy/ and examples/ (API_SERVER=1: also by an API server, compiled first)
 	@API_SERVER=$(API_SERVER) .ci/cluster $(BIN)/python $(ARGS)
+
+.PHONY: node
+node: $(READY) ## run the chart on a Kubernetes node (as root; installs Debian packages; compiled first)
+	@.ci/node $(BIN)/python $(ARGS)
 
 .PHONY: browser
 browser: $(READY) ## test the status page in Chromium (pictures in build/pictures)
@@ -90,6 +102,11 @@ browser: $(READY) ## test the status page in Chromium (pictures in build/picture
 .PHONY: pictures
 pictures: $(READY) ## take the pictures of docs/images
 	@PICTURES=docs/images .ci/browser $(BIN)/python -k pictures
+
+.PHONY: bench
+bench: $(READY) ## measure the table of speed in 15 minutes (installs watchfiles; ARGS="--only burst")
+	@$(PIP) install watchfiles
+	@$(BIN)/python bench/table.py $(ARGS)
 
 .PHONY: rules
 rules: ## check and test the Prometheus rules
