@@ -3,6 +3,7 @@
 from hypothesis import settings
 
 from support.examples import IS_SEARCH
+from support.logs import install_capture
 
 pytest_plugins = [
     "support.fixtures",
@@ -17,3 +18,6 @@ pytest_plugins = [
 # The same examples each time, however slow the machine is; `make deep` searches for others.
 settings.register_profile("watcher", deadline=None, derandomize=not IS_SEARCH)
 settings.load_profile("watcher")
+
+# Before any logger is made: each keeps the processors that it was made with.
+install_capture()

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from watcher.errors import StateError, UnavailableError
 from watcher.roles import Roles
 from watcher.rpc.streams import Streams
@@ -160,7 +160,7 @@ def test_watches_end_when_a_program_works_alone(before: Standing) -> None:
         assert scene.done.count("port closed") == 1
         assert await scene.become(SERVING) == ["watches open", "port open"]
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         play(SERVING, act)
     (line,) = [line for line in logs if line["event"] == "state.standby"]
     assert (line["reason"], line["address"]) == (STANDBY.problem, "127.0.0.1:1")
@@ -211,7 +211,7 @@ def test_a_standby_says_each_reason_once() -> None:
         for name in ("two", "two", "one"):
             await scene.become(Standing(Role.STANDBY, f"standby: {name}"))
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         play(STANDBY, act)
     reasons = [line["reason"] for line in logs if line["event"] == "state.standby"]
     assert reasons == [STANDBY.problem, "standby: two", "standby: one"]

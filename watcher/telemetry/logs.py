@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from watcher.formatting import printable
@@ -26,6 +26,9 @@ FORMATS = ("auto", "json", "console")
 MAX_VALUE_CHARS = 8192
 """Maximum length of one value in a log line, in characters; a traceback is one value."""
 
+_SERVER: list[str] = []
+"""The name of this server while it runs, else empty."""
+
 
 def configure_logs(
     log_format: str, *, verbose: bool = False, quiet: bool = False, dropped: Collection[str] = ()
@@ -43,7 +46,13 @@ def configure_logs(
     before = _processors(is_console=is_console)
     renderer = _console() if is_console else structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[_drop(dropped), structlog.contextvars.merge_contextvars, *before, renderer],
+        processors=[
+            _drop(dropped),
+            _add_server,
+            structlog.contextvars.merge_contextvars,
+            *before,
+            renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -76,18 +85,20 @@ def named(server: str) -> Iterator[None]:
     Args:
         server: Its name.
     """
-
-    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
-        return {**event, "server": server}
-
-    # Loggers that were bound before have the same list.
-    processors = structlog.get_config()["processors"]
-    processors.insert(0, name)
+    _SERVER.append(server)
     try:
         yield
     finally:
-        with suppress(ValueError):
-            processors.remove(name)
+        _SERVER.remove(server)
+
+
+def _add_server(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Add the name of the server, if it has been named.
+
+    This is a processor at all times: a list of processors that changed while a thread goes
+    through it would leave out the renderer, and the thread would end with a TypeError.
+    """
+    return {**event, "server": name} if (name := next(iter(_SERVER), None)) else event
 
 
 def _processors(*, is_console: bool) -> Sequence[Processor]:

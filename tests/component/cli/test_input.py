@@ -29,8 +29,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # ``serve`` configures logging to the standard error of this test.
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.root.level)
+    former = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**former)
 
 
 @pytest.mark.parametrize(

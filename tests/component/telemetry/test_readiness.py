@@ -4,9 +4,9 @@ import asyncio
 import threading
 
 import pytest
-from structlog.testing import capture_logs
 
 from support.client import wait_until
+from support.logs import captured_logs
 from watcher.errors import StateError, UnavailableError
 from watcher.telemetry.readiness import Readiness
 
@@ -72,7 +72,7 @@ def test_a_state_that_cannot_be_written_from_the_start_is_logged() -> None:
         await scene.check(StateError("it is full"))
         await scene.check()
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         asyncio.run(run())
     assert [(line["event"], line.get("error")) for line in logs] == [
         ("server.unready", "it is full"),

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.memory_watch import IDENTITY, Place, Scene
 from watcher.clock import Clock
 from watcher.limits.fair_queue import FairQueue
@@ -43,7 +43,7 @@ def test_it_is_logged_once_and_so_is_the_answer(scene: Scene, tmp_path: Path) ->
         for _ in range(times):
             await registry.runs.report_unanswered()
 
-    with StateDirectory(tmp_path / "state", Clock()) as state, capture_logs() as lines:
+    with StateDirectory(tmp_path / "state", Clock()) as state, captured_logs() as lines:
         sources = cast("Sources", None)
         registry = WatchRegistry(ServerSettings(), state, sources, FairQueue(), Clock())
         registry.runs._watches[IDENTITY] = scene.watch

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.memory_watch import Place, Scene
 from watcher.errors import FencedError, LimitError, StateError, UnavailableError
 from watcher.sources.protocol import Batch
@@ -55,7 +55,7 @@ def test_a_place_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
     place = Place()
     place.error = UnavailableError("it is gone")
     watch = Scene(tmp_path, place).watch
-    with capture_logs() as log:
+    with captured_logs() as log:
         watch.start()
         assert watch.opened.exception(DEADLINE_S) is place.error
         watch.ended.result(DEADLINE_S)
@@ -94,7 +94,7 @@ def test_a_watch_fails_while_its_place_is_opened(tmp_path: Path, order: str) -> 
 
     if order == "at the same moment":
         place.asked = open_now
-    with capture_logs() as log:
+    with captured_logs() as log:
         watch.start()
         assert place.is_opening.wait(DEADLINE_S)
         watch.fail(error)
@@ -110,7 +110,7 @@ def test_an_unexpected_error_ends_the_watch_with_a_trace(tmp_path: Path) -> None
             raise ZeroDivisionError
 
     watch = Scene(tmp_path, BrokenPlace()).watch
-    with capture_logs() as log:
+    with captured_logs() as log:
         watch.start()
         watch.ended.result(DEADLINE_S)
     assert isinstance(watch.failure, UnavailableError)

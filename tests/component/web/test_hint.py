@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from structlog.testing import capture_logs
 
 from support import hint_messages as sent
+from support.logs import captured_logs
 from support.s3.cloud import Cloud, run_cloud
 from support.s3.faults import Answer
 from watcher.clock import Clock
@@ -257,7 +257,7 @@ def test_cloudevents_are_permitted(port: Port) -> None:
 
 def test_subscriptions_need_a_flag(open_port: Port, cloud: Cloud) -> None:
     """Without it the answer says what to do, once for each topic in the log; nothing is sent."""
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         for _ in range(2):
             status, answer, _ = open_port.ask(sent.sns_handshake(CONFIRM))
             assert status == 403
@@ -275,7 +275,7 @@ def test_the_end_of_a_subscription_needs_nothing(open_port: Port, cloud: Cloud) 
 
 def test_subscriptions_are_confirmed(confirming_port: Port, cloud: Cloud) -> None:
     """The address of the message is requested once, with what it needs and nothing else."""
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         reply = confirming_port.ask(sent.sns_handshake(CONFIRM + "&Extra=1"))
     assert reply[:2] == (202, {"watches": 0})
     assert [log["event"] for log in logs] == ["hint.subscribed"]
@@ -355,6 +355,6 @@ def test_no_other_address_is_requested(confirming_port: Port, cloud: Cloud, url:
 def test_the_log_of_topics_is_bounded(open_port: Port) -> None:
     """Names that are no ARN are not logged."""
     forged = sent.sns_handshake(CONFIRM) | {"TopicArn": "x\n" * 100}
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         assert open_port.ask(forged).status == 400
     assert not logs

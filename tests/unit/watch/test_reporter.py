@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from support.clock import FakeClock
+from support.logs import captured_logs
 from watcher.changes.reconciler import ScanResult
 from watcher.errors import DeniedError, UnavailableError
 from watcher.model import Identity, Rescan
@@ -36,7 +36,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def log() -> Iterator[list[EventDict]]:
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         yield lines
 
 

@@ -1,8 +1,8 @@
 """Lists a bucket with keys missing: present ones are not reported as deleted, deleted ones once."""
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.s3.faults import (
     REFUSALS,
     Answer,
@@ -113,7 +113,7 @@ def test_where_head_is_refused_two_listings_decide(
         Answer(status=status),
         lambda request: refused == "every key" or store.get(request.key) is None,
     )
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched = begin()
         for number, key in enumerate(KEYS[40:42]):
             hidden = store.delete(key, KEYS[70])
@@ -237,7 +237,7 @@ def test_a_key_that_some_listings_show(store: Store, begin: Begin) -> None:
     """A key that HEAD does not find is deleted once; it is created again when HEAD finds it."""
     watched = begin()
     store.on_head = Failing(Answer(status=404), lambda request: request.key == "in/0042")
-    with capture_logs() as log:
+    with captured_logs() as log:
         for _ in range(3):
             hidden = store.delete("in/0042")
             watched.scan()

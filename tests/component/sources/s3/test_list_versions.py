@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.s3.dialects import Dialect
 from support.s3.faults import Answer, Kind, always, edited, error
 from support.s3.keys import Order
@@ -51,7 +51,7 @@ def test_version_1(store: Store, begin: Begin, number: int, name: str) -> None:
     """A store of version 1 is found out with one request, said once, and watched like any other."""
     workers = 1 if number % 2 else None
     store.dialect = VERSION_1[name]
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched = begin(workers=workers)
         expected = [
             change for round_ in range(3) for change in change_and_scan(store, watched, round_)

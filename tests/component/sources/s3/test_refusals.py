@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.s3.faults import (
     REFUSALS,
     Answer,
@@ -85,7 +85,7 @@ def test_what_is_refused_is_not_needed(
     """Every change is reported, none is invented; what was refused is tried once, and logged."""
     changes: set[tuple[str, str]] = set()
     failing = Failing(REFUSALS[status], REFUSED[refused])
-    with capture_logs() as log:
+    with captured_logs() as log:
         store.on_list = None if scans_before else failing
         watched = begin()
         assert watched.entries == len(LARGE)
@@ -204,7 +204,7 @@ def test_wrong_common_prefixes_are_given_up(store: Store, begin: Begin) -> None:
     """A prefix without keys may have been emptied meanwhile; after three it is not."""
     store.put("in/%41/0")
     store.on_list = wrong = Failing(plain_prefixes, has_delimiter)
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched = begin()
         for _ in range(MAX_FAILURES):
             watched.scan()

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.s3.faults import EVERY, Failing, Fault, IsMeant, Request, once_in_ranges
 from support.s3.pages import StartAfter
 from support.s3.simulated import Store
@@ -70,7 +70,7 @@ def test_passing_faults_are_overcome(store: Store, begin: Begin) -> None:
 
     store.on_list = fail_once
     store.put("in/new")
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched.scan()
     assert (watched.reported, log) == ([("created", "in/new")], [])
     assert watched.is_parallel
@@ -95,11 +95,11 @@ def test_start_after_is_rejected(store: Store, begin: Begin) -> None:
     """A store without StartAfter is read sequentially with a warning, and not asked again."""
     watched = begin()
     store.put("in/0-new")
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched.scan()
     assert_read_sequentially(watched, log, "StartAfter is not supported")
     store.put("in/1-new")
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched.scan()
     assert (log, watched.is_parallel) == ([], False)
     assert watched.reported == [("created", "in/0-new"), ("created", "in/1-new")]
@@ -112,11 +112,11 @@ def test_start_after_fails(store: Store, begin: Begin) -> None:
     store.on_list = Failing(Fault.INTERNAL_ERROR, lambda request: request.begins_range)
     store.put("in/new")
     store.delete("in/0100")
-    with capture_logs() as log:
+    with captured_logs() as log:
         watched.scan()
     assert_read_sequentially(watched, log, "StartAfter is not answered")
     assert watched.reported == [("created", "in/new"), ("deleted", "in/0100")]
-    with capture_logs() as log:
+    with captured_logs() as log:
         for _ in range(MAX_FAILURES - 1):
             watched.scan()
             assert (watched.is_parallel, watched.listings) == (True, 2)

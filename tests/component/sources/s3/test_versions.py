@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from support.clock import FakeClock
+from support.logs import captured_logs
 from support.s3.faults import REFUSALS, Failing, Fault
 from support.s3.version_fixtures import Begin, as_event, begin, store
 from support.s3.versioned import NULL, VersionedStore, Versioning
@@ -217,7 +217,7 @@ class TestNullVersions:
             refused = REFUSALS["403"]
             store.on_request = Failing(refused, lambda request: "versioning" in request.target)
             text = "versioning is off"
-        with capture_logs() as log:
+        with captured_logs() as log:
             watched = begin()
         assert [line["event"] for line in log] == ["scan.versioning_off"]
         assert watched.source.remark.startswith(text)
@@ -225,7 +225,7 @@ class TestNullVersions:
     def test_with_versioning_nothing_is_said(self, store: VersionedStore, begin: Begin) -> None:
         """Nor is anything concluded from a bucket that is empty."""
         refused = Failing(REFUSALS["403"], lambda request: "versioning" in request.target)
-        with capture_logs() as log:
+        with captured_logs() as log:
             assert begin().source.remark == ""
             store.on_request = refused
             assert begin().source.remark == ""

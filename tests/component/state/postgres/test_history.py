@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from component.state.postgres.conftest import WATCH
@@ -22,6 +21,7 @@ from support.failover import (
     run_standby,
     scratch_directory,
 )
+from support.logs import captured_logs
 from support.postgres import SHARED, Cluster, run_cluster
 from support.state import add, indexed, journalled
 from watcher.errors import FencedError, HistoryError
@@ -55,7 +55,7 @@ def schema_of(url: str) -> str:
 def renewals() -> Iterator[list[EventDict]]:
     """Collect what is logged of state that was restored."""
     found: list[EventDict] = []
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         yield found
     found += [line for line in logs if line["event"] == "state.restored"]
 
@@ -228,7 +228,7 @@ def test_a_failover_under_a_server_ends_the_watches_that_lost_commits(pair: Pair
         pair.catch_up()
         pair.cut()
         commit(store, 2)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             pair.fail_over()
             wait_until(lambda: store.failure is not None, "the store without its commit has ended")
             wait_until(lambda: bool(failovers(logs)), "the failover is logged")

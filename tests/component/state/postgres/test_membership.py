@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing, suppress
 
 import psycopg
 import pytest
-from structlog.testing import capture_logs
 
 from component.state.postgres.conftest import LONG_LEASE_S
 from support.client import wait_until
 from support.clock import FakeClock
+from support.logs import captured_logs
 from support.postgres import SHARED
 from watcher.errors import StateError
 from watcher.state.membership import Role
@@ -91,7 +91,7 @@ def test_servers_know_each_other_and_what_they_have_to_do(make: Make) -> None:
     one.follow(lambda: notified.append(1))
     assert (role(one), names(one)) == (Role.SERVING, ["one"])
     two.note_load(watches=3, entries=40, streams=5)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         two.follow(ignore)
         assert names(two) == ["one", "two"]
         wait_until(lambda: names(one) == ["one", "two"], "one knows of two")
@@ -116,7 +116,7 @@ def test_a_server_that_leaves_is_known_to_at_once(make: Make) -> None:
     two.leave()
     assert two.me.is_leaving
     wait_until(lambda: any(each.is_leaving for each in one.servers), "one knows that two leaves")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         two.stop()
         wait_until(lambda: names(one) == ["one"], "two has left")
     assert [line["event"] for line in logs] == ["server.left"]
@@ -130,7 +130,7 @@ def test_a_server_that_is_not_heard_of_is_lost_and_comes_back(
         membership._attend()
     attend(one, clock, int(LEASE_S))
     database.fetch(f"{EXPIRE} WHERE name = 'two'")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         one._attend()
         assert names(one) == ["one"]
         come_back(two)
@@ -164,7 +164,7 @@ def test_after_an_outage_nobody_is_lost(make: Make, clock: FakeClock, database: 
     one._lose_contact(StateError("the database is away"))
     database.fetch(EXPIRE)
     assert not may_succeed(one)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         attend(one, clock, int(LEASE_S) - 1)
         assert names(one) == ["one", "two"]
         assert not may_succeed(one)

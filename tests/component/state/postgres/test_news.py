@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 import pytest
-from structlog.testing import capture_logs
 
 from component.state.postgres.conftest import WATCH
 from support.client import wait_until
+from support.logs import captured_logs
 from watcher.state.news import Topic
 from watcher.state.postgres import news as news_module
 from watcher.state.postgres.connection import parse_url
@@ -75,7 +75,7 @@ def test_news_outlast_the_connection_that_sends_them(
     found = gather(other)
     owner.news.send([7])
     wait_until(lambda: {7} in found, "the connection is there")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         database.fetch(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE '%pg_notify(%')"
@@ -94,7 +94,7 @@ def test_a_pooler_that_swallows_news_is_noticed(url: str, monkeypatch: pytest.Mo
     notify = news_module._NOTIFY
     monkeypatch.setattr(news_module, "_NOTIFY", b"SELECT $1::text, $2::text")
     news = PostgresNews(parse_url(url), "test")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         news.start()
         looks: list[AbstractSet[int]] = []
         news.subscribe(looks.append)
@@ -108,7 +108,7 @@ def test_a_pooler_that_swallows_news_is_noticed(url: str, monkeypatch: pytest.Mo
 
 def test_news_that_cannot_be_sent_stop_nothing(owner: PostgresEngine) -> None:
     news = PostgresNews(parse_url("postgresql://127.0.0.1:1/nowhere"), "test")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         news.start()
         news.send([1])
         owner.open(WATCH).close()

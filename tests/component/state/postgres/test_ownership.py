@@ -9,10 +9,10 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from component.state.postgres.conftest import WATCH
 from support.clock import FakeClock
+from support.logs import captured_logs
 from watcher.errors import (
     ConflictError,
     FencedError,
@@ -122,7 +122,7 @@ def test_the_watch_of_a_dead_server_is_taken(
     database.fetch(EXPIRE, "one")
     with pytest.raises(OwnedElsewhereError, match="one may still own the watch"):
         two.open(WATCH)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         stay_in_contact(two, clock)
         taken = two.open(WATCH)
     events = {line["event"] for line in logs}

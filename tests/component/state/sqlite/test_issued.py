@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from support.clock import FakeClock
+from support.logs import captured_logs
 from watcher.errors import StateError
 from watcher.model import Delta, Identity, Payload
 from watcher.state.sqlite.directory import StateDirectory
@@ -40,7 +40,7 @@ class Server:
     def run(self, changes: int, identity: Identity = ORDERS) -> list[str]:
         """Run a server that finds changes, and return their ids."""
         with (
-            capture_logs() as log,
+            captured_logs() as log,
             StateDirectory(self.path, self._clock) as state,
             closing(state.open(identity)) as store,
         ):

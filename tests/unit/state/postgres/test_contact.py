@@ -1,14 +1,13 @@
 """What the contact to a database logs about operations that fail although it can be reached."""
 
-from structlog.testing import capture_logs
-
+from support.logs import captured_logs
 from watcher.errors import AwayError
 from watcher.state.postgres.contact import REPEATS_LOGGED, Contact
 
 
 def test_an_operation_that_fails_again_and_again_is_logged_once() -> None:
     contact = Contact(lambda: None, "postgresql://db/watcher")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         for failures in range(1, REPEATS_LOGGED + 2):
             contact.wait(AwayError("the session has ended"), failures)
     (line,) = logs
@@ -19,6 +18,6 @@ def test_an_operation_that_fails_again_and_again_is_logged_once() -> None:
 
 def test_a_single_failure_is_not_logged() -> None:
     contact = Contact(lambda: None, "postgresql://db/watcher")
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         contact.wait(AwayError("the session has ended"), 1)
     assert not logs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import captured_logs
 from support.s3.faults import Answer, Fault
 from support.s3.queue_feeds import BUCKET, DEADLINE_S, A, B, Begin, wait_until
 from support.s3.queues import (
@@ -334,7 +334,7 @@ def test_a_program_error_does_not_silence_a_feed(
 
     monkeypatch.setattr(QueueApi, "receive", break_once)
     queue.send(A)
-    with capture_logs() as log:
+    with captured_logs() as log:
         feed = begin(queue)
         feed.wait_for("in/a")
     assert [line["event"] for line in log] == ["hints.failed"]
