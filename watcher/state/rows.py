@@ -88,8 +88,12 @@ def by_path(rows: Sequence[tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
 def runs_by_directory(paths: Sequence[bytes]) -> list[list[bytes]]:
     """Return the paths of a batch, those of each directory together."""
     runs: dict[bytes, list[bytes]] = {}
+    directory, run = None, []
     for path in paths:
-        runs.setdefault(path[: path.rfind(b"/") + 1], []).append(path)
+        # Mostly that of the path before.
+        if (its_directory := path.rpartition(b"/")[0]) != directory:
+            directory, run = its_directory, runs.setdefault(its_directory, [])
+        run.append(path)
     return list(runs.values())
 
 
