@@ -9,12 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-# Tests sync many small files, so their directories are in memory where that has 2 GB free.
-ROOM = "$$(test "$$(df -k --output=avail /dev/shm 2>&1 | tail -n 1)" -gt 2000000 2>&1 \
-	&& echo /dev/shm || echo "$${TMPDIR:-/tmp}")"
-
-# More workers than processors, since many tests wait.
-WORKERS = "$$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))"
+# More workers than processors, since many tests wait, and some do little else.
+PROCESSORS = $$(getconf _NPROCESSORS_ONLN)
+WORKERS = "$$(($(PROCESSORS) * 3 / 2))"
+WAITING_WORKERS = "$$(($(PROCESSORS) * 5 / 2))"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -32,11 +30,19 @@ run: $(READY) ## watch a directory and print its events (DIR=./playground)
 	@$(if $(DIR),,mkdir -p playground)
 	@exec $(BIN)/watcher dev "$(or $(DIR),playground)"
 
+PYTEST = .ci/in-room $(BIN)/python -m pytest
+# Of tests with many cases that take long a sample runs, unless ALL is given.
+SAMPLED = SAMPLE=$(if $(ALL),,1)
+
 .PHONY: test
-test: $(READY) ## run the tests that need nothing beyond PyPI (ARGS="-k name")
-	@room=$$(mktemp -d -p $(ROOM)) && PYTEST_DEBUG_TEMPROOT=$$room \
-		$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not stores" $(ARGS); \
-		status=$$?; rm -rf "$$room"; exit $$status
+test: $(READY) ## run the fast tests, which need nothing beyond PyPI (ARGS="-k name", ALL=1: all cases)
+	@$(SAMPLED) $(PYTEST) --numprocesses=$(WORKERS) --dist=loadfile \
+		-m "not stores" $(ARGS)
+
+.PHONY: e2e
+e2e: $(READY) ## run the tests of the whole process, and the scenarios; they need no more
+	@$(PYTEST) tests/e2e tests/scenarios --numprocesses=$(WAITING_WORKERS) \
+		--dist=loadfile -m "not stores" $(ARGS)
 
 .PHONY: property
 property: $(READY) ## run the rules over random histories and input, the same ones each time
@@ -46,10 +52,9 @@ PORTABLE_TESTS = $(BIN)/python tests/support/portable_tests.py
 
 .PHONY: portable
 portable: $(READY) ## run tests with the backend for other systems (LIST=1: list them; PART=1: a part)
-	@$(if $(LIST),$(PORTABLE_TESTS) --list,room=$$(mktemp -d -p $(ROOM)) && PORTABLE=1 \
-		PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --numprocesses=$(WORKERS) \
-		--dist=loadfile -m "not stores" $(ARGS) $$($(PORTABLE_TESTS) $(if $(PART),--part)); \
-		status=$$?; rm -rf "$$room"; exit $$status)
+	@$(if $(LIST),$(PORTABLE_TESTS) --list,PORTABLE=1 $(PYTEST) \
+		--numprocesses=$(WORKERS) --dist=loadfile -m "not stores" $(ARGS) \
+		$$($(PORTABLE_TESTS) $(if $(PART),--part)))
 
 .PHONY: deep
 deep: $(READY) ## search random histories and input for failures (EXAMPLES=500)

@@ -11,6 +11,7 @@ pytest_plugins = [
     "support.s3.real_servers",
     "support.s3.ceph",
     "support.postgres",
+    "support.samples",
     "support.trees",
     "support.wiring",
 ]

@@ -21,7 +21,7 @@ PART = (
     "tests/e2e/cli/test_dev.py::test_dev_filters",
     "tests/e2e/test_start.py",
 )
-"""What ``make portable PART=1`` runs, beside what ``make test`` has of both."""
+"""What ``make portable PART=1`` runs, beside what ``make test`` and ``make e2e`` have of both."""
 
 LEFT_OUT_OF_PART = ("checkout", "path-", "storm-", "tree-", "unpacked-", "written-")
 """Beginnings of the names of scenarios that take more time than all others."""
@@ -43,7 +43,7 @@ PORTABLE_ALONE = {
     "tests/e2e/cli/test_portable.py": "each verb on the portable machine, with both observers",
     "tests/unit/sources/directory/portable": "exchanges among what an observer reports",
 }
-"""Tests of ``make test`` for the portable backend, and what they have."""
+"""Tests of ``make test`` and ``make e2e`` for the portable backend, and what they have."""
 
 _DASHBOARD = "tests/e2e/test_monitoring.py::test_dashboard_and_alerts_name_existing_metrics"
 
@@ -98,7 +98,7 @@ def main() -> None:
     print('make portable ARGS="--collect-only -q" names each test that runs on both.')
     _print_table("On both backends, each in a run of its own", RUN)
     _print_table("On both backends at once, in make test", BOTH_AT_ONCE)
-    _print_table("On the portable backend alone, in make test", PORTABLE_ALONE)
+    _print_table("On the portable backend alone, in make test and make e2e", PORTABLE_ALONE)
     _print_table("On the backend for Linux alone", LINUX_ALONE)
     _print_table("On none, since they watch no directory", WATCH_NOTHING)
 

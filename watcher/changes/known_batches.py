@@ -42,13 +42,19 @@ class KnownParts(NamedTuple):
 
     def by_digest(self) -> dict[bytes, Sequence[range]]:
         """Return the ids of the rows of each part."""
-        ids, length = [*chain.from_iterable(self.ranges)], len(self.digests) // len(self.sizes)
-        return {
-            self.digests[number * length : (number + 1) * length]: as_runs(ids[end - size : end])
-            for number, (size, end) in enumerate(
-                zip(self.sizes, accumulate(self.sizes), strict=True)
-            )
-        }
+        length = len(self.digests) // len(self.sizes)
+        digests = [
+            self.digests[start : start + length] for start in range(0, len(self.digests), length)
+        ]
+        bounds = zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), strict=False)
+        if len(self.ranges) == 1:
+            # That of most batches, whose rows a first scan has numbered.
+            (whole,) = self.ranges
+            runs = [[whole[start:end]] if start < end else [] for start, end in bounds]
+        else:
+            ids = [*chain.from_iterable(self.ranges)]
+            runs = [as_runs(ids[start:end]) for start, end in bounds]
+        return dict(zip(digests, runs, strict=True))
 
 
 class UnchangedBatches:

@@ -74,6 +74,7 @@ def ask_plainly(store: Store, query: str) -> bytes:
         return answer.read()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("page_size", [1, 4, 1000])
 @pytest.mark.parametrize(
     ("order", "expected"),
@@ -97,6 +98,7 @@ def test_pages_add_up(order: Order, expected: list[str] | None, page_size: int) 
         assert len(store.lists) == former + -(-len(listed) // min(page_size, 2))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("order", Order)
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
 def test_prefix_and_delimiter(order: Order, page_size: int) -> None:

@@ -174,6 +174,7 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]
         )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "filters",
     [(CSV, TXT, CSV), (CSV, NONE, CSV), (ALL, CSV, ALL), (CSV, TXT, ALL), (CSV, NONE, TXT, CSV)],

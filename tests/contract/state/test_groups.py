@@ -35,6 +35,7 @@ def counts(store: WatchStore, group: bytes) -> tuple[int, int, int]:
     return found.created, found.modified, found.deleted
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("history", "net"),
     [

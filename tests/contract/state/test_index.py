@@ -54,6 +54,7 @@ def test_ids_are_below_their_limit(store: WatchStore) -> None:
     assert all(row.id < store.index.id_limit for row in rows)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("prefix", [b"", *PATHS, b"c", b"a/\xff\xff"])
 def test_a_prefix_is_a_range(store: WatchStore, prefix: bytes) -> None:
     """The rows under a prefix are exactly those whose path begins with these bytes, in order."""
@@ -112,6 +113,7 @@ def test_what_was_learnt_about_an_unchanged_entry_is_no_difference(store: WatchS
         assert store.index.compare([changed]).differing == [changed]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("order", ["ascending", "rotated"])
 @pytest.mark.parametrize(
     "batch",

@@ -42,6 +42,7 @@ def state(store: WatchStore) -> tuple[int, object, list[int]]:
     return store.journal.cursor, store.journal.acknowledged, journalled(store)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("after", "limit", "max_bytes", "expected"),
     [
@@ -61,6 +62,7 @@ def test_a_reading_is_bounded(
     assert payloads == [Payload(seq, b"%d" % seq) for seq in expected]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("seqs", "limit", "max_bytes", "expected"),
     [
@@ -88,6 +90,7 @@ def test_the_cursor_only_rises(store: WatchStore) -> None:
     assert (store.journal.depth, store.journal.next_seq) == (0, 7)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("acknowledged", "expected"),
     [
@@ -228,6 +231,7 @@ def test_a_clock_that_jumps_drops_nothing_unconfirmed(store: WatchStore, clock: 
     assert state(store) == (6, set(), [2, 5, 6])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("seq", "cursor"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (6, 5), (7, 6), (100, 6)]
 )
@@ -241,6 +245,7 @@ def test_rewinding_to_a_number(
         assert state(opened) == (cursor, set(), [1, 2, 5, 6])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("after_s", "cursor"),
     [(-1000.0, 0), (0.0, 0), (0.1, 1), (2 * STEP_S, 2), (3 * STEP_S, 5), (3 * STEP_S + 1, 6)],

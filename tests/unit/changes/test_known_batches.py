@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from watcher.changes.known_batches import RANGES_MAX, KnownParts, UnchangedBatches, as_ranges
 
 
@@ -52,8 +54,15 @@ def test_scattered_rows_are_not_remembered() -> None:
     assert not following.find_parts(b"more")
 
 
-def test_parts_keep_their_rows_in_their_order() -> None:
-    parts = {b"aa": [range(7, 9), range(3)], b"bb": [], b"cc": [range(3, 5)], b"dd": [range(9, 12)]}
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {b"aa": [range(7, 9), range(3)], b"bb": [], b"cc": [range(3, 5)], b"dd": [range(9, 12)]},
+        {b"aa": [range(7, 9)], b"bb": [], b"cc": [range(9, 12)]},
+        {b"aa": []},
+    ],
+)
+def test_parts_keep_their_rows_in_their_order(parts: dict[bytes, list[range]]) -> None:
     assert KnownParts.of(parts).by_digest() == parts
 
 

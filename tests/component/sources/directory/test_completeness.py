@@ -89,6 +89,7 @@ def write_slowly(bench: CompletenessBench, path: Path, flags: int = 0) -> Iterat
 # Writers without a pause
 
 
+@pytest.mark.sampled
 @modes
 @pytest.mark.parametrize("flags", [0, os.O_TRUNC, os.O_APPEND])
 @pytest.mark.parametrize("names", [[], ["a"]])

@@ -205,6 +205,7 @@ TOUCHED: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("is_down", [False, True], ids=["running", "down"])
 @pytest.mark.parametrize("how", TOUCHED)
 def test_a_file_with_the_same_content_is_not_modified(

@@ -96,6 +96,7 @@ def test_a_volume_that_goes_and_comes_back(make: Callable[..., VolumeBench], mod
     assert bench.settled_changes() == ["deleted usb/added"]
 
 
+@pytest.mark.sampled
 @modes
 @pytest.mark.parametrize("check", range(1, 16))
 def test_a_volume_that_goes_at_any_moment(
@@ -111,6 +112,7 @@ def test_a_volume_that_goes_at_any_moment(
     assert bench.settled_changes() == ["deleted usb/0"]
 
 
+@pytest.mark.sampled
 @modes
 @pytest.mark.parametrize("check", range(1, 16))
 def test_a_volume_that_is_away_for_a_moment(

@@ -21,6 +21,7 @@ SPEC = BucketSpec(BUCKET, "in/")
 PAGES = len(KEYS) // PAGE_KEYS
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("effect", "kind", "text"),
     [
@@ -84,6 +85,7 @@ def test_a_passing_failure_is_retried_and_counted(store: Store, open_source: Ope
     assert source.requests == store.requests[Kind.LIST] == 1 + PAGES + 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("effect", "kind", "text"),
     [

@@ -76,6 +76,7 @@ def test_a_redirect_that_cannot_be_followed(
     assert len(store.log) == 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("region", ["eu-west-1", "127.0.0.1:1/?", ""])
 def test_redirects_are_not_followed(

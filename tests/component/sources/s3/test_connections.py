@@ -65,6 +65,7 @@ def run_endless(
             server.join()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("start", "part", "text"),
     [

@@ -329,6 +329,7 @@ def test_an_object_that_fails_for_ever(bucket: Store, start_scanned: StartScanne
     assert scene.status.degraded == ""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("count", "bad"),
     [
@@ -388,6 +389,7 @@ def test_a_store_that_answers_listings_alone(
     assert (scene.events(), scene.status.degraded) == ([], "")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("throttled_s", [2, 5, 60])
 @pytest.mark.parametrize("count", [20, 200])
 def test_a_store_that_throttles_for_a_while(

@@ -45,6 +45,7 @@ def _credentials(aws_environment: pytest.MonkeyPatch) -> None:
         aws_environment.setenv(name, value)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fixed_interval_is_kept(
     fault: Fault, tmp_path: Path, spent: list[tuple[str, Spent]]
@@ -57,6 +58,7 @@ def test_a_fixed_interval_is_kept(
     assert cost.recovery_s <= INTERVAL_S * (1 + JITTER) + SLACK_S
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_budget_is_kept(fault: Fault, tmp_path: Path, spent: list[tuple[str, Spent]]) -> None:
     """The requests of failed scans count, retries of the SDK included, before any is complete."""
@@ -67,6 +69,7 @@ def test_a_budget_is_kept(fault: Fault, tmp_path: Path, spent: list[tuple[str, S
     assert cost.recovery_s <= paid_s * (1 + JITTER) + SLACK_S
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_store_that_is_down_is_asked_for_one_key(
     fault: Fault, tmp_path: Path, spent: list[tuple[str, Spent]]

@@ -66,6 +66,7 @@ PAIRS: dict[str, tuple[Edit | None, Edit | None]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
 @pytest.mark.parametrize("etag", [None, "0123456789abcdef0123456789abcdef-12"])
 def test_an_object_is_reported_once_however_it_is_met_next(

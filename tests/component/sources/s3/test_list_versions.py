@@ -46,6 +46,7 @@ def change_and_scan(store: Store, watched: Watched, round_: int) -> list[tuple[s
     return [("created", created), ("modified", modified), ("deleted", deleted)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("number", "name"), list(enumerate(VERSION_1)))
 def test_version_1(store: Store, begin: Begin, number: int, name: str) -> None:
     """A store of version 1 is found out with one request, said once, and watched like any other."""

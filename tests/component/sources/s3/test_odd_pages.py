@@ -61,6 +61,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("old", "new", "has_key", "place"), CASES)
 def test_one_odd_object(  # noqa: PLR0913 - the table
     store: Store, begin: Begin, old: str, new: str, place: int, *, has_key: bool
@@ -166,6 +167,7 @@ ACCEPTED_CASES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "special"), ACCEPTED_CASES)
 def test_pages_that_are_accepted(store: Store, begin: Begin, name: str, special: list[str]) -> None:
     """Fields that are missing or written otherwise, and either encoding, make no difference."""
@@ -181,6 +183,7 @@ def test_pages_that_are_accepted(store: Store, begin: Begin, name: str, special:
     assert (watched.source.degraded, watched.entries) == ("", len(store.keys))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("special", [SPECIAL, ["in/a+b"], ["in/a%20b"]])
 @pytest.mark.parametrize(
     ("is_encoded", "names_encoding"), [(False, False), (False, True), (True, False), (True, True)]
@@ -218,6 +221,7 @@ def test_the_encoding_is_asked_for_once(store: Store, begin: Begin) -> None:
     assert [key for key in heads if len(key) < len("in/0123456789")] == ["in/a%2Bb", "in/a+b"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("effect", "text"),
     [

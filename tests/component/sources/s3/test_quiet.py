@@ -64,6 +64,7 @@ def quiet(store: Store, begin: Begin) -> Quiet:
 
 
 # Gateways keep the etag of a file that is written to, or have none.
+@pytest.mark.sampled
 @pytest.mark.parametrize("values", [{}, {"etag": "same"}, {"etag": ""}, {"mtime_ns": 10**18}])
 @pytest.mark.parametrize(("key", "change"), [(NEW, "created"), (OLD, "modified")])
 def test_an_object_that_grows_is_reported_once_at_rest(

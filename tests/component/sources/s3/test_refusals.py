@@ -62,6 +62,7 @@ def change(store: Store, number: int) -> set[tuple[str, str]]:
     return {("created", created), ("modified", modified), ("deleted", deleted)}
 
 
+@pytest.mark.sampled
 @pytest.mark.usefixtures("_once")
 @pytest.mark.parametrize(
     ("store", "refused", "status", "scans_before"),
@@ -173,6 +174,7 @@ def leave_out(answer: Answer) -> Answer:
 WRONG: dict[str, Callable[[Answer], Answer]] = {"plain": plain_prefixes, "left out": leave_out}
 
 
+@pytest.mark.sampled
 @pytest.mark.usefixtures("_once")
 @pytest.mark.parametrize(
     ("store", "names", "effect"),

@@ -27,6 +27,7 @@ ROUNDS: list[tuple[IsMeant, int]] = [
 """Requests that fail, and how many of them."""
 
 
+@pytest.mark.sampled
 @pytest.mark.usefixtures("_once")
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.TRICKLE])
 def test_a_fault_in_a_parallel_listing(fault: Fault, store: Store, begin: Begin) -> None:

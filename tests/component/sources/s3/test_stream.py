@@ -109,6 +109,7 @@ def listen(store: Store) -> Iterator[Callable[..., Listening]]:
     wait_until(lambda: not listening_threads(), "the threads of the feeds end")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("has_prompt_headers", [False, True])
 @pytest.mark.parametrize("has_type", [False, True])
 @pytest.mark.parametrize("vendor", ["minio", "rustfs"])
@@ -246,6 +247,7 @@ ENDS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("end", ENDS.values(), ids=list(ENDS))
 def test_a_stream_that_breaks_is_opened_again(
     stub: ListenStub, listen: Callable[..., Listening], end: Callable[[Any], object]
@@ -365,6 +367,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("answer", "text"), REFUSALS.values(), ids=list(REFUSALS))
 def test_a_store_without_streams_is_not_asked_again_soon(
     store: Store, stub: ListenStub, listen: Callable[..., Listening], answer: Answer, text: str
@@ -405,6 +408,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("answer", FAILURES.values(), ids=list(FAILURES))
 def test_a_store_that_fails_is_tried_again(
     stub: ListenStub, listen: Callable[..., Listening], answer: Answer

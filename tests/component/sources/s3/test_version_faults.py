@@ -14,6 +14,7 @@ __all__ = ["_once", "begin", "store"]
 FAULTS = [fault for fault in Fault if fault is not Fault.TRICKLE and fault is not Fault.EMPTY]
 
 
+@pytest.mark.sampled
 @pytest.mark.usefixtures("_once")
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -51,6 +51,7 @@ def test_type_follows_from_what_was_there_before(store: VersionedStore, begin: B
     assert watched.poll() == [as_event(*each) for each in history]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("is_grouped", [False, True])
 @pytest.mark.parametrize("page_keys", [1, 2, 3, 7])
 def test_versions_span_pages(

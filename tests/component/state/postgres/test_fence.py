@@ -62,6 +62,7 @@ def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_former_store_writes_nothing(
     engine: PostgresEngine,
@@ -89,6 +90,7 @@ def test_a_store_of_a_removed_watch_writes_nothing(
     assert not any(contents(database).values())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", WRITES)
 def test_each_write_is_one_step(store: PostgresStore, database: Database, name: str) -> None:
     """But a confirmation is none, since it may be written twice."""
@@ -98,6 +100,7 @@ def test_each_write_is_one_step(store: PostgresStore, database: Database, name: 
     assert database.fetch("SELECT step FROM watcher.counters") == [(before + steps,)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", ["step - 1", "step + 1"])
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_store_writes_nothing_to_another_history(

@@ -63,6 +63,7 @@ LASTING = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("answer", PASSING.values(), ids=list(PASSING))
 def test_a_fault_that_passes_is_no_problem_unless_it_lasts(
     answer: Answer, queue: StubQueue, begin: Begin
@@ -94,6 +95,7 @@ def test_a_fault_that_passes_is_no_problem_unless_it_lasts(
     assert not feed.feed.misses_hints
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("answer", "problem", "error"), LASTING.values(), ids=list(LASTING))
 def test_a_queue_that_cannot_be_read_is_a_problem_at_once(
     answer: Answer,
