@@ -55,7 +55,6 @@ class Roster:
             if each.server.id != self._me
             and (not each.has_expired or (each.server.id in former and not may_succeed))
         }
-        self._others = present
         remembered = {each.server.id for each in members}
         for id_ in present.keys() - former.keys() if self._has_looked else ():
             self._log.info("server.joined", **_labels(present[id_]))
@@ -64,7 +63,8 @@ class Roster:
                 self._log.warning("server.lost", **_labels(former[id_]))
             else:
                 self._log.info("server.left", **_labels(former[id_]))
-        self._has_looked = True
+        # What others see has been logged.
+        self._others, self._has_looked = present, True
         return _leaving(former.values()) != _leaving(present.values())
 
 
