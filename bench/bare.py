@@ -24,8 +24,10 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         self._payloads = payloads
         self._go = go
 
-    async def StartEventSource(  # noqa: N802 - the contract's
-        self, request: generic_pb2.EventSource, context: grpc.aio.ServicerContext
+    async def StartEventSource(  # type: ignore[override]  # noqa: N802 - the contract's name; the stub knows only the form that yields
+        self,
+        request: generic_pb2.EventSource,
+        context: grpc.aio.ServicerContext[generic_pb2.EventSource, generic_pb2.Event],
     ) -> None:
         """Write all payloads, then nothing."""
         await context.send_initial_metadata(())

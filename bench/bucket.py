@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
+from client import open_stream
 from harness import cpu_s, peak_mib, run_server, status
 
 from support.project import TESTS
 from support.s3 import simulated
 from support.s3.real_servers import run_seaweedfs
 from support.server import ServerProcess
-from watcher._proto import generic_pb2, generic_pb2_grpc
 
 REAL_KEYS = 100_000
 POLLS = 3
@@ -94,7 +94,8 @@ def run_simulated(keys: int, latency_ms: float) -> Iterator[Place]:
         def order(what: str) -> int:
             address = endpoint_url.removeprefix("http://")
             with urllib.request.urlopen(f"http://{address}/?{what}") as answer:
-                return json.load(answer).get("list", 0)
+                counts: dict[str, int] = json.load(answer)
+            return counts.get("list", 0)
 
         environment = {
             "AWS_ACCESS_KEY_ID": "key",
@@ -102,8 +103,17 @@ def run_simulated(keys: int, latency_ms: float) -> Iterator[Place]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         name = f"simulated store, {latency_ms:g} ms a page"
-        orders = [partial(order, what) for what in ("counts", "arrive", "touch")]
-        yield Place(name, endpoint_url, simulated.BUCKET, keys, environment, *orders, process.pid)
+        yield Place(
+            name,
+            endpoint_url,
+            simulated.BUCKET,
+            keys,
+            environment,
+            count_requests=partial(order, "counts"),
+            arrive=partial(order, "arrive"),
+            touch=partial(order, "touch"),
+            store_pid=process.pid,
+        )
         process.communicate()
 
 
@@ -218,10 +228,7 @@ def poll(place: Place) -> list[Cost]:
     ):
         pid = server.process.pid
         meter, start_s, start_cpu_s = Meter(place), time.perf_counter(), cpu_s(pid)
-        call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
-            generic_pb2.EventSource(name="bench", config=config.encode())
-        )
-        call.initial_metadata()
+        stream = open_stream(channel, config)
         took_s, took_cpu_s = time.perf_counter() - start_s, cpu_s(pid) - start_cpu_s
         first = Cost("first scan", took_s, took_cpu_s, peak_mib(pid), *meter.read())
         report = wait_for_scan(server, 0)
@@ -246,7 +253,7 @@ def poll(place: Place) -> list[Cost]:
         touched = average_polls(TOUCHED, place, server, place.touch)
         report = status(server)
         assert report["events"].get("modified") == 2 * POLLS * (place.keys // 100), report
-        call.cancel()
+        stream.cancel()
     return [first, unchanged, shifted, touched]
 
 

@@ -17,9 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import grpc
+from client import open_stream
 
 from support.server import ServerProcess
-from watcher._proto import generic_pb2, generic_pb2_grpc
 
 HERE = Path(__file__).parent
 RESCANS = 5
@@ -129,10 +129,7 @@ def measure(name: str, entries: int, config: str, peer_name: str, peer: Callable
     ):
         pid = server.process.pid
         idle_mib, start_s, start_cpu_s = memory_mib(pid), time.perf_counter(), cpu_s(pid)
-        call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
-            generic_pb2.EventSource(name="bench", config=config.encode())
-        )
-        call.initial_metadata()
+        stream = open_stream(channel, config)
         first = time.perf_counter() - start_s, cpu_s(pid) - start_cpu_s
         print_row("first scan", first, peer_cost)
         memory = f"idle {idle_mib:.0f} MiB, after the first scan {memory_mib(pid):.0f} MiB"
@@ -146,7 +143,7 @@ def measure(name: str, entries: int, config: str, peer_name: str, peer: Callable
         last = report["scan_s"], cpu_s(pid) - start_cpu_s
         print_row("unchanged rescan (last)", last, peer_cost)
         assert not report["events"], report
-        call.cancel()
+        stream.cancel()
 
 
 def status(server: ServerProcess) -> dict[str, Any]:

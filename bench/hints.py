@@ -26,12 +26,12 @@ from typing import Any
 
 import boto3
 import grpc
+from client import open_stream
 from harness import cpu_s, run_server
 
 from support.s3.real_servers import S3Server, run_moto
 from support.s3.simulated import REGION
 from support.server import ServerProcess
-from watcher._proto import generic_pb2, generic_pb2_grpc
 from watcher.sources.s3.hints.queue.receiver import WAIT_S
 from watcher.sources.s3.hints.queue.settler import BUSY_S
 
@@ -95,14 +95,11 @@ def watch(server: ServerProcess, s3: dict[str, Any]) -> Iterator[queue.SimpleQue
     """Watch a bucket; provide the paths of the events, as they arrive."""
     arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
     with grpc.insecure_channel(server.address) as channel:
-        call = generic_pb2_grpc.EventingStub(channel).StartEventSource(
-            generic_pb2.EventSource(name="bench", config=json.dumps({"s3": s3}).encode())
-        )
-        call.initial_metadata()
+        stream = open_stream(channel, json.dumps({"s3": s3}))
 
         def read() -> None:
             try:
-                for event in call:
+                for event in stream:
                     arrived.put(json.loads(event.payload)["path"])
             except grpc.RpcError:
                 return
@@ -110,7 +107,7 @@ def watch(server: ServerProcess, s3: dict[str, Any]) -> Iterator[queue.SimpleQue
         reader = threading.Thread(target=read)
         reader.start()
         yield arrived
-        call.cancel()
+        stream.cancel()
         reader.join()
 
 

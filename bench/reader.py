@@ -72,16 +72,13 @@ class Notes:
 def read_server(target: str, notes: Notes) -> None:
     """Read a stream of `watcher serve`."""
     import grpc
-
-    from watcher._proto import generic_pb2, generic_pb2_grpc
+    from client import open_stream
 
     address, _, config = target.partition("=")
-    stub = generic_pb2_grpc.EventingStub(grpc.insecure_channel(address))
-    call = stub.StartEventSource(generic_pb2.EventSource(name="bench", config=config.encode()))
-    call.initial_metadata()
+    stream = open_stream(grpc.insecure_channel(address), config)
 
     def read() -> None:
-        for event in call:
+        for event in stream:
             notes.note(event.payload)
 
     threading.Thread(target=read, daemon=True).start()

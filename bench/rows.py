@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import grpc
 from bucket import PAGINATOR, TOUCHED, UNCHANGED, paginate, poll, run_rclone, run_simulated
+from client import open_stream
 from directory import (
     BARE,
     PEERS,
@@ -38,7 +39,6 @@ from harness import (
 from stream import compare_delivery
 
 from support.client import wait_until
-from watcher._proto import generic_pb2, generic_pb2_grpc
 
 LONG_S = 600.0
 """Seconds until a scan of a million files is given up."""
@@ -223,10 +223,7 @@ def _walk_cpu_s(root: str) -> float:
 def _open(address: str, config: str, stack: ExitStack, name: str = "bench") -> None:
     """Open a stream and wait for its first scan; the stack ends the stream."""
     channel = stack.enter_context(grpc.insecure_channel(address))
-    stub = generic_pb2_grpc.EventingStub(channel)
-    call = stub.StartEventSource(generic_pb2.EventSource(name=name, config=config.encode()))
-    stack.callback(call.cancel)
-    call.initial_metadata()
+    stack.callback(open_stream(channel, config, name).cancel)
 
 
 PARTS = {
