@@ -21,9 +21,9 @@ def greeting() -> bytes:
 
 
 def call_at_once(
-    member: socket.socket, path: str, body: bytes, metadata: Mapping[str, str]
+    address: str, path: str, body: bytes, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Send preface and request without acknowledging the server's settings.
+    """Connect, and send preface and request without acknowledging the server's settings.
 
     Return headers and trailers of the answer.
     """
@@ -33,14 +33,16 @@ def call_at_once(
     headers |= {"te": "trailers", "content-type": "application/grpc", **metadata}
     connection.send_headers(1, list(headers.items()))
     connection.send_data(1, body, end_stream=True)
-    send(member, connection.data_to_send())
+    # Before it connects: to encode large headers takes long, and the server does not wait for ever.
+    first = connection.data_to_send()
     answer: dict[str, str] = {}
-    while data := member.recv(BUFFER_BYTES):
-        for event in connection.receive_data(data):
-            if isinstance(event, ResponseReceived | TrailersReceived):
-                answer |= {str(key): str(value) for key, value in event.headers}
-            if isinstance(event, StreamEnded | StreamReset):
-                return answer
+    with crowd(address, 1, first) as [member]:
+        while data := member.recv(BUFFER_BYTES):
+            for event in connection.receive_data(data):
+                if isinstance(event, ResponseReceived | TrailersReceived):
+                    answer |= {str(key): str(value) for key, value in event.headers}
+                if isinstance(event, StreamEnded | StreamReset):
+                    return answer
     return answer
 
 

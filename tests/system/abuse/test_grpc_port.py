@@ -20,8 +20,9 @@ from support.raw_http2 import RawClient, framed
 from support.server import ServerProcess
 from system.abuse.conftest import MB, Abuse
 from system.abuse.crowd import call_at_once, crowd, greeting, send, wait_gone
+from watcher.rpc.interceptor import MAX_OTHER_CALLS, REQUEST_TIMEOUT_S
 
-CALLERS, CALLS_EACH, MOST_CALLS = 4, 600, 1000
+CALLERS, CALLS_EACH = 4, 600
 ENDINGS = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -83,6 +84,7 @@ def test_calls_without_their_request(
 ) -> None:
     """Calls whose request does not come, or not completely, are bounded in number and time."""
     start = framed(contract.request("half", "directory: /"), length=60_000)
+    begun_s = time.monotonic()
     with abuse(120), ExitStack() as stack:
         calls = []
         for number in range(CALLERS):
@@ -94,7 +96,9 @@ def test_calls_without_their_request(
     endings = Counter(call.status for _, mine in calls for call in mine)
     late, many, cancelled = (str(code.value[0]) for code in ENDINGS)
     assert endings.keys() <= {late, many, cancelled}
-    assert 0 < endings[late] <= MOST_CALLS < endings.total()
+    # The last ones have waited for this time too; a slow client begins some when others have ended.
+    waves = (time.monotonic() - begun_s) // REQUEST_TIMEOUT_S
+    assert 0 < endings[late] <= MAX_OTHER_CALLS * waves
 
 
 def test_connections_without_a_call(
@@ -161,9 +165,7 @@ def test_large_headers(
     large = {f"x-{number}": "x" * HEADER_BYTES for number in range(MB // HEADER_BYTES)}
     with abuse(50):
         for path in (contract.path, *LASTING):
-            # One connection after the other, since silent ones are closed.
-            with crowd(server.address, 1) as [member]:
-                answer = call_at_once(member, path, body, large)
+            answer = call_at_once(server.address, path, body, large)
             assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]), answer
 
 
