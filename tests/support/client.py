@@ -171,11 +171,13 @@ class Stream:
     def _wait(
         self, is_met: Callable[[], bool], what: str, deadline_s: float | None = DEADLINE_S
     ) -> None:
+        """Wait until a condition is met, for as long as events come, and for a time without one."""
         with self._news:
-            assert self._news.wait_for(is_met, deadline_s), (
-                f"waited {deadline_s} s until {what}; "
-                f"{len(self.events)} events, last {self.events[-10:]}"
-            )
+            while not is_met():
+                assert self._news.wait(deadline_s), (
+                    f"waited {deadline_s} s until {what}; "
+                    f"{len(self.events)} events, last {self.events[-10:]}"
+                )
 
     def _read(self) -> None:
         self._call.initial_metadata()
