@@ -12,5 +12,5 @@ __all__ = ["runs"]
 
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
-    """Start a server for the scenarios alone: it keeps polling their trees until it ends."""
+    """Start a server for the scenarios alone, which keep it busy."""
     return start_server()

@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,10 +119,12 @@ def run(case: Case, client: Client, place: Path) -> None:
     """Run one scenario in an empty directory."""
     root = place / "root"
     root.mkdir()
-    with Stage(root) as stage:
+    with Stage(root) as stage, ExitStack() as at_end:
         for step in case.script.before:
             stage.take(step.words)
         stream = client.watch(str(case), configuration(case, root))
+        # So that the server polls the tree no longer.
+        at_end.callback(stream.cancel)
         course = Course(stream, root, case.script.config.get("marker"))
         for step in case.script.steps:
             stage.take(step.words)
