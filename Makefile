@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(READY) ## watch a directory and print its events (DIR=./playground)
@@ -45,8 +45,8 @@ e2e: $(READY) ## run the tests of the whole process, and the scenarios; they nee
 		--dist=loadfile -m "not stores" $(ARGS)
 
 .PHONY: property
-property: $(READY) ## run the rules over random histories and input, the same ones each time
-	@$(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
+property: $(READY) ## run the rules over random histories and input, the same each time (PART=1: half)
+	@HALF=$(PART) $(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
 PORTABLE_TESTS = $(BIN)/python tests/support/portable_tests.py
 

@@ -25,10 +25,10 @@ BLOCK = re.compile(r"^ {4,}(?:\$ )?(\S(?:.*\\\n)*.*)$", re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
 VARIABLES = r"(?:[A-Z_]+=\S+ )*"
 WATCHER = re.compile(rf"{VARIABLES}(?:\.venv/bin/)?watcher (.+)", re.DOTALL)
-MAKE = re.compile(rf"{VARIABLES}make ([a-z][a-z-]*)")
-TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
+MAKE = re.compile(rf"{VARIABLES}make ([a-z][a-z0-9-]*)")
+TARGET = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
 TABLE_OF_TARGETS = re.compile(r"^\| `make …` .*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
-FIRST_CELL = re.compile(r"^\| `([a-z-]+)`", re.MULTILINE)
+FIRST_CELL = re.compile(r"^\| `([a-z0-9-]+)`", re.MULTILINE)
 
 
 KINDS = ["created", "moved", "deleted"]

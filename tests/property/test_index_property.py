@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.clock import FakeClock
+from support.examples import examples
 from support.memory_source import MemoryFiles
 from support.reconciling import Reconciling
 from support.state import ENGINES, without_sync
@@ -317,9 +318,9 @@ class WatchingOnPostgres(Watching):
 
 
 TestWatchingOnSqlite = pytest.mark.filterwarnings("error")(WatchingOnSqlite.TestCase)
-TestWatchingOnSqlite.settings = settings(max_examples=80, stateful_step_count=30)
+TestWatchingOnSqlite.settings = settings(max_examples=examples(80), stateful_step_count=30)
 TestWatchingOnPostgres = pytest.mark.filterwarnings("error")(WatchingOnPostgres.TestCase)
-TestWatchingOnPostgres.settings = settings(max_examples=30, stateful_step_count=30)
+TestWatchingOnPostgres.settings = settings(max_examples=examples(30), stateful_step_count=30)
 
 
 def test_every_engine_is_watched() -> None:
