@@ -168,22 +168,25 @@ def run_seaweedfs(
 
 
 @contextmanager
-def run_rclone(directory: Path) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
+def run_rclone(
+    directory: Path, host: str = "127.0.0.1"
+) -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
     """Run rclone, which serves files as objects and refuses wrong credentials.
 
     It lists bare etags and milliseconds, and has no versions and one storage class. The directory
-    holds its log and the files, a directory for each bucket.
+    holds its log and the files, a directory for each bucket. The host is an address of this
+    machine.
     """
     (port,) = free_ports(1)
     # Of two puts that make the same directory at once, one may fail.
-    server = S3Server("rclone", f"http://127.0.0.1:{port}", attempts=5)
+    server = S3Server("rclone", f"http://{host}:{port}", attempts=5)
     buckets = directory / "buckets"
     buckets.mkdir(exist_ok=True)
     command = [
         _program("rclone"),
         "serve",
         "s3",
-        f"--addr=127.0.0.1:{port}",
+        f"--addr={host}:{port}",
         f"--auth-key={server.access_key},{server.secret_key}",
         # No file: the configuration of the machine stays out of the tests.
         "--config=",

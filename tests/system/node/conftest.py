@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a node: kubectl and helm for its cluster, a namespace, volumes."""
+"""Fixtures of the tests on a node: kubectl and helm for its cluster, a namespace, a database."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.postgres import run_cluster
 from system.cluster.api_server import ApiServer
 from system.cluster.cluster import Programs
 from system.node.namespace import Namespace
@@ -34,3 +35,14 @@ def namespace(cluster: Programs) -> Iterator[Namespace]:
     """Make a namespace that admits restricted pods alone; it ends with the test."""
     with Namespace(cluster) as namespace:
         yield namespace
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """Run PostgreSQL on the node, and return its URL for pods."""
+    with run_cluster(listen_addresses="*") as database:
+        # Addresses of pods are not trusted by default.
+        with (database.data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all trust\n")
+        database.execute("SELECT pg_reload_conf()")
+        yield f"postgresql://postgres@{ADDRESS}:{database.port}/postgres"

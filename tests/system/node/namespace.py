@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -11,8 +12,11 @@ from support.client import wait_until
 from system.cluster.cluster import CHART, RESTRICTED, Manifest, Programs
 from system.node.node import ADDRESS, NAME
 
-IMAGE = ("image.repository=localhost/watcher", "image.tag=test", "image.pullPolicy=Never")
-"""Values of the chart for the image that ``.ci/node`` has built."""
+REPOSITORY, TAG = "localhost/watcher", "test"
+"""Of the image that ``.ci/node`` has built."""
+
+IMAGE = (f"image.repository={REPOSITORY}", f"image.tag={TAG}", "image.pullPolicy=Never")
+"""Values of the chart for it."""
 
 SERVER = "app.kubernetes.io/name=watcher"
 """Label of the workload of the chart and of the overlays."""
@@ -91,6 +95,16 @@ class Namespace:
             claim = {"accessModes": MODES, "resources": {"requests": SIZE}, "storageClassName": ""}
             kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
             self.apply(kind | {"metadata": {"name": name}, "spec": claim})
+
+    def add_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Make a secret of values by key."""
+        secret: Manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        self.apply(secret | {"stringData": dict(values)})
+
+    def add_database(self, url: str) -> None:
+        """Make the secret of the documents with the URL of a database, in a schema of its own."""
+        schema = self.name.replace("-", "_")
+        self.add_secret("watcher-db-app", {"uri": f"{url}?schema={schema}"})
 
     def lead_here(self, name: str, port: int, url: str) -> None:
         """Make a Service, whose port leads to that of a URL on the node's address."""

@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 
 from support.client import Contract, wait_until
-from support.postgres import run_cluster
 from system.cluster.cluster import VALUES, RefusedError
 from system.node.changing import go_on, install_watching, measure_gap
 from system.node.namespace import Namespace
-from system.node.node import ADDRESS, NAME
+from system.node.node import NAME
 from system.replicas.place import Place
 
 SERVERS = 3
-SECRET = "watcher-db-app"
 POLL_S = 0.2
 SELECTOR = "--pod-selector=app.kubernetes.io/name=watcher"
 DRAIN = "--timeout=15s"
@@ -23,25 +21,12 @@ DRAIN = "--timeout=15s"
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def database_url() -> Iterator[str]:
-    """Run PostgreSQL on the node, and return its URL for pods."""
-    with run_cluster(listen_addresses="*") as database:
-        # Addresses of pods are not trusted by default.
-        with (database.data / "pg_hba.conf").open("a") as rules:
-            rules.write("host all all all trust\n")
-        database.execute("SELECT pg_reload_conf()")
-        yield f"postgresql://postgres@{ADDRESS}:{database.port}/postgres"
-
-
 @pytest.fixture
 def place(
     namespace: Namespace, contract: Contract, database_url: str, tmp_path: Path
 ) -> Iterator[Place]:
     """Run three servers and a place with two clients; judge at the end what these were told."""
-    schema = namespace.name.replace("-", "_")
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}}
-    namespace.apply(secret | {"stringData": {"uri": f"{database_url}?schema={schema}"}})
+    namespace.add_database(database_url)
     directory = tmp_path / "changing"
     sets = (f"replicas={SERVERS}",)
     install_watching(namespace, directory, VALUES / "postgresql.yaml", sets=sets)

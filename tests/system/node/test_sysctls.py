@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from support.project import PROJECT
-from system.node.namespace import IMAGE, Namespace
+from system.node.namespace import REPOSITORY, TAG, Namespace
 
 POD = "parameters"
 READ = "import sys; print(*(open(path).read().strip() for path in sys.argv[1:]))"
@@ -21,10 +21,9 @@ def test_a_pod_has_them(namespace: Namespace) -> None:
     assert len(wanted) == 3
     files = [f"/proc/sys/{name.replace('.', '/')}" for name in wanted]
     restricted = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    repository, tag = (value.partition("=")[2] for value in IMAGE[:2])
     container = {
         "name": POD,
-        "image": f"{repository}:{tag}",
+        "image": f"{REPOSITORY}:{TAG}",
         "imagePullPolicy": "Never",
         "command": ["python3", "-c", READ, *files],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

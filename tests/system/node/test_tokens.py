@@ -27,8 +27,7 @@ def test_a_token_that_is_replaced_ends_its_streams(
     for claim in ("orders", "watcher-state"):
         directory = open_directory(tmp_path / claim)
         namespace.add_claim(claim, directory, is_made=claim == "orders")
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "watcher-tokens"}}
-    namespace.apply(secret | {"stringData": {"tokens": f"orders:{OLD}\n"}})
+    namespace.add_secret("watcher-tokens", {"tokens": f"orders:{OLD}\n"})
     namespace.install(*FLAVOURS["tokens"])
     before = namespace.get("pods")["items"]
     client = connect(Service(namespace.address()))
