@@ -16,6 +16,9 @@ from system.interop.pods import Pod, program, write_object
 STREAM = "default"
 """Name of Argo Events' JetStream stream."""
 
+CONSUMERS = "jsz?accounts=true&streams=true&consumers=true&config=true"
+"""What the monitoring port of a bus is asked for its subscriptions."""
+
 
 class Bus:
     """A NATS server on free ports of 127.0.0.1; use it as a context manager."""
@@ -55,24 +58,24 @@ class Bus:
         self._process.wait()
 
     def _consumers(self) -> list[Event]:
-        with urlopen(
-            f"{self._monitoring}/jsz?accounts=true&streams=true&consumers=true&config=true",
-            timeout=DEADLINE_S,
-        ) as answer:
-            found = json.load(answer)
-        streams = [
-            stream
-            for account in found.get("account_details") or []
-            for stream in account.get("stream_detail") or []
-            if stream["name"] == STREAM
-        ]
-        return [
-            consumer
-            for stream in streams
-            for consumer in stream.get("consumer_detail") or []
-            # The subscription of ``BusReader`` has no durable name.
-            if consumer["config"].get("durable_name")
-        ]
+        with urlopen(f"{self._monitoring}/{CONSUMERS}", timeout=DEADLINE_S) as answer:
+            return durable_consumers(json.load(answer))
+
+
+def durable_consumers(answer: Event) -> list[Event]:
+    """Return the subscriptions of Sensors in the answer of a bus; others have no durable name."""
+    streams = [
+        stream
+        for account in answer.get("account_details") or []
+        for stream in account.get("stream_detail") or []
+        if stream["name"] == STREAM
+    ]
+    return [
+        consumer
+        for stream in streams
+        for consumer in stream.get("consumer_detail") or []
+        if consumer["config"].get("durable_name")
+    ]
 
 
 class BusReader(Pod):

@@ -48,17 +48,19 @@ class Namespace:
     Args:
         cluster: Where it is.
         name: Of one that the documents name; by default it is new.
+        is_restricted: Whether it admits restricted pods alone.
 
     Attributes:
         name: Its name.
     """
 
-    def __init__(self, cluster: Programs, name: str = "") -> None:
+    def __init__(self, cluster: Programs, name: str = "", *, is_restricted: bool = True) -> None:
         self._cluster = cluster
+        self._labels = RESTRICTED if is_restricted else {}
         self.name = name or f"test-{uuid4().hex[:8]}"
 
     def __enter__(self) -> Self:
-        metadata = {"name": self.name, "labels": RESTRICTED}
+        metadata = {"name": self.name, "labels": self._labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         return self
 
@@ -131,7 +133,11 @@ class Namespace:
         self._cluster.run("helm", *release, *values)
 
     def wait_rollout(self, label: str = SERVER) -> None:
-        """Wait until Kubernetes has replaced or made all pods of a workload, by default ours."""
+        """Wait until Kubernetes has replaced or made all pods of a workload, by default ours.
+
+        A controller of its own may have yet to make it.
+        """
+        wait_until(lambda: bool(self._workload(label)), f"there is {label}", pause_s=POLL_S)
         self.run("rollout", "status", self._workload(label), ROLLOUT)
 
     def restart(self, label: str = SERVER) -> None:

@@ -26,9 +26,6 @@ SOCKET = Path("/run/containerd/containerd.sock")
 PAUSE_S = 0.5
 """Pause between two looks at a node that starts."""
 
-IMAGES = ("pause", "watcher")
-"""Archives that ``.ci/node-images`` has written."""
-
 DOMAIN = "cluster.local"
 NAMES = """\
 {domain}:53 {{
@@ -45,7 +42,7 @@ version = 2
 root = "{room}/containerd"
 
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "localhost/pause:1"
+sandbox_image = "localhost/pause:test"
 # To lower a score takes CAP_SYS_RESOURCE, which root has not on every machine.
 restrict_oom_score_adj = true
 disable_apparmor = true
@@ -62,7 +59,7 @@ class Node:
     Args:
         server: Of its cluster; its processes end with it.
         programs: Directory of all programs.
-        room: Directory for its files, with the archives of images.
+        room: Directory for its files, with the archives of images (``.ci/node-images``).
 
     Attributes:
         kubeconfig: File for the administrator of its cluster.
@@ -137,8 +134,8 @@ class Node:
         path = f"{self._programs}:{os.environ['PATH']}"
         self._processes.run("containerd", f"--config={config}", environment={"PATH": path})
         wait_until(SOCKET.exists, "containerd listens", START_S, pause_s=PAUSE_S)
-        for image in IMAGES:
-            self._images("import", str(self._room / f"{image}.tar"))
+        for image in self._room.glob("*.tar"):
+            self._images("import", str(image))
 
     def _run_control_plane(self) -> None:
         access = f"--kubeconfig={self._server.kubeconfig}"

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
-from support.client import wait_until
+from support.client import bearer, wait_until
 from system.node.namespace import Namespace
 
 NAME = "watcher-0"
@@ -60,11 +60,12 @@ class ServerPod:
         """Return what its container has logged since its start."""
         return self._namespace.run("logs", NAME)
 
-    def watch(self, name: str) -> dict[str, Any]:
+    def watch(self, name: str, token: str = "") -> dict[str, Any]:
         """Return the status of a watch of its server; empty if there is none."""
-        with urlopen(
-            f"http://{self.get()['status']['podIP']}:8081/status.json", timeout=TIMEOUT_S
-        ) as answer:
+        request = Request(
+            f"http://{self.get()['status']['podIP']}:8081/status.json", headers=dict(bearer(token))
+        )
+        with urlopen(request, timeout=TIMEOUT_S) as answer:
             watches: list[dict[str, Any]] = json.load(answer)["watches"]
         return next((watch for watch in watches if watch["name"] == name), {})
 
