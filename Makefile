@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 # More workers than processors, since many tests wait, and some do little else.
 PROCESSORS = $$(getconf _NPROCESSORS_ONLN)
-WORKERS = "$$(($(PROCESSORS) * 3 / 2))"
+WORKERS = "$$(($(PROCESSORS) * 2))"
 WAITING_WORKERS = "$$(($(PROCESSORS) * 5 / 2))"
 
 .DEFAULT_GOAL := help

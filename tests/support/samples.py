@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-SHARE = 3
+SHARE = 4
 """One of so many cases runs; of each test at least one."""
 
 
