@@ -63,11 +63,19 @@ def print_table(rows: Sequence[Row]) -> None:
 
 def describe_machine() -> str:
     """Return processors, system, versions and load."""
-    versions = [f"{each} {importlib.metadata.version(each)}" for each in LIBRARIES]
+    versions = [f"{each} {_version(each)}" for each in LIBRARIES]
     versions += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     machine = f"{os.cpu_count()} processors, {platform.platform()}"
     return f"{machine}; {', '.join(versions)}; load {load}"
+
+
+def _version(library: str) -> str:
+    """Return the version of a library; a peer need not be there for the rows of others."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "(missing)"
 
 
 def _round(figure: float) -> str:
