@@ -40,7 +40,7 @@ test: $(READY) ## run the fast tests, which need nothing beyond PyPI (ARGS="-k n
 		-m "not stores" $(ARGS)
 
 .PHONY: e2e
-e2e: $(READY) ## run the tests of the whole process, and the scenarios; they need no more
+e2e: $(READY) ## run the tests of the whole process and the scenarios, which need nothing beyond PyPI
 	@$(PYTEST) tests/e2e tests/scenarios --numprocesses=$(WAITING_WORKERS) \
 		--dist=loadfile -m "not stores" $(ARGS)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 SHARE = 4
-"""One of so many cases runs; of each test at least one."""
+"""Of a test with N cases, N / SHARE run, rounded up."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _left_out(cases: Iterable[str]) -> Iterator[str]:
     """Yield the cases that do not run.
 
-    A checksum chooses, not every third one: with several parameters that could always be the same
-    value of one of them.
+    A checksum chooses: every fourth case could always have the same value of one parameter, where
+    there are several.
     """
     tests: defaultdict[str, list[str]] = defaultdict(list)
     for case in cases:

@@ -140,7 +140,7 @@ class WatchRequests:
     async def _hint_elsewhere(self, principal: str, keys: Mapping[str, Sequence[bytes]]) -> int:
         numbers: dict[str, list[int]] = {}
         for surveyed in await self._watches.elsewhere.watches_of(principal):
-            # Most watches are told apart by their places, without their configurations.
+            # Configurations are fetched for the places that have the name of a bucket alone.
             if any(bucket in surveyed.identity.place for bucket in keys):
                 spec = await self._watches.elsewhere.spec_of(surveyed)
                 bucket = None if spec is None else _hinted_bucket(spec)
