@@ -8,7 +8,7 @@ leaves nothing behind, nor does one in which an entry occurred twice with differ
 from __future__ import annotations
 
 from array import array
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from watcher.changes.bitmap import Bitmap, as_range
@@ -46,7 +46,7 @@ class KnownParts(NamedTuple):
         digests = [
             self.digests[start : start + length] for start in range(0, len(self.digests), length)
         ]
-        bounds = zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), strict=False)
+        bounds = pairwise(accumulate(self.sizes, initial=0))
         if len(self.ranges) == 1:
             # That of most batches, whose rows a first scan has numbered.
             (whole,) = self.ranges
