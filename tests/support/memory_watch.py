@@ -10,6 +10,7 @@ from support.clock import FakeClock
 from support.memory_source import MemoryFiles
 from watcher.errors import UnavailableError, WatcherError
 from watcher.limits.quotas import Quotas
+from watcher.limits.turns import Turns
 from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
 from watcher.sources.protocol import Batch, EntryBatch, Observation, unread_test
@@ -115,6 +116,7 @@ class Scene:
             share=Quotas(ServerSettings(journal_cap=JOURNAL_CAP), {}).open(
                 IDENTITY, LiveUsage(self.store)
             ),
+            turn=Turns(self.clock).make(),
             identity=IDENTITY,
             clock=self.clock,
         )

@@ -11,6 +11,7 @@ from watcher.errors import ConflictError, LimitError, StateError, UnavailableErr
 from watcher.limits.deadline import limited
 from watcher.limits.fair_queue import run_in_thread
 from watcher.limits.quotas import Quotas, StoredUsage
+from watcher.limits.turns import Turns
 from watcher.settings import WatchLimits
 from watcher.state.usage import LiveUsage
 from watcher.watch.queue_claims import queue_of
@@ -62,6 +63,7 @@ class WatchFactory:
         self._quotas = Quotas(
             settings, {identity: _stored(each) for identity, each in summaries.items()}
         )
+        self._turns = Turns(clock)
         self._is_closed = False
 
     def identities(self) -> list[Identity]:
@@ -170,6 +172,7 @@ class WatchFactory:
             store=store,
             limits=self._limits,
             share=self._quotas.open(identity, LiveUsage(store)),
+            turn=self._turns.make(),
             identity=identity,
             clock=self._clock,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
+from watcher.limits.turns import pause
 from watcher.model import Rescan
 from watcher.sources.protocol import Inspection
 from watcher.status_values import HeldBack
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from watcher.delivery.outbox import Outbox
     from watcher.delivery.publisher import Publisher
     from watcher.limits.quotas import QuotaShare
+    from watcher.limits.turns import Turn
     from watcher.model import Identity
     from watcher.sources.protocol import Source
     from watcher.spec import Spec
@@ -74,6 +76,7 @@ class WatchRunner:
         publisher: Confirms what streams have written.
         reporter: Follows the lifecycle.
         share: What the watch may hold.
+        turn: Had while hints are read and what they name is compared.
         clock: The time.
         wake: Called from any thread when a turn may have something to do before it is due.
         stop: Set when the watch is to end: a turn then returns soon.
@@ -93,6 +96,7 @@ class WatchRunner:
         publisher: Publisher,
         reporter: StatusReporter,
         share: QuotaShare,
+        turn: Turn,
         clock: Clock,
         wake: Callable[[], None],
         stop: threading.Event,
@@ -106,6 +110,7 @@ class WatchRunner:
         self._publisher = publisher
         self._reporter = reporter
         self._share = share
+        self._turn = turn
         self._clock = clock
         self._wake = wake
         self._stop = stop
@@ -338,11 +343,12 @@ class WatchRunner:
         wait_s = self._committed_at_s + GROUP_COMMIT_S - self._clock.monotonic()
         if wait_s > 0:
             self._stop.wait(wait_s)
-        for observation in self._source.observe():
-            self._reconciler.apply(observation)
-            self._checkpoint(0)
-            if self._groups is not None and not isinstance(observation, Inspection):
-                self._groups.expedite()
+        with self._turn.taken():
+            for observation in self._source.observe():
+                self._reconciler.apply(observation)
+                self._checkpoint(0)
+                if self._groups is not None and not isinstance(observation, Inspection):
+                    self._groups.expedite()
         if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
         self._learn_digests()
@@ -403,6 +409,7 @@ class WatchRunner:
 
     def _checkpoint(self, scanned: int) -> None:
         """Leave a reading by ``Interrupted`` if the watch must stop or its journal is full."""
+        pause()
         self._reporter.progress(scanned)
         self._share.check_entries()
         is_full = self._share.is_journal_full(was_full=self._lifecycle.is_paused)

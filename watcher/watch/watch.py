@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.limits.quotas import QuotaShare
+    from watcher.limits.turns import Turn
     from watcher.model import Identity
     from watcher.settings import WatchLimits
     from watcher.sources.protocol import Source
@@ -46,6 +47,7 @@ class Watch:
         store: The state of the watch, which closes it.
         limits: What the server grants every watch.
         share: The part of this watch in the quota of its principal.
+        turn: When its thread may compute, beside those of other watches.
         identity: The watch, as it is named in log and traces.
         clock: The time.
 
@@ -66,6 +68,7 @@ class Watch:
         store: WatchStore,
         limits: WatchLimits,
         share: QuotaShare,
+        turn: Turn,
         identity: Identity,
         clock: Clock,
     ) -> None:
@@ -91,6 +94,7 @@ class Watch:
             publisher=self.publisher,
             reporter=self._reporter,
             share=share,
+            turn=turn,
             clock=clock,
             wake=self._wake.set,
             stop=self._stop,

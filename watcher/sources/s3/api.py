@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from watcher.errors import UnavailableError, WatcherError
 from watcher.filters.key_window import KeyWindow
+from watcher.limits.turns import release
 from watcher.sources.cost import KEYS_PER_REQUEST
 from watcher.sources.s3.client import make_client
 from watcher.sources.s3.diagnosis import Diagnosis
@@ -332,6 +333,7 @@ class BucketApi:
             raise RuntimeError("the source is not open")
         while (wait_s := self.limit.wait_s) and not self.should_stop():
             self._clock.sleep(min(wait_s, STOP_POLL_S))
+        release()
         with self._diagnosis.translated():
             return self._client.send(send, may_renew=self._may_retry)
 

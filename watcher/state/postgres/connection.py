@@ -17,6 +17,7 @@ from psycopg.raw_cursor import RawCursor
 from psycopg.types.numeric import Int8Dumper
 
 from watcher.errors import StateError
+from watcher.limits.turns import release
 from watcher.state.postgres.arrays import KINDS
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         timeout: float | None = None,
     ) -> RV:
         """Wait for an answer; interrupted, end the session, where psycopg would cancel."""
+        release()
         waited_s, portion_s = 0.0, CHECK_S if timeout is None else timeout
         while True:
             try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.clock import Clock
 from watcher.errors import StateError
+from watcher.limits.turns import release
 from watcher.state.meter import Failure, StateMeter
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Database:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                release()
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:

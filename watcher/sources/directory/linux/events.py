@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.filesystem.linux.openat2 import proc_fd_path
+from watcher.limits.turns import pause
 from watcher.model import Rescan
 from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.projected_volumes import LINK
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from watcher.sources.directory.renames import RenameKey
     from watcher.sources.directory.tree import Tree
 
-EVENTS_PER_CHECK = 1000
-"""Events after which the limits on waiting hints are enforced."""
+EVENTS_PER_CHECK = 250
+"""Events after which the limits on waiting hints are enforced, and others may have their turn."""
 
 _NAMES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 _ROOT_GONE = inotify.IGNORED | inotify.UNMOUNT | inotify.DELETE_SELF | inotify.MOVE_SELF
@@ -71,6 +72,7 @@ class EventReader:
             for event in portion:
                 self._on_event(event, now_s)
             self._hints.enforce_limits(now_s)
+            pause()
         if overflowed:
             self._hints.rescan(Rescan.NOTIFICATIONS_LOST)
 
