@@ -67,13 +67,18 @@ class StreamPosition:
     def end_write(self, seq: int, now_s: float) -> None:
         """Note that the transport took the payload whose last change is ``seq``."""
         with self._lock:
-            was_blocked = self._is_blocked(now_s, BLOCKED_S)
-            self._blocked_s, self._writing_since_s = self._blocked(now_s), None
+            since_s, self._writing_since_s = self._writing_since_s, None
+            was_blocked = since_s is not None and now_s - since_s > BLOCKED_S
+            if since_s is not None and was_blocked:
+                self._blocked_s += now_s - since_s
             self._note(seq, now_s, was_blocked=was_blocked)
             self.written += 1
             self.is_bound = True
-            self.redelivered += seq <= max(self._delivered_before_seq, self.written_seq)
-            self.written_seq = max(self.written_seq, seq)
+            if seq > self._delivered_before_seq and seq > self.written_seq:
+                self.written_seq = seq
+            else:
+                self.redelivered += 1
+                self.written_seq = max(self.written_seq, seq)
 
     def skip(self, seq: int) -> None:
         """Pass over a payload that is confirmed already."""

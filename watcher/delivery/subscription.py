@@ -144,23 +144,26 @@ class Subscription:
         loop. The time in between is the time that the transport took, which flow control can
         extend without bound.
         """
-        now_s = self._clock.monotonic()
+        # Looked up once: this is all that a stream computes for an event beside its message.
+        position, journal, monotonic = self.position, self._journal, self._clock.monotonic
+        now_s = monotonic()
         for payload in payloads:
-            if payload.seq <= self._journal.cursor or payload.seq in self._journal.acknowledged:
+            seq = payload.seq
+            if seq <= journal.cursor or seq in journal.acknowledged:
                 if self._is_bound:
                     # The next reading ends the stream.
                     return
-                self.position.skip(payload.seq)
+                position.skip(seq)
                 continue
-            if self._limit is not None and payload.seq > self._limit.last_seq:
+            if self._limit is not None and seq > self._limit.last_seq:
                 # A replay came between; it has rewound the stream.
                 return
             if self.bucket is not None:
                 self.bucket.take(now_s)
-            self.position.begin_write(now_s)
+            position.begin_write(now_s)
             yield payload
-            now_s = self._clock.monotonic()
-            self.position.end_write(payload.seq, now_s)
+            now_s = monotonic()
+            position.end_write(seq, now_s)
 
     @property
     def _is_bound(self) -> bool:

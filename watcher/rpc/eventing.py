@@ -6,8 +6,8 @@ server, or comes from one, the stream moves and is where it was.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -33,10 +33,16 @@ if TYPE_CHECKING:
     from watcher.watch.documents import Documents
     from watcher.watch.registry import StreamedWatch, WatchRegistry
 
-    Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, generic_pb2.Event]
+    Context: TypeAlias = grpc.aio.ServicerContext[generic_pb2.EventSource, bytes]
 
 SERVICE = generic_pb2.DESCRIPTOR.services_by_name["Eventing"].full_name
 METHOD = f"/{SERVICE}/StartEventSource"
+
+SHARED_MESSAGES = 512
+"""Encoded messages that are kept for other streams that get the same ones."""
+
+SHARED_BYTES = 8 * 1024
+"""Maximum size of the payload of a message that is kept: with all of them, 8 MiB."""
 
 MAX_NAME_CHARS = 1000
 """Maximum length of an event source's name in characters; Kubernetes allows 253."""
@@ -139,11 +145,12 @@ class Eventing(generic_pb2_grpc.EventingServicer):
                 return
             if payloads := await self._read(watch, subscription):
                 place = watch.spec.where.place
+                encode = _encode_once if watch.publisher.streams > 1 else _encode
                 with span("deliver", watch=name, place=place, payloads=len(payloads)):
                     for payload in subscription.writing(payloads):
                         # Returns once the transport has taken the event: flow control may block it.
                         stream.is_announced = True
-                        await context.write(generic_pb2.Event(name=name, payload=payload.data))
+                        await context.write(encode(name, payload.data))
             elif watch.is_running:
                 await stream.wait(subscription.due_in_s())
             elif not watch.is_handed_over:
@@ -186,6 +193,18 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         return await self._documents.authorize(request.config, principal)
 
 
+def _encode(name: str, payload: bytes) -> bytes:
+    return generic_pb2.Event(name=name, payload=payload).SerializeToString()
+
+
+_encode_kept = lru_cache(SHARED_MESSAGES)(_encode)
+
+
+def _encode_once(name: str, payload: bytes) -> bytes:
+    """Return an encoded event, once encoded for all streams that are where this one is."""
+    return (_encode_kept if len(payload) <= SHARED_BYTES else _encode)(name, payload)
+
+
 def _subscriber(stream: Stream) -> Subscriber:
     """Return how the thread of a watch reaches a stream."""
     stalled = UnavailableError(
@@ -207,13 +226,13 @@ def _progress(watch: StreamedWatch, subscription: Subscription) -> dict[str, int
 def add_eventing(eventing: Eventing, server: grpc.aio.Server) -> None:
     """Add the service to a server, as the generated function does.
 
-    Unlike with that, the client gets a reason when its request cannot be decoded.
+    Unlike with that, the client gets a reason when its request cannot be decoded, and events are
+    encoded before they are written.
     """
     (method,) = generic_pb2.DESCRIPTOR.services_by_name["Eventing"].methods
-    handler = grpc.unary_stream_rpc_method_handler(
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_stream_rpc_method_handler(
         eventing.StartEventSource,
         request_deserializer=_decode,
-        response_serializer=generic_pb2.Event.SerializeToString,
     )
     service = grpc.method_handlers_generic_handler(
         method.containing_service.full_name, {method.name: handler}
