@@ -12,10 +12,6 @@ class Clock:
         """Return seconds that never go back, for intervals and deadlines."""
         return time.monotonic()
 
-    def thread_cpu(self) -> float:
-        """Return the processor seconds that the calling thread has used."""
-        return time.thread_time()
-
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
