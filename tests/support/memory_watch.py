@@ -103,6 +103,7 @@ class Scene:
         *,
         where: DirectorySpec | BucketSpec | None = None,
         store: WatchStore | None = None,
+        turns: Turns | None = None,
         **spec: Any,  # noqa: ANN401 - any field
     ) -> None:
         self.clock = clock or FakeClock()
@@ -116,7 +117,7 @@ class Scene:
             share=Quotas(ServerSettings(journal_cap=JOURNAL_CAP), {}).open(
                 IDENTITY, LiveUsage(self.store)
             ),
-            turn=Turns(self.clock).make(),
+            turn=(turns or Turns(self.clock)).make(),
             identity=IDENTITY,
             clock=self.clock,
         )

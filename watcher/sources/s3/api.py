@@ -331,9 +331,9 @@ class BucketApi:
             raise UnavailableError("stopping", place=self.spec.place)
         if not self._is_open:
             raise RuntimeError("the source is not open")
+        release()
         while (wait_s := self.limit.wait_s) and not self.should_stop():
             self._clock.sleep(min(wait_s, STOP_POLL_S))
-        release()
         with self._diagnosis.translated():
             return self._client.send(send, may_renew=self._may_retry)
 

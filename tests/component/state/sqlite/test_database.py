@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from support.clock import FakeClock
+from support.turn_taker import TurnTaker
 from watcher.errors import StateError
+from watcher.limits.turns import Turns
 from watcher.state.meter import Failure, StateMeter
 from watcher.state.sqlite.database import FREE_BYTES, TIDY_BYTES, WAL_BYTES, Database, schema_parts
 
 LARGE_BYTES = 1 << 20
+
+DEADLINE_S = 60.0
 
 
 @pytest.fixture
@@ -154,3 +159,21 @@ def test_a_failure_is_counted_once(path: Path) -> None:
         assert (meter.steps.count, meter.failures[Failure.FAILED]) == (0, 1)
         fill(db, 1)
         assert (meter.steps.count, meter.failures[Failure.FAILED]) == (1, 1)
+
+
+def test_another_thread_has_its_turn_while_a_transaction_is_committed(db: Database) -> None:
+    """A disk may take long, and nothing is computed meanwhile."""
+    turns = Turns(FakeClock())
+    other, begun = TurnTaker(turns), []
+
+    def trace(statement: str) -> None:
+        if statement == "COMMIT":
+            begun.append(wait([other.begin()], DEADLINE_S).done != set())
+
+    db.connection.set_trace_callback(trace)
+    with turns.make().taken():
+        with db.transaction():
+            db.execute("INSERT INTO journal VALUES (1, x'', 0, 0)")
+            assert not begun
+        other.close().result(DEADLINE_S)
+    assert begun == [True]
