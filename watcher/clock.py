@@ -11,6 +11,10 @@ class Clock:
     monotonic = staticmethod(time.monotonic)
     """Return seconds that never go back, for intervals and deadlines."""
 
+    def thread_cpu(self) -> float:
+        """Return the processor seconds that the calling thread has used."""
+        return time.thread_time()
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)

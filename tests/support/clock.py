@@ -6,14 +6,22 @@ from watcher.clock import NS_PER_S, Clock
 
 
 class FakeClock(Clock):
-    """A clock at a fixed time; ``advance`` moves both its readings."""
+    """A clock at a fixed time; ``advance`` moves its readings.
+
+    Attributes:
+        blocked_s: Seconds in which threads have waited; they have computed in all others.
+    """
 
     def __init__(self, now_s: float = 1000.0, now_ns: int = 1_700_000_000 * NS_PER_S) -> None:
         self.now_s = now_s
         self.now_ns = now_ns
+        self.blocked_s = 0.0
 
     def monotonic(self) -> float:
         return self.now_s
+
+    def thread_cpu(self) -> float:
+        return self.now_s - self.blocked_s
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)

@@ -21,6 +21,7 @@ from watcher.changes.renamed_files import RenamedFiles
 from watcher.changes.reopening import Reopening
 from watcher.changes.running_scans import RunningScans
 from watcher.errors import WatcherError
+from watcher.limits.turns import pause
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Rescan
 from watcher.sources.protocol import (
     BATCH_ENTRIES,
@@ -301,6 +302,7 @@ class Reconciler:
         count = 0
         with self._outbox.deferring():
             for batch in scan:
+                pause()
                 self._leaving.follow(scan, self.record_window)
                 count += self._compare_batch(batch, running)
                 self._checkpoint(count)

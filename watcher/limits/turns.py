@@ -6,9 +6,9 @@ others until it has it back. So they wait here instead, and the one whose turn i
 nearly alone. It pauses every few milliseconds for a thread that has had less: a thread with one
 event to report waits for no other that has thousands.
 
-Turns are counted by the time that they take, since a thread that waits within its turn keeps the
-others from theirs as much as one that computes. A thread that comes is given a head start and no
-more, so that one that has been busy for an hour does not wait until others have been, too.
+Turns are counted by the processor time that they take: how long they last is for others to say, who
+have the interpreter lock meanwhile. A thread that comes is given a head start and no more, so that
+one that has been busy for an hour does not wait until others have been, too.
 
 A turn is for what computes. Before something that may take long without, such as a disk or a store,
 it is released; where that is not known before, it is over after ``LEASE_S``. The next pause takes
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 LEASE_S = 0.1
 """Seconds without a pause after which a turn is over, many times what lies between two."""
 
-IDLE_S = 0.02
-"""Seconds without a turn after which those that a thread has had no longer count: it had nothing to
-do."""
+HEAD_START_S = 0.01
+"""Seconds of turns that a thread which comes may have before all that are busy: a few events. It is
+also how long each of them can keep a busy one waiting."""
 
-HEAD_START_S = 0.05
-"""Seconds of turns that a thread which comes may have before all that are busy: a few dozen events.
-It is also how long each thread that comes can keep a busy one waiting."""
+SLICE_S = 0.002
+"""Seconds of turns that a thread may have beyond one that waits, so that two that are equally busy
+do not change places all the time."""
 
-SHARE = 8
+SHARE = 4
 """While others wait for their turn, a thread does this part of its usual work between pauses."""
 
 NOTHING_S = float("-inf")
@@ -78,7 +78,8 @@ class _Waiter:
 
     Attributes:
         used_s: Seconds of turns that its thread has had.
-        number: Of equal ones, the one that came first goes first.
+        number: Of equal ones, the last that came goes first: many that come at once have most to do,
+            and what is left to them is hardly less for it.
         turn: The turn.
         is_watching: Its thread looks every ``lease_s`` whether the present turn is over. One of all
             does: a thousand that did would take half of the interpreter's time.
@@ -103,17 +104,17 @@ class Turns:
     """The turns of the threads of one process.
 
     Args:
-        clock: Measures how long turns take.
+        clock: Measures what threads compute, and how long turns take.
         lease_s: See ``LEASE_S``.
     """
 
     def __init__(self, clock: Clock, lease_s: float = LEASE_S) -> None:
         self.clock = clock
-        self.lease_s = lease_s
+        self._lease_s = lease_s
         self._lock = threading.Lock()
         self._holder: Turn | None = None
         self._waiters: list[_Waiter] = []
-        self._numbers = count()
+        self._numbers = count(0, -1)
         self._paused_s = 0.0
         # What the busy thread that has had least has had; never falls.
         self._level_s = 0.0
@@ -148,22 +149,22 @@ class Turns:
             waiter.gate.acquire()
             heapq.heappush(self._waiters, waiter)
         while True:
-            is_woken = waiter.gate.acquire(timeout=self.lease_s if waiter.is_watching else -1)
+            is_woken = waiter.gate.acquire(timeout=self._lease_s if waiter.is_watching else -1)
             with self._lock:
                 if waiter.has_begun:
                     return used_s
-                if not is_woken and self.clock.monotonic() - self._paused_s >= self.lease_s:
+                if not is_woken and self.clock.monotonic() - self._paused_s >= self._lease_s:
                     self._pass_on()
 
     def keep(self, turn: Turn, used_s: float) -> bool:
-        """Return whether a thread still has the turn, and none waits that has had less."""
+        """Return whether a thread still has the turn, and none waits that has had much less."""
         with self._lock:
             if self._holder is not turn:
                 return False
             self._paused_s = self.clock.monotonic()
             least_s = min(used_s, self._waiters[0].used_s) if self._waiters else used_s
             self._level_s = max(self._level_s, least_s)
-            return least_s == used_s
+            return used_s <= least_s + SLICE_S
 
     def leave(self, turn: Turn) -> None:
         """End the turn of a thread, unless it is over already."""
@@ -196,13 +197,11 @@ class Turn:
         self._clock = turns.clock
         self._used_s = NOTHING_S
         self._since_s: float | None = None
-        self._ended_s = 0.0
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn in a block."""
-        if self._clock.monotonic() - self._ended_s > IDLE_S:
-            self._used_s = NOTHING_S
+        """Have the turn in a block, at whose end there is nothing more to do for now."""
+        self._used_s = NOTHING_S
         self._begin()
         token = _CURRENT.set(self)
         try:
@@ -226,16 +225,16 @@ class Turn:
     def end(self) -> None:
         """Let others compute."""
         self._count()
-        self._since_s, self._ended_s = None, self._clock.monotonic()
+        self._since_s = None
         self._turns.leave(self)
 
     def _begin(self) -> None:
         self._used_s = self._turns.take(self, self._used_s)
-        self._since_s = self._clock.monotonic()
+        self._since_s = self._clock.thread_cpu()
 
     def _count(self) -> None:
-        """Count what the turn has taken since the last pause, and no longer than it can have."""
+        """Count what the thread has computed since the last pause."""
         if self._since_s is not None:
-            now_s = self._clock.monotonic()
-            self._used_s += min(now_s - self._since_s, self._turns.lease_s)
+            now_s = self._clock.thread_cpu()
+            self._used_s += now_s - self._since_s
             self._since_s = now_s

@@ -345,6 +345,7 @@ class WatchRunner:
             self._stop.wait(wait_s)
         with self._turn.taken():
             for observation in self._source.observe():
+                pause()
                 self._reconciler.apply(observation)
                 self._checkpoint(0)
                 if self._groups is not None and not isinstance(observation, Inspection):
@@ -409,7 +410,6 @@ class WatchRunner:
 
     def _checkpoint(self, scanned: int) -> None:
         """Leave a reading by ``Interrupted`` if the watch must stop or its journal is full."""
-        pause()
         self._reporter.progress(scanned)
         self._share.check_entries()
         is_full = self._share.is_journal_full(was_full=self._lifecycle.is_paused)

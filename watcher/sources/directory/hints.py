@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.limits.fair_share import FairShare
-from watcher.limits.turns import portion
+from watcher.limits.turns import pause, portion
 from watcher.model import Rescan
 from watcher.sources.directory.projected_volumes import DOTS
 from watcher.sources.directory.renames import PendingRenames
@@ -307,6 +307,7 @@ class HintQueue:
             self._links_due_s = now_s + self._link_interval_s
             yield LinksChanged()
         while due := self._paths.take(now_s, portion(BATCH_ENTRIES)):
+            pause()
             yield DuePaths(due)
         if self._is_left_out and len(self._paths) <= HINTS_MAX // 2:
             self._is_left_out = False

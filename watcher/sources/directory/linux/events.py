@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.filesystem.linux.openat2 import proc_fd_path
-from watcher.limits.turns import pause
+from watcher.limits.turns import pause, portion
 from watcher.model import Rescan
 from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.projected_volumes import LINK
@@ -68,8 +68,8 @@ class EventReader:
         """Turn the events that have arrived into hints."""
         events, overflowed = self.watches.inbox.take()
         remaining = iter(events)
-        while portion := list(islice(remaining, EVENTS_PER_CHECK)):
-            for event in portion:
+        while some := list(islice(remaining, portion(EVENTS_PER_CHECK))):
+            for event in some:
                 self._on_event(event, now_s)
             self._hints.enforce_limits(now_s)
             pause()
