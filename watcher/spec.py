@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | list["Json"] | Mapping[str, "Json"] | None
 
 
+MAX_CONFIG_BYTES = 16 * 1024
+"""Maximum size of a configuration in bytes."""
+
+
 class Mode(StrEnum):
     """How a directory is watched."""
 

@@ -14,12 +14,10 @@ import yaml
 
 from watcher.config.problems import NOT_VALID, cut
 from watcher.errors import ConfigError
+from watcher.spec import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
     from watcher.spec import Json
-
-MAX_BYTES = 16 * 1024
-"""Maximum size of a configuration in bytes."""
 
 MAX_DEPTH = 16
 """Maximum depth to which values are nested: reading them recurses."""
@@ -113,8 +111,9 @@ def compose(data: bytes) -> yaml.MappingNode:
     Raises:
         ConfigError: It is not UTF-8, YAML or a mapping, has an anchor or a tag, or exceeds a limit.
     """
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{NOT_VALID}: it has {len(data)} bytes, at most {MAX_BYTES} are allowed")
+    if len(data) > MAX_CONFIG_BYTES:
+        problem = f"it has {len(data)} bytes, at most {MAX_CONFIG_BYTES} are allowed"
+        raise ConfigError(f"{NOT_VALID}: {problem}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

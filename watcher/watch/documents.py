@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from watcher.config.document import MAX_BYTES
-from watcher.config.schema import parse_spec
 from watcher.errors import ConfigError, LimitError
 from watcher.limits.fair_queue import run_in_thread
+from watcher.spec import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
     from watcher.limits.fair_queue import FairQueue
@@ -54,13 +53,24 @@ async def parse_document(document: bytes, principal: str, fair_queue: FairQueue)
         ConfigError: The document is not valid.
         LimitError: It is too long.
     """
-    if len(document) > MAX_BYTES:
+    if len(document) > MAX_CONFIG_BYTES:
         raise LimitError(
-            f"the configuration has {len(document)} bytes, at most {MAX_BYTES} are allowed",
+            f"the configuration has {len(document)} bytes, at most {MAX_CONFIG_BYTES} are allowed",
             hint="shorten it, or use several event sources",
         )
     async with fair_queue.turn(principal):
-        return await run_in_thread(partial(parse_spec, document))
+        return await run_in_thread(partial(_parse, document))
+
+
+def _parse(document: bytes) -> Spec:
+    """Return what a document says.
+
+    Raises:
+        ConfigError: The document is not valid.
+    """
+    from watcher.config.schema import parse_spec  # noqa: PLC0415 - 1.5 MiB, for the first document
+
+    return parse_spec(document)
 
 
 def encode_document(document: bytes) -> str:

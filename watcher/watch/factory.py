@@ -15,7 +15,6 @@ from watcher.limits.turns import Turns
 from watcher.settings import WatchLimits
 from watcher.state.usage import LiveUsage
 from watcher.watch.queue_claims import queue_of
-from watcher.watch.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from watcher.sources.factory import Sources
     from watcher.spec import AuthorizedSpec
     from watcher.state.port import StateEngine, Summary, WatchStore
+    from watcher.watch.watch import Watch
 
 BUILD_S = 8.0
 """Longest wait in seconds for the state while a watch is built, which others wait for; and once
@@ -165,17 +165,22 @@ class WatchFactory:
     async def _build(
         self, identity: Identity, authorized: AuthorizedSpec, store: WatchStore
     ) -> Watch:
-        build = partial(
-            Watch,
-            spec=authorized.spec,
-            make_source=partial(self._sources.make, authorized),
-            store=store,
-            limits=self._limits,
-            share=self._quotas.open(identity, LiveUsage(store)),
-            turn=self._turns.make(),
-            identity=identity,
-            clock=self._clock,
-        )
+        share, turn = self._quotas.open(identity, LiveUsage(store)), self._turns.make()
+
+        def build() -> Watch:
+            from watcher.watch.watch import Watch  # noqa: PLC0415 - 1.5 MiB, for the first watch
+
+            return Watch(
+                spec=authorized.spec,
+                make_source=partial(self._sources.make, authorized),
+                store=store,
+                limits=self._limits,
+                share=share,
+                turn=turn,
+                identity=identity,
+                clock=self._clock,
+            )
+
         async with self._fair_queue.turn(identity.principal):
             with limited(BUILD_S):
                 return await run_in_thread(build)

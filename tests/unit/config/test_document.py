@@ -3,8 +3,9 @@
 import pytest
 
 from support.problems import problems
-from watcher.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from watcher.config.document import MAX_DEPTH, MAX_NODES
 from watcher.config.schema import parse_spec
+from watcher.spec import MAX_CONFIG_BYTES
 
 INVALID = "this is not valid YAML or JSON"
 DOT_FOUND = "expected alphabetic or numeric character, but found '.'"
@@ -54,10 +55,10 @@ def test_data_that_is_not_plain_is_refused(config: bytes, expected: str) -> None
 
 def test_the_limits_admit_what_is_just_within_them() -> None:
     directory = b"directory: /data/in\n"
-    parse_spec(directory.ljust(MAX_BYTES, b"#"))
+    parse_spec(directory.ljust(MAX_CONFIG_BYTES, b"#"))
     assert (
-        problems(directory.ljust(MAX_BYTES + 1, b"#"))
-        == f"it has {MAX_BYTES + 1} bytes, at most {MAX_BYTES} are allowed"
+        problems(directory.ljust(MAX_CONFIG_BYTES + 1, b"#"))
+        == f"it has {MAX_CONFIG_BYTES + 1} bytes, at most {MAX_CONFIG_BYTES} are allowed"
     )
     deep = MAX_DEPTH - 2
     parse_spec(directory + b"metadata: {a: " + b"[" * (deep - 1) + b"]" * (deep - 1) + b"}")
@@ -75,5 +76,5 @@ def test_the_limits_admit_what_is_just_within_them() -> None:
 @pytest.mark.parametrize("nesting", [b"[", b'{"a":', b"- ", b"? ", b"[\n", b"{a: "])
 def test_nothing_nests_without_end(nesting: bytes) -> None:
     """Depth is counted before anything recurses: a text of brackets is an ordinary mistake."""
-    found = problems((nesting * MAX_BYTES)[:MAX_BYTES])
+    found = problems((nesting * MAX_CONFIG_BYTES)[:MAX_CONFIG_BYTES])
     assert found.endswith(f": values are nested more than {MAX_DEPTH} deep")
