@@ -78,8 +78,8 @@ class _Waiter:
 
     Attributes:
         used_s: Seconds of turns that its thread has had.
-        number: Of equal ones, the last that came goes first: many that come at once have most to do,
-            and what is left to them is hardly less for it.
+        number: Of equal ones, the last that came goes first: many that come at once have most
+            to do, and what is left to them is hardly less for it.
         turn: The turn.
         is_watching: Its thread looks every ``lease_s`` whether the present turn is over. One of all
             does: a thousand that did would take half of the interpreter's time.
