@@ -31,8 +31,10 @@ run: $(READY) ## watch a directory and print its events (DIR=./playground)
 	@exec $(BIN)/watcher dev "$(or $(DIR),playground)"
 
 PYTEST = .ci/in-room $(BIN)/python -m pytest
-# Of tests with many cases that take long a sample runs, unless ALL is given.
+# Of tests with many cases that take long a sample runs: in `make test` unless ALL is given, in other
+# targets if PART is.
 SAMPLED = SAMPLE=$(if $(ALL),,1)
+SAMPLED_PART = SAMPLE=$(if $(PART),1)
 
 .PHONY: test
 test: $(READY) ## run the fast tests, which need nothing beyond PyPI (ARGS="-k name", ALL=1: all cases)
@@ -61,16 +63,16 @@ deep: $(READY) ## search random histories and input for failures (EXAMPLES=500)
 	@DEEP_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property $(ARGS)
 
 .PHONY: volumes
-volumes: $(READY) ## run the tests with mounts and real tools (as root; installs Debian packages)
-	@.ci/volumes $(BIN)/python $(ARGS)
+volumes: $(READY) ## run the tests with mounts and real tools (as root; Debian packages; PART=1)
+	@$(SAMPLED_PART) .ci/volumes $(BIN)/python $(ARGS)
 
 .PHONY: crashes
 crashes: $(READY) ## run the tests with kills, clock jumps and hostile clients (ROUNDS=200)
 	@CRASH_ROUNDS=$(or $(ROUNDS),200) .ci/crashes $(BIN)/python $(ARGS)
 
 .PHONY: abuse
-abuse: $(READY) ## run the tests with ten thousand clients, floods and bombs
-	@.ci/abuse $(BIN)/python $(ARGS)
+abuse: $(READY) ## run the tests with ten thousand clients, floods and bombs (PART=1: a part)
+	@$(SAMPLED_PART) .ci/abuse $(BIN)/python $(ARGS)
 
 .PHONY: interop
 interop: $(READY) ## run the tests with the real Argo Events (as root; installs Debian packages, Go)
@@ -86,7 +88,7 @@ ceph: $(READY) ## test buckets on Ceph's object gateway (as root; installs Debia
 
 .PHONY: replicas
 replicas: $(READY) ## run the tests of state in PostgreSQL (installs Debian packages; ROUNDS=4, PART=1)
-	@REPLICAS_ROUNDS=$(or $(ROUNDS),4) PART=$(PART) .ci/replicas $(BIN)/python $(ARGS)
+	@$(SAMPLED_PART) REPLICAS_ROUNDS=$(or $(ROUNDS),4) PART=$(PART) .ci/replicas $(BIN)/python $(ARGS)
 
 .PHONY: kernels
 kernels: $(READY) ## test NFS, SMB, FAT and casefold on Debian's kernel (as root; KINDS="nfs4 cifs")

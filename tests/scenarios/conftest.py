@@ -12,5 +12,8 @@ __all__ = ["runs"]
 
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
-    """Start a server for the scenarios alone, which keep it busy."""
-    return start_server()
+    """Start a server for the scenarios alone, which keep it busy.
+
+    It polls the tree of a scenario for as long as that runs, and not for the rest of all.
+    """
+    return start_server("--idle-timeout", "1s")

@@ -123,7 +123,7 @@ def run(case: Case, client: Client, place: Path) -> None:
         for step in case.script.before:
             stage.take(step.words)
         stream = client.watch(str(case), configuration(case, root))
-        # So that the server polls the tree no longer.
+        # So that the server polls the tree no longer than its idle timeout.
         at_end.callback(stream.cancel)
         course = Course(stream, root, case.script.config.get("marker"))
         for step in case.script.steps:

@@ -29,6 +29,10 @@ Serve: TypeAlias = Callable[..., tuple[ServerProcess, Client]]
 Connect: TypeAlias = Callable[..., Client]
 """Connects to what is listening; takes the options of ``Client``."""
 
+FORGETFUL = ("--idle-timeout", "10s")
+"""Flags of a server that many tests share. By default it would poll the tree of each for ten more
+minutes, longer than all of them take."""
+
 TROUBLE = ("Traceback", "watch.failed", "Unhandled", "state.restored")
 """Texts that no log may have, but those that the server is expected to log."""
 
@@ -100,7 +104,7 @@ def serve(start_server: StartServer, connect: Connect, tmp_path: Path) -> Serve:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Start the server that tests share; each uses a name and a directory of its own."""
     with servers(tmp_path_factory) as start:
-        yield start()
+        yield start(*FORGETFUL)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Runs a sample of the cases of tests that have many and take long, where SAMPLE is set.
 
-``make test`` sets it; with ``ALL=1`` all cases run, as with pytest.
+``make test`` sets it unless ALL is given, and some other targets with ``PART=1``; with pytest alone
+all cases run.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fixtures import StartServer, servers
+from support.fixtures import FORGETFUL, StartServer, servers
 from support.server import ServerProcess
 from system.image.container import OPEN_MODE, ContainedServer, Image
 
@@ -48,4 +48,4 @@ def server(
     tmp_path_factory: pytest.TempPathFactory, make_server: StartServer
 ) -> Iterator[ServerProcess]:
     with servers(tmp_path_factory, make_server) as start:
-        yield start()
+        yield start(*FORGETFUL)

@@ -55,6 +55,7 @@ def start_broken(
         yield start
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("types", ["types", "no types"])
 @modes
