@@ -47,8 +47,8 @@ e2e: $(READY) ## run the tests of the whole process and the scenarios, which nee
 		--dist=loadfile -m "not stores" $(ARGS)
 
 .PHONY: property
-property: $(READY) ## run the rules over random histories and input, the same each time (PART=1: half)
-	@HALF=$(PART) $(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
+property: $(READY) ## run the rules over random histories and input, the same each time (PART=1: a third)
+	@PART=$(PART) $(BIN)/python -m pytest tests/property --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
 PORTABLE_TESTS = $(BIN)/python tests/support/portable_tests.py
 

@@ -104,9 +104,9 @@ class Call:
         await until(lambda: len(self.payloads) >= len(paths), f"{paths} have come")
         assert self.paths == [*paths]
 
-    async def write(self, event: generic_pb2.Event) -> None:
+    async def write(self, message: bytes) -> None:
         await self.reads.wait()
-        self.payloads.append(event.payload)
+        self.payloads.append(generic_pb2.Event.FromString(message).payload)
 
     async def abort(self, status: grpc.StatusCode, text: str) -> NoReturn:
         self.status = (status, text)
