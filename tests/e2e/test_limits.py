@@ -14,7 +14,7 @@ from support.files import touch
 from support.fixtures import Connect, Serve
 from support.raw_http2 import RawClient, framed
 from support.server import ServerProcess
-from watcher.config.document import MAX_BYTES
+from watcher.spec import MAX_CONFIG_BYTES
 
 ENTRIES = 2000
 METADATA_BYTES = 16 * 1024
@@ -156,9 +156,9 @@ def test_configurations(serve: Serve, root: Path, name: str) -> None:
     """The largest configuration is accepted; the flag that once set its size is ignored."""
     text = json.dumps(config(root))
     server, client = serve("--max-config-bytes", str(len(text)))
-    client.watch("n" * 1000, text.ljust(MAX_BYTES))
-    limit = f"at most {MAX_BYTES} are allowed"
-    assert_exhausted(client, name, text.ljust(MAX_BYTES + 1), limit)
+    client.watch("n" * 1000, text.ljust(MAX_CONFIG_BYTES))
+    limit = f"at most {MAX_CONFIG_BYTES} are allowed"
+    assert_exhausted(client, name, text.ljust(MAX_CONFIG_BYTES + 1), limit)
     assert client.refusal(name, text.ljust(128 * 1024)).code is StatusCode.RESOURCE_EXHAUSTED
     assert [line["flag"] for line in server.lines("server.deprecated")] == ["--max-config-bytes"]
 

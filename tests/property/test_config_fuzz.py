@@ -7,10 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
-from watcher.config.document import MAX_BYTES
 from watcher.config.schema import MAX_METADATA_BYTES, parse_spec
 from watcher.errors import ConfigError
-from watcher.spec import Spec
+from watcher.spec import MAX_CONFIG_BYTES, Spec
 
 VALID = [
     b"""\
@@ -131,7 +130,7 @@ def test_any_structure_is_answered(*, structure: object, flow: bool) -> None:
 )
 def test_the_largest_configurations_are_answered(one: bytes, other: bytes, start: bytes) -> None:
     """The same two tokens all the way end in an answer, not in a recursion or a hang."""
-    check((start + (one + other) * MAX_BYTES)[:MAX_BYTES])
+    check((start + (one + other) * MAX_CONFIG_BYTES)[:MAX_CONFIG_BYTES])
 
 
 @given(st.dictionaries(texts, json_values, max_size=5), st.sampled_from([None, 1, "\t"]))

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.slow_glob import matches
-from watcher.config.document import MAX_BYTES
 from watcher.config.patterns import MAX_GLOB_CHARS, MAX_GLOBS
 from watcher.config.schema import parse_spec
 from watcher.filters.glob import components_of
 from watcher.filters.path_filter import PathFilter
-from watcher.spec import Filter
+from watcher.spec import MAX_CONFIG_BYTES, Filter
 
 PATH_BYTES = 4095
 
@@ -86,7 +85,7 @@ def test_the_largest_lists_take_no_time(parts: list[str], end: str, filling: str
     piece = "".join(parts)
     longest = piece * ((MAX_GLOB_CHARS - len(end) - 2) // len(piece)) + end
     assume(is_glob(longest))
-    copies = MAX_BYTES // len(longest)
+    copies = MAX_CONFIG_BYTES // len(longest)
     globs = tuple(f"{longest}{number}" for number in range(copies))
     path_filter = PathFilter(Filter(include=globs))
     for path in (filling * PATH_BYTES, f"{filling}b" * PATH_BYTES):

@@ -11,8 +11,8 @@ from support.client import Client
 from support.config import config
 from support.files import touch
 from system.abuse.conftest import Abuse
-from watcher.config.document import MAX_BYTES
 from watcher.config.patterns import MAX_GLOB_CHARS
+from watcher.spec import MAX_CONFIG_BYTES
 
 TIMES = 6
 LEVELS = "abcdefghijklmnop"
@@ -23,7 +23,7 @@ BOMBS = {
     "anchors": "\n".join(f"k{number}: &a{number} x" for number in range(1000)),
     "nesting of lists": "a: " + "[" * 16_000,
     "nesting of mappings": "\n".join(" " * depth + "a:" for depth in range(170)),
-    "one scalar": "directory: " + "x" * (MAX_BYTES - 20),
+    "one scalar": "directory: " + "x" * (MAX_CONFIG_BYTES - 20),
     "a number": "directory: /\nid: " + "9" * 16_000,
     "many keys": "\n".join(f"k{number}: 1" for number in range(1600)),
     "many small values": f"metadata: [{','.join('1' for _ in range(8000))}]",
@@ -61,7 +61,7 @@ FILES = 60
 )
 def test_bombs(abuse: Abuse, client: Client, name: str, text: str) -> None:
     """A configuration that is large, deep or slow to read is refused, however often it comes."""
-    assert len(text) <= MAX_BYTES
+    assert len(text) <= MAX_CONFIG_BYTES
     with abuse(24):
         streams = [client.start(f"{name} {number}", text) for number in range(TIMES)]
         assert {stream.wait_end().code for stream in streams} == {StatusCode.INVALID_ARGUMENT}
@@ -81,7 +81,7 @@ def test_globs(abuse: Abuse, client: Client, root: Path, name: str, piece: str) 
         json.dumps(config(root, id=f"{name} {number}", exclude=exclude))
         for number in range(WATCHES)
     ]
-    assert MAX_BYTES * 0.9 < len(configs[0]) <= MAX_BYTES
+    assert MAX_CONFIG_BYTES * 0.9 < len(configs[0]) <= MAX_CONFIG_BYTES
     with abuse(48):
         streams = [client.watch(name, text) for text in configs]
         touch(deep, FILES, "a" * 200 + "{}.csv")
