@@ -334,7 +334,9 @@ class WatchRunner:
     def _resume(self) -> None:
         if self._lifecycle.is_paused:
             self._request_scan(Rescan.JOURNAL_FULL)
-        if self.is_baselined:
+        # A watch that has just started is not shown as watching before it has looked.
+        is_new = self._lifecycle.is_starting and self._schedule.is_due()
+        if self.is_baselined and not is_new:
             self._lifecycle.apply(Resumed())
             self._observe()
 
