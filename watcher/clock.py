@@ -8,8 +8,10 @@ NS_PER_S = 1_000_000_000
 class Clock:
     """The time of this machine; made once by the composition root and passed down."""
 
+    # Not a function of its own, which would take longer than the reading: streams read it for each
+    # event.
     monotonic = staticmethod(time.monotonic)
-    """Return seconds that never go back, for intervals and deadlines."""
+    """Returns seconds that never go back, for intervals and deadlines."""
 
     def thread_cpu(self) -> float:
         """Return the processor seconds that the calling thread has used."""

@@ -78,6 +78,15 @@ def compute(taker: TurnTaker, clock: FakeClock, portions: int) -> None:
         finish(taker.do(pause))
 
 
+def give_way(busy: TurnTaker, other: TurnTaker, turns: Turns) -> Future[object]:
+    """Have a thread come while another one computes, which pauses for it; return that pause."""
+    begun = other.begin()
+    await_waiting(turns)
+    paused = busy.do(pause)
+    finish(begun)
+    return paused
+
+
 def test_one_thread_computes_at_a_time() -> None:
     """Threads that always want their turn never have it together, and each has all its turns."""
     turns, computing, most, passes = Turns(Clock(), DEADLINE_S), [0], [0], [0]
@@ -124,10 +133,7 @@ def test_a_thread_that_has_had_more_waits_on_at_a_pause(
     busy, other = start(), start()
     finish(busy.begin())
     compute(busy, clock, 1)
-    begun = other.begin()
-    await_waiting(turns)
-    paused = busy.do(pause)
-    finish(begun)
+    paused = give_way(busy, other, turns)
     clock.advance(PORTION_S / 10)
     finish(other.do(pause))
     assert not paused.done()
@@ -203,10 +209,7 @@ def test_a_thread_that_comes_has_a_head_start_and_no_more(
     busy, other = start(), start()
     finish(busy.begin())
     compute(busy, clock, 100)
-    begun = other.begin()
-    await_waiting(turns)
-    paused = busy.do(pause)
-    finish(begun)
+    paused = give_way(busy, other, turns)
     clock.advance(HEAD_START_S * 0.9)
     finish(other.do(pause))
     assert not paused.done()
@@ -223,10 +226,7 @@ def test_a_turn_that_has_ended_does_not_count(clock: FakeClock, turns: Turns, st
     clock.advance(PORTION_S)
     finish(former.end(), busy.begin())
     clock.advance(PORTION_S / 10)
-    begun = former.begin()
-    await_waiting(turns)
-    paused = busy.do(pause)
-    finish(begun)
+    paused = give_way(busy, former, turns)
     assert not paused.done()
 
 

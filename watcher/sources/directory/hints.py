@@ -1,4 +1,4 @@
-"""The hints of one tree: what is to be inspected or scanned, and when. Pure: time is a parameter.
+"""The hints of one tree: what is to be inspected or scanned, and when. Time is a parameter.
 
 Every uncertainty ends in the scan of a subtree, or of the whole tree after an overflow. The queue
 is bounded: too many hints are replaced by one scan of the whole tree.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher.limits.fair_share import FairShare
-from watcher.limits.turns import pause, portion
+from watcher.limits.turns import portion
 from watcher.model import Rescan
 from watcher.sources.directory.projected_volumes import DOTS
 from watcher.sources.directory.renames import PendingRenames
@@ -307,7 +307,6 @@ class HintQueue:
             self._links_due_s = now_s + self._link_interval_s
             yield LinksChanged()
         while due := self._paths.take(now_s, portion(BATCH_ENTRIES)):
-            pause()
             yield DuePaths(due)
         if self._is_left_out and len(self._paths) <= HINTS_MAX // 2:
             self._is_left_out = False

@@ -14,6 +14,7 @@ import structlog
 
 from watcher.errors import ConfigError, UnavailableError
 from watcher.filesystem.paths import path_below
+from watcher.limits.turns import pause
 from watcher.sources.directory.completeness import Completeness
 from watcher.sources.directory.contents import Contents
 from watcher.sources.directory.hints import DuePaths, HintQueue
@@ -429,6 +430,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         yield from self._contents.observe(now_s, self.inspect)
         for request in self._hints.take(now_s):
             if isinstance(request, DuePaths):
+                pause()
                 yield self._inspector.inspect_due(request)
             else:
                 yield request
