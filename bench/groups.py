@@ -20,7 +20,7 @@ import structlog
 from support import memory_watch
 from support.memory_watch import Place, Scene
 from watcher.model import ChangeType, Entry
-from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch
+from watcher.sources.scans import BATCH_ENTRIES, Batch, EntryBatch
 from watcher.spec import Group
 
 QUIET_S = 60.0

@@ -27,7 +27,8 @@ from support.postgres import run_cluster
 from support.reconciling import Reconciling
 from watcher.clock import Clock
 from watcher.model import Delta, Entry, Identity, Payload
-from watcher.sources.protocol import BATCH_ENTRIES, Batch, EntryBatch, Observation, unread_test
+from watcher.sources.observations import Observation
+from watcher.sources.scans import BATCH_ENTRIES, Batch, EntryBatch, unread_test
 from watcher.spec import DirectorySpec, Spec
 from watcher.state.membership import used_alone
 from watcher.state.port import StateEngine, WatchStore
@@ -84,11 +85,11 @@ class Place(MemoryFiles):
             yield EntryBatch(entries[start : start + BATCH_ENTRIES])
 
     def unread_test(self) -> Callable[[bytes], bool]:
-        """See ``protocol.Scan``."""
+        """See ``scans.Scan``."""
         return unread_test([])
 
     def verification_scan(self, missing: int) -> None:
-        """See ``protocol.Scan``."""
+        """See ``scans.Scan``."""
         del missing
 
     def modify(self, share: float) -> None:

@@ -47,7 +47,7 @@ from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.portable.backend import PortableBackend
 from watcher.sources.directory.source import DirectorySource
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.spec import Conditions, DirectorySpec, Group, Mode, Spec
 from watcher.watch.groups import GroupCompletion
 

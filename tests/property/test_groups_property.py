@@ -35,7 +35,8 @@ from support.state import ENGINES, without_sync
 from support.wiring import PowerFailure
 from watcher.errors import UnavailableError
 from watcher.model import ChangeType, Entry
-from watcher.sources.protocol import Batch, Observation, Rename, Renames
+from watcher.sources.observations import Observation, Rename, Renames
+from watcher.sources.scans import Batch
 from watcher.spec import Batch as BatchSpec
 from watcher.spec import BucketSpec, DirectorySpec, Group
 

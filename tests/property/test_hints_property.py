@@ -30,7 +30,7 @@ from watcher.changes.detector import Appearance, ChangeDetector
 from watcher.changes.reconciler import Reconciler
 from watcher.errors import WatcherError
 from watcher.model import ChangeType
-from watcher.sources.protocol import Observation
+from watcher.sources.observations import Observation
 from watcher.sources.s3 import batches, client, hint_intake, hooks
 from watcher.sources.s3.source import BucketSource
 from watcher.spec import BucketSpec, Conditions, HintKind, Notifications, Spec

@@ -24,7 +24,8 @@ from support.state import ENGINES, without_sync
 from watcher.errors import UnavailableError
 from watcher.model import Entry, Identity
 from watcher.sources.directory.renames import PendingRenames
-from watcher.sources.protocol import Batch, EntryBatch, Observation, Rename, Subtree, unread_test
+from watcher.sources.observations import Observation, Rename, Subtree
+from watcher.sources.scans import Batch, EntryBatch, unread_test
 from watcher.spec import DirectorySpec, Spec
 
 PATHS = [b"a", b"b", b"d", b"d/a", b"d/b", b"d/e/a", b"d/e/\xff", b"d0", b"x/a", b"x/b"]

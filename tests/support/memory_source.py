@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watcher.errors import NotFoundError
 from watcher.model import Entry
-from watcher.sources.protocol import Inspection, WithoutHints, WithoutObjects, WithoutVolumes
+from watcher.sources.observations import Inspection
+from watcher.sources.protocol import WithoutHints, WithoutObjects, WithoutVolumes
 from watcher.status_values import PartStatus
 
 

@@ -13,7 +13,8 @@ from watcher.limits.quotas import Quotas
 from watcher.limits.turns import Turns
 from watcher.model import Entry, Identity
 from watcher.settings import ServerSettings, WatchLimits
-from watcher.sources.protocol import Batch, EntryBatch, Observation, unread_test
+from watcher.sources.observations import Observation
+from watcher.sources.scans import Batch, EntryBatch, unread_test
 from watcher.spec import BucketSpec, DirectorySpec, Spec
 from watcher.state.port import WatchStore
 from watcher.state.sqlite.store import SqliteStore

@@ -15,7 +15,8 @@ from watcher.changes.detector import Appearance, ChangeDetector, Rule
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.model import ChangeType, Entry
-from watcher.sources.protocol import Batch, Observation, unread_test
+from watcher.sources.observations import Observation
+from watcher.sources.scans import Batch, unread_test
 from watcher.spec import Compare, Conditions, DirectorySpec, Spec
 
 
@@ -25,7 +26,7 @@ def many(count: int, prefix: bytes = b"") -> list[bytes]:
 
 
 class MemoryBatch:
-    """Some entries, which record that they were read; see ``protocol.Batch``."""
+    """Some entries, which record that they were read; see ``scans.Batch``."""
 
     def __init__(self, place: MemoryPlace, entries: list[Entry]) -> None:
         self.digest = repr(entries).encode() if place.has_digests else b""
@@ -39,7 +40,7 @@ class MemoryBatch:
 
 
 class MemoryScan:
-    """A reading of a place in memory in batches of three; see ``protocol.Scan``."""
+    """A reading of a place in memory in batches of three; see ``scans.Scan``."""
 
     window: None = None
 

@@ -10,14 +10,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from watcher.changes.known_batches import as_ranges, as_runs
-from watcher.sources.protocol import DividedBatch
+from watcher.sources.scans import DividedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from watcher.changes.running_scans import RunningScan
     from watcher.model import Entry, Row
-    from watcher.sources.protocol import Batch
+    from watcher.sources.scans import Batch
 
 
 def meet_known(batch: Batch, running: RunningScan) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from watcher.changes.detector import Appearance, Difference
 from watcher.filters.markers import MarkerPattern
 from watcher.model import GATE_EXISTING, GATE_REPORTED, ChangeSet, Gate, Row
-from watcher.sources.protocol import BATCH_ENTRIES
+from watcher.sources.scans import BATCH_ENTRIES
 from watcher.versioned import is_delete_marker
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from watcher.changes.detector import ChangeDetector
     from watcher.model import Entry
-    from watcher.sources.protocol import Rename, Source
+    from watcher.sources.observations import Rename
+    from watcher.sources.protocol import Source
     from watcher.spec import Conditions
     from watcher.state.port import Index
 

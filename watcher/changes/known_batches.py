@@ -100,7 +100,7 @@ class UnchangedBatches:
         """Return the rows of the parts of a batch that the former scan had, by their digests.
 
         Args:
-            name: Name of the batch, which may have changed; see ``protocol.DividedBatch``.
+            name: Name of the batch, which may have changed; see ``scans.DividedBatch``.
         """
         return {} if self._former is None else self._former.kept_parts(name)
 

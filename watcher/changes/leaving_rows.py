@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from watcher.filters.key_window import Window
     from watcher.model import Row
-    from watcher.sources.protocol import Scan, Source
+    from watcher.sources.protocol import Source
+    from watcher.sources.scans import Scan
     from watcher.state.port import Index
 
 

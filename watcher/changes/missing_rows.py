@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from watcher.changes.bitmap import Bitmap
     from watcher.model import Row
-    from watcher.sources.protocol import Scan, Source
+    from watcher.sources.protocol import Source
+    from watcher.sources.scans import Scan
     from watcher.state.port import Index
 
 HOLD_ENTRIES = 100

@@ -23,14 +23,8 @@ from watcher.changes.running_scans import RunningScans
 from watcher.errors import WatcherError
 from watcher.limits.turns import pause
 from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Rescan
-from watcher.sources.protocol import (
-    BATCH_ENTRIES,
-    Inspection,
-    LinksChanged,
-    Rename,
-    Renames,
-    Subtree,
-)
+from watcher.sources.observations import Inspection, LinksChanged, Rename, Renames, Subtree
+from watcher.sources.scans import BATCH_ENTRIES
 from watcher.spec import Conditions
 
 if TYPE_CHECKING:
@@ -42,7 +36,9 @@ if TYPE_CHECKING:
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
     from watcher.model import Entry, Row
-    from watcher.sources.protocol import Batch, Observation, Scan, Source
+    from watcher.sources.observations import Observation
+    from watcher.sources.protocol import Source
+    from watcher.sources.scans import Batch, Scan
     from watcher.state.port import Index
 
 

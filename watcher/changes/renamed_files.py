@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.detector import with_digest_of
 from watcher.model import Gate
-from watcher.sources.protocol import Inspection, Rename
+from watcher.sources.observations import Inspection, Rename
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -1,191 +1,26 @@
-"""The port of a source: full scans, and observations of the paths that may have changed.
+"""The port of a source, and the parts of it that a kind of place does without.
 
-A source reads; it never compares with the index and never decides what is a change. It runs in the
-thread of its watch: no method needs to be thread-safe except ``hint``, and the ``wake`` that
-``open`` is given. A place that cannot be read now is an ``UnavailableError``, never an empty scan.
+A source yields full scans (``scans``), and observations of what may have changed between two of
+them (``observations``). It never compares with the index and never decides what is a change. It
+runs in the thread of its watch: no method needs to be thread-safe except ``hint``, and the ``wake``
+that ``open`` is given. A place that cannot be read now is an ``UnavailableError``, never an empty
+scan.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from watcher.filters.key_window import KeyWindow, Window
-    from watcher.model import Change, Entry, Rescan
+    from watcher.filters.key_window import KeyWindow
+    from watcher.model import Change, Entry
     from watcher.sources.cost import Cost
+    from watcher.sources.observations import Inspection, Observation
+    from watcher.sources.scans import Scan
     from watcher.status_values import HintStatus, PartStatus
-
-BATCH_ENTRIES = 1000
-"""Approximate number of entries in a batch of a scan, and of paths in an inspection."""
-
-
-class Batch(Protocol):
-    """A part of a scan."""
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The entries, in any order; may be read on access, which raises what the scan raises."""
-
-    @property
-    def digest(self) -> bytes:
-        """Equal for two batches of one source only if their entries are equal; empty if unknown."""
-
-
-class DividedBatch(ABC):
-    """A ``Batch`` whose parts have digests, so that one that has changed is read in part.
-
-    Attributes:
-        digest: See ``Batch``.
-    """
-
-    digest: bytes
-
-    @property
-    @abstractmethod
-    def entries(self) -> list[Entry]:
-        """See ``Batch``."""
-
-    @property
-    @abstractmethod
-    def name(self) -> bytes:
-        """Nearly always the same for the batch in another scan, also if it has changed."""
-
-    @property
-    @abstractmethod
-    def part_digests(self) -> Sequence[bytes]:
-        """Digests of the parts, of one length and each another; the parts are the entries."""
-
-    @abstractmethod
-    def read_parts(self, numbers: Sequence[int]) -> Sequence[Sequence[Entry]] | None:
-        """Return the entries of some parts; None where the batch must be read as a whole.
-
-        Args:
-            numbers: Indices in ``part_digests``, ascending.
-        """
-
-
-@dataclass(slots=True)
-class EntryBatch:
-    """A batch of entries that have been read."""
-
-    entries: list[Entry]
-    digest: bytes = b""
-
-
-class Scan(Protocol):
-    """One reading of a place or of the subtree ``prefix``; iterated once, to the end.
-
-    Iteration raises ``UnavailableError``, ``NotFoundError`` or ``DeniedError`` when the reading
-    cannot be completed; then the absence of an entry proves nothing.
-
-    Attributes:
-        prefix: The part that is read: empty for the whole place, else it ends in ``/``.
-    """
-
-    prefix: bytes
-
-    @property
-    def window(self) -> Window | None:
-        """The paths that are read, where the place moves with time; None where all are."""
-
-    @property
-    def unread(self) -> list[bytes]:
-        """What could not be read, for people; complete after the iteration."""
-
-    def unread_test(self) -> Callable[[bytes], bool]:
-        """Return a function that returns whether the absence of a path proves nothing.
-
-        It is among, or below, what could not be read. Called after the iteration.
-        """
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches of about ``BATCH_ENTRIES`` entries; there may be none."""
-
-    def verification_scan(self, missing: int) -> Scan | None:
-        """Return a second scan that must confirm the missing entries; None if none is needed.
-
-        Args:
-            missing: Number of entries in the whole index that this completed scan did not yield.
-        """
-
-
-def unread_test(unread: Iterable[bytes]) -> Callable[[bytes], bool]:
-    """Return a function that returns whether a path is among, or below, what could not be read.
-
-    Args:
-        unread: Prefixes and paths. A single path may have been a directory, so what was known below
-            it could not be read either.
-    """
-    paths = frozenset(unread)
-    prefixes = tuple(path if path.endswith(b"/") else path + b"/" for path in paths)
-    return lambda path: path in paths or path.startswith(prefixes)
-
-
-@dataclass(slots=True)
-class Inspection:
-    """The present state of single paths.
-
-    Attributes:
-        entries: The files found.
-        gone: Paths at which there is no file.
-        attributes_only: Paths among ``entries`` whose notifications named nothing but attributes
-            (chmod, chown, link count).
-        expected_ctime_ns: Paths that no notification named, each with the change time (ns since
-            the epoch) that ``Source.recheck`` was given for it, or None.
-        has_digests: The contents were read for ``Source.digest``, as far as they can be.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    gone: list[bytes] = field(default_factory=list)
-    attributes_only: set[bytes] = field(default_factory=set)
-    expected_ctime_ns: Mapping[bytes, int | None] = field(default_factory=dict)
-    has_digests: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """A rename paired by the kernel, of a file or of a directory (then both paths end in ``/``)."""
-
-    old_path: bytes
-    path: bytes
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether a directory was renamed, with everything below it."""
-        return self.path.endswith(b"/")
-
-
-@dataclass(frozen=True, slots=True)
-class Renames:
-    """Consecutive renames, in order: of files, or of one directory."""
-
-    renames: Sequence[Rename]
-
-
-@dataclass(frozen=True, slots=True)
-class Subtree:
-    """A subtree to be scanned and compared as a whole.
-
-    Attributes:
-        prefix: Ends in ``/``; empty for the whole place.
-        reason: The reason to scan the whole place; None for a part of it.
-    """
-
-    prefix: bytes
-    reason: Rescan | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LinksChanged:
-    """Symbolic links may have new targets: every entry reached through one must be inspected."""
-
-
-Observation = Inspection | Renames | Subtree | LinksChanged
 
 
 class Source(Protocol):

@@ -14,7 +14,7 @@ from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.limits.turns import pause
 from watcher.model import Rescan
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.status_values import HeldBack
 from watcher.telemetry.tracing import span
 from watcher.watch.baseline import Baseline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.spec import Compare
 
 

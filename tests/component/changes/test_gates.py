@@ -11,7 +11,7 @@ from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted
 from watcher.model import Gate
-from watcher.sources.protocol import Inspection, Rename, Renames, Subtree
+from watcher.sources.observations import Inspection, Rename, Renames, Subtree
 from watcher.spec import Conditions
 from watcher.status_values import HeldBack
 

@@ -9,7 +9,7 @@ import pytest
 from support.reconciler_bench import Bench, many
 from watcher.changes.missing_rows import HOLD_ENTRIES
 from watcher.errors import UnavailableError
-from watcher.sources.protocol import Subtree
+from watcher.sources.observations import Subtree
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
-from watcher.sources.protocol import LinksChanged, Rename, Renames, Subtree
+from watcher.sources.observations import LinksChanged, Rename, Renames, Subtree
 from watcher.spec import Attribute, Compare
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from support.memory_watch import Place, Scene
-from watcher.sources.protocol import Batch, Observation
+from watcher.sources.observations import Observation
+from watcher.sources.scans import Batch
 
 
 class Asked(Place):

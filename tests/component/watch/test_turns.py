@@ -10,7 +10,7 @@ from pathlib import Path
 from support.memory_watch import Place, Scene
 from watcher.clock import Clock
 from watcher.limits.turns import Turns
-from watcher.sources.protocol import Observation
+from watcher.sources.observations import Observation
 
 DEADLINE_S = 60.0
 

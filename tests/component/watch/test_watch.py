@@ -12,7 +12,7 @@ import pytest
 from support.logs import captured_logs
 from support.memory_watch import Place, Scene
 from watcher.errors import FencedError, LimitError, StateError, UnavailableError
-from watcher.sources.protocol import Batch
+from watcher.sources.scans import Batch
 from watcher.telemetry.status import State
 
 DEADLINE_S = 30.0

@@ -11,7 +11,7 @@ from watcher.changes.bitmap import Bitmap
 from watcher.changes.known_batches import UnchangedBatches
 from watcher.changes.running_scans import RunningScan
 from watcher.model import Entry, Row
-from watcher.sources.protocol import DividedBatch
+from watcher.sources.scans import DividedBatch
 
 NAME = b"batch"
 

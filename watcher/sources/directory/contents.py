@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from watcher.model import Rescan
 from watcher.sources.directory.digests import Digests
-from watcher.sources.protocol import BATCH_ENTRIES, Subtree
+from watcher.sources.observations import Subtree
+from watcher.sources.scans import BATCH_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from watcher.sources.directory.digest_readers import DigestReaders
     from watcher.sources.directory.digests import Result
     from watcher.sources.directory.hints import HintQueue
-    from watcher.sources.protocol import Inspection, Observation
+    from watcher.sources.observations import Inspection, Observation
     from watcher.spec import DirectorySpec
 
 

@@ -16,7 +16,8 @@ from watcher.sources.directory.projected_volumes import DOTS
 from watcher.sources.directory.renames import PendingRenames
 from watcher.sources.directory.settle import Settle
 from watcher.sources.directory.unread import Unread
-from watcher.sources.protocol import BATCH_ENTRIES, LinksChanged, Rename, Renames, Subtree
+from watcher.sources.observations import LinksChanged, Rename, Renames, Subtree
+from watcher.sources.scans import BATCH_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

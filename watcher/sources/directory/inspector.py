@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from watcher.sources.directory.exact_names import ExactNames
 from watcher.sources.directory.lookups import Lookups, lookups
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

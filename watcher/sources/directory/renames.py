@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
-from watcher.sources.protocol import Rename, Renames
+from watcher.sources.observations import Rename, Renames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

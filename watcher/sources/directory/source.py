@@ -25,14 +25,8 @@ from watcher.sources.directory.parts import PartMode
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.unanswered import Unanswered
 from watcher.sources.directory.walk import Walk
-from watcher.sources.protocol import (
-    Batch,
-    Inspection,
-    Observation,
-    WithoutHints,
-    WithoutObjects,
-    unread_test,
-)
+from watcher.sources.protocol import WithoutHints, WithoutObjects
+from watcher.sources.scans import Batch, unread_test
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
@@ -46,6 +40,7 @@ if TYPE_CHECKING:
     from watcher.sources.directory.file_batches import FileBatch
     from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.port import Backend
+    from watcher.sources.observations import Inspection, Observation
     from watcher.spec import DirectorySpec
     from watcher.status_values import PartStatus
 
@@ -54,7 +49,7 @@ ROOT_CHECK_S = 5.0
 
 
 class DirectoryScan:
-    """One reading of the tree or of a subtree; see ``protocol.Scan``."""
+    """One reading of the tree or of a subtree; see ``scans.Scan``."""
 
     window: None = None
 

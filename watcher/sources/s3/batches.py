@@ -16,7 +16,7 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from watcher.sources.protocol import DividedBatch
+from watcher.sources.scans import DividedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,11 +105,11 @@ class ObjectBatch(DividedBatch):
 
     @cached_property
     def part_digests(self) -> Sequence[bytes]:
-        """See ``protocol.DividedBatch``."""
+        """See ``scans.DividedBatch``."""
         return [_digest(part, self._reader) for part in self._parts]
 
     def read_parts(self, numbers: Sequence[int]) -> Sequence[Sequence[Entry]] | None:
-        """See ``protocol.DividedBatch``; an object that cannot be read needs those beside it.
+        """See ``scans.DividedBatch``; an object that cannot be read needs those beside it.
 
         Raises:
             UnavailableError: An object lies outside the prefix.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from watcher.model import Rescan
 from watcher.sources.cost import SeenRequests
-from watcher.sources.protocol import Subtree
+from watcher.sources.observations import Subtree
 from watcher.sources.s3.hinted_keys import HintedKeys
 from watcher.sources.s3.hints.factory import make_feed
 from watcher.sources.s3.hints.inbox import HintInbox
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from watcher.clock import Clock
     from watcher.filters.path_filter import PathFilter
-    from watcher.sources.protocol import Inspection
+    from watcher.sources.observations import Inspection
     from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.inspector import KeyInspector
     from watcher.sources.s3.scan import BucketScan

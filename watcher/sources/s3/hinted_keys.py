@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import WatcherError
 from watcher.model import Rescan
-from watcher.sources.protocol import BATCH_ENTRIES, Inspection, Subtree
+from watcher.sources.observations import Inspection, Subtree
 from watcher.sources.s3.hints.inbox import HintedKey
 from watcher.sources.s3.inspection_failures import InspectionFailures
 from watcher.sources.s3.inspector import RefusedKeyError
@@ -23,6 +23,7 @@ from watcher.sources.s3.quiet import Sight, state_of
 from watcher.sources.s3.refused_keys import RefusedKeys
 from watcher.sources.s3.waiting_keys import WaitingKeys
 from watcher.sources.s3.workers import Workers
+from watcher.sources.scans import BATCH_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

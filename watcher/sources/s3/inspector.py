@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from watcher.errors import UnavailableError, WatcherError
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.sources.s3.errors import is_refusal
 from watcher.sources.s3.odd_objects import OddObjectError
 from watcher.sources.s3.pages import PageRequest

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from watcher.filters.key_window import Window
     from watcher.filters.path_filter import PathFilter
-    from watcher.sources.protocol import Batch
     from watcher.sources.s3.api import BucketApi
     from watcher.sources.s3.batches import ObjectBatch
     from watcher.sources.s3.deletions import DeletionCheck
     from watcher.sources.s3.key_ranges import KeyRange
     from watcher.sources.s3.pages import Page
     from watcher.sources.s3.strategy import ListingStrategy
+    from watcher.sources.scans import Batch
 
 PREFIX_LEVELS_MAX = 8
 """Maximum depth at which common prefixes are looked for."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from watcher.errors import DeniedError, NotFoundError, UnavailableError
 from watcher.sources.cost import budget_excess, cost_of, scan_interval_s
-from watcher.sources.protocol import Inspection, WithoutVolumes
+from watcher.sources.observations import Inspection
+from watcher.sources.protocol import WithoutVolumes
 from watcher.sources.s3.api import BucketApi
 from watcher.sources.s3.deletions import DeletionCheck
 from watcher.sources.s3.details import DetailsReader
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from watcher.model import Change, Entry
     from watcher.security.endpoint_authorities import EndpointAuthorities
     from watcher.sources.cost import Cost
-    from watcher.sources.protocol import Observation
+    from watcher.sources.observations import Observation
     from watcher.sources.s3.version_scan import VersionScan
     from watcher.spec import BucketSpec
     from watcher.status_values import HintStatus, PartStatus

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from watcher.filters.path_filter import PathFilter
-    from watcher.sources.protocol import Batch
     from watcher.sources.s3.strategy import ListingStrategy
     from watcher.sources.s3.version_absence import VersionAbsence
     from watcher.sources.s3.version_api import VersionApi
     from watcher.sources.s3.version_batches import VersionBatch
     from watcher.sources.s3.version_pages import VersionPage
+    from watcher.sources.scans import Batch
 
 REMEMBERED_PAGES_MAX = 100_000
 """Maximum number of pages of a listing: a hundred million versions."""

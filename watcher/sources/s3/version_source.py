@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.sources.s3.source import BucketSource
 from watcher.sources.s3.version_absence import VersionAbsence
 from watcher.sources.s3.version_api import VersionApi, Versioning
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.security.endpoint_authorities import EndpointAuthorities
-    from watcher.sources.protocol import Observation
+    from watcher.sources.observations import Observation
     from watcher.spec import BucketSpec
 
 _REMARKS = {

@@ -28,7 +28,7 @@ from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.directory.walk import Walk
-from watcher.sources.protocol import Inspection, LinksChanged, Subtree
+from watcher.sources.observations import Inspection, LinksChanged, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode, Spec
 
 DEADLINE_S = 60.0

@@ -14,7 +14,7 @@ from support.s3.simulated import Store
 from support.s3.tickets import NotedTicket
 from support.s3.watched import BACKSTOP_S, DEADLINE_S, KEYS, Begin, Watched
 from watcher.errors import UnavailableError
-from watcher.sources.protocol import Observation
+from watcher.sources.observations import Observation
 from watcher.sources.s3.inspection_failures import PAUSE_MAX_S, RETRY_MAX_S, RETRY_MIN_S
 from watcher.spec import HintKind, Notifications
 

@@ -7,7 +7,7 @@ import pytest
 from watcher.limits.fair_share import FairShare
 from watcher.model import Entry, Rescan
 from watcher.sources.directory.hints import HINTS_MAX, DuePaths, HintQueue, Request
-from watcher.sources.protocol import LinksChanged, Rename, Renames, Subtree
+from watcher.sources.observations import LinksChanged, Rename, Renames, Subtree
 from watcher.spec import DirectorySpec
 
 SETTLE_S = 60.0

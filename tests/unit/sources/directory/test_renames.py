@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from watcher.sources.directory.renames import PendingRenames
-from watcher.sources.protocol import Rename
+from watcher.sources.observations import Rename
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from watcher.sources.directory.unread import UNREAD_MAX, Unread
-from watcher.sources.protocol import unread_test
 
 INTERVAL_S = 10.0
 
@@ -14,19 +11,6 @@ def unread_of(*paths: bytes) -> Unread:
     unread = Unread(INTERVAL_S)
     unread.replace(b"", paths, 0.0)
     return unread
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [(b"a", True), (b"ab", False), (b"a/b", True), (b"d/x", True), (b"d/e/x", True), (b"d", False)],
-)
-def test_what_lies_at_or_below(path: bytes, *, expected: bool) -> None:
-    """A single path is not the beginning of others, but may have been a directory."""
-    assert unread_test([b"a", b"d/"])(path) == expected
-
-
-def test_nothing_is_unread() -> None:
-    assert not unread_test([])(b"a")
 
 
 def test_a_scan_replaces_its_part() -> None:

@@ -15,7 +15,7 @@ from watcher.errors import ConfigError, DeniedError
 from watcher.filters.path_filter import PathFilter
 from watcher.sources.directory.portable.backend import PortableBackend
 from watcher.sources.directory.source import DirectorySource
-from watcher.sources.protocol import Inspection
+from watcher.sources.observations import Inspection
 from watcher.spec import DirectorySpec, Filter, Mode
 
 COMPOSED, DECOMPOSED = "r\u00e9sum\u00e9", "re\u0301sume\u0301"

@@ -26,7 +26,7 @@ from watcher.sources.directory.portable.backend import PortableBackend
 from watcher.sources.directory.portable.notifications import ObserverNotifications
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.directory.walk import Walk
-from watcher.sources.protocol import Inspection, Renames, Subtree
+from watcher.sources.observations import Inspection, Renames, Subtree
 from watcher.spec import DirectorySpec, Filter, Mode
 
 DEADLINE_S = 60.0
