@@ -177,9 +177,6 @@ class Notifications:
 LOOKBACK_S = 48 * 3600.0
 """Seconds for which a date in a prefix belongs to the place by default."""
 
-_ALIASES = ("-s3alias", "--ol-s3")
-"""Endings of the aliases of access points and of Object Lambda (S3 User Guide)."""
-
 
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
@@ -242,19 +239,6 @@ class BucketSpec:
         """The queue that hints arrive in; None where they arrive in none."""
         url = self.notifications.queue_url if self.notifications else None
         return None if url is None else QueueAddress.parse(url)
-
-    def is_meant_by(self, bucket: str) -> bool:
-        """Return whether a message about a bucket may be about this one.
-
-        Messages have its name, where a spec may have an alias or the ARN of an access point, which
-        do not tell it; and Ceph leaves out the tenant.
-
-        Args:
-            bucket: Name of the bucket, as a message has it.
-        """
-        is_known = not (self.bucket.startswith("arn:") or self.bucket.endswith(_ALIASES))
-        name = self.bucket.rpartition(":")[2] if self.has_tenant else self.bucket
-        return not is_known or bucket in {self.bucket, name}
 
     @property
     def has_tenant(self) -> bool:

@@ -136,26 +136,6 @@ def test_a_queue_that_is_not_valid(url: str, expected: str) -> None:
     assert "secret" not in found
 
 
-@pytest.mark.parametrize(
-    ("bucket", "named", "expected"),
-    [
-        ("landing", "landing", True),
-        ("landing", "other", False),
-        ("landing", "", False),
-        ("acme:landing", "landing", True),
-        ("acme:landing", "acme:landing", True),
-        ("acme:landing", "acme", False),
-        (ARN, "anything", True),
-        ("reports-x7k2-s3alias", "anything", True),
-        ("reports-x7k2--ol-s3", "anything", True),
-        ("landing--use1-az5--x-s3", "landing", False),
-    ],
-)
-def test_the_bucket_that_a_message_means(bucket: str, named: str, *, expected: bool) -> None:
-    """Aliases and access points do not tell the name that messages have."""
-    assert BucketSpec(bucket).is_meant_by(named) is expected
-
-
 def test_a_queue_needs_credentials() -> None:
     """Only a bucket can be public; hints of another kind need none."""
     text = f"s3: {{bucket: abc, anonymous: true, notifications: {{queue: '{QUEUE}'}}}}"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 1_000
 """Maximum number of messages that are known to be left, so that each is counted once."""
+_ALIASES = ("-s3alias", "--ol-s3")
+"""Endings of the aliases of access points and of Object Lambda (S3 User Guide)."""
 _EXAMPLE_CHARS = 200
 _COMPLAINT_MIN_S = 300.0
 """Shortest time in seconds for which a message that was left is reported; it comes again sooner."""
@@ -47,7 +49,7 @@ class MessageReader:
             of no use to anybody; None for one that is to be left to the queue.
         """
         parsed = parse_message(message.body.encode(errors="replace"))
-        ours = [hint for hint in parsed.hints if self._spec.is_meant_by(hint.bucket)]
+        ours = [hint for hint in parsed.hints if is_about(self._spec, hint.bucket)]
         if ours or parsed.kind is MessageKind.TEST:
             return tuple(key for hint in ours for key in hint.keys)
         if parsed.kind is MessageKind.SUBSCRIPTION:
@@ -86,3 +88,19 @@ class MessageReader:
             self._left.popitem(last=False)
         self._example = printable(example)[:_EXAMPLE_CHARS]
         self._left_at_s = self._clock.monotonic()
+
+
+def is_about(spec: BucketSpec, bucket: str) -> bool:
+    """Return whether a message about a bucket may be about the one of a spec.
+
+    Messages have its name, where a spec may have an alias or the ARN of an access point, from which
+    the name cannot be derived; and Ceph leaves out the tenant.
+
+    Args:
+        spec: The bucket that is watched.
+        bucket: Name of the bucket, as the message has it.
+    """
+    if spec.bucket.startswith("arn:") or spec.bucket.endswith(_ALIASES):
+        return True
+    name = spec.bucket.rpartition(":")[2] if spec.has_tenant else spec.bucket
+    return bucket in {spec.bucket, name}
