@@ -1,9 +1,10 @@
 """The reconciler: brings the index in line with a source and commits each difference.
 
-It owns the rules of what a reading proves: nothing is inferred from what could not be read. Which
-differences wait is decided in ``deferral``, what conditions hold back in ``gates`` and
-``reopening``, what a rename proves in ``renamed_files``, and what becomes of rows that a completed
-scan did not meet in ``missing_rows``.
+It compares scans, and applies what is observed between two of them: nothing is inferred from what
+could not be read. Single paths are compared in ``inspections``. Which differences wait is decided
+in ``deferral``, what conditions hold back in ``gates`` and ``reopening``, which inodes are taken
+over in ``new_inodes``, what a rename proves in ``renamed_files``, and what becomes of rows that a
+completed scan did not meet in ``missing_rows``.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ from typing import TYPE_CHECKING
 
 from watcher.changes.batch_reading import BatchReading, meet_known
 from watcher.changes.deferral import Deferral
-from watcher.changes.detector import Difference
 from watcher.changes.gates import Gates
+from watcher.changes.inspections import Inspections
 from watcher.changes.leaving_rows import LeavingRows
 from watcher.changes.missing_rows import MissingRows
+from watcher.changes.new_inodes import NewInodes
 from watcher.changes.renamed_files import RenamedFiles
 from watcher.changes.reopening import Reopening
 from watcher.changes.running_scans import RunningScans
 from watcher.errors import WatcherError
 from watcher.limits.turns import pause
-from watcher.model import GATE_REPORTED, HIDDEN, ChangeSet, Delta, Rescan
+from watcher.model import HIDDEN, ChangeSet, Delta, Rescan
 from watcher.sources.observations import Inspection, LinksChanged, Rename, Renames, Subtree
-from watcher.sources.scans import BATCH_ENTRIES
 from watcher.spec import Conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from watcher.changes.detector import ChangeDetector
     from watcher.changes.groups import GroupRecorder
     from watcher.changes.running_scans import RunningScan
     from watcher.clock import Clock
     from watcher.delivery.outbox import Outbox
-    from watcher.model import Entry, Row
+    from watcher.model import Row
     from watcher.sources.observations import Observation
     from watcher.sources.protocol import Source
     from watcher.sources.scans import Batch, Scan
@@ -79,7 +80,6 @@ class Reconciler:
 
     Attributes:
         rescan_reason: Why the whole place must be scanned, or None; the watch scans and clears it.
-        learnt: Entries with unknown contents in the last pass of ``learn_digests``.
         is_reopened: The place was opened since the last completed scan of all of it.
         record_window: Called before rows leave that the window of the place has left behind; makes
             durable how far it has come.
@@ -109,19 +109,27 @@ class Reconciler:
         self._reopening = Reopening(
             source, self._gates, self._deferral, detector, self._commit, checkpoint, clock
         )
+        self._inspections = Inspections(
+            source,
+            index,
+            detector,
+            gates=self._gates,
+            deferral=self._deferral,
+            reopening=self._reopening,
+            seen=self._seen,
+            commit=self._commit,
+            has_groups=groups is not None,
+        )
         self._renamed = RenamedFiles(
-            source, index, detector, self._gates, self._commit, self._compare_inspection
+            source, index, detector, self._gates, self._commit, self._inspections.compare
         )
         self._leaving = LeavingRows(source, index, self._commit, has_groups=groups is not None)
         self._missing = MissingRows(
             source, index, self._seen, self._delete, may_hold=detector.reports_missing
         )
-        self._new_inodes = 0
-        self._renumbered: set[bytes] = set()
-        self._undigested: Iterator[list[Row]] | None = None
+        self._new_inodes = NewInodes(source, detector)
         self.rescan_reason: Rescan | None = None
         self.is_reopened = False
-        self.learnt = 0
         self.record_window: Callable[[], None] = lambda: None
 
     def apply(self, observation: Observation) -> None:
@@ -134,7 +142,7 @@ class Reconciler:
         """
         match observation:
             case Inspection():
-                self._compare_inspection(observation)
+                self._inspections.compare(observation)
             case Renames():
                 self._apply_renames(observation.renames)
             case Subtree(prefix=b"", reason=reason):
@@ -143,10 +151,16 @@ class Reconciler:
             case Subtree(prefix=prefix):
                 self._reconcile(self._source.scan(prefix), with_hints=False)
             case LinksChanged():
-                links = self._index.links()
-                for start in range(0, len(links), BATCH_ENTRIES):
-                    page = links[start : start + BATCH_ENTRIES]
-                    self._compare_links(page)
+                self._inspections.compare_links()
+
+    def _apply_renames(self, renames: Sequence[Rename]) -> None:
+        if not renames[0].is_directory:
+            self._renamed.follow(renames)
+            return
+        for rename in renames:
+            self._renamed.follow_directory(rename)
+            self.apply(Subtree(rename.old_path))
+            self.apply(Subtree(rename.path))
 
     def scan(self, *, is_baseline: bool) -> ScanResult:
         """Read the whole place and compare it with the index.
@@ -161,11 +175,9 @@ class Reconciler:
         """
         start_s = self._clock.monotonic()
         entries, held = self._reconcile(self._source.scan(), with_hints=not is_baseline)
-        if self.is_reopened and self._detector.rule.is_content:
-            self._undigested, self.learnt = self._index.rows_under(b""), 0
-        new_inodes, self._new_inodes, self.is_reopened = self._new_inodes, 0, False
-        self._renumbered.clear()
-        return ScanResult(entries, held, self._clock.monotonic() - start_s, new_inodes)
+        self.is_reopened = False
+        duration_s = self._clock.monotonic() - start_s
+        return ScanResult(entries, held, duration_s, self._new_inodes.end_scan())
 
     def drop(self, admits: Callable[[bytes], bool]) -> None:
         """Remove entries from the index that a new filter excludes, without reporting them.
@@ -177,31 +189,6 @@ class Reconciler:
             StateError: The state cannot be written.
         """
         self._leaving.drop(admits)
-
-    def learn_digests(self) -> bool:
-        """Have the next contents read whose digests are not known, when no others are read.
-
-        Each opening of the place is followed by one pass through the index. What could not be read
-        is tried again by the source.
-
-        Returns:
-            Whether the pass goes on at once.
-        """
-        if self._undigested is None or not self._source.is_digesting_idle:
-            return False
-        page = next(self._undigested, None)
-        if page is None:
-            self._undigested = None
-            return False
-        undigested = [row.entry for row in page if not row.entry.etag and not row.gate]
-        self.learnt += len(undigested)
-        self._source.learn_digests(undigested)
-        return self._source.is_digesting_idle
-
-    @property
-    def is_learning(self) -> bool:
-        """Whether a pass of ``learn_digests`` goes on."""
-        return self._undigested is not None
 
     # Volumes
 
@@ -227,51 +214,6 @@ class Reconciler:
                 row._replace(entry=row.entry._replace(storage_class=storage_class)) for row in page
             ]
             self._commit(ChangeSet(Delta(upserts=marked)))
-
-    # Inspections and renames
-
-    def _compare_inspection(self, inspection: Inspection) -> None:
-        entries, gone = inspection.entries, inspection.gone
-        rows = self._index.rows([entry.path for entry in entries] + gone)
-        self._detector.forget_existing(gone)
-        found = self._detector.delete(self._seen([rows[path] for path in gone if path in rows]))
-        if self._groups is not None:
-            found.touched = [path for path in gone if path not in rows]
-        if self._gates.is_active:
-            result = self._gates.sort(entries, rows, attributes_only=inspection.attributes_only)
-            entries = result.open
-            found.add(result.found)
-        if inspection.expected_ctime_ns:
-            entries = self._deferral.defer_ctime_only(entries, rows, inspection.expected_ctime_ns)
-        if not inspection.has_digests:
-            entries = self._deferral.defer_undigested(entries, rows, inspection.attributes_only)
-        found.add(self._detector.compare(rows, entries, attributes_only=inspection.attributes_only))
-        self._commit(found)
-        if self._gates.has_arrivals:
-            self._reopening.evaluate()
-
-    def _compare_links(self, paths: Sequence[bytes]) -> None:
-        """Compare entries whose changes notify nobody."""
-        inspection = self._source.inspect(paths)
-        rows = self._index.rows([entry.path for entry in inspection.entries])
-        differing = [
-            entry
-            for entry in inspection.entries
-            if entry.path not in rows
-            or rows[entry.path].entry != entry
-            or rows[entry.path].gate & GATE_REPORTED
-        ]
-        inspection.entries = self._deferral.defer_incomplete(differing, rows)
-        self._compare_inspection(inspection)
-
-    def _apply_renames(self, renames: Sequence[Rename]) -> None:
-        if not renames[0].is_directory:
-            self._renamed.follow(renames)
-            return
-        for rename in renames:
-            self._renamed.follow_directory(rename)
-            self.apply(Subtree(rename.old_path))
-            self.apply(Subtree(rename.path))
 
     # Scans
 
@@ -317,7 +259,7 @@ class Reconciler:
         if any(row.id in met for row in rows.values()):
             running.known.invalidate()
         met.add(ids)
-        found = self._adopt_new_inodes(entries, differing, rows)
+        found = self._new_inodes.adopt(entries, differing, rows, is_reopened=self.is_reopened)
         if found.delta.upserts:
             adopted = {row.entry.path for row in found.delta.upserts}
             differing = [entry for entry in differing if entry.path not in adopted]
@@ -341,41 +283,6 @@ class Reconciler:
         if batch.digest and is_settled and len(ready) == len(differing):
             reading.keep(ids, rows, found.delta.upserts)
         return len(reading)
-
-    def _adopt_new_inodes(
-        self, entries: list[Entry], differing: list[Entry], rows: Mapping[bytes, Row]
-    ) -> ChangeSet:
-        """Return the new rows of entries of a batch that differ in nothing but made-up inodes.
-
-        Where a volume was mounted again by a file system that makes up its inodes, those of all
-        files differ: a single one that does is a file that replaced another.
-
-        Args:
-            entries: The entries of the batch.
-            differing: Those that differ from their rows or have none.
-            rows: The rows of the differing entries.
-        """
-        if not rows or not self._detector.rule.accepts_new_inodes:
-            return ChangeSet()
-        renumbered = [
-            entry
-            for entry in differing
-            if (self.is_reopened or self._source.is_remounted(entry.path))
-            and (row := rows.get(entry.path)) is not None
-            and not row.gate
-            and self._detector.difference(row, entry) is Difference.INODE
-        ]
-        if not renumbered:
-            return ChangeSet()
-        mount_point = self._source.mount_point
-        others = {entry.path for entry in differing}
-        kept = {mount_point(entry.path) for entry in entries if entry.path not in others}
-        # Batches may be cut otherwise in a scan that goes on after an interruption.
-        kept -= self._renumbered
-        adopted = [entry for entry in renumbered if mount_point(entry.path) not in kept]
-        self._renumbered |= {mount_point(entry.path) for entry in adopted}
-        self._new_inodes += len(adopted)
-        return self._detector.adopt(rows, adopted)
 
     def _delete(self, paths: Sequence[bytes]) -> None:
         """Delete the rows at paths at which there is nothing."""

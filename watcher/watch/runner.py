@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from watcher.changes.detector import Appearance
+from watcher.changes.digest_learning import DigestLearning
 from watcher.changes.reconciler import Interrupted, Reconciler
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
 from watcher.limits.turns import pause
@@ -133,6 +134,7 @@ class WatchRunner:
             spec.conditions,
         )
         self._reconciler.record_window = self._baseline.begin
+        self._learning = DigestLearning(source, store.index)
         self._volumes = Volumes(spec.where.place, source, self._baseline, self._reconciler)
         self._degradation = ""
         self._interval_s = 0.0
@@ -363,10 +365,10 @@ class WatchRunner:
             self._request_scan(reason)
 
     def _learn_digests(self) -> None:
-        if self._reconciler.is_learning:
-            if self._reconciler.learn_digests():
+        if self._learning.is_active:
+            if self._learning.advance():
                 self._wake()
-            self._reporter.digest(self._reconciler.learnt, is_done=not self._reconciler.is_learning)
+            self._reporter.digest(self._learning.learnt, is_done=not self._learning.is_active)
 
     def _scan(self) -> None:
         # Before the index says anything of them; otherwise a crash could make them unknown.
@@ -375,7 +377,10 @@ class WatchRunner:
         self._pace.begin(self._source.requests)
         self._scanned_from_seq = self._store.journal.next_seq
         self._lifecycle.apply(ScanStarted(reason))
+        is_first = self._reconciler.is_reopened
         result = self._reconcile(reason, is_baseline=is_baseline)
+        if is_first and self._detector.rule.is_content:
+            self._learning.begin()
         self.held = result.held
         self._baseline.record(self._source.volume_id, in_use=bool(self._publisher.streams))
         self._volumes.accept_new()

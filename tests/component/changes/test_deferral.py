@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from support.reconciler_bench import Bench, many
 from watcher.changes.detector import Appearance
+from watcher.changes.digest_learning import DigestLearning
 from watcher.sources.observations import Inspection
 from watcher.spec import Compare
 
@@ -11,14 +12,15 @@ from watcher.spec import Compare
 def test_contents_are_read_once_for_each_change(bench: Bench) -> None:
     """An unchanged file, or one of which only the attributes changed by notification, is not."""
     bench.compare(Compare(is_content=True))
-    bench.reconciler.is_reopened = True
     bench.place.contents = {b"a": "1", b"b": "1", b"c": "1"}
     bench.baseline(b"a", b"b")
-    assert bench.reconciler.learn_digests() is False
+    learning = DigestLearning(bench.place, bench.store.index)
+    learning.begin()
+    assert learning.advance() is False
     assert [entry.path for entry in bench.place.undigested] == [b"a", b"b"]
     assert bench.apply(bench.place.digested()) == ""
     assert bench.scan() == ""
-    assert bench.reconciler.learn_digests() is False
+    assert learning.advance() is False
     bench.place.put(b"a", mtime_ns=5)
     bench.place.put(b"b", ctime_ns=5)
     bench.place.put(b"c")

@@ -9,7 +9,7 @@ from watcher.changes.detector import Appearance
 from watcher.changes.reconciler import Interrupted
 from watcher.errors import UnavailableError
 from watcher.model import Rescan
-from watcher.sources.observations import LinksChanged, Rename, Renames, Subtree
+from watcher.sources.observations import Rename, Renames, Subtree
 from watcher.spec import Attribute, Compare
 
 
@@ -70,107 +70,6 @@ def test_what_is_not_compared_is_taken_over(
     # What was taken over is no difference when more is compared.
     bench.compare(Compare())
     assert bench.scan() == ""
-
-
-def renumber(bench: Bench, *paths: bytes) -> None:
-    for path in paths:
-        bench.place.put(path, inode=1000 + bench.place.files[path].inode)
-
-
-def test_new_inodes_of_all_after_an_opening_are_no_change(bench: Bench) -> None:
-    """What differs in more than its inode is modified; the scan says how many it has taken over."""
-    bench.baseline(*many(9))
-    bench.reconciler.is_reopened = True
-    renumber(bench, *many(9))
-    bench.place.put(b"0000", mtime_ns=9)
-    assert bench.reconciler.scan(is_baseline=False).new_inodes == 8
-    assert bench.changes() == "modified 0000"
-    assert bench.reconciler.scan(is_baseline=False).new_inodes == 0
-    renumber(bench, b"0001", b"0002", b"0003")
-    assert bench.scan() == "modified 0001, modified 0002, modified 0003"
-
-
-def test_new_inodes_of_one_mount_are_no_change(bench: Bench) -> None:
-    """The other files of the batch are on another one."""
-    paths = [b"a", b"b/1", b"b/2", b"c"]
-    bench.place.remounted = {b"b/": False}
-    bench.baseline(*paths)
-    renumber(bench, b"b/1", b"b/2")
-    assert bench.scan() == "modified b/1, modified b/2"
-    bench.place.remounted = {b"b/": True}
-    renumber(bench, b"b/1", b"b/2", b"c")
-    assert bench.scan() == "modified c"
-    bench.reconciler.is_reopened = True
-    bench.place.remounted = {b"b/": False}
-    renumber(bench, b"b/1", b"b/2")
-    assert bench.scan() == ""
-
-
-def test_new_inodes_are_taken_over_up_to_the_end_of_an_interrupted_scan(bench: Bench) -> None:
-    """Batches may be cut otherwise when it is repeated."""
-    bench.baseline(*many(9))
-    bench.reconciler.is_reopened = True
-    renumber(bench, *many(9))
-    bench.interrupt_at = 6
-    with pytest.raises(Interrupted):
-        bench.scan()
-    bench.interrupt_at = None
-    del bench.place.files[b"0001"]
-    assert bench.scan() == "deleted 0001"
-
-
-@pytest.mark.parametrize(
-    ("compare", "replaced", "expected"),
-    [
-        (Compare(), 1, "modified 0000"),
-        (Compare(), 3, ""),
-        (Compare(frozenset({Attribute.INODE}), is_auto=False), 1, "modified 0000"),
-        (
-            Compare(frozenset({Attribute.INODE}), is_auto=False),
-            3,
-            "modified 0000, modified 0001, modified 0002",
-        ),
-    ],
-)
-def test_a_file_that_replaced_another_is_modified_after_an_opening(
-    bench: Bench, compare: Compare, replaced: int, expected: str
-) -> None:
-    """Files beside it have kept their inodes."""
-    bench.compare(compare)
-    bench.baseline(*many(9))
-    bench.reconciler.is_reopened = True
-    renumber(bench, *many(replaced))
-    assert bench.scan() == expected
-
-
-def test_renames_carry_digests(bench: Bench) -> None:
-    """A file that was written as well is moved as it was, and read again."""
-    bench.compare(Compare(is_content=True))
-    for path in (b"a", b"b", b"c"):
-        bench.place.put(path, etag="1")
-    bench.baseline()
-    for path, values in [(b"a", {"ctime_ns": 5}), (b"b", {"mtime_ns": 5}), (b"c", {"inode": 99})]:
-        bench.place.rename(path, b"new " + path)
-        bench.place.put(b"new " + path, etag="", **values)
-    renames = [Rename(path, b"new " + path) for path in (b"a", b"b", b"c")]
-    assert bench.apply(Renames(renames)) == "moved a new a, moved b new b"
-    assert bench.place.rechecked == {b"new b", b"c", b"new c"}
-    rows = bench.store.index.rows([b"new a", b"new b"])
-    assert [(row.entry.etag, row.entry.mtime_ns) for row in rows.values()] == [("1", 1), ("1", 1)]
-
-
-def test_renames_are_paired_without_inodes_where_those_are_made_up(bench: Bench) -> None:
-    bench.place.is_stable = False
-    bench.baseline(b"a", b"b")
-    bench.place.put(b"b", mtime_ns=5)
-    assert bench.scan() == "modified b"
-    for path in (b"a", b"b"):
-        bench.place.rename(path, b"new " + path)
-    bench.place.put(b"new a", inode=77, ctime_ns=9)
-    bench.place.put(b"new b", mtime_ns=6)
-    renames = Renames([Rename(path, b"new " + path) for path in (b"a", b"b")])
-    assert bench.apply(renames) == "moved a new a"
-    assert bench.place.rechecked == {b"b", b"new b"}
 
 
 def test_a_batch_that_is_as_it_was_is_not_read(bench: Bench) -> None:
@@ -241,28 +140,6 @@ def test_an_entry_that_comes_twice_is_read_twice(bench: Bench) -> None:
     assert bench.scan() == "modified d, modified d"
     bench.place.twice = []
     assert bench.scan() == ""
-
-
-def test_the_keys_of_a_projected_volume_are_compared_by_content(bench: Bench) -> None:
-    for path in (b"a", b"b", b"c"):
-        bench.place.put(path, etag="x", is_link=True)
-    bench.baseline()
-    for path in (b"a", b"b"):
-        bench.place.put(path, inode=77, mtime_ns=9, etag="x" if path == b"a" else "y")
-    del bench.place.files[b"c"]
-    bench.place.put(b"d", etag="x", is_link=True)
-    assert bench.apply(LinksChanged()) == "deleted c, modified b"
-    assert bench.scan() == "created d"
-    assert bench.apply(LinksChanged()) == ""
-
-
-def test_all_links_are_inspected(bench: Bench) -> None:
-    paths = many(2100)
-    bench.place.put(*paths, is_link=True)
-    bench.baseline()
-    for path in paths[::700]:
-        bench.place.put(path, size=2)
-    assert bench.apply(LinksChanged()) == "modified 0000, modified 0700, modified 1400"
 
 
 @pytest.mark.parametrize("failure", [Interrupted, UnavailableError("torn")])
@@ -356,36 +233,6 @@ def test_a_subtree_is_compared_alone(bench: Bench) -> None:
     assert bench.apply(Subtree(b"d/")) == "created d/c, deleted d/a"
     assert bench.apply(Subtree(b"", Rescan.MANY_HINTS)) == ""
     assert bench.reconciler.rescan_reason is Rescan.MANY_HINTS
-
-
-@pytest.mark.parametrize(
-    ("standing", "values", "expected", "rechecked"),
-    [
-        ([b"a"], {}, "moved a b", set()),
-        ([b"a"], {"size": 9, "mtime_ns": 9}, "moved a b, modified b", set()),
-        ([b"a"], {"inode": 99}, "", {b"a", b"b"}),
-        ([], {}, "", {b"b"}),
-    ],
-)
-def test_a_rename_is_accepted_if_the_inode_agrees(
-    bench: Bench,
-    standing: list[bytes],
-    values: dict[str, int],
-    expected: str,
-    rechecked: set[bytes],
-) -> None:
-    """Otherwise the known paths are rechecked."""
-    bench.baseline(*standing)
-    bench.place.put(b"a", **values)
-    bench.place.rename(b"a", b"b")
-    assert bench.apply(Renames([Rename(b"a", b"b")])) == expected
-    assert bench.place.rechecked & {b"a", b"b"} >= rechecked
-    assert bench.apply(bench.place.inspect(sorted(bench.place.rechecked))) in (
-        "",
-        "deleted a, created b",
-        "created b",
-    )
-    assert bench.scan() == ""
 
 
 def test_dropped_entries_leave_silently(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.memory_watch import JOURNAL_CAP, Place, Scene
 from watcher.delivery.audience import Subscriber
 from watcher.errors import DeniedError, NotFoundError, UnavailableError, WatcherError
-from watcher.spec import Confirm
+from watcher.spec import Compare, Confirm, DirectorySpec
 from watcher.status_values import PartStatus
 from watcher.telemetry.status import State
 from watcher.watch.schedule import BACKOFF_MAX_S, BACKOFF_MIN_S
@@ -221,3 +221,21 @@ def test_a_restart_continues_with_the_index(start: Callable[..., Scene]) -> None
     scene.place.add(b"meanwhile")
     again = start(scene.place)
     assert (again.counts(), again.status.scans.count) == ({"created": 1}, 1)
+
+
+def test_digests_are_learnt_once_after_each_opening(start: Callable[..., Scene]) -> None:
+    """Unknown ones, once a scan since the opening is complete."""
+    place = Place()
+    place.contents = dict.fromkeys(place.files, "1")
+    scene = start(place, where=DirectorySpec("/data", compare=Compare(is_content=True)))
+    for wait_s, asked in ((0.0, 3), (0.0, 0), (SCAN_S, 0), (0.0, 0)):
+        scene.turn(after_s=wait_s)
+        assert len(place.undigested) == asked
+        place.undigested.clear()
+    place.error = GONE
+    scene.turn(after_s=SCAN_S)
+    place.error = None
+    scene.turn(after_s=BACKOFF_MAX_S)
+    assert (scene.status.state, place.undigested) == (State.WATCHING, [])
+    scene.turn()
+    assert len(place.undigested) == 3

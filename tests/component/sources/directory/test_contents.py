@@ -19,6 +19,7 @@ from support.files import fill, unprivileged
 from support.state import open_store
 from support.wiring import reader_of
 from watcher.changes.detector import Appearance, ChangeDetector, Rule
+from watcher.changes.digest_learning import DigestLearning
 from watcher.changes.reconciler import Reconciler
 from watcher.delivery.outbox import Outbox
 from watcher.filesystem.linux.mount_monitor import MountMonitor
@@ -76,6 +77,7 @@ class Bench:
         self.reconciler = Reconciler(
             self.source, self.store.index, self.detector, outbox, lambda _count: None, self.clock
         )
+        self.learning = DigestLearning(self.source, self.store.index)
         self.source.open(lambda: None)
         self.reconciler.is_reopened = True
         self._reported_seq = self.store.journal.next_seq - 1
@@ -83,8 +85,15 @@ class Bench:
     def baseline(self, appearance: Appearance = Appearance.IGNORED_EXISTING) -> None:
         """Scan for the first time."""
         self.detector.appearance = lambda _path: appearance
-        self.reconciler.scan(is_baseline=True)
+        self.scan(is_baseline=True)
         self.detector.appearance = lambda _path: Appearance.NEW
+
+    def scan(self, *, is_baseline: bool = False) -> None:
+        """Scan; the first time since the opening, the digests that are not known are learnt."""
+        is_first = self.reconciler.is_reopened
+        self.reconciler.scan(is_baseline=is_baseline)
+        if is_first and self.detector.rule.is_content:
+            self.learning.begin()
 
     def stop(self) -> None:
         self.source.close()
@@ -103,8 +112,8 @@ class Bench:
                 self.reconciler.apply(observation)
             if self.reconciler.rescan_reason:
                 self.reconciler.rescan_reason = None
-                self.reconciler.scan(is_baseline=False)
-            elif not self.reconciler.learn_digests() and self.source.is_digesting_idle:
+                self.scan()
+            elif not self.learning.advance() and self.source.is_digesting_idle:
                 return
             assert time.monotonic() < end_s
             time.sleep(0.001)
@@ -114,7 +123,7 @@ class Bench:
         if self.source.mode == "notify":
             self._wait_notified()
         else:
-            self.reconciler.scan(is_baseline=False)
+            self.scan()
         for _ in range(LEAPS):
             self.observe()
             self.clock.advance(SETTLE_S + 1)
@@ -220,10 +229,10 @@ def test_a_file_with_the_same_content_is_not_modified(
     TOUCHED[how](bench.root / "a")
     if is_down:
         bench.compare(bench.spec.compare)
-        bench.reconciler.scan(is_baseline=False)
+        bench.scan()
     assert bench.changes() == []
     # A hard link is not notified.
-    bench.reconciler.scan(is_baseline=False)
+    bench.scan()
     assert bench.changes() == []
     row = bench.store.index.rows([b"a"])[b"a"]
     found = (bench.root / "a").stat()
@@ -279,10 +288,10 @@ def test_the_baseline_is_learnt_in_the_background(bench: Bench) -> None:
     fill(bench.root, *names)
     bench.baseline()
     assert bench.digests() == {}
-    bench.reconciler.learn_digests()
+    bench.learning.advance()
     bench.stop()
     bench.compare(bench.spec.compare)
-    bench.reconciler.scan(is_baseline=False)
+    bench.scan()
     assert bench.changes() == []
     assert bench.digests() == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
 
@@ -291,7 +300,7 @@ def test_what_changes_before_its_digest_is_known_is_judged_by_attributes(bench: 
     fill(bench.root, "a")
     bench.baseline()
     (bench.root / "a").touch()
-    bench.reconciler._undigested = None
+    bench.learning = DigestLearning(bench.source, bench.store.index)
     assert bench.changes() == ["modified a"]
 
 
@@ -303,7 +312,7 @@ def test_what_is_compared_can_be_changed(bench: Bench) -> None:
     for compare in (Compare(), Compare(is_content=True), Compare(), Compare(is_content=True)):
         bench.stop()
         bench.compare(compare)
-        bench.reconciler.scan(is_baseline=False)
+        bench.scan()
         assert bench.changes() == []
         assert bench.digests().keys() == {"a", "b"}
         (bench.root / "a").write_text("longer" + (bench.root / "a").read_text())
@@ -372,7 +381,7 @@ def start_reading(bench: Bench, path: Path) -> None:
     if bench.source.mode == "notify":
         bench._wait_notified()
     else:
-        bench.reconciler.scan(is_baseline=False)
+        bench.scan()
     end_s = time.monotonic() + DEADLINE_S
     while not reading(bench):
         bench.clock.advance(SETTLE_S + 1)
@@ -408,7 +417,7 @@ def test_the_watch_is_not_held_up_by_a_reading(bench: Bench) -> None:
     if bench.source.mode == "notify":
         bench._wait_notified()
     else:
-        bench.reconciler.scan(is_baseline=False)
+        bench.scan()
     for _ in range(2):
         for observation in bench.source.observe():
             bench.reconciler.apply(observation)
