@@ -46,6 +46,7 @@ from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.linux.backend import LinuxBackend
 from watcher.sources.directory.linux.inotify import Inotify
 from watcher.sources.directory.portable.backend import PortableBackend
+from watcher.sources.directory.scan import DirectoryScan
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.observations import Inspection
 from watcher.spec import Conditions, DirectorySpec, Group, Mode, Spec
@@ -66,15 +67,35 @@ LEAPS = 6
 """A hint can lead to a recheck, and that to another one; each waits once."""
 
 
+class JumpyScan(DirectoryScan):
+    """A scan, with operations on files before and after it comes to each directory."""
+
+    happen: Callable[[], None] = staticmethod(lambda: None)
+
+    def _watch(self, prefix: bytes, directory: int) -> None:
+        self.happen()
+        super()._watch(prefix, directory)
+        self.happen()
+
+
 class JumpySource(DirectorySource):
     """The source, with operations on files at the moments when it reads."""
 
     happen: Callable[[], None] = staticmethod(lambda: None)
 
-    def watch(self, prefix: bytes, directory: int) -> None:
-        self.happen()
-        super().watch(prefix, directory)
-        self.happen()
+    def scan(self, prefix: bytes = b"") -> JumpyScan:
+        scan = JumpyScan(
+            prefix,
+            self._tree,
+            self._hints,
+            self._mounts,
+            self._notifications,
+            self._completeness,
+            self._unanswered,
+            self._clock,
+        )
+        scan.happen = self.happen
+        return scan
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         self.happen()

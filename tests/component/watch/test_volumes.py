@@ -161,7 +161,7 @@ def test_volumes_of_a_state_without_a_record_are_known(begin: Callable[..., Run]
     assert (run.changes(), run.source.degraded) == ([], "")
     run.unmount()
     assert run.changes() == []
-    assert run.source.mounts.parts.missing == [b"usb"]
+    assert run.source._mounts.parts.missing == [b"usb"]
 
 
 def test_a_released_volume_leaves_an_ordinary_directory(begin: Callable[..., Run]) -> None:

@@ -1,18 +1,18 @@
-"""The directory source: puts the parts of the room together, and scans the tree.
+"""The directory source: puts the parts of the room together, and asks the one that answers.
 
 Everything but ``Inbox.put`` runs in the thread of the watch. What the kernel notifies becomes hints
-in ``events``; when a hint is due is decided in ``hints``, and then ``inspector`` looks.
+in ``events``; when a hint is due is decided in ``hints``, and then ``inspector`` looks. ``scan``
+reads the whole tree.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.errors import ConfigError, UnavailableError
+from watcher.errors import ConfigError
 from watcher.filesystem.paths import path_below
 from watcher.limits.turns import pause
 from watcher.sources.directory.completeness import Completeness
@@ -22,11 +22,10 @@ from watcher.sources.directory.inspector import Inspector
 from watcher.sources.directory.mount_follower import MountFollower
 from watcher.sources.directory.part_status import describe_parts
 from watcher.sources.directory.parts import PartMode
+from watcher.sources.directory.scan import DirectoryScan
 from watcher.sources.directory.tree import Tree
 from watcher.sources.directory.unanswered import Unanswered
-from watcher.sources.directory.walk import Walk
 from watcher.sources.protocol import WithoutHints, WithoutObjects
-from watcher.sources.scans import Batch, unread_test
 from watcher.spec import Mode
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from watcher.filters.path_filter import PathFilter
     from watcher.model import Entry
     from watcher.sources.directory.digest_readers import DigestReaders
-    from watcher.sources.directory.file_batches import FileBatch
-    from watcher.sources.directory.part_finder import Reading
     from watcher.sources.directory.port import Backend
     from watcher.sources.observations import Inspection, Observation
     from watcher.spec import DirectorySpec
@@ -46,41 +43,6 @@ if TYPE_CHECKING:
 
 ROOT_CHECK_S = 5.0
 """Seconds between two checks of the root: nothing notifies that a volume was mounted over it."""
-
-
-class DirectoryScan:
-    """One reading of the tree or of a subtree; see ``scans.Scan``."""
-
-    window: None = None
-
-    def __init__(self, source: DirectorySource, prefix: bytes) -> None:
-        self.prefix = prefix
-        self.unread: list[bytes] = []
-        self._source = source
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; the root is checked first and last, so a vanished tree is not empty."""
-        return self._source.unanswered.asking_each(self._read())
-
-    def _read(self) -> Iterator[Batch]:
-        source = self._source
-        begun_s = source.clock.monotonic()
-        begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
-        for batch in Walk(source.tree, source.watch, self.unread).run(self.prefix):
-            source.unanswered.answered()
-            yield source.checked(batch, begun_ns, since)
-            begun_ns, since = source.clock.wall_ns(), source.mounts.follow()
-        source.tree.root.check()
-        if b"" in self.unread:
-            raise UnavailableError("the directory cannot be read", place=source.place)
-        source.end_scan(self, begun_s)
-
-    def unread_test(self) -> Callable[[bytes], bool]:
-        """Return a function that returns whether a path is, or lies below, what was not read."""
-        return unread_test(self.unread)
-
-    def verification_scan(self, missing: int) -> None:
-        """Return None: the missing paths are inspected one by one."""
 
 
 class DirectorySource(WithoutObjects, WithoutHints):
@@ -100,10 +62,6 @@ class DirectorySource(WithoutObjects, WithoutHints):
     Attributes:
         place: Canonical URI.
         mode: ``notify`` or ``poll``, decided by ``open`` for the root.
-        tree: The files below the directory.
-        mounts: The mounts below it.
-        clock: The time.
-        unanswered: What the kernel was asked and has not answered.
     """
 
     def __init__(  # noqa: PLR0913 - all that a source is made of
@@ -124,17 +82,17 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self.has_cheap_inspection = True
         self.remark = ""
         self.mode = Mode.POLL.value
-        self.tree = Tree(spec, path_filter, backend.files, within=within, node=node)
-        self.clock = clock
-        self.unanswered = Unanswered(clock)
+        self._tree = Tree(spec, path_filter, backend.files, within=within, node=node)
+        self._clock = clock
+        self._unanswered = Unanswered(clock)
         self._spec = spec
         self._state = state
         self._hints = HintQueue(spec)
-        self._notifications = backend.notifications(self.tree, self._hints)
-        self.mounts = MountFollower(
-            self.tree, self._hints, self._notifications, backend.mounts(), clock
+        self._notifications = backend.notifications(self._tree, self._hints)
+        self._mounts = MountFollower(
+            self._tree, self._hints, self._notifications, backend.mounts(), clock
         )
-        self._completeness = Completeness(self.tree, self._hints, self.mounts, clock)
+        self._completeness = Completeness(self._tree, self._hints, self._mounts, clock)
         self._contents = Contents(
             spec,
             backend.files,
@@ -145,7 +103,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
             clock=clock,
         )
         self._inspector = Inspector(
-            self.tree, self._hints, self.mounts, self._completeness, self._contents, clock
+            self._tree, self._hints, self._mounts, self._completeness, self._contents, clock
         )
         self._root_due_s = 0.0
         self._is_subpath_logged = False
@@ -153,16 +111,16 @@ class DirectorySource(WithoutObjects, WithoutHints):
     @property
     def degraded(self) -> str:
         """Why changes are noticed later than configured, or not at all; empty if they are not."""
-        reasons = [self._notifications.failure, *(part.reason for part in self.mounts.parts)]
+        reasons = [self._notifications.failure, *(part.reason for part in self._mounts.parts)]
         if unread := self._hints.unread.paths:
             more = "more than " if self._hints.unread.is_overfull else ""
             count = f"{more}{len(unread)} path{'s'[: len(unread) > 1]}"
             reasons.append(f"{count} cannot be read, such as {os.fsdecode(min(unread))!r}")
         reasons.append(self._contents.degraded)
-        if subpaths := self.tree.subpaths:
+        if subpaths := self._tree.subpaths:
             points = ", ".join(map(repr, subpaths))
             reasons.append(f"mounted with subPath, so not kept up to date: {points}")
-        if outside := self.tree.links_outside:
+        if outside := self._tree.links_outside:
             example = os.fsdecode(min(outside))
             reasons.append(
                 f"links that lead out of what the server allows are left out, such as {example!r}"
@@ -188,8 +146,8 @@ class DirectorySource(WithoutObjects, WithoutHints):
     def part_status(self) -> Sequence[PartStatus]:
         """See ``protocol.Source.part_status``."""
         return describe_parts(
-            self.mounts.parts,
-            self.tree.root.mount,
+            self._mounts.parts,
+            self._tree.root.mount,
             mode=self._spec.mode,
             unnotified=self._notifications.failure,
         )
@@ -197,50 +155,50 @@ class DirectorySource(WithoutObjects, WithoutHints):
     @property
     def unanswered_s(self) -> float:
         """See ``protocol.Source.unanswered_s``."""
-        return self.unanswered.seconds
+        return self._unanswered.seconds
 
     @property
     def volume_id(self) -> str:
         """Identity of the volume that holds the place, see ``volumes``; empty if unknown."""
-        return self.tree.root.volume_id
+        return self._tree.root.volume_id
 
     @property
     def only_node(self) -> str | None:
         """See ``protocol.Source.only_node``."""
-        return self.tree.root.only_node
+        return self._tree.root.only_node
 
     def mount_point(self, path: bytes) -> bytes:
         """See ``protocol.Source.mount_point``."""
-        return self.mounts.finder.part_at(path).point
+        return self._mounts.finder.part_at(path).point
 
     def is_remounted(self, path: bytes) -> bool:
         """See ``protocol.Source.is_remounted``."""
-        return self.mounts.is_remounted(path)
+        return self._mounts.is_remounted(path)
 
     def has_stable_inodes(self, path: bytes) -> bool:
         """See ``protocol.Source.has_stable_inodes``."""
-        mount = self.mounts.mount_at(path)
+        mount = self._mounts.mount_at(path)
         return mount is None or mount.has_stable_inodes
 
     def has_stable_ctimes(self, path: bytes) -> bool:
         """See ``protocol.Source.has_stable_ctimes``."""
-        mount = self.mounts.mount_at(path)
+        mount = self._mounts.mount_at(path)
         return mount is None or mount.has_stable_ctimes
 
     def open(self, wake: Callable[[], None]) -> None:
         """See ``protocol.Source.open``."""
-        with self.unanswered.asking():
+        with self._unanswered.asking():
             self._open(wake)
 
     def _open(self, wake: Callable[[], None]) -> None:
         self.close()
-        self.tree.open()
+        self._tree.open()
         self._check_state_outside()
         self._log_subpaths()
         self.mode = Mode.POLL.value
-        self.mounts.open(wake)
+        self._mounts.open(wake)
         self._contents.open(wake)
-        is_hinted = self.mounts.parts.at(b"").mode is PartMode.NOTIFIED
+        is_hinted = self._mounts.parts.at(b"").mode is PartMode.NOTIFIED
         if is_hinted and self._notifications.is_active:
             self.mode = Mode.NOTIFY.value
 
@@ -248,7 +206,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
         """See ``protocol.Source.close``."""
         self._notifications.close()
         self._contents.close()
-        self.mounts.close()
+        self._mounts.close()
         self._hints.clear()
 
     def _check_state_outside(self) -> None:
@@ -259,70 +217,34 @@ class DirectorySource(WithoutObjects, WithoutHints):
         if relative is None:
             return
         if not relative.name or (
-            self._spec.recursive and self.tree.path_filter.admits_directory(os.fsencode(relative))
+            self._spec.recursive and self._tree.path_filter.admits_directory(os.fsencode(relative))
         ):
             hint = f'start the server with --state elsewhere, or add "{relative}/**" to exclude'
             raise ConfigError("the server keeps its state in there", place=self.place, hint=hint)
 
     def _log_subpaths(self) -> None:
         """Log once the mounts in which changes of a ConfigMap or Secret never appear."""
-        if self.tree.subpaths and not self._is_subpath_logged:
+        if self._tree.subpaths and not self._is_subpath_logged:
             self._is_subpath_logged = True
             hint = "mount the whole volume: Kubernetes does not update what is mounted with subPath"
             structlog.get_logger("watcher").warning(
-                "watch.subpath", place=self.place, mounts=self.tree.subpaths, hint=hint
+                "watch.subpath", place=self.place, mounts=self._tree.subpaths, hint=hint
             )
 
     # Scans
 
     def scan(self, prefix: bytes = b"") -> DirectoryScan:
         """See ``protocol.Source.scan``."""
-        return DirectoryScan(self, prefix)
-
-    def end_scan(self, scan: DirectoryScan, begun_s: float) -> None:
-        """Record what a completed scan could not read, apart from volumes that are missing.
-
-        Args:
-            scan: The scan.
-            begun_s: When it began, on the monotonic clock.
-        """
-        self.mounts.end_scan(scan.prefix, begun_s)
-        # These come back by a change of the mount table, which needs no polling.
-        unread = [path for path in scan.unread if not self.mounts.finder.is_unread(path)]
-        self._hints.set_unread(scan.prefix, unread, self.clock.monotonic())
-        scan.unread += [
-            point for point in self.mounts.parts.unread if point.startswith(scan.prefix)
-        ]
-
-    def watch(self, prefix: bytes, directory: int) -> None:
-        """Watch a directory that is about to be read, by the descriptor it will be read from.
-
-        Raises:
-            OSError: It must not be read.
-        """
-        self.unanswered.answered()
-        mode = self.mounts.parts.at(prefix).mode
-        if mode is PartMode.UNREAD:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), prefix)
-        if mode is PartMode.NOTIFIED:
-            self._notifications.watch(prefix, directory)
-
-    def checked(self, batch: FileBatch, begun_ns: int, since: Reading) -> Batch:
-        """Return a batch of a scan, without entries of a mount that is missing or has changed.
-
-        Args:
-            batch: What was read.
-            begun_ns: Wall time when its reading began: quiet by then means quiet when read.
-            since: The state of the mounts then.
-
-        Raises:
-            WatcherError: See ``Root.held``.
-        """
-        if doubtful := self.mounts.doubtful(batch.found(), since):
-            batch.drop(doubtful)
-        self._hints.note_links(batch.linked)
-        self._completeness.batch_begun_ns = begun_ns
-        return batch
+        return DirectoryScan(
+            prefix,
+            self._tree,
+            self._hints,
+            self._mounts,
+            self._notifications,
+            self._completeness,
+            self._unanswered,
+            self._clock,
+        )
 
     def without_outdated(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return all entries: a batch is compared before anything is inspected."""
@@ -330,10 +252,10 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def complete(self, entries: Sequence[Entry], read_ns: int | None = None) -> list[Entry]:
         """See ``protocol.Source.complete``."""
-        now_s = self.clock.monotonic()
+        now_s = self._clock.monotonic()
         if read_ns is not None:
             self._completeness.batch_begun_ns = read_ns
-        with self.unanswered.asking():
+        with self._unanswered.asking():
             # A write before the reading has been notified: it is reported once, through its hint.
             self._notifications.read(now_s)
             return self._completeness.sort_out(entries, now_s)
@@ -343,28 +265,28 @@ class DirectorySource(WithoutObjects, WithoutHints):
     @property
     def volumes(self) -> Mapping[bytes, str]:
         """See ``protocol.Source.volumes``."""
-        return self.mounts.parts.known
+        return self._mounts.parts.known
 
     @property
     def new_volumes(self) -> Mapping[bytes, str]:
         """See ``protocol.Source.new_volumes``."""
-        return self.mounts.parts.new
+        return self._mounts.parts.new
 
     def expect_volumes(self, known: Mapping[bytes, str] | None) -> None:
         """See ``protocol.Source.expect_volumes``."""
-        self.mounts.finder.expect(known)
+        self._mounts.finder.expect(known)
 
     def accept_volumes(self) -> None:
         """See ``protocol.Source.accept_volumes``."""
-        self.mounts.accept()
+        self._mounts.accept()
 
     def hidden_by(self, point: bytes) -> Collection[bytes]:
         """See ``protocol.Source.hidden_by``."""
-        return self.mounts.finder.hidden_by(point)
+        return self._mounts.finder.hidden_by(point)
 
     def notifies(self, path: bytes) -> bool:
         """See ``protocol.Source.notifies``."""
-        return self.mounts.notifies(path)
+        return self._mounts.notifies(path)
 
     # Contents
 
@@ -389,37 +311,37 @@ class DirectorySource(WithoutObjects, WithoutHints):
         self, paths: Iterable[bytes], expected_ctime_ns: Mapping[bytes, int] | None = None
     ) -> None:
         """See ``protocol.Source.recheck``."""
-        self._hints.recheck(paths, self.clock.monotonic(), expected_ctime_ns)
+        self._hints.recheck(paths, self._clock.monotonic(), expected_ctime_ns)
 
     def known_until_s(self, prefix: bytes) -> float:
         """See ``protocol.Source.known_until_s``: polled parts are scanned, links are checked."""
-        return min(self.mounts.known_until_s(prefix), self._hints.links_checked_s)
+        return min(self._mounts.known_until_s(prefix), self._hints.links_checked_s)
 
     def unsettled(self) -> Iterator[bytes]:
         """See ``protocol.Source.unsettled``."""
-        self._notifications.read(self.clock.monotonic())
+        self._notifications.read(self._clock.monotonic())
         yield from self._hints.unsettled()
         yield from self._contents.unsettled()
-        yield from self.mounts.parts.unread
+        yield from self._mounts.parts.unread
 
     def due_in_s(self) -> float:
         """See ``protocol.Source.due_in_s``."""
         due_s = min(
-            self._root_due_s, self._hints.due_s(), self.mounts.due_s(), self._contents.due_s()
+            self._root_due_s, self._hints.due_s(), self._mounts.due_s(), self._contents.due_s()
         )
-        return max(0.0, due_s - self.clock.monotonic())
+        return max(0.0, due_s - self._clock.monotonic())
 
     def observe(self) -> Iterator[Observation]:
         """See ``protocol.Source.observe``."""
-        return self.unanswered.asking_each(self._observe())
+        return self._unanswered.asking_each(self._observe())
 
     def _observe(self) -> Iterator[Observation]:
-        now_s = self.clock.monotonic()
+        now_s = self._clock.monotonic()
         if now_s >= self._root_due_s:
             self._root_due_s = now_s + ROOT_CHECK_S
-            self.tree.root.check()
-        self.mounts.poll(now_s, Mode(self.mode))
-        self.mounts.follow()
+            self._tree.root.check()
+        self._mounts.poll(now_s, Mode(self.mode))
+        self._mounts.follow()
         self._notifications.read(now_s)
         self._notifications.expire_renames(now_s)
         yield from self._contents.observe(now_s, self.inspect)
@@ -432,7 +354,7 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def inspect(self, paths: Sequence[bytes]) -> Inspection:
         """See ``protocol.Source.inspect``."""
-        with self.unanswered.asking():
+        with self._unanswered.asking():
             return self._inspector.inspect(paths)
 
     def confirm_deleted(
@@ -450,4 +372,4 @@ class DirectorySource(WithoutObjects, WithoutHints):
 
     def release(self, prefix: bytes) -> None:
         """See ``protocol.Source.release``."""
-        self.mounts.release(prefix, self.place)
+        self._mounts.release(prefix, self.place)

@@ -279,7 +279,7 @@ def test_a_writer_that_ends_while_it_is_asked_for(
 ) -> None:
     """What a scan has seen before the last write is not the file, though nobody has it open."""
     bench = make(Mode.NOTIFY)
-    file, tree = bench.root / "d" / "a", bench.source.tree
+    file, tree = bench.root / "d" / "a", bench.source._tree
     file.parent.mkdir()
     file.write_text(content)
     is_being_written = tree.is_being_written

@@ -186,7 +186,7 @@ def test_only_notified_parts_are_watched(make: Callable[..., VolumeBench], mode:
 
 def test_a_root_that_is_polled_may_have_notified_parts(make: Callable[..., VolumeBench]) -> None:
     bench = make(mode=Mode.POLL)
-    assert {part.mode.value for part in bench.source.mounts.parts} == {"polled"}
+    assert {part.mode.value for part in bench.source._mounts.parts} == {"polled"}
     assert bench.source.scan_interval_s == bench.source._spec.poll_interval_s
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_mounted_is_looked_at(make: Callable[..., VolumeBench]) -
     point = bench.root / "top"
     bench.monitor.mount(point, "ext4", root="/srv/top")
     bench.observe(0)
-    assert [part.point for part in bench.source.mounts.parts if part.is_file] == [b"top"]
+    assert [part.point for part in bench.source._mounts.parts if part.is_file] == [b"top"]
     reader_of(bench.source).close()
     point.write_text("longer than it was")
     for _ in range(12):
@@ -226,7 +226,7 @@ def test_what_is_left_out_makes_no_part(
         if name != "top" or options:
             bench.monitor.mount(bench.root / name, "nfs4")
     bench.observe(0)
-    assert [part.point.decode() for part in bench.source.mounts.parts if part.point] == points
+    assert [part.point.decode() for part in bench.source._mounts.parts if part.point] == points
 
 
 def test_an_automounter_is_no_volume(make: Callable[..., VolumeBench]) -> None:
@@ -234,10 +234,10 @@ def test_an_automounter_is_no_volume(make: Callable[..., VolumeBench]) -> None:
     bench = make()
     bench.monitor.mount(bench.root / "usb/sub", "autofs", "systemd-1")
     bench.observe(0)
-    assert [part.point for part in bench.source.mounts.parts] == [b"", b"usb"]
+    assert [part.point for part in bench.source._mounts.parts] == [b"", b"usb"]
     assert bench.source.degraded == ""
     bench.monitor.unmount(bench.root / "usb/sub")
     bench.monitor.mount(bench.root / "usb/sub", "nfs4", "server:/export")
     bench.observe(0)
-    assert [part.point for part in bench.source.mounts.parts] == [b"", b"usb", b"usb/sub"]
+    assert [part.point for part in bench.source._mounts.parts] == [b"", b"usb", b"usb/sub"]
     assert set(bench.source.volumes) == {b"usb", b"usb/sub"}
