@@ -1,11 +1,11 @@
 """What one watch does next, which watches run, and on which server.
 
 A watch is a thread that takes turns (``watch``); a turn opens, reads, scans or waits (``runner``),
-as the table of transitions allows (``lifecycle``), and scans as often as the place may be asked
-(``schedule``, ``pace``). Status and log follow the transitions (``reporter``) and decide nothing.
-On the event loop, the factory makes watches from their state and counts what they occupy, and the
-registry shares and ends them, with one lock per identity; neither touches a place or an index.
-Where servers share the state, streams of this one may read a watch that another one owns
+as the table of transitions allows (``lifecycle``), and scans when that is due and as often as the
+place may be asked (``scan_plan``). Status and log follow the transitions (``reporter``) and decide
+nothing. On the event loop, the factory makes watches from their state and counts what they occupy,
+and the registry shares and ends them, with one lock per identity; neither touches a place or an
+index. Where servers share the state, streams of this one may read a watch that another one owns
 (``followers``), each server judges once a second which watches it takes and gives back
 (``placement``, ``claims``), and what is asked of a watch reaches its owner (``requests``). Other
 threads reach a watch through its publisher, which has locks of its own, and through events that

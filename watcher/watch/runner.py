@@ -1,7 +1,7 @@
 """What a watch does, one turn at a time: it opens its place, reads hints, scans, and waits.
 
 Belongs to one thread, but never sleeps for long in it: a turn returns how long there is nothing to
-do. ``lifecycle.py`` says what a turn may do in which state.
+do. ``lifecycle.py`` says what a turn may do in which state, and ``scan_plan.py`` when it scans.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from watcher.watch.lifecycle import (
     ScanCompleted,
     ScanStarted,
 )
-from watcher.watch.pace import Pace
-from watcher.watch.schedule import Schedule
+from watcher.watch.scan_plan import ScanPlan
 from watcher.watch.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -59,10 +58,6 @@ GROUP_COMMIT_S = 0.005
 
 A commit costs as much as a hundred changes. A single change is never delayed.
 """
-
-_HINTED = frozenset({Rescan.HINTS_MISSED, Rescan.HEAD_REFUSED, Rescan.MANY_HINTS})
-"""Reasons that senders of hints can give at any time: scans for them are no more frequent than
-without hints."""
 
 
 class WatchRunner:
@@ -118,8 +113,7 @@ class WatchRunner:
         self._is_released = threading.Event()
         self._is_restored = threading.Event()
         self._lifecycle = Lifecycle(reporter.on_transition)
-        self._schedule = Schedule(clock)
-        self._pace = Pace(spec, store, clock)
+        self._plan = ScanPlan(spec, store, source, clock)
         self._baseline = Baseline(spec, store, clock, source.window)
         self._groups = make_groups(spec, store, source, outbox, clock)
         self._detector = make_detector(spec, source, store.index, clock)
@@ -136,10 +130,7 @@ class WatchRunner:
         self._reconciler.record_window = self._baseline.begin
         self._learning = DigestLearning(source, store.index)
         self._volumes = Volumes(spec.where.place, source, self._baseline, self._reconciler)
-        self._degradation = ""
-        self._interval_s = 0.0
         self._committed_at_s = 0.0
-        self._scanned_from_seq = 0
 
     # From any thread
 
@@ -191,25 +182,14 @@ class WatchRunner:
             else:
                 self._groups.resume()
             self._baseline.resume(self._reconciler.drop)
-            self._pace.resume()
-            self._schedule.request(due_s=self._first_due_s())
+            is_known = self._baseline.is_current and not HeldBack.of(self._store.index.gates).total
+            if self._plan.resume(is_known=is_known):
+                self._reconciler.is_reopened = False
         self._lifecycle.apply(Opened(self._source.mode, self._store.index.entries))
         self._reporter.set_parts(self._source.part_status)
         if self._source.degraded:
             # That nothing is amiss any more, only a scan can show.
             self._check_degradation()
-
-    def _first_due_s(self) -> float:
-        """Return when the first scan of this run is due, on the monotonic clock.
-
-        None is needed before if an earlier run has completed one not long ago, and all that has
-        changed since is hinted: the source asks for a scan where it is not.
-        """
-        is_known = self._baseline.is_current and not HeldBack.of(self._store.index.gates).total
-        if not (is_known and self._pace.listed_until_s):
-            return self._pace.next_s
-        self._reconciler.is_reopened = False
-        return self._pace.listed_until_s
 
     def turn(self) -> float:
         """Do what is due, and return how many seconds there is nothing to do unless woken.
@@ -225,7 +205,7 @@ class WatchRunner:
         self._release_mounts()
         if self._lifecycle.must_reopen:
             # Even with a full journal: the scan that follows finds out whether it has room.
-            if self._schedule.is_due():
+            if self._plan.is_due():
                 self._read()
         elif self._share.is_journal_full(was_full=self._lifecycle.is_paused):
             self._pause()
@@ -233,7 +213,7 @@ class WatchRunner:
                 self._reporter.disconnect(streams)
         else:
             self._read()
-        self._reporter.plan(self._schedule.due_s)
+        self._reporter.plan(self._plan.due_s)
         return self._idle_s()
 
     def close(self, streams: int = 0) -> None:
@@ -269,7 +249,7 @@ class WatchRunner:
         if (seal_s := self._outbox.seal_due_s()) is not None:
             due_in_s.append(seal_s - now_s)
         if not self._lifecycle.is_paused:
-            due_in_s.append(self._schedule.due_s - now_s)
+            due_in_s.append(self._plan.due_s - now_s)
         if self._lifecycle.awaits_hints:
             due_in_s.append(self._source.due_in_s())
             if self._groups is not None and self._is_known:
@@ -287,21 +267,18 @@ class WatchRunner:
             if self._is_released.is_set():
                 self._is_released.clear()
                 if self.held:
-                    if not was_unavailable:
-                        self._pace.allow()
-                    self._request_scan(Rescan.RELEASED)
-            if self._schedule.is_due():
+                    self._request_scan(Rescan.RELEASED, is_allowed=not was_unavailable)
+            if self._plan.is_due():
                 self._scan()
             self._complete_groups()
         except (UnavailableError, NotFoundError, DeniedError) as error:
             self._source.close()
-            requests, pause_s = self._pace.fail(self._source.requests)
-            self._lifecycle.apply(ReadFailed(error, self._schedule.fail(pause_s), requests))
+            requests, wait_s = self._plan.fail()
+            self._lifecycle.apply(ReadFailed(error, wait_s, requests))
             if requests:
-                self._reporter.degrade(self._pace.shortfall or self._source.degraded)
+                self._reporter.degrade(self._plan.shortfall or self._source.degraded)
         except Interrupted:
-            has_progress = self._store.journal.next_seq > self._scanned_from_seq
-            self._pace.interrupt(self._source.requests, has_progress=has_progress)
+            self._plan.interrupt()
             if not self._stop.is_set():
                 self._pause()
 
@@ -317,7 +294,7 @@ class WatchRunner:
     def _is_known(self) -> bool:
         """Whether the index is as the place was when it was last read, so that groups may rest."""
         return self.is_baselined and not (
-            self.held or self._reconciler.is_reopened or self._schedule.is_out_of_turn
+            self.held or self._reconciler.is_reopened or self._plan.is_out_of_turn
         )
 
     def _release_mounts(self) -> None:
@@ -337,7 +314,7 @@ class WatchRunner:
         if self._lifecycle.is_paused:
             self._request_scan(Rescan.JOURNAL_FULL)
         # A watch that has just started is not shown as watching before it has looked.
-        is_new = self._lifecycle.is_starting and self._schedule.is_due()
+        is_new = self._lifecycle.is_starting and self._plan.is_due()
         if self.is_baselined and not is_new:
             self._lifecycle.apply(Resumed())
             self._observe()
@@ -357,7 +334,7 @@ class WatchRunner:
         if self._store.journal.next_seq > next_seq:
             self._committed_at_s = self._clock.monotonic()
         self._learn_digests()
-        if not self._schedule.is_due():
+        if not self._plan.is_due():
             self._volumes.accept_new()
         self._check_degradation()
         if reason := self._reconciler.rescan_reason:
@@ -373,9 +350,7 @@ class WatchRunner:
     def _scan(self) -> None:
         # Before the index says anything of them; otherwise a crash could make them unknown.
         self._baseline.record_volumes(self._source.volumes)
-        reason, is_baseline = self._schedule.begin(), not self.is_baselined
-        self._pace.begin(self._source.requests)
-        self._scanned_from_seq = self._store.journal.next_seq
+        reason, is_baseline = self._plan.begin(), not self.is_baselined
         self._lifecycle.apply(ScanStarted(reason))
         is_first = self._reconciler.is_reopened
         result = self._reconcile(reason, is_baseline=is_baseline)
@@ -387,13 +362,7 @@ class WatchRunner:
         self._check_degradation()
         if self._groups is not None:
             self._groups.expedite()
-        interval_s = self._interval_s = self._source.scan_interval_s
-        pause_s = self._pace.complete(self._source.requests)
-        if result.held:
-            interval_s = min(interval_s, self._spec.where.poll_interval_s)
-        interval_s = max(interval_s, pause_s)
-        self._schedule.succeed(interval_s)
-        self._pace.wait_until(self._schedule.due_s, interval_s)
+        interval_s = self._plan.complete(is_held=bool(result.held))
         self._lifecycle.apply(
             ScanCompleted(
                 result=result,
@@ -425,25 +394,17 @@ class WatchRunner:
         self._renew_ids()
         self._publisher.confirm_if_due()
 
-    def _request_scan(self, reason: Rescan) -> None:
-        due_s = self._pace.in_turn_s if reason in _HINTED else self._pace.next_s
-        self._schedule.request(reason, due_s)
-        self._pace.note_request()
+    def _request_scan(self, reason: Rescan, *, is_allowed: bool = False) -> None:
+        self._plan.request(reason, is_allowed=is_allowed)
         self._reporter.request_rescan(reason)
 
     def _check_degradation(self) -> None:
         self._reporter.set_parts(self._source.part_status)
-        former, self._degradation = self._degradation, self._source.degraded
-        self._reporter.degrade(self._degradation)
+        degradation = self._source.degraded
+        self._reporter.degrade(degradation)
         self._reporter.set_mode(self._source.mode)
         self._reporter.set_hints(self._source.hint_status)
-        former_s, self._interval_s = self._interval_s, self._source.scan_interval_s
-        if self._degradation not in {"", former} or self._interval_s < former_s:
-            # What is no longer notified, the scans have to find.
-            in_turn_s = self._pace.in_turn_s
-            self._schedule.expedite(max(self._clock.monotonic() + self._interval_s, in_turn_s))
-        elif self._interval_s > former_s and self._source.hint_status is not None:
-            self._schedule.relax()
+        self._plan.adjust(degradation)
 
     def _pause(self) -> None:
         self._lifecycle.apply(JournalFull(self._store.journal.depth, self._publisher.blockage))
