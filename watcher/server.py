@@ -32,9 +32,9 @@ from watcher.telemetry.readiness import Readiness
 from watcher.telemetry.tracing import configure_traces
 from watcher.watch.acknowledgements import Acknowledgements
 from watcher.watch.documents import Documents
-from watcher.watch.placement import Placement
 from watcher.watch.registry import WatchRegistry
 from watcher.watch.requests import WatchRequests
+from watcher.watch.survey_loop import SurveyLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -149,8 +149,8 @@ class Server:
         streams = Streams(policy, settings, self.watches.elsewhere.streams)
         documents = Documents(policy, fair_queue)
         requests = WatchRequests(self.watches, state, documents)
-        placement = Placement(settings, state, self.watches, documents, requests, self._clock)
-        self._exits.push_async_callback(placement.stop)
+        surveys = SurveyLoop(settings, state, self.watches, documents, requests, self._clock)
+        self._exits.push_async_callback(surveys.stop)
         acknowledgements = Acknowledgements(self.watches, state.following, requests, fair_queue)
         health = Health(("", SERVICE))
         readiness = Readiness(state.probe, lambda: sources.is_deaf, health.set_ready)
@@ -186,7 +186,7 @@ class Server:
             streams=streams,
             listener=listener,
             readiness=readiness,
-            look=placement.look,
+            look=surveys.look,
             whereabouts={
                 "address": self.address,
                 "http": self.http_address,
@@ -198,7 +198,7 @@ class Server:
         # Before all else: streams and watches that wait for a database would not end.
         self._exits.callback(state.stop_waiting)
         await self._roles.start()
-        placement.start()
+        surveys.start()
         self._repeat(self.watches.end_idle, IDLE_CHECK_INTERVAL_S)
         self._repeat(self.watches.runs.end_failed, FAILURE_CHECK_INTERVAL_S)
         self._repeat(self.watches.runs.report_unanswered, IDLE_CHECK_INTERVAL_S)

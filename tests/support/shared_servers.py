@@ -31,9 +31,9 @@ from watcher.state.postgres.engine import PostgresEngine
 from watcher.state.postgres.membership import LEASE_S
 from watcher.watch.acknowledgements import Acknowledgements
 from watcher.watch.documents import Documents
-from watcher.watch.placement import Placement
 from watcher.watch.registry import WatchRegistry
 from watcher.watch.requests import WatchRequests
+from watcher.watch.survey_loop import SurveyLoop
 from watcher.watch.watch import Watch
 
 DEADLINE_S = 60.0
@@ -133,7 +133,7 @@ class SharedServer:
         self.watches = WatchRegistry(settings, self.engine, self._sources, fair_queue, self._clock)
         documents = Documents(policy, fair_queue)
         self.requests = WatchRequests(self.watches, self.engine, documents)
-        self.placement = Placement(
+        self.surveys = SurveyLoop(
             settings, self.engine, self.watches, documents, self.requests, self._clock
         )
         self.acknowledgements = Acknowledgements(
@@ -154,7 +154,7 @@ class SharedServer:
         # As if it had been in contact for a whole lease.
         self.engine.membership._continuity._since_s = self._clock.monotonic() - LEASE_S
         await self.watches.open()
-        self.placement.start()
+        self.surveys.start()
         self._is_open = True
 
     @contextmanager
@@ -210,7 +210,7 @@ class SharedServer:
             task.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
-        await self.placement.stop()
+        await self.surveys.stop()
         await self.watches.close()
         self.watches.close_threads()
         await asyncio.to_thread(self._sources.close)

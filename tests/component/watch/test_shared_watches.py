@@ -31,7 +31,7 @@ from watcher.state.postgres import requests
 from watcher.state.postgres.connection import parse_url
 from watcher.state.postgres.database import Database
 from watcher.state.postgres.store import PostgresStore
-from watcher.watch import placement
+from watcher.watch import failed_claims
 from watcher.watch.watch import Watch
 
 EXPIRE = "UPDATE watcher.server SET lease_until = clock_timestamp() - '1 s'::interval WHERE id = $1"
@@ -251,7 +251,7 @@ def test_an_owner_that_does_not_answer_holds_up_nothing_else(
             await first.began()
             known = b.watches.elsewhere
             await until(lambda: known.owns(identity_of(root, name)), "b knows the watch")
-            await a.placement.stop()
+            await a.surveys.stop()
             asking = [
                 asyncio.create_task(b.requests.release(identity_of(root, name)))
                 for _ in range(2 * MAX_THREADS)
@@ -261,7 +261,7 @@ def test_an_owner_that_does_not_answer_holds_up_nothing_else(
                 await until(lambda: known.survey is not survey, "the next survey")
                 assert not any(each.done() for each in asking)
             finally:
-                a.placement.start()
+                a.surveys.start()
                 assert await asyncio.gather(*asking) == [0] * len(asking)
 
     pair.run(act)
@@ -298,7 +298,7 @@ def test_a_watch_goes_to_where_its_streams_are(pair: Pair, root: Path) -> None:
             await until(lambda: second.paths[-1:] == ["two"], "it came")
             before = [*second.paths]
             # As if no server had come or gone for long.
-            a.placement._claims._settled_s = 0.0
+            a.surveys._placement._claims._settled_s = 0.0
             await until(lambda: b.watch(name) is not None, "b has the watch")
             assert a.watch(name) is None
             write(root, "three")
@@ -342,7 +342,7 @@ def test_an_owner_whose_history_is_another_opens_its_watch_again_at_once(
 ) -> None:
     """No other server can: it still owns the watch, which streams elsewhere wait for."""
     name = root.parent.name
-    monkeypatch.setattr(placement, "FAILED_S", 3600.0)
+    monkeypatch.setattr(failed_claims, "FAILED_S", 3600.0)
 
     async def act(a: SharedServer, b: SharedServer) -> None:
         with a.stream(root, name) as first:
@@ -431,21 +431,21 @@ def test_a_stream_that_does_not_read_cannot_move_and_is_ended(url: str, root: Pa
     asyncio.run(act())
 
 
-def test_placing_ends_also_when_news_come_at_the_same_moment(url: str) -> None:
+def test_surveys_end_also_when_news_come_at_the_same_moment(url: str) -> None:
     """However many turns of the event loop lie between both."""
 
     async def act() -> None:
         async with servers(url, "a") as (a,):
-            await a.placement.stop()
+            await a.surveys.stop()
             for turns in range(8):
-                a.placement.start()
+                a.surveys.start()
                 # It waits for news after its first turn.
                 await asyncio.sleep(0)
-                a.placement.look()
+                a.surveys.look()
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 async with asyncio.timeout(DEADLINE_S):
-                    await a.placement.stop()
+                    await a.surveys.stop()
 
     asyncio.run(act())
 
