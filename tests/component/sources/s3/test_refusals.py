@@ -166,8 +166,14 @@ ALL = ",".join(NAMES)
 
 
 def leave_out(answer: Answer) -> Answer:
-    """List the first of the common prefixes no more."""
-    body = re.sub(b"<CommonPrefixes>.*?</CommonPrefixes>", b"", answer.body, count=1)
+    """List a common prefix no more that has half of the keys.
+
+    Of one with two keys, none may be among the pages that are read ahead in a random order.
+    """
+    body, count = re.subn(
+        rb"<CommonPrefixes><Prefix>in(/|%2F)a\1</Prefix></CommonPrefixes>", b"", answer.body
+    )
+    assert count == 1
     return replace(answer, body=body)
 
 
