@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from hashlib import blake2b
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -206,11 +206,9 @@ class BatchBuilder:
 
     def _find_end(self) -> int | None:
         """Return how many waiting objects make the next batch; None when more are needed."""
-        waiting = self._waiting
-        for index in range(
-            max(BATCH_MIN_OBJECTS - 1, self._checked), min(len(waiting), BATCH_MAX_OBJECTS)
-        ):
-            if not crc32(waiting[index]) & _END_MASK:
+        waiting, first = self._waiting, max(BATCH_MIN_OBJECTS - 1, self._checked)
+        for index, check in enumerate(map(crc32, islice(waiting, first, BATCH_MAX_OBJECTS)), first):
+            if not check & _END_MASK:
                 return index + 1
         self._checked = len(waiting)
         return BATCH_MAX_OBJECTS if len(waiting) >= BATCH_MAX_OBJECTS else None

@@ -42,6 +42,7 @@ REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
 _NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});")
 _LAST_CODE, _NO_XML = 0x10FFFF, {0xFFFE, 0xFFFF}
 _KEY = re.compile(rb"<Key>[^<]*</Key>")
+_PLAIN_KEY = re.compile(rb"<Key>([ -%'-;=?-~]*)</Key>")
 # Parsers of XML turn a carriage return that is written as it is into a newline.
 _LOSSY_KEY = re.compile(rb"<Key>[^<]*(?:\r|%b)" % REPLACED)
 
@@ -111,6 +112,12 @@ class ObjectReader(NamedTuple):
         Raises:
             UnavailableError: The object lies outside the prefix.
         """
+        try:
+            key = self._plain_key(element)
+        except ValueError:
+            key = b""
+        if key and key.startswith(self.prefix):
+            return key
         entries, odd = self.read([element])
         return odd[0].key if odd else entries[0].path
 
@@ -141,6 +148,21 @@ class ObjectReader(NamedTuple):
         key = decode_url(text)
         if not self.is_certain and key != text.encode():
             raise ValueError("it may be URL-encoded or not")
+        return key
+
+    def _plain_key(self, element: bytes) -> bytes:
+        """Return the only key of an object if it is written plainly; else it is empty.
+
+        It is what ``read`` says, at a tenth of the cost: each page is asked for several keys.
+
+        Raises:
+            ValueError: It is not text, or depends on an encoding that is not known.
+        """
+        is_plain = element.count(b"<Key") == 1 and len(element) <= OBJECT_MAX_BYTES
+        if not is_plain or (found := _PLAIN_KEY.search(element)) is None:
+            return b""
+        key = self.decode(found[1].decode())
+        key.decode()
         return key
 
     def _read_into(

@@ -104,6 +104,25 @@ def test_an_object_that_cannot_be_read(odd: bytes, key: bytes, problem: str) -> 
     assert READER.read([odd, odd]).entries == []
 
 
+@pytest.mark.parametrize(
+    "element",
+    [
+        contents("in/m"),
+        contents("in/a+b%20c"),
+        contents("in/&amp;m"),
+        contents("in/m", KeyId="in/n"),
+        contents("in/m").replace(b"<Key>", b"<Owner><Key>in/o</Key></Owner><Key>"),
+        contents("in/m").replace(b"<Key>", b"<!-- <Key>in/o</Key> --><Key>"),
+        contents("in/m").replace(b"<Key>", b'<!-- <Key>in/o</Key> --><Key id="1">'),
+        contents("in/m").replace(b"in/m", b"<![CDATA[in/m]]>"),
+    ],
+)
+def test_a_key_that_is_read_alone(element: bytes) -> None:
+    """It is the one of the whole object, however that is written."""
+    entries, odd = READER.read([element])
+    assert READER.key(element) == (odd[0].key if odd else entries[0].path)
+
+
 @pytest.mark.parametrize("key", ["in", "In/a", "out/a"])
 @pytest.mark.parametrize("size", ["5", "many"])
 def test_a_key_that_was_not_asked_for(key: str, size: str) -> None:
