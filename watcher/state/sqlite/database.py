@@ -38,6 +38,10 @@ CACHES_BYTES = 48 * 1024 * 1024
 WAL_BYTES = 4 * 1024 * 1024
 """Size to which a large WAL is truncated; SQLite checkpoints at about this size anyway."""
 
+ROWS = 32
+"""Rows in one statement, which takes a third less time than a statement for each, and lets other
+threads interrupt this one only once."""
+
 _SUFFIXES = ("-wal", "-shm", "-journal", "")
 """Suffixes of a state file and its side files. The file comes last: side files that a crash leaves
 behind would be taken for those of a new file."""
@@ -115,6 +119,26 @@ class Database:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for each row of values, within ``transaction``."""
         self.connection.executemany(statement, rows)
+
+    def execute_rows(self, statement: str, marks: str, values: Sequence[Any]) -> None:
+        """Execute a statement for many rows, ``ROWS`` at a time, within ``transaction``.
+
+        Args:
+            statement: Has ``{}`` where the marks of its rows belong.
+            marks: The marks of one row, in parentheses.
+            values: What is bound to them, row after row.
+        """
+        width = marks.count("?")
+        size = width * ROWS
+        rest = len(values) - len(values) % size
+        if rest:
+            many = statement.format(", ".join([marks] * ROWS))
+            for start in range(0, rest, size):
+                self.connection.execute(many, values[start : start + size])
+        self.connection.executemany(
+            statement.format(marks),
+            [values[start : start + width] for start in range(rest, len(values), width)],
+        )
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from watcher.model import Payload, fitting
 from watcher.state.ids import unused_after
 from watcher.state.journal_port import Unconfirmed
+from watcher.state.sqlite.database import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from watcher.clock import Clock
@@ -22,6 +23,12 @@ BYTES_BETWEEN = """
     SELECT coalesce(sum(length(payload)), 0) FROM journal WHERE seq > ? AND seq <= ?
 """
 """Bytes of the payloads after one sequence number, up to another."""
+
+WRITTEN_BYTES = 1024 * 1024
+"""Bytes of payloads that wait for their statement: large ones have fewer in one."""
+
+_APPEND, _MARKS = "INSERT INTO journal VALUES {}", "(?, ?, ?, 0)"
+_WRITTEN_VALUES = ROWS * _MARKS.count("?")
 
 MAX_SEQ = (1 << 63) - 1
 """Largest integer of SQLite, which is above all sequence numbers."""
@@ -109,14 +116,17 @@ class SqliteJournal:
             What ``accept`` takes once the transaction is committed.
         """
         now_s, last_seq, size_bytes = self._clock.wall(), 0, 0
-
-        def rows() -> Iterator[tuple[int, bytes, float]]:
-            nonlocal last_seq, size_bytes
-            for seq, data in payloads:
-                last_seq, size_bytes = seq, size_bytes + len(data)
-                yield seq, data, now_s
-
-        self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, 0)", rows())
+        values: list[Any] = []
+        room_bytes = WRITTEN_BYTES
+        for seq, data in payloads:
+            last_seq, size_bytes = seq, size_bytes + len(data)
+            values += (seq, data, now_s)
+            room_bytes -= len(data)
+            if len(values) == _WRITTEN_VALUES or room_bytes <= 0:
+                self._db.execute_rows(_APPEND, _MARKS, values)
+                values.clear()
+                room_bytes = WRITTEN_BYTES
+        self._db.execute_rows(_APPEND, _MARKS, values)
         if last_seq and self._has_pending:
             self._db.execute("DELETE FROM pending WHERE seq <= ?", (last_seq,))
         waiting = [*pending]

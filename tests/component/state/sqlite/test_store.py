@@ -16,8 +16,7 @@ from support.state import add, indexed, journalled, open_store
 from watcher.errors import StateError
 from watcher.model import Delta, Entry, Payload
 from watcher.state.sqlite import database
-from watcher.state.sqlite.database import is_damaged, schema_parts, set_aside
-from watcher.state.sqlite.index import UPSERT_ROWS
+from watcher.state.sqlite.database import ROWS, is_damaged, schema_parts, set_aside
 from watcher.state.sqlite.store import SqliteStore, read_summary
 
 
@@ -112,12 +111,12 @@ def test_thousands_of_paths_need_no_custom_build(store: SqliteStore) -> None:
     assert set(store.index.rows(paths)) == set(paths[:2])
 
 
-@pytest.mark.parametrize("more", [-1, 0, 1, UPSERT_ROWS])
+@pytest.mark.parametrize("more", [-1, 0, 1, ROWS])
 def test_rows_are_written_whatever_their_number(store: SqliteStore, more: int) -> None:
     """Many go into one statement, the others into one each; the last of one path counts."""
     rows = [
         store.index.new_row(Entry(b"%03d" % number, size=1, mtime_ns=number))
-        for number in range(UPSERT_ROWS + more - 1)
+        for number in range(ROWS + more - 1)
     ]
     again = rows[0]._replace(entry=rows[0].entry._replace(size=2))
     store.commit(Delta(upserts=[*rows, again], created=len(rows)))
