@@ -146,9 +146,10 @@ def measure(name: str, entries: int, config: str, peer_name: str, peer: Callable
         stream.cancel()
 
 
-def status(server: ServerProcess) -> dict[str, Any]:
-    """Return the status of a server's only watch; empty without one."""
-    return next(iter(server.watches().values()), {})
+def status(server: ServerProcess, name: str | None = None) -> dict[str, Any]:
+    """Return the status of a watch, by default the only one; empty without it."""
+    watches = server.watches()
+    return next(iter(watches.values()), {}) if name is None else watches.get(name, {})
 
 
 def walk(root: str) -> int:
