@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from threading import Event, Thread
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from itertools import count
+from types import FrameType
+from typing import Any
 
 import pytest
 import structlog
+from structlog.typing import EventDict
 
 from support.logs import captured_logs, install_capture
 from watcher.telemetry.logs import configure_logs, named
@@ -35,43 +38,85 @@ def test_each_line_names_the_server_while_it_runs(capsys: pytest.CaptureFixture[
     ]
 
 
-@pytest.fixture
-def eager_switches() -> Iterator[None]:
-    former = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(former)
+LOGGING = {"structlog._base", "support.logs", "watcher.telemetry.logs"}
+"""Modules between whose instructions another thread may change what a line goes through."""
+
+Change = Callable[[], AbstractContextManager[list[EventDict] | None]]
 
 
-@pytest.mark.usefixtures("eager_switches")
+def interrupt(step: int, act: Callable[[], object], run: Callable[[], object]) -> bool:
+    """Act before one instruction of the logging in a call, as another thread would.
+
+    Args:
+        step: The number of the instruction.
+        act: The action.
+        run: The call.
+
+    Returns:
+        Whether the call has that instruction.
+    """
+    steps = count()
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401 - refers to itself
+        if frame.f_globals.get("__name__") not in LOGGING:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and next(steps) == step:
+            act()
+        return trace
+
+    former = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(former)
+    return next(steps) > step
+
+
+def log_line(log: Any, step: int, change: Change, *, is_end: bool) -> tuple[bool, list[EventDict]]:  # noqa: ANN401 - a logger
+    """Log a line with its step, at which the change begins or ends.
+
+    Returns:
+        Whether logging has that step, and the lines that were captured.
+    """
+    captured: list[list[EventDict] | None] = []
+    with ExitStack() as changed:
+
+        def begin() -> None:
+            captured.append(changed.enter_context(change()))
+
+        if is_end:
+            begin()
+        act = changed.close if is_end else begin
+        is_step = interrupt(step, act, lambda: log.info("line", step=step))
+    return is_step, [line for lines in captured if lines is not None for line in lines]
+
+
+@pytest.mark.parametrize("is_end", [False, True], ids=["begins", "ends"])
 @pytest.mark.parametrize("change", [lambda: named("one"), captured_logs], ids=["named", "captured"])
 def test_a_thread_that_logs_meanwhile_goes_on(
-    change: Callable[[], AbstractContextManager[object]], capsys: pytest.CaptureFixture[str]
+    change: Change, capsys: pytest.CaptureFixture[str], *, is_end: bool
 ) -> None:
-    """Whenever the server is named, or a test begins or ends to capture the log."""
+    """Whenever the server is named, or a test begins or ends to capture the log.
+
+    Each line is there once, before whichever of its instructions that is.
+    """
     former = structlog.get_config()
-    failures: list[Exception] = []
-    written = Event()
-
-    def write() -> None:
-        try:
-            for _ in range(2_000):
-                log.info("line")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test reports it
-            failures.append(error)
-        written.set()
-
+    captured: list[int] = []
     try:
         log = configure_logs("json")
         install_capture()
         log = log.bind(state="there")
-        thread = Thread(target=write)
-        thread.start()
-        while not written.is_set():
-            with change():
-                pass
-        thread.join()
+        for step in count():
+            is_step, lines = log_line(log, step, change, is_end=is_end)
+            captured += [line["step"] for line in lines]
+            if not is_step:
+                break
     finally:
         structlog.configure(**former)
-    assert failures == []
-    assert '"event": "line"' in capsys.readouterr().err
+    printed = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert sorted([*captured, *(line["step"] for line in printed)]) == [*range(step + 1)]
+    # The change came too late for some lines, and in time for others.
+    concerned = {*captured, *(line["step"] for line in printed if "server" in line)}
+    assert 0 < len(concerned) < step
