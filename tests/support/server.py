@@ -27,9 +27,7 @@ RESET_SIGNALS = ("env", "--default-signal=HUP,INT,TERM")
 
 # What runs without anything that only Linux has: its observer is the public one of watchdog here.
 PATHS = f"PYTHONPATH={TESTS}{os.pathsep}{PROJECT}"
-# watchdog's own thread warns when it meets a directory twice, and an error would end it.
-WARNINGS = ("-W", "error", "-W", "ignore:Callback with id")
-PORTABLE = (PATHS, sys.executable, "-P", *WARNINGS, "-m", "support.portable_machine")
+PORTABLE = (PATHS, sys.executable, "-P", "-W", "error", "-m", "support.portable_machine")
 
 # `make portable` runs the tests with this.
 IS_PORTABLE = bool(os.environ.get("PORTABLE"))

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from watcher.sources.directory.tree import Tree
 
 
+def make_observer() -> BaseObserver:
+    """Return the public observer that watchdog has for this system, not started.
+
+    Raises:
+        OSError: There is no further descriptor of inotify(7).
+        RuntimeError: There can be no further thread.
+    """
+    if Observer.__module__ == "watchdog.observers.inotify":
+        from watcher.sources.directory.portable.inotify_observer import InotifyObserver  # noqa: PLC0415 - for Linux
+
+        return InotifyObserver()
+    return Observer()
+
+
 class PortableBackend:
     """See ``port.Backend``.
 
@@ -29,7 +43,7 @@ class PortableBackend:
     descriptors = 0
     is_deaf = False
 
-    def __init__(self, make_observer: Callable[[], BaseObserver] = Observer) -> None:
+    def __init__(self, make_observer: Callable[[], BaseObserver] = make_observer) -> None:
         self.files = PortableFiles()
         self._make_observer = make_observer
 

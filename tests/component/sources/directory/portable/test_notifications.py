@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from watchdog.events import FileModifiedEvent
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyWatchGroup
 from watchdog.observers.polling import PollingObserver
 
 from support.clock import DiskClock
@@ -22,7 +22,7 @@ from watcher.model import Rescan
 from watcher.sources.directory.hints import DuePaths, HintQueue
 from watcher.sources.directory.parts import Parts
 from watcher.sources.directory.portable import inbox
-from watcher.sources.directory.portable.backend import PortableBackend
+from watcher.sources.directory.portable.backend import PortableBackend, make_observer
 from watcher.sources.directory.portable.notifications import ObserverNotifications
 from watcher.sources.directory.source import DirectorySource
 from watcher.sources.directory.walk import Walk
@@ -78,7 +78,7 @@ class Hinted:
 Start = Callable[..., Hinted]
 
 
-@pytest.fixture(params=[Observer, poll_often], ids=["inotify", "polling"])
+@pytest.fixture(params=[make_observer, poll_often], ids=["inotify", "polling"])
 def start(request: pytest.FixtureRequest, root: Path) -> Iterator[Start]:
     """Return a function that observes a directory."""
     started: list[Hinted] = []
@@ -128,6 +128,35 @@ def test_new_directories(start: Start, root: Path) -> None:
     hinted.wait_for("a/")
     # The observer may come to it after the first ones: until then its scan finds what is there.
     hinted.wait_for("a/b/later", act=lambda: (root / "a" / "b" / "later").write_text("x"))
+
+
+def test_a_directory_that_is_met_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the walk below the new one in which it was made, and by the event of its creation."""
+    is_watched, is_made = threading.Event(), threading.Event()
+    add = InotifyWatchGroup._add_callback
+
+    def add_and_wait(group: InotifyWatchGroup, path: bytes) -> None:
+        add(group, path)
+        if path.endswith(b"/new"):
+            is_watched.set()
+            is_made.wait(DEADLINE_S)
+
+    monkeypatch.setattr(InotifyWatchGroup, "_add_callback", add_and_wait)
+    hinted = Hinted(root, make_observer)
+    try:
+        (root / "new").mkdir()
+        assert is_watched.wait(DEADLINE_S)
+        (root / "new/below").mkdir()
+        is_made.set()
+        # Its events are read after those of the directory, and by the same watch.
+        (root / "last").write_text("x")
+        seen = hinted.wait_for("new/", "last")
+        (root / "new/below/a").write_text("x")
+        seen |= hinted.wait_for("new/below/a")
+        assert f"all: {Rescan.NOTIFICATIONS_LOST}" not in seen
+    finally:
+        is_made.set()
+        hinted.notifications.close()
 
 
 def test_what_does_not_count(start: Start, root: Path) -> None:
