@@ -30,6 +30,7 @@ from watcher.sources.directory.volume_hints import hint_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
     from watchdog.events import FileSystemEvent
     from watchdog.observers.api import BaseObserver, ObservedWatch
@@ -158,9 +159,7 @@ class ObserverNotifications:
     def _revive(self, now_s: float) -> None:
         """Start another observer in place of one that has ended, or could not be started."""
         if self._observer is not None:
-            if self._observer.is_alive() and all(
-                emitter.is_alive() for emitter in self._observer.emitters
-            ):
+            if _is_running(self._observer):
                 return
             self._replace(now_s)
         elif self.failure and now_s >= self._retry_due_s:
@@ -283,6 +282,13 @@ class ObserverNotifications:
 
 def _name(path: bytes) -> bytes:
     return path.rpartition(b"/")[2]
+
+
+def _is_running(observer: BaseObserver) -> bool:
+    """Return whether all threads of an observer run: that of inotify reads the queue in a third."""
+    reader: Thread | None = getattr(observer, "_inotify_fd", None)
+    threads = [observer, *observer.emitters, *filter(None, [reader])]
+    return all(thread.is_alive() for thread in threads)
 
 
 def _end(observer: BaseObserver, watch: ObservedWatch | None = None) -> None:
