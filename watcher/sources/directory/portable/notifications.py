@@ -135,8 +135,9 @@ class ObserverNotifications:
         path = real_path(self._tree.spec.path)
         self._root = os.fsencode(path.rstrip("/") + "/")
         self._inbox = Inbox(self._wake)
-        observer = self._make_observer()
+        observer: BaseObserver | None = None
         try:
+            observer = self._make_observer()
             # In this order the error of an emitter is raised here, and not in the other thread.
             observer.start()
             self._watch = observer.schedule(
@@ -145,7 +146,8 @@ class ObserverNotifications:
         except Exception as error:  # noqa: BLE001 - whatever it is, scans go on
             reason = getattr(error, "strerror", None) or error
             self.failure = f"no notifications, polling instead: {reason}"
-            _end(observer)
+            if observer is not None:
+                _end(observer)
         else:
             self.failure = ""
             self._observer = observer

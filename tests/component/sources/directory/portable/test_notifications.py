@@ -286,11 +286,18 @@ def test_too_many_events(start: Start, root: Path, monkeypatch: pytest.MonkeyPat
     assert f"all: {Rescan.NOTIFICATIONS_LOST}" in hinted.seen()
 
 
-def test_an_observer_that_cannot_start(root: Path) -> None:
+@pytest.mark.parametrize("is_made", [False, True], ids=["make", "start"])
+def test_an_observer_that_cannot_be(root: Path, *, is_made: bool) -> None:
     """The watch is degraded and polls, and another one is tried at each poll_interval."""
-    errors = [OSError(28, "No space left on device"), RuntimeError("can't start new thread")]
+    errors = [OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
 
     class Failing(PollingObserver):
+        def __init__(self) -> None:
+            # As that of inotify at the limit of its instances.
+            if errors and not is_made:
+                raise errors.pop(0)
+            super().__init__()
+
         def start(self) -> None:
             if errors:
                 raise errors.pop(0)
@@ -302,10 +309,8 @@ def test_an_observer_that_cannot_start(root: Path) -> None:
 
     hinted = Hinted(root, Failing)
     try:
-        assert (
-            hinted.notifications.failure
-            == "no notifications, polling instead: No space left on device"
-        )
+        failure = "no notifications, polling instead: Too many open files"
+        assert hinted.notifications.failure == failure
         hinted.seen()
         hinted.now_s = hinted.tree.spec.poll_interval_s + 1
         hinted.seen()
