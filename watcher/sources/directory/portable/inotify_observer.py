@@ -6,6 +6,7 @@ watched by then, by the event of its own creation as well.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from watchdog.observers.api import BaseObserver
@@ -32,6 +33,15 @@ class InotifyObserver(BaseObserver):
 
 
 class _Descriptor(InotifyFD):
+    def run(self) -> None:
+        """Read the kernel's queue until the observer is stopped, or watchdog has lost its way.
+
+        It raises KeyError when a directory is deleted that had left, if another one has come and
+        gone in its place since. ``ObserverNotifications`` notices the end of the thread.
+        """
+        with suppress(KeyError):
+            super().run()
+
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:

@@ -272,6 +272,25 @@ def test_an_observer_that_has_ended(start: Start, root: Path, ended: str) -> Non
     hinted.wait_for("a")
 
 
+def test_a_directory_that_left_and_was_replaced(root: Path) -> None:
+    """It is deleted after the other one, which watchdog cannot bear; later changes are noticed."""
+    fill(root, "d/a")
+    hinted = Hinted(root, make_observer)
+    try:
+        (root / "d").rename(root.parent / "away")
+        hinted.wait_for("d/")
+        (root / "d").mkdir()
+        hinted.wait_for("d/")
+        (root / "d").rmdir()
+        hinted.wait_for("d/")
+        (root.parent / "away/a").unlink()
+        (root.parent / "away").rmdir()
+        # Another observer may have to be started meanwhile.
+        hinted.wait_for("later", act=lambda: (root / "later").write_text("x"))
+    finally:
+        hinted.notifications.close()
+
+
 def test_too_many_events(start: Start, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "INBOX_EVENTS", 3)
     hinted = start()
