@@ -206,11 +206,12 @@ class PostgresNews:
                 self._is_delivered, wait_s = True, None
             elif waited_s < PROBE_S:
                 wait_s = PROBE_S - waited_s
-            elif waited_s < PROBE_AGAIN_S:
-                self._note_undelivered()
-                wait_s = PROBE_AGAIN_S - waited_s
             else:
-                return
+                # Also when a busy machine has halted this thread until it is to be tried again.
+                self._note_undelivered()
+                if waited_s >= PROBE_AGAIN_S:
+                    return
+                wait_s = PROBE_AGAIN_S - waited_s
             poll.poll(None if wait_s is None else wait_s * 1000 + 1)
 
     def _take(self, connection: Connection) -> None:
