@@ -45,7 +45,7 @@ def main() -> int:
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         report = run(Path(directory), Contract(Path(directory)), seconds, watches, seed, servers)
-    print(f"{report.table()}\n  took          {time.monotonic() - start_s:.0f} s", flush=True)
+        print(f"{report.table()}\n  took          {time.monotonic() - start_s:.0f} s", flush=True)
     return 1 if report.troubles() else 0
 
 

@@ -1,7 +1,7 @@
 """Fixtures of the tests that see a whole server from outside: servers, clients, directories."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -35,6 +35,9 @@ minutes, longer than all of them take."""
 
 TROUBLE = ("Traceback", "watch.failed", "Unhandled", "state.restored")
 """Texts that no log may have, but those that the server is expected to log."""
+
+TROUBLE_LINES = 20
+"""Lines that are shown of a log before all of it: a traceback, and what came next."""
 
 # grpcio prints this when a call is cancelled before its handler has begun, as at a stop.
 CANCELLED = re.compile(
@@ -143,4 +146,12 @@ def stop_clean(server: ServerProcess) -> None:
     """Stop a server, which must have logged no traceback, and not have taken state for restored."""
     server.stop()
     log = CANCELLED.sub("", server.log)
-    assert not [word for word in TROUBLE if word in log and word not in server.expected], log
+    found = [word for word in TROUBLE if word in log and word not in server.expected]
+    assert not found, f"{found} in the log: {_trouble(log, found)}\n\n{log}"
+
+
+def _trouble(log: str, words: Sequence[str]) -> str:
+    """Return the lines of a log from the first of some words on: the whole one may be long."""
+    lines = log.splitlines()
+    first = next(number for number, line in enumerate(lines) if any(each in line for each in words))
+    return "\n".join(lines[first : first + TROUBLE_LINES])

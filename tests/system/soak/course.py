@@ -9,7 +9,7 @@ be confirmed. Imports no watcher.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -44,16 +44,26 @@ def run(
 ) -> Report:
     """Soak one server, or several on one database, and return the findings.
 
-    The kills take some seconds in all rounds together, and the whole takes longer. The seed decides
+    An error that ends the soak, such as trouble in a log at its end, is a loss among them. The
+    kills take some seconds in all rounds together, and the whole takes longer. The seed decides
     what happens, though not when.
     """
-    chance = Random(seed)
+    report = Report(seed)
+    with report.noting("soak"):
+        _soak(directory, contract, seconds, watches, servers, report)
+    return report
+
+
+def _soak(
+    directory: Path, contract: Contract, seconds: float, watches: int, servers: int, report: Report
+) -> None:
+    chance = Random(report.seed)
     with ExitStack() as stack:
         moto, _ = stack.enter_context(run_moto(_made(directory / "moto")))
         store = stack.enter_context(RestartingStore(_made(directory / "seaweedfs")))
         running = stack.enter_context(open_servers(directory, servers, FLAGS))
         server = running.first
-        report = Report(seed, server.resources())
+        report.start = server.resources()
         places: dict[str, list[Place]] = defaultdict(list)
         watched = []
         for number in range(watches):
@@ -65,8 +75,8 @@ def run(
             name, tick_s = f"{number:02} {kind}", chance.uniform(0.1, seconds / 100)
             watched.append(Watched(running.relay, contract, name, place, asked, tick_s))
         restarter, restarts = stack.enter_context(ThreadPoolExecutor(1)), list[Future[None]]()
-        disturbed = running.disturbed(Random(f"{seed} servers"))
-        with _changing(places, seed, report), disturbed as report.faults:
+        disturbed = running.disturbed(Random(f"{report.seed} servers"))
+        with _changing(places, report), disturbed as report.faults:
             for number in range(1, ROUNDS + 1):
                 if number % RESTART_EVERY == 2:
                     restarts.append(restarter.submit(store.restart))
@@ -82,7 +92,6 @@ def run(
             for one in watched:
                 _settle(one, report)
             _check(running, report)
-    return report
 
 
 def _made(directory: Path) -> Path:
@@ -99,22 +108,19 @@ def _place(kind: str, root: Path, store: S3Server) -> tuple[Place, Event]:
 
 
 @contextmanager
-def _changing(places: dict[str, list[Place]], seed: int, report: Report) -> Iterator[None]:
+def _changing(places: dict[str, list[Place]], report: Report) -> Iterator[None]:
     """Change files, and the objects of each store, independently while the block runs."""
-    with ExitStack() as stack:
-        counts = [
-            stack.enter_context(
-                operating(
-                    group,
-                    Random(f"{seed} {kind}"),
-                    FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S,
-                )
-            )
-            for kind, group in places.items()
-        ]
-        yield
-    for count in counts:
-        report.operations.update(count)
+    counts = list[Counter[str]]()
+    try:
+        with ExitStack() as stack:
+            for kind, group in places.items():
+                pause_s = FILE_PAUSE_S if kind == "files" else OBJECT_PAUSE_S
+                changing = operating(group, Random(f"{report.seed} {kind}"), pause_s)
+                counts.append(stack.enter_context(changing))
+            yield
+    finally:
+        for count in counts:
+            report.operations.update(count)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What a soak calls a leak, and that it says so."""
 
 from support.server import SLACK, Resources
-from system.soak.report import Report
+from system.soak.report import MAX_ERROR_CHARS, Report
 
 START = Resources(10, 20, 70_000_000)
 WARM = Resources(15, 20, 100_000_000)
@@ -34,3 +34,36 @@ def test_what_was_lost_is_trouble() -> None:
     """A loss is reported with the name of its watch."""
     report = Report(1, START, busy=[WARM], idle=[WARM] * LEVELS, losses={"07 moto": "a gap"})
     assert report.troubles() == ["LOSS 07 moto: a gap"]
+
+
+def fail_twice() -> None:
+    try:
+        raise OSError("the server is gone")
+    finally:
+        fail("Traceback in the log")
+
+
+def fail(text: str) -> None:
+    raise AssertionError(text)
+
+
+def test_an_error_that_ends_a_soak_is_trouble() -> None:
+    """With what was found before, and what the error was raised during; nothing is hidden."""
+    report = Report(1, START, events=7)
+    with report.noting("soak"):
+        fail_twice()
+    (trouble,) = report.troubles()
+    assert trouble.startswith("LOSS soak: Traceback (most recent call last):")
+    assert trouble.endswith("OSError: the server is gone\nthen: Traceback in the log")
+    table = report.table()
+    assert "events        7" in table
+    assert trouble in table
+    assert "FAILED" in table
+
+
+def test_a_soak_that_has_not_begun_has_a_report() -> None:
+    report = Report(1)
+    with report.noting("soak"):
+        fail("server.listening " + "x" * MAX_ERROR_CHARS)
+    assert "LOSS soak: server.listening xxx" in report.table()
+    assert len(report.losses["soak"]) == MAX_ERROR_CHARS
