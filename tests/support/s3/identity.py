@@ -4,7 +4,7 @@ A ``KeyRing`` remembers what was handed out, and to whom, so that a store can ch
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -75,12 +75,14 @@ class Sts:
         region: Its region.
         trusted: What a role demands: parameters of the request, by the name of the role.
         asked: The parameters of each request.
+        expiration: Writes when credentials expire.
     """
 
     keys: KeyRing
     region: str
     trusted: dict[str, dict[str, str]]
     asked: list[dict[str, str]] = field(default_factory=list)
+    expiration: Callable[[datetime], str] = datetime.isoformat
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer a request; see ``endpoint.Responder``."""
@@ -103,7 +105,7 @@ class Sts:
             f"<{action}Result><Credentials><AccessKeyId>{key.id}</AccessKeyId>"
             f"<SecretAccessKey>{key.secret}</SecretAccessKey>"
             f"<SessionToken>{key.token}</SessionToken>"
-            f"<Expiration>{key.expires.isoformat()}</Expiration>"
+            f"<Expiration>{self.expiration(key.expires)}</Expiration>"
             f"</Credentials></{action}Result></{action}Response>".encode()
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -24,10 +25,11 @@ from watcher.sources.s3.sdk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from socket import socket
 
     from botocore.awsrequest import AWSPreparedRequest
+    from botocore.session import Session
     from mypy_boto3_s3 import S3Client
 
     from watcher.clock import Clock
@@ -99,22 +101,19 @@ def make_listen_client(
 
 def _make_client(spec: BucketSpec, usage: _Usage, clock: Clock, trust: Trust) -> S3Client:
     session = make_session(spec)
-    # Parsing timestamps is half the cost of a listing in the SDK. Credentials come from another
-    # session, because temporary ones need theirs parsed.
-    parsers = ResponseParserFactory()
-    parsers.set_parser_defaults(timestamp_parser=str)
-    session.register_component("response_parser_factory", parsers)
+    sdk = make_sdk(session, spec)
     store = Config(
         max_pool_connections=usage.connections,
         s3={"addressing_style": spec.addressing_style.value},
         signature_version=UNSIGNED if spec.anonymous else None,
     )
-    client = make_sdk(session, spec).client(
-        "s3",
-        region_name=spec.region,
-        endpoint_url=spec.endpoint_url,
-        config=make_config(usage.attempts).merge(store),
-    )
+    with _timestamps_as_text(session):
+        client = sdk.client(
+            "s3",
+            region_name=spec.region,
+            endpoint_url=spec.endpoint_url,
+            config=make_config(usage.attempts).merge(store),
+        )
     if spec.has_tenant:
         # The SDK knows no tenants (botocore#3092). Only an endpoint has them, by path.
         client.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
@@ -125,6 +124,23 @@ def _make_client(spec: BucketSpec, usage: _Usage, clock: Clock, trust: Trust) ->
         client.meta.events.register("before-send.s3", partial(_keep_to, endpoint, spec.place))
     register_hooks(client, usage.attempts, usage.slow_down, is_aws=endpoint is None)
     return client
+
+
+@contextmanager
+def _timestamps_as_text(session: Session) -> Iterator[None]:
+    """Let clients that are made in the block leave timestamps in responses as text.
+
+    Parsing them is half the cost of a listing in the SDK. Clients that renew credentials are made
+    later, and need those of temporary ones parsed.
+    """
+    parsers = ResponseParserFactory()
+    parsers.set_parser_defaults(timestamp_parser=str)
+    usual = session.get_component("response_parser_factory")
+    session.register_component("response_parser_factory", parsers)
+    try:
+        yield
+    finally:
+        session.register_component("response_parser_factory", usual)
 
 
 def _find_endpoint(client: S3Client) -> str | None:

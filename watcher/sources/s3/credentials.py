@@ -16,30 +16,29 @@ from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
 
 from watcher.sources.s3.errors import translated_credentials
-from watcher.sources.s3.service_models import SERVICE_MODELS
 
 if TYPE_CHECKING:
-    from botocore.config import Config
     from botocore.credentials import Credentials, ReadOnlyCredentials
 
     from watcher.spec import BucketSpec
 
 
-def find_credentials(spec: BucketSpec, config: Config) -> Credentials:
+def find_credentials(session: Session, spec: BucketSpec) -> Credentials:
     """Return the credentials of the standard chain, or of the role assumed with them.
 
     They renew themselves while they are in use; where that fails, signing a request raises what
     this function raises.
 
     Args:
-        spec: Names profile, role and region; the rest comes from the environment.
-        config: Timeouts and retries of the services that hand out credentials.
+        session: Makes the clients of the services that hand out credentials, now and at each
+            renewal, with its default settings.
+        spec: Names the role and the region; the rest comes from the environment.
 
     Raises:
         WatcherError: By ``errors.translate_credentials``.
     """
     with translated_credentials(spec.place):
-        return cast("Credentials", _Reporting(_find(spec, config), spec.place))
+        return cast("Credentials", _Reporting(_find(session, spec), spec.place))
 
 
 def make_session(spec: BucketSpec) -> Session:
@@ -53,14 +52,13 @@ def make_session(spec: BucketSpec) -> Session:
     return session
 
 
-def _find(spec: BucketSpec, config: Config) -> Credentials:
-    session = make_session(spec)
-    session.register_component("data_loader", SERVICE_MODELS)
-    session.set_default_client_config(config)
+def _find(session: Session, spec: BucketSpec) -> Credentials:
     if session.get_config_variable("region") is None:
         # STS has an address in each region, and roles are assumed at the one of the server.
         session.set_config_variable("region", spec.region)
-    source = session.get_credentials()
+    # Not by the session's own method: it would remember them, and sign with them as they are.
+    chain = session.get_component("credential_provider")
+    source: Credentials | None = chain.load_credentials()
     if source is None:
         raise NoCredentialsError
     if spec.role_arn is None:

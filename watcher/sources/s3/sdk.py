@@ -14,6 +14,7 @@ from botocore.credentials import CredentialProvider, CredentialResolver
 
 from watcher import __version__
 from watcher.sources.s3.credentials import find_credentials
+from watcher.sources.s3.errors import translated_credentials
 from watcher.sources.s3.service_models import SERVICE_MODELS
 from watcher.sources.s3.trust import check_bundle
 
@@ -59,18 +60,22 @@ def make_sdk(session: Session, spec: BucketSpec) -> boto3.Session:
     """Return what makes clients in a session, with the credentials for a bucket.
 
     Args:
-        session: By ``credentials.make_session``.
+        session: A new one, by ``credentials.make_session``. It finds and renews the credentials as
+            well: a second one would cost as much as a client.
         spec: Names profile, role and region; the rest comes from the standard chain of the SDK. An
             anonymous bucket has no credentials.
 
     Raises:
         WatcherError: There are no credentials, by ``errors.translate_credentials``.
     """
+    with translated_credentials(spec.place):
+        # The first to read the profile, which may not be there.
+        sdk = boto3.Session(botocore_session=session)
+    session.register_component("data_loader", SERVICE_MODELS)
+    session.set_default_client_config(make_config(ATTEMPTS))
     providers: list[CredentialProvider] = []
     if not spec.anonymous:
-        providers.append(_FixedCredentials(find_credentials(spec, make_config(ATTEMPTS))))
-    sdk = boto3.Session(botocore_session=session)
-    session.register_component("data_loader", SERVICE_MODELS)
+        providers.append(_FixedCredentials(find_credentials(session, spec)))
     session.register_component("credential_provider", CredentialResolver(providers))
     return sdk
 

@@ -231,6 +231,23 @@ def test_external_id(trial: Trial, amazon: Shop) -> None:
         trial.watch(EXTERNAL_ID)
 
 
+def test_a_role_is_renewed_however_its_end_is_written(trial: Trial, amazon: Shop) -> None:
+    """STS reads timestamps as the SDK does, though the store's client leaves them as text."""
+    trial.accept(EXTERNAL_ID, "own")
+    sts = Sts(trial.keys, "eu-west-1", {"partner-read": {}})
+    sts.expiration = lambda expires: f"{expires.timestamp():.0f}"
+    trial.cloud.hosts[STS] = sts.answer
+    trial.keys.lifetime = SOON
+    source = trial.watch(EXTERNAL_ID)
+    trial.keys.lifetime = timedelta(hours=1)
+    before = len(amazon.signers)
+    assert paths(read(source)) == PATHS
+    assert (amazon.signers[:before], set(amazon.signers[before:])) == (
+        ["partner-read1"],
+        {"partner-read2"},
+    )
+
+
 def test_keys_of_a_role_that_expire(trial: Trial, amazon: Shop) -> None:
     """Keys that STS no longer accepts are looked up anew, once, in the files."""
     trial.accept(EXTERNAL_ID, "own")
