@@ -5,7 +5,8 @@
                 cut off ──→ standby     no contact to the state: watches wait, nobody is served
 
 A server listens for gRPC while it serves, so that a client with several addresses, or a balancer,
-finds one that does.
+finds one that does. It begins once nothing waits for the state any more: requests would be refused
+until then. It says that it is ready last, and that it is not first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.errors import StateError, UnavailableError
+from watcher.errors import AwayError, StateError, UnavailableError
 from watcher.limits.fair_queue import run_in_thread
 from watcher.rpc.listener import STOP_GRACE_S
 from watcher.rpc.streams import loop_callback
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 LOOK_INTERVAL_S = 0.5
 """Seconds between two looks at a standing without a notification: time alone may cut it off."""
+
+OPENING_INTERVAL_S = 0.05
+"""The same while the state may be used, but something waits for it: its end notifies nobody."""
 
 STOP_TIMEOUT_S = 5.0
 """Longest wait in seconds for a change of role when the server stops."""
@@ -71,9 +75,11 @@ class Roles:
         self._whereabouts = whereabouts
         self._look = look
         self._changed = asyncio.Event()
+        self._look_in_s = LOOK_INTERVAL_S
         self._is_stopping = False
         self._has_watches = False
         self._is_open = False
+        self._is_announced = False
         self._standby_for = ""
         self._task: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -118,7 +124,7 @@ class Roles:
     async def _follow(self) -> None:
         while not self._is_stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL_S):
+                async with asyncio.timeout(self._look_in_s):
                     await self._changed.wait()
                 self._look()
             self._changed.clear()
@@ -132,12 +138,13 @@ class Roles:
             StateError: The port cannot be opened.
         """
         if standing.role is not Role.SERVING:
+            self._look_in_s = LOOK_INTERVAL_S
             self._readiness.withhold(standing.problem)
             await self._close(standing.problem)
         if standing.role is Role.STANDBY and self._has_watches:
             await self._watches.close()
             self._has_watches = False
-        if standing.role is Role.SERVING and not self._is_open:
+        if standing.role is Role.SERVING and not self._is_announced:
             await self._serve()
         problem = standing.problem if standing.role is Role.STANDBY else ""
         if problem not in {"", self._standby_for}:
@@ -145,6 +152,45 @@ class Roles:
         self._standby_for = problem
 
     async def _serve(self) -> None:
+        """Open what is not open, and say that the server is ready; any of it may have to wait.
+
+        Raises:
+            StateError: The port cannot be opened, or at the start, the state cannot be read.
+        """
+        if not self._is_reached():
+            return
+        if not self._is_open:
+            await self._open()
+        if not self._is_open:
+            return
+        await self._readiness.check()
+        # Both may have changed since: then the next look closes again, or comes here.
+        if self._membership.standing.role is Role.SERVING and self._is_reached():
+            self._is_announced = True
+            self._readiness.withhold("")
+            # Logged last: a program that waits for this line finds a server that is ready.
+            self._log.info("server.listening", **self._whereabouts)
+
+    def _is_reached(self) -> bool:
+        """Return whether nothing waits for the state; else report that, and look again soon.
+
+        A lease may be renewed before those that wait know that the state is back.
+        """
+        try:
+            self._watches.check_state()
+        except AwayError as error:
+            self._readiness.withhold(str(error))
+            self._look_in_s = OPENING_INTERVAL_S
+            return False
+        self._look_in_s = LOOK_INTERVAL_S
+        return True
+
+    async def _open(self) -> None:
+        """Open watches, streams and port; watches that cannot be opened are tried again.
+
+        Raises:
+            StateError: The port cannot be opened, or at the start, the state cannot be read.
+        """
         if not self._has_watches:
             try:
                 await self._open_watches()
@@ -160,10 +206,6 @@ class Roles:
         self._streams.open()
         await self._listener.open()
         self._is_open = True
-        await self._readiness.check()
-        self._readiness.withhold("")
-        # Logged last, so that a program that waits for this line finds a server that is ready.
-        self._log.info("server.listening", **self._whereabouts)
 
     async def _open_watches(self) -> None:
         """Open the watches, unless the server is stopped meanwhile: the state may never answer.
@@ -181,6 +223,7 @@ class Roles:
             opening.cancel()
 
     async def _close(self, reason: str) -> None:
+        self._is_announced = False
         if self._is_open:
             self._is_open = False
             self._streams.close(UnavailableError(reason, hint="connect again"))

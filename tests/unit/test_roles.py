@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.logs import captured_logs
-from watcher.errors import StateError, UnavailableError
+from watcher.errors import AwayError, StateError, UnavailableError
 from watcher.roles import Roles
 from watcher.rpc.streams import Streams
 from watcher.security.policy import Policy
@@ -29,6 +29,9 @@ class Scene:
         done: What was opened and closed, in order.
         failures: Raised one after the other when watches or the port are to be opened.
         answers: Cleared, watches are not opened before it is set.
+        is_awaited: Whether something waits for the state, so that requests are refused.
+        ready: What was notified of readiness, each with whether requests were refused then.
+        on_check: Called when it is checked whether the state can be written.
     """
 
     def __init__(self, standing: Standing) -> None:
@@ -37,7 +40,10 @@ class Scene:
         self.failures: dict[str, list[Exception]] = {"watches": [], "port": []}
         self.answers = asyncio.Event()
         self.answers.set()
-        self.readiness = Readiness(lambda: None, lambda: False, lambda _: None)
+        self.is_awaited = False
+        self.ready: list[tuple[bool, bool]] = []
+        self.on_check: Callable[[], None] = lambda: None
+        self.readiness = Readiness(self._probe, lambda: False, self._note_ready)
         settings = ServerSettings()
         self.streams = Streams(Policy(settings), settings)
         self._notify: Callable[[], None] = lambda: None
@@ -52,6 +58,17 @@ class Scene:
             readiness=self.readiness,
             whereabouts={"address": "127.0.0.1:1"},
         )
+
+    def _probe(self) -> None:
+        self.on_check()
+
+    def _note_ready(self, is_ready: bool) -> None:  # noqa: FBT001 - as readiness notifies it
+        self.ready.append((is_ready, self.is_refusing))
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether a request would be refused."""
+        return self.is_awaited or self.streams.is_closed or self.done[-1:] != ["port open"]
 
     def follow(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -91,6 +108,10 @@ class Part:
         if self._name == "watches":
             await self._scene.answers.wait()
         self._scene.done.append(f"{self._name} open")
+
+    def check_state(self) -> None:
+        if self._scene.is_awaited:
+            raise AwayError("the database has been away for 12 s")
 
     async def hand_over(self) -> None:
         self._scene.done.append(f"{self._name} handed over")
@@ -150,6 +171,55 @@ def test_a_server_that_is_cut_off_keeps_its_watches() -> None:
             assert await scene.become(SERVING, is_notified=is_notified) == ["port open"]
 
     play(SERVING, act)
+
+
+def test_a_server_is_ready_once_nothing_waits_for_the_state() -> None:
+    """Its lease may be renewed half a second before that; requests are refused until then."""
+
+    async def act(scene: Scene) -> None:
+        scene.is_awaited = True
+        await scene.become(CUT_OFF)
+        scene.standing = SERVING
+        scene._notify()
+        await until(lambda: "away for 12 s" in scene.readiness.problem)
+        assert scene.done[-1:] == ["port closed"]
+        scene.is_awaited = False
+        await until(lambda: scene.is_settled)
+        assert scene.ready == [(True, False), (False, True), (False, True), (True, False)]
+
+    play(SERVING, act)
+
+
+@pytest.mark.parametrize("after", [CUT_OFF, STANDBY, SERVING])
+def test_a_server_that_cannot_serve_any_more_once_it_is_checked(after: Standing) -> None:
+    """It has opened, and does not say that it is ready before it can serve; then it does."""
+
+    async def act(scene: Scene) -> None:
+        def change() -> None:
+            scene.standing, scene.is_awaited = after, after is SERVING
+
+        scene.on_check = change
+        scene.standing = SERVING
+        scene._notify()
+        text = after.problem or "away for 12 s"
+        await until(lambda: text in scene.readiness.problem)
+        assert not any(is_ready for is_ready, _ in scene.ready)
+        scene.on_check = lambda: None
+        scene.is_awaited = False
+        await scene.become(SERVING)
+        assert scene.ready[-1] == (True, False)
+
+    play(Standing(Role.STANDBY, "standby: one uses the state alone"), act)
+
+
+def test_a_server_that_stops_notifies_it_before_it_refuses_anything() -> None:
+    scenes: list[Scene] = []
+
+    async def act(scene: Scene) -> None:
+        scenes.append(scene)
+
+    play(SERVING, act)
+    assert scenes[0].ready == [(True, False), (False, False)]
 
 
 @pytest.mark.parametrize("before", [SERVING, CUT_OFF])

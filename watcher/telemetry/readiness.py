@@ -87,9 +87,11 @@ class Readiness:
             raise UnavailableError(self.withheld, hint="send it to another server, or again later")
 
     def stop(self) -> None:
-        """Report from now on that the server is shutting down."""
+        """Report from now on that the server is shutting down, and notify it."""
         self._is_stopping = True
-        self.withheld = "shutting down"
+        was_ready, self.withheld = not self.problem, "shutting down"
+        if was_ready:
+            self._notify(not self.problem)
 
     def _update(self, withheld: str, checked: str) -> None:
         if self._is_stopping:

@@ -56,7 +56,7 @@ def test_each_change_is_notified_once() -> None:
         assert await scene.check() == "shutting down"
 
     asyncio.run(run())
-    assert scene.notified == [True, False, True, False, False, True, False, True]
+    assert scene.notified == [True, False, True, False, False, True, False, True, False]
     assert scene.broken == [False] * 6 + [True] + [False] * 4
 
 
