@@ -62,6 +62,7 @@ class PostgresFollowing:
         self._links = Links(database, readers, news, requests, clock)
         self._stores: dict[int, PostgresFollowed] = {}
         self._lock = threading.Lock()
+        self._reporting = threading.Lock()
         self._orphaned_since_s: dict[int, float] = {}
 
     def open(self, identity: Identity) -> PostgresFollowed:
@@ -117,6 +118,11 @@ class PostgresFollowing:
 
     def report(self) -> None:
         """Write what has changed of the streams; see ``following.Following``."""
+        # One at a time: what was looked up before would be written over what is so now.
+        with self._reporting:
+            self._report()
+
+    def _report(self) -> None:
         readers = self._readers
         readers.remove_left()
         with self._lock:

@@ -38,19 +38,36 @@ _JOIN = """
 """One statement, so that a process which is paused holds no lock. The row of the counters is as it
 was left by the last transaction that had locked it."""
 
+# Statements that change rows of several watches lock them in the order of their numbers, each with
+# its counters first, as steps do which change all rows of one watch. So none waits in a circle.
 _REPORT = """
-    UPDATE watcher.reader SET streams = new.streams,
-        confirmed = greatest(reader.confirmed, new.confirmed)
-    FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int8[])
-        AS new (watch, version, streams, confirmed)
-    WHERE reader.watch = new.watch AND server = $1 AND reader.version = new.version
+    WITH locked AS MATERIALIZED (
+        SELECT new.* FROM unnest($2::int8[], $3::int8[], $4::int8[], $5::int8[])
+            AS new (watch, version, streams, confirmed)
+        JOIN watcher.reader USING (watch, version) WHERE server = $1
+        ORDER BY watch FOR NO KEY UPDATE OF reader
+    )
+    UPDATE watcher.reader SET streams = locked.streams,
+        confirmed = greatest(reader.confirmed, locked.confirmed)
+    FROM locked
+    WHERE reader.watch = locked.watch AND server = $1 AND reader.version = locked.version
     RETURNING reader.watch
 """
-_REMOVE = "DELETE FROM watcher.reader WHERE server = $1 AND watch = ANY($2::int8[])"
+_REMOVE = """
+    WITH locked AS MATERIALIZED (
+        SELECT watch FROM watcher.reader WHERE server = $1 AND watch = ANY($2::int8[])
+        ORDER BY watch FOR UPDATE
+    )
+    DELETE FROM watcher.reader USING locked WHERE reader.watch = locked.watch AND server = $1
+"""
 _REPORT_STREAMS = """
-    UPDATE watcher.counters SET streams = new.streams
-    FROM unnest($1::int8[], $2::int8[], $3::int8[]) AS new (watch, epoch, streams)
-    WHERE counters.watch = new.watch AND counters.epoch = new.epoch
+    WITH locked AS MATERIALIZED (
+        SELECT new.* FROM unnest($1::int8[], $2::int8[], $3::int8[]) AS new (watch, epoch, streams)
+        JOIN watcher.counters USING (watch, epoch)
+        ORDER BY watch FOR NO KEY UPDATE OF counters
+    )
+    UPDATE watcher.counters SET streams = locked.streams FROM locked
+    WHERE counters.watch = locked.watch AND counters.epoch = locked.epoch
 """
 _REWIND = """
     UPDATE watcher.reader SET confirmed = least(confirmed, ?), version = version + 1

@@ -60,12 +60,23 @@ _FORGET = """
     WHERE lease_until < clock_timestamp() - $1 * interval '1 second'
         AND NOT EXISTS (SELECT FROM watcher.counters WHERE owner = server.id)
 """
+# Readers are locked in the order of their watches, as by all that change those of several.
 _FORGET_READERS = """
-    DELETE FROM watcher.reader
-    WHERE NOT EXISTS (SELECT FROM watcher.server WHERE id = reader.server)
+    WITH locked AS MATERIALIZED (
+        SELECT watch, server FROM watcher.reader
+        WHERE NOT EXISTS (SELECT FROM watcher.server WHERE id = reader.server)
+        ORDER BY watch, server FOR UPDATE
+    )
+    DELETE FROM watcher.reader USING locked
+    WHERE reader.watch = locked.watch AND reader.server = locked.server
 """
 _LEAVE = "DELETE FROM watcher.server WHERE id = $1"
-_LEAVE_READERS = "DELETE FROM watcher.reader WHERE server = $1"
+_LEAVE_READERS = """
+    WITH locked AS MATERIALIZED (
+        SELECT watch FROM watcher.reader WHERE server = $1 ORDER BY watch FOR UPDATE
+    )
+    DELETE FROM watcher.reader USING locked WHERE reader.watch = locked.watch AND server = $1
+"""
 _END_SESSIONS = """
     SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backend_pid()
