@@ -79,6 +79,7 @@ class WatchRunner:
 
     Attributes:
         held: Deletions that wait for a second scan to agree.
+        steps: Rises at each checkpoint, and with each part of the end.
     """
 
     def __init__(  # noqa: PLR0913 - all that a turn deals with
@@ -98,6 +99,7 @@ class WatchRunner:
         stop: threading.Event,
     ) -> None:
         self.held = 0
+        self.steps = 0
         self._spec = spec
         self._name = identity.name
         self._source = source
@@ -223,9 +225,12 @@ class WatchRunner:
             streams: Number of streams of this server that go on, wherever the watch runs then.
         """
         trouble = None
+        self.steps += 1
         try:
             self._source.close()
+            self.steps += 1
             self._publisher.confirm()
+            self.steps += 1
             self._renew_ids()
         except WatcherError as error:
             trouble = error
@@ -386,6 +391,7 @@ class WatchRunner:
 
     def _checkpoint(self, scanned: int) -> None:
         """Leave a reading by ``Interrupted`` if the watch must stop or its journal is full."""
+        self.steps += 1
         self._reporter.progress(scanned)
         self._share.check_entries()
         is_full = self._share.is_journal_full(was_full=self._lifecycle.is_paused)

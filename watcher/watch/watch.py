@@ -221,6 +221,11 @@ class Watch:
         return list_held_back(self.spec, self._store.index)
 
     @property
+    def steps(self) -> int:
+        """Rises while the watch does anything, and with each part of its end."""
+        return self._runner.steps
+
+    @property
     def unanswered_s(self) -> float:
         """Seconds for which the place has not answered, and the thread waits; 0 if it does not."""
         return self._source.unanswered_s
