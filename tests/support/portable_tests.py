@@ -75,6 +75,7 @@ LINUX_ALONE = {
 
 WATCH_NOTHING = {
     "tests/component/filesystem/test_paths.py": "the same on any system",
+    f"{_COMPONENT}/test_file_batches.py": "what is made of the files that a walk has found",
     "tests/property/test_*": "all others: rules over values, buckets and places in memory",
 }
 """Tests beside these that watch no directory, so that the backend makes no difference."""
