@@ -1,9 +1,11 @@
-"""What parts of a scan cost alone, whatever is made of them: nothing that has them is cheaper."""
+"""What parts of the work cost alone, whatever is made of them: nothing that has them is cheaper."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from itertools import chain
@@ -11,6 +13,18 @@ from itertools import chain
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
 from watcher.state.sqlite.database import ROWS, schema_parts
+
+LIBRARIES = (
+    "aiohttp.web",
+    "google.protobuf.descriptor_pb2",
+    "grpc.aio",
+    "msgspec",
+    "sqlite3",
+    "structlog",
+    "typer",
+    "watchdog.observers.inotify_c",
+)
+"""What a server that watches nothing has loaded."""
 
 ROW = "(?, ?, 1, ?, ?, ?, '', '', 0, 0)"
 
@@ -52,3 +66,20 @@ def add_watches(root: str) -> float:
         return time.process_time() - start_s
     finally:
         os.close(fd)
+
+
+def load_libraries() -> float:
+    """Return the resident MiB of an interpreter that has loaded the libraries of a server.
+
+    rich is hidden from them, as it is in a server.
+    """
+    program = f"""
+import gc, importlib, pathlib, resource, sys
+sys.modules["rich"] = None
+for name in {LIBRARIES!r}:
+    importlib.import_module(name)
+gc.collect()
+pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+print(pages * resource.getpagesize() / 2**20)
+"""
+    return float(subprocess.check_output([sys.executable, "-c", program]))

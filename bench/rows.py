@@ -25,7 +25,7 @@ from directory import (
     percentiles,
     run_watcher,
 )
-from floors import add_watches, write_rows
+from floors import add_watches, load_libraries, write_rows
 from harness import (
     RESCANS,
     Script,
@@ -200,6 +200,9 @@ def measure_memory(_: float) -> Iterator[Row]:
     ):
         pid = server.process.pid
         yield Row("memory, idle", "MiB", "74", "<= 55", memory_mib(pid))
+        yield Row(
+            "memory of an interpreter with the same libraries", "MiB", "", "", load_libraries()
+        )
         config = f"s3: {{bucket: {place.bucket}, endpoint_url: {place.endpoint_url}}}"
         _open(server.address, config, stack)
         yield Row("memory, with an S3 client", "MiB", "102", "<= 85", memory_mib(pid))
