@@ -164,9 +164,10 @@ class Eventing(generic_pb2_grpc.EventingServicer):
 
         A watch that has stopped has closed its state: only what is in memory is still written.
 
+        Where the state cannot be read the watch fails, unless it has ended before.
+
         Raises:
             UnavailableError: Another stream's confirmation has passed this one.
-            StateError: The state cannot be read; the watch fails.
         """
         if not watch.is_running:
             return subscription.read_from_memory() or ()
@@ -177,10 +178,10 @@ class Eventing(generic_pb2_grpc.EventingServicer):
         try:
             return await self._watches.threads.run(subscription.read)
         except StateError as error:
+            # A watch that ends by itself closes its state, also beside a reading. So the next round
+            # ends the stream, by what has ended the watch.
             watch.fail(error)
-            if watch.is_handed_over:
-                return ()
-            raise
+            return ()
 
     async def _parse(self, request: generic_pb2.EventSource, principal: str) -> AuthorizedSpec:
         if not request.name:

@@ -181,7 +181,7 @@ def test_messages_that_may_not_be_deleted_are_a_problem(queue: StubQueue, begin:
     feed.wait_for("in/a")
     feed.settle()
     wait_until(lambda: feed.feed.problem)
-    assert feed.woken.is_set()
+    assert feed.woken.wait(DEADLINE_S)
     assert feed.feed.problem == (
         "messages cannot be deleted: the queue refuses access (AccessDenied: no); allow "
         "sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:GetQueueAttributes"
