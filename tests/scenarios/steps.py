@@ -118,27 +118,10 @@ def _run(stage: Stage, *command: str) -> None:
 
 
 def _project(stage: Stage, volume: str, *keys: str) -> None:
-    """Write keys of a projected volume with the calls of Kubernetes' AtomicWriter, in order."""
-    root = stage.root / volume
-    former = (root / "..data").readlink() if (root / "..data").is_symlink() else None
-    version = root / stage.version()
-    version.mkdir(0o755)
-    for key in keys:
-        name, _, content = key.partition("=")
-        (version / name).parent.mkdir(parents=True, exist_ok=True)
-        (version / name).write_text(content)
-        (version / name).chmod(0o644)
-    (root / "..data_tmp").symlink_to(version.name)
-    (root / "..data_tmp").rename(root / "..data")
-    tops = dict.fromkeys(key.partition("=")[0].partition("/")[0] for key in keys)
-    for top in tops:
-        if not (root / top).is_symlink():
-            (root / top).symlink_to(f"..data/{top}")
-    for name in os.listdir(root):  # noqa: PTH208 - names only
-        if not name.startswith("..") and name not in tops:
-            (root / name).unlink()
-    if former is not None:
-        shutil.rmtree(root / former)
+    """Write keys of a projected volume with the calls of Kubernetes' AtomicWriter."""
+    script, root = Path(__file__).with_name("projection.py"), stage.root / volume
+    command = [sys.executable, str(script), str(root), stage.version(), *keys]
+    subprocess.run(command, check=True, timeout=TOOL_TIMEOUT_S)
 
 
 COMMANDS: dict[str, Callable[..., object]] = {

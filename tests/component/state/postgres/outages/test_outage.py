@@ -147,18 +147,18 @@ def test_a_thousand_that_wait_are_one_client(
         for store in stores:
             store._session._database = through
         relay.lead_to("tcp://127.0.0.1:1")
-        connections, start_s = relay.connections, time.monotonic()
+        connections = relay.connections
         writing = [pool.submit(commit, store, 1) for store in stores]
         blocked(writing[0])
         time.sleep(AWAY_S)
-        tried, took_s = relay.connections - connections, time.monotonic() - start_s
+        tried = relay.connections - connections
         assert not any(each.done() for each in writing)
         relay.lead_to(cluster.url)
         for each in writing:
             each.result()
-        # The first of each slot, and then one every half second; nearly twice as many are none too
-        # many.
-        assert tried < 34 + 2 * took_s
+        # The first of each slot, and then one every half second: about 25 on an idle machine. If
+        # each tried by itself, they would be two hundred at once, and again and again.
+        assert tried < len(stores) / 2
         through.close()
 
 
