@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from itertools import count
@@ -14,6 +13,7 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
+from support.instructions import act_before
 from support.logs import captured_logs, install_capture
 from watcher.telemetry.logs import configure_logs, named
 
@@ -41,37 +41,13 @@ def test_each_line_names_the_server_while_it_runs(capsys: pytest.CaptureFixture[
 LOGGING = {"structlog._base", "support.logs", "watcher.telemetry.logs"}
 """Modules between whose instructions another thread may change what a line goes through."""
 
+
+def is_logging(frame: FrameType) -> bool:
+    """Return whether a frame is one of these modules."""
+    return frame.f_globals.get("__name__") in LOGGING
+
+
 Change = Callable[[], AbstractContextManager[list[EventDict] | None]]
-
-
-def interrupt(step: int, act: Callable[[], object], run: Callable[[], object]) -> bool:
-    """Act before one instruction of the logging in a call, as another thread would.
-
-    Args:
-        step: The number of the instruction.
-        act: The action.
-        run: The call.
-
-    Returns:
-        Whether the call has that instruction.
-    """
-    steps = count()
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401 - refers to itself
-        if frame.f_globals.get("__name__") not in LOGGING:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode" and next(steps) == step:
-            act()
-        return trace
-
-    former = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        run()
-    finally:
-        sys.settrace(former)
-    return next(steps) > step
 
 
 def log_line(log: Any, step: int, change: Change, *, is_end: bool) -> tuple[bool, list[EventDict]]:  # noqa: ANN401 - a logger
@@ -89,7 +65,7 @@ def log_line(log: Any, step: int, change: Change, *, is_end: bool) -> tuple[bool
         if is_end:
             begin()
         act = changed.close if is_end else begin
-        is_step = interrupt(step, act, lambda: log.info("line", step=step))
+        is_step = act_before(step, act, lambda: log.info("line", step=step), is_meant=is_logging)
     return is_step, [line for lines in captured if lines is not None for line in lines]
 
 

@@ -1,6 +1,6 @@
 """Reports of streams by several threads of one server: none waits for another for ever, or loses.
 
-The thread that follows watches reports once a second, and whoever replaces a configuration at once.
+One thread reports once a second; another one does at once where it replaces a configuration.
 """
 
 from __future__ import annotations

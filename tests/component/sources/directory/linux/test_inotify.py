@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import CodeType
 
 import pytest
 from watchdog.observers.inotify_c import InotifyEvent, Mask, WatchDescriptor
 
 from support.files import fill
+from support.instructions import act_before
 from watcher.limits.fair_share import FairShare
 from watcher.sources.directory.linux import inotify
 from watcher.sources.directory.linux.inotify import INBOX_EVENTS, Event, Inbox, Inotify, merge
@@ -41,31 +40,17 @@ def interrupt(
     Returns:
         Whether that opcode was reached.
     """
-    reached = 0
+    running: list[Future[object]] = []
     with ThreadPoolExecutor(1) as other:
-        running: Future[object] | None = None
 
-        def trace(frame: FrameType, what: str, _arg: object) -> Any:  # noqa: ANN401 - a tracer returns itself
-            nonlocal reached, running
-            if frame.f_code is not code:
-                return None
-            frame.f_trace_opcodes = True
-            if what == "opcode":
-                if reached == at:
-                    running = other.submit(by)
-                    wait([running], MOMENT_S)
-                reached += 1
-            return trace
+        def act() -> None:
+            running.append(other.submit(by))
+            wait(running, MOMENT_S)
 
-        former = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            target()
-        finally:
-            sys.settrace(former)
-        if running is not None:
-            running.result(DEADLINE_S)
-    return running is not None
+        has_step = act_before(at, act, target, is_meant=lambda frame: frame.f_code is code)
+        for each in running:
+            each.result(DEADLINE_S)
+    return has_step
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 2])

@@ -156,8 +156,8 @@ def test_a_thousand_that_wait_are_one_client(
         relay.lead_to(cluster.url)
         for each in writing:
             each.result()
-        # The first of each slot, and then one every half second: about 25 on an idle machine. If
-        # each tried by itself, they would be two hundred at once, and again and again.
+        # The first of each slot, and then one every half second. If each tried by itself, there
+        # would be two hundred at once, and again and again.
         assert tried < len(stores) / 2
         through.close()
 
